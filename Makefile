@@ -1,0 +1,34 @@
+# Two commands on a fresh machine with Python >= 3.11: make demo, make test. Both may be repeated.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/*)
+INSTALLED := $(VENV)/installed
+
+.PHONY: install demo test check clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	$(PYTHON) -c 'import sys; sys.exit("zoo needs Python >= 3.11, this is " + sys.version) if sys.version_info < (3, 11) else 0'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' $(PLUGINS:%=-e %)
+	touch $@
+
+# The main job on the embedded data set: train, publish to a folder, list, load back, predict.
+demo: $(INSTALLED)
+	$(BIN)/zoo train resnet8_digits --out demo/resnet8_digits --overwrite --push --hub file:demo/hub
+	$(BIN)/zoo list --hub file:demo/hub
+	$(BIN)/zoo eval resnet8_digits --hub file:demo/hub
+	$(BIN)/python examples/predict_digits.py file:demo/hub
+
+test: check
+	$(BIN)/pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache

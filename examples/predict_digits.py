@@ -1,0 +1,30 @@
+"""Load a published model back from a hub and let it read six digits it has never seen.
+
+python examples/predict_digits.py [HUB]        # the catalogue without a hub, file:PATH, hf://NAMESPACE
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import zoo
+
+
+def main(hub: str | None) -> None:
+    """Print what is on six test images, and what the model says is."""
+    model = zoo.load("resnet8_digits", pretrained=True, hub=hub)
+    preprocess = zoo.transforms("resnet8_digits", hub=hub)
+    digits = load_digits()
+    images = [Image.fromarray((image * 255 / 16).round().astype("uint8")) for image in digits.images[-6:]]
+    with torch.inference_mode():
+        probabilities = model(torch.stack([preprocess(image) for image in images])).softmax(dim=1)
+    for digit, row in zip(digits.target[-6:], probabilities, strict=True):
+        print(f"a {digit}: the model says {int(row.argmax())}, with probability {row.max():.3f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else None)

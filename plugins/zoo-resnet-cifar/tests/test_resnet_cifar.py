@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from zoo_resnet_cifar import models
+from zoo_resnet_cifar.resnet import CifarResNet, PaddedIdentity
+from zoo_resnet_cifar.shortcut import Shortcut
+
+from zoo.spec import Model
+from zoo.testing import check_model
+
+MODELS = {name: value for name, value in vars(models).items() if isinstance(value, Model)}
+
+# As the literature counts them, for 10 classes; 100 classes add 90 outputs of 64 weights and a bias.
+PARAMETERS = {
+    "resnet20": 269_722, "resnet32": 464_154, "resnet44": 658_586, "resnet56": 853_018,
+    "resnet110": 1_727_962, "resnet1202": 19_421_274,
+    "resnet20b": 272_474, "resnet32b": 466_906, "resnet44b": 661_338, "resnet56b": 855_770,
+    "resnet110b": 1_730_714, "resnet1202b": 19_424_026,
+    "plain20": 269_722, "plain32": 464_154, "plain44": 658_586, "plain56": 853_018,
+}  # fmt: skip
+
+
+def test_every_net_of_the_paper_is_there_on_both_data_sets() -> None:
+    assert set(MODELS) == {"resnet8_digits"} | {f"{a}_{d}" for a in PARAMETERS for d in ("cifar10", "cifar100")}
+    assert all(name == model.name for name, model in MODELS.items())
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETERS))
+def test_parameters_are_as_published(name: str) -> None:
+    assert MODELS[f"{name}_cifar10"].parameters == PARAMETERS[name]
+    assert MODELS[f"{name}_cifar100"].parameters == PARAMETERS[name] + 5_850
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODELS if "1202" not in name and "110" not in name))
+def test_a_model_is_what_its_facts_say(name: str) -> None:
+    check_model(MODELS[name])
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODELS if "1202" in name or "110" in name))
+def test_a_deep_model_has_the_parameters_of_its_facts(name: str) -> None:
+    with torch.device("meta"):
+        net = MODELS[name].build(3, len(MODELS[name].dataset.classes))
+    assert sum(parameter.numel() for parameter in net.parameters()) == MODELS[name].parameters
+
+
+@pytest.mark.parametrize("shortcut", list(Shortcut))
+def test_the_stages_have_the_sizes_of_section_4_2(shortcut: Shortcut) -> None:
+    net = CifarResNet(20, shortcut, 3, 10)
+    x = net.bn1(net.conv1(torch.randn(2, 3, 32, 32)))
+    for stage, shape in ((net.layer1, (16, 32, 32)), (net.layer2, (32, 16, 16)), (net.layer3, (64, 8, 8))):
+        x = stage(x)
+        assert x.shape == (2, *shape)
+    assert len(net.layer1) == len(net.layer2) == len(net.layer3) == 3
+
+
+def test_shortcut_a_subsamples_and_pads_with_zeros_on_both_sides() -> None:
+    x = torch.randn(2, 16, 8, 8)
+    out = PaddedIdentity(16, 32)(x)
+    assert out.shape == (2, 32, 4, 4)
+    assert torch.equal(out[:, 8:24], x[:, :, ::2, ::2])
+    assert not out[:, :8].any()
+    assert not out[:, 24:].any()
+
+
+def test_a_residual_block_with_no_residue_is_its_shortcut_and_a_plain_one_nothing() -> None:
+    x = torch.randn(2, 16, 8, 8).relu()
+    for shortcut, expected in ((Shortcut.A, x), (Shortcut.B, x), (Shortcut.NONE, torch.zeros_like(x))):
+        block = CifarResNet(8, shortcut, 3, 10).layer1[0]
+        assert isinstance(block.bn2, nn.BatchNorm2d)
+        nn.init.zeros_(block.bn2.weight)
+        assert torch.equal(block(x), expected)
+
+
+def test_shortcut_b_projects_only_where_the_shape_changes() -> None:
+    net = CifarResNet(20, Shortcut.B, 3, 10)
+    projected = [
+        name for name, module in net.named_modules() if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
+    ]
+    assert projected == ["layer2.0.shortcut.0", "layer3.0.shortcut.0"]
+
+
+def test_initialisation_is_he_normal_and_batch_norm_starts_at_identity() -> None:
+    torch.manual_seed(0)
+    for name, module in CifarResNet(56, Shortcut.A, 3, 10).named_modules():
+        if isinstance(module, nn.Conv2d):
+            fan_in = module.in_channels * 9
+            assert module.bias is None
+            assert module.weight.std().item() == pytest.approx(math.sqrt(2 / fan_in), rel=0.12), name
+        elif isinstance(module, nn.Linear):
+            assert module.weight.std().item() == pytest.approx(math.sqrt(2 / 64), rel=0.12)
+        elif isinstance(module, nn.BatchNorm2d):
+            assert (module.weight == 1).all()
+            assert (module.bias == 0).all()
+
+
+@pytest.mark.parametrize("depth", [2, 19, 21])
+def test_a_depth_that_is_not_6n_plus_2_is_refused(depth: int) -> None:
+    with pytest.raises(ValueError, match="6n"):
+        CifarResNet(depth, Shortcut.A, 3, 10)
+
+
+def test_the_paper_recipe_is_the_papers() -> None:
+    recipe = MODELS["resnet56_cifar10"].recipes["paper"]
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.momentum) == (200, 128, 0.1, 0.9)
+    assert (recipe.weight_decay, recipe.decay_milestones, recipe.decay_rate) == (1e-4, (100, 150), 0.1)
+    assert (recipe.crop_padding, recipe.hflip, recipe.nesterov, recipe.warmup_epochs) == (4, 0.5, False, 0)
+
+
+@pytest.mark.parametrize("name", ["resnet110_cifar10", "resnet1202_cifar100"])
+def test_the_deep_nets_warm_up_at_a_tenth_and_go_back(name: str) -> None:
+    recipe = MODELS[name].recipes["paper"]
+    assert (recipe.warmup_epochs, recipe.warmup_lr, recipe.warmup_mode, recipe.lr) == (1, 0.01, "constant", 0.1)
+
+
+def test_shortcut_b_has_the_cosine_recipe_with_its_published_deviations() -> None:
+    recipe = MODELS["resnet20b_cifar10"].recipes["cosine"]
+    assert (recipe.sched, recipe.epochs, recipe.std) == ("cosine", 200, (0.2023, 0.1994, 0.2010))
+    assert MODELS["resnet20b_cifar10"].default_recipe == "cosine"

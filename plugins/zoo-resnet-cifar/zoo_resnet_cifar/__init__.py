@@ -1,0 +1,1 @@
+"""The CIFAR residual networks of He et al., as a plugin of the zoo."""

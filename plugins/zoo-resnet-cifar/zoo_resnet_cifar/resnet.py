@@ -1,0 +1,96 @@
+"""The CIFAR nets of "Deep Residual Learning for Image Recognition" (arXiv:1512.03385), section 4.2.
+
+One net for all of them: residual with either shortcut, or plain. Choices that the paper leaves
+open follow its widely used reproductions and say so beside the line.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo_resnet_cifar.shortcut import Shortcut
+
+WIDTHS = (16, 32, 64)  # section 4.2: "the numbers of filters are {16, 32, 64} respectively"
+
+
+class PaddedIdentity(nn.Module):
+    """Shortcut A (section 4.1): the input at stride 2, with zeros for the channels that it lacks.
+
+    The zeros stand half before and half behind the input's channels.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        before = (out_channels - in_channels) // 2
+        self.padding = (0, 0, 0, 0, before, out_channels - in_channels - before)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in_channels, H, W] to [N, out_channels, ⌈H/2⌉, ⌈W/2⌉]."""
+        return F.pad(x[:, :, ::2, ::2], self.padding)
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and what goes past them (section 3.2, figure 2); ReLU after the addition."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: Shortcut) -> None:
+        super().__init__()
+        # Batch norm follows every convolution (section 3.4), so convolutions have no bias.
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.shortcut = _shortcut(in_channels, out_channels, stride, shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in_channels, H, W] to [N, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]."""
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        if self.shortcut is not None:
+            out = out + self.shortcut(x)
+        return F.relu(out)
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int, kind: Shortcut) -> nn.Module | None:
+    if kind is Shortcut.NONE:
+        return None
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    if kind is Shortcut.A:
+        return PaddedIdentity(in_channels, out_channels)
+    return nn.Sequential(  # section 4.1: B, "projection shortcuts are used for increasing dimensions"
+        nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
+        nn.BatchNorm2d(out_channels),
+    )
+
+
+class CifarResNet(nn.Module):
+    """A 3×3 stem, three stages of n blocks, global average pooling, a linear layer: depth 6n + 2."""
+
+    def __init__(self, depth: int, shortcut: Shortcut, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        blocks, rest = divmod(depth - 2, 6)
+        if rest or blocks < 1:
+            raise ValueError(f"depth should be 6n + 2 (8, 14, 20, …), not {depth}")
+        self.conv1 = nn.Conv2d(in_channels, WIDTHS[0], 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(WIDTHS[0])
+        self.layer1 = _stage(WIDTHS[0], WIDTHS[0], 1, blocks, shortcut)
+        self.layer2 = _stage(WIDTHS[0], WIDTHS[1], 2, blocks, shortcut)
+        self.layer3 = _stage(WIDTHS[1], WIDTHS[2], 2, blocks, shortcut)
+        self.fc = nn.Linear(WIDTHS[2], num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                # Section 3.4: initialised as in He et al. 2015 (arXiv:1502.01852); torch's fan-in default.
+                nn.init.kaiming_normal_(module.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [N, in_channels, H, W] to logits [N, num_classes]."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        logits: Tensor = self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+        return logits
+
+
+def _stage(in_channels: int, channels: int, stride: int, blocks: int, shortcut: Shortcut) -> nn.Sequential:
+    first = BasicBlock(in_channels, channels, stride, shortcut)
+    return nn.Sequential(first, *(BasicBlock(channels, channels, 1, shortcut) for _ in range(1, blocks)))

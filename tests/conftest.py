@@ -1,0 +1,113 @@
+"""What the tests share: an isolated environment, a model that was really trained, and who runs what."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# huggingface_hub reads these when it is imported; no account of the person who runs the tests is touched.
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="zoo-tests-hf-")
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # the discard port: refused at once
+for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "ZOO_HUB"):
+    os.environ.pop(_name, None)
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    data = Path(os.environ.get("ZOO_DATA", "/nowhere")).expanduser()
+    has_cifar = (data / "cifar-10-batches-py").is_dir() and (data / "cifar-100-python").is_dir()
+    for item in items:
+        if item.get_closest_marker("cifar") and not has_cifar:
+            item.add_marker(pytest.mark.skip(reason="needs the real CIFAR data: set ZOO_DATA to its folder"))
+        if item.get_closest_marker("gpu"):
+            import torch
+
+            if not torch.cuda.is_available():
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder: resnet8_digits after three epochs. Not to be written to."""
+    from zoo import api
+
+    out = tmp_path_factory.mktemp("trained") / "resnet8_digits"
+    return api.train("resnet8_digits", epochs=3, out=out, amp=False).folder
+
+
+@pytest.fixture
+def model_folder(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained folder, to be damaged."""
+    return Path(shutil.copytree(trained, tmp_path / "model"))
+
+
+@pytest.fixture
+def run_zoo(tmp_path: Path) -> Run:
+    """Run the command line in a process of its own, in an empty folder."""
+
+    def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        work = tmp_path / "work"
+        work.mkdir(exist_ok=True)
+        return subprocess.run(
+            [sys.executable, "-m", "zoo", *map(str, words)],
+            capture_output=True,
+            text=True,
+            cwd=work,
+            env={**os.environ, "COLUMNS": "160", **environment},
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh virtual environment with torch and all that the zoo needs, in which the zoo was never installed."""
+    return make_bare_python(tmp_path_factory.mktemp("bare"))
+
+
+def make_bare_python(folder: Path) -> Path:
+    """Make an environment whose packages are this one's, by links, but for the zoo and its plugins."""
+    venv.create(folder, with_pip=False)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    for package in Path(sysconfig.get_path("purelib")).iterdir():
+        if "zoo" not in package.name and package.suffix != ".pth":
+            (packages / package.name).symlink_to(package)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture
+def fake_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Install a distribution with entry points, as pip would leave it, for the length of a test."""
+    made: list[str] = []
+
+    def install(distribution: str, entry_points: dict[str, str], module: str = "", code: str = "") -> Path:
+        site = tmp_path / "site" / distribution
+        info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        lines = "".join(f"{name} = {value}\n" for name, value in entry_points.items())
+        (info / "entry_points.txt").write_text(f"[zoo.models]\n{lines}")
+        if module:
+            (site / f"{module}.py").write_text(code)
+            made.append(module)
+        monkeypatch.syspath_prepend(str(site))
+        return site
+
+    yield install
+    for module in made:
+        sys.modules.pop(module, None)

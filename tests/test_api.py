@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import zoo
+from zoo import api, data, folder, registry
+from zoo.datasets import DIGITS
+from zoo.errors import (
+    FolderError,
+    HashMismatch,
+    HubError,
+    NotFound,
+    PluginError,
+    RecipeError,
+    TrainingError,
+    UnknownModel,
+)
+from zoo.evaluate import evaluate
+from zoo.hub.local import FolderHub
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def hub(trained: Path, tmp_path: Path) -> str:
+    """The address of a folder hub with the trained model in it."""
+    address = f"file:{tmp_path / 'hub'}"
+    api.push(trained, hub=address)
+    return address
+
+
+def rewrite(model_folder: Path, tensors: dict[str, Tensor]) -> Path:
+    """Give a model folder other weights, hashed as they should be."""
+    save_file(tensors, model_folder / folder.WEIGHTS)
+    facts = folder.weights_facts((model_folder / folder.WEIGHTS).read_bytes())
+    config = json.loads((model_folder / folder.CONFIG).read_text())
+    (model_folder / folder.CONFIG).write_text(json.dumps({**config, "weights": dataclasses.asdict(facts)}))
+    return model_folder
+
+
+# -- load ------------------------------------------------------------------------------------------
+
+
+def test_a_name_gives_an_untrained_net_that_can_be_trained() -> None:
+    net = zoo.load("resnet20_cifar10")
+    assert net.training
+    assert net(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_pretrained_weights_come_from_the_catalogue_in_evaluation_mode() -> None:
+    net = zoo.load("resnet8_digits", pretrained=True)
+    assert not net.training
+    config = folder.read_config(api.find("resnet8_digits"))
+    test = data.read_split(DIGITS, Path(), train=False, device=CPU)
+    assert evaluate(net, test, data.pixels(config.mean, config.std, CPU)).test_top1 == config.results.test_top1
+
+
+def test_a_hub_a_path_and_an_address_load_the_same(hub: str, trained: Path) -> None:
+    wanted = load_file(trained / folder.WEIGHTS)
+    for net in (
+        zoo.load("resnet8_digits", pretrained=True, hub=hub),
+        zoo.load("resnet8", pretrained=True, hub=hub),
+        zoo.load(trained, pretrained=True),
+        zoo.load(str(trained), pretrained=True),
+        zoo.load(f"{hub}/resnet8_digits", pretrained=True),
+    ):
+        assert all(torch.equal(tensor, wanted[name]) for name, tensor in net.state_dict().items())
+
+
+def test_zoo_hub_is_asked_for_what_the_catalogue_has_not(
+    hub: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(api, "catalogue", lambda: FolderHub(tmp_path / "empty"))
+    with pytest.raises(NotFound, match="the catalogue has no weights of resnet8_digits; name the hub"):
+        zoo.load("resnet8_digits", pretrained=True)
+    monkeypatch.setenv("ZOO_HUB", hub)
+    assert not zoo.load("resnet8_digits", pretrained=True).training
+
+
+def test_a_revision_is_loaded_by_its_id(hub: str, model_folder: Path) -> None:
+    before = FolderHub(Path(hub.removeprefix("file:"))).revisions("resnet8_digits")[0]
+    tensors = {name: torch.zeros_like(tensor) for name, tensor in load_file(model_folder / folder.WEIGHTS).items()}
+    api.push(rewrite(model_folder, tensors), hub=hub)
+    assert not zoo.load("resnet8_digits", pretrained=True, hub=hub).get_parameter("fc.weight").any()
+    assert zoo.load("resnet8_digits", pretrained=True, hub=hub, revision=before).get_parameter("fc.weight").any()
+
+
+def test_the_hash_is_checked_at_every_load(model_folder: Path) -> None:
+    zoo.load(model_folder, pretrained=True)
+    content = bytearray((model_folder / folder.WEIGHTS).read_bytes())
+    content[len(content) // 2] ^= 0x10
+    (model_folder / folder.WEIGHTS).write_bytes(content)
+    with pytest.raises(HashMismatch):
+        zoo.load(model_folder, pretrained=True)
+
+
+def test_a_loaded_net_is_a_net_like_any_other(trained: Path) -> None:
+    net = zoo.load(trained, pretrained=True)
+    assert all(parameter.requires_grad and parameter.device == CPU for parameter in net.parameters())
+    before = net.get_parameter("fc.bias").clone()
+    optimizer = torch.optim.SGD(net.train().parameters(), lr=0.1)
+    net(torch.randn(4, 1, 8, 8)).sum().backward()
+    optimizer.step()
+    assert not torch.equal(net.get_parameter("fc.bias"), before)
+    assert isinstance(net.get_submodule("bn1"), nn.BatchNorm2d)
+    assert net.get_buffer("bn1.num_batches_tracked") > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("missing", "lacks fc.bias"),
+        ("extra", "has more, which the net has not"),
+        ("shape", r"has fc.bias of shape \(3,\), expected \(10,\)"),
+    ],
+)
+def test_a_state_dict_that_does_not_fit_is_refused_by_tensor(model_folder: Path, change: str, message: str) -> None:
+    tensors = load_file(model_folder / folder.WEIGHTS)
+    bias = tensors.pop("fc.bias")
+    tensors |= {
+        "missing": {},
+        "extra": {"fc.bias": bias, "more": torch.zeros(1)},
+        "shape": {"fc.bias": torch.zeros(3)},
+    }[change]
+    with pytest.raises(FolderError, match=message):
+        zoo.load(rewrite(model_folder, tensors), pretrained=True)
+
+
+def test_weights_that_are_no_safetensors_are_refused(model_folder: Path) -> None:
+    (model_folder / folder.WEIGHTS).write_bytes(b"\xff" * 100)
+    facts = dataclasses.asdict(folder.weights_facts(b"\xff" * 100))
+    config = json.loads((model_folder / folder.CONFIG).read_text())
+    (model_folder / folder.CONFIG).write_text(json.dumps({**config, "weights": facts}))
+    with pytest.raises(FolderError, match="is not a safetensors file"):
+        zoo.load(model_folder, pretrained=True)
+
+
+def test_other_classes_and_channels_keep_all_weights_whose_shape_is_the_same(trained: Path) -> None:
+    wanted = load_file(trained / folder.WEIGHTS)
+    net = zoo.load(trained, pretrained=True, num_classes=3, in_channels=3)
+    assert net(torch.randn(2, 3, 8, 8)).shape == (2, 3)
+    state = net.state_dict()
+    new = {name for name in state if state[name].shape != wanted[name].shape}
+    assert new == {"conv1.weight", "fc.weight", "fc.bias"}
+    assert all(torch.equal(state[name], wanted[name]) for name in state.keys() - new)
+    assert state["fc.weight"].std() > 0
+
+
+def test_an_architecture_without_weights_takes_classes_and_channels_too() -> None:
+    assert zoo.load("resnet20", num_classes=7, in_channels=1)(torch.randn(1, 1, 32, 32)).shape == (1, 7)
+
+
+def test_a_path_that_is_not_there_and_a_folder_that_is_none_say_so(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="there is no folder"):
+        zoo.load(tmp_path / "nothing", pretrained=True)
+    with pytest.raises(FolderError, match="is not a model folder"):
+        zoo.load(tmp_path, pretrained=True)
+
+
+def test_a_folder_of_a_plugin_that_is_not_installed_says_which_distribution(model_folder: Path) -> None:
+    config = json.loads((model_folder / folder.CONFIG).read_text())
+    config["environment"]["plugin"] = "zoo-other 2.0"
+    (model_folder / folder.CONFIG).write_text(json.dumps({**config, "name": "other_digits"}))
+    with pytest.raises(PluginError, match=r"needs the plugin zoo-other.*pip install zoo-other"):
+        zoo.load(model_folder, pretrained=True)
+
+
+# -- transforms ------------------------------------------------------------------------------------
+
+
+def test_transforms_give_the_exact_preprocessing_of_the_evaluation() -> None:
+    images, _ = DIGITS.read(Path(), train=False)
+    config = folder.read_config(api.find("resnet8_digits"))
+    wanted = data.pixels(config.mean, config.std, CPU).normalise(torch.from_numpy(images))
+    preprocess = zoo.transforms("resnet8_digits")
+    assert torch.equal(preprocess(Image.fromarray(images[0, :, :, 0])), wanted[0])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "1", "P", "LA", "CMYK", "I;16"])
+def test_transforms_take_an_image_of_any_size_and_mode(mode: str) -> None:
+    image = Image.fromarray(np.full((50, 70), 128, np.uint8)).convert("RGB" if mode == "CMYK" else "L").convert(mode)
+    assert zoo.transforms("resnet8_digits")(image).shape == (1, 8, 8)
+    assert zoo.transforms("resnet56_cifar100")(image).shape == (3, 32, 32)
+
+
+def test_transforms_of_a_published_model_have_its_own_normalisation(model_folder: Path) -> None:
+    config = json.loads((model_folder / folder.CONFIG).read_text())
+    (model_folder / folder.CONFIG).write_text(json.dumps({**config, "mean": [0.0], "std": [1.0]}))
+    white = Image.fromarray(np.full((8, 8), 255, np.uint8))
+    assert zoo.transforms(model_folder)(white).unique().tolist() == [1.0]
+
+
+# -- list and info ---------------------------------------------------------------------------------
+
+
+def test_models_are_listed_by_pattern_data_set_and_weights() -> None:
+    assert zoo.list_models("resnet20*") == [
+        "resnet20_cifar10", "resnet20_cifar100", "resnet20b_cifar10", "resnet20b_cifar100",
+    ]  # fmt: skip
+    assert zoo.list_models(dataset="digits") == ["resnet8_digits"]
+    assert "resnet8_digits" in zoo.list_models(pretrained=True)
+    assert "resnet8_digits" not in zoo.list_models(pretrained=False)
+    assert zoo.list_models("nothing*") == []
+
+
+def test_info_has_the_facts_and_the_published_results(hub: str, trained: Path) -> None:
+    found = zoo.info("resnet8", hub=hub)
+    assert found.model == registry.load("resnet8_digits")
+    assert found.config == folder.read_config(trained)
+    assert found.weights == f"{hub}/resnet8_digits"
+    assert zoo.info("resnet8").weights == "catalogue"
+    untrained = zoo.info("plain56_cifar100")
+    assert (untrained.weights, untrained.config) == (None, None)
+
+
+def test_a_model_in_a_hub_is_listed_though_its_plugin_is_not_installed(hub: str) -> None:
+    there = Path(hub.removeprefix("file:"))
+    shutil.copytree(there / "resnet8_digits", there / "other_digits")
+    config = json.loads((there / "other_digits" / folder.CONFIG).read_text())
+    (there / "other_digits" / folder.CONFIG).write_text(json.dumps({**config, "name": "other_digits"}))
+    other, ours = api.overview(hub=hub)
+    assert (other.name, other.model) == ("other_digits", None)
+    assert ours.model is not None
+    assert other.config is not None
+
+
+# -- train, push, pull -----------------------------------------------------------------------------
+
+
+def test_train_push_load_evaluate_agree_to_the_last_digit(tmp_path: Path) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    trained = api.train("resnet8", epochs=2, out=tmp_path / "model", push=True, hub=hub)
+    assert trained.published is not None
+    now, config = api.evaluate("resnet8_digits", hub=hub)
+    assert now == config.results == trained.config.results
+
+
+def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    wanted = torch.rand(3)
+    torch.manual_seed(1)
+    api.train("resnet8", epochs=1, limit_train=64, out=tmp_path / "model")
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_the_same_training_gives_the_same_file(tmp_path: Path) -> None:
+    one, two = (api.train("resnet8", epochs=1, seed=5, out=tmp_path / name).config for name in "ab")
+    assert one.weights.sha256 == two.weights.sha256
+
+
+def test_a_recipe_is_chosen_and_changed_and_stands_in_the_folder(tmp_path: Path) -> None:
+    settings = {"opt": "adamw", "nesterov": "false", "lr": "0.01", "mean": "0.5"}
+    out = tmp_path / "model"
+    config = api.train("resnet8", settings=settings, epochs=1, limit_train=100, out=out).config
+    assert (config.recipe["opt"], config.recipe["lr"], config.recipe["epochs"]) == ("adamw", 0.01, 1)
+    assert (config.mean, config.std) == ((0.5,), DIGITS.std)
+    assert config.training.train_images == 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"name": "resnet9"}, UnknownModel),
+        ({"recipe": "paper"}, RecipeError),
+        ({"settings": {"lr": "fast"}}, RecipeError),
+        ({"settings": {"mean": "0.5,0.5"}}, TrainingError),
+        ({"limit_train": 0}, TrainingError),
+        ({"limit_train": 5000}, TrainingError),
+        ({"save_every": 0}, TrainingError),
+        ({"device": "tpu"}, TrainingError),
+        ({"push": True}, HubError),
+        ({"push": True, "hub": "nowhere"}, HubError),
+        ({"out": Path("/proc/nothing/model")}, TrainingError),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_said_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], error: type[Exception]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zoo.run.train", None)
+    with pytest.raises(error):
+        api.train(**{"name": "resnet8", **arguments})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_room_is_found_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2**20))
+    with pytest.raises(TrainingError, match="needs 3 MiB, its disk has 1 MiB left"):
+        api.train("resnet8", out=tmp_path / "model")
+
+
+def test_a_finished_folder_is_not_written_over_unless_asked(trained: Path, model_folder: Path) -> None:
+    with pytest.raises(TrainingError, match="is there already"):
+        api.train("resnet8", epochs=1, out=model_folder)
+    assert folder.check(model_folder).training.epochs == 3
+    assert api.train("resnet8", epochs=1, out=model_folder, overwrite=True).config.training.epochs == 1
+    assert [path.name for path in model_folder.parent.iterdir()] == ["model"]
+
+
+def test_resuming_a_finished_run_takes_it_as_it_is_and_another_is_refused(model_folder: Path) -> None:
+    before = folder.read_config(model_folder)
+    assert api.train("resnet8", epochs=3, out=model_folder, amp=False, resume=True).config == before
+    with pytest.raises(TrainingError, match="is finished, and another training"):
+        api.train("resnet8", epochs=4, out=model_folder, amp=False, resume=True)
+
+
+def test_an_unfinished_run_is_not_lost_by_starting_again(tmp_path: Path) -> None:
+    (tmp_path / "model.run").mkdir()
+    with pytest.raises(TrainingError, match=r"unfinished run in .*--resume"):
+        api.train("resnet8", epochs=1, out=tmp_path / "model")
+
+
+def test_a_published_folder_is_pulled_whole(hub: str, trained: Path, tmp_path: Path) -> None:
+    out = api.pull("resnet8_digits", hub=hub, out=tmp_path / "pulled")
+    assert folder.revision(out) == folder.revision(trained)
+    with pytest.raises(FolderError, match="is there already"):
+        api.pull("resnet8_digits", hub=hub, out=out)

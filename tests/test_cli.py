@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from zoo import folder
+
+from .conftest import Run
+
+COMMANDS = ["list", "info", "train", "push", "pull", "eval"]
+
+
+def test_the_help_names_every_command(run_zoo: Run) -> None:
+    help_text = run_zoo("--help").stdout
+    assert all(f"\n  {command} " in help_text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(run_zoo: Run, command: str) -> None:
+    finished = run_zoo(command, "--help")
+    assert finished.returncode == 0
+    assert f"zoo {command}" in finished.stdout
+
+
+def test_list_shows_every_model_with_its_numbers(run_zoo: Run) -> None:
+    lines = run_zoo("list").stdout.splitlines()
+    assert lines[1].split() == ["model", "parameters", "top-1", "license", "weights"]
+    row = next(line.split() for line in lines if "resnet8_digits" in line)
+    assert row[1] == "75,002"
+    assert row[2].endswith("%")
+    assert row[3:] == ["apache-2.0", "catalogue"]
+    assert next(line.split() for line in lines if "plain56_cifar100" in line)[2:] == ["–", "apache-2.0", "–"]
+
+
+def test_list_prints_json_for_programs(run_zoo: Run) -> None:
+    models = json.loads(run_zoo("list", "resnet8*", "--json").stdout)
+    assert [one["name"] for one in models] == ["resnet8_digits"]
+    assert models[0]["parameters"] == 75_002
+    assert models[0]["top1"] > 90
+
+
+def test_the_main_job_from_training_to_evaluation(run_zoo: Run, tmp_path: Path) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    finished = run_zoo("train", "resnet8", "--epochs", "2", "--out", "out", "--push", ZOO_HUB=hub)
+    assert finished.returncode == 0, finished.stderr
+    lines = finished.stdout.splitlines()
+    assert [line.split()[1] for line in lines[:2]] == ["1/2", "2/2"]
+    assert "images/s" in lines[0]
+    assert "left 0:00:0" in lines[0]
+    assert lines[2].startswith("resnet8_digits: top-1 ")
+    assert lines[3].startswith(f"published as {hub}/resnet8_digits at revision ")
+
+    assert f"{hub}/resnet8_digits" in run_zoo("list", "--hub", hub, COLUMNS="300").stdout
+    measured = json.loads(run_zoo("eval", "resnet8", "--hub", hub, "--json").stdout)
+    assert measured["now"] == measured["card"]
+    assert run_zoo("pull", "resnet8", "--hub", hub, "--out", "pulled").stdout == "pulled into pulled\n"
+    again = run_zoo("push", "pulled", "--hub", hub).stdout
+    assert again == lines[3] + "\n"
+    work = tmp_path / "work"
+    assert folder.revision(work / "pulled") == folder.revision(work / "out")
+
+
+def test_quiet_prints_the_end_only(run_zoo: Run) -> None:
+    finished = run_zoo("train", "resnet8", "--epochs", "1", "--quiet")
+    assert finished.stdout.startswith("resnet8_digits: top-1 ")
+    assert finished.stdout.count("\n") == 1
+    assert "runs/resnet8_digits-quick-seed0" in finished.stdout
+
+
+def test_info_shows_recipes_with_every_hyper_parameter(run_zoo: Run) -> None:
+    text = run_zoo("info", "resnet110").stdout
+    assert "1,727,962" in text
+    assert "recipe paper (default): epochs=200" in text
+    assert "decay_milestones=[100, 150]" in text
+    assert "warmup_lr=0.01" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "code"),
+    [
+        (["train", "resnet21"], "did you mean", 1),
+        (["train", "resnet8", "--recipe", "paper"], "it has quick", 1),
+        (["train", "resnet8", "--set", "rate=1"], "the fields are epochs", 1),
+        (["train", "resnet8", "--set", "lr"], "FIELD=VALUE", 2),
+        (["train", "resnet8", "--push"], "hf auth login", 1),
+        (["train", "resnet8", "--device", "tpu"], "use cpu", 1),
+        (["info", "nothing"], "no model 'nothing'", 1),
+        (["eval", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
+        (["push", "nowhere"], "is not a model folder", 1),
+        (["pull", "resnet8", "--hub", "file:nowhere"], "has no model resnet8_digits", 1),
+        (["list", "--hub", "ftp://x"], "expected file:PATH or hf://namespace", 1),
+        (["train", "resnet8", "--epochs", "many"], "--epochs", 2),
+    ],
+)
+def test_a_mistake_is_one_line_and_a_non_zero_exit(run_zoo: Run, words: list[str], message: str, code: int) -> None:
+    finished = run_zoo(*words)
+    assert finished.returncode == code
+    assert message in finished.stderr
+    assert "Traceback" not in finished.stderr
+    if code == 1:
+        assert finished.stderr.startswith("zoo: ")
+        assert finished.stderr.count("\n") == 1
+
+
+def test_missing_data_are_one_line_too(run_zoo: Run, tmp_path: Path) -> None:
+    proxy = "http://127.0.0.1:9"
+    finished = run_zoo("train", "resnet20", "--data", tmp_path / "none", http_proxy=proxy, https_proxy=proxy)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(f"zoo: {tmp_path}/none/cifar-10-batches-py is missing")
+    assert finished.stderr.count("\n") == 1
+
+
+def test_a_broken_plugin_is_one_warning_and_the_list_goes_on(run_zoo: Run, tmp_path: Path) -> None:
+    info = tmp_path / "site" / "zoo_broken-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[zoo.models]\na_digits = zoo_broken_module:a\n")
+    finished = run_zoo("list", PYTHONPATH=str(tmp_path / "site"))
+    assert finished.returncode == 0
+    assert finished.stderr.startswith("zoo: warning: model a_digits: plugin zoo-broken can't be imported")
+    assert finished.stderr.count("\n") == 1
+    assert "resnet8_digits" in finished.stdout

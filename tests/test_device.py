@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from zoo import device
+from zoo.errors import TrainingError
+
+
+def test_a_device_is_chosen_by_its_name() -> None:
+    assert device.choose("cpu") == torch.device("cpu")
+
+
+def test_without_a_name_it_is_the_best_there_is() -> None:
+    assert device.choose(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("name", ["tpu", "meta", ""])
+def test_an_unknown_device_is_refused(name: str) -> None:
+    with pytest.raises(TrainingError, match="use cpu, cuda or cuda:N"):
+        device.choose(name)
+
+
+def test_a_gpu_that_is_not_there_is_refused_with_the_remedy() -> None:
+    with pytest.raises(TrainingError, match=r"cuda:77 is not there: .* use --device cpu"):
+        device.choose("cuda:77")
+
+
+def test_a_device_has_a_name_for_the_card() -> None:
+    assert device.describe(torch.device("cpu")).startswith("CPU, ")
+    assert isinstance(device.has_bf16(torch.device("cpu")), bool)
+
+
+@pytest.mark.gpu
+def test_a_gpu_has_its_makers_name() -> None:
+    assert device.describe(torch.device("cuda")) == torch.cuda.get_device_name()

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo import data, weights
+from zoo.data import Split
+from zoo.evaluate import evaluate
+from zoo.registry import load
+
+CPU = torch.device("cpu")
+PIXELS = data.pixels((0.5,), (0.25,), CPU)
+
+
+class FirstPixel(nn.Module):
+    """Says the class that the first pixel's value names, then the next ones in order."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        value = (x[:, 0, 0, 0] * 0.25 + 0.5) * 255
+        return -((torch.arange(10) - value.round()[:, None]) % 10)
+
+
+def digits(values: list[int], labels: list[int]) -> Split:
+    images = torch.tensor(values, dtype=torch.uint8)[:, None, None, None].expand(-1, 8, 8, 1)
+    return Split(images, torch.tensor(labels))
+
+
+def test_top1_counts_the_first_guess_and_top5_the_first_five() -> None:
+    results = evaluate(FirstPixel(), digits([3, 3, 3, 3], [3, 4, 7, 8]), PIXELS)
+    assert (results.test_top1, results.test_top5, results.test_images) == (25.0, 75.0, 4)
+
+
+def test_the_loss_is_the_mean_over_images_also_where_the_last_batch_is_smaller() -> None:
+    split = digits([i % 10 for i in range(1234)], [i % 7 for i in range(1234)])
+    net = FirstPixel()
+    logits = net(PIXELS.normalise(split.images)).float()
+    assert abs(evaluate(net, split, PIXELS).test_loss - F.cross_entropy(logits, split.labels).item()) < 1e-5
+
+
+def test_it_runs_in_evaluation_mode_and_gives_the_net_back_as_it_was() -> None:
+    net = weights.build(load("resnet8_digits")).train()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    split = digits(list(range(100)), [0] * 100)
+    first = evaluate(net, split, PIXELS)
+    assert net.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    assert evaluate(net.eval(), split, PIXELS) == first
+    assert not net.training
+
+
+def test_an_images_result_does_not_depend_on_its_neighbours() -> None:
+    net = weights.build(load("resnet8_digits"))
+    split = digits(list(range(100)), [i % 10 for i in range(100)])
+    whole = evaluate(net, split, PIXELS).test_top1
+    parts = [evaluate(net, Split(split.images[i : i + 1], split.labels[i : i + 1]), PIXELS) for i in range(100)]
+    assert sum(one.test_top1 for one in parts) / 100 == whole

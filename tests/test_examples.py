@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import CHECKOUT
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (CHECKOUT / "examples").glob("*.py")))
+def test_an_example_runs(name: str, tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, CHECKOUT / "examples" / name], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout

@@ -1,0 +1,68 @@
+"""Nothing is lost: a real process, really killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ARGUMENTS = ["-m", "zoo", "train", "resnet8_digits", "--epochs", "8", "--set", "lr=0.05"]
+
+
+def start(out: Path, *more: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+    return subprocess.Popen(
+        [sys.executable, *ARGUMENTS, "--out", str(out), *more], stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def until(process: subprocess.Popen[str], beginning: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(beginning):
+            return
+    raise AssertionError(f"the training ended before it printed {beginning!r}")
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    out = tmp_path_factory.mktemp("undisturbed") / "model"
+    finish(start(out))
+    return (out / "model.safetensors").read_bytes()
+
+
+def test_a_training_killed_with_9_and_resumed_ends_with_the_same_bytes(tmp_path: Path, undisturbed: bytes) -> None:
+    out = tmp_path / "model"
+    for epoch in ("2/8", "5/8"):
+        process = start(out, "--resume")
+        until(process, f"epoch {epoch}")
+        process.kill()
+        process.communicate()
+        assert not out.exists()
+    assert "resumed after epoch" in finish(start(out, "--resume"))
+    assert (out / "model.safetensors").read_bytes() == undisturbed
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_with_a_checkpoint_and_says_how_to_go_on(
+    tmp_path: Path, undisturbed: bytes, number: signal.Signals, code: int
+) -> None:
+    out = tmp_path / "model"
+    process = start(out)
+    until(process, "epoch 3/8")
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode == code
+    finish(start(out, "--resume"))
+    assert (out / "model.safetensors").read_bytes() == undisturbed

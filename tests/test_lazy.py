@@ -1,0 +1,63 @@
+"""Nobody pays for torch who doesn't use it: proved with a torch that can't be imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def poisoned(tmp_path: Path) -> dict[str, str]:
+    for module in ("torch", "torchvision", "huggingface_hub", "matplotlib", "numpy"):
+        (tmp_path / f"{module}.py").write_text(f"raise RuntimeError('{module} was imported')\n")
+    return {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+
+def python(code: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *code], capture_output=True, text=True, env=environment)
+
+
+def test_the_poison_works(poisoned: dict[str, str]) -> None:
+    assert "torch was imported" in python(["-c", "import torch"], poisoned).stderr
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        ["-m", "zoo", "list"],
+        ["-m", "zoo", "list", "--json"],
+        ["-m", "zoo", "info", "resnet20"],
+        ["-m", "zoo", "--help"],
+        ["-m", "zoo", "train", "--help"],
+        ["-c", "import zoo; zoo.list_models(dataset='cifar100', pretrained=False); zoo.info('resnet8')"],
+        ["-c", "import zoo, zoo.spec, zoo.datasets; zoo.Recipe(epochs=1); dir(zoo)"],
+        ["-c", "import zoo_resnet_cifar.models"],
+    ],
+    ids=lambda code: " ".join(code)[:40],
+)
+def test_looking_around_loads_no_torch(poisoned: dict[str, str], code: list[str]) -> None:
+    finished = python(code, poisoned)
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_loading_weights_needs_torch_and_safetensors_only(tmp_path: Path) -> None:
+    for module in ("torchvision", "huggingface_hub", "matplotlib", "sklearn", "rich", "typer"):
+        (tmp_path / f"{module}.py").write_text(f"raise RuntimeError('{module} was imported')\n")
+    code = "import zoo; zoo.load('resnet8_digits', pretrained=True)"
+    finished = python(["-c", code], {**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_a_plugin_whose_models_are_not_asked_for_is_not_imported(tmp_path: Path) -> None:
+    info = tmp_path / "zoo_other-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-other\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[zoo.models]\nother_digits = zoo_other:other_digits\n")
+    (tmp_path / "zoo_other.py").write_text("raise RuntimeError('zoo_other was imported')\n")
+    finished = python(["-m", "zoo", "list", "resnet8*"], {**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert finished.returncode == 0
+    assert "zoo_other" not in finished.stderr

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from zoo import checkpoint, data, folder, registry, weights
+from zoo.checkpoint import path_in
+from zoo.device import has_bf16
+from zoo.errors import Interrupted, NonFiniteLoss
+from zoo.folder import EpochRow
+from zoo.job import Job
+from zoo.spec import Recipe
+from zoo.train import Silent, train
+
+CPU = torch.device("cpu")
+MODEL = registry.load("resnet8_digits")
+RECIPE = Recipe(epochs=3, batch_size=64, lr=0.05, sched="cosine", crop_padding=1, weight_decay=5e-4)
+IMAGES = 400  # six batches of 64 and one of 16
+
+
+def job(recipe: Recipe = RECIPE, *, seed: int = 0, amp: bool = False) -> Job:
+    return Job("resnet8_digits", "test", recipe, seed, IMAGES, "cpu", amp)
+
+
+@dataclass
+class Run:
+    """A training in a folder, with the net it trained."""
+
+    folder: Path
+    net: nn.Module = field(init=False)
+    rows: list[EpochRow] = field(init=False)
+
+    def go(
+        self,
+        what: Job,
+        *,
+        resume: bool = False,
+        eval_every: int = 100,
+        save_every: int = 1,
+        report: Silent | None = None,
+    ) -> Run:
+        self.folder.mkdir(exist_ok=True)
+        torch.manual_seed(what.seed)
+        self.net = weights.build(MODEL)
+        split = data.read_split(MODEL.dataset, Path(), train=True, device=CPU, limit=IMAGES)
+        test = data.read_split(MODEL.dataset, Path(), train=False, device=CPU)
+        self.rows = train(
+            what, self.net, split, test, data.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU),
+            run=self.folder, resume=resume, save_every=save_every, eval_every=eval_every, report=report or Silent(),
+        )  # fmt: skip
+        return self
+
+    def bytes(self) -> bytes:
+        return weights.dump(self.net, {"name": "test"})
+
+
+class StopAfter(Silent):
+    """Sends this process a signal after so many glances at the loss."""
+
+    def __init__(self, glances: int, number: signal.Signals = signal.SIGINT) -> None:
+        self.glances, self.number = glances, number
+
+    def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
+        self.glances -= 1
+        if self.glances == 0:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.fixture
+def glance_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.train.GLANCE_SECONDS", 0.0)
+
+
+def test_training_lowers_the_loss_and_logs_a_row_an_epoch(tmp_path: Path) -> None:
+    rows = Run(tmp_path).go(job(), eval_every=1).rows
+    assert [row.epoch for row in rows] == [1, 2, 3]
+    assert rows[2].train_loss < rows[1].train_loss < rows[0].train_loss
+    assert rows[2].train_top1 > 40
+    assert [row.lr for row in rows] == pytest.approx([0.05, 0.0375, 0.0125])
+    assert [row.test_top1 is not None for row in rows] == [True, True, False]  # the last is measured once, at the end
+    assert folder.read_log(tmp_path) == rows
+
+
+@pytest.mark.parametrize(
+    "amp", [False, pytest.param(True, marks=pytest.mark.skipif(not has_bf16(CPU), reason="no bf16"))]
+)
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path, amp: bool) -> None:
+    first = Run(tmp_path / "a").go(job(amp=amp)).bytes()
+    assert Run(tmp_path / "b").go(job(amp=amp)).bytes() == first
+    assert Run(tmp_path / "c").go(job(seed=1, amp=amp)).bytes() != first
+
+
+def test_looking_at_the_test_set_changes_nothing(tmp_path: Path) -> None:
+    unseen = Run(tmp_path / "a").go(job(), eval_every=100)
+    seen = Run(tmp_path / "b").go(job(), eval_every=1)
+    assert seen.bytes() == unseen.bytes()
+
+
+@pytest.mark.usefixtures("glance_always")
+@pytest.mark.parametrize("sched", ["constant", "multistep", "cosine", "onecycle", "warmup"])
+@pytest.mark.parametrize("glances", [3, 7, 10])  # in the first epoch, at its end, in the second
+def test_a_run_that_was_stopped_anywhere_and_resumed_has_the_same_bytes(
+    tmp_path: Path, sched: str, glances: int
+) -> None:
+    changes = {"sched": sched, "decay_milestones": "2", "sched_on_updates": "true" if glances == 3 else "false"}
+    if sched == "warmup":
+        changes |= {"sched": "cosine", "warmup_epochs": "1", "warmup_lr": "0.01"}
+    what = job(RECIPE.changed(changes))
+    whole = Run(tmp_path / "whole").go(what)
+    stopped = Run(tmp_path / "stopped")
+    with pytest.raises(Interrupted, match="--resume"):
+        stopped.go(what, report=StopAfter(glances))
+    resumed = stopped.go(what, resume=True)
+    assert resumed.bytes() == whole.bytes()
+    assert [dataclasses.replace(row, train_seconds=0) for row in resumed.rows] == [
+        dataclasses.replace(row, train_seconds=0) for row in whole.rows
+    ]
+    assert folder.read_log(tmp_path / "stopped") == resumed.rows
+
+
+@pytest.mark.usefixtures("glance_always")
+@pytest.mark.parametrize("opt", ["sgd", "adam", "adamw"])
+def test_every_optimizer_resumes_to_the_same_bytes(tmp_path: Path, opt: str) -> None:
+    what = job(RECIPE.changed({"opt": opt, "lr": "0.005", "nesterov": "true" if opt == "sgd" else "false"}))
+    stopped = Run(tmp_path / "stopped")
+    with pytest.raises(Interrupted):
+        stopped.go(what, report=StopAfter(9))
+    assert stopped.go(what, resume=True).bytes() == Run(tmp_path / "whole").go(what).bytes()
+
+
+@pytest.mark.usefixtures("glance_always")
+def test_what_a_net_draws_itself_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = MODEL.build
+
+    def with_dropout(in_channels: int, num_classes: int) -> nn.Module:
+        return nn.Sequential(nn.Dropout2d(0.2), build(in_channels, num_classes), nn.Dropout(0.2))
+
+    monkeypatch.setattr(weights, "build", lambda model: with_dropout(1, 10))
+    stopped = Run(tmp_path / "stopped")
+    with pytest.raises(Interrupted):
+        stopped.go(job(), report=StopAfter(9))
+    torch.rand(100)
+    assert stopped.go(job(), resume=True).bytes() == Run(tmp_path / "whole").go(job()).bytes()
+
+
+@pytest.mark.usefixtures("glance_always")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_with_a_checkpoint_and_its_exit_code(tmp_path: Path, number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match="stopped after 0 of 3 epochs and 2 steps") as caught:
+        Run(tmp_path).go(job(), report=StopAfter(2, number))
+    assert caught.value.exit_code == 128 + number
+    assert path_in(tmp_path).is_file()
+    assert signal.getsignal(number) is before
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_remedies_and_no_checkpoint_after_it(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLoss, match=r"the loss became (nan|inf) in epoch 1.*--set lr=…"):
+        Run(tmp_path).go(job(dataclasses.replace(RECIPE, lr=1e18)))
+    assert not path_in(tmp_path).exists()
+
+
+def test_checkpoints_are_left_every_so_many_epochs_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    monkeypatch.setattr(checkpoint, "save", lambda run, job, progress, *state: saved.append(progress.epoch))
+    Run(tmp_path).go(job(dataclasses.replace(RECIPE, epochs=5)), save_every=2)
+    assert saved == [2, 4, 5]
+
+
+def test_smoothed_labels_raise_the_loss_they_are_trained_with(tmp_path: Path) -> None:
+    plain = Run(tmp_path / "a").go(job()).rows[-1].train_loss
+    smooth = Run(tmp_path / "b").go(job(dataclasses.replace(RECIPE, smoothing=0.2))).rows[-1].train_loss
+    assert smooth > plain + 0.2
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_to_the_same_accuracy(tmp_path: Path) -> None:
+    cuda = torch.device("cuda")
+    split = data.read_split(MODEL.dataset, Path(), train=True, device=cuda)
+    test = data.read_split(MODEL.dataset, Path(), train=False, device=cuda)
+    what = Job("resnet8_digits", "quick", MODEL.recipes["quick"].changed({"epochs": "10"}), 0, len(split), "cuda", True)
+    torch.manual_seed(0)
+    rows = train(
+        what, weights.build(MODEL), split, test, data.pixels(MODEL.dataset.mean, MODEL.dataset.std, cuda),
+        run=tmp_path, resume=False, save_every=1, eval_every=1, report=Silent(),
+    )  # fmt: skip
+    assert rows[-1].train_top1 > 95

@@ -1,0 +1,56 @@
+"""The wheels, as a user installs them: into a fresh environment, without the checkout."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import CHECKOUT, make_bare_python
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the wheels of the zoo and its plugin."""
+    folder = tmp_path_factory.mktemp("wheels")
+    # setuptools leaves build folders where it works, so it works on a copy.
+    ignored = shutil.ignore_patterns(".git", ".venv", "*.egg-info", "build", "runs", "demo", ".*_cache", ".revisions")
+    source = Path(shutil.copytree(CHECKOUT, folder / "source", ignore=ignored))
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    projects = [source, source / "plugins" / "zoo-resnet-cifar"]
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder / "dist", *projects], check=True
+    )
+    python = make_bare_python(folder / "environment")
+    wheels = sorted((folder / "dist").glob("*.whl"))
+    assert len(wheels) == 2
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", "--no-index", *wheels], check=True)
+    shutil.rmtree(source)
+    return python
+
+
+def zoo(python: Path, *words: str, cwd: Path) -> str:
+    finished = subprocess.run([python.parent / "zoo", *words], capture_output=True, text=True, cwd=cwd)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_the_wheel_brings_the_catalogue(installed: Path, tmp_path: Path) -> None:
+    code = "import zoo; net = zoo.load('resnet8_digits', pretrained=True); print(zoo.__file__, net.training)"
+    output = subprocess.run([installed, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True).stdout
+    assert output.endswith("site-packages/zoo/__init__.py False\n")
+    assert str(installed.parent.parent) in output
+
+
+def test_the_command_line_of_the_wheel_lists_and_evaluates(installed: Path, tmp_path: Path) -> None:
+    assert "catalogue" in zoo(installed, "list", "resnet8*", cwd=tmp_path)
+    now, card = zoo(installed, "eval", "resnet8", cwd=tmp_path).splitlines()
+    assert now.split(": ")[1] == card.split(": ")[1]
+
+
+def test_the_wheels_zoo_trains_and_names_its_version_on_the_card(installed: Path, tmp_path: Path) -> None:
+    zoo(installed, "train", "resnet8", "--epochs", "1", "--out", "model", cwd=tmp_path)
+    assert "zoo 0.1.0, zoo-resnet-cifar 0.1.0." in (tmp_path / "model" / "README.md").read_text()

@@ -1,0 +1,335 @@
+"""What the command line and a notebook both call: load, train, evaluate, push, pull, list.
+
+Each function is one way through the house; torch is imported by those that compute, when they do.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo import folder, registry
+from zoo.errors import FolderError, HubError, NotFound, PluginError, RecipeError, UnknownModel
+from zoo.folder import Config, Results
+from zoo.hub import Hub, Published, open_hub, split_model_address
+from zoo.hub.catalogue import catalogue
+from zoo.spec import NAME, Model, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torchvision.transforms import v2
+
+    from zoo.train import Report
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model of the zoo: its facts, and those of its published weights where there are any."""
+
+    name: str
+    model: Model | None  # None where its plugin is not installed
+    weights: str | None  # where they are
+    config: Config | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves: its model folder, what it scored, and where it was published."""
+
+    folder: Path
+    config: Config
+    published: Published | None
+
+
+def load(
+    name_or_path_or_hub_id: str | Path,
+    pretrained: bool = False,
+    *,
+    hub: str | None = None,
+    revision: str | None = None,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    device: str = "cpu",
+) -> nn.Module:
+    """Build a model, with its published weights and in evaluation mode where `pretrained`.
+
+    The first argument is a model's name, a model folder's path, or an address in a hub
+    (`hf://namespace/name`, `file:PATH/name`). Weights of a name come from `hub`; without one from
+    the catalogue that ships with the zoo, then from ZOO_HUB where it is set. Their SHA-256 is
+    checked, and every tensor must fit. With `num_classes` or `in_channels` other than the model's,
+    the layers whose shapes depend on them start from their initialisation, all others from the weights.
+
+    Raises UnknownModel, PluginError, FolderError, HashMismatch, NotFound or HubError.
+    """
+    from zoo import weights
+    from zoo.device import choose
+
+    target = choose(device)
+    if not pretrained and _is_name(name_or_path_or_hub_id):
+        model = registry.load(registry.resolve(str(name_or_path_or_hub_id)))
+        return weights.build(model, num_classes, in_channels).to(target)
+    path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
+    config = folder.read_config(path)
+    model = _model_of(config)
+    if not pretrained:
+        return weights.build(model, num_classes, in_channels).to(target)
+    return weights.load(model, path, config, num_classes, in_channels).to(target)
+
+
+def transforms(
+    name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None
+) -> v2.Compose:
+    """The preprocessing a model was evaluated with: an image of any size and mode to [C, H, W] float32.
+
+    From the model's folder where it is published, with its own mean and std; with the data set's where not.
+    """
+    from zoo.preprocess import preprocessing
+
+    try:
+        config = folder.read_config(find(name_or_path_or_hub_id, hub=hub, revision=revision))
+        return preprocessing(config.input_size, config.mean, config.std)
+    except NotFound:
+        if hub is not None or not _is_name(name_or_path_or_hub_id):
+            raise
+        dataset = registry.load(registry.resolve(str(name_or_path_or_hub_id))).dataset
+        return preprocessing(dataset.input_size, dataset.mean, dataset.std)
+
+
+def list_models(pattern: str | None = None, *, dataset: str | None = None, pretrained: bool | None = None) -> list[str]:
+    """The names of the models that plugins provide, sorted: those that match `pattern` (`resnet*`).
+
+    `pretrained=True` keeps those whose weights are in the catalogue, False the others.
+    """
+    names = [name for name in registry.entries() if pattern is None or fnmatch.fnmatchcase(name, pattern)]
+    if dataset is not None:
+        names = [model.name for model in registry.load_all(names) if model.dataset.name == dataset]
+    if pretrained is not None:
+        published = {one.name for one in catalogue().models()}
+        names = [name for name in names if (name in published) is pretrained]
+    return names
+
+
+def info(name: str, *, hub: str | None = None) -> ModelInfo:
+    """Everything known of a model: its facts, and its published results where `load` would find them."""
+    full = registry.resolve(name) if hub is None else _name_in_hub(name)
+    model = registry.load(full) if full in registry.entries() else None
+    try:
+        source = _source(full, hub, None)
+        config = folder.read_config(source.pull(full))
+    except NotFound:
+        if model is None:
+            raise
+        return ModelInfo(full, model, None, None)
+    return ModelInfo(full, model, _place(source, full), config)
+
+
+def overview(
+    pattern: str | None = None,
+    *,
+    dataset: str | None = None,
+    pretrained: bool | None = None,
+    hub: str | None = None,
+) -> list[ModelInfo]:
+    """What `zoo list` shows: the plugins' models with the catalogue's results, or the models in `hub`.
+
+    Imports no torch, and no plugin whose models are not asked for. A model in a hub is shown even
+    where its plugin is not installed.
+    """
+    source: Hub = catalogue() if hub is None else open_hub(hub)
+    listed = {one.name: one.config for one in source.models()}
+    if hub is None:
+        names = list_models(pattern, dataset=dataset, pretrained=pretrained)
+    else:
+        names = [name for name in listed if pattern is None or fnmatch.fnmatchcase(name, pattern)]
+        names = [name for name in names if dataset is None or listed[name].dataset == dataset]
+    known = registry.entries()
+    models = {model.name: model for model in registry.load_all(name for name in names if name in known)}
+    return [
+        ModelInfo(name, models.get(name), _place(source, name) if name in listed else None, listed.get(name))
+        for name in names
+        if name in models or name in listed
+    ]
+
+
+def train(
+    name: str,
+    *,
+    dataset: str | None = None,
+    recipe: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    amp: bool | None = None,
+    data: Path | None = None,
+    limit_train: int | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    save_every: int = 1,
+    eval_every: int = 1,
+    push: bool = False,
+    hub: str | None = None,
+    report: Report | None = None,
+) -> Trained:
+    """Train a model with one of its recipes, evaluate it, write its folder `out`, and `push` it.
+
+    `settings` changes fields of the recipe by name, `limit_train` trains on the first images only,
+    `amp` is bf16 autocast (None: where the hardware has it). `resume` goes on with a run that was
+    stopped, and takes a finished one as it is; `overwrite` starts again.
+
+    Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError; what can
+    be foreseen (hub, token, name, data, folder) before the first step.
+    """
+    from zoo import run
+    from zoo.device import choose, has_bf16
+    from zoo.job import Job
+
+    model = registry.load(registry.resolve(name, dataset))
+    recipe = recipe or model.default_recipe
+    on = choose(device)
+    job = Job(
+        model=model.name,
+        recipe_name=recipe,
+        recipe=_recipe(model, recipe, settings or {}, epochs),
+        seed=seed,
+        train_images=model.dataset.train_images if limit_train is None else limit_train,
+        device=on.type,
+        amp=has_bf16(on) if amp is None else amp,
+    )
+    target = open_hub(hub) if push else None
+    if target is not None:
+        target.check(model.name)
+    out = out or Path("runs") / f"{model.name}-{recipe}-seed{seed}"
+    config = run.run(
+        job,
+        model,
+        out,
+        device=on,
+        data_root=data,
+        resume=resume,
+        overwrite=overwrite,
+        save_every=save_every,
+        eval_every=eval_every,
+        report=report,
+    )
+    return Trained(out, config, target.push(out, model.name) if target is not None else None)
+
+
+def evaluate(
+    name_or_path_or_hub_id: str | Path,
+    *,
+    hub: str | None = None,
+    revision: str | None = None,
+    device: str | None = None,
+    data: Path | None = None,
+) -> tuple[Results, Config]:
+    """Run a published model over its whole test set again: what it scores now, and what its card says.
+
+    Raises what `load` raises, and DataError.
+    """
+    from zoo import data as data_sets
+    from zoo import weights
+    from zoo.device import choose
+    from zoo.evaluate import evaluate as run_test_set
+
+    path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
+    config = folder.read_config(path)
+    model = _model_of(config)
+    on = choose(device)
+    net = weights.load(model, path, config).to(on)
+    test = data_sets.read_split(model.dataset, data or data_sets.default_root(), train=False, device=on)
+    return run_test_set(net, test, data_sets.pixels(config.mean, config.std, on)), config
+
+
+def push(path: Path, *, hub: str | None = None) -> Published:
+    """Publish a model folder under its model's name; raises FolderError or HubError."""
+    config = folder.check(path)
+    target = open_hub(hub)
+    target.check(config.name)
+    return target.push(path, config.name)
+
+
+def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = None, out: Path | None = None) -> Path:
+    """Copy a published model folder, whole and hash checked, to `out` (`./NAME`).
+
+    Raises FolderError or HubError.
+    """
+    source = find(name_or_hub_id, hub=hub, revision=revision)
+    config = folder.check(source)
+    target = out or Path(config.name)
+    if target.exists():
+        raise FolderError(f"{target} is there already; remove it or name another folder with --out")
+    with folder.written_aside(target) as aside:
+        folder.copy_files(source, aside)
+    return target
+
+
+def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
+    """The local model folder of a name, a path or an address; raises NotFound, HubError or FolderError."""
+    text = str(name_or_path_or_hub_id)
+    if (address := split_model_address(text)) is not None:
+        if hub is not None:
+            raise HubError(f"{text!r} names its hub itself; leave out {hub}")
+        return open_hub(address[0]).pull(address[1], revision)
+    if not _is_name(name_or_path_or_hub_id):
+        path = Path(name_or_path_or_hub_id).expanduser()
+        if not path.is_dir():
+            raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
+        return path
+    name = registry.resolve(text) if hub is None else _name_in_hub(text)
+    return _source(name, hub, revision).pull(name, revision)
+
+
+def _source(name: str, hub: str | None, revision: str | None) -> Hub:
+    """The hub that a model's weights come from: the one named, else the catalogue, else ZOO_HUB's."""
+    if hub is not None:
+        return open_hub(hub)
+    if revision is None and (catalogue().path / name).is_dir():
+        return catalogue()
+    if os.environ.get("ZOO_HUB"):
+        return open_hub()
+    what = name if revision is None else f"{name} at revision {revision}"
+    raise NotFound(
+        f"the catalogue has no weights of {what}; name the hub that has them (--hub, hub=…, or ZOO_HUB), "
+        f"or train it: zoo train {name}"
+    )
+
+
+def _place(source: Hub, name: str) -> str:
+    return "catalogue" if source.address == catalogue().address else f"{source.address}/{name}"
+
+
+def _is_name(name_or_path_or_hub_id: str | Path) -> bool:
+    return isinstance(name_or_path_or_hub_id, str) and bool(NAME.fullmatch(name_or_path_or_hub_id))
+
+
+def _name_in_hub(name: str) -> str:
+    """The full name where a plugin knows the model; a hub may have models that no plugin here knows."""
+    try:
+        return registry.resolve(name)
+    except UnknownModel:
+        return name
+
+
+def _model_of(config: Config) -> Model:
+    """The architecture of a model folder; says which distribution to install where it is not there."""
+    try:
+        return registry.load(config.name)
+    except UnknownModel:
+        raise PluginError(
+            f"{config.name} needs the plugin {config.plugin_distribution}, which is not installed: "
+            f"pip install {config.plugin_distribution}"
+        ) from None
+
+
+def _recipe(model: Model, name: str, settings: Mapping[str, str], epochs: int | None) -> Recipe:
+    if name not in model.recipes:
+        raise RecipeError(f"{model.name} has no recipe {name!r}; it has {', '.join(model.recipes)}")
+    if epochs is not None:
+        settings = {**settings, "epochs": str(epochs)}
+    return model.recipes[name].changed(settings)

@@ -1,0 +1,163 @@
+"""The card of a model: config and log to the text of README.md, as the Hugging Face Hub renders it.
+
+Generated whenever a folder is written, never edited: whatever it says stands in config.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from zoo.folder import Config, EpochRow
+from zoo.spec import Dataset, Model
+
+
+def write(config: Config, rows: Sequence[EpochRow], model: Model) -> str:
+    """The card of the model that `config` and `rows` (its log) speak of."""
+    return f"---\n{_metadata(config, model.dataset)}\n---\n\n{_text(config, rows, model)}"
+
+
+def _metadata(config: Config, dataset: Dataset) -> str:
+    """The YAML block that the Hub reads."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    results = {
+        "top-1": ("accuracy", config.results.test_top1),
+        "top-5": ("accuracy", config.results.test_top5),
+    }
+    data = ModelCardData(
+        license=config.license,
+        library_name="zoo",
+        pipeline_tag="image-classification",
+        tags=["zoo", "resnet", config.architecture, config.dataset],
+        datasets=[dataset.hub_id],
+        metrics=["accuracy"],
+        model_name=config.name,
+        eval_results=[
+            EvalResult(
+                task_type="image-classification",
+                task_name="Image Classification",
+                dataset_type=dataset.hub_id,
+                dataset_name=dataset.title,
+                dataset_split="test",
+                metric_type=kind,
+                metric_name=name,
+                metric_value=value,
+            )
+            for name, (kind, value) in results.items()
+        ],
+    )
+    return data.to_yaml().strip()
+
+
+def _text(config: Config, rows: Sequence[EpochRow], model: Model) -> str:
+    results, training, environment = config.results, config.training, config.environment
+    channels, height, width = config.input_size
+    source = f" ([source]({config.paper}))" if config.paper else ""
+    part = "" if training.train_images == model.dataset.train_images else (
+        f" on the first {training.train_images:,} of {model.dataset.train_images:,} images,"
+    )  # fmt: skip
+    recipe = "\n".join(f"| `{name}` | `{json.dumps(value)}` |" for name, value in config.recipe.items())
+    return f"""# {config.name}
+
+{model.description or f"The architecture {config.architecture} trained on {model.dataset.title}."}{source}
+{config.parameters:,} parameters; images of {channels}×{height}×{width}; {len(config.classes)} classes.
+
+| test images | top-1 | top-5 | loss |
+|---:|---:|---:|---:|
+| {results.test_images:,} | {results.test_top1:.2f}% | {results.test_top5:.2f}% | {results.test_loss:.4f} |
+
+Last epoch, the whole test set of {model.dataset.title}, one forward pass per image in fp32. Nothing was
+chosen on test data.
+
+## Load it
+
+By name, from the zoo's catalogue or the hub it was published to (`hub="hf://NAMESPACE"`, `hub="file:PATH"`):
+
+```python
+import zoo
+
+model = zoo.load("{config.name}", pretrained=True)  # hash checked, eval mode
+preprocess = zoo.transforms("{config.name}")  # image to tensor [{channels}, {height}, {width}]
+```
+
+From a checkout of the zoo, nothing installed but torch and safetensors:
+
+```python
+import torch
+
+model = torch.hub.load("PATH/TO/CHECKOUT", "{config.name}", source="local", pretrained=True)
+```
+
+From this folder, wherever it lies:
+
+```python
+import zoo
+
+model = zoo.load("PATH/TO/{config.name}", pretrained=True)
+```
+
+The architecture comes with the plugin `{config.plugin_distribution}`. Without the zoo: `model.safetensors`
+is a plain state dict, and an input is (pixel / 255 − mean) / std with mean {list(config.mean)} and
+std {list(config.std)}.
+
+## How it was trained
+
+Recipe `{config.recipe_name}`, seed {training.seed},{part} {_plural(training.epochs, "epoch")} in \
+{_duration(training.train_seconds)} on
+{environment.device} ({"bf16 autocast" if training.amp else "fp32"}, {_plural(environment.threads, "thread")}); Python \
+{environment.python}, torch {environment.torch}, zoo {environment.zoo}, {environment.plugin}\
+{f", commit {environment.commit}" if environment.commit else ""}.
+
+```sh
+{_command(config, model)}
+```
+
+| hyper-parameter | value |
+|---|---|
+{recipe}
+
+SHA-256 of the recipe `{config.recipe_sha256}`, of the weights `{config.weights.sha256}`.
+
+## Its curve
+
+![Loss and accuracy against epoch](curve.svg)
+
+{_curve_note(rows)}
+"""
+
+
+def _command(config: Config, model: Model) -> str:
+    """The command that trains the same again."""
+    training = config.training
+    words = [f"zoo train {config.name} --recipe {config.recipe_name} --seed {training.seed}"]
+    published = model.recipes.get(config.recipe_name)
+    defaults = published.to_json() if published else {}
+    for name, value in config.recipe.items():
+        if name in defaults and defaults[name] != value:
+            text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+            words.append(f"--epochs {text}" if name == "epochs" else f"--set '{name}={text}'")
+    if training.train_images != model.dataset.train_images:
+        words.append(f"--limit-train {training.train_images}")
+    words.append("--amp" if training.amp else "--no-amp")
+    return " ".join(words)
+
+
+def _curve_note(rows: Sequence[EpochRow]) -> str:
+    last = rows[-1]
+    return (
+        f"After epoch {last.epoch}: train loss {last.train_loss:.4f}, train top-1 {last.train_top1:.2f}% "
+        "(with augmentation, while training). Every row is in `log.jsonl`."
+    )
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

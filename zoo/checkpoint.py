@@ -1,0 +1,121 @@
+"""Everything that a training needs to go on as if it had never stopped, in one file.
+
+The checkpoint is plain tensors and numbers and is read with `weights_only=True`; it is written aside
+and renamed, so a kill at any moment leaves the one before or the one after.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from zoo import folder
+from zoo.errors import TrainingError
+from zoo.folder import EpochRow
+from zoo.job import Job
+from zoo.schema import SchemaError, from_json
+
+
+@dataclass
+class Progress:
+    """How far a training has come: its position, the running epoch's sums, the past ones' rows."""
+
+    totals: Tensor  # [2] float64 on the device: loss summed over images, correct predictions
+    epoch: int = 0  # epochs finished
+    step: int = 0  # steps finished in the epoch after those
+    seconds: float = 0.0  # of the running epoch
+    rows: list[EpochRow] = field(default_factory=list)
+
+
+def path_in(run: Path) -> Path:
+    """The checkpoint of a run."""
+    return run / "checkpoint.pt"
+
+
+def save(run: Path, job: Job, progress: Progress, net: nn.Module, optimizer: Optimizer, schedule: LRScheduler) -> None:
+    """Write the checkpoint of a run aside, and rename it into place."""
+    device = progress.totals.device
+    content = {
+        "job": job.facts(),
+        "totals": progress.totals.cpu(),
+        "epoch": progress.epoch,
+        "step": progress.step,
+        "seconds": progress.seconds,
+        "rows": [dataclasses.asdict(row) for row in progress.rows],
+        "net": net.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "random": torch.get_rng_state(),
+        "random_device": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+    target = path_in(run)
+    aside = target.with_suffix(".partial")
+    torch.save(content, aside)
+    folder.sync(aside)
+    aside.replace(target)
+    folder.sync(run)
+
+
+def restore(
+    run: Path, job: Job, progress: Progress, net: nn.Module, optimizer: Optimizer, schedule: LRScheduler
+) -> None:
+    """Bring everything back to where the run's checkpoint left it.
+
+    Raises TrainingError where the checkpoint is damaged, or is of another job.
+    """
+    content = _read(run)
+    differences = [
+        f"{name} {content['job'].get(name)!r}, not {value!r}"
+        for name, value in job.facts().items()
+        if content["job"].get(name) != value
+    ]
+    if differences:
+        raise TrainingError(
+            f"the run in {run} can't be resumed as another one: it has {'; '.join(differences)}. "
+            "Give the same options again, or another --out"
+        )
+    device = progress.totals.device
+    net.load_state_dict(content["net"])
+    optimizer.load_state_dict(content["optimizer"])
+    schedule.load_state_dict(content["schedule"])
+    torch.set_rng_state(content["random"])
+    if content["random_device"] is not None:
+        torch.cuda.set_rng_state(content["random_device"], device)
+    progress.totals = content["totals"].to(device)
+    progress.epoch, progress.step = content["epoch"], content["step"]
+    progress.seconds = content["seconds"]
+    progress.rows = [from_json(EpochRow, row) for row in content["rows"]]
+
+
+def _read(run: Path) -> dict[str, Any]:
+    path = path_in(run)
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise TrainingError(f"there is no checkpoint in {run}; start the run without --resume") from None
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, SchemaError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TrainingError(f"{path} can't be read ({reason}); remove {run} and start again") from None
+    return content
+
+
+def append_log(run: Path, row: EpochRow) -> None:
+    """Add an epoch to the log that can be followed while the run goes on."""
+    with (run / folder.LOG).open("a", encoding="utf-8") as log:
+        log.write(folder.log_text([row]))
+
+
+def rewrite_log(run: Path, rows: list[EpochRow]) -> None:
+    """Make the log speak of exactly these epochs: a killed run may have logged one that is trained again."""
+    path = run / folder.LOG
+    aside = path.with_suffix(".partial")
+    aside.write_text(folder.log_text(rows), encoding="utf-8")
+    aside.replace(path)

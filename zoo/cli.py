@@ -1,0 +1,317 @@
+"""The command line: parse and print; everything it does is a function of `zoo.api`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoo import api
+from zoo.errors import PluginWarning, ZooError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    name="zoo",
+    help="A zoo of residual networks: train them, publish them, load them back.\n\n"
+    "Start with: zoo list · zoo train resnet8_digits · zoo info resnet20",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+HUB_HELP = "Which hub: file:PATH for a folder, hf://NAMESPACE for the Hugging Face Hub."
+HubOption = Annotated[
+    str | None, typer.Option("--hub", metavar="HUB", help=HUB_HELP + " [default: the catalogue, then ZOO_HUB]")
+]
+PushHubOption = Annotated[
+    str | None,
+    typer.Option("--hub", metavar="HUB", help=HUB_HELP + " [default: ZOO_HUB, else the account logged in]"),
+]
+RevisionOption = Annotated[
+    str | None,
+    typer.Option("--revision", metavar="ID", help="A revision of the model: a commit, tag or branch."),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FOLDER",
+        help="Where data sets are, or are downloaded to. [default: ZOO_DATA, else ~/.cache/zoo/data]",
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:N. [default: a GPU if there is one]"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A model's name, a model folder's path, or hf://namespace/name."),
+]
+
+
+@app.command("list")
+def list_models(
+    pattern: Annotated[str | None, typer.Argument(metavar="[PATTERN]", help="Names to show, as in 'resnet*'.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", metavar="NAME", help="Only models on this data set.")
+    ] = None,
+    pretrained: Annotated[
+        bool | None,
+        typer.Option("--pretrained/--untrained", help="Only models with, or without, weights in the catalogue."),
+    ] = None,
+    hub: Annotated[
+        str | None,
+        typer.Option("--hub", metavar="HUB", help="The models in this hub, not the catalogue. " + HUB_HELP),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the models: parameters, test accuracy, license, and where the weights are."""
+    models = api.overview(pattern, dataset=dataset, pretrained=pretrained, hub=hub)
+    if as_json:
+        _print_json([_summary(one) for one in models])
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("model", "parameters", "top-1", "license", "weights"):
+        table.add_column(heading, justify="right" if heading in ("parameters", "top-1") else "left", no_wrap=True)
+    for one in models:
+        summary = _summary(one)
+        table.add_row(
+            str(summary["name"]),
+            f"{summary['parameters']:,}",
+            f"{one.config.results.test_top1:.2f}%" if one.config else "–",
+            str(summary["license"]),
+            one.weights or "–",
+        )
+    _console().print(table if models else "no models match")
+
+
+@app.command()
+def info(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name: resnet20, resnet20_cifar100.")],
+    hub: HubOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a model: its architecture, its recipes with every hyper-parameter, its published results."""
+    found = api.info(name, hub=hub)
+    model, config = found.model, found.config
+    if as_json or model is None:
+        _print_json({**_summary(found), "config": dataclasses.asdict(config) if config else None})
+        return
+    lines = [
+        model.name,
+        f"  {model.description}" if model.description else "",
+        f"  parameters  {model.parameters:,}",
+        f"  data set    {model.dataset.title}, {len(model.dataset.classes)} classes, input {model.dataset.input_size}",
+        f"  paper       {model.paper or '–'}",
+        f"  license     {model.license}",
+        f"  weights     {found.weights or 'none published; train it: zoo train ' + model.name}",
+    ]
+    if config:
+        results, training = config.results, config.training
+        lines.append(
+            f"  results     top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%, "
+            f"loss {results.test_loss:.4f} on {results.test_images:,} test images; recipe {config.recipe_name}, "
+            f"seed {training.seed}, {training.epochs} epochs"
+        )
+    for name_of_recipe, recipe in model.recipes.items():
+        default = " (default)" if name_of_recipe == model.default_recipe else ""
+        fields = ", ".join(f"{key}={value}" for key, value in recipe.to_json().items() if value not in (None, []))
+        lines.append(f"  recipe {name_of_recipe}{default}: {fields}")
+    for text in filter(None, lines):
+        _console().print(text, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="resnet20, or in full: resnet20_cifar100.")],
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", metavar="NAME", help="Which recipe. [default: the model's first]"),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", metavar="NAME", help="Another data set than the architecture's default."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Train this long. [default: the recipe's]")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of all that is random.")] = 0,
+    device: DeviceOption = None,
+    amp: Annotated[
+        bool | None,
+        typer.Option("--amp/--no-amp", help="Train in bf16 autocast. [default: where the hardware has bf16]"),
+    ] = None,
+    data: DataOption = None,
+    limit_train: Annotated[
+        int | None, typer.Option("--limit-train", metavar="N", help="Train on the first N images only.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="The model folder to make. [default: runs/MODEL-RECIPE-seedN]"),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the run that was stopped there; start it where there is none."),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again where a run or a folder is.")] = False,
+    save_every: Annotated[int, typer.Option("--save-every", metavar="N", help="Epochs between checkpoints.")] = 1,
+    eval_every: Annotated[
+        int,
+        typer.Option("--eval-every", metavar="N", help="Epochs between test evaluations, for the curve only."),
+    ] = 1,
+    push: Annotated[bool, typer.Option("--push", help="Publish the model folder to the hub at the end.")] = False,
+    hub: PushHubOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the end and errors.")] = False,
+) -> None:
+    """Train a model with one of its recipes, evaluate it, write its model folder; publish it with --push.
+
+    Ctrl-C leaves a checkpoint; --resume goes on from it, to the same weights.
+    """
+    from zoo.progress import Bar, Lines
+
+    console = _console()
+    show = Bar(console) if console.is_terminal else Lines(console)
+    trained = api.train(
+        name,
+        dataset=dataset,
+        recipe=recipe,
+        settings=_settings(settings or []),
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        amp=amp,
+        data=data,
+        limit_train=limit_train,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        save_every=save_every,
+        eval_every=eval_every,
+        push=push,
+        hub=hub,
+        report=None if quiet else show,
+    )
+    results = trained.config.results
+    _say(
+        f"{trained.config.name}: top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%, loss "
+        f"{results.test_loss:.4f} on {results.test_images:,} test images; the model folder is {trained.folder}"
+    )
+    if trained.published:
+        _say(f"published as {trained.published.address} at revision {trained.published.revision[:12]}")
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model folder, as zoo train leaves it.")],
+    hub: PushHubOption = None,
+) -> None:
+    """Publish a model folder to a hub, under its model's name."""
+    published = api.push(folder, hub=hub)
+    _say(f"published as {published.address} at revision {published.revision[:12]}")
+
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, or hf://namespace/name.")],
+    hub: HubOption = None,
+    revision: RevisionOption = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL]")] = None,
+) -> None:
+    """Fetch a published model folder, whole and hash checked."""
+    _say(f"pulled into {api.pull(name, hub=hub, revision=revision, out=out)}")
+
+
+@app.command("eval")
+def evaluate(
+    model: ModelArgument,
+    hub: HubOption = None,
+    revision: RevisionOption = None,
+    device: DeviceOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a published model over the whole test set again, beside what its card says."""
+    now, config = api.evaluate(model, hub=hub, revision=revision, device=device, data=data)
+    if as_json:
+        _print_json({"name": config.name, "now": dataclasses.asdict(now), "card": dataclasses.asdict(config.results)})
+        return
+    for who, results in (("now", now), ("card", config.results)):
+        _say(
+            f"{config.name}  {who:>4}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
+            f"loss {results.test_loss:.6f}  ({results.test_images:,} test images)"
+        )
+
+
+def main() -> None:
+    """Run the command line; a person's mistake is one line on stderr and a non-zero exit."""
+    warnings.showwarning = _show_warning
+    try:
+        app()
+    except ZooError as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of a pipe went away: `zoo list | head`
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise typer.BadParameter(f"{pair!r} should be FIELD=VALUE, as in lr=0.05", param_hint="--set")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _summary(one: api.ModelInfo) -> dict[str, object]:
+    config, model = one.config, one.model
+    return {
+        "name": one.name,
+        "dataset": model.dataset.name if model else config.dataset if config else None,
+        "parameters": model.parameters if model else config.parameters if config else None,
+        "top1": config.results.test_top1 if config else None,
+        "license": config.license if config else model.license if model else None,
+        "weights": one.weights,
+        "recipes": list(model.recipes) if model else None,
+        "installed": model is not None,
+    }
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
+    text = str(message) if issubclass(category, PluginWarning) else f"{category.__name__}: {message}"
+    print(f"zoo: warning: {text}", file=sys.stderr)

@@ -1,0 +1,111 @@
+"""A data set on the device as uint8, and the batches made of it there.
+
+No loader, no worker processes: the whole set is one tensor, and cropping, flipping and fetching a
+batch are one gather. All that is random about an epoch is drawn before its first batch, from
+(seed, epoch) alone, so any batch of any epoch can be made again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.errors import DataError
+from zoo.spec import Dataset, Recipe
+
+
+@dataclass(frozen=True)
+class Split:
+    """Half of a data set: images [N, H, W, C] uint8 and labels [N] int64, on one device."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The normalisation, on the device: mean and std [C] float32 on the scale 0 to 1."""
+
+    mean: Tensor
+    std: Tensor
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Images [N, H, W, C] uint8 to [N, C, H, W] float32 in channels_last, as torchvision computes it."""
+        scaled = images.to(torch.float32).mul_(1 / 255).sub_(self.mean).div_(self.std)
+        return scaled.permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """All that is random about one epoch: order [N], crop offsets [N] (pixels), flips [N] (bool)."""
+
+    order: Tensor
+    top: Tensor
+    left: Tensor
+    flip: Tensor
+
+
+def default_root() -> Path:
+    """The folder that data sets are read from and downloaded to, where none is named."""
+    return Path(os.environ.get("ZOO_DATA") or Path.home() / ".cache" / "zoo" / "data").expanduser()
+
+
+def read_split(dataset: Dataset, root: Path, *, train: bool, device: torch.device, limit: int | None = None) -> Split:
+    """Read half of a data set, its first `limit` images, onto the device; raises DataError."""
+    images, labels = dataset.read(root, train=train)
+    channels, height, width = dataset.input_size
+    expected = dataset.train_images if train else dataset.test_images
+    if images.shape != (expected, height, width, channels) or labels.shape != (expected,):
+        raise DataError(
+            f"{dataset.name}: read images {images.shape} and labels {labels.shape}, expected "
+            f"{(expected, height, width, channels)} and {(expected,)}; {root} holds another data set"
+        )
+    return Split(torch.from_numpy(images[:limit].copy()).to(device), torch.from_numpy(labels[:limit].copy()).to(device))
+
+
+def pixels(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Pixels:
+    """Put a normalisation on the device."""
+    return Pixels(torch.tensor(mean, device=device), torch.tensor(std, device=device))
+
+
+def padded(split: Split, crop_padding: int) -> Split:
+    """The split with a border of black pixels, [N, H + 2p, W + 2p, C], to crop from."""
+    border = (0, 0, crop_padding, crop_padding, crop_padding, crop_padding)
+    return Split(F.pad(split.images, border), split.labels)
+
+
+def draw(size: int, recipe: Recipe, *, seed: int, epoch: int, device: torch.device) -> Draw:
+    """Draw an epoch over `size` images. On the CPU, so that every device trains on the same batches."""
+    generator = torch.Generator().manual_seed(random.Random(f"{seed}/{epoch}").getrandbits(63))
+    offsets = 2 * recipe.crop_padding + 1
+    return Draw(
+        order=torch.randperm(size, generator=generator).to(device),
+        top=torch.randint(offsets, (size,), generator=generator).to(device),
+        left=torch.randint(offsets, (size,), generator=generator).to(device),
+        flip=(torch.rand(size, generator=generator) < recipe.hflip).to(device),
+    )
+
+
+def batch(source: Split, drawn: Draw, start: int, stop: int, crop_padding: int) -> tuple[Tensor, Tensor]:
+    """Images `start` to `stop` of an epoch, cropped out of a `padded` split and flipped.
+
+    Returns images [B, H, W, C] uint8 and labels [B]. Position i of the epoch has the i-th of each draw.
+    """
+    index = drawn.order[start:stop]
+    height, width = (source.images.shape[axis] - 2 * crop_padding for axis in (1, 2))
+    down = torch.arange(height, device=index.device)
+    across = torch.arange(width, device=index.device)
+    rows = drawn.top[start:stop, None] + down
+    mirrored = torch.where(drawn.flip[start:stop, None], width - 1 - across, across)
+    columns = drawn.left[start:stop, None] + mirrored
+    images = source.images[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return images, source.labels[index]

@@ -1,0 +1,88 @@
+"""What can go wrong for a person, as one tree.
+
+    ZooError
+    ├── RegistryError
+    │   ├── UnknownModel         no plugin provides a model of that name
+    │   ├── DuplicateModel       two distributions claim one name
+    │   └── PluginError          a plugin is there but can't be used
+    ├── RecipeError              a hyper-parameter that does not exist or can't be
+    ├── DataError                a data set that is missing, incomplete or corrupted
+    ├── TrainingError            a run that can't start, go on or be resumed
+    │   ├── NonFiniteLoss
+    │   └── Interrupted          stopped by Ctrl-C or SIGTERM, after a checkpoint
+    ├── FolderError              a model folder that is incomplete or not one
+    │   └── HashMismatch         weights that are not the ones the folder speaks of
+    └── HubError
+        └── NotFound             the hub is there, that model or revision is not
+
+Each message is one line: what is wrong, what was expected, what to do. The command line prints
+it and exits with `exit_code`; a traceback is left for bugs of the zoo's own.
+"""
+
+from __future__ import annotations
+
+
+class ZooError(Exception):
+    """Base of every error that a person can mend."""
+
+    exit_code = 1
+
+
+class RegistryError(ZooError):
+    """A model that can't be found among the plugins."""
+
+
+class UnknownModel(RegistryError):
+    """No plugin provides a model of that name."""
+
+
+class DuplicateModel(RegistryError):
+    """Two distributions claim one model name."""
+
+
+class PluginError(RegistryError):
+    """A plugin is declared but can't be used."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin that can't be used was passed over; the others are there."""
+
+
+class RecipeError(ZooError):
+    """A hyper-parameter that does not exist or has an impossible value."""
+
+
+class DataError(ZooError):
+    """A data set that is missing, incomplete or corrupted."""
+
+
+class TrainingError(ZooError):
+    """A run that can't start, go on or be resumed."""
+
+
+class NonFiniteLoss(TrainingError):
+    """The loss became infinite or not a number."""
+
+
+class Interrupted(TrainingError):
+    """The run was asked to stop and has left a checkpoint."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number  # as a shell reports a process ended by that signal
+
+
+class FolderError(ZooError):
+    """A model folder that is incomplete or not one."""
+
+
+class HashMismatch(FolderError):
+    """Weights whose SHA-256 is not the one their config.json names."""
+
+
+class HubError(ZooError):
+    """A hub that can't be reached, read or written."""
+
+
+class NotFound(HubError):
+    """The hub is there, but not that model or that revision."""

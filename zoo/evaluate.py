@@ -1,0 +1,44 @@
+"""The one place where an accuracy is made."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from zoo.data import Pixels, Split
+from zoo.folder import Results
+
+BATCH = 500  # constant, so that a number can be repeated to the last digit
+
+
+def evaluate(net: nn.Module, split: Split, pixels: Pixels) -> Results:
+    """Run every image of the split once, in evaluation mode and fp32: top-1, top-5 (percent), mean loss.
+
+    Leaves the net in the mode it was in. With fewer than five classes, top-5 counts all of them.
+    """
+    device = split.labels.device
+    net.to(memory_format=torch.channels_last)  # the layout it was trained in
+    correct1 = torch.zeros((), dtype=torch.int64, device=device)
+    correct5 = torch.zeros((), dtype=torch.int64, device=device)
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    was_training = net.training
+    net.eval()
+    try:
+        with torch.inference_mode():
+            for start in range(0, len(split), BATCH):
+                labels = split.labels[start : start + BATCH]
+                logits = net(pixels.normalise(split.images[start : start + BATCH])).float()
+                top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
+                hits = top5 == labels[:, None]
+                correct1 += hits[:, 0].sum()
+                correct5 += hits.sum()
+                loss += F.cross_entropy(logits, labels, reduction="sum").double()
+    finally:
+        net.train(was_training)
+    return Results(
+        test_top1=100 * correct1.item() / len(split),
+        test_top5=100 * correct5.item() / len(split),
+        test_loss=loss.item() / len(split),
+        test_images=len(split),
+    )

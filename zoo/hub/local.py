@@ -1,0 +1,123 @@
+"""A folder of model folders as a hub; the catalogue that ships with the zoo is one.
+
+    HUB/resnet20_cifar10/                       the current revision: a model folder
+    HUB/.revisions/resnet20_cifar10/0001-…/     the ones before, in order
+
+A push writes the new folder aside and renames twice: the current one to the revisions, the new one
+into its place. Between the two, and after a crash there, a reader takes the newest of the revisions;
+so there is at every moment one whole folder to be had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from zoo import folder
+from zoo.errors import HubError, NotFound
+from zoo.hub import Listed, Published
+from zoo.spec import NAME
+
+
+class FolderHub:
+    """The hub `file:PATH`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def address(self) -> str:
+        """`file:` and the path."""
+        return f"file:{self.path}"
+
+    def check(self, name: str) -> None:
+        """Make sure that the folder can be made and written; raises HubError."""
+        _require_name(name)
+        there = folder.ground(self.path)
+        if not there.is_dir():
+            raise HubError(f"{self.address} can't be a hub: {there} is a file; name a folder with --hub")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise HubError(f"{self.address} can't be written: no permission in {there}; name another folder with --hub")
+
+    def push(self, source: Path, name: str) -> Published:
+        """Publish a model folder; the revision before is kept and can be pulled by its id."""
+        self.check(name)
+        folder.check(source)
+        new = folder.revision(source)
+        try:
+            with self._writing():
+                current = self.path / name
+                if not current.exists() or folder.revision(current) != new:
+                    with folder.written_aside(self._kept(name) / "incoming") as incoming:
+                        folder.copy_files(source, incoming)
+                    if current.exists():
+                        current.rename(self._place(name, folder.revision(current)))
+                    (self._kept(name) / "incoming").rename(current)
+                    folder.sync(self.path)
+        except OSError as error:
+            raise HubError(f"{self.address} can't be written: {error.strerror or error}") from error
+        return Published(f"{self.address}/{name}", new)
+
+    def pull(self, name: str, revision: str | None = None) -> Path:
+        """The folder of a model; of a revision before, by its id or the first digits of it."""
+        _require_name(name)
+        current = self.path / name
+        if revision is None and (current / folder.CONFIG).is_file():
+            return current
+        known = self._revisions(name)
+        if not known:
+            there = ", ".join(one.name for one in self.models()) or "no model"
+            raise NotFound(f"{self.address} has no model {name}; it has {there}")
+        if revision is None:
+            return known[0][1]
+        for identity, path in known:
+            if identity.startswith(revision):
+                return path
+        ids = ", ".join(identity[:12] for identity, _ in known)
+        raise NotFound(f"{self.address}/{name} has no revision {revision}; it has {ids}")
+
+    def models(self) -> list[Listed]:
+        """The models that are there; a folder that is no model is not one of them."""
+        found = []
+        for path in sorted(self.path.iterdir()) if self.path.is_dir() else []:
+            if path.is_dir() and (path / folder.CONFIG).is_file():
+                found.append(Listed(path.name, f"{self.address}/{path.name}", folder.read_config(path)))
+        return found
+
+    def revisions(self, name: str) -> list[str]:
+        """The ids of a model's revisions, newest first."""
+        return [identity for identity, _ in self._revisions(name)]
+
+    def _revisions(self, name: str) -> list[tuple[str, Path]]:
+        kept = sorted((path for path in self._kept(name).glob("[0-9]*")), reverse=True)
+        found = [(path.name.partition("-")[2], path) for path in kept]
+        current = self.path / name
+        with contextlib.suppress(OSError):  # no model folder there, or a push is renaming it just now
+            found.insert(0, (folder.revision(current), current))
+        return found
+
+    def _kept(self, name: str) -> Path:
+        return self.path / ".revisions" / name
+
+    def _place(self, name: str, revision: str) -> Path:
+        numbers = [int(path.name.partition("-")[0]) for path in self._kept(name).glob("[0-9]*")]
+        return self._kept(name) / f"{max(numbers, default=0) + 1:04d}-{revision}"
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One writer at a time; what a writer that was killed has left aside is cleared."""
+        from filelock import FileLock
+
+        (self.path / ".revisions").mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / ".revisions" / ".lock"):
+            for left in (self.path / ".revisions").glob("*/*incoming*"):
+                shutil.rmtree(left)
+            yield
+
+
+def _require_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise HubError(f"{name!r} can't be a model's name; expected a-z, 0-9, '.', '_' and '-'")

@@ -1,0 +1,68 @@
+"""A recipe's optimizer and learning-rate schedule: which of torch's, with which numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import lr_scheduler
+
+from zoo.spec import Recipe
+
+
+def optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer over all parameters; all decay, batch norm's too, as in every published baseline."""
+    if recipe.opt == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.nesterov,
+        )
+    kind = torch.optim.Adam if recipe.opt == "adam" else torch.optim.AdamW
+    return kind(parameters, lr=recipe.lr, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay)
+
+
+def schedule(recipe: Recipe, over: torch.optim.Optimizer, steps_per_epoch: int) -> lr_scheduler.LRScheduler:
+    """The learning rate, to be stepped after every step (`sched_on_updates`) or after every epoch.
+
+    Milestones and the end of a cosine are counted from the start of training, the warm-up included.
+    """
+    per_epoch = steps_per_epoch if recipe.sched_on_updates else 1
+    total, warmup = recipe.epochs * per_epoch, recipe.warmup_epochs * per_epoch
+    if recipe.sched == "onecycle":
+        return lr_scheduler.OneCycleLR(
+            over,
+            max_lr=recipe.lr,
+            total_steps=total,
+            pct_start=recipe.pct_start,
+            div_factor=recipe.div_factor,
+            final_div_factor=recipe.final_div_factor,
+            cycle_momentum=recipe.cycle_momentum,
+        )
+    rest: lr_scheduler.LRScheduler
+    if recipe.sched == "multistep":
+        milestones = [epoch * per_epoch - warmup for epoch in recipe.decay_milestones]
+        rest = lr_scheduler.MultiStepLR(over, milestones, gamma=recipe.decay_rate)
+    elif recipe.sched == "cosine":
+        rest = lr_scheduler.CosineAnnealingLR(over, T_max=max(1, total - warmup), eta_min=recipe.min_lr)
+    else:
+        rest = lr_scheduler.ConstantLR(over, factor=1.0, total_iters=0)
+    if not warmup:
+        return rest
+    start = recipe.warmup_lr / recipe.lr
+    end = 1.0 if recipe.warmup_mode == "linear" else start
+    warm = lr_scheduler.LinearLR(over, start_factor=start, end_factor=end, total_iters=warmup)
+    return lr_scheduler.SequentialLR(over, [warm, rest], milestones=[warmup])
+
+
+def clip(recipe: Recipe, parameters: Iterable[Tensor]) -> None:
+    """Clip the gradients, by norm or by value, where the recipe says so."""
+    if recipe.clip_grad is None:
+        return
+    if recipe.clip_mode == "norm":
+        nn.utils.clip_grad_norm_(parameters, recipe.clip_grad)
+    else:
+        nn.utils.clip_grad_value_(parameters, recipe.clip_grad)

@@ -1,0 +1,37 @@
+"""From a picture to a model's input, exactly as the model was evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+
+@dataclass(frozen=True)
+class ToMode:
+    """A PIL image of any mode (palette, alpha, CMYK, …) to one mode; tensors pass as they are."""
+
+    mode: str
+
+    def __call__(self, image: object) -> object:
+        """Convert it."""
+        return image.convert(self.mode) if isinstance(image, Image.Image) else image
+
+
+def preprocessing(input_size: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...]) -> v2.Compose:
+    """An image of any size and mode to a tensor of `input_size` [C, H, W], float32.
+
+    An image that has the size already is not resampled: its pixels / 255 are normalised, no more.
+    """
+    channels, height, width = input_size
+    return v2.Compose(
+        [
+            ToMode("L" if channels == 1 else "RGB"),
+            v2.ToImage(),
+            v2.Resize((height, width), antialias=True),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(list(mean), list(std)),
+        ]
+    )

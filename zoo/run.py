@@ -1,0 +1,182 @@
+"""A run, from a job to a model folder: data, training, evaluation, card.
+
+While it trains, a run is kept beside the model folder it will become: `OUT.run/` holds the
+checkpoint and the log, `OUT/` appears when all is done, by one rename.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from zoo import card, checkpoint, curve, data, folder, weights
+from zoo.data import Split
+from zoo.environment import environment
+from zoo.errors import TrainingError
+from zoo.evaluate import evaluate
+from zoo.folder import Config, EpochRow, Results, Training
+from zoo.job import Job
+from zoo.spec import Model
+from zoo.train import Report, Silent, train
+
+
+def run(
+    job: Job,
+    model: Model,
+    out: Path,
+    *,
+    device: torch.device,
+    data_root: Path | None,
+    resume: bool,
+    overwrite: bool,
+    save_every: int,
+    eval_every: int,
+    report: Report | None,
+) -> Config:
+    """Train what the job asks for, evaluate it once, after the last epoch, and write the model folder `out`.
+
+    Raises TrainingError where `out` is taken or the run there is another's, DataError, Interrupted.
+    """
+    _require_sense(job, model, save_every, eval_every)
+    if resume and out.exists():
+        return _finished(out, job)
+    split, test = _read(job, model, data_root or data.default_root(), device)
+    folder_of_run = _room_for(out, model, resume=resume, overwrite=overwrite)
+    mean, std = job.recipe.mean or model.dataset.mean, job.recipe.std or model.dataset.std
+    pixels = data.pixels(mean, std, device)
+    # The caller's random numbers are left as they were.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(job.seed)
+        net = weights.build(model)
+        rows = train(
+            job,
+            net,
+            split,
+            test,
+            pixels,
+            run=folder_of_run,
+            resume=resume and checkpoint.path_in(folder_of_run).exists(),
+            save_every=save_every,
+            eval_every=eval_every,
+            report=report or Silent(),
+        )
+    results = evaluate(net, test, pixels)
+    rows[-1] = rows[-1].tested(results)
+    metadata = {"name": job.model, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
+    content = weights.dump(net, metadata)
+    config = _config(job, model, mean, std, rows, results, content, device)
+    _write(out, config, rows, model, content)
+    shutil.rmtree(folder_of_run)
+    return config
+
+
+def run_folder(out: Path) -> Path:
+    """Where the run that will become the model folder `out` is kept."""
+    return out.with_name(f"{out.name}.run")
+
+
+def _require_sense(job: Job, model: Model, save_every: int, eval_every: int) -> None:
+    if not 1 <= job.train_images <= model.dataset.train_images:
+        most = model.dataset.train_images
+        raise TrainingError(f"--limit-train should be from 1 to {most}, not {job.train_images}")
+    for option, every in (("--save-every", save_every), ("--eval-every", eval_every)):
+        if every < 1:
+            raise TrainingError(f"{option} should be at least 1, not {every}")
+    for name, values in (("mean", job.recipe.mean), ("std", job.recipe.std)):
+        if values is not None and len(values) != model.dataset.input_size[0]:
+            channels = model.dataset.input_size[0]
+            raise TrainingError(f"recipe: {name} should have {channels} numbers, not {len(values)}")
+
+
+def _finished(out: Path, job: Job) -> Config:
+    """The model folder that is there already, if it is this very job's."""
+    config = folder.check(out)
+    its = (config.name, config.recipe_sha256, config.training.seed, config.training.train_images)
+    if its != (job.model, job.recipe.sha256(), job.seed, job.train_images):
+        raise TrainingError(
+            f"{out} is finished, and another training: {config.name}, recipe {config.recipe_name}, "
+            f"seed {config.training.seed}; name another folder with --out"
+        )
+    return config
+
+
+def _room_for(out: Path, model: Model, *, resume: bool, overwrite: bool) -> Path:
+    """Make the folder of the run; what would be lost by it is refused first."""
+    path = run_folder(out)
+    if out.exists() and not overwrite:
+        raise TrainingError(f"{out} is there already; name another folder with --out, or give --overwrite")
+    if path.exists() and overwrite and not resume:
+        shutil.rmtree(path)
+    if path.exists() and not resume:
+        raise TrainingError(f"there is an unfinished run in {path}; go on with --resume or give --overwrite")
+    # Two checkpoints (weights and up to two moments each) and a model folder, in fp32.
+    needed, free = 4 * model.parameters * (2 * 3 + 1) + 2**20, shutil.disk_usage(folder.ground(path)).free
+    if free < needed:
+        what = f"{out} needs {needed / 2**20:,.0f} MiB, its disk has {free / 2**20:,.0f} MiB left"
+        raise TrainingError(f"{what}; make room or name another folder with --out")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "writable").touch()
+        (path / "writable").unlink()
+    except OSError as error:
+        raise TrainingError(f"{path} can't be written ({error.strerror}); name another folder with --out") from None
+    return path
+
+
+def _read(job: Job, model: Model, root: Path, device: torch.device) -> tuple[Split, Split]:
+    return (
+        data.read_split(model.dataset, root, train=True, device=device, limit=job.train_images),
+        data.read_split(model.dataset, root, train=False, device=device),
+    )
+
+
+def _config(
+    job: Job,
+    model: Model,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    rows: list[EpochRow],
+    results: Results,
+    content: bytes,
+    device: torch.device,
+) -> Config:
+    return Config(
+        name=model.name,
+        architecture=model.architecture,
+        dataset=model.dataset.name,
+        classes=model.dataset.classes,
+        input_size=model.dataset.input_size,
+        mean=mean,
+        std=std,
+        parameters=model.parameters,
+        license=model.license,
+        paper=model.paper,
+        recipe_name=job.recipe_name,
+        recipe=job.recipe.to_json(),
+        recipe_sha256=job.recipe.sha256(),
+        training=Training(
+            seed=job.seed,
+            epochs=len(rows),
+            train_images=job.train_images,
+            train_seconds=sum(row.train_seconds for row in rows),
+            amp=job.amp,
+        ),
+        results=results,
+        environment=environment(device, model.name),
+        weights=folder.weights_facts(content),
+    )
+
+
+def _write(out: Path, config: Config, rows: list[EpochRow], model: Model, content: bytes) -> None:
+    old = out.with_name(f".{out.name}.replaced")
+    if out.exists():
+        out.rename(old)
+    with folder.written_aside(out) as aside:
+        (aside / folder.WEIGHTS).write_bytes(content)
+        (aside / folder.CONFIG).write_text(folder.to_json(config, indent=2) + "\n", encoding="utf-8")
+        (aside / folder.LOG).write_text(folder.log_text(rows), encoding="utf-8")
+        (aside / folder.CURVE).write_text(curve.draw(config.name, rows), encoding="utf-8")
+        (aside / folder.README).write_text(card.write(config, rows, model), encoding="utf-8")
+    shutil.rmtree(old, ignore_errors=True)

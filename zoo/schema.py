@@ -1,0 +1,112 @@
+"""JSON to frozen dataclasses, and refusing what does not fit.
+
+The only reader of files that come from elsewhere (`config.json`), of checkpoints' facts and of
+`--set name=value`; so the types that a dataclass declares are the whole schema.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class SchemaError(ValueError):
+    """A value that does not fit the declared type; the message names the place."""
+
+
+def from_json(kind: type[T], value: object, place: str = "") -> T:
+    """Build the dataclass `kind` from a decoded JSON object; keys it doesn't declare are ignored.
+
+    Raises SchemaError, naming the place, for a missing field or a value of another type.
+    """
+    if not isinstance(value, Mapping):
+        raise SchemaError(f"{place or 'the document'} should be an object, not {_noun(value)}")
+    hints = typing.get_type_hints(kind)
+    arguments: dict[str, Any] = {}
+    for field in dataclasses.fields(typing.cast("Any", kind)):
+        here = f"{place}.{field.name}" if place else field.name
+        if field.name in value:
+            arguments[field.name] = fit(hints[field.name], value[field.name], here)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise SchemaError(f"{here} is missing")
+    return kind(**arguments)
+
+
+def fit(hint: Any, value: object, place: str) -> Any:
+    """Return `value` as the type `hint` (scalars, tuples, mappings, unions, dataclasses)."""
+    if dataclasses.is_dataclass(hint):
+        return from_json(typing.cast("type[Any]", hint), value, place)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is object or hint is Any:
+        return value
+    if origin in (types.UnionType, typing.Union):
+        for one in arguments:
+            try:
+                return fit(one, value, place)
+            except SchemaError:
+                continue
+    elif origin is typing.Literal:
+        if value in arguments:
+            return value
+    elif origin is tuple and isinstance(value, list | tuple):
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) == len(value):
+            return tuple(
+                fit(one, item, f"{place}[{i}]") for i, (one, item) in enumerate(zip(kinds, value, strict=True))
+            )
+    elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
+        return {str(key): fit(arguments[1], item, f"{place}.{key}") for key, item in value.items()}
+    elif hint is types.NoneType:
+        if value is None:
+            return None
+    elif hint is float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    elif hint is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+    elif isinstance(hint, type) and isinstance(value, hint):
+        return value
+    raise SchemaError(f"{place} should be {describe(hint)}, not {_noun(value)}")
+
+
+def parse(hint: Any, text: str, place: str) -> Any:
+    """Read `text`, as typed on a command line, as a value of the type `hint`.
+
+    JSON where it is JSON (`0.05`, `true`, `null`, `[100, 150]`), a bare list for a tuple
+    (`100,150`), plain text otherwise. Raises SchemaError.
+    """
+    for candidate in (text, f"[{text}]"):
+        try:
+            return fit(hint, json.loads(candidate), place)
+        except (json.JSONDecodeError, SchemaError):
+            continue
+    try:
+        return fit(hint, text, place)
+    except SchemaError:
+        raise SchemaError(f"{place} should be {describe(hint)}, not {text!r}") from None
+
+
+def describe(hint: Any) -> str:
+    """Name a type as a person would."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(describe(one) for one in arguments)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(str(one) for one in arguments)
+    if origin is tuple:
+        return f"a list of {describe(arguments[0])}s"
+    names = {int: "whole number", float: "number", str: "text", bool: "true or false", types.NoneType: "null"}
+    return names.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _noun(value: object) -> str:
+    return "an object" if isinstance(value, Mapping) else f"{value!r}"

@@ -1,0 +1,207 @@
+"""The facts of the zoo: what a data set, a recipe and a model are.
+
+Frozen dataclasses, free of torch, so that a catalogue of models costs nothing to list. A plugin
+is a module of such facts; this is (with `zoo.datasets`) all that it imports of the zoo.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from zoo.errors import RecipeError
+from zoo.schema import SchemaError, fit, parse
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import nn
+
+NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+
+
+class Builder(Protocol):
+    """Makes an untrained net for images `[N, in_channels, H, W]` with logits `[N, num_classes]`."""
+
+    def __call__(self, in_channels: int, num_classes: int) -> nn.Module:
+        """Build it on the default device with its published initialisation."""
+
+
+class Reader(Protocol):
+    """Reads one half of a data set."""
+
+    def __call__(self, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """Return images `[N, H, W, C]` (uint8, 0 to 255) and labels `[N]`; raises DataError."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A classification data set: images of one size, a training and a test set.
+
+    `mean` and `std` are those of the training set's pixels, on the scale 0 to 1, per channel.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    input_size: tuple[int, int, int]  # channels, height, width
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    train_images: int
+    test_images: int
+    hub_id: str  # of the data set on the Hugging Face Hub, for the card
+    read: Reader = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The hyper-parameters that train a model, under timm's and torch's names.
+
+    Rates are per step, weight decay is L2 as torch's optimizers have it, and everything that
+    counts time counts epochs.
+    """
+
+    epochs: int
+    batch_size: int = 128
+
+    opt: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: float = 0.1  # the highest of the schedule
+    momentum: float = 0.9  # sgd's momentum, adam's first beta
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    sched: Literal["constant", "multistep", "cosine", "onecycle"] = "constant"
+    sched_on_updates: bool = False  # move the rate every step, not every epoch
+    decay_milestones: tuple[int, ...] = ()  # multistep: epochs after which lr is multiplied by decay_rate
+    decay_rate: float = 0.1
+    min_lr: float = 0.0  # cosine: where it ends
+    pct_start: float = 0.3  # onecycle: the part of the run in which the rate rises
+    div_factor: float = 25.0  # onecycle: starts at lr / div_factor
+    final_div_factor: float = 1e4  # onecycle: ends at lr / div_factor / final_div_factor
+    cycle_momentum: bool = False  # onecycle: momentum runs against the rate, 0.95 to 0.85
+    warmup_epochs: int = 0
+    warmup_lr: float = 0.0  # where the warm-up starts, or stays
+    warmup_mode: Literal["linear", "constant"] = "linear"
+
+    clip_grad: float | None = None
+    clip_mode: Literal["norm", "value"] = "norm"
+    smoothing: float = 0.0  # of the labels
+
+    crop_padding: int = 0  # pixels of black around an image before a random crop
+    hflip: float = 0.0  # probability
+    mean: tuple[float, ...] | None = None  # the data set's own where None
+    std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        self._require(self.epochs >= 1, "epochs", "at least 1")
+        self._require(self.batch_size >= 1, "batch_size", "at least 1")
+        self._require(self.lr > 0, "lr", "above 0")
+        self._require(0 <= self.momentum < 1, "momentum", "from 0 up to, but not, 1")
+        self._require(self.weight_decay >= 0, "weight_decay", "0 or more")
+        self._require(self.decay_rate > 0, "decay_rate", "above 0")
+        self._require(0 < self.pct_start < 1, "pct_start", "between 0 and 1")
+        self._require(0 <= self.smoothing < 1, "smoothing", "from 0 up to, but not, 1")
+        self._require(self.clip_grad is None or self.clip_grad > 0, "clip_grad", "above 0, or null")
+        self._require(self.crop_padding >= 0, "crop_padding", "0 or more")
+        self._require(0 <= self.hflip <= 1, "hflip", "from 0 to 1")
+        self._require(self.warmup_epochs >= 0, "warmup_epochs", "0 or more")
+        if self.warmup_epochs:
+            self._require(0 < self.warmup_lr <= self.lr, "warmup_lr", "above 0 and up to lr in a warm-up")
+            self._require(self.sched != "onecycle", "warmup_epochs", "0 with onecycle, which warms up itself")
+            self._require(
+                min(self.decay_milestones, default=self.warmup_epochs + 1) > self.warmup_epochs,
+                "decay_milestones",
+                "after the warm-up",
+            )
+        if self.nesterov:
+            self._require(self.opt == "sgd" and self.momentum > 0, "nesterov", "false without sgd and momentum")
+
+    def _require(self, condition: bool, name: str, expected: str) -> None:
+        if not condition:
+            raise RecipeError(f"recipe: {name} should be {expected}, not {getattr(self, name)!r}")
+
+    def changed(self, settings: Mapping[str, str]) -> Recipe:
+        """Return a copy with fields set from text (`{"lr": "0.05"}`); raises RecipeError."""
+        hints = _recipe_hints()
+        try:
+            values = {name: parse(hints[name], text, name) for name, text in settings.items()}
+        except KeyError as unknown:
+            raise RecipeError(_no_such_field(str(unknown.args[0]))) from None
+        except SchemaError as error:
+            raise RecipeError(f"recipe: {error}") from None
+        return dataclasses.replace(self, **values)
+
+    def to_json(self) -> dict[str, object]:
+        """Every field, as JSON types."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, object]) -> Recipe:
+        """Read back what `to_json` wrote; raises RecipeError for a field this version doesn't know."""
+        hints = _recipe_hints()
+        for name in fields:
+            if name not in hints:
+                raise RecipeError(_no_such_field(name))
+        try:
+            return cls(**{name: fit(hints[name], value, name) for name, value in fields.items()})
+        except (SchemaError, TypeError) as error:
+            raise RecipeError(f"recipe: {error}") from None
+
+    def sha256(self) -> str:
+        """Identify the recipe: SHA-256 of its canonical JSON, 64 hex digits."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def _recipe_hints() -> dict[str, object]:
+    return typing.get_type_hints(Recipe)
+
+
+def _no_such_field(name: str) -> str:
+    fields = ", ".join(one.name for one in dataclasses.fields(Recipe))
+    return f"recipe: there is no field {name!r}; the fields are {fields}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """An architecture on a data set: the unit of the registry, of a model folder, of a card.
+
+    `parameters` is the number of trainable values with the data set's channels and classes; the
+    first of `recipes` is the default; `default` marks the data set that the bare architecture
+    name stands for, where there are several.
+    """
+
+    name: str
+    dataset: Dataset
+    build: Builder = field(repr=False)
+    parameters: int
+    recipes: Mapping[str, Recipe]
+    paper: str = ""  # where the architecture comes from, a URL
+    description: str = ""  # one sentence for the card
+    license: str = "apache-2.0"  # of the weights, as the Hub spells it
+    default: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name.endswith(f"_{self.dataset.name}") or not NAME.fullmatch(self.name):
+            raise ValueError(
+                f"model name {self.name!r} should be ARCHITECTURE_{self.dataset.name}, "
+                "of lower-case letters, digits, '.', '_' and '-'"
+            )
+        if not self.recipes:
+            raise ValueError(f"model {self.name} has no recipe; give it at least one")
+
+    @property
+    def architecture(self) -> str:
+        """The name without the data set: `resnet20`."""
+        return self.name.removesuffix(f"_{self.dataset.name}")
+
+    @property
+    def default_recipe(self) -> str:
+        """The name of the first recipe."""
+        return next(iter(self.recipes))
