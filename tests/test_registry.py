@@ -64,7 +64,7 @@ def test_two_plugins_that_claim_one_name_are_an_error_naming_both(fake_plugin: I
 def test_a_plugin_that_fails_to_import_is_a_named_warning_and_hurts_only_itself(fake_plugin: Install) -> None:
     fake_plugin("zoo-broken", {"a_digits": "broken:a", "b_digits": "broken:b"}, "broken", "1 / 0\n")
     with pytest.warns(PluginWarning, match=r"zoo-broken can't be imported \(ZeroDivisionError") as seen:
-        models = registry.load_all(["a_digits", "b_digits", "resnet8_digits"])
+        models = registry.load_all(registry.entries()[name] for name in ("a_digits", "b_digits", "resnet8_digits"))
     assert [model.name for model in models] == ["resnet8_digits"]
     assert len(seen) == 1
     with pytest.raises(PluginError, match="zoo-broken"):

@@ -35,6 +35,11 @@ class ModelInfo:
     weights: str | None  # where they are
     config: Config | None
 
+    @property
+    def dataset(self) -> str:
+        """The name of its data set."""
+        return self.model.dataset.name if self.model else self.config.dataset if self.config else ""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -104,9 +109,10 @@ def list_models(pattern: str | None = None, *, dataset: str | None = None, pretr
 
     `pretrained=True` keeps those whose weights are in the catalogue, False the others.
     """
-    names = [name for name in registry.entries() if pattern is None or fnmatch.fnmatchcase(name, pattern)]
+    known = registry.entries()
+    names = [name for name in known if pattern is None or fnmatch.fnmatchcase(name, pattern)]
     if dataset is not None:
-        names = [model.name for model in registry.load_all(names) if model.dataset.name == dataset]
+        names = [m.name for m in registry.load_all(known[name] for name in names) if m.dataset.name == dataset]
     if pretrained is not None:
         published = {one.name for one in catalogue().models()}
         names = [name for name in names if (name in published) is pretrained]
@@ -141,18 +147,19 @@ def overview(
     """
     source: Hub = catalogue() if hub is None else open_hub(hub)
     listed = {one.name: one.config for one in source.models()}
-    if hub is None:
-        names = list_models(pattern, dataset=dataset, pretrained=pretrained)
-    else:
-        names = [name for name in listed if pattern is None or fnmatch.fnmatchcase(name, pattern)]
-        names = [name for name in names if dataset is None or listed[name].dataset == dataset]
     known = registry.entries()
-    models = {model.name: model for model in registry.load_all(name for name in names if name in known)}
-    return [
+    names = [
+        name
+        for name in (known if hub is None else listed)
+        if (pattern is None or fnmatch.fnmatchcase(name, pattern)) and pretrained in (None, name in listed)
+    ]
+    models = {model.name: model for model in registry.load_all(known[name] for name in names if name in known)}
+    found = [
         ModelInfo(name, models.get(name), _place(source, name) if name in listed else None, listed.get(name))
         for name in names
         if name in models or name in listed
     ]
+    return [one for one in found if dataset in (None, one.dataset)]
 
 
 def train(

@@ -53,7 +53,7 @@ def _metadata(config: Config, dataset: Dataset) -> str:
 def _text(config: Config, rows: Sequence[EpochRow], model: Model) -> str:
     results, training, environment = config.results, config.training, config.environment
     channels, height, width = config.input_size
-    source = f" ([source]({config.paper}))" if config.paper else ""
+    source = f" [Source]({config.paper})." if config.paper else ""
     part = "" if training.train_images == model.dataset.train_images else (
         f" on the first {training.train_images:,} of {model.dataset.train_images:,} images,"
     )  # fmt: skip
@@ -61,7 +61,8 @@ def _text(config: Config, rows: Sequence[EpochRow], model: Model) -> str:
     return f"""# {config.name}
 
 {model.description or f"The architecture {config.architecture} trained on {model.dataset.title}."}{source}
-{config.parameters:,} parameters; images of {channels}×{height}×{width}; {len(config.classes)} classes.
+It has {config.parameters:,} parameters and takes images of {channels}×{height}×{width} to
+{len(config.classes)} classes.
 
 | test images | top-1 | top-5 | loss |
 |---:|---:|---:|---:|

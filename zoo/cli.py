@@ -1,8 +1,7 @@
 """The command line: parse and print; everything it does is a function of `zoo.api`."""
 
-from __future__ import annotations
-
 import dataclasses
+import gc
 import json
 import sys
 import warnings
@@ -75,27 +74,29 @@ def list_models(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the models: parameters, test accuracy, license, and where the weights are."""
+    """List the models: parameters, test accuracy, license, and where the weights are.
+
+    A table on a terminal, tab-separated lines in a pipe.
+    """
     models = api.overview(pattern, dataset=dataset, pretrained=pretrained, hub=hub)
     if as_json:
         _print_json([_summary(one) for one in models])
+        return
+    heading = ("model", "parameters", "top-1", "license", "weights")
+    rows = [_row(one) for one in models]
+    if not sys.stdout.isatty():
+        for row in (heading, *rows):
+            _say("\t".join(row))
         return
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("model", "parameters", "top-1", "license", "weights"):
-        table.add_column(heading, justify="right" if heading in ("parameters", "top-1") else "left", no_wrap=True)
-    for one in models:
-        summary = _summary(one)
-        table.add_row(
-            str(summary["name"]),
-            f"{summary['parameters']:,}",
-            f"{one.config.results.test_top1:.2f}%" if one.config else "–",
-            str(summary["license"]),
-            one.weights or "–",
-        )
-    _console().print(table if models else "no models match")
+    for name in heading:
+        table.add_column(name, justify="right" if name in ("parameters", "top-1") else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    _console().print(table)
 
 
 @app.command()
@@ -259,6 +260,7 @@ def evaluate(
 
 def main() -> None:
     """Run the command line; a person's mistake is one line on stderr and a non-zero exit."""
+    gc.set_threshold(100_000)  # start-up makes many objects that stay; collecting among them takes a tenth of it
     warnings.showwarning = _show_warning
     try:
         app()
@@ -277,11 +279,17 @@ def _settings(pairs: list[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
+def _row(one: api.ModelInfo) -> tuple[str, ...]:
+    facts = _summary(one)
+    top1 = f"{one.config.results.test_top1:.2f}%" if one.config else "–"
+    return str(facts["name"]), f"{facts['parameters']:,}", top1, str(facts["license"]), one.weights or "–"
+
+
 def _summary(one: api.ModelInfo) -> dict[str, object]:
     config, model = one.config, one.model
     return {
         "name": one.name,
-        "dataset": model.dataset.name if model else config.dataset if config else None,
+        "dataset": one.dataset,
         "parameters": model.parameters if model else config.parameters if config else None,
         "top1": config.results.test_top1 if config else None,
         "license": config.license if config else model.license if model else None,
@@ -299,7 +307,7 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _console() -> Console:
+def _console() -> "Console":
     from rich.console import Console
 
     return Console()

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +173,7 @@ def read_weights(folder: Path, config: Config) -> bytes:
         raise FolderError(f"{folder} has no {WEIGHTS}; fetch the model again with zoo pull {config.name}") from None
     except OSError as error:
         raise FolderError(f"{path} can't be read: {error.strerror}") from None
-    actual = hashlib.sha256(content).hexdigest()
+    actual = _sha256(content)
     if actual != config.weights.sha256:
         raise HashMismatch(
             f"{path} has SHA-256 {actual}, but {CONFIG} expects {config.weights.sha256}; "
@@ -207,7 +205,7 @@ def log_text(rows: Iterable[EpochRow]) -> str:
 
 def weights_facts(content: bytes) -> Weights:
     """Pin the bytes of a weights file."""
-    return Weights(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    return Weights(sha256=_sha256(content), bytes=len(content))
 
 
 @contextlib.contextmanager
@@ -217,7 +215,7 @@ def written_aside(target: Path) -> Iterator[Path]:
     `target` must not exist. If the body fails, nothing is left of it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.partial-{uuid.uuid4().hex[:8]}")
+    aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
     aside.mkdir()
     try:
         yield aside
@@ -254,7 +252,11 @@ def copy_files(source: Path, target: Path) -> None:
 
 def revision(folder: Path) -> str:
     """Identify a folder by the bytes of its files: 40 hex digits."""
-    digest = hashlib.sha256()
-    for name in FILES:
-        digest.update(f"{name} {hashlib.sha256((folder / name).read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()[:40]
+    lines = [f"{name} {_sha256((folder / name).read_bytes())}\n" for name in FILES]
+    return _sha256("".join(lines).encode())[:40]
+
+
+def _sha256(content: bytes) -> str:
+    import hashlib  # a listing hashes nothing, and OpenSSL takes its time to load
+
+    return hashlib.sha256(content).hexdigest()

@@ -7,15 +7,15 @@ declarations are read from `plugins/*/pyproject.toml`, for distributions that ar
 
 from __future__ import annotations
 
-import difflib
+import functools
 import re
 import sys
-import tomllib
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import DuplicateModel, PluginError, PluginWarning, UnknownModel
 from zoo.spec import Model
@@ -37,14 +37,14 @@ class Entry:
 
 def entries() -> dict[str, Entry]:
     """Every declared model by name, sorted; raises DuplicateModel where two plugins claim one."""
+    named = functools.cache(lambda of: (of.name, of.version))  # each asking parses its metadata again
     installed = [
-        Entry(point.name, point.value, point.dist.name, point.dist.version)
+        Entry(point.name, point.value, *named(point.dist))
         for point in entry_points(group=GROUP)
         if point.dist is not None
     ]
     present = {_normal(entry.distribution) for entry in installed}
-    in_checkout = [one for one in _declared_in_checkout() if _normal(one.distribution) not in present]
-    return _by_name([*installed, *in_checkout])
+    return _by_name([*installed, *_declared_in_checkout(present)])
 
 
 def resolve(name: str, dataset: str | None = None) -> str:
@@ -53,16 +53,16 @@ def resolve(name: str, dataset: str | None = None) -> str:
     Raises UnknownModel, with close names, where there is none.
     """
     known = entries()
-    if name in known and dataset is None:
-        return name
-    if name in known and load(name).dataset.name == dataset:
-        return name
+    if name in known:
+        model = _load(known[name])
+        if dataset in (None, model.dataset.name):
+            return name
+        name = model.architecture
     if dataset is not None:
-        wanted = f"{load(name).architecture if name in known else name}_{dataset}"
-        if wanted in known:
+        if (wanted := f"{name}_{dataset}") in known:
             return wanted
         raise UnknownModel(_unknown(wanted, known))
-    candidates = [load(one) for one in known if one.startswith(f"{name}_")]
+    candidates = [_load(entry) for one, entry in known.items() if one.startswith(f"{name}_")]
     models = [model for model in candidates if model.architecture == name]
     chosen = models if len(models) == 1 else [model for model in models if model.default]
     if len(chosen) == 1:
@@ -81,7 +81,24 @@ def load(name: str) -> Model:
     known = entries()
     if name not in known:
         raise UnknownModel(_unknown(name, known))
-    entry = known[name]
+    return _load(known[name])
+
+
+def load_all(declared: Iterable[Entry]) -> list[Model]:
+    """The facts of several models; a plugin that can't be used is passed over with one PluginWarning."""
+    models: list[Model] = []
+    failed: dict[str, str] = {}
+    for entry in declared:
+        try:
+            models.append(_load(entry))
+        except PluginError as error:
+            failed.setdefault(entry.distribution, str(error))
+    for message in failed.values():
+        warnings.warn(PluginWarning(message), stacklevel=2)
+    return models
+
+
+def _load(entry: Entry) -> Model:
     if entry.folder is not None and str(entry.folder) not in sys.path:
         sys.path.append(str(entry.folder))
     try:
@@ -89,63 +106,53 @@ def load(name: str) -> Model:
     except Exception as error:  # a plugin may fail in any way; it must not take the zoo with it
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise PluginError(
-            f"model {name}: plugin {entry.distribution} can't be imported ({reason}); "
+            f"model {entry.name}: plugin {entry.distribution} can't be imported ({reason}); "
             f"repair it, or remove it with: pip uninstall {entry.distribution}"
         ) from error
-    if not isinstance(model, Model) or model.name != name:
+    if not isinstance(model, Model) or model.name != entry.name:
         found = f"the model {model.name}" if isinstance(model, Model) else f"a {type(model).__name__}"
         raise PluginError(
-            f"model {name}: {entry.value} of plugin {entry.distribution} is {found}, "
+            f"model {entry.name}: {entry.value} of plugin {entry.distribution} is {found}, "
             f"not the zoo.spec.Model of that name; mend its entry in [project.entry-points.{GROUP!r}]"
         )
     return model
 
 
-def load_all(names: Iterable[str]) -> list[Model]:
-    """The facts of several models; a plugin that can't be used is passed over with one PluginWarning."""
-    models: list[Model] = []
-    failed: dict[str, str] = {}
-    known = entries()
-    for name in names:
-        try:
-            models.append(load(name))
-        except PluginError as error:
-            failed.setdefault(known[name].distribution, str(error))
-    for message in failed.values():
-        warnings.warn(PluginWarning(message), stacklevel=2)
-    return models
-
-
 def checkout() -> Path | None:
     """The root of the source tree that this module runs from; None where the zoo is installed as a wheel."""
     root = Path(__file__).resolve().parent.parent
-    pyproject = root / "pyproject.toml"
-    is_ours = pyproject.is_file() and tomllib.loads(pyproject.read_text())["project"]["name"] == DISTRIBUTION
-    return root if is_ours else None
+    return root if (root / "pyproject.toml").is_file() and (root / "plugins").is_dir() else None
 
 
 def core_version() -> str:
     """The version of the zoo itself, also from a checkout where it is not installed."""
     root = checkout()
-    if root is None:
-        return version(DISTRIBUTION)
-    return str(tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"])
+    return version(DISTRIBUTION) if root is None else str(_project(root)["version"])
 
 
-def _declared_in_checkout() -> list[Entry]:
+def _declared_in_checkout(installed: set[str]) -> list[Entry]:
+    """The models of the checkout's plugins, but for those installed; a folder is named as its distribution."""
     root = checkout()
     found = []
-    for pyproject in sorted(root.glob("plugins/*/pyproject.toml")) if root else []:
+    for folder in sorted((root / "plugins").iterdir()) if root else []:
+        if _normal(folder.name) in installed or not (folder / "pyproject.toml").is_file():
+            continue
         try:
-            project = tomllib.loads(pyproject.read_text())["project"]
+            project = _project(folder)
             declared = project.get("entry-points", {}).get(GROUP, {})
             found += [
-                Entry(name, value, project["name"], project["version"], pyproject.parent)
-                for name, value in declared.items()
+                Entry(name, value, project["name"], project["version"], folder) for name, value in declared.items()
             ]
-        except (tomllib.TOMLDecodeError, KeyError) as error:
-            warnings.warn(PluginWarning(f"{pyproject} declares no plugin: {error!r}"), stacklevel=3)
+        except (ValueError, KeyError) as error:
+            warnings.warn(PluginWarning(f"{folder} declares no plugin: {error!r}"), stacklevel=3)
     return found
+
+
+def _project(folder: Path) -> dict[str, Any]:
+    import tomllib
+
+    project: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    return project
 
 
 def _by_name(declared: list[Entry]) -> dict[str, Entry]:
@@ -166,6 +173,8 @@ def _normal(name: str) -> str:
 
 
 def _unknown(name: str, known: dict[str, Entry]) -> str:
+    import difflib
+
     architectures = {one.rpartition("_")[0] for one in known}
     close = difflib.get_close_matches(name, sorted(architectures | known.keys()), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(close)}?" if close else "no plugin provides it"

@@ -7,7 +7,6 @@ is a module of such facts; this is (with `zoo.datasets`) all that it imports of 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 import typing
@@ -156,6 +155,8 @@ class Recipe:
 
     def sha256(self) -> str:
         """Identify the recipe: SHA-256 of its canonical JSON, 64 hex digits."""
+        import hashlib
+
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
 

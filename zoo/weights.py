@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
@@ -58,18 +57,14 @@ def load(
         tensors = load_safetensors(content)
     except SafetensorError as error:
         raise FolderError(f"{path / folder.WEIGHTS} is not a safetensors file ({error}); fetch it again") from None
-    # On meta nothing is allocated or initialised: the weights become the parameters.
-    with torch.device("meta"):
-        net = build(model)
+    net = build(model)
     wanted = net.state_dict()
     _require_fit(path, wanted, tensors)
     if num_classes or in_channels:
         net = build(model, num_classes, in_channels)
         own = net.state_dict()
         tensors = {name: tensor if own[name].shape == tensor.shape else own[name] for name, tensor in tensors.items()}
-    net.load_state_dict(tensors, strict=True, assign=True)
-    for parameter in net.parameters():
-        parameter.requires_grad_()
+    net.load_state_dict(tensors, strict=True)
     return net.eval()
 
 
