@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 INSTALLED := $(VENV)/installed
 
-.PHONY: install demo test check clean
+.PHONY: install demo test test-hub-old check generated clean
 
 install: $(INSTALLED)
 
@@ -25,10 +25,20 @@ demo: $(INSTALLED)
 test: check
 	$(BIN)/pytest
 
+# The tests of the Hub once more, with the client's major version before the newest.
+test-hub-old: $(INSTALLED)
+	test -d $(VENV)/hub-old || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/hub-old 'huggingface_hub<2'
+	PYTHONPATH=$(VENV)/hub-old $(BIN)/python -c 'import huggingface_hub as client; assert client.__version__.startswith("1."), client'
+	PYTHONPATH=$(CURDIR)/$(VENV)/hub-old $(BIN)/pytest tests/test_hub_hugging_face.py tests/test_faults.py
+
 check: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# What is made and not written: the catalogue's cards, the README's table.
+generated: $(INSTALLED)
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache

@@ -14,10 +14,22 @@ from pathlib import Path
 
 import pytest
 
-# huggingface_hub reads these when it is imported; no account of the person who runs the tests is touched.
-os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="zoo-tests-hf-")
-os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # the discard port: refused at once
-for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "ZOO_HUB"):
+from .loopback_hub import Account, Hub
+
+# huggingface_hub reads these when it is imported: a Hub on loopback, a cache of its own, no account of the
+# person who runs the tests, and no patience.
+HUB = Hub()
+HUB.start()
+os.environ |= {
+    "HF_HOME": tempfile.mkdtemp(prefix="zoo-tests-hf-"),
+    "HF_ENDPOINT": HUB.endpoint,
+    "HF_HUB_ETAG_TIMEOUT": "1",
+    "HF_HUB_DOWNLOAD_TIMEOUT": "1",
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "ZOO_HUB"):
     os.environ.pop(_name, None)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -25,6 +37,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_sessionfinish() -> None:
+    HUB.stop()
     shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
 
 
@@ -54,6 +67,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_folder(trained: Path, tmp_path: Path) -> Path:
     """A copy of the trained folder, to be damaged."""
     return Path(shutil.copytree(trained, tmp_path / "model"))
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """An empty Hub on loopback with the account `me` logged in, and an empty cache."""
+    HUB.reset()
+    HUB.accounts["hf_writer"] = Account("me", "write")
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    shutil.rmtree(Path(os.environ["HF_HOME"]) / "hub", ignore_errors=True)
+    yield HUB
+    HUB.reset()
+    if not HUB.is_up:
+        HUB.start()
 
 
 @pytest.fixture

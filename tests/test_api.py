@@ -230,9 +230,8 @@ def test_a_model_in_a_hub_is_listed_though_its_plugin_is_not_installed(hub: str)
     config = json.loads((there / "other_digits" / folder.CONFIG).read_text())
     (there / "other_digits" / folder.CONFIG).write_text(json.dumps({**config, "name": "other_digits"}))
     other, ours = api.overview(hub=hub)
-    assert (other.name, other.model) == ("other_digits", None)
-    assert ours.model is not None
-    assert other.config is not None
+    assert (other.name, other.installed, other.plugin) == ("other_digits", False, "zoo-resnet-cifar")
+    assert (ours.name, ours.installed, ours.weights) == ("resnet8_digits", True, f"{hub}/resnet8_digits")
 
 
 # -- train, push, pull -----------------------------------------------------------------------------

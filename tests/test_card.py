@@ -24,8 +24,8 @@ def test_the_hub_reads_license_tags_data_set_and_results_from_it(trained: Path) 
     assert data.datasets == [MODEL.dataset.hub_id]
     assert set(data.tags or []) >= {"zoo", "resnet8", "digits"}
     top1, top5 = data.eval_results or []
-    assert (top1.metric_name, top1.metric_value) == ("top-1", config.results.test_top1)
-    assert (top5.metric_name, top5.metric_value) == ("top-5", config.results.test_top5)
+    assert (top1.metric_name, top1.metric_value) == ("top-1", round(config.results.test_top1, 4))
+    assert (top5.metric_name, top5.metric_value) == ("top-5", round(config.results.test_top5, 4))
     assert data.model_name == "resnet8_digits"
 
 

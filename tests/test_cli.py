@@ -9,7 +9,7 @@ from zoo import folder
 
 from .conftest import Run
 
-COMMANDS = ["list", "info", "train", "push", "pull", "eval"]
+COMMANDS = ["list", "search", "info", "train", "push", "pull", "eval"]
 
 
 def test_the_help_names_every_command(run_zoo: Run) -> None:

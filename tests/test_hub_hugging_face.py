@@ -1,23 +1,346 @@
-"""What can be said without a server; the protocol itself needs one."""
+"""The real client, over real HTTP, against a Hub on loopback."""
 
 from __future__ import annotations
 
-import pytest
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
-from zoo.errors import HubError
+import pytest
+from huggingface_hub import ModelCard, ModelCardData, constants
+
+import zoo
+from zoo import api, folder
+from zoo.errors import HashMismatch, HubError
 from zoo.hub.hugging_face import HuggingFaceHub
 
+from .conftest import Run
+from .loopback_hub import Account, Cut, Drop, File, Flip, Hub, Status
 
-def test_without_a_token_a_push_is_refused_with_both_remedies() -> None:
-    with pytest.raises(HubError) as caught:
-        HuggingFaceHub("me").check("resnet8_digits")
-    assert "hf auth login" in str(caught.value)
-    assert "--hub file:PATH" in str(caught.value)
+NAME = "resnet8_digits"
 
 
-def test_a_hub_that_can_not_be_reached_is_one_line_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", "hf_secretsecretsecret")
-    with pytest.raises(HubError, match="can't be reached") as caught:
-        HuggingFaceHub("me").check("resnet8_digits")
-    assert "\n" not in str(caught.value)
-    assert "secret" not in str(caught.value)
+@pytest.fixture
+def published(hub: Hub, trained: Path) -> Hub:
+    """A Hub with the trained model in it, and nothing of it in the cache."""
+    HuggingFaceHub("me").push(trained, NAME)
+    hub.requests.clear()
+    return hub
+
+
+def another(model_folder: Path) -> Path:
+    """The same model with another line on its card."""
+    with (model_folder / folder.README).open("a") as card:
+        card.write("\nAnother line.\n")
+    return model_folder
+
+
+def cached(name: str) -> Path:
+    """A file of the model in the client's cache, as the blob that it is."""
+    return next(Path(constants.HF_HUB_CACHE).glob(f"models--me--{NAME}/snapshots/*/{name}")).resolve()
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def load_in_a_process(name: str = f"hf://me/{NAME}", **environment: str) -> subprocess.Popen[str]:
+    code = (
+        f"import zoo\ntry: zoo.load({name!r}, pretrained=True)\n"
+        "except zoo.ZooError as error: raise SystemExit(str(error))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
+    )
+
+
+# -- push ------------------------------------------------------------------------------------------
+
+
+def test_a_push_is_one_commit_with_the_whole_folder_and_a_tag(hub: Hub, trained: Path) -> None:
+    published = HuggingFaceHub("me").push(trained, NAME)
+    repository = hub.repositories[f"me/{NAME}"]
+    first, commit = repository.commits
+    assert published.revision == commit.oid
+    assert set(commit.files) - set(first.files) == {*folder.FILES, ".eval_results/zoo.yaml"}
+    for name in folder.FILES:
+        assert commit.files[name].content == (trained / name).read_bytes()
+    assert commit.files[folder.WEIGHTS].lfs
+    assert list(repository.tags.values()) == [commit.oid]
+    assert next(iter(repository.tags)).startswith("quick-seed0-")
+
+
+def test_the_same_bytes_again_make_no_commit(hub: Hub, trained: Path) -> None:
+    first = HuggingFaceHub("me").push(trained, NAME)
+    assert HuggingFaceHub("me").push(trained, NAME) == first
+    assert hub.count("POST", "/commit/") == 1
+    assert hub.count("PUT", "/lfs/") == 1
+
+
+def test_another_version_is_a_commit_on_the_one_before_with_a_tag_of_its_own(
+    hub: Hub, trained: Path, model_folder: Path
+) -> None:
+    HuggingFaceHub("me").push(trained, NAME)
+    HuggingFaceHub("me").push(another(model_folder), NAME)
+    repository = hub.repositories[f"me/{NAME}"]
+    assert len(repository.commits) == 3
+    assert len(repository.tags) == 2
+
+
+def test_the_results_are_published_in_both_forms_the_hub_reads(hub: Hub, trained: Path) -> None:
+    import yaml
+
+    HuggingFaceHub("me").push(trained, NAME)
+    files = hub.repositories[f"me/{NAME}"].commits[-1].files
+    card = ModelCard(files["README.md"].content.decode()).data
+    assert isinstance(card, ModelCardData)
+    top1, _ = card.eval_results or []
+    entry, _ = yaml.safe_load(files[".eval_results/zoo.yaml"].content)
+    assert entry["value"] == top1.metric_value
+    assert entry["dataset"] == {"id": "scikit-learn/digits", "task_id": "top-1"}
+
+
+@pytest.mark.parametrize("path", ["/repos/create", "/commit/", "/tag/", "/tree/", "^/api/models/me/resnet8_digits$"])
+def test_a_hub_that_stumbles_once_is_asked_again(hub: Hub, trained: Path, path: str) -> None:
+    method = "GET" if path in ("/tree/", "^/api/models/me/resnet8_digits$") else "POST"
+    hub.fail(method, path, Status(503), times=1)
+    HuggingFaceHub("me").push(trained, NAME)
+    assert len(hub.repositories[f"me/{NAME}"].commits) == 2
+    assert len(hub.repositories[f"me/{NAME}"].tags) == 1
+
+
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(hub: Hub, trained: Path) -> None:
+    hub.fail("POST", "/commit/", Drop(), times=1)
+    published = HuggingFaceHub("me").push(trained, NAME)
+    commits = hub.repositories[f"me/{NAME}"].commits
+    assert len(commits) == 2
+    assert published.revision == commits[-1].oid
+
+
+def test_a_head_that_moved_is_taken_as_the_new_parent(hub: Hub, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody commits between the look at the head and the commit."""
+    HuggingFaceHub("me").push(trained, NAME)
+    repository = hub.repositories[f"me/{NAME}"]
+    repository.commits.pop()
+    has = HuggingFaceHub._has
+
+    def has_and_move(self: HuggingFaceHub, *arguments: object) -> bool:
+        answer = has(self, *arguments)  # type: ignore[arg-type]
+        if len(repository.commits) == 1:
+            repository.commit("by somebody else", {**repository.commits[-1].files, "notes.txt": File(b"x", lfs=False)})
+        return answer
+
+    monkeypatch.setattr(HuggingFaceHub, "_has", has_and_move)
+    HuggingFaceHub("me").push(trained, NAME)
+    assert [commit.message for commit in repository.commits] == ["initial commit", "by somebody else", "quick, seed 0"]
+    assert "notes.txt" in repository.commits[-1].files
+
+
+def test_what_was_published_is_compared_byte_for_byte(hub: Hub, trained: Path) -> None:
+    hub.fail("GET", r"/resolve/.*/model\.safetensors", Flip())
+    with pytest.raises(HubError, match=r"has another model\.safetensors than was pushed"):
+        HuggingFaceHub("me").push(trained, NAME)
+
+
+def test_two_pushes_at_once_end_in_a_state_that_the_history_explains(
+    hub: Hub, trained: Path, model_folder: Path
+) -> None:
+    HuggingFaceHub("me").push(trained, NAME)
+    third = Path(shutil.copytree(trained, model_folder.parent / "third"))
+    with (third / folder.README).open("a") as card:
+        card.write("\nA third line.\n")
+    another(model_folder)
+    command = [sys.executable, "-m", "zoo", "push"]
+    environment = {**os.environ, "ZOO_HUB": "hf://me"}
+    processes = [
+        subprocess.Popen([*command, str(one)], env=environment, stdout=subprocess.PIPE, text=True)
+        for one in (model_folder, third)
+    ]
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    commits = hub.repositories[f"me/{NAME}"].commits
+    assert len(commits) == 4
+    cards = {commit.files[folder.README].content for commit in commits[2:]}
+    assert cards == {(one / folder.README).read_bytes() for one in (model_folder, third)}
+    assert all(any(commit.oid[:12] in output for commit in commits[2:]) for output in outputs)
+
+
+# -- the check before the first step ---------------------------------------------------------------
+
+
+def test_a_push_that_would_fail_is_refused_before_anything_is_trained(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.accounts["hf_reader"] = Account("me", "read")
+    monkeypatch.setenv("HF_TOKEN", "hf_reader")
+    with pytest.raises(HubError, match="may only read"):
+        api.train("resnet8", push=True, hub="hf://me", out=tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+    assert hub.requests == [("GET", "/api/whoami-v2")]
+
+
+def test_an_organisations_namespace_is_accepted_from_its_members(hub: Hub, trained: Path) -> None:
+    hub.accounts["hf_writer"] = Account("me", "write", ("lab",))
+    assert HuggingFaceHub("lab").push(trained, NAME).address == f"hf://lab/{NAME}"
+
+
+def test_without_a_namespace_it_is_the_account_logged_in(hub: Hub) -> None:
+    assert HuggingFaceHub(None).address == "hf://me"
+
+
+# -- pull ------------------------------------------------------------------------------------------
+
+
+def test_what_was_pushed_is_loaded_in_a_fresh_cache(published: Hub, trained: Path) -> None:
+    path = HuggingFaceHub("me").pull(NAME)
+    for name in folder.FILES:
+        assert (path / name).read_bytes() == (trained / name).read_bytes()
+    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+
+
+def test_one_commit_is_used_for_every_file(published: Hub, model_folder: Path) -> None:
+    """A push that comes between two files of a pull changes nothing of it."""
+    before = published.repositories[f"me/{NAME}"].commits[-1].oid
+    path = HuggingFaceHub("me").pull(NAME)
+    HuggingFaceHub("me").push(another(model_folder), NAME)
+    assert path.name == before
+    downloads = [where for method, where in published.requests if method == "GET" and "/resolve/" in where]
+    assert all(f"/resolve/{before}/" in where or "/resolve/main/config.json" in where for where in downloads[:5])
+
+
+def test_a_tag_or_a_commit_of_before_is_pulled_by_its_id(published: Hub, model_folder: Path) -> None:
+    repository = published.repositories[f"me/{NAME}"]
+    (tag, commit), *_ = repository.tags.items()
+    HuggingFaceHub("me").push(another(model_folder), NAME)
+    for revision in (tag, commit):
+        assert HuggingFaceHub("me").pull(NAME, revision).name == commit
+    assert HuggingFaceHub("me").pull(NAME).name == repository.commits[-1].oid
+
+
+def test_what_is_pinned_and_cached_costs_no_request(published: Hub) -> None:
+    commit = HuggingFaceHub("me").pull(NAME).name
+    published.requests.clear()
+    zoo.load(f"hf://me/{NAME}", pretrained=True, revision=commit)
+    assert published.requests == []
+
+
+def test_with_the_hub_down_the_cache_serves_at_once(published: Hub) -> None:
+    HuggingFaceHub("me").pull(NAME)
+    published.stop()
+    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+
+
+def test_offline_the_cache_serves_and_nothing_is_asked(published: Hub) -> None:
+    HuggingFaceHub("me").pull(NAME)
+    published.requests.clear()
+    process = load_in_a_process(HF_HUB_OFFLINE="1")
+    assert process.communicate()[1] == ""
+    assert process.returncode == 0
+    assert published.requests == []
+
+
+def test_a_cache_that_is_not_complete_is_said_to_be_so_offline(published: Hub) -> None:
+    HuggingFaceHub("me").pull(NAME)
+    commit = published.repositories[f"me/{NAME}"].commits[-1].oid
+    next(Path(constants.HF_HUB_CACHE).glob(f"models--me--{NAME}/snapshots/{commit}/{folder.WEIGHTS}")).unlink()
+    process = load_in_a_process(HF_HUB_OFFLINE="1")
+    assert "is not in the cache, and HF_HUB_OFFLINE is set" in process.communicate()[1]
+
+
+def test_a_flipped_byte_in_the_cache_is_caught_and_healed(published: Hub) -> None:
+    HuggingFaceHub("me").pull(NAME)
+    flip(cached(folder.WEIGHTS))
+    published.requests.clear()
+    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+    assert published.count("GET", r"resolve/.*\.safetensors") == 1
+
+
+def test_a_flipped_byte_in_the_cache_is_refused_where_the_hub_is_not_there(published: Hub) -> None:
+    commit = HuggingFaceHub("me").pull(NAME).name
+    flip(cached(folder.WEIGHTS))
+    published.stop()
+    with pytest.raises(HashMismatch, match=r"model\.safetensors has SHA-256 .* expects .*; that failed: .*reached"):
+        zoo.load(f"hf://me/{NAME}", pretrained=True, revision=commit)
+
+
+def test_a_bit_flipped_on_the_way_is_caught_and_fetched_again(published: Hub) -> None:
+    published.fail("GET", r"/resolve/.*/model\.safetensors", Flip(), times=1)
+    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+
+
+def test_a_truncated_file_in_the_cache_is_healed(published: Hub) -> None:
+    HuggingFaceHub("me").pull(NAME)
+    blob = cached(folder.WEIGHTS)
+    blob.write_bytes(blob.read_bytes()[:1000])
+    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+
+
+def test_a_damaged_config_in_the_cache_is_healed(published: Hub) -> None:
+    HuggingFaceHub("me").pull(NAME)
+    cached(folder.CONFIG).write_text("{")
+    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+
+
+@pytest.mark.parametrize("action", [Status(503), Cut(1000)], ids=["503", "cut"])
+def test_a_download_that_stumbles_is_made_again(published: Hub, action: Status | Cut) -> None:
+    published.fail("GET", r"/resolve/.*/model\.safetensors", action, times=1)
+    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+
+
+def test_eight_processes_that_load_at_once_download_once(published: Hub) -> None:
+    processes = [load_in_a_process() for _ in range(8)]
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, errors
+    assert published.count("GET", r"/resolve/.*/model\.safetensors") == 1
+
+
+# -- find ------------------------------------------------------------------------------------------
+
+
+def test_a_namespace_is_listed_with_results_in_one_request(published: Hub, trained: Path) -> None:
+    published.repositories["me/other"] = published.repositories[f"me/{NAME}"].__class__("me/other")
+    published.repositories["me/other"].commit("initial commit", {})
+    (one,) = api.overview(hub="hf://me")
+    config = folder.read_config(trained)
+    assert (one.name, one.parameters) == (NAME, 75_002)
+    assert one.top1 == pytest.approx(config.results.test_top1, abs=1e-4)
+    assert one.weights == f"hf://me/{NAME}"
+    assert [method for method, _ in published.requests] == ["GET"]
+
+
+def test_the_whole_hub_is_searched_by_text(published: Hub, run_zoo: Run) -> None:
+    assert [one.weights for one in api.search("resnet8")] == [f"hf://me/{NAME}"]
+    assert api.search("resnet999") == []
+    assert f"hf://me/{NAME}" in run_zoo("search", "digits").stdout
+
+
+def test_a_model_whose_plugin_is_not_installed_is_listed_and_says_what_to_install(hub: Hub, model_folder: Path) -> None:
+    config = json.loads((model_folder / folder.CONFIG).read_text())
+    config["environment"]["plugin"] = "zoo-other 2.0"
+    (model_folder / folder.CONFIG).write_text(json.dumps({**config, "name": "other_digits"}))
+    HuggingFaceHub("me").push(model_folder, "other_digits")
+    (one,) = api.overview(hub="hf://me")
+    assert not one.installed
+    with pytest.raises(zoo.ZooError, match="pip install zoo-other"):
+        zoo.load("hf://me/other_digits", pretrained=True)
+
+
+# -- end to end ------------------------------------------------------------------------------------
+
+
+def test_train_and_push_then_load_in_a_fresh_cache(hub: Hub, run_zoo: Run, tmp_path: Path) -> None:
+    finished = run_zoo("train", NAME, "--epochs", "2", "--out", "out", "--push", ZOO_HUB="hf://me")
+    assert finished.returncode == 0, finished.stderr
+    assert f"published as hf://me/{NAME} at revision" in finished.stdout
+    process = load_in_a_process(HF_HOME=str(tmp_path / "fresh"))
+    assert (process.communicate()[1], process.returncode) == ("", 0)
+    weights = next((tmp_path / "fresh").glob(f"hub/models--me--{NAME}/snapshots/*/{folder.WEIGHTS}"))
+    assert weights.read_bytes() == (tmp_path / "work" / "out" / folder.WEIGHTS).read_bytes()
+    assert run_zoo("eval", f"hf://me/{NAME}").returncode == 0
+    written = [path.read_text("latin1") for path in (tmp_path / "work" / "out").iterdir()]
+    assert not any("hf_writer" in text for text in (finished.stdout, finished.stderr, *written))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from zoo import folder, registry
 from zoo.errors import FolderError, HubError, NotFound, PluginError, RecipeError, UnknownModel
 from zoo.folder import Config, Results
-from zoo.hub import Hub, Published, open_hub, split_model_address
+from zoo.hub import Hub, Listed, Published, open_hub, split_model_address
 from zoo.hub.catalogue import catalogue
 from zoo.spec import NAME, Model, Recipe
 
@@ -27,6 +27,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Row:
+    """What a listing shows of a model; `top1` in percent, `weights` where they are, None without any."""
+
+    name: str
+    dataset: str
+    parameters: int
+    top1: float | None
+    license: str
+    weights: str | None
+    plugin: str  # the distribution that provides the architecture
+    installed: bool
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """A model of the zoo: its facts, and those of its published weights where there are any."""
 
@@ -34,11 +48,6 @@ class ModelInfo:
     model: Model | None  # None where its plugin is not installed
     weights: str | None  # where they are
     config: Config | None
-
-    @property
-    def dataset(self) -> str:
-        """The name of its data set."""
-        return self.model.dataset.name if self.model else self.config.dataset if self.config else ""
 
 
 @dataclass(frozen=True)
@@ -139,27 +148,33 @@ def overview(
     dataset: str | None = None,
     pretrained: bool | None = None,
     hub: str | None = None,
-) -> list[ModelInfo]:
+) -> list[Row]:
     """What `zoo list` shows: the plugins' models with the catalogue's results, or the models in `hub`.
 
     Imports no torch, and no plugin whose models are not asked for. A model in a hub is shown even
     where its plugin is not installed.
     """
     source: Hub = catalogue() if hub is None else open_hub(hub)
-    listed = {one.name: one.config for one in source.models()}
+    listed = {one.name: one for one in source.models()}
     known = registry.entries()
     names = [
         name
         for name in (known if hub is None else listed)
         if (pattern is None or fnmatch.fnmatchcase(name, pattern)) and pretrained in (None, name in listed)
     ]
-    models = {model.name: model for model in registry.load_all(known[name] for name in names if name in known)}
-    found = [
-        ModelInfo(name, models.get(name), _place(source, name) if name in listed else None, listed.get(name))
-        for name in names
-        if name in models or name in listed
-    ]
-    return [one for one in found if dataset in (None, one.dataset)]
+    if hub is None:
+        models = {model.name: model for model in registry.load_all(known[name] for name in names)}
+        rows = [_row(models[name], known[name], listed.get(name)) for name in names if name in models]
+    else:
+        rows = [_row_in_hub(listed[name]) for name in names]
+    return [row for row in rows if dataset in (None, row.dataset)]
+
+
+def search(text: str) -> list[Row]:
+    """The zoo's models on the whole Hugging Face Hub with this text in their repository's name."""
+    from zoo.hub.hugging_face import search as search_hub
+
+    return [_row_in_hub(one) for one in search_hub(text)]
 
 
 def train(
@@ -282,14 +297,27 @@ def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision
     if (address := split_model_address(text)) is not None:
         if hub is not None:
             raise HubError(f"{text!r} names its hub itself; leave out {hub}")
-        return open_hub(address[0]).pull(address[1], revision)
+        return _with_weights(open_hub(address[0]).pull(address[1], revision))
     if not _is_name(name_or_path_or_hub_id):
         path = Path(name_or_path_or_hub_id).expanduser()
         if not path.is_dir():
             raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
         return path
     name = registry.resolve(text) if hub is None else _name_in_hub(text)
-    return _source(name, hub, revision).pull(name, revision)
+    return _with_weights(_source(name, hub, revision).pull(name, revision))
+
+
+def _with_weights(path: Path) -> Path:
+    """The folder itself, or the one in a hub that has the weights it only pins; held against the pin."""
+    config = folder.read_config(path)
+    if config.weights.hub is None or (path / folder.WEIGHTS).is_file():
+        return path
+    address = split_model_address(config.weights.hub)
+    if address is None:
+        raise FolderError(f"{path} pins its weights to {config.weights.hub!r}; expected hf://namespace/name")
+    fetched = open_hub(address[0]).pull(address[1], config.weights.revision)
+    folder.read_weights(fetched, config)
+    return fetched
 
 
 def _source(name: str, hub: str | None, revision: str | None) -> Hub:
@@ -309,6 +337,32 @@ def _source(name: str, hub: str | None, revision: str | None) -> Hub:
 
 def _place(source: Hub, name: str) -> str:
     return "catalogue" if source.address == catalogue().address else f"{source.address}/{name}"
+
+
+def _row(model: Model, entry: registry.Entry, listed: Listed | None) -> Row:
+    return Row(
+        name=model.name,
+        dataset=model.dataset.name,
+        parameters=model.parameters,
+        top1=listed.test_top1 if listed else None,
+        license=model.license,
+        weights="catalogue" if listed else None,
+        plugin=entry.distribution,
+        installed=True,
+    )
+
+
+def _row_in_hub(listed: Listed) -> Row:
+    return Row(
+        name=listed.name,
+        dataset=listed.dataset,
+        parameters=listed.parameters,
+        top1=listed.test_top1,
+        license=listed.license,
+        weights=listed.address,
+        plugin=listed.plugin,
+        installed=listed.name in registry.entries(),
+    )
 
 
 def _is_name(name_or_path_or_hub_id: str | Path) -> bool:

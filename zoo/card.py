@@ -42,10 +42,19 @@ def _metadata(config: Config, dataset: Dataset) -> str:
                 dataset_split="test",
                 metric_type=kind,
                 metric_name=name,
-                metric_value=value,
+                metric_value=round(value, 4),
             )
             for name, (kind, value) in results.items()
         ],
+        # What a listing shows of a model without a request for its config.json.
+        zoo={
+            "dataset": config.dataset,
+            "parameters": config.parameters,
+            "plugin": config.plugin_distribution,
+            "recipe": config.recipe_name,
+            "seed": config.training.seed,
+            "sha256": config.weights.sha256,
+        },
     )
     return data.to_yaml().strip()
 

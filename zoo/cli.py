@@ -78,25 +78,16 @@ def list_models(
 
     A table on a terminal, tab-separated lines in a pipe.
     """
-    models = api.overview(pattern, dataset=dataset, pretrained=pretrained, hub=hub)
-    if as_json:
-        _print_json([_summary(one) for one in models])
-        return
-    heading = ("model", "parameters", "top-1", "license", "weights")
-    rows = [_row(one) for one in models]
-    if not sys.stdout.isatty():
-        for row in (heading, *rows):
-            _say("\t".join(row))
-        return
-    from rich import box
-    from rich.table import Table
+    _print_rows(api.overview(pattern, dataset=dataset, pretrained=pretrained, hub=hub), as_json=as_json)
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in heading:
-        table.add_column(name, justify="right" if name in ("parameters", "top-1") else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    _console().print(table)
+
+@app.command()
+def search(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Part of a repository's name, as in resnet20.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Search the whole Hugging Face Hub for models of the zoo."""
+    _print_rows(api.search(text), as_json=as_json)
 
 
 @app.command()
@@ -109,7 +100,10 @@ def info(
     found = api.info(name, hub=hub)
     model, config = found.model, found.config
     if as_json or model is None:
-        _print_json({**_summary(found), "config": dataclasses.asdict(config) if config else None})
+        facts = {"description": model.description, "parameters": model.parameters} if model else {}
+        recipes = {key: recipe.to_json() for key, recipe in model.recipes.items()} if model else {}
+        config_json = dataclasses.asdict(config) if config else None
+        _print_json({"name": found.name, **facts, "weights": found.weights, "recipes": recipes, "config": config_json})
         return
     lines = [
         model.name,
@@ -279,24 +273,34 @@ def _settings(pairs: list[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _row(one: api.ModelInfo) -> tuple[str, ...]:
-    facts = _summary(one)
-    top1 = f"{one.config.results.test_top1:.2f}%" if one.config else "–"
-    return str(facts["name"]), f"{facts['parameters']:,}", top1, str(facts["license"]), one.weights or "–"
+def _print_rows(rows: list[api.Row], *, as_json: bool) -> None:
+    if as_json:
+        _print_json([dataclasses.asdict(row) for row in rows])
+        return
+    heading = ("model", "parameters", "top-1", "license", "weights")
+    cells = [
+        (
+            row.name,
+            f"{row.parameters:,}",
+            "–" if row.top1 is None else f"{row.top1:.2f}%",
+            row.license,
+            row.weights or "–",
+        )
+        for row in rows
+    ]
+    if not sys.stdout.isatty():
+        for line in (heading, *cells):
+            _say("\t".join(line))
+        return
+    from rich import box
+    from rich.table import Table
 
-
-def _summary(one: api.ModelInfo) -> dict[str, object]:
-    config, model = one.config, one.model
-    return {
-        "name": one.name,
-        "dataset": one.dataset,
-        "parameters": model.parameters if model else config.parameters if config else None,
-        "top1": config.results.test_top1 if config else None,
-        "license": config.license if config else model.license if model else None,
-        "weights": one.weights,
-        "recipes": list(model.recipes) if model else None,
-        "installed": model is not None,
-    }
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in heading:
+        table.add_column(name, justify="right" if name in ("parameters", "top-1") else "left", no_wrap=True)
+    for line in cells:
+        table.add_row(*line)
+    _console().print(table)
 
 
 def _print_json(value: object) -> None:

@@ -91,11 +91,13 @@ class Environment:
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights file, pinned."""
+    """The weights file, pinned; where it is too large to lie beside its config.json, also to where it is."""
 
     sha256: str
     bytes: int
     file: str = WEIGHTS
+    hub: str | None = None  # a model's address, hf://namespace/name
+    revision: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Protocol
 
 from zoo.errors import HubError
-from zoo.folder import Config
 
 
 @dataclass(frozen=True)
@@ -24,11 +23,15 @@ class Published:
 
 @dataclass(frozen=True)
 class Listed:
-    """A model in a hub: its name there, where it is, and its facts."""
+    """A model in a hub: its name there, where it is, and what a listing shows of it."""
 
     name: str
     address: str
-    config: Config
+    dataset: str
+    parameters: int
+    license: str
+    test_top1: float  # percent
+    plugin: str  # the distribution that provides its architecture
 
 
 class Hub(Protocol):
@@ -45,7 +48,10 @@ class Hub(Protocol):
         """Publish a whole model folder as `name`, in one step; the same bytes again change nothing."""
 
     def pull(self, name: str, revision: str | None = None) -> Path:
-        """A local, complete model folder of `name`, not to be written to; raises NotFound or HubError."""
+        """A local, complete model folder of `name`, not to be written to.
+
+        Raises NotFound, HubError, or FolderError where what is there is damaged beyond fetching again.
+        """
 
     def models(self) -> list[Listed]:
         """The models that are there, sorted by name."""

@@ -1,22 +1,37 @@
-"""The Hugging Face Hub: a model folder is a model repository, a push is one commit."""
+"""The Hugging Face Hub: a model is a repository, a push is one commit, a pull is one commit's files.
+
+The client checks sizes, never hashes, and keeps what it once got: so a pull ends with the hash of the
+weights, and damage is fetched again, once. Pushes go onto a parent that is named, so that one who
+comes between is noticed and nothing is repeated blindly.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
-from collections.abc import Iterator
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo import folder
-from zoo.errors import HubError, NotFound
+from zoo.errors import FolderError, HubError, NotFound, ZooError
 from zoo.hub import Listed, Published
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi, ModelInfo
+    from tenacity import Retrying
+
+T = TypeVar("T")
 
 TAG = "zoo"  # what the cards of the zoo's models carry, and what a listing asks for
-REMEDIES = "log in with `hf auth login` (or set HF_TOKEN), or name a folder with --hub file:PATH"
+COMMIT = re.compile(r"[0-9a-f]{40}")
+ATTEMPTS = 4
+TIMEOUT = 10  # seconds
+LOG_IN = "log in with `hf auth login` (or set HF_TOKEN)"
+REMEDIES = f"{LOG_IN}, or name a folder with --hub file:PATH"
 
 
 class HuggingFaceHub:
@@ -27,19 +42,13 @@ class HuggingFaceHub:
 
     @functools.cached_property
     def namespace(self) -> str:
-        """The user or organisation; raises HubError where it is nobody's and nobody is logged in."""
+        """The user or organisation; raises HubError where none is named and nobody is logged in."""
         return self._namespace or str(self._account()["name"])
 
     @property
     def address(self) -> str:
         """`hf://` and the namespace."""
         return f"hf://{self.namespace}"
-
-    @functools.cached_property
-    def _api(self) -> HfApi:
-        from huggingface_hub import HfApi
-
-        return HfApi(library_name="zoo")
 
     def check(self, name: str) -> None:
         """Make sure that a token is there, is accepted, and may write to this namespace."""
@@ -48,55 +57,58 @@ class HuggingFaceHub:
         account = self._account()
         with _said_plainly(f"{self.address}/{name}"):
             validate_repo_id(f"{self.namespace}/{name}")
-        token = account.get("auth", {}).get("accessToken", {})
-        if token.get("role") == "read":
-            raise HubError(f"the token of {account['name']} may only read; {REMEDIES} with a token that may write")
-        groups = {one["name"]: one.get("roleInOrg") for one in account.get("orgs", [])}
-        if self.namespace != account["name"] and self.namespace not in groups:
-            raise HubError(
-                f"{account['name']} may not write to {self.address}; expected hf://{account['name']}"
-                + (f" or an organisation of theirs: {', '.join(sorted(groups))}" if groups else "")
-            )
+        if account.get("auth", {}).get("accessToken", {}).get("role") == "read":
+            raise HubError(f"the token of {account['name']} may only read; with one that may write, {REMEDIES}")
+        organisations = sorted(one["name"] for one in account.get("orgs", []))
+        if self.namespace not in (account["name"], *organisations):
+            expected = " or ".join(f"hf://{one}" for one in (account["name"], *organisations))
+            raise HubError(f"{account['name']} may not write to {self.address}; expected {expected}")
 
     def push(self, source: Path, name: str) -> Published:
-        """Create the repository where it is not there and commit the whole folder onto its head."""
-        from huggingface_hub import CommitOperationAdd
+        """Create the repository where it is not there, commit the whole folder onto its head, tag the commit.
 
+        The same bytes again make no commit. What was published is pulled back and compared.
+        """
         config = folder.check(source)
         repository = f"{self.namespace}/{name}"
         with _said_plainly(f"hf://{repository}"):
-            self._api.create_repo(repository, exist_ok=True)
-            head = self._api.model_info(repository).sha
-            commit = self._api.create_commit(
-                repository,
-                [CommitOperationAdd(path_in_repo=one, path_or_fileobj=source / one) for one in folder.FILES],
-                commit_message=f"{config.name}: {config.results.test_top1:.2f}% top-1 ({config.recipe_name})",
-                parent_commit=head,
-            )
-        return Published(f"hf://{repository}", commit.oid)
+            _patiently(lambda: self._api.create_repo(repository, exist_ok=True))
+            commit = self._commit(repository, source, f"{config.recipe_name}, seed {config.training.seed}")
+            version = f"{config.recipe_name}-seed{config.training.seed}-{folder.revision(source)[:8]}"
+            _patiently(lambda: self._api.create_tag(repository, tag=version, revision=commit, exist_ok=True))
+            self._compare(repository, commit, source)
+        return Published(f"hf://{repository}", commit)
 
     def pull(self, name: str, revision: str | None = None) -> Path:
-        """Download into the Hub's own cache: the revision is resolved once, and used for every file."""
+        """Bring a model into the Hub's own cache: one commit for every file, the weights' hash checked.
+
+        What is cached at a commit is used without a request. Damage is fetched again, once.
+        """
         repository = f"{self.namespace}/{name}"
-        with _said_plainly(f"hf://{repository}"):
-            commit = self._api.model_info(repository, revision=revision).sha
-            where = self._api.snapshot_download(repository, revision=commit, allow_patterns=list(folder.FILES))
-        path = Path(where)
-        folder.read_config(path)
+        place = f"hf://{repository}"
+        with _said_plainly(place, revision):
+            commit = self._resolve(repository, revision)
+            path = self._fetch(repository, commit)
+        try:
+            folder.check(path)
+        except FolderError as damage:
+            try:
+                with _said_plainly(place):
+                    self._fetch(repository, commit, force_download=True)
+            except HubError as error:
+                raise type(damage)(f"{damage}; that failed: {error}") from None
+            folder.check(path)
         return path
 
     def models(self) -> list[Listed]:
-        """The namespace's models that carry the zoo's tag."""
+        """The namespace's models that carry the zoo's tag, from their cards, in one request."""
         with _said_plainly(self.address):
-            repositories = [one.id for one in self._api.list_models(author=self.namespace, filter=TAG)]
-        names = sorted(repository.partition("/")[2] for repository in repositories)
-        return [Listed(name, f"{self.address}/{name}", self._config(name)) for name in names]
+            found = _patiently(lambda: list(self._api.list_models(author=self.namespace, filter=TAG, cardData=True)))
+        return _listed(found)
 
-    def _config(self, name: str) -> folder.Config:
-        repository = f"{self.namespace}/{name}"
-        with _said_plainly(f"hf://{repository}"):
-            path = self._api.hf_hub_download(repository, folder.CONFIG)
-        return folder.read_config(Path(path).parent)
+    @functools.cached_property
+    def _api(self) -> HfApi:
+        return _client()
 
     def _account(self) -> dict[str, Any]:
         from huggingface_hub import get_token
@@ -104,40 +116,242 @@ class HuggingFaceHub:
         if get_token() is None:
             raise HubError(f"no account is logged in to the Hugging Face Hub; {REMEDIES}")
         with _said_plainly("the Hugging Face Hub"):
-            return self._api.whoami()
+            return _patiently(self._api.whoami)
+
+    def _commit(self, repository: str, source: Path, message: str) -> str:
+        """Commit the folder onto the head, and look again where somebody came between or the answer was lost."""
+        from huggingface_hub.errors import HfHubHTTPError
+
+        operations = _operations(source)
+        for attempt in range(ATTEMPTS):
+            head = str(_patiently(lambda: self._api.model_info(repository, timeout=TIMEOUT)).sha)
+            if self._has(repository, head, operations):
+                return head
+            try:
+                return self._api.create_commit(repository, operations, commit_message=message, parent_commit=head).oid
+            except Exception as error:
+                moved = isinstance(error, HfHubHTTPError) and error.response.status_code == 412
+                if not (moved or _is_passing(error)) or attempt == ATTEMPTS - 1:
+                    raise
+                operations = _operations(source)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _has(self, repository: str, commit: str, operations: Iterable[CommitOperationAdd]) -> bool:
+        """Whether a commit has these very files already, by the Hub's own hashes."""
+        from huggingface_hub.hf_api import RepoFile
+
+        tree = _patiently(lambda: list(self._api.list_repo_tree(repository, revision=commit, recursive=True)))
+        there = {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in tree if isinstance(one, RepoFile)}
+        return all(there.get(one.path_in_repo) in _hashes(one) for one in operations)
+
+    def _compare(self, repository: str, commit: str, source: Path) -> None:
+        """Pull a commit into a scratch cache and hold it against the folder it was made of."""
+        with tempfile.TemporaryDirectory(prefix="zoo-") as scratch:
+
+            def fetch(name: str) -> str:
+                return self._api.hf_hub_download(repository, name, revision=commit, cache_dir=scratch)
+
+            for name in folder.FILES:
+                path = _download(functools.partial(fetch, name))
+                if Path(path).read_bytes() != (source / name).read_bytes():
+                    raise HubError(f"hf://{repository} has another {name} than was pushed; push it again")
+
+    def _resolve(self, repository: str, revision: str | None) -> str:
+        """The commit that a revision stands for now; without a network, the one it stood for when last seen."""
+        from huggingface_hub import try_to_load_from_cache
+
+        if revision is not None and COMMIT.fullmatch(revision):
+            return revision
+        branch = revision or "main"
+        if not isinstance(try_to_load_from_cache(repository, folder.CONFIG, revision=branch), str):
+            # With nothing cached, the client would knock for 23 seconds at a door that is shut.
+            _patiently(lambda: self._api.model_info(repository, revision=revision, timeout=TIMEOUT))
+        path = _download(lambda: self._api.hf_hub_download(repository, folder.CONFIG, revision=branch))
+        return Path(path).parent.name
+
+    def _fetch(self, repository: str, commit: str, *, force_download: bool = False) -> Path:
+        """Download each file of a model folder at a commit; what is cached costs no request."""
+
+        def fetch(name: str) -> str:
+            return self._api.hf_hub_download(repository, name, revision=commit, force_download=force_download)
+
+        paths = [_download(functools.partial(fetch, name)) for name in folder.FILES]
+        return Path(paths[0]).parent
+
+
+def search(text: str) -> list[Listed]:
+    """The zoo's models on the whole Hub whose repository has this text in its name."""
+    with _said_plainly("the Hugging Face Hub"):
+        return _listed(_patiently(lambda: list(_client().list_models(search=text, filter=TAG, cardData=True))))
+
+
+def _client() -> HfApi:
+    from huggingface_hub import HfApi
+
+    return HfApi(library_name="zoo")
+
+
+def _operations(source: Path) -> list[CommitOperationAdd]:
+    """A folder's files, and its results once more in the form that the Hub is going to read."""
+    from huggingface_hub import CommitOperationAdd
+
+    files = [CommitOperationAdd(path_in_repo=one, path_or_fileobj=source / one) for one in folder.FILES]
+    results = CommitOperationAdd(path_in_repo=".eval_results/zoo.yaml", path_or_fileobj=_eval_results(source))
+    return [*files, results]
+
+
+def _eval_results(source: Path) -> bytes:
+    """The card's `model-index` as entries of `.eval_results`."""
+    from huggingface_hub import EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
+    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
+
+    card = ModelCard((source / folder.README).read_text(encoding="utf-8")).data
+    results = card.eval_results if isinstance(card, ModelCardData) else None
+    entries = [
+        EvalResultEntry(dataset_id=one.dataset_type, task_id=str(one.metric_name), value=one.metric_value)
+        for one in results or []
+    ]
+    return str(yaml_dump(eval_result_entries_to_yaml(entries), sort_keys=False)).encode()
+
+
+def _hashes(operation: CommitOperationAdd) -> tuple[str, str]:
+    """The hashes under which the Hub may know a file: SHA-256 (LFS), and git's SHA-1 of the blob."""
+    import hashlib
+
+    with operation.as_file() as file:
+        content = file.read()
+    return hashlib.sha256(content).hexdigest(), hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _listed(found: Iterable[ModelInfo]) -> list[Listed]:
+    """What the cards say; a model with the tag whose card is not the zoo's is passed over."""
+    listed = []
+    for one in found:
+        facts = one.card_data.get("zoo") if one.card_data else None
+        if not isinstance(facts, dict) or not one.card_data or not one.card_data.eval_results:
+            continue
+        with contextlib.suppress(KeyError):
+            listed.append(
+                Listed(
+                    name=one.id.partition("/")[2],
+                    address=f"hf://{one.id}",
+                    dataset=facts["dataset"],
+                    parameters=facts["parameters"],
+                    license=str(one.card_data.license),
+                    test_top1=one.card_data.eval_results[0].metric_value,
+                    plugin=facts["plugin"],
+                )
+            )
+    return sorted(listed, key=lambda one: one.address)
+
+
+# -- faults ----------------------------------------------------------------------------------------
+
+
+def _patiently(call: Callable[[], T]) -> T:
+    """Make a call that may be repeated, and repeat it with back-off where what went wrong may pass."""
+    return _retrying(_is_passing)(call)
+
+
+def _download(call: Callable[[], str]) -> str:
+    """The same for a download: the client itself goes on where a connection broke off, but not after a 5xx."""
+    return _retrying(_stumbled)(call)
+
+
+def _retrying(passing: Callable[[BaseException], bool]) -> Retrying:
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
+
+    return Retrying(
+        retry=retry_if_exception(passing),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential(multiplier=0.2, max=5) + wait_random(0, 0.2),
+        reraise=True,
+    )
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether the Hub itself stumbled or a connection broke off; a door that is shut is not knocked at again."""
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # client 1.x: httpx, 2.x: httpx2
+
+    broken = httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError
+    return _stumbled(error) or isinstance(_cause(error), broken)
+
+
+def _stumbled(error: BaseException) -> bool:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    error = _cause(error)
+    return isinstance(error, HfHubHTTPError) and error.response.status_code in (429, 500, 502, 503, 504)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong, out of what the client wraps around it when it uploads or forces a download."""
+    return error.__cause__ if isinstance(error, RuntimeError | ValueError) and error.__cause__ else error
 
 
 @contextlib.contextmanager
-def _said_plainly(place: str) -> Iterator[None]:
-    """Turn what the client raises into one line; never with a token in it."""
-    from huggingface_hub import errors
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # 1.x: httpx, 2.x: httpx2
-
+def _said_plainly(place: str, revision: str | None = None) -> Iterator[None]:
+    """Turn what the client raises into one line that says what to do; never with a token in it."""
     try:
         yield
-    except errors.HFValidationError as error:
-        raise HubError(f"{place}: the Hub refuses that name ({_line(error)})") from None
-    except errors.GatedRepoError:
-        raise HubError(f"{place} is gated; ask for access on its page, then {REMEDIES}") from None
-    except errors.RevisionNotFoundError:
-        raise NotFound(f"{place} has no such revision; its page lists branches, tags and commits") from None
-    except errors.RepositoryNotFoundError:
-        raise NotFound(f"{place} is not there, or is private; check the name, or {REMEDIES}") from None
-    except errors.EntryNotFoundError as error:
-        raise NotFound(f"{place} lacks a file of a model folder ({_line(error)})") from None
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else None
-        if status == 401:
-            raise HubError(f"{place}: the Hub does not accept the token; {REMEDIES}") from None
-        if status == 403:
-            raise HubError(f"{place}: the token may not do that; {REMEDIES}") from None
-        raise HubError(f"{place}: the Hub answered {status}; try again later") from None
-    except (httpx.HTTPError, OSError) as error:
-        raise HubError(
-            f"{place} can't be reached ({_line(error)}); check the network and HF_ENDPOINT, "
-            "or name a folder with --hub file:PATH"
-        ) from None
+    except ZooError:
+        raise
+    except Exception as error:
+        plain = _plain(_cause(error), place, revision)
+        if plain is None:
+            raise
+        raise plain from None
 
 
-def _line(error: Exception) -> str:
+def _plain(error: BaseException, place: str, revision: str | None) -> HubError | None:
+    """The one line for an error of the client's; None where it is none of those that a person can mend."""
+    from huggingface_hub import errors
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__  # why it could not be fetched
+    match error:
+        case errors.HFValidationError():
+            return HubError(f"{place}: the Hub refuses that name; expected letters, digits, '-', '_' and '.'")
+        case errors.GatedRepoError():
+            return HubError(f"{place} is gated; ask for access on its page and {LOG_IN}")
+        case errors.RevisionNotFoundError():
+            return NotFound(f"{place} has no revision {revision}; its page lists branches, tags and commits")
+        case errors.RepositoryNotFoundError():
+            return NotFound(f"{place} is not there, or is private; check the name, or {LOG_IN}")
+        case errors.RemoteEntryNotFoundError():
+            name = error.response.url.path.rpartition("/")[2]
+            return NotFound(f"{place} is not a model folder: it has no {name}")
+        case errors.HfHubHTTPError():
+            return HubError(f"{place}: {_status(error.response.status_code)}")
+        case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
+            return HubError(f"{place} is not in the cache, and HF_HUB_OFFLINE is set; unset it to fetch the model")
+        case httpx.TimeoutException():
+            return HubError(f"{place}: the Hub did not answer in time; try again later")
+        case httpx.ConnectError():
+            remedies = "check the network and HF_ENDPOINT, or name a folder with --hub file:PATH"
+            return HubError(f"{place} can't be reached; {remedies}")
+        case httpx.HTTPError():
+            return HubError(f"{place}: the connection broke off; try again")
+        case OSError():
+            return HubError(f"{place}: {_disk(error)}")
+    return None
+
+
+def _status(code: int) -> str:
+    return {
+        401: f"the Hub does not accept the token; {LOG_IN}",
+        403: f"the token may not do that; {LOG_IN} with one that may write",
+        412: "others push there too, again and again; try again later",
+        429: "too many requests (429); wait a few minutes, or log in for a higher limit",
+    }.get(code, f"the Hub failed ({code}); try again later")
+
+
+def _disk(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "the disk of the Hub's cache is full; make room or name another with HF_HOME"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return "the Hub's cache can't be written; name another with HF_HOME"
+    if "Consistency check failed" in str(error):
+        return "the download was cut off; try again"
     return (str(error).splitlines() or [type(error).__name__])[0]

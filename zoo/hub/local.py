@@ -84,7 +84,18 @@ class FolderHub:
         found = []
         for path in sorted(self.path.iterdir()) if self.path.is_dir() else []:
             if path.is_dir() and (path / folder.CONFIG).is_file():
-                found.append(Listed(path.name, f"{self.address}/{path.name}", folder.read_config(path)))
+                config = folder.read_config(path)
+                found.append(
+                    Listed(
+                        name=path.name,
+                        address=f"{self.address}/{path.name}",
+                        dataset=config.dataset,
+                        parameters=config.parameters,
+                        license=config.license,
+                        test_top1=config.results.test_top1,
+                        plugin=config.plugin_distribution,
+                    )
+                )
         return found
 
     def revisions(self, name: str) -> list[str]:

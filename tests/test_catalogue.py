@@ -1,0 +1,74 @@
+"""The model folders that ship with the package."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import zoo
+from zoo import api, folder, registry
+from zoo.errors import HashMismatch
+from zoo.hub.catalogue import catalogue
+from zoo.hub.hugging_face import HuggingFaceHub
+from zoo.hub.local import FolderHub
+from zoo.spec import Recipe
+
+from .loopback_hub import Hub
+
+NAME = "resnet8_digits"
+FOLDERS = [catalogue().path / one.name for one in catalogue().models()]
+
+
+@pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.name)
+def test_a_folder_is_whole_and_its_model_can_be_loaded(path: Path) -> None:
+    config = folder.check(path)
+    assert config.name == path.name
+    assert not zoo.load(path.name, pretrained=True).training
+
+
+@pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.name)
+def test_its_facts_are_the_plugins_and_its_recipe_can_be_read_back(path: Path) -> None:
+    config, model = folder.read_config(path), registry.load(path.name)
+    assert config.parameters == model.parameters
+    assert config.classes == model.dataset.classes
+    assert Recipe.from_json(config.recipe).sha256() == config.recipe_sha256
+    assert config.training.train_images == model.dataset.train_images
+    assert config.results.test_images == model.dataset.test_images
+
+
+def test_it_is_small_enough_for_a_wheel() -> None:
+    sizes = [file.stat().st_size for path in FOLDERS for file in path.iterdir()]
+    assert max(sizes) < 8e6
+    assert sum(sizes) < 30e6
+
+
+@pytest.fixture
+def pinned(hub: Hub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalogue whose model has its weights in a hub only, pinned by revision and hash."""
+    published = HuggingFaceHub("me").push(trained, NAME)
+    path = Path(shutil.copytree(trained, tmp_path / "catalogue" / NAME))
+    (path / folder.WEIGHTS).unlink()
+    config = folder.read_config(path)
+    weights = dataclasses.replace(config.weights, hub=published.address, revision=published.revision)
+    (path / folder.CONFIG).write_text(folder.to_json(dataclasses.replace(config, weights=weights)))
+    monkeypatch.setattr(api, "catalogue", lambda: FolderHub(tmp_path / "catalogue"))
+    return path
+
+
+def test_weights_too_large_to_ship_are_fetched_where_the_catalogue_pins_them(pinned: Path, hub: Hub) -> None:
+    assert not zoo.load(NAME, pretrained=True).training
+    hub.requests.clear()
+    assert not zoo.load(NAME, pretrained=True).training
+    assert hub.requests == []
+
+
+def test_weights_other_than_the_pinned_ones_are_refused(pinned: Path) -> None:
+    config = json.loads((pinned / folder.CONFIG).read_text())
+    config["weights"]["sha256"] = "0" * 64
+    (pinned / folder.CONFIG).write_text(json.dumps(config))
+    with pytest.raises(HashMismatch, match=r"expects 0{64}"):
+        zoo.load(NAME, pretrained=True)

@@ -1,0 +1,284 @@
+"""Fault by fault, what a person sees: the rows of docs/hub-faults.md, each injected and read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import zoo
+from zoo import api, folder
+from zoo.hub.hugging_face import HuggingFaceHub
+
+from .conftest import CHECKOUT
+from .loopback_hub import Account, Cut, File, Hang, Hub, Status
+
+NAME = "resnet8_digits"
+PLACE = f"hf://me/{NAME}"
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split(" | ")]
+    for line in (CHECKOUT / "docs" / "hub-faults.md").read_text().splitlines()
+    if line.startswith("| ") and not line.startswith("| fault")
+]
+
+
+@dataclass
+class Scene:
+    """Where a fault happens: a Hub with the trained model in it and nothing cached, and a copy of the folder."""
+
+    hub: Hub
+    folder: Path
+    tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    def pull(self, name: str = NAME, revision: str | None = None) -> None:
+        zoo.load(f"hf://me/{name}", pretrained=True, revision=revision)
+
+    def load(self) -> None:
+        zoo.load(self.folder, pretrained=True)
+
+    def push(self, hub: str = "hf://me") -> None:
+        api.train("resnet8", epochs=1, limit_train=64, push=True, hub=hub, out=self.tmp_path / "out")
+
+    def token(self, account: Account | None) -> None:
+        if account is None:
+            self.monkeypatch.delenv("HF_TOKEN")
+        else:
+            self.hub.accounts["hf_secret"] = account
+            self.monkeypatch.setenv("HF_TOKEN", "hf_secret")
+
+    def weights(self, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+        """Give the folder other weights, hashed as they should be."""
+        tensors = load_file(self.folder / folder.WEIGHTS)
+        change(tensors)
+        save_file(tensors, self.folder / folder.WEIGHTS)
+        self.hash_again()
+
+    def hash_again(self) -> None:
+        facts = folder.weights_facts((self.folder / folder.WEIGHTS).read_bytes())
+        self.config(weights=dataclasses.asdict(facts))
+
+    def config(self, **fields: object) -> None:
+        path = self.folder / folder.CONFIG
+        path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+    def in_a_process(self, **environment: str) -> None:
+        """Load in a process with another environment, and fail here as it failed there."""
+        command = [sys.executable, "-m", "zoo", "pull", PLACE, "--out", str(self.tmp_path / "pulled")]
+        finished = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+        assert finished.returncode == 1
+        raise zoo.ZooError(finished.stderr.removeprefix("zoo: ").removesuffix("\n"))
+
+
+@pytest.fixture
+def scene(hub: Hub, trained: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    HuggingFaceHub("me").push(trained, NAME)
+    return Scene(hub, model_folder, tmp_path, monkeypatch)
+
+
+def no_token(at: Scene) -> None:
+    at.token(None)
+    at.push()
+
+
+def bad_token(at: Scene) -> None:
+    at.monkeypatch.setenv("HF_TOKEN", "hf_nobody")
+    at.push()
+
+
+def read_only_token(at: Scene) -> None:
+    at.token(Account("me", "read"))
+    at.push()
+
+
+def anothers_namespace(at: Scene) -> None:
+    at.push("hf://you")
+
+
+def refused_name(at: Scene) -> None:
+    HuggingFaceHub("me").check("resnet--8_digits")
+
+
+def private_repository(at: Scene) -> None:
+    at.hub.repositories[f"me/{NAME}"].private = True
+    at.token(None)
+    at.pull()
+
+
+def gated_repository(at: Scene) -> None:
+    at.hub.repositories[f"me/{NAME}"].gated = True
+    at.token(Account("you"))
+    at.pull()
+
+
+def missing_repository(at: Scene) -> None:
+    at.pull("nothing_digits")
+
+
+def missing_revision(at: Scene) -> None:
+    at.pull(revision="v9")
+
+
+def missing_file(at: Scene) -> None:
+    repository = at.hub.repositories[f"me/{NAME}"]
+    repository.commit("lose the log", {k: v for k, v in repository.commits[-1].files.items() if k != folder.LOG})
+    at.pull()
+
+
+def server_down(at: Scene) -> None:
+    at.hub.stop()
+    at.pull()
+
+
+def time_out(at: Scene) -> None:
+    at.monkeypatch.setattr("zoo.hub.hugging_face.TIMEOUT", 0.5)
+    at.hub.fail("GET", "/api/models/", Hang())
+    at.pull()
+
+
+def too_many_requests(at: Scene) -> None:
+    at.hub.fail("GET", ".*", Status(429))
+    at.pull()
+
+
+def server_error(at: Scene) -> None:
+    at.hub.fail("GET", ".*", Status(500))
+    at.pull()
+
+
+def cut_off(at: Scene) -> None:
+    at.hub.fail("GET", r"/resolve/.*/model\.safetensors", Cut(1000))
+    at.pull()
+
+
+def moving_head(at: Scene) -> None:
+    at.hub.repositories[f"me/{NAME}"].commits.pop()
+    at.hub.fail("POST", "/commit/", Status(412))
+    api.push(at.folder, hub="hf://me")
+
+
+def hash_mismatch(at: Scene) -> None:
+    repository = at.hub.repositories[f"me/{NAME}"]
+    files = dict(repository.commits[-1].files)
+    content = files[folder.WEIGHTS].content
+    files[folder.WEIGHTS] = File(content[:-1] + bytes([content[-1] ^ 1]), lfs=True)
+    repository.commit("damage the weights", files)
+    at.pull()
+
+
+def disk_full(at: Scene) -> None:
+    def no_room(*arguments: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    at.monkeypatch.setattr("huggingface_hub.file_download.http_get", no_room)  # a full disk can't be had here
+    at.pull()
+
+
+def read_only_cache(at: Scene) -> None:
+    at.in_a_process(HF_HOME="/sys/zoo-cache")  # where not even root may make a folder
+
+
+def offline(at: Scene) -> None:
+    at.in_a_process(HF_HUB_OFFLINE="1", HF_HOME=str(at.tmp_path / "empty"))
+
+
+def missing_tensor(at: Scene) -> None:
+    at.weights(lambda tensors: tensors.__delitem__("fc.bias"))
+    at.load()
+
+
+def extra_tensor(at: Scene) -> None:
+    at.weights(lambda tensors: tensors.update(more=torch.zeros(1)))
+    at.load()
+
+
+def misshaped_tensor(at: Scene) -> None:
+    at.weights(lambda tensors: tensors.update({"fc.bias": torch.zeros(3)}))
+    at.load()
+
+
+def lying_header(at: Scene) -> None:
+    content = (at.folder / folder.WEIGHTS).read_bytes()
+    (at.folder / folder.WEIGHTS).write_bytes((2**40).to_bytes(8, "little") + content[8:])
+    at.hash_again()
+    at.load()
+
+
+def config_not_json(at: Scene) -> None:
+    (at.folder / folder.CONFIG).write_text("{")
+    at.load()
+
+
+def config_without_fields(at: Scene) -> None:
+    (at.folder / folder.CONFIG).write_text(json.dumps({"name": NAME}))
+    at.load()
+
+
+def config_with_a_path(at: Scene) -> None:
+    at.config(weights={"sha256": "0" * 64, "bytes": 1, "file": "../../secret"})
+    at.load()
+
+
+def half_written_revision(at: Scene) -> None:
+    hub = f"file:{at.tmp_path / 'hub'}"
+    api.push(at.folder, hub=hub)
+    (at.tmp_path / "hub" / NAME / folder.WEIGHTS).unlink()
+    api.pull(NAME, hub=hub, out=at.tmp_path / "pulled")
+
+
+INJECTED: dict[str, Callable[[Scene], None]] = {
+    "no token": no_token,
+    "bad token": bad_token,
+    "read-only token": read_only_token,
+    "another's namespace": anothers_namespace,
+    "name that the Hub refuses": refused_name,
+    "private repository": private_repository,
+    "gated repository": gated_repository,
+    "missing repository": missing_repository,
+    "missing revision": missing_revision,
+    "missing file": missing_file,
+    "server down": server_down,
+    "time-out": time_out,
+    "429": too_many_requests,
+    "500": server_error,
+    "cut-off in mid-file": cut_off,
+    "head that keeps moving": moving_head,
+    "hash mismatch": hash_mismatch,
+    "disk full": disk_full,
+    "read-only cache": read_only_cache,
+    "offline, not cached": offline,
+    "missing tensor": missing_tensor,
+    "extra tensor": extra_tensor,
+    "mis-shaped tensor": misshaped_tensor,
+    "lying header": lying_header,
+    "config.json that is not JSON": config_not_json,
+    "config.json without fields": config_without_fields,
+    "config.json with a path": config_with_a_path,
+    "half-written revision": half_written_revision,
+}
+
+
+def test_every_row_is_injected() -> None:
+    assert [row[0] for row in ROWS] == list(INJECTED)
+
+
+@pytest.mark.parametrize(("fault", "seen"), [(row[0], row[2]) for row in ROWS], ids=[row[0] for row in ROWS])
+def test_the_fault_is_seen_as_the_table_says(scene: Scene, fault: str, seen: str) -> None:
+    with pytest.raises(zoo.ZooError) as caught:
+        INJECTED[fault](scene)
+    message = str(caught.value)
+    assert re.fullmatch(".+".join(map(re.escape, seen.split("…"))), message), message
+    assert "\n" not in message
+    assert "hf_" not in message
+    assert not (scene.tmp_path / "out.run").exists()
