@@ -22,14 +22,15 @@ demo: $(INSTALLED)
 	$(BIN)/zoo eval resnet8_digits --hub file:demo/hub
 	$(BIN)/python examples/predict_digits.py file:demo/hub
 
+# Two processes of one thread each: the suite is made of processes, and threads of torch's that share cores stall.
 test: check
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 # The tests of the Hub once more, with the client's major version before the newest.
 test-hub-old: $(INSTALLED)
 	test -d $(VENV)/hub-old || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/hub-old 'huggingface_hub<2'
 	PYTHONPATH=$(VENV)/hub-old $(BIN)/python -c 'import huggingface_hub as client; assert client.__version__.startswith("1."), client'
-	PYTHONPATH=$(CURDIR)/$(VENV)/hub-old $(BIN)/pytest tests/test_hub_hugging_face.py tests/test_faults.py
+	PYTHONPATH=$(CURDIR)/$(VENV)/hub-old OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_hub_hugging_face.py tests/test_faults.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check
