@@ -313,6 +313,15 @@ def test_a_namespace_is_listed_with_results_in_one_request(published: Hub, train
     assert [method for method, _ in published.requests] == ["GET"]
 
 
+def test_a_hub_that_is_down_is_one_line_for_a_listing_too(published: Hub, run_zoo: Run) -> None:
+    published.stop()
+    for words in (["list", "--hub", "hf://me"], ["search", "resnet8"]):
+        finished = run_zoo(*words)
+        assert finished.returncode == 1
+        assert "can't be reached; check the network" in finished.stderr
+        assert finished.stderr.count("\n") == 1
+
+
 def test_the_whole_hub_is_searched_by_text(published: Hub, run_zoo: Run) -> None:
     assert [one.weights for one in api.search("resnet8")] == [f"hf://me/{NAME}"]
     assert api.search("resnet999") == []
