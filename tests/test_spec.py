@@ -53,6 +53,11 @@ def test_a_recipe_comes_back_from_json_and_keeps_its_hash() -> None:
     assert dataclasses.replace(PAPER, lr=0.2).sha256() != PAPER.sha256()
 
 
+def test_a_field_at_its_default_is_no_part_of_the_hash_so_that_later_fields_leave_it_as_it_is() -> None:
+    assert Recipe(epochs=200).chosen() == {"epochs": 200}
+    assert PAPER.chosen().keys() < PAPER.to_json().keys()
+
+
 def test_a_recipe_of_a_newer_zoo_is_refused_rather_than_half_read() -> None:
     with pytest.raises(RecipeError, match="no field 'sharpness'"):
         Recipe.from_json({**PAPER.to_json(), "sharpness": 1})

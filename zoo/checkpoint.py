@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,11 @@ def restore(
     Raises TrainingError where the checkpoint is damaged, or is of another job.
     """
     content = _read(run)
+    its, asked = content["job"], job.facts()
     differences = [
-        f"{name} {content['job'].get(name)!r}, not {value!r}"
-        for name, value in job.facts().items()
-        if content["job"].get(name) != value
+        f"{name} {_said(its, name)}, not {_said(asked, name)}"
+        for name in sorted(its.keys() | asked.keys())
+        if its.get(name) != asked.get(name)
     ]
     if differences:
         raise TrainingError(
@@ -105,6 +107,10 @@ def _read(run: Path) -> dict[str, Any]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"{path} can't be read ({reason}); remove {run} and start again") from None
     return content
+
+
+def _said(facts: Mapping[str, object], name: str) -> str:
+    return repr(facts[name]) if name in facts else "at its default"
 
 
 def append_log(run: Path, row: EpochRow) -> None:

@@ -21,6 +21,6 @@ class Job:
     amp: bool
 
     def facts(self) -> dict[str, object]:
-        """The job as plain values, each hyper-parameter under a name of its own."""
+        """The job as plain values, each hyper-parameter that the recipe chose under a name of its own."""
         own = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name != "recipe"}
-        return own | {f"recipe {name}": value for name, value in self.recipe.to_json().items()}
+        return own | {f"recipe {name}": value for name, value in self.recipe.chosen().items()}

@@ -153,11 +153,19 @@ class Recipe:
         except (SchemaError, TypeError) as error:
             raise RecipeError(f"recipe: {error}") from None
 
+    def chosen(self) -> dict[str, object]:
+        """The fields that differ from their defaults, as JSON types.
+
+        This is what identifies a recipe: a field that a later zoo adds leaves the recipes without it as they are.
+        """
+        defaults = {one.name: one.default for one in dataclasses.fields(self)}
+        return {name: value for name, value in self.to_json().items() if getattr(self, name) != defaults[name]}
+
     def sha256(self) -> str:
-        """Identify the recipe: SHA-256 of its canonical JSON, 64 hex digits."""
+        """Identify the recipe: SHA-256 of the JSON of its chosen fields, sorted; 64 hex digits."""
         import hashlib
 
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.chosen(), sort_keys=True).encode()).hexdigest()
 
 
 def _recipe_hints() -> dict[str, object]:
