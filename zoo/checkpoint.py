@@ -76,7 +76,7 @@ def restore(
     its, asked = content["job"], job.facts()
     differences = [
         f"{name} {_said(its, name)}, not {_said(asked, name)}"
-        for name in sorted(its.keys() | asked.keys())
+        for name in asked | its
         if its.get(name) != asked.get(name)
     ]
     if differences:
