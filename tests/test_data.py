@@ -82,7 +82,7 @@ def test_normalisation_is_torchvisions_to_the_last_bit(split: Split) -> None:
 
 
 def test_a_split_is_read_onto_the_device_and_limited() -> None:
-    split = data.read_split(DIGITS, Path(), train=True, device=CPU, limit=100)
+    split = data.read_split(DIGITS, Path(), train=True, device=CPU, part=slice(100))
     assert split.images.shape == (100, 8, 8, 1)
     assert split.images.dtype == torch.uint8
     assert len(split) == 100

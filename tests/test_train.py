@@ -49,10 +49,9 @@ class Run:
         self.folder.mkdir(exist_ok=True)
         torch.manual_seed(what.seed)
         self.net = weights.build(MODEL)
-        split = data.read_split(MODEL.dataset, Path(), train=True, device=CPU, limit=IMAGES)
-        test = data.read_split(MODEL.dataset, Path(), train=False, device=CPU)
+        splits = data.read_splits(MODEL.dataset, what.recipe, Path(), device=CPU, train_images=IMAGES)
         self.rows = train(
-            what, self.net, split, test, data.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU),
+            what, self.net, splits, data.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU),
             run=self.folder, resume=resume, save_every=save_every, eval_every=eval_every, report=report or Silent(),
         )  # fmt: skip
         return self
@@ -104,12 +103,14 @@ def test_looking_at_the_test_set_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("glance_always")
-@pytest.mark.parametrize("sched", ["constant", "multistep", "cosine", "onecycle", "warmup"])
+@pytest.mark.parametrize("sched", ["constant", "multistep", "cosine", "onecycle", "plateau", "warmup"])
 @pytest.mark.parametrize("glances", [3, 7, 10])  # in the first epoch, at its end, in the second
 def test_a_run_that_was_stopped_anywhere_and_resumed_has_the_same_bytes(
     tmp_path: Path, sched: str, glances: int
 ) -> None:
     changes = {"sched": sched, "decay_milestones": "2", "sched_on_updates": "true" if glances == 3 else "false"}
+    if sched == "plateau":
+        changes |= {"sched_on_updates": "false", "val_images": "300", "patience_epochs": "0", "lr": "0.5"}
     if sched == "warmup":
         changes |= {"sched": "cosine", "warmup_epochs": "1", "warmup_lr": "0.01"}
     what = job(RECIPE.changed(changes))
@@ -182,15 +183,38 @@ def test_smoothed_labels_raise_the_loss_they_are_trained_with(tmp_path: Path) ->
     assert smooth > plain + 0.2
 
 
+def test_the_rate_falls_when_the_error_of_the_held_out_images_no_longer_does(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, epochs=14, sched="plateau", patience_epochs=1, val_images=300)
+    rows = Run(tmp_path).go(job(recipe)).rows
+    lr, best, failed, drops = recipe.lr, 0.0, 0, 0
+    for row in rows:
+        assert row.lr == pytest.approx(lr)
+        assert row.val_top1 is not None
+        failed = 0 if row.val_top1 > best else failed + 1
+        best = max(best, row.val_top1)
+        if failed > recipe.patience_epochs:
+            lr, failed, drops = lr * recipe.decay_rate, 0, drops + 1
+    assert drops >= 1
+
+
+def test_held_out_images_are_the_last_of_the_training_set_and_not_trained_on() -> None:
+    recipe = dataclasses.replace(RECIPE, val_images=300)
+    splits = data.read_splits(MODEL.dataset, recipe, Path(), device=CPU, train_images=1_437)
+    everything = data.read_split(MODEL.dataset, Path(), train=True, device=CPU)
+    assert splits.val is not None
+    assert torch.equal(splits.train.images, everything.images[:1_137])
+    assert torch.equal(splits.val.images, everything.images[1_137:])
+
+
 @pytest.mark.gpu
 def test_a_gpu_trains_to_the_same_accuracy(tmp_path: Path) -> None:
     cuda = torch.device("cuda")
-    split = data.read_split(MODEL.dataset, Path(), train=True, device=cuda)
-    test = data.read_split(MODEL.dataset, Path(), train=False, device=cuda)
-    what = Job("resnet8_digits", "quick", MODEL.recipes["quick"].changed({"epochs": "10"}), 0, len(split), "cuda", True)
+    recipe, images = MODEL.recipes["quick"].changed({"epochs": "10"}), MODEL.dataset.train_images
+    splits = data.read_splits(MODEL.dataset, recipe, Path(), device=cuda, train_images=images)
+    what = Job("resnet8_digits", "quick", recipe, 0, images, "cuda", True)
     torch.manual_seed(0)
     rows = train(
-        what, weights.build(MODEL), split, test, data.pixels(MODEL.dataset.mean, MODEL.dataset.std, cuda),
+        what, weights.build(MODEL), splits, data.pixels(MODEL.dataset.mean, MODEL.dataset.std, cuda),
         run=tmp_path, resume=False, save_every=1, eval_every=1, report=Silent(),
     )  # fmt: skip
     assert rows[-1].train_top1 > 95

@@ -213,13 +213,14 @@ def train(
 
     model = registry.load(registry.resolve(name, dataset))
     recipe = recipe or model.default_recipe
+    chosen = _recipe(model, recipe, settings or {}, epochs)
     on = choose(device)
     job = Job(
         model=model.name,
         recipe_name=recipe,
-        recipe=_recipe(model, recipe, settings or {}, epochs),
+        recipe=chosen,
         seed=seed,
-        train_images=model.dataset.train_images if limit_train is None else limit_train,
+        train_images=model.dataset.train_images - chosen.val_images if limit_train is None else limit_train,
         device=on.type,
         amp=has_bf16(on) if amp is None else amp,
     )

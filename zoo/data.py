@@ -32,6 +32,15 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Splits:
+    """What a run has of its data set: what it trains on, what it may choose by, what it is measured on."""
+
+    train: Split
+    val: Split | None  # the last images of the training set, where the recipe holds them out
+    test: Split
+
+
+@dataclass(frozen=True)
 class Pixels:
     """The normalisation, on the device: mean and std [C] float32 on the scale 0 to 1."""
 
@@ -59,8 +68,8 @@ def default_root() -> Path:
     return Path(os.environ.get("ZOO_DATA") or Path.home() / ".cache" / "zoo" / "data").expanduser()
 
 
-def read_split(dataset: Dataset, root: Path, *, train: bool, device: torch.device, limit: int | None = None) -> Split:
-    """Read half of a data set, its first `limit` images, onto the device; raises DataError."""
+def read_split(dataset: Dataset, root: Path, *, train: bool, device: torch.device, part: slice = slice(None)) -> Split:
+    """Read half of a data set, or the `part` of its images asked for, onto the device; raises DataError."""
     images, labels = dataset.read(root, train=train)
     channels, height, width = dataset.input_size
     expected = dataset.train_images if train else dataset.test_images
@@ -69,7 +78,17 @@ def read_split(dataset: Dataset, root: Path, *, train: bool, device: torch.devic
             f"{dataset.name}: read images {images.shape} and labels {labels.shape}, expected "
             f"{(expected, height, width, channels)} and {(expected,)}; {root} holds another data set"
         )
-    return Split(torch.from_numpy(images[:limit].copy()).to(device), torch.from_numpy(labels[:limit].copy()).to(device))
+    return Split(torch.from_numpy(images[part].copy()).to(device), torch.from_numpy(labels[part].copy()).to(device))
+
+
+def read_splits(dataset: Dataset, recipe: Recipe, root: Path, *, device: torch.device, train_images: int) -> Splits:
+    """Read a data set for a recipe: the first `train_images` of those that it doesn't hold out; raises DataError."""
+    last = dataset.train_images - recipe.val_images
+    return Splits(
+        train=read_split(dataset, root, train=True, device=device, part=slice(min(train_images, last))),
+        val=read_split(dataset, root, train=True, device=device, part=slice(last, None)) if recipe.val_images else None,
+        test=read_split(dataset, root, train=False, device=device),
+    )
 
 
 def pixels(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Pixels:

@@ -39,7 +39,7 @@ class EpochRow:
     """One epoch of a run: rates of the epoch's last step, losses as means, top-1 in percent.
 
     The test figures are there to be looked at, and where the test set was run in that epoch; no
-    choice is made by them.
+    choice is made by them. Choices are made by the validation figures, where the recipe holds images out.
     """
 
     epoch: int  # from 1
@@ -49,6 +49,12 @@ class EpochRow:
     train_seconds: float
     test_loss: float | None = None
     test_top1: float | None = None
+    val_loss: float | None = None  # on the images of the training set that the recipe holds out
+    val_top1: float | None = None
+
+    def validated(self, results: Results) -> EpochRow:
+        """The row with the figures of the held-out images after that epoch."""
+        return dataclasses.replace(self, val_loss=results.test_loss, val_top1=results.test_top1)
 
     def tested(self, results: Results) -> EpochRow:
         """The row with the test figures of an evaluation after that epoch."""

@@ -42,6 +42,9 @@ def schedule(recipe: Recipe, over: torch.optim.Optimizer, steps_per_epoch: int) 
             final_div_factor=recipe.final_div_factor,
             cycle_momentum=recipe.cycle_momentum,
         )
+    if recipe.sched == "plateau":
+        watch = lr_scheduler.ReduceLROnPlateau
+        return watch(over, mode="max", factor=recipe.decay_rate, patience=recipe.patience_epochs)
     rest: lr_scheduler.LRScheduler
     if recipe.sched == "multistep":
         milestones = [epoch * per_epoch - warmup for epoch in recipe.decay_milestones]
@@ -56,6 +59,15 @@ def schedule(recipe: Recipe, over: torch.optim.Optimizer, steps_per_epoch: int) 
     end = 1.0 if recipe.warmup_mode == "linear" else start
     warm = lr_scheduler.LinearLR(over, start_factor=start, end_factor=end, total_iters=warmup)
     return lr_scheduler.SequentialLR(over, [warm, rest], milestones=[warmup])
+
+
+def end_epoch(recipe: Recipe, schedule: lr_scheduler.LRScheduler, val_top1: float | None) -> None:
+    """Move a schedule that moves by epochs; a plateau's by the top-1 of the held-out images (percent)."""
+    if isinstance(schedule, lr_scheduler.ReduceLROnPlateau):
+        assert val_top1 is not None  # a recipe with a plateau holds images out
+        schedule.step(val_top1)
+    elif not recipe.sched_on_updates:
+        schedule.step()
 
 
 def clip(recipe: Recipe, parameters: Iterable[Tensor]) -> None:

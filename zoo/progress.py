@@ -30,10 +30,11 @@ class Lines:
     def epoch(self, row: EpochRow) -> None:
         """Print the epoch's line."""
         pace = (time.perf_counter() - self._started) / (row.epoch - self._finished)
+        val = "" if row.val_top1 is None else f"  val loss {row.val_loss:.4f} top-1 {row.val_top1:5.2f}%"
         test = "" if row.test_top1 is None else f"  test loss {row.test_loss:.4f} top-1 {row.test_top1:5.2f}%"
         self._console.print(
             f"epoch {row.epoch:>{len(str(self._epochs))}}/{self._epochs}  lr {row.lr:.3g}  "
-            f"train loss {row.train_loss:.4f} top-1 {row.train_top1:5.2f}%{test}  {row.train_seconds:.1f} s  "
+            f"train loss {row.train_loss:.4f} top-1 {row.train_top1:5.2f}%{val}{test}  {row.train_seconds:.1f} s  "
             f"{self._images / row.train_seconds:,.0f} images/s  left {_clock(pace * (self._epochs - row.epoch))}",
             highlight=False,
             soft_wrap=True,

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from zoo import card, checkpoint, curve, data, folder, weights
-from zoo.data import Split
 from zoo.environment import environment
 from zoo.errors import TrainingError
 from zoo.evaluate import evaluate
@@ -42,7 +41,8 @@ def run(
     _require_sense(job, model, save_every, eval_every)
     if resume and out.exists():
         return _finished(out, job)
-    split, test = _read(job, model, data_root or data.default_root(), device)
+    root = data_root or data.default_root()
+    splits = data.read_splits(model.dataset, job.recipe, root, device=device, train_images=job.train_images)
     folder_of_run = _room_for(out, model, resume=resume, overwrite=overwrite)
     mean, std = job.recipe.mean or model.dataset.mean, job.recipe.std or model.dataset.std
     pixels = data.pixels(mean, std, device)
@@ -53,8 +53,7 @@ def run(
         rows = train(
             job,
             net,
-            split,
-            test,
+            splits,
             pixels,
             run=folder_of_run,
             resume=resume and checkpoint.path_in(folder_of_run).exists(),
@@ -62,7 +61,7 @@ def run(
             eval_every=eval_every,
             report=report or Silent(),
         )
-    results = evaluate(net, test, pixels)
+    results = evaluate(net, splits.test, pixels)
     rows[-1] = rows[-1].tested(results)
     metadata = {"name": job.model, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
     content = weights.dump(net, metadata)
@@ -78,8 +77,12 @@ def run_folder(out: Path) -> Path:
 
 
 def _require_sense(job: Job, model: Model, save_every: int, eval_every: int) -> None:
-    if not 1 <= job.train_images <= model.dataset.train_images:
-        most = model.dataset.train_images
+    most = model.dataset.train_images - job.recipe.val_images
+    if most < 1:
+        raise TrainingError(
+            f"recipe: val_images should be under {model.dataset.train_images}, all there are to train on"
+        )
+    if not 1 <= job.train_images <= most:
         raise TrainingError(f"--limit-train should be from 1 to {most}, not {job.train_images}")
     for option, every in (("--save-every", save_every), ("--eval-every", eval_every)):
         if every < 1:
@@ -123,13 +126,6 @@ def _room_for(out: Path, model: Model, *, resume: bool, overwrite: bool) -> Path
     except OSError as error:
         raise TrainingError(f"{path} can't be written ({error.strerror}); name another folder with --out") from None
     return path
-
-
-def _read(job: Job, model: Model, root: Path, device: torch.device) -> tuple[Split, Split]:
-    return (
-        data.read_split(model.dataset, root, train=True, device=device, limit=job.train_images),
-        data.read_split(model.dataset, root, train=False, device=device),
-    )
 
 
 def _config(

@@ -76,15 +76,17 @@ class Recipe:
     nesterov: bool = False
     weight_decay: float = 0.0
 
-    sched: Literal["constant", "multistep", "cosine", "onecycle"] = "constant"
+    sched: Literal["constant", "multistep", "cosine", "onecycle", "plateau"] = "constant"
     sched_on_updates: bool = False  # move the rate every step, not every epoch
     decay_milestones: tuple[int, ...] = ()  # multistep: epochs after which lr is multiplied by decay_rate
-    decay_rate: float = 0.1
+    decay_rate: float = 0.1  # plateau's too
+    patience_epochs: int = 10  # plateau: epochs in a row in which the validation error may fail to fall
     min_lr: float = 0.0  # cosine: where it ends
     pct_start: float = 0.3  # onecycle: the part of the run in which the rate rises
     div_factor: float = 25.0  # onecycle: starts at lr / div_factor
     final_div_factor: float = 1e4  # onecycle: ends at lr / div_factor / final_div_factor
     cycle_momentum: bool = False  # onecycle: momentum runs against the rate, 0.95 to 0.85
+    val_images: int = 0  # the last of the training set, held out: validated every epoch, never trained on
     warmup_epochs: int = 0
     warmup_lr: float = 0.0  # where the warm-up starts, or stays
     warmup_mode: Literal["linear", "constant"] = "linear"
@@ -110,6 +112,12 @@ class Recipe:
         self._require(self.clip_grad is None or self.clip_grad > 0, "clip_grad", "above 0, or null")
         self._require(self.crop_padding >= 0, "crop_padding", "0 or more")
         self._require(0 <= self.hflip <= 1, "hflip", "from 0 to 1")
+        self._require(self.patience_epochs >= 0, "patience_epochs", "0 or more")
+        self._require(self.val_images >= 0, "val_images", "0 or more")
+        if self.sched == "plateau":
+            self._require(self.val_images > 0, "val_images", "above 0 with plateau, which watches them")
+            self._require(not self.sched_on_updates, "sched_on_updates", "false with plateau")
+            self._require(self.warmup_epochs == 0, "warmup_epochs", "0 with plateau")
         self._require(self.warmup_epochs >= 0, "warmup_epochs", "0 or more")
         if self.warmup_epochs:
             self._require(0 < self.warmup_lr <= self.lr, "warmup_lr", "above 0 and up to lr in a warm-up")
@@ -177,6 +185,16 @@ def _no_such_field(name: str) -> str:
     return f"recipe: there is no field {name!r}; the fields are {fields}"
 
 
+@dataclass(frozen=True)
+class Reported:
+    """An accuracy that somebody published for a model: top-1 in percent, by whom, and what it is."""
+
+    test_top1: float
+    by: str
+    kind: Literal["paper", "reproduction"]
+    remark: str = ""  # "best over test epochs"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """An architecture on a data set: the unit of the registry, of a model folder, of a card.
@@ -195,6 +213,7 @@ class Model:
     description: str = ""  # one sentence for the card
     license: str = "apache-2.0"  # of the weights, as the Hub spells it
     default: bool = False
+    reported: tuple[Reported, ...] = ()  # what others published for it
 
     def __post_init__(self) -> None:
         if not self.name.endswith(f"_{self.dataset.name}") or not NAME.fullmatch(self.name):

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from zoo import checkpoint, data, optim
 from zoo.checkpoint import Progress
-from zoo.data import Pixels, Split
+from zoo.data import Pixels, Splits
 from zoo.device import synchronize
 from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.evaluate import evaluate
@@ -66,8 +66,7 @@ class Silent:
 def train(
     job: Job,
     net: nn.Module,
-    split: Split,
-    test: Split,
+    splits: Splits,
     pixels: Pixels,
     *,
     run: Path,
@@ -76,15 +75,16 @@ def train(
     eval_every: int,
     report: Report,
 ) -> list[EpochRow]:
-    """Train `net` in place on the device of `split`, and return a row per epoch.
+    """Train `net` in place on the device of `splits`, and return a row per epoch.
 
     The test set is run every `eval_every` epochs, for the curve; nothing is decided by it, and
-    what counts is measured after the last epoch (`zoo.evaluate`), not here. A checkpoint is left
-    in `run` every `save_every` epochs, at the end, and when a signal asks to stop.
+    what counts is measured after the last epoch (`zoo.evaluate`), not here. Held-out images are run
+    every epoch. A checkpoint is left in `run` every `save_every` epochs, at the end, and when a
+    signal asks to stop.
 
     Raises Interrupted after that, NonFiniteLoss, and TrainingError where `run` can't be resumed.
     """
-    recipe, device = job.recipe, split.labels.device
+    recipe, split, device = job.recipe, splits.train, splits.train.labels.device
     steps = math.ceil(len(split) / recipe.batch_size)
     source = data.padded(split, recipe.crop_padding)
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -133,8 +133,6 @@ def train(
                     save()
                     raise _interrupted(job, progress, run, stop.signal_number)
 
-            if not recipe.sched_on_updates:
-                schedule.step()
             train_loss = _mean_loss(progress, len(split))
             synchronize(device)
             row = EpochRow(
@@ -144,9 +142,12 @@ def train(
                 train_top1=100 * progress.totals[1].item() / len(split),
                 train_seconds=time.perf_counter() - started,
             )
+            if splits.val is not None:
+                row = row.validated(evaluate(net, splits.val, pixels))
+            optim.end_epoch(recipe, schedule, row.val_top1)
             last = epoch == recipe.epochs
             if epoch % eval_every == 0 and not last:
-                row = row.tested(evaluate(net, test, pixels))
+                row = row.tested(evaluate(net, splits.test, pixels))
             progress.rows.append(row)
             progress.epoch, progress.step, progress.seconds = epoch, 0, 0.0
             progress.totals.zero_()
