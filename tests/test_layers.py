@@ -13,9 +13,9 @@ from .conftest import CHECKOUT
 LAYERS = [
     {"cli", "__main__"},
     {"progress"},
-    {"api"},
+    {"api", "testing"},
     {"run"},
-    {"train", "testing"},
+    {"train"},
     {"evaluate", "checkpoint", "optim", "weights", "environment"},
     {"data", "device", "interrupt", "preprocess"},
     {"hub.catalogue"},

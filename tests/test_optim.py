@@ -8,24 +8,13 @@ from torch import nn
 
 from zoo import optim
 from zoo.spec import Recipe
+from zoo.testing import learning_rates
 
 STEPS = 4  # an epoch
 
 
 def rates(recipe: Recipe) -> list[float]:
-    """The learning rate of every step, as the loop steps the schedule."""
-    optimizer = optim.optimizer(recipe, [nn.Parameter(torch.ones(1))])
-    schedule = optim.schedule(recipe, optimizer, STEPS)
-    found = []
-    for _ in range(recipe.epochs):
-        for _ in range(STEPS):
-            optimizer.step()
-            found.append(float(optimizer.param_groups[0]["lr"]))
-            if recipe.sched_on_updates:
-                schedule.step()
-        if not recipe.sched_on_updates:
-            schedule.step()
-    return found
+    return learning_rates(recipe, STEPS)
 
 
 def per_epoch(recipe: Recipe) -> list[float]:

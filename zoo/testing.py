@@ -1,25 +1,41 @@
-"""What a plugin's tests call: a model held against what its facts say.
+"""What a plugin's tests call: a model held against what its facts say, and trained for a moment.
 
-from zoo.testing import check_model
+from zoo.testing import check_model, check_training
 
 def test_my_model() -> None:
-    check_model(resnet20_cifar10)
+    check_model(my_model)
+    check_training(my_model)
 """
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from zoo import optim, weights
-from zoo.spec import Model
+from zoo import folder, optim, weights
+from zoo.job import Job
+from zoo.run import run
+from zoo.spec import Dataset, Model, Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+CPU = torch.device("cpu")
 
 
 def check_model(model: Model) -> None:
     """Build the model and make sure that it is what its facts say and can be trained and shipped.
 
     Parameter count, shapes (for other classes and channels too), the same initialisation from the
-    same seed, a strict state dict, a first optimizer step of every recipe. Raises AssertionError.
+    same seed, a strict state dict, an evaluation mode in which an image's logits depend on that
+    image alone, a first optimizer step of every recipe. Raises AssertionError.
     """
     channels, height, width = model.dataset.input_size
     classes = len(model.dataset.classes)
@@ -40,7 +56,7 @@ def check_model(model: Model) -> None:
         if "num_batches" not in name and "running" not in name:
             assert torch.equal(tensor, net.state_dict()[name]), f"{model.name}: {name} is not fixed by the seed"
     again.load_state_dict(net.state_dict(), strict=True)
-    assert torch.equal(net.eval()(images), again.eval()(images)), f"{model.name}: the state dict is not the whole net"
+    _check_evaluation(model, net, again, images)
 
     for recipe in model.recipes.values():
         trained = weights.build(model).train()
@@ -49,3 +65,71 @@ def check_model(model: Model) -> None:
         for name, parameter in trained.named_parameters():
             assert parameter.grad is not None, f"{model.name}: {name} gets no gradient"
         optimizer.step()
+
+
+def check_training(model: Model, *, recipe: str | None = None, images: int = 96) -> None:
+    """Train the model for two epochs on synthetic images and write its folder, as `zoo train` would.
+
+    The loss must fall from the first epoch to the second, and the net that is loaded back from the
+    folder must be the one that was evaluated. Raises AssertionError.
+    """
+    name = recipe or model.default_recipe
+    published = model.recipes[name]
+    short = replace(
+        published, epochs=2, batch_size=images // 6, warmup_epochs=0, val_images=min(published.val_images, images // 3)
+    )
+    learnable = replace(model, dataset=_learnable(model.dataset, images + short.val_images))
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / model.name
+        job = Job(model.name, name, short, 0, images, CPU.type, amp=False)
+        config = run(
+            job, learnable, out, device=CPU, data_root=out, resume=False, overwrite=False,
+            save_every=2, eval_every=2, report=None,
+        )  # fmt: skip
+        first, second = (row.train_loss for row in folder.read_log(out))
+        assert second < first, f"{model.name}: the loss went from {first:.3f} to {second:.3f}"
+        loaded = weights.load(learnable, out, config)
+    assert sum(parameter.numel() for parameter in loaded.parameters()) == model.parameters
+
+
+def learning_rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:
+    """The learning rate of every step of a training, as the loop moves it; a plateau's while the error falls."""
+    optimizer = optim.optimizer(recipe, [nn.Parameter(torch.zeros(1))])
+    schedule = optim.schedule(recipe, optimizer, steps_per_epoch)
+    rates = []
+    for epoch in range(recipe.epochs):
+        for _ in range(steps_per_epoch):
+            optimizer.step()
+            rates.append(float(optimizer.param_groups[0]["lr"]))
+            if recipe.sched_on_updates:
+                schedule.step()
+        optim.end_epoch(recipe, schedule, val_top1=float(epoch))
+    return rates
+
+
+def _check_evaluation(model: Model, net: nn.Module, again: nn.Module, images: torch.Tensor) -> None:
+    net.eval()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    logits = net(images)
+    assert torch.equal(logits, again.eval()(images)), f"{model.name}: the state dict is not the whole net"
+    torch.testing.assert_close(
+        net(images[:1]), logits[:1], rtol=1e-3, atol=1e-4,
+        msg=f"{model.name}: in evaluation mode an image's logits depend on the batch it is in",
+    )  # fmt: skip
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, before[name]), f"{model.name}: evaluation changes {name}"
+
+
+def _learnable(dataset: Dataset, train_images: int) -> Dataset:
+    """A data set of that shape whose first four classes are four patterns under noise."""
+    channels, height, width = dataset.input_size
+
+    def read(root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        size = train_images if train else 32
+        generator = torch.Generator().manual_seed(int(train))
+        labels = torch.arange(size) % min(4, len(dataset.classes))
+        patterns = torch.rand(4, height, width, channels, generator=torch.Generator().manual_seed(2))
+        images = patterns[labels] * 200 + torch.rand(size, height, width, channels, generator=generator) * 55
+        return images.to(torch.uint8).numpy(), labels.numpy()
+
+    return replace(dataset, train_images=train_images, test_images=32, read=read)

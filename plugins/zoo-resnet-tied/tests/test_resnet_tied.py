@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from zoo_resnet_tied.models import resnet_tied_cifar10, resnet_tied_cifar100
+from zoo_resnet_tied.tied_resnet import Stage, TiedResNet
+
+from zoo.spec import Model
+from zoo.testing import check_model, check_training, learning_rates
+
+STEPS = 391  # an epoch of 50,000 images in batches of 128
+
+
+@pytest.mark.parametrize("model", [resnet_tied_cifar10, resnet_tied_cifar100], ids=lambda model: model.name)
+def test_it_is_what_its_facts_say(model: Model) -> None:
+    check_model(model)
+
+
+def test_parameters_are_as_published() -> None:
+    assert resnet_tied_cifar100.parameters == 7_500_132
+
+
+def test_it_learns_and_comes_back_from_its_folder_still_tied() -> None:
+    check_training(resnet_tied_cifar100, images=48)  # counts the parameters of what is loaded back, too
+
+
+def test_the_stages_have_the_published_sizes() -> None:
+    net = TiedResNet(3, 100)
+    x = F.max_pool2d(net.conv1(torch.randn(2, 3, 32, 32)), 3, stride=2)
+    assert x.shape == (2, 64, 15, 15)
+    for stage, shape in ((net.layer1, (256, 15, 15)), (net.layer2, (512, 8, 8)), (net.layer3, (1024, 4, 4))):
+        x = stage(x)
+        assert x.shape == (2, *shape)
+
+
+def test_a_stage_applies_one_identity_block_3_4_and_2_times() -> None:
+    net = TiedResNet(3, 100)
+    calls: list[str] = []
+    for name, module in net.named_modules():
+        if name.endswith("repeated"):
+            module.register_forward_hook(lambda *_, name=name: calls.append(name))
+    net(torch.randn(2, 3, 32, 32))
+    assert calls == ["layer1.repeated"] * 3 + ["layer2.repeated"] * 4 + ["layer3.repeated"] * 2
+
+
+def test_the_state_dict_holds_a_tied_weight_once_and_a_change_of_it_counts_every_time() -> None:
+    net = TiedResNet(3, 100)
+    state = net.state_dict()
+    storages = [tensor.data_ptr() for tensor in state.values()]
+    assert len(set(storages)) == len(storages)
+
+    stage = Stage(8, 16, 1, repeats=3).eval()
+    nn.init.zeros_(stage.repeated.bn2.weight)
+    nn.init.constant_(stage.repeated.bn2.bias, 0.5)
+    x = torch.randn(2, 8, 4, 4)
+    assert torch.allclose(stage(x), stage.first(x) + 3 * 0.5)
+
+
+def test_all_gradients_of_a_tied_block_add_up() -> None:
+    torch.manual_seed(0)
+    stage = Stage(8, 16, 1, repeats=2).eval()
+    x = torch.randn(2, 8, 4, 4)
+    stage(x).sum().backward()
+    tied = stage.repeated.conv2.weight.grad
+    assert tied is not None
+    first = stage.first(x)
+    untied = [Stage(8, 16, 1, repeats=1).repeated.eval() for _ in range(2)]
+    for block in untied:
+        block.load_state_dict(stage.repeated.state_dict())
+    untied[1](untied[0](first)).sum().backward()
+    parts = [block.conv2.weight.grad for block in untied]
+    assert parts[0] is not None
+    assert parts[1] is not None
+    assert torch.allclose(tied, parts[0] + parts[1], atol=1e-4)
+
+
+def test_convolutions_have_a_bias_and_start_as_torch_starts_them() -> None:
+    torch.manual_seed(0)
+    convolutions = [module for module in TiedResNet(3, 100).modules() if isinstance(module, nn.Conv2d)]
+    assert len(convolutions) == 1 + 3 * (3 + 2)
+    for module in convolutions:
+        assert module.bias is not None
+        fan_in = module.in_channels * module.kernel_size[0] * module.kernel_size[1]
+        # torch's default is uniform in ±1/√fan_in, whose deviation is a √3-th of that.
+        assert module.weight.std().item() == pytest.approx(1 / math.sqrt(3 * fan_in), rel=0.1)
+
+
+def test_batch_norm_rests_in_evaluation() -> None:
+    torch.manual_seed(0)
+    net = TiedResNet(3, 100)
+    x = torch.randn(8, 3, 32, 32)
+    net(x)
+    net.eval()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    assert torch.allclose(net(x[:1]), net(x)[:1], atol=1e-4)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+def test_the_paper_recipe_is_adam_in_one_cycle_with_gradients_clipped_by_value() -> None:
+    recipe = resnet_tied_cifar100.recipes["paper"]
+    assert (recipe.opt, recipe.epochs, recipe.weight_decay) == ("adam", 100, 1e-5)
+    assert (recipe.clip_grad, recipe.clip_mode, recipe.cycle_momentum) == (0.1, "value", True)
+
+
+def test_its_rate_rises_for_30_epochs_and_falls_for_70_step_by_step() -> None:
+    rates = learning_rates(resnet_tied_cifar100.recipes["paper"], STEPS)
+    peak = round(0.3 * 100 * STEPS) - 1
+    assert rates[0] == pytest.approx(1e-3 / 25)
+    # Half way up, a cosine is at the mean of its ends.
+    assert rates[peak // 2] == pytest.approx((1e-3 + 1e-3 / 25) / 2, rel=1e-3)
+    assert rates[peak] == pytest.approx(1e-3) == max(rates)
+    assert rates[(peak + 100 * STEPS) // 2] == pytest.approx(1e-3 / 2, rel=1e-3)
+    assert rates[-1] == pytest.approx(1e-3 / 25 / 1e4)
+    assert all(later > earlier for earlier, later in itertools.pairwise(rates[: peak + 1]))

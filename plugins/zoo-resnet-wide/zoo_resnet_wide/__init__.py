@@ -1,0 +1,1 @@
+"""A wide four-stage residual network for CIFAR, as a plugin of the zoo."""

@@ -1,0 +1,69 @@
+"""A wide four-stage residual network for 32×32 images (published in an article of 2022).
+
+What sets it apart from the CIFAR nets of He et al.: up to 256 channels, a fourth stage, 3×3
+projections, channel dropout after the stem, and no ReLU after the addition, so that a stage's sum
+goes on as it is (compare He et al. 2016, arXiv:1603.05027, section 4, on what stands on that path).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CHANNELS = (32, 64, 128, 256)
+BLOCKS = (2, 4, 4, 2)  # two convolutions each; with the stem and the linear layer, 26 layers
+DROPOUT = 0.02
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut; nothing after the addition."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or in_channels != out_channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
+                nn.BatchNorm2d(out_channels),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in_channels, H, W] to [N, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]."""
+        out: Tensor = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))) + self.shortcut(x)
+        return out
+
+
+class WideResNet(nn.Module):
+    """A 3×3 stem with channel dropout, four stages, a 4×4 max pool, a linear layer."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, CHANNELS[0], 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(CHANNELS[0])
+        self.dropout = nn.Dropout2d(DROPOUT)
+        self.layer1 = _stage(CHANNELS[0], CHANNELS[0], BLOCKS[0], stride=1)
+        self.layer2 = _stage(CHANNELS[0], CHANNELS[1], BLOCKS[1], stride=2)
+        self.layer3 = _stage(CHANNELS[1], CHANNELS[2], BLOCKS[2], stride=2)
+        self.layer4 = _stage(CHANNELS[2], CHANNELS[3], BLOCKS[3], stride=2)
+        self.fc = nn.Linear(CHANNELS[3], num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [N, in_channels, 32, 32] to logits [N, num_classes]."""
+        x = self.dropout(F.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        # Published as a max pool of 4 with stride 1, which on the 4×4 map of a 32×32 image is this.
+        logits: Tensor = self.fc(F.adaptive_max_pool2d(x, 1).flatten(1))
+        return logits
+
+
+def _stage(in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
+    first = BasicBlock(in_channels, channels, stride)
+    return nn.Sequential(first, *(BasicBlock(channels, channels, 1) for _ in range(1, blocks)))
