@@ -3,7 +3,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from zoo.errors import (
     FolderError,
     HashMismatch,
     HubError,
+    ImageError,
     NotFound,
     PluginError,
     RecipeError,
@@ -28,6 +31,8 @@ from zoo.errors import (
 )
 from zoo.evaluate import evaluate
 from zoo.hub.local import FolderHub
+
+from .conftest import CHECKOUT
 
 CPU = torch.device("cpu")
 
@@ -241,7 +246,9 @@ def test_train_push_load_evaluate_agree_to_the_last_digit(tmp_path: Path) -> Non
     hub = f"file:{tmp_path / 'hub'}"
     trained = api.train("resnet8", epochs=2, out=tmp_path / "model", push=True, hub=hub)
     assert trained.published is not None
-    now, config = api.evaluate("resnet8_digits", hub=hub)
+    evaluated = api.evaluate("resnet8_digits", hub=hub)
+    now, config = evaluated.results, evaluated.config
+    assert config is not None
     assert now == config.results == trained.config.results
 
 
@@ -327,3 +334,139 @@ def test_a_published_folder_is_pulled_whole(hub: str, trained: Path, tmp_path: P
     assert folder.revision(out) == folder.revision(trained)
     with pytest.raises(FolderError, match="is there already"):
         api.pull("resnet8_digits", hub=hub, out=out)
+
+
+# -- several seeds, recomputed activations ---------------------------------------------------------
+
+
+def test_several_seeds_give_a_folder_each_and_their_mean_on_the_card_of_the_first(tmp_path: Path) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    done = api.train(
+        "resnet8", epochs=1, seed=3, seeds=3, out=tmp_path / "out", amp=False, limit_train=300, push=True, hub=hub
+    )
+    assert done.folder == tmp_path / "out"
+    folders = [tmp_path / "out", tmp_path / "out-seed4", tmp_path / "out-seed5"]
+    configs = [folder.check(one) for one in folders]
+    assert [config.training.seed for config in configs] == [3, 4, 5]
+    assert [one.test_top1 for one in done.config.seeds] == [config.results.test_top1 for config in configs]
+    assert done.config.seeds[1].weights_sha256 == configs[1].weights.sha256
+    top1 = [config.results.test_top1 for config in configs]
+    text = (done.folder / folder.README).read_text()
+    assert f"top-1 **{mean(top1):.2f} ± {stdev(top1):.2f}%**" in text
+    assert "--seed 3 --epochs 1 --limit-train 300 --no-amp --seeds 3\n" in text
+    # Whichever is best, the declared seed's weights are the model.
+    assert folder.read_config(api.find("resnet8_digits", hub=hub)).training.seed == 3
+
+
+def test_several_seeds_go_on_where_they_were_stopped(tmp_path: Path) -> None:
+    first = api.train("resnet8", epochs=1, out=tmp_path / "out", limit_train=300, amp=False)
+    done = api.train("resnet8", epochs=1, seeds=2, out=tmp_path / "out", limit_train=300, amp=False, resume=True)
+    assert done.config.weights == first.config.weights
+    assert [one.seed for one in done.config.seeds] == [0, 1]
+    again = api.train("resnet8", epochs=1, seeds=2, out=tmp_path / "out", limit_train=300, amp=False, resume=True)
+    assert again.config == done.config
+
+
+def test_a_folder_that_a_later_seed_would_need_is_seen_before_the_first_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "out-seed1").mkdir()
+    with pytest.raises(TrainingError, match="out-seed1 is there already"):
+        api.train("resnet8", epochs=1, seeds=2, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_recomputed_activations_give_the_same_weights(tmp_path: Path) -> None:
+    runs = [
+        api.train("resnet8", epochs=1, limit_train=300, out=tmp_path / str(on), amp=False, grad_checkpointing=on)
+        for on in (False, True)
+    ]
+    assert runs[0].config.weights.sha256 == runs[1].config.weights.sha256
+    assert "--no-amp --grad-checkpointing\n" in (runs[1].folder / folder.README).read_text()
+
+
+def test_a_net_that_can_not_recompute_its_activations_is_refused(
+    tmp_path: Path, fake_plugin: Callable[..., Path]
+) -> None:
+    code = """
+from torch import nn
+from zoo.datasets import DIGITS
+from zoo.spec import Model, Recipe
+def build(in_channels, num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64 * in_channels, num_classes))
+recipes = {"one": Recipe(epochs=1)}
+linear_digits = Model(name="linear_digits", dataset=DIGITS, build=build, parameters=650, recipes=recipes)
+"""
+    fake_plugin("zoo-linear", {"linear_digits": "zoo_linear:linear_digits"}, "zoo_linear", code)
+    with pytest.raises(TrainingError, match="leave out --grad-checkpointing"):
+        api.train("linear", out=tmp_path / "out", grad_checkpointing=True)
+
+
+# -- evaluate with weights, predict, plot, compare -------------------------------------------------
+
+
+def test_a_weights_file_is_evaluated_as_the_folder_that_it_is_from(trained: Path, tmp_path: Path) -> None:
+    file = Path(shutil.copy(trained / folder.WEIGHTS, tmp_path / "mine.safetensors"))
+    found = api.evaluate("resnet8", weights=file)
+    assert found.config is None
+    assert found.results == folder.read_config(trained).results
+
+
+def test_the_confusion_matrix_counts_every_test_image_and_agrees_with_the_accuracy(trained: Path) -> None:
+    found = api.evaluate(trained)
+    assert sum(map(sum, found.confusion)) == DIGITS.test_images
+    hits = sum(row[i] for i, row in enumerate(found.confusion))
+    assert 100 * hits / DIGITS.test_images == found.results.test_top1
+
+
+def test_a_prediction_names_the_likeliest_classes_first(trained: Path, tmp_path: Path) -> None:
+    images, labels = DIGITS.read(Path(), train=True)
+    Image.fromarray(images[0, :, :, 0]).save(tmp_path / "digit.png")
+    (one,) = api.predict(trained, [tmp_path / "digit.png"], top=3)
+    assert one.guesses[0].label == str(labels[0])
+    assert len(one.guesses) == 3
+    assert one.guesses[0].probability >= one.guesses[1].probability >= one.guesses[2].probability
+    assert sum(guess.probability for guess in next(api.predict(trained, [one.path], top=99)).guesses) == pytest.approx(
+        1
+    )
+
+
+def test_a_picture_that_can_not_be_read_does_not_stop_the_others(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    bad, good = api.predict(trained, [tmp_path / "bad.png", CHECKOUT / "tests" / "photo.png"])
+    assert bad.error is not None
+    assert bad.guesses == ()
+    assert good.error is None
+
+
+def test_a_folder_without_pictures_is_said_to_have_none(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="there is no picture in"):
+        list(api.predict(trained, [tmp_path]))
+
+
+def test_a_plot_takes_folders_names_and_unfinished_runs(trained: Path, tmp_path: Path) -> None:
+    unfinished = tmp_path / "going.run"
+    unfinished.mkdir()
+    shutil.copy(trained / folder.LOG, unfinished)
+    svg = api.plot([trained, "resnet8_digits", tmp_path / "going"], tmp_path / "new" / "plot.svg").read_text()
+    assert ">resnet8_digits quick seed 0<" in svg
+    assert ">resnet8_digits<" in svg  # the same label a second time: as it was named instead
+    assert ">going.run<" in svg
+
+
+def test_a_plot_of_another_kind_is_refused_with_the_kinds(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match=r"should end in \.svg, \.png, \.pdf"):
+        api.plot([trained], tmp_path / "plot.gif")
+
+
+def test_a_comparison_trains_each_draws_their_errors_and_takes_what_is_finished(tmp_path: Path) -> None:
+    done = api.compare(["resnet8"], out=tmp_path / "out", epochs=2, limit_train=300, amp=False)
+    assert [one.folder for one in done] == [tmp_path / "out" / "resnet8_digits"]
+    assert ">resnet8<" in (tmp_path / "out" / "errors.svg").read_text()
+    assert (tmp_path / "out" / "errors.png").read_bytes().startswith(b"\x89PNG")
+    again = api.compare(["resnet8"], out=tmp_path / "out", epochs=2, limit_train=300, amp=False)
+    assert again[0].config == done[0].config
+
+
+def test_a_comparison_looks_at_every_name_and_recipe_before_it_trains(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="resnet20b_cifar10 has no recipe 'paper'"):
+        api.compare(["plain20", "resnet20b"], out=tmp_path / "out", recipe="paper")
+    assert not (tmp_path / "out").exists()

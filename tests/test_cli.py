@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from zoo import folder
 
-from .conftest import Run
+from .conftest import CHECKOUT, Run
 
-COMMANDS = ["list", "search", "info", "train", "push", "pull", "eval"]
+COMMANDS = ["list", "search", "info", "train", "push", "pull", "eval", "predict", "plot", "compare"]
 
 
 def test_the_help_names_every_command(run_zoo: Run) -> None:
@@ -77,6 +78,58 @@ def test_info_shows_recipes_with_every_hyper_parameter(run_zoo: Run) -> None:
     assert "warmup_lr=0.01" in text
 
 
+def test_info_shows_the_layers_with_their_shapes_parameters_and_multiply_adds(run_zoo: Run) -> None:
+    lines = [line.split("\t") for line in run_zoo("info", "resnet20", "--depth", "1").stdout.splitlines()]
+    assert ["layer", "type", "output", "parameters", "multiply-adds"] in lines
+    assert ["resnet20", "CifarResNet", "10", "269,722", "40,551,040"] in lines
+    assert ["layer3", "Sequential", "64×8×8", "203,520", "12,976,128"] in lines
+    assert "multiply-adds" not in run_zoo("info", "resnet20", "--no-layers").stdout
+
+
+def test_several_seeds_end_with_their_mean_and_deviation(run_zoo: Run) -> None:
+    finished = run_zoo("train", "resnet8", "--epochs", "1", "--limit-train", "200", "--seeds", "2", "--quiet")
+    assert re.search(r"top-1 [\d.]+ ± [\d.]+% from 2 seeds \(seed 0 [\d.]+%, seed 1 [\d.]+%\)", finished.stdout)
+
+
+def test_eval_reports_class_by_class(run_zoo: Run, tmp_path: Path) -> None:
+    lines = run_zoo("eval", "resnet8", "--report").stdout.splitlines()
+    assert lines[2].split("\t") == ["class", "images", "top-1", "mistaken for", "times"]
+    assert [line.split("\t")[0] for line in lines[3:13]] == [str(digit) for digit in range(10)]
+    assert lines[13] == "the confusion matrix is in resnet8_digits-report"
+    assert sorted(path.name for path in (tmp_path / "work" / "resnet8_digits-report").iterdir()) == [
+        "confusion.svg",
+        "report.json",
+    ]
+
+
+def test_predict_names_the_bad_picture_goes_on_and_exits_1(run_zoo: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    photo = CHECKOUT / "tests" / "photo.png"
+    finished = run_zoo("predict", "resnet20", tmp_path / "bad.png", photo)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(f"zoo: {tmp_path}/bad.png can't be read as a picture")
+    assert finished.stderr.count("\n") == 1
+    name, *guesses = finished.stdout.splitlines()
+    assert name == str(photo)
+    assert len(guesses) == 5
+    assert re.fullmatch(r" +[\d.]+%  ship", guesses[0])
+
+
+def test_predict_prints_json_for_programs(run_zoo: Run) -> None:
+    finished = run_zoo("predict", "resnet20", CHECKOUT / "tests" / "photo.png", "--json", "--top", "2")
+    assert finished.returncode == 0
+    (one,) = json.loads(finished.stdout)
+    assert one["guesses"][0]["label"] == "ship"
+    assert len(one["guesses"]) == 2
+
+
+def test_plot_and_compare_draw_to_files(run_zoo: Run, tmp_path: Path) -> None:
+    assert run_zoo("plot", "resnet8", "resnet20", "--out", "p.png").stdout == "drawn to p.png\n"
+    assert (tmp_path / "work" / "p.png").stat().st_size > 10_000
+    finished = run_zoo("compare", "resnet8", "--epochs", "1", "--limit-train", "100", "--quiet")
+    assert finished.stdout.splitlines()[-1] == "the errors are drawn to compare/errors.svg and compare/errors.png"
+
+
 @pytest.mark.parametrize(
     ("words", "message", "code"),
     [
@@ -92,6 +145,12 @@ def test_info_shows_recipes_with_every_hyper_parameter(run_zoo: Run) -> None:
         (["pull", "resnet8", "--hub", "file:nowhere"], "has no model resnet8_digits", 1),
         (["list", "--hub", "ftp://x"], "expected file:PATH or hf://namespace", 1),
         (["train", "resnet8", "--epochs", "many"], "--epochs", 2),
+        (["train", "resnet8", "--seeds", "0"], "--seeds should be at least 1", 1),
+        (["eval", "resnet8", "--weights", "none"], "none can't be read", 1),
+        (["plot", "resnet8", "--out", "plot.gif"], "should end in .svg", 1),
+        (["plot", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
+        (["predict", "resnet8", "."], "there is no picture in .", 1),
+        (["compare", "plain21"], "did you mean", 1),
     ],
 )
 def test_a_mistake_is_one_line_and_a_non_zero_exit(run_zoo: Run, words: list[str], message: str, code: int) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import pytest
+
 from zoo import curve
 from zoo.folder import EpochRow
 
@@ -21,3 +23,32 @@ def test_the_same_rows_give_the_same_text() -> None:
 
 def test_a_run_of_one_epoch_has_a_curve_too() -> None:
     assert "<svg" in curve.draw("a", ROWS[:1])
+
+
+RUNS = {"plain20": ROWS, "plain56": ROWS[:3], "resnet20": ROWS[:1]}
+
+
+def test_runs_over_one_another_have_loss_accuracy_and_rate() -> None:
+    svg = curve.overlay(RUNS, "svg").decode()
+    for text in ("loss", "top-1 (%)", "learning rate", "epoch", "plain20", "plain56", "train dashed, test solid"):
+        assert f">{text}<" in svg
+
+
+def test_held_out_images_are_drawn_where_there_are_any() -> None:
+    rows = [EpochRow(n, 0.1, 2.0, 10.0, 1.0, val_loss=1.0, val_top1=50.0) for n in (1, 2)]
+    assert ">held out<" in curve.draw("a", rows)
+    assert ">train dashed, test solid, held out dotted<" in curve.overlay({"a": rows}, "svg").decode()
+    assert "held out" not in curve.draw("a", ROWS)
+
+
+def test_errors_have_a_panel_for_each_family() -> None:
+    svg = curve.errors(RUNS, "svg").decode()
+    assert svg.count(">epoch<") == 2
+    assert svg.count(">error (%)<") == 1
+    assert all(f">{name}<" in svg for name in RUNS)
+
+
+@pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_a_picture_is_of_the_kind_that_is_asked_for_and_the_same_every_time(kind: str, start: bytes) -> None:
+    assert curve.overlay(RUNS, kind).startswith(start)
+    assert curve.overlay(RUNS, kind) == curve.overlay(RUNS, kind)

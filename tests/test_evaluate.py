@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from zoo import data, weights
 from zoo.data import Split
-from zoo.evaluate import evaluate
+from zoo.evaluate import evaluate, measure
 from zoo.registry import load
 
 CPU = torch.device("cpu")
@@ -29,6 +29,16 @@ def digits(values: list[int], labels: list[int]) -> Split:
 def test_top1_counts_the_first_guess_and_top5_the_first_five() -> None:
     results = evaluate(FirstPixel(), digits([3, 3, 3, 3], [3, 4, 7, 8]), PIXELS)
     assert (results.test_top1, results.test_top5, results.test_images) == (25.0, 75.0, 4)
+
+
+def test_the_confusion_matrix_has_the_true_class_by_row_and_the_guess_by_column() -> None:
+    _, confusion = measure(FirstPixel(), digits([3, 3, 3, 7], [3, 4, 4, 7]), PIXELS)
+    assert confusion.shape == (10, 10)
+    assert {(i, j): confusion[i, j].item() for i, j in confusion.nonzero().tolist()} == {
+        (3, 3): 1,
+        (4, 3): 2,
+        (7, 7): 1,
+    }
 
 
 def test_the_loss_is_the_mean_over_images_also_where_the_last_batch_is_smaller() -> None:

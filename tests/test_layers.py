@@ -1,98 +1,51 @@
-"""The arrows of the house: imports go down only."""
-
 from __future__ import annotations
 
-import ast
-from pathlib import Path
-
 import pytest
+from torch import nn
 
-from .conftest import CHECKOUT
+from zoo import registry, weights
+from zoo.layers import layers
 
-# From the roof down; modules on one line don't need one another's order.
-LAYERS = [
-    {"cli", "__main__"},
-    {"progress"},
-    {"api", "testing"},
-    {"run"},
-    {"train"},
-    {"evaluate", "checkpoint", "optim", "weights", "environment"},
-    {"data", "device", "interrupt", "preprocess"},
-    {"hub.catalogue"},
-    {"hub.local", "hub.hugging_face"},
-    {"hub"},
-    {"registry", "card", "curve"},
-    {"folder", "job", "datasets"},
-    {"spec"},
-    {"schema"},
-    {"errors"},
-]
-TORCH_FREE = {"cli", "__main__", "__init__", "progress", "api", "registry", "card", "curve", "folder", "job"} | {
-    "datasets", "spec", "schema", "errors", "hub", "hub.local", "hub.hugging_face", "hub.catalogue", "interrupt",
-}  # fmt: skip
-HEAVY = {"tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy"}
+RESNET20 = weights.build(registry.load("resnet20_cifar10"))
 
 
-def modules() -> dict[str, Path]:
-    root = CHECKOUT / "zoo"
-    found = {}
-    for path in root.rglob("*.py"):
-        parts = path.relative_to(root).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
-    return found
+def test_the_net_itself_comes_first_with_all_its_parameters_and_multiply_adds() -> None:
+    whole, *_ = layers(RESNET20, (3, 32, 32), depth=0)
+    assert (whole.name, whole.type, whole.output_shape) == ("", "CifarResNet", (10,))
+    assert whole.parameters == 269_722
+    assert whole.multiply_adds == 40_551_040  # 40.8 million in the literature, additions of the shortcuts included
 
 
-def imports(path: Path, *, at_the_top_only: bool = False) -> set[str]:
-    """Every module that a file imports, `from x import y` as both x and x.y; not those for types only."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            node.body = []
-    found: set[str] = set()
-    for node in tree.body if at_the_top_only else ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_it_looks_as_deep_as_it_is_told(depth: int) -> None:
+    found = layers(RESNET20, (3, 32, 32), depth=depth)
+    assert max(one.name.count(".") for one in found) == depth - 1
 
 
-def height(module: str) -> int:
-    return next(level for level, layer in enumerate(LAYERS) if module in layer)
+def test_a_layer_has_the_shape_the_parameters_and_the_work_of_a_hand_calculation() -> None:
+    named = {one.name: one for one in layers(RESNET20, (3, 32, 32), depth=3)}
+    assert named["conv1"].output_shape == (16, 32, 32)
+    assert named["conv1"].parameters == 3 * 16 * 9
+    assert named["conv1"].multiply_adds == 3 * 16 * 9 * 32 * 32
+    assert named["layer3.0.conv1"].multiply_adds == 32 * 64 * 9 * 8 * 8
+    assert named["layer2"].multiply_adds == sum(named[f"layer2.{i}"].multiply_adds for i in range(3))
 
 
-def test_every_module_has_its_layer() -> None:
-    assert set(modules()) - {"__init__"} == set().union(*LAYERS)
+def test_a_layer_that_is_applied_twice_works_twice() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x: object) -> object:
+            return self.linear(self.linear(x))
+
+    _, linear = layers(Twice(), (1, 1, 4), depth=1)
+    assert (linear.parameters, linear.multiply_adds) == (20, 32)
 
 
-@pytest.mark.parametrize("module", sorted(set(modules()) - {"__init__", "hub"}))
-def test_imports_go_down_only(module: str) -> None:
-    known = modules()
-    for name in imports(known[module]):
-        below = name.removeprefix("zoo.")
-        if name.startswith("zoo.") and below in known and below != module:
-            assert height(below) >= height(module), f"zoo.{module} imports {name}, which is above it"
-
-
-def test_the_hub_knows_its_two_hubs_only_when_it_opens_one() -> None:
-    path = modules()["hub"]
-    assert not {"zoo.hub.local", "zoo.hub.hugging_face"} & imports(path, at_the_top_only=True)
-    assert {name for name in imports(path) if name.count(".") == 1 and name.startswith("zoo.")} == {"zoo.errors"}
-
-
-@pytest.mark.parametrize("module", sorted(TORCH_FREE))
-def test_heavy_libraries_are_imported_where_they_are_used(module: str) -> None:
-    top = {name.split(".")[0] for name in imports(modules()[module], at_the_top_only=True)}
-    assert not top & HEAVY
-
-
-@pytest.mark.parametrize("module", ["train", "evaluate", "checkpoint", "data", "optim", "run"])
-def test_the_loop_does_not_know_the_hub(module: str) -> None:
-    assert not any(name.startswith("zoo.hub") for name in imports(modules()[module]))
-
-
-@pytest.mark.parametrize("path", sorted((CHECKOUT / "plugins").glob("*/*/*.py")), ids=lambda path: path.stem)
-def test_a_plugin_imports_the_facts_of_the_zoo_and_nothing_above_them(path: Path) -> None:
-    allowed = {"zoo.spec", "zoo.datasets"} | ({"zoo.testing", "zoo.registry"} if "tests" in path.parts else set())
-    used = {name for name in imports(path) if name.startswith("zoo.")}
-    assert all(any(name == one or name.startswith(f"{one}.") for one in allowed) for name in used)
+def test_the_net_is_left_as_it_was() -> None:
+    net = weights.build(registry.load("resnet8_digits")).train()
+    layers(net, (1, 8, 8), depth=1)
+    assert net.training
+    assert not any(module._forward_hooks for module in net.modules())

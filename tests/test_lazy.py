@@ -30,7 +30,7 @@ def test_the_poison_works(poisoned: dict[str, str]) -> None:
     [
         ["-m", "zoo", "list"],
         ["-m", "zoo", "list", "--json"],
-        ["-m", "zoo", "info", "resnet20"],
+        ["-m", "zoo", "info", "resnet20", "--no-layers"],
         ["-m", "zoo", "--help"],
         ["-m", "zoo", "train", "--help"],
         ["-c", "import zoo; zoo.list_models(dataset='cifar100', pretrained=False); zoo.info('resnet8')"],

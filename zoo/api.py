@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import folder, registry
-from zoo.errors import FolderError, HubError, NotFound, PluginError, RecipeError, UnknownModel
-from zoo.folder import Config, Results
+from zoo.errors import (
+    FolderError,
+    HubError,
+    ImageError,
+    NotFound,
+    PluginError,
+    RecipeError,
+    TrainingError,
+    UnknownModel,
+)
+from zoo.folder import Config, EpochRow, Results
 from zoo.hub import Hub, Listed, Published, open_hub, split_model_address
 from zoo.hub.catalogue import catalogue
 from zoo.spec import NAME, Model, Recipe
@@ -23,6 +32,9 @@ if TYPE_CHECKING:
     from torch import nn
     from torchvision.transforms import v2
 
+    from zoo.job import Job
+    from zoo.layers import Layer
+    from zoo.report import ClassResults
     from zoo.train import Report
 
 
@@ -48,6 +60,37 @@ class ModelInfo:
     model: Model | None  # None where its plugin is not installed
     weights: str | None  # where they are
     config: Config | None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a model scores on its test set now, and what its card says where it has one.
+
+    `confusion[i][j]` counts the test images of class i that the model took for class j.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    results: Results
+    confusion: tuple[tuple[int, ...], ...]
+    config: Config | None
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class, and the probability from 0 to 1 that the model gives it."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model sees in a picture, best guess first; where the picture can't be read, why not."""
+
+    path: Path
+    guesses: tuple[Guess, ...]
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -185,8 +228,10 @@ def train(
     settings: Mapping[str, str] | None = None,
     epochs: int | None = None,
     seed: int = 0,
+    seeds: int = 1,
     device: str | None = None,
     amp: bool | None = None,
+    grad_checkpointing: bool = False,
     data: Path | None = None,
     limit_train: int | None = None,
     out: Path | None = None,
@@ -201,8 +246,13 @@ def train(
     """Train a model with one of its recipes, evaluate it, write its folder `out`, and `push` it.
 
     `settings` changes fields of the recipe by name, `limit_train` trains on the first images only,
-    `amp` is bf16 autocast (None: where the hardware has it). `resume` goes on with a run that was
-    stopped, and takes a finished one as it is; `overwrite` starts again.
+    `amp` is bf16 autocast (None: where the hardware has it), `grad_checkpointing` computes activations
+    again in the backward pass, for less memory. `resume` goes on with a run that was stopped, and takes
+    a finished one as it is; `overwrite` starts again.
+
+    With `seeds` above 1 the training is repeated from the seeds after `seed`, each into a folder of its
+    own; the model that is returned and pushed is that of `seed`, declared here, whichever is best, and
+    its card says the mean and standard deviation of all.
 
     Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError; what can
     be foreseen (hub, token, name, data, folder) before the first step.
@@ -215,32 +265,44 @@ def train(
     recipe = recipe or model.default_recipe
     chosen = _recipe(model, recipe, settings or {}, epochs)
     on = choose(device)
-    job = Job(
-        model=model.name,
-        recipe_name=recipe,
-        recipe=chosen,
-        seed=seed,
-        train_images=model.dataset.train_images - chosen.val_images if limit_train is None else limit_train,
-        device=on.type,
-        amp=has_bf16(on) if amp is None else amp,
-    )
+    if seeds < 1:
+        raise TrainingError(f"--seeds should be at least 1, not {seeds}")
+    jobs = [
+        Job(
+            model=model.name,
+            recipe_name=recipe,
+            recipe=chosen,
+            seed=one,
+            train_images=model.dataset.train_images - chosen.val_images if limit_train is None else limit_train,
+            device=on.type,
+            amp=has_bf16(on) if amp is None else amp,
+        )
+        for one in range(seed, seed + seeds)
+    ]
+    places = [_place_of(job, out, declared=seed) for job in jobs]
+    for place in places:
+        run.require_place(place, resume=resume, overwrite=overwrite)
     target = open_hub(hub) if push else None
     if target is not None:
         target.check(model.name)
-    out = out or Path("runs") / f"{model.name}-{recipe}-seed{seed}"
-    config = run.run(
-        job,
-        model,
-        out,
-        device=on,
-        data_root=data,
-        resume=resume,
-        overwrite=overwrite,
-        save_every=save_every,
-        eval_every=eval_every,
-        report=report,
-    )
-    return Trained(out, config, target.push(out, model.name) if target is not None else None)
+    configs = [
+        run.run(
+            job,
+            model,
+            place,
+            device=on,
+            data_root=data,
+            resume=resume,
+            overwrite=overwrite,
+            save_every=save_every,
+            eval_every=eval_every,
+            report=report,
+            grad_checkpointing=grad_checkpointing,
+        )
+        for job, place in zip(jobs, places, strict=True)
+    ]
+    config = run.record_seeds(places[0], configs, model) if seeds > 1 else configs[0]
+    return Trained(places[0], config, target.push(places[0], model.name) if target is not None else None)
 
 
 def evaluate(
@@ -248,25 +310,156 @@ def evaluate(
     *,
     hub: str | None = None,
     revision: str | None = None,
+    weights: Path | None = None,
     device: str | None = None,
     data: Path | None = None,
-) -> tuple[Results, Config]:
-    """Run a published model over its whole test set again: what it scores now, and what its card says.
+) -> Evaluated:
+    """Run a model over its whole test set: what it scores now, and what its card says.
+
+    With `weights`, a safetensors file, the first argument names the architecture, and there is no
+    card; the normalisation is that of the recipe the file names, else the data set's own.
 
     Raises what `load` raises, and DataError.
     """
     from zoo import data as data_sets
-    from zoo import weights
     from zoo.device import choose
-    from zoo.evaluate import evaluate as run_test_set
+    from zoo.evaluate import measure
+    from zoo.weights import load, load_file
+
+    on = choose(device)
+    config: Config | None = None
+    if weights is not None:
+        model = registry.load(registry.resolve(str(name_or_path_or_hub_id)))
+        net, metadata = load_file(model, weights)
+        mean, std = model.normalisation(model.recipes.get(metadata.get("recipe", "")))
+    else:
+        path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
+        config = folder.read_config(path)
+        model, mean, std = _model_of(config), config.mean, config.std
+        net = load(model, path, config)
+    test = data_sets.read_split(model.dataset, data or data_sets.default_root(), train=False, device=on)
+    results, confusion = measure(net.to(on), test, data_sets.pixels(mean, std, on))
+    rows = tuple(tuple(row) for row in confusion.tolist())
+    return Evaluated(model.name, model.dataset.classes, results, rows, config)
+
+
+def report(evaluated: Evaluated, out: Path) -> list[ClassResults]:
+    """Write an evaluation's confusion matrix and its results class by class into the folder `out`; return those."""
+    from zoo import report as reports
+
+    try:
+        reports.write(out, evaluated.name, evaluated.results, evaluated.classes, evaluated.confusion)
+    except OSError as error:
+        raise FolderError(f"{out} can't be written: {error.strerror}") from None
+    return reports.by_class(evaluated.classes, evaluated.confusion)
+
+
+def predict(
+    name_or_path_or_hub_id: str | Path,
+    pictures: Iterable[Path],
+    *,
+    top: int = 5,
+    hub: str | None = None,
+    revision: str | None = None,
+    device: str | None = None,
+) -> Iterator[Prediction]:
+    """What a published model sees in pictures of any size and mode, one by one; a folder means all that are in it.
+
+    A picture that can't be read is a Prediction with an error, and the others go on. Raises what
+    `load` raises, and ImageError where there is no picture at all.
+    """
+    from zoo.device import choose
+    from zoo.predict import pictures as found_in
+    from zoo.predict import probabilities, read_picture
+    from zoo.preprocess import preprocessing
+    from zoo.weights import load
 
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
     config = folder.read_config(path)
-    model = _model_of(config)
-    on = choose(device)
-    net = weights.load(model, path, config).to(on)
-    test = data_sets.read_split(model.dataset, data or data_sets.default_root(), train=False, device=on)
-    return run_test_set(net, test, data_sets.pixels(config.mean, config.std, on)), config
+    net = load(_model_of(config), path, config).to(choose(device))
+    preprocess = preprocessing(config.input_size, config.mean, config.std)
+    asked = list(pictures)
+    found = list(found_in(asked))
+    if not found:
+        raise ImageError(f"there is no picture in {', '.join(map(str, asked)) or 'nothing'}; name files or folders")
+    for picture in found:
+        try:
+            likely = probabilities(net, preprocess, read_picture(picture))
+        except ImageError as error:
+            yield Prediction(picture, (), str(error))
+            continue
+        best = likely.topk(min(top, len(likely)))
+        guesses = (
+            Guess(config.classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        )
+        yield Prediction(picture, tuple(guesses))
+
+
+def layers(name: str, *, depth: int = 2) -> list[Layer]:
+    """The modules of a model's net, `depth` levels down: output shapes, parameters, multiply-adds for an image."""
+    from zoo import weights
+    from zoo.layers import layers as layers_of
+
+    model = registry.load(registry.resolve(name))
+    return layers_of(weights.build(model), model.dataset.input_size, depth=depth)
+
+
+def plot(runs: Iterable[str | Path], out: Path) -> Path:
+    """Draw loss, top-1 and learning rate of runs over one another into `out`, an SVG, PNG or PDF.
+
+    A run is a model's name, a model folder, the folder of an unfinished run, or an address in a hub.
+    """
+    from zoo import curve
+
+    kind = _kind_of_picture(out)
+    return _write_picture(out, curve.overlay(dict(_logs(runs)), kind))
+
+
+def compare(
+    names: Iterable[str],
+    *,
+    out: Path,
+    recipe: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    amp: bool | None = None,
+    data: Path | None = None,
+    limit_train: int | None = None,
+    report: Report | None = None,
+) -> list[Trained]:
+    """Train several models the same way, each into its folder in `out`, and draw their errors to `out/errors.svg`.
+
+    What is finished there already is taken as it is, and what was stopped goes on.
+    """
+    from zoo import curve
+
+    full = [registry.resolve(name) for name in names]
+    for name in full:
+        model = registry.load(name)
+        _recipe(model, recipe or model.default_recipe, settings or {}, epochs)
+    trained = [
+        train(
+            name,
+            recipe=recipe,
+            settings=settings,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            amp=amp,
+            data=data,
+            limit_train=limit_train,
+            out=out / name,
+            resume=True,
+            report=report,
+        )
+        for name in full
+    ]
+    runs = {one.config.architecture: folder.read_log(one.folder) for one in trained}
+    for kind in ("svg", "png"):
+        _write_picture(out / f"errors.{kind}", curve.errors(runs, kind))
+    return trained
 
 
 def push(path: Path, *, hub: str | None = None) -> Published:
@@ -387,6 +580,51 @@ def _model_of(config: Config) -> Model:
             f"{config.name} needs the plugin {config.plugin_distribution}, which is not installed: "
             f"pip install {config.plugin_distribution}"
         ) from None
+
+
+def _logs(runs: Iterable[str | Path]) -> Iterator[tuple[str, list[EpochRow]]]:
+    """Each run's log, under a name that tells it from the others."""
+    seen: set[str] = set()
+    for run in runs:
+        path = Path(run).expanduser()
+        unfinished = path.with_name(f"{path.name}.run")
+        if not (path / folder.LOG).is_file():
+            path = unfinished if (unfinished / folder.LOG).is_file() else find(run)
+        label = path.name
+        if (path / folder.CONFIG).is_file():
+            config = folder.read_config(path)
+            label = f"{config.name} {config.recipe_name} seed {config.training.seed}"
+        label = str(run) if label in seen else label
+        seen.add(label)
+        rows = folder.read_log(path)
+        if not rows:
+            raise FolderError(f"the run in {path} has finished no epoch yet; there is nothing to draw")
+        yield label, rows
+
+
+def _kind_of_picture(out: Path) -> str:
+    from zoo.curve import FORMATS
+
+    kind = out.suffix.removeprefix(".").lower()
+    if kind not in FORMATS:
+        raise FolderError(f"{out} should end in .{', .'.join(FORMATS)}: the kind of picture to draw")
+    return kind
+
+
+def _write_picture(out: Path, content: bytes) -> Path:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(content)
+    except OSError as error:
+        raise FolderError(f"{out} can't be written: {error.strerror}") from None
+    return out
+
+
+def _place_of(job: Job, out: Path | None, *, declared: int) -> Path:
+    """The model folder that a training will fill; those of further seeds lie beside the declared one's."""
+    if out is None:
+        return Path("runs") / f"{job.model}-{job.recipe_name}-seed{job.seed}"
+    return out if job.seed == declared else out.with_name(f"{out.name}-seed{job.seed}")
 
 
 def _recipe(model: Model, name: str, settings: Mapping[str, str], epochs: int | None) -> Recipe:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from statistics import mean, stdev
 
 from zoo.folder import Config, EpochRow
 from zoo.spec import Dataset, Model
@@ -66,6 +67,7 @@ def _text(config: Config, rows: Sequence[EpochRow], model: Model) -> str:
     part = "" if training.train_images == model.dataset.train_images else (
         f" on the first {training.train_images:,} of {model.dataset.train_images:,} images,"
     )  # fmt: skip
+    again = ", activations recomputed" if training.grad_checkpointing else ""
     recipe = "\n".join(f"| `{name}` | `{json.dumps(value)}` |" for name, value in config.recipe.items())
     return f"""# {config.name}
 
@@ -78,7 +80,7 @@ It has {config.parameters:,} parameters and takes images of {channels}×{height}
 | {results.test_images:,} | {results.test_top1:.2f}% | {results.test_top5:.2f}% | {results.test_loss:.4f} |
 
 Last epoch, the whole test set of {model.dataset.title}, one forward pass per image in fp32. Nothing was
-chosen on test data.
+chosen on test data.{_seeds(config)}
 
 ## Load it
 
@@ -115,7 +117,8 @@ std {list(config.std)}.
 
 Recipe `{config.recipe_name}`, seed {training.seed},{part} {_plural(training.epochs, "epoch")} in \
 {_duration(training.train_seconds)} on
-{environment.device} ({"bf16 autocast" if training.amp else "fp32"}, {_plural(environment.threads, "thread")}); Python \
+{environment.device} ({"bf16 autocast" if training.amp else "fp32"}, \
+{_plural(environment.threads, "thread")}{again}); Python \
 {environment.python}, torch {environment.torch}, zoo {environment.zoo}, {environment.plugin}\
 {f", commit {environment.commit}" if environment.commit else ""}.
 
@@ -137,6 +140,23 @@ SHA-256 of the recipe `{config.recipe_sha256}`, of the weights `{config.weights.
 """
 
 
+def _seeds(config: Config) -> str:
+    """What the same training came to from other seeds, where it was repeated."""
+    if len(config.seeds) < 2:
+        return ""
+    top1, top5 = ([getattr(one, f"test_top{k}") for one in config.seeds] for k in (1, 5))
+    rows = "\n".join(f"| {one.seed} | {one.test_top1:.2f}% | {one.test_top5:.2f}% |" for one in config.seeds)
+    return f"""
+
+From {len(config.seeds)} seeds (mean ± standard deviation): top-1 **{mean(top1):.2f} ± {stdev(top1):.2f}%**, \
+top-5 {mean(top5):.2f} ± {stdev(top5):.2f}%.
+These weights are those of seed {config.training.seed}, which was declared before the runs.
+
+| seed | top-1 | top-5 |
+|---:|---:|---:|
+{rows}"""
+
+
 def _command(config: Config, model: Model) -> str:
     """The command that trains the same again."""
     training = config.training
@@ -147,9 +167,14 @@ def _command(config: Config, model: Model) -> str:
         if name in defaults and defaults[name] != value:
             text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
             words.append(f"--epochs {text}" if name == "epochs" else f"--set '{name}={text}'")
-    if training.train_images != model.dataset.train_images:
+    held_out = int(str(config.recipe.get("val_images", 0)))
+    if training.train_images != model.dataset.train_images - held_out:
         words.append(f"--limit-train {training.train_images}")
     words.append("--amp" if training.amp else "--no-amp")
+    if training.grad_checkpointing:
+        words.append("--grad-checkpointing")
+    if config.seeds:
+        words.append(f"--seeds {len(config.seeds)}")
     return " ".join(words)
 
 

@@ -5,6 +5,7 @@ import gc
 import json
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,8 @@ from zoo.errors import PluginWarning, ZooError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from zoo.train import Report
 
 app = typer.Typer(
     name="zoo",
@@ -52,6 +55,23 @@ DeviceOption = Annotated[
     typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:N. [default: a GPU if there is one]"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", metavar="NAME", help="Which recipe. [default: the model's first]")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated."),
+]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", help="Train this long. [default: the recipe's]")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of all that is random.")]
+AmpOption = Annotated[
+    bool | None,
+    typer.Option("--amp/--no-amp", help="Train in bf16 autocast. [default: where the hardware has bf16]"),
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit-train", metavar="N", help="Train on the first N images only.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the end and errors.")]
 ModelArgument = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="A model's name, a model folder's path, or hf://namespace/name."),
@@ -94,16 +114,24 @@ def search(
 def info(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name: resnet20, resnet20_cifar100.")],
     hub: HubOption = None,
+    layers: Annotated[
+        bool, typer.Option("--layers/--no-layers", help="With the net's layers, which takes torch to build it.")
+    ] = True,
+    depth: Annotated[int, typer.Option("--depth", metavar="N", min=0, help="How deep to look into the net.")] = 2,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a model: its architecture, its recipes with every hyper-parameter, its published results."""
+    """Show a model: its recipes with every hyper-parameter, its published results, its layers."""
     found = api.info(name, hub=hub)
     model, config = found.model, found.config
+    summary = api.layers(found.name, depth=depth) if layers and model else []
     if as_json or model is None:
-        facts = {"description": model.description, "parameters": model.parameters} if model else {}
+        facts: dict[str, object] = {}
+        if model:
+            facts = {"description": model.description, "parameters": model.parameters}
         recipes = {key: recipe.to_json() for key, recipe in model.recipes.items()} if model else {}
         config_json = dataclasses.asdict(config) if config else None
-        _print_json({"name": found.name, **facts, "weights": found.weights, "recipes": recipes, "config": config_json})
+        facts |= {"weights": found.weights, "recipes": recipes, "config": config_json}
+        _print_json({"name": found.name, **facts, "layers": [dataclasses.asdict(one) for one in summary]})
         return
     lines = [
         model.name,
@@ -127,34 +155,45 @@ def info(
         lines.append(f"  recipe {name_of_recipe}{default}: {fields}")
     for text in filter(None, lines):
         _console().print(text, highlight=False, soft_wrap=True)
+    if summary:
+        cells = [
+            (
+                one.name or model.architecture,
+                one.type,
+                "×".join(map(str, one.output_shape or ())) or "–",
+                f"{one.parameters:,}",
+                f"{one.multiply_adds:,}",
+            )
+            for one in summary
+        ]
+        _print_table(("layer", "type", "output", "parameters", "multiply-adds"), cells, right=(3, 4))
 
 
 @app.command()
 def train(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="resnet20, or in full: resnet20_cifar100.")],
-    recipe: Annotated[
-        str | None,
-        typer.Option("--recipe", metavar="NAME", help="Which recipe. [default: the model's first]"),
-    ] = None,
+    recipe: RecipeOption = None,
     dataset: Annotated[
         str | None,
         typer.Option("--dataset", metavar="NAME", help="Another data set than the architecture's default."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated."),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Train this long. [default: the recipe's]")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of all that is random.")] = 0,
+    settings: SetOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 0,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds", metavar="N", help="Repeat from N seeds; the first one's is the model, all on its card."
+        ),
+    ] = 1,
     device: DeviceOption = None,
-    amp: Annotated[
-        bool | None,
-        typer.Option("--amp/--no-amp", help="Train in bf16 autocast. [default: where the hardware has bf16]"),
-    ] = None,
+    amp: AmpOption = None,
+    grad_checkpointing: Annotated[
+        bool,
+        typer.Option("--grad-checkpointing", help="Compute activations again in the backward pass, for less memory."),
+    ] = False,
     data: DataOption = None,
-    limit_train: Annotated[
-        int | None, typer.Option("--limit-train", metavar="N", help="Train on the first N images only.")
-    ] = None,
+    limit_train: LimitOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FOLDER", help="The model folder to make. [default: runs/MODEL-RECIPE-seedN]"),
@@ -171,16 +210,12 @@ def train(
     ] = 1,
     push: Annotated[bool, typer.Option("--push", help="Publish the model folder to the hub at the end.")] = False,
     hub: PushHubOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the end and errors.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Train a model with one of its recipes, evaluate it, write its model folder; publish it with --push.
 
     Ctrl-C leaves a checkpoint; --resume goes on from it, to the same weights.
     """
-    from zoo.progress import Bar, Lines
-
-    console = _console()
-    show = Bar(console) if console.is_terminal else Lines(console)
     trained = api.train(
         name,
         dataset=dataset,
@@ -188,8 +223,10 @@ def train(
         settings=_settings(settings or []),
         epochs=epochs,
         seed=seed,
+        seeds=seeds,
         device=device,
         amp=amp,
+        grad_checkpointing=grad_checkpointing,
         data=data,
         limit_train=limit_train,
         out=out,
@@ -199,13 +236,15 @@ def train(
         eval_every=eval_every,
         push=push,
         hub=hub,
-        report=None if quiet else show,
+        report=None if quiet else _progress(),
     )
-    results = trained.config.results
-    _say(
-        f"{trained.config.name}: top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%, loss "
-        f"{results.test_loss:.4f} on {results.test_images:,} test images; the model folder is {trained.folder}"
-    )
+    _say_trained(trained)
+    if len(trained.config.seeds) > 1:
+        from statistics import mean, stdev
+
+        top1 = [one.test_top1 for one in trained.config.seeds]
+        each = ", ".join(f"seed {one.seed} {one.test_top1:.2f}%" for one in trained.config.seeds)
+        _say(f"{trained.config.name}: top-1 {mean(top1):.2f} ± {stdev(top1):.2f}% from {len(top1)} seeds ({each})")
     if trained.published:
         _say(f"published as {trained.published.address} at revision {trained.published.revision[:12]}")
 
@@ -236,20 +275,132 @@ def evaluate(
     model: ModelArgument,
     hub: HubOption = None,
     revision: RevisionOption = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="FILE", help="Evaluate this safetensors file in the model's net."),
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Class by class too; the confusion matrix into the folder --out.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Where --report writes. [default: MODEL-report]")
+    ] = None,
     device: DeviceOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a published model over the whole test set again, beside what its card says."""
-    now, config = api.evaluate(model, hub=hub, revision=revision, device=device, data=data)
+    """Run a model over the whole test set again, beside what its card says."""
+    found = api.evaluate(model, hub=hub, revision=revision, weights=weights, device=device, data=data)
+    card = found.config.results if found.config else None
+    classes = api.report(found, out or Path(f"{found.name}-report")) if report else []
     if as_json:
-        _print_json({"name": config.name, "now": dataclasses.asdict(now), "card": dataclasses.asdict(config.results)})
-        return
-    for who, results in (("now", now), ("card", config.results)):
-        _say(
-            f"{config.name}  {who:>4}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
-            f"loss {results.test_loss:.6f}  ({results.test_images:,} test images)"
+        _print_json(
+            {
+                "name": found.name,
+                "now": dataclasses.asdict(found.results),
+                "card": dataclasses.asdict(card) if card else None,
+                **({"classes": [dataclasses.asdict(one) for one in classes]} if report else {}),
+            }
         )
+        return
+    for who, results in (("now", found.results), ("card", card)):
+        if results:
+            _say(
+                f"{found.name}  {who:>4}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
+                f"loss {results.test_loss:.6f}  ({results.test_images:,} test images)"
+            )
+    if report:
+        cells = [
+            (one.name, f"{one.images:,}", f"{one.top1:.1f}%", one.mistaken_for or "–", f"{one.mistakes:,}")
+            for one in classes
+        ]
+        _print_table(("class", "images", "top-1", "mistaken for", "times"), cells, right=(1, 2, 4))
+        _say(f"the confusion matrix is in {out or Path(f'{found.name}-report')}")
+
+
+@app.command()
+def predict(
+    model: ModelArgument,
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Pictures of any size and mode, or folders of them.")
+    ],
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many classes to name.")] = 5,
+    hub: HubOption = None,
+    revision: RevisionOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a published model sees in pictures: class names with probabilities.
+
+    A picture that can't be read is named and passed over, and the exit code is then 1.
+    """
+    unreadable = 0
+    answers = []
+    for one in api.predict(model, pictures, top=top, hub=hub, revision=revision, device=device):
+        unreadable += one.error is not None
+        if one.error is not None:
+            print(f"zoo: {one.error}", file=sys.stderr)
+        if as_json:
+            answers.append({**dataclasses.asdict(one), "path": str(one.path)})
+        elif one.error is None:
+            _say("\n".join([str(one.path), *(f"  {100 * g.probability:6.2f}%  {g.label}" for g in one.guesses)]))
+    if as_json:
+        _print_json(answers)
+    if unreadable:
+        raise typer.Exit(1)
+
+
+@app.command()
+def plot(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Model folders, unfinished runs, names, or addresses in a hub."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture to make: .svg, .png or .pdf.")] = Path(
+        "plot.svg"
+    ),
+) -> None:
+    """Draw loss, top-1 and learning rate against epoch, several runs over one another."""
+    _say(f"drawn to {api.plot(runs, out)}")
+
+
+@app.command()
+def compare(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Which models, as in: plain20 plain56.")],
+    recipe: RecipeOption = None,
+    settings: SetOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = None,
+    amp: AmpOption = None,
+    data: DataOption = None,
+    limit_train: LimitOption = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Where the model folders and the plot go.")
+    ] = Path("compare"),
+    quiet: QuietOption = False,
+) -> None:
+    """Train several models the same way, and draw error against epoch, train dashed and test solid.
+
+    The degradation problem: zoo compare plain20 plain56 resnet20 resnet56 --recipe paper. What was
+    finished before in the same folder is taken as it is, and what was stopped goes on.
+    """
+    trained = api.compare(
+        models,
+        out=out,
+        recipe=recipe,
+        settings=_settings(settings or []),
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        amp=amp,
+        data=data,
+        limit_train=limit_train,
+        report=None if quiet else _progress(),
+    )
+    for one in trained:
+        _say_trained(one)
+    _say(f"the errors are drawn to {out / 'errors.svg'} and {out / 'errors.png'}")
 
 
 def main() -> None:
@@ -288,6 +439,11 @@ def _print_rows(rows: list[api.Row], *, as_json: bool) -> None:
         )
         for row in rows
     ]
+    _print_table(heading, cells, right=(1, 2))
+
+
+def _print_table(heading: tuple[str, ...], cells: Sequence[tuple[str, ...]], *, right: tuple[int, ...]) -> None:
+    """A table on a terminal, with the columns `right` set to the right; tab-separated lines in a pipe."""
     if not sys.stdout.isatty():
         for line in (heading, *cells):
             _say("\t".join(line))
@@ -296,11 +452,26 @@ def _print_rows(rows: list[api.Row], *, as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    for name in heading:
-        table.add_column(name, justify="right" if name in ("parameters", "top-1") else "left", no_wrap=True)
+    for column, name in enumerate(heading):
+        table.add_column(name, justify="right" if column in right else "left", no_wrap=True)
     for line in cells:
         table.add_row(*line)
     _console().print(table)
+
+
+def _say_trained(trained: api.Trained) -> None:
+    results = trained.config.results
+    _say(
+        f"{trained.config.name}: top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%, loss "
+        f"{results.test_loss:.4f} on {results.test_images:,} test images; the model folder is {trained.folder}"
+    )
+
+
+def _progress() -> "Report":
+    from zoo.progress import Bar, Lines
+
+    console = _console()
+    return Bar(console) if console.is_terminal else Lines(console)
 
 
 def _print_json(value: object) -> None:

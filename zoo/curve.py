@@ -1,39 +1,129 @@
-"""The curve of a run: loss and accuracy against epoch, as SVG."""
+"""The curves of runs, drawn from their logs.
+
+The same rows give the same bytes: no date, fixed ids.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from zoo.folder import EpochRow
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = ("svg", "png", "pdf")
+
+Runs = Mapping[str, Sequence[EpochRow]]
+
 
 def draw(title: str, rows: Sequence[EpochRow]) -> str:
-    """Draw the log of a run; the same rows give the same text."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    epochs = [row.epoch for row in rows]
-    tested = [row for row in rows if row.test_loss is not None]
+    """Loss and top-1 of one run against epoch, as SVG: what a model folder has."""
     marker = "o" if len(rows) == 1 else None
-    # No date and fixed ids: a curve made again is the same file.
-    with mpl.rc_context({"svg.hashsalt": "zoo", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(9, 3.4), layout="constrained")
+    with _figure(9, 3.4) as figure:
         figure.suptitle(title)
         loss, top1 = figure.subplots(1, 2)
-        loss.plot(epochs, [row.train_loss for row in rows], "--", marker=marker, label="train", color="tab:blue")
-        top1.plot(epochs, [row.train_top1 for row in rows], "--", marker=marker, label="train", color="tab:blue")
-        where = [row.epoch for row in tested]
-        loss.plot(where, [row.test_loss for row in tested], marker=marker, label="test", color="tab:red")
-        top1.plot(where, [row.test_top1 for row in tested], marker=marker, label="test", color="tab:red")
+        for axes, quantity in ((loss, "loss"), (top1, "top1")):
+            _line(axes, rows, f"train_{quantity}", linestyle="--", marker=marker, label="train", color="tab:blue")
+            _line(axes, rows, f"val_{quantity}", linestyle=":", marker=marker, label="held out", color="tab:green")
+            _line(axes, rows, f"test_{quantity}", linestyle="-", marker=marker, label="test", color="tab:red")
+            _epochs(axes)
+            axes.legend()
         loss.set_ylabel("loss")
         top1.set_ylabel("top-1 (%)")
-        for axes in (loss, top1):
-            axes.set_xlabel("epoch")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.grid(alpha=0.3)
+        return _saved(figure, "svg").decode()
+
+
+def overlay(runs: Runs, kind: str) -> bytes:
+    """Loss, top-1 and learning rate of several runs over one another; a picture of that kind (FORMATS)."""
+    with _figure(13, 3.8) as figure:
+        panels = figure.subplots(1, 3)
+        labels = (("loss", "loss"), ("top1", "top-1 (%)"), ("lr", "learning rate"))
+        for axes, (quantity, label) in zip(panels, labels, strict=True):
+            for number, (name, rows) in enumerate(runs.items()):
+                marker, color = ("o" if len(rows) == 1 else None), f"C{number % 10}"
+                if quantity == "lr":
+                    _line(axes, rows, "lr", linestyle="-", marker=marker, label=name, color=color)
+                    continue
+                _line(axes, rows, f"train_{quantity}", linestyle="--", marker=marker, color=color)
+                _line(axes, rows, f"val_{quantity}", linestyle=":", marker=marker, color=color)
+                _line(axes, rows, f"test_{quantity}", linestyle="-", marker=marker, color=color)
+            axes.set_ylabel(label)
+            _epochs(axes)
+        held_out = any(row.val_loss is not None for rows in runs.values() for row in rows)
+        panels[0].set_title("train dashed, test solid" + (", held out dotted" if held_out else ""), fontsize=8)
+        panels[2].legend()
+        return _saved(figure, kind)
+
+
+def errors(runs: Runs, kind: str) -> bytes:
+    """Error against epoch, train dashed and test solid, as figure 6 of arXiv:1512.03385.
+
+    A panel for each family of names, which is what is left of them without their numbers.
+    """
+    families: dict[str, list[str]] = {}
+    for name in runs:
+        families.setdefault(re.sub(r"\d+", "", name), []).append(name)
+    with _figure(4.6 * len(families), 4.2) as figure:
+        panels = figure.subplots(1, len(families), sharey=True, squeeze=False)[0]
+        for axes, names in zip(panels, families.values(), strict=True):
+            for number, name in enumerate(names):
+                rows = runs[name]
+                marker, color = ("o" if len(rows) == 1 else None), f"C{number % 10}"
+                _line(axes, rows, "train_top1", linestyle="--", marker=marker, color=color, error=True)
+                _line(axes, rows, "test_top1", linestyle="-", marker=marker, color=color, error=True, label=name)
+            _epochs(axes)
             axes.legend()
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+        panels[0].set_ylabel("error (%)")
+        figure.suptitle("train dashed, test solid", fontsize=8)
+        return _saved(figure, kind)
+
+
+def _line(
+    axes: Axes,
+    rows: Sequence[EpochRow],
+    quantity: str,
+    *,
+    linestyle: str,
+    marker: str | None,
+    color: str,
+    label: str | None = None,
+    error: bool = False,
+) -> None:
+    """One quantity of a run, where it was measured at all; top-1 as the error it leaves where asked."""
+    points = [(row.epoch, getattr(row, quantity)) for row in rows if getattr(row, quantity) is not None]
+    if points:
+        epochs, values = zip(*points, strict=True)
+        shown = [100 - value for value in values] if error else values
+        axes.plot(epochs, shown, linestyle=linestyle, marker=marker, color=color, label=label)
+
+
+def _epochs(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+
+
+@contextlib.contextmanager
+def _figure(width: float, height: float) -> Iterator[Figure]:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "zoo", "svg.fonttype": "none", "font.size": 9}):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def _saved(figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
+    if kind != "svg":
+        return buffer.getvalue()
+    return b"\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + b"\n"

@@ -7,6 +7,7 @@
     │   └── PluginError          a plugin is there but can't be used
     ├── RecipeError              a hyper-parameter that does not exist or can't be
     ├── DataError                a data set that is missing, incomplete or corrupted
+    ├── ImageError               a file that is no picture
     ├── TrainingError            a run that can't start, go on or be resumed
     │   ├── NonFiniteLoss
     │   └── Interrupted          stopped by Ctrl-C or SIGTERM, after a checkpoint
@@ -54,6 +55,10 @@ class RecipeError(ZooError):
 
 class DataError(ZooError):
     """A data set that is missing, incomplete or corrupted."""
+
+
+class ImageError(ZooError):
+    """A file that can't be read as a picture."""
 
 
 class TrainingError(ZooError):

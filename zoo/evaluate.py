@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.data import Pixels, Split
@@ -17,11 +17,17 @@ def evaluate(net: nn.Module, split: Split, pixels: Pixels) -> Results:
 
     Leaves the net in the mode it was in. With fewer than five classes, top-5 counts all of them.
     """
+    return measure(net, split, pixels)[0]
+
+
+def measure(net: nn.Module, split: Split, pixels: Pixels) -> tuple[Results, Tensor]:
+    """The same, with the confusion matrix [classes, classes] int64: true class by row, predicted by column."""
     device = split.labels.device
     net.to(memory_format=torch.channels_last)  # the layout it was trained in
     correct1 = torch.zeros((), dtype=torch.int64, device=device)
     correct5 = torch.zeros((), dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
+    predicted: list[Tensor] = []
     was_training = net.training
     net.eval()
     try:
@@ -31,14 +37,18 @@ def evaluate(net: nn.Module, split: Split, pixels: Pixels) -> Results:
                 logits = net(pixels.normalise(split.images[start : start + BATCH])).float()
                 top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
                 hits = top5 == labels[:, None]
+                predicted.append(top5[:, 0])
                 correct1 += hits[:, 0].sum()
                 correct5 += hits.sum()
                 loss += F.cross_entropy(logits, labels, reduction="sum").double()
     finally:
         net.train(was_training)
-    return Results(
+    results = Results(
         test_top1=100 * correct1.item() / len(split),
         test_top5=100 * correct5.item() / len(split),
         test_loss=loss.item() / len(split),
         test_images=len(split),
     )
+    classes = logits.shape[1]
+    pairs = (split.labels * classes + torch.cat(predicted)).cpu()
+    return results, torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)

@@ -80,6 +80,18 @@ class Training:
     train_images: int
     train_seconds: float
     amp: bool  # bf16 autocast; evaluation is always fp32
+    grad_checkpointing: bool = False  # activations computed again in the backward pass, for less memory
+
+
+@dataclass(frozen=True)
+class SeedResults:
+    """What the same training came to from one seed."""
+
+    seed: int
+    test_top1: float
+    test_top5: float
+    test_loss: float
+    weights_sha256: str
 
 
 @dataclass(frozen=True)
@@ -127,7 +139,14 @@ class Config:
     results: Results
     environment: Environment
     weights: Weights
+    seeds: tuple[SeedResults, ...] = ()  # where the training was repeated: every seed's, this folder's own first
     format: int = FORMAT
+
+    @property
+    def seed_results(self) -> SeedResults:
+        """This folder's own results, as one among several seeds'."""
+        own = self.results
+        return SeedResults(self.training.seed, own.test_top1, own.test_top5, own.test_loss, self.weights.sha256)
 
     @property
     def plugin_distribution(self) -> str:

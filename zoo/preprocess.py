@@ -11,13 +11,17 @@ from torchvision.transforms import v2
 
 @dataclass(frozen=True)
 class ToMode:
-    """A PIL image of any mode (palette, alpha, CMYK, …) to one mode; tensors pass as they are."""
+    """A PIL image of any mode (palette, alpha, CMYK, 16 bits, …) to one mode; tensors pass as they are."""
 
     mode: str
 
     def __call__(self, image: object) -> object:
         """Convert it."""
-        return image.convert(self.mode) if isinstance(image, Image.Image) else image
+        if not isinstance(image, Image.Image):
+            return image
+        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip and not scale to 8
+            image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+        return image.convert(self.mode)
 
 
 def preprocessing(input_size: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...]) -> v2.Compose:

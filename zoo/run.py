@@ -6,10 +6,12 @@ checkpoint and the log, `OUT/` appears when all is done, by one rename.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from zoo import card, checkpoint, curve, data, folder, weights
 from zoo.environment import environment
@@ -33,6 +35,7 @@ def run(
     save_every: int,
     eval_every: int,
     report: Report | None,
+    grad_checkpointing: bool = False,
 ) -> Config:
     """Train what the job asks for, evaluate it once, after the last epoch, and write the model folder `out`.
 
@@ -44,12 +47,14 @@ def run(
     root = data_root or data.default_root()
     splits = data.read_splits(model.dataset, job.recipe, root, device=device, train_images=job.train_images)
     folder_of_run = _room_for(out, model, resume=resume, overwrite=overwrite)
-    mean, std = job.recipe.mean or model.dataset.mean, job.recipe.std or model.dataset.std
+    mean, std = model.normalisation(job.recipe)
     pixels = data.pixels(mean, std, device)
     # The caller's random numbers are left as they were.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(job.seed)
         net = weights.build(model)
+        if grad_checkpointing:
+            _checkpoint_gradients(net, model)
         rows = train(
             job,
             net,
@@ -65,10 +70,27 @@ def run(
     rows[-1] = rows[-1].tested(results)
     metadata = {"name": job.model, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
     content = weights.dump(net, metadata)
-    config = _config(job, model, mean, std, rows, results, content, device)
+    config = _config(job, model, mean, std, rows, results, content, device, grad_checkpointing)
     _write(out, config, rows, model, content)
     shutil.rmtree(folder_of_run)
     return config
+
+
+def record_seeds(out: Path, repetitions: list[Config], model: Model) -> Config:
+    """Write into the model folder `out`, which stays what it is, what its training came to from every seed."""
+    config = folder.check(out)
+    config = dataclasses.replace(config, seeds=tuple(one.seed_results for one in repetitions))
+    _write(out, config, folder.read_log(out), model, folder.read_weights(out, config))
+    return config
+
+
+def require_place(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse what would be lost by a run into `out`: a model folder or an unfinished run; raises TrainingError."""
+    path = run_folder(out)
+    if out.exists() and not (overwrite or resume):
+        raise TrainingError(f"{out} is there already; name another folder with --out, or give --overwrite")
+    if path.exists() and not (overwrite or resume):
+        raise TrainingError(f"there is an unfinished run in {path}; go on with --resume or give --overwrite")
 
 
 def run_folder(out: Path) -> Path:
@@ -93,6 +115,16 @@ def _require_sense(job: Job, model: Model, save_every: int, eval_every: int) -> 
             raise TrainingError(f"recipe: {name} should have {channels} numbers, not {len(values)}")
 
 
+def _checkpoint_gradients(net: nn.Module, model: Model) -> None:
+    switch = getattr(net, "set_grad_checkpointing", None)
+    if switch is None:
+        raise TrainingError(
+            f"{model.name} can't recompute its activations: its net has no set_grad_checkpointing(); "
+            "leave out --grad-checkpointing and take a smaller batch (--set batch_size=…)"
+        )
+    switch()
+
+
 def _finished(out: Path, job: Job) -> Config:
     """The model folder that is there already, if it is this very job's."""
     config = folder.check(out)
@@ -107,13 +139,10 @@ def _finished(out: Path, job: Job) -> Config:
 
 def _room_for(out: Path, model: Model, *, resume: bool, overwrite: bool) -> Path:
     """Make the folder of the run; what would be lost by it is refused first."""
+    require_place(out, resume=resume, overwrite=overwrite)
     path = run_folder(out)
-    if out.exists() and not overwrite:
-        raise TrainingError(f"{out} is there already; name another folder with --out, or give --overwrite")
-    if path.exists() and overwrite and not resume:
-        shutil.rmtree(path)
     if path.exists() and not resume:
-        raise TrainingError(f"there is an unfinished run in {path}; go on with --resume or give --overwrite")
+        shutil.rmtree(path)
     # Two checkpoints (weights and up to two moments each) and a model folder, in fp32.
     needed, free = 4 * model.parameters * (2 * 3 + 1) + 2**20, shutil.disk_usage(folder.ground(path)).free
     if free < needed:
@@ -137,6 +166,7 @@ def _config(
     results: Results,
     content: bytes,
     device: torch.device,
+    grad_checkpointing: bool,
 ) -> Config:
     return Config(
         name=model.name,
@@ -158,6 +188,7 @@ def _config(
             train_images=job.train_images,
             train_seconds=sum(row.train_seconds for row in rows),
             amp=job.amp,
+            grad_checkpointing=grad_checkpointing,
         ),
         results=results,
         environment=environment(device, model.name),

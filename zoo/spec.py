@@ -229,6 +229,11 @@ class Model:
         """The name without the data set: `resnet20`."""
         return self.name.removesuffix(f"_{self.dataset.name}")
 
+    def normalisation(self, recipe: Recipe | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The mean and std that images are normalised with: the recipe's own, else the data set's."""
+        mean, std = (recipe.mean, recipe.std) if recipe else (None, None)
+        return mean or self.dataset.mean, std or self.dataset.std
+
     @property
     def default_recipe(self) -> str:
         """The name of the first recipe."""

@@ -26,8 +26,13 @@ def build(model: Model, num_classes: int | None = None, in_channels: int | None 
 
 
 def dump(net: nn.Module, metadata: Mapping[str, str]) -> bytes:
-    """The net's state dict as a safetensors file; the same tensors and metadata give the same bytes."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    """The net's state dict as a safetensors file; the same tensors and metadata give the same bytes.
+
+    A tensor that is tied under several names is written once, under the first.
+    """
+    state = net.state_dict()
+    first = _first_names(state)
+    state = {name: state[name].detach().cpu().contiguous() for name in dict.fromkeys(first.values())}
     content = save_safetensors(state, dict(metadata))
     # The library writes metadata in an order that changes from process to process; its header (8 bytes of
     # length, JSON, spaces up to a multiple of 8) is written again with the keys in order.
@@ -52,23 +57,56 @@ def load(
     of classes or channels, the tensors whose shapes the architecture makes depend on it keep their
     initialisation. Raises FolderError or HashMismatch.
     """
-    content = folder.read_weights(path, config)
+    return _filled(model, folder.read_weights(path, config), path / folder.WEIGHTS, num_classes, in_channels)
+
+
+def load_file(model: Model, path: Path) -> tuple[nn.Module, Mapping[str, str]]:
+    """The net of a model with the weights of any safetensors file, in evaluation mode, and the file's metadata.
+
+    Every tensor must be there, and no other, and fit; there is no hash to check. Raises FolderError.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FolderError(f"{path} can't be read: {error.strerror}") from None
+    net = _filled(model, content, path)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return net, header.get("__metadata__", {})
+
+
+def _filled(
+    model: Model, content: bytes, path: Path, num_classes: int | None = None, in_channels: int | None = None
+) -> nn.Module:
     try:
         tensors = load_safetensors(content)
     except SafetensorError as error:
-        raise FolderError(f"{path / folder.WEIGHTS} is not a safetensors file ({error}); fetch it again") from None
+        raise FolderError(
+            f"{path} is not a safetensors file ({error}); fetch it again, or write its state dict with "
+            "safetensors.torch.save_file where it is another format (a pickle can run code when it is opened)"
+        ) from None
     net = build(model)
-    wanted = net.state_dict()
-    _require_fit(path, wanted, tensors)
+    _require_fit(path, net.state_dict(), tensors)
     if num_classes or in_channels:
         net = build(model, num_classes, in_channels)
-        own = net.state_dict()
-        tensors = {name: tensor if own[name].shape == tensor.shape else own[name] for name, tensor in tensors.items()}
-    net.load_state_dict(tensors, strict=True)
+    own = net.state_dict()
+    first = _first_names(own)
+    tensors = {name: tensors[first[name]] for name in own}
+    fitting = {name: tensor if own[name].shape == tensor.shape else own[name] for name, tensor in tensors.items()}
+    net.load_state_dict(fitting, strict=True)
     return net.eval()
 
 
-def _require_fit(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Every name of a state dict to the first name of the same tensor: a tied tensor has several."""
+    seen: dict[object, str] = {}
+    return {
+        name: seen.setdefault((tensor.data_ptr(), tensor.shape) if tensor.numel() else name, name)
+        for name, tensor in state.items()
+    }
+
+
+def _require_fit(path: Path, state: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    wanted = {name: state[name] for name in dict.fromkeys(_first_names(state).values())}
     problems = [f"lacks {name}" for name in wanted.keys() - found.keys()]
     problems += [f"has {name}, which the net has not" for name in found.keys() - wanted.keys()]
     problems += [
@@ -79,6 +117,6 @@ def _require_fit(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, T
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise FolderError(
-            f"{path / folder.WEIGHTS} does not fit the architecture: it "
+            f"{path} does not fit the architecture: it "
             f"{'; '.join(sorted(problems)[:3])}{more}; is the plugin the version that it was trained with?"
         )

@@ -142,3 +142,30 @@ def test_the_cosines_rate_at_named_epochs() -> None:
 @pytest.mark.parametrize("name", ["resnet20_cifar10", "resnet20b_cifar100", "plain20_cifar10", "resnet8_digits"])
 def test_it_learns_and_comes_back_from_its_folder(name: str) -> None:
     check_training(MODELS[name])
+
+
+@pytest.mark.parametrize("shortcut", [Shortcut.A, Shortcut.B])
+def test_checkpointed_activations_change_no_gradient_and_no_running_statistic(shortcut: Shortcut) -> None:
+    def stepped(*, grad_checkpointing: bool) -> tuple[dict[str, torch.Tensor], int]:
+        torch.manual_seed(0)
+        net = CifarResNet(14, shortcut, 3, 10)
+        net.set_grad_checkpointing(grad_checkpointing)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        kept: list[int] = []
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            kept.append(tensor.numel())
+            return tensor
+
+        for _ in range(2):
+            optimizer.zero_grad()
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                loss = net(torch.randn(4, 3, 32, 32)).square().mean()
+            loss.backward()
+            optimizer.step()
+        return net.state_dict(), sum(kept)
+
+    plain, all_kept = stepped(grad_checkpointing=False)
+    saved, few_kept = stepped(grad_checkpointing=True)
+    assert few_kept < all_kept / 4
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in saved.items())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo_resnet_cifar.recompute import recomputed
 from zoo_resnet_cifar.shortcut import Shortcut
 
 WIDTHS = (16, 32, 64)  # section 4.2: "the numbers of filters are {16, 32, 64} respectively"
@@ -41,9 +42,13 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.shortcut = _shortcut(in_channels, out_channels, stride, shortcut)
+        self.grad_checkpointing = False
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_channels, H, W] to [N, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]."""
+        return recomputed(self, self._forward, x) if self.grad_checkpointing and self.training else self._forward(x)
+
+    def _forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         if self.shortcut is not None:
@@ -89,6 +94,12 @@ class CifarResNet(nn.Module):
         x = self.layer3(self.layer2(self.layer1(x)))
         logits: Tensor = self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
         return logits
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Keep only the blocks' inputs for the backward pass: a third more time, a fraction of the memory."""
+        for module in self.modules():
+            if isinstance(module, BasicBlock):
+                module.grad_checkpointing = enable
 
 
 def _stage(in_channels: int, channels: int, stride: int, blocks: int, shortcut: Shortcut) -> nn.Sequential:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import zoo
+from zoo.errors import ImageError
+from zoo.predict import pictures, probabilities, read_picture
+from zoo.preprocess import preprocessing
+
+from .conftest import CHECKOUT
+
+PHOTO = CHECKOUT / "tests" / "photo.png"
+PREPROCESS = preprocessing((3, 32, 32), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+def test_the_probabilities_are_those_of_the_net_and_add_up_to_1() -> None:
+    net, preprocess = zoo.load("resnet20_cifar10", pretrained=True), zoo.transforms("resnet20_cifar10")
+    image = Image.open(PHOTO)
+    found = probabilities(net, preprocess, image)
+    with torch.inference_mode():
+        assert torch.equal(found, net(preprocess(image)[None])[0].softmax(dim=0))
+    assert found.sum().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I"])
+def test_a_picture_of_any_mode_is_read_as_what_it_shows(mode: str, tmp_path: Path) -> None:
+    white = {"I;16": 65_535, "I": 65_535}.get(mode)
+    image = Image.new(mode, (50, 40), white) if white else Image.new("RGB", (50, 40), "white").convert(mode)
+    suffix = ".tif" if mode in ("CMYK", "YCbCr", "I") else ".png"
+    image.save(tmp_path / f"white{suffix}")
+    tensor = PREPROCESS(read_picture(tmp_path / f"white{suffix}"))
+    assert tensor.shape == (3, 32, 32)
+    assert tensor.numpy() == pytest.approx((1 - 0.5) / 0.25, abs=0.02)
+
+
+def test_sixteen_bits_a_pixel_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65_535, 32 * 32).reshape(32, 32).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    values = PREPROCESS(read_picture(tmp_path / "ramp.png"))[0] * 0.25 + 0.5
+    assert values.flatten().numpy() == pytest.approx(np.linspace(0, 1, 32 * 32), abs=0.005)
+
+
+def test_a_picture_is_turned_the_way_up_that_its_camera_noted(tmp_path: Path) -> None:
+    image = Image.new("RGB", (20, 10), "black")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    image.save(tmp_path / "upright.jpg", exif=exif)
+    assert read_picture(tmp_path / "upright.jpg").size == (10, 20)
+
+
+def test_a_folder_means_every_picture_under_it_and_a_file_itself(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", "sub/c.webp", "notes.txt"):
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / name).touch()
+    inside = [tmp_path / "folder" / name for name in ("a.JPG", "b.png", "sub/c.webp")]
+    assert list(pictures([PHOTO, tmp_path / "folder"])) == [PHOTO, *inside]
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", PHOTO.read_bytes()[:200]])
+def test_a_file_that_is_no_picture_is_one_line_that_names_it(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(content)
+    with pytest.raises(ImageError, match=r"bad\.png can't be read as a picture: ") as caught:
+        read_picture(tmp_path / "bad.png")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="No such file"):
+        read_picture(tmp_path / "none.png")
+
+
+def test_a_picture_too_large_to_be_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ImageError, match="can't be read as a picture"):
+        read_picture(PHOTO)
