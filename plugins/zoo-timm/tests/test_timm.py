@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from timm.data import resolve_model_data_config
+from torch import nn
+from zoo_timm import models
+from zoo_timm.registry import register
+from zoo_timm.resnet import timm_resnet
+
+import zoo
+from zoo.spec import Model
+from zoo.testing import check_model, check_training, learning_rates
+
+MODELS = {name: value for name, value in vars(models).items() if isinstance(value, Model)}
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_model_has_the_parameters_of_its_facts(name: str) -> None:
+    model = MODELS[name]
+    with torch.device("meta"):
+        net = model.build(3, len(model.dataset.classes))
+    assert sum(parameter.numel() for parameter in net.parameters()) == model.parameters
+
+
+def test_resnet18_is_what_its_facts_say_and_learns() -> None:
+    check_model(MODELS["resnet18_cifar10"])
+    check_training(MODELS["resnet18_cifar10"], recipe="quick", images=24)
+
+
+@pytest.mark.parametrize("architecture", timm.list_models(module="resnet"))
+def test_every_resnet_of_timms_can_be_built_for_small_images(architecture: str) -> None:
+    with torch.device("meta"):
+        net = timm_resnet(architecture, (3, 32, 32), 3, 10).eval()
+        assert net(torch.empty(2, 3, 32, 32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet50d"])
+def test_small_images_keep_their_size_in_the_stem(architecture: str) -> None:
+    net = timm_resnet(architecture, (3, 32, 32), 3, 10)
+    shapes: list[torch.Size] = []
+    net.get_submodule("layer1").register_forward_hook(lambda *call: shapes.append(call[2].shape[2:]))
+    net(torch.randn(2, 3, 32, 32))
+    assert shapes == [torch.Size([32, 32])]
+
+
+def test_large_images_get_timms_own_net() -> None:
+    torch.manual_seed(0)
+    ours = timm_resnet("resnet18", (3, 224, 224), 3, 10)
+    torch.manual_seed(0)
+    theirs = timm.create_model("resnet18", num_classes=10)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    assert all(torch.equal(tensor, theirs.state_dict()[name]) for name, tensor in ours.state_dict().items())
+
+
+def test_the_new_stem_starts_as_timm_starts_convolutions() -> None:
+    torch.manual_seed(0)
+    stem = timm_resnet("resnet18", (3, 32, 32), 3, 10).get_submodule("conv1")
+    assert isinstance(stem, nn.Conv2d)
+    assert stem.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
+
+
+def test_the_rate_warms_up_and_falls_to_0_step_by_step() -> None:
+    rates = learning_rates(MODELS["resnet18_cifar10"].recipes["cosine"], 10)
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[25] == pytest.approx((0.01 + 0.1) / 2)
+    assert rates[50] == pytest.approx(0.1)
+    assert rates[50 + 975] == pytest.approx(0.05)
+    assert rates[-1] < 1e-5
+
+
+def test_timm_creates_the_zoos_models_once_it_is_asked_to() -> None:
+    names = register("resnet20_cifar10*")
+    assert names == ["resnet20_cifar10", "resnet20_cifar100"]
+    net = timm.create_model("resnet20_cifar10", pretrained=True)
+    ours = zoo.load("resnet20_cifar10", pretrained=True)
+    assert all(torch.equal(tensor, ours.state_dict()[name]) for name, tensor in net.state_dict().items())
+    untrained = timm.create_model("resnet20_cifar100", num_classes=7, in_chans=1)
+    assert untrained(torch.randn(2, 1, 32, 32)).shape == (2, 7)
+
+
+def test_timm_finds_the_size_and_the_normalisation_of_the_zoos_models() -> None:
+    register("resnet20_cifar10")
+    found = resolve_model_data_config(timm.create_model("resnet20_cifar10", pretrained=True))
+    config = zoo.info("resnet20_cifar10").config
+    assert config is not None
+    assert (found["input_size"], found["mean"], found["std"]) == (config.input_size, config.mean, config.std)
+
+
+def test_the_readmes_code_runs() -> None:
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    plugin, registry = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(plugin, names)
+    own = names["resnet50d_cifar10"]
+    assert isinstance(own, Model)
+    with torch.device("meta"):
+        assert sum(parameter.numel() for parameter in own.build(3, 10).parameters()) == own.parameters
+    exec(registry, names)
+    assert isinstance(names["model"], nn.Module)
