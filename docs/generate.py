@@ -1,4 +1,4 @@
-"""Write what this repository has generated: the catalogue's cards, and the README's table.
+"""Write what this repository has generated: the catalogue's cards and curves, and the README's table.
 
 python docs/generate.py             # or: make generated
 python docs/generate.py --check     # say what would change, and fail where anything would
@@ -10,9 +10,10 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean, stdev
 
 import zoo
-from zoo import card, folder, registry
+from zoo import card, curve, folder, registry
 from zoo.hub.catalogue import catalogue
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -24,27 +25,57 @@ def generated() -> Iterator[tuple[Path, str]]:
         path = catalogue().path / one.name
         config, rows = folder.read_config(path), folder.read_log(path)
         yield path / folder.README, card.write(config, rows, registry.load(config.name))
+        yield path / folder.CURVE, curve.draw(config.name, rows)
     marked = r"(<!-- python docs/generate.py -->\n).*?(<!-- /models -->)"
     text = README.read_text(encoding="utf-8")
     yield README, re.sub(marked, lambda match: match[1] + table() + match[2], text, flags=re.DOTALL)
 
 
 def table() -> str:
-    """The Markdown table of the models with weights in the catalogue."""
+    """The Markdown table of the systems that others published, and of all models with weights in the catalogue."""
     lines = [
-        "| model | parameters | test top-1 | recipe, epochs, seed | trained on |",
-        "|---|---:|---:|---|---|",
+        "| model | parameters | paper | reproduction | here | recipe, epochs, seeds | trained on |",
+        "|---|---:|---:|---:|---:|---|---|",
     ]
-    for name in zoo.list_models(pretrained=True):
-        config = zoo.info(name).config
-        assert config is not None
-        training = config.training
-        lines.append(
-            f"| [`{name}`](hub_cards/{name}/README.md) | {config.parameters:,} "
-            f"| {config.results.test_top1:.2f}% | {config.recipe_name}, {training.epochs}, {training.seed} "
-            f"| {config.environment.device.partition(',')[0]}, {training.train_seconds:,.0f} s |"
-        )
-    return "\n".join(lines) + "\n"
+    notes: dict[str, int] = {}
+    models = [one.model for name in zoo.list_models() if (one := zoo.info(name)).model is not None]
+    for model in sorted(models, key=_order):
+        config = zoo.info(model.name).config
+        if not model.reported and config is None:
+            continue
+        paper, reproduction = (_reported(model, kind, notes) for kind in ("paper", "reproduction"))
+        name, ours, how = f"`{model.name}`", "not trained yet", "| "
+        if config is not None:
+            name = f"[{name}](hub_cards/{model.name}/README.md)"
+            ours = f"**{config.results.test_top1:.2f}**"
+            if len(config.seeds) > 1:
+                top1 = [one.test_top1 for one in config.seeds]
+                ours += f" ({mean(top1):.2f} ± {stdev(top1):.2f})"
+            seeds = ", ".join(str(one.seed) for one in config.seeds or [config.seed_results])
+            how = f"{config.recipe_name}, {config.training.epochs}, {seeds} | {_place(config)}"
+        lines.append(f"| {name} | {model.parameters:,} | {paper} | {reproduction} | {ours} | {how} |")
+    marks = [f"<sup>{number}</sup> {text}" for text, number in notes.items()]
+    return "\n".join([*lines, "", "Test top-1 in percent. " + "; ".join(marks) + "."]) + "\n"
+
+
+def _order(model: zoo.Model) -> tuple[str, list[str | int]]:
+    """By data set, then as a person counts: resnet56 before resnet110."""
+    parts = re.split(r"(\d+)", model.architecture)
+    return model.dataset.name, [int(part) if part.isdigit() else part for part in parts]
+
+
+def _reported(model: zoo.Model, kind: str, notes: dict[str, int]) -> str:
+    """The numbers of one kind, each with a mark for who reports it and what it is."""
+    cells = []
+    for one in model.reported:
+        if one.kind == kind:
+            text = f"{one.by}{', ' + one.remark if one.remark else ''}"
+            cells.append(f"{one.test_top1:.2f}<sup>{notes.setdefault(text, len(notes) + 1)}</sup>")
+    return ", ".join(cells) or "–"
+
+
+def _place(config: folder.Config) -> str:
+    return f"{config.environment.device.partition(',')[0]}, {config.training.train_seconds:,.0f} s"
 
 
 def main(check: bool) -> int:

@@ -142,6 +142,9 @@ def info(
         f"  license     {model.license}",
         f"  weights     {found.weights or 'none published; train it: zoo train ' + model.name}",
     ]
+    for one in model.reported:
+        remark = f" ({one.remark})" if one.remark else ""
+        lines.append(f"  reported    top-1 {one.test_top1:.2f}% by {one.by}{remark}")
     if config:
         results, training = config.results, config.training
         lines.append(

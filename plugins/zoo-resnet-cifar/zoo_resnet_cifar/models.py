@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from zoo.datasets import CIFAR10, CIFAR100, DIGITS
-from zoo.spec import Dataset, Model, Recipe
+from zoo.spec import Dataset, Model, Recipe, Reported
 from zoo_resnet_cifar.shortcut import Shortcut
 
 if TYPE_CHECKING:
@@ -64,6 +64,42 @@ LONG = replace(QUICK, epochs=100, lr=0.1, sched="cosine", warmup_epochs=5, warmu
 QUICK_DIGITS = replace(QUICK, epochs=40, lr=0.1, batch_size=64, crop_padding=1, hflip=0.0)
 
 
+def _reported(
+    paper: float | None, notebook: float | None, *, mean_of_5: bool = False, trap: str = ""
+) -> tuple[Reported, ...]:
+    """Table 6 of the paper, and the notebook of 2019 that reproduced it."""
+    found = []
+    if paper is not None:
+        found.append(Reported(paper, "He et al. 2015, table 6", "paper", "mean of 5 runs" if mean_of_5 else ""))
+    if notebook is not None:
+        found.append(Reported(notebook, "2019 notebook", "reproduction", trap or "best over test epochs"))
+    return tuple(found)
+
+
+def _last_epoch(test_top1: float) -> Reported:
+    return Reported(test_top1, "chenyaofo/pytorch-cifar-models", "reproduction", "last epoch of its logs")
+
+
+REPORTED = {
+    "resnet20_cifar10": _reported(91.25, 92.08),
+    "resnet32_cifar10": _reported(92.49, 92.73),
+    "resnet44_cifar10": _reported(92.83, 93.12),
+    "resnet56_cifar10": _reported(93.03, 92.42),
+    "resnet110_cifar10": _reported(93.39, 90.96, mean_of_5=True, trap="its warm-up never ended"),
+    "resnet1202_cifar10": _reported(92.07, None),
+    "resnet20b_cifar10": (
+        Reported(92.07, "2024 course report", "reproduction", "best over test epochs"),
+        _last_epoch(92.56),
+    ),
+    "resnet32b_cifar10": (_last_epoch(93.41),),
+    "resnet44b_cifar10": (_last_epoch(93.85),),
+    "resnet56b_cifar10": (_last_epoch(94.21),),
+    "resnet20b_cifar100": (_last_epoch(68.48),),
+    "resnet32b_cifar100": (_last_epoch(70.00),),
+    "resnet56b_cifar100": (_last_epoch(72.37),),
+}
+
+
 @dataclass(frozen=True)
 class Build:
     """Builds the net; torch is imported then, and only then."""
@@ -87,8 +123,9 @@ def _model(depth: int, shortcut: Shortcut, dataset: Dataset, parameters: int) ->
         Shortcut.A: "with parameter-free shortcuts (A)",
         Shortcut.B: "with projection shortcuts where the shape changes (B)",
     }[shortcut]
+    name = f"{family.format(depth)}_{dataset.name}"
     return Model(
-        name=f"{family.format(depth)}_{dataset.name}",
+        name=name,
         dataset=dataset,
         build=Build(depth, shortcut),
         parameters=parameters,
@@ -96,6 +133,7 @@ def _model(depth: int, shortcut: Shortcut, dataset: Dataset, parameters: int) ->
         paper=PAPER_URL,
         description=f"The {depth}-layer CIFAR net of He et al. (2015) {what}, trained on {dataset.title}.",
         default=dataset is CIFAR10,
+        reported=REPORTED.get(name, ()),
     )
 
 
