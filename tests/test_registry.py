@@ -46,7 +46,7 @@ def test_an_architecture_alone_means_its_default_data_set(name: str, dataset: st
 
 
 def test_an_unknown_name_is_an_error_that_suggests_close_ones() -> None:
-    with pytest.raises(UnknownModel, match=r"no model 'resnet23'; did you mean .*resnet20"):
+    with pytest.raises(UnknownModel, match=r"no model 'resnet23'; did you mean .*resnet32"):
         registry.resolve("resnet23")
     with pytest.raises(UnknownModel, match=r"resnet20_digits.*did you mean .*resnet8_digits"):
         registry.resolve("resnet20", "digits")

@@ -35,7 +35,7 @@ def test_an_unknown_field_is_refused_with_the_list_of_fields() -> None:
         ("hflip", "2"),
         ("clip_grad", "0"),
         ("opt", "lion"),
-        ("sched", "plateau"),
+        ("sched", "step"),
         ("warmup_epochs", "5"),
         ("weight_decay", "-1e-4"),
     ],
@@ -44,6 +44,12 @@ def test_a_value_that_can_not_be_is_refused_by_its_name(field: str, value: str) 
     name = "warmup_lr" if field == "warmup_epochs" else field
     with pytest.raises(RecipeError, match=f"recipe: {name} should be"):
         PAPER.changed({field: value})
+
+
+def test_a_plateau_needs_held_out_images_to_watch() -> None:
+    with pytest.raises(RecipeError, match="val_images should be above 0 with plateau"):
+        PAPER.changed({"sched": "plateau"})
+    assert PAPER.changed({"sched": "plateau", "val_images": "5000"}).patience_epochs == 10
 
 
 def test_a_recipe_comes_back_from_json_and_keeps_its_hash() -> None:

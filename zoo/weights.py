@@ -57,7 +57,12 @@ def load(
     of classes or channels, the tensors whose shapes the architecture makes depend on it keep their
     initialisation. Raises FolderError or HashMismatch.
     """
-    return _filled(model, folder.read_weights(path, config), path / folder.WEIGHTS, num_classes, in_channels)
+    content, file = folder.read_weights(path, config), path / folder.WEIGHTS
+    try:
+        tensors = load_safetensors(content)
+    except SafetensorError as error:
+        raise FolderError(f"{file} is not a safetensors file ({error}); fetch it again") from None
+    return _filled(model, tensors, file, num_classes, in_channels)
 
 
 def load_file(model: Model, path: Path) -> tuple[nn.Module, Mapping[str, str]]:
@@ -67,23 +72,26 @@ def load_file(model: Model, path: Path) -> tuple[nn.Module, Mapping[str, str]]:
     """
     try:
         content = path.read_bytes()
+        tensors = load_safetensors(content)
     except OSError as error:
         raise FolderError(f"{path} can't be read: {error.strerror}") from None
-    net = _filled(model, content, path)
+    except SafetensorError as error:
+        raise FolderError(
+            f"{path} is not a safetensors file ({error}); a pickle can run code when it is opened: "
+            "write its state dict with safetensors.torch.save_file where you trust it"
+        ) from None
+    net = _filled(model, tensors, path)
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return net, header.get("__metadata__", {})
 
 
 def _filled(
-    model: Model, content: bytes, path: Path, num_classes: int | None = None, in_channels: int | None = None
+    model: Model,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
 ) -> nn.Module:
-    try:
-        tensors = load_safetensors(content)
-    except SafetensorError as error:
-        raise FolderError(
-            f"{path} is not a safetensors file ({error}); fetch it again, or write its state dict with "
-            "safetensors.torch.save_file where it is another format (a pickle can run code when it is opened)"
-        ) from None
     net = build(model)
     _require_fit(path, net.state_dict(), tensors)
     if num_classes or in_channels:
