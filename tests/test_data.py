@@ -28,7 +28,7 @@ def split() -> Split:
 
 def test_a_batch_is_what_torchvisions_crop_and_flip_make_of_each_image(split: Split) -> None:
     drawn = data.draw(len(split), RECIPE, seed=0, epoch=1, device=CPU)
-    images, labels = data.batch(data.padded(split, 4), drawn, 10, 40, 4)
+    images, labels = data.batch(data.padded(split, 4), drawn, torch.arange(10, 40), 4)
     for i in range(30):
         index = int(drawn.order[10 + i])
         image = tv.pad(split.images[index].permute(2, 0, 1), [4])
@@ -43,13 +43,22 @@ def test_a_batch_is_what_torchvisions_crop_and_flip_make_of_each_image(split: Sp
 def test_without_augmentation_a_batch_is_the_images_themselves(split: Split) -> None:
     plain = dataclasses.replace(RECIPE, crop_padding=0, hflip=0.0)
     drawn = data.draw(len(split), plain, seed=0, epoch=1, device=CPU)
-    images, _ = data.batch(data.padded(split, 0), drawn, 0, 50, 0)
+    images, _ = data.batch(data.padded(split, 0), drawn, torch.arange(50), 0)
     assert torch.equal(images, split.images[drawn.order])
 
 
 def test_an_epoch_has_every_image_once(split: Split) -> None:
     drawn = data.draw(len(split), RECIPE, seed=3, epoch=7, device=CPU)
     assert sorted(drawn.order.tolist()) == list(range(50))
+
+
+def test_an_epoch_is_drawn_into_the_tensors_of_another(split: Split) -> None:
+    drawn = data.draw(len(split), RECIPE, seed=0, epoch=1, device=CPU)
+    order = drawn.order
+    data.redraw(drawn, RECIPE, seed=0, epoch=2)
+    expected = data.draw(len(split), RECIPE, seed=0, epoch=2, device=CPU)
+    assert drawn.order is order
+    assert all(torch.equal(getattr(drawn, name), getattr(expected, name)) for name in ("order", "top", "left", "flip"))
 
 
 def test_what_is_drawn_depends_on_seed_and_epoch_and_on_nothing_else() -> None:

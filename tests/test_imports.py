@@ -16,8 +16,9 @@ LAYERS = [
     {"api", "testing"},
     {"run"},
     {"train"},
+    {"step"},
     {"evaluate", "checkpoint", "optim", "weights", "environment"},
-    {"data", "device", "interrupt", "preprocess", "predict", "layers"},
+    {"data", "device", "interrupt", "preprocess", "predict", "layers", "distributed"},
     {"hub.catalogue"},
     {"hub.local", "hub.hugging_face"},
     {"hub"},
@@ -87,7 +88,7 @@ def test_heavy_libraries_are_imported_where_they_are_used(module: str) -> None:
     assert not top & HEAVY
 
 
-@pytest.mark.parametrize("module", ["train", "evaluate", "checkpoint", "data", "optim", "run"])
+@pytest.mark.parametrize("module", ["train", "step", "distributed", "evaluate", "checkpoint", "data", "optim", "run"])
 def test_the_loop_does_not_know_the_hub(module: str) -> None:
     assert not any(name.startswith("zoo.hub") for name in imports(modules()[module]))
 

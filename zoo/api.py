@@ -231,6 +231,8 @@ def train(
     seeds: int = 1,
     device: str | None = None,
     amp: bool | None = None,
+    compile: str = "auto",  # noqa: A002 - torch's word for it
+    deterministic: bool | None = None,
     grad_checkpointing: bool = False,
     data: Path | None = None,
     limit_train: int | None = None,
@@ -246,9 +248,12 @@ def train(
     """Train a model with one of its recipes, evaluate it, write its folder `out`, and `push` it.
 
     `settings` changes fields of the recipe by name, `limit_train` trains on the first images only,
-    `amp` is bf16 autocast (None: where the hardware has it), `grad_checkpointing` computes activations
-    again in the backward pass, for less memory. `resume` goes on with a run that was stopped, and takes
-    a finished one as it is; `overwrite` starts again.
+    `amp` is bf16 autocast (None: where the hardware has it), `compile` is "none", "default" or "auto" (on
+    a GPU), `deterministic` gives the same bytes from the same seed (None: on a CPU, where it costs
+    nothing), `grad_checkpointing` computes activations again in the backward pass, for less memory.
+    `resume` goes on with a run that was stopped, and takes a finished one as it is; `overwrite` starts again.
+
+    Under torchrun every process calls this with the same arguments; the first one writes and pushes.
 
     With `seeds` above 1 the training is repeated from the seeds after `seed`, each into a folder of its
     own; the model that is returned and pushed is that of `seed`, declared here, whichever is best, and
@@ -257,14 +262,16 @@ def train(
     Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError; what can
     be foreseen (hub, token, name, data, folder) before the first step.
     """
-    from zoo import run
+    from zoo import distributed, run
     from zoo.device import choose, has_bf16
     from zoo.job import Job
 
     model = registry.load(registry.resolve(name, dataset))
     recipe = recipe or model.default_recipe
     chosen = _recipe(model, recipe, settings or {}, epochs)
-    on = choose(device)
+    on = distributed.own_device(choose(device))
+    if compile not in ("auto", "none", "default"):
+        raise TrainingError(f"--compile should be auto, none or default, not {compile!r}")
     if seeds < 1:
         raise TrainingError(f"--seeds should be at least 1, not {seeds}")
     jobs = [
@@ -276,32 +283,37 @@ def train(
             train_images=model.dataset.train_images - chosen.val_images if limit_train is None else limit_train,
             device=on.type,
             amp=has_bf16(on) if amp is None else amp,
+            compiled=compile == "default" or (compile == "auto" and on.type == "cuda"),
+            deterministic=on.type == "cpu" if deterministic is None else deterministic,
         )
         for one in range(seed, seed + seeds)
     ]
     places = [_place_of(job, out, declared=seed) for job in jobs]
-    for place in places:
-        run.require_place(place, resume=resume, overwrite=overwrite)
-    target = open_hub(hub) if push else None
+    is_first = distributed.share().is_first
+    target = open_hub(hub) if push and is_first else None
+    if is_first:
+        for place in places:
+            run.require_place(place, resume=resume, overwrite=overwrite)
     if target is not None:
         target.check(model.name)
-    configs = [
-        run.run(
-            job,
-            model,
-            place,
-            device=on,
-            data_root=data,
-            resume=resume,
-            overwrite=overwrite,
-            save_every=save_every,
-            eval_every=eval_every,
-            report=report,
-            grad_checkpointing=grad_checkpointing,
-        )
-        for job, place in zip(jobs, places, strict=True)
-    ]
-    config = run.record_seeds(places[0], configs, model) if seeds > 1 else configs[0]
+    with distributed.process_group(on):
+        configs = [
+            run.run(
+                job,
+                model,
+                place,
+                device=on,
+                data_root=data,
+                resume=resume,
+                overwrite=overwrite,
+                save_every=save_every,
+                eval_every=eval_every,
+                report=report,
+                grad_checkpointing=grad_checkpointing,
+            )
+            for job, place in zip(jobs, places, strict=True)
+        ]
+    config = run.record_seeds(places[0], configs, model) if seeds > 1 and is_first else configs[0]
     return Trained(places[0], config, target.push(places[0], model.name) if target is not None else None)
 
 

@@ -67,7 +67,13 @@ def _text(config: Config, rows: Sequence[EpochRow], model: Model) -> str:
     part = "" if training.train_images == model.dataset.train_images else (
         f" on the first {training.train_images:,} of {model.dataset.train_images:,} images,"
     )  # fmt: skip
-    again = ", activations recomputed" if training.grad_checkpointing else ""
+    how = ["bf16 autocast" if training.amp else "fp32", _plural(environment.threads, "thread")]
+    if training.processes > 1:
+        how.append(f"{training.processes} processes")
+    if training.compiled:
+        how.append(f"compiled in {_duration(training.compile_seconds)} more")
+    if training.grad_checkpointing:
+        how.append("activations recomputed")
     recipe = "\n".join(f"| `{name}` | `{json.dumps(value)}` |" for name, value in config.recipe.items())
     return f"""# {config.name}
 
@@ -117,8 +123,7 @@ std {list(config.std)}.
 
 Recipe `{config.recipe_name}`, seed {training.seed},{part} {_plural(training.epochs, "epoch")} in \
 {_duration(training.train_seconds)} on
-{environment.device} ({"bf16 autocast" if training.amp else "fp32"}, \
-{_plural(environment.threads, "thread")}{again}); Python \
+{environment.device} ({", ".join(how)}); Python \
 {environment.python}, torch {environment.torch}, zoo {environment.zoo}, {environment.plugin}\
 {f", commit {environment.commit}" if environment.commit else ""}.
 
@@ -171,6 +176,8 @@ def _command(config: Config, model: Model) -> str:
     if training.train_images != model.dataset.train_images - held_out:
         words.append(f"--limit-train {training.train_images}")
     words.append("--amp" if training.amp else "--no-amp")
+    if training.compiled:
+        words.append("--compile default")
     if training.grad_checkpointing:
         words.append("--grad-checkpointing")
     if config.seeds:

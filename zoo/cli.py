@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -191,6 +192,16 @@ def train(
     ] = 1,
     device: DeviceOption = None,
     amp: AmpOption = None,
+    compiled: Annotated[
+        str,
+        typer.Option(
+            "--compile", metavar="HOW", help="auto (on a GPU), none, or default: torch.compile and CUDA graphs."
+        ),
+    ] = "auto",
+    deterministic: Annotated[
+        bool | None,
+        typer.Option("--deterministic/--fast", help="The same bytes from the same seed. [default: on a CPU]"),
+    ] = None,
     grad_checkpointing: Annotated[
         bool,
         typer.Option("--grad-checkpointing", help="Compute activations again in the backward pass, for less memory."),
@@ -229,6 +240,8 @@ def train(
         seeds=seeds,
         device=device,
         amp=amp,
+        compile=compiled,
+        deterministic=deterministic,
         grad_checkpointing=grad_checkpointing,
         data=data,
         limit_train=limit_train,
@@ -241,6 +254,8 @@ def train(
         hub=hub,
         report=None if quiet else _progress(),
     )
+    if int(os.environ.get("RANK", "0")):  # another process than torchrun's first, which speaks for all
+        return
     _say_trained(trained)
     if len(trained.config.seeds) > 1:
         from statistics import mean, stdev

@@ -114,17 +114,24 @@ def draw(size: int, recipe: Recipe, *, seed: int, epoch: int, device: torch.devi
     )
 
 
-def batch(source: Split, drawn: Draw, start: int, stop: int, crop_padding: int) -> tuple[Tensor, Tensor]:
-    """Images `start` to `stop` of an epoch, cropped out of a `padded` split and flipped.
+def redraw(drawn: Draw, recipe: Recipe, *, seed: int, epoch: int) -> None:
+    """Draw an epoch into the tensors of another one's."""
+    fresh = draw(len(drawn.order), recipe, seed=seed, epoch=epoch, device=torch.device("cpu"))
+    for name in ("order", "top", "left", "flip"):
+        getattr(drawn, name).copy_(getattr(fresh, name))
+
+
+def batch(source: Split, drawn: Draw, positions: Tensor, crop_padding: int) -> tuple[Tensor, Tensor]:
+    """The images at these positions [B] of an epoch, cropped out of a `padded` split and flipped.
 
     Returns images [B, H, W, C] uint8 and labels [B]. Position i of the epoch has the i-th of each draw.
     """
-    index = drawn.order[start:stop]
+    index = drawn.order[positions]
     height, width = (source.images.shape[axis] - 2 * crop_padding for axis in (1, 2))
     down = torch.arange(height, device=index.device)
     across = torch.arange(width, device=index.device)
-    rows = drawn.top[start:stop, None] + down
-    mirrored = torch.where(drawn.flip[start:stop, None], width - 1 - across, across)
-    columns = drawn.left[start:stop, None] + mirrored
+    rows = drawn.top[positions, None] + down
+    mirrored = torch.where(drawn.flip[positions, None], width - 1 - across, across)
+    columns = drawn.left[positions, None] + mirrored
     images = source.images[index[:, None, None], rows[:, :, None], columns[:, None, :]]
     return images, source.labels[index]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -44,6 +47,26 @@ def describe(device: torch.device) -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"CPU, {names[0] if names else platform.processor() or platform.machine()}"
+
+
+@contextlib.contextmanager
+def algorithms(device: torch.device, *, deterministic: bool) -> Iterator[None]:
+    """Compute with the fastest algorithms on a GPU, or with those that give the same bits every time.
+
+    A CPU's are the same either way. Settings are put back at the end.
+    """
+    cudnn = torch.backends.cudnn
+    before = (torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.deterministic)
+    if device.type == "cuda":
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(deterministic)
+        cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        cudnn.benchmark, cudnn.deterministic = before[1:]
 
 
 def synchronize(device: torch.device) -> None:

@@ -49,6 +49,10 @@ class PluginWarning(UserWarning):
     """A plugin that can't be used was passed over; the others are there."""
 
 
+class CompileWarning(UserWarning):
+    """A step could not be compiled; training goes on without."""
+
+
 class RecipeError(ZooError):
     """A hyper-parameter that does not exist or has an impossible value."""
 

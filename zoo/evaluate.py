@@ -31,7 +31,7 @@ def measure(net: nn.Module, split: Split, pixels: Pixels) -> tuple[Results, Tens
     was_training = net.training
     net.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=False, allow_tf32=False):
             for start in range(0, len(split), BATCH):
                 labels = split.labels[start : start + BATCH]
                 logits = net(pixels.normalise(split.images[start : start + BATCH])).float()

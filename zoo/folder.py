@@ -51,6 +51,7 @@ class EpochRow:
     test_top1: float | None = None
     val_loss: float | None = None  # on the images of the training set that the recipe holds out
     val_top1: float | None = None
+    compile_seconds: float = 0.0  # beside train_seconds
 
     def validated(self, results: Results) -> EpochRow:
         """The row with the figures of the held-out images after that epoch."""
@@ -80,6 +81,10 @@ class Training:
     train_images: int
     train_seconds: float
     amp: bool  # bf16 autocast; evaluation is always fp32
+    compiled: bool = False
+    compile_seconds: float = 0.0  # beside train_seconds
+    deterministic: bool = True  # the same seed gives the same bytes; a GPU is, where it is asked for
+    processes: int = 1
     grad_checkpointing: bool = False  # activations computed again in the backward pass, for less memory
 
 

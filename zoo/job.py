@@ -19,8 +19,14 @@ class Job:
     train_images: int
     device: str
     amp: bool
+    compiled: bool = False
+    deterministic: bool = True
 
     def facts(self) -> dict[str, object]:
-        """The job as plain values, each hyper-parameter that the recipe chose under a name of its own."""
-        own = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name != "recipe"}
-        return own | {f"recipe {name}": value for name, value in self.recipe.chosen().items()}
+        """The job as plain values: what was chosen, each hyper-parameter under a name of its own.
+
+        What is at its default is left out, so that a later field leaves the jobs without it as they are.
+        """
+        own = {one.name: (getattr(self, one.name), one.default) for one in dataclasses.fields(self)}
+        chosen = {name: value for name, (value, default) in own.items() if name != "recipe" and value != default}
+        return chosen | {f"recipe {name}": value for name, value in self.recipe.chosen().items()}

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from zoo import card, checkpoint, curve, data, folder, weights
+from zoo import card, checkpoint, curve, data, distributed, folder, weights
+from zoo.device import algorithms
 from zoo.environment import environment
 from zoo.errors import TrainingError
 from zoo.evaluate import evaluate
@@ -44,13 +45,22 @@ def run(
     _require_sense(job, model, save_every, eval_every)
     if resume and out.exists():
         return _finished(out, job)
+    share = distributed.share()
+    if not share.is_first:
+        distributed.wait_for_all()  # for the first one, which may have to download, and makes room
     root = data_root or data.default_root()
     splits = data.read_splits(model.dataset, job.recipe, root, device=device, train_images=job.train_images)
-    folder_of_run = _room_for(out, model, resume=resume, overwrite=overwrite)
+    if share.is_first:
+        _make_room(out, model, resume=resume, overwrite=overwrite)
+        distributed.wait_for_all()
+    folder_of_run = run_folder(out)
     mean, std = model.normalisation(job.recipe)
     pixels = data.pixels(mean, std, device)
     # The caller's random numbers are left as they were.
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        algorithms(device, deterministic=job.deterministic),
+    ):
         torch.manual_seed(job.seed)
         net = weights.build(model)
         if grad_checkpointing:
@@ -64,8 +74,11 @@ def run(
             resume=resume and checkpoint.path_in(folder_of_run).exists(),
             save_every=save_every,
             eval_every=eval_every,
-            report=report or Silent(),
+            report=report if report and share.is_first else Silent(),
         )
+    if not share.is_first:
+        distributed.wait_for_all()
+        return folder.read_config(out)
     results = evaluate(net, splits.test, pixels)
     rows[-1] = rows[-1].tested(results)
     metadata = {"name": job.model, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
@@ -73,6 +86,7 @@ def run(
     config = _config(job, model, mean, std, rows, results, content, device, grad_checkpointing)
     _write(out, config, rows, model, content)
     shutil.rmtree(folder_of_run)
+    distributed.wait_for_all()
     return config
 
 
@@ -137,7 +151,7 @@ def _finished(out: Path, job: Job) -> Config:
     return config
 
 
-def _room_for(out: Path, model: Model, *, resume: bool, overwrite: bool) -> Path:
+def _make_room(out: Path, model: Model, *, resume: bool, overwrite: bool) -> None:
     """Make the folder of the run; what would be lost by it is refused first."""
     require_place(out, resume=resume, overwrite=overwrite)
     path = run_folder(out)
@@ -154,7 +168,6 @@ def _room_for(out: Path, model: Model, *, resume: bool, overwrite: bool) -> Path
         (path / "writable").unlink()
     except OSError as error:
         raise TrainingError(f"{path} can't be written ({error.strerror}); name another folder with --out") from None
-    return path
 
 
 def _config(
@@ -188,6 +201,10 @@ def _config(
             train_images=job.train_images,
             train_seconds=sum(row.train_seconds for row in rows),
             amp=job.amp,
+            compiled=job.compiled,
+            compile_seconds=sum(row.compile_seconds for row in rows),
+            deterministic=job.deterministic,
+            processes=distributed.share().world,
             grad_checkpointing=grad_checkpointing,
         ),
         results=results,

@@ -9,16 +9,16 @@ checkpoint keeps.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import time
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import nn
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from zoo import checkpoint, data, optim
+from zoo import checkpoint, data, distributed, optim
 from zoo.checkpoint import Progress
 from zoo.data import Pixels, Splits
 from zoo.device import synchronize
@@ -27,6 +27,7 @@ from zoo.evaluate import evaluate
 from zoo.folder import EpochRow
 from zoo.interrupt import stop_requests
 from zoo.job import Job
+from zoo.step import make_step
 
 GLANCE_SECONDS = 0.5  # between two looks at the loss, each of which waits for the device
 
@@ -85,84 +86,98 @@ def train(
     Raises Interrupted after that, NonFiniteLoss, and TrainingError where `run` can't be resumed.
     """
     recipe, split, device = job.recipe, splits.train, splits.train.labels.device
-    steps = math.ceil(len(split) / recipe.batch_size)
-    source = data.padded(split, recipe.crop_padding)
+    share, steps = distributed.share(), math.ceil(len(split) / recipe.batch_size)
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = optim.optimizer(recipe, net.parameters())
     schedule = optim.schedule(recipe, optimizer, steps)
     progress = Progress(totals=torch.zeros(2, dtype=torch.float64, device=device))
     if resume:
         checkpoint.restore(run, job, progress, net, optimizer, schedule)
-    checkpoint.rewrite_log(run, progress.rows)
+        if not share.is_first:
+            progress.totals.zero_()  # what was saved is the sum over all processes
+    drawn = data.draw(len(split), recipe, seed=job.seed, epoch=progress.epoch + 1, device=device)
+    train_step = make_step(
+        recipe,
+        distributed.parallel(net, device),
+        optimizer,
+        data.padded(split, recipe.crop_padding),
+        drawn,
+        pixels,
+        progress.totals,
+        amp=job.amp,
+        share=share,
+        compiled=job.compiled,
+    )
 
     def save() -> None:
-        checkpoint.save(run, job, progress, net, optimizer, schedule)
+        whole = dataclasses.replace(progress, totals=distributed.summed(progress.totals))
+        if share.is_first:
+            checkpoint.save(run, job, whole, net, optimizer, schedule)
 
+    if share.is_first:
+        checkpoint.rewrite_log(run, progress.rows)
     report.start(recipe.epochs, len(split), progress.epoch)
     with contextlib.ExitStack() as on_leaving:
         on_leaving.callback(report.finish)
         stop = on_leaving.enter_context(stop_requests())
         while progress.epoch < recipe.epochs:
             epoch = progress.epoch + 1
-            drawn = data.draw(len(split), recipe, seed=job.seed, epoch=epoch, device=device)
+            data.redraw(drawn, recipe, seed=job.seed, epoch=epoch)
             net.train()
             started = glanced = time.perf_counter() - progress.seconds
+            compiled_before = train_step.compile_seconds
             for step in range(progress.step, steps):
                 start, end = step * recipe.batch_size, min((step + 1) * recipe.batch_size, len(split))
-                images, labels = data.batch(source, drawn, start, end, recipe.crop_padding)
-                with torch.autocast(device.type, torch.bfloat16, enabled=job.amp):
-                    logits = net(pixels.normalise(images))
-                    loss = F.cross_entropy(logits, labels, label_smoothing=recipe.smoothing)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optim.clip(recipe, net.parameters())
-                optimizer.step()
+                train_step(start, end)
                 lr = optimizer.param_groups[0]["lr"]
                 if recipe.sched_on_updates:
                     schedule.step()
-                with torch.no_grad():
-                    progress.totals[0] += loss * len(labels)
-                    progress.totals[1] += (logits.argmax(dim=1) == labels).sum()
 
                 now = time.perf_counter()
-                progress.step, progress.seconds = step + 1, now - started
+                compile_seconds = train_step.compile_seconds - compiled_before
+                progress.step, progress.seconds = step + 1, now - started - compile_seconds
                 if now - glanced >= GLANCE_SECONDS or stop.signal_number:
                     glanced = now
-                    report.step(epoch, end, progress.seconds, _mean_loss(progress, end))
-                if stop.signal_number and progress.step < steps:
+                    report.step(epoch, end, progress.seconds, _mean_loss(progress, progress.totals, end / share.world))
+                signal_number = distributed.agreed(stop.signal_number, step)
+                if signal_number and progress.step < steps:
                     save()
-                    raise _interrupted(job, progress, run, stop.signal_number)
+                    raise _interrupted(job, progress, run, signal_number)
 
-            train_loss = _mean_loss(progress, len(split))
+            totals = distributed.summed(progress.totals)
             synchronize(device)
             row = EpochRow(
                 epoch=epoch,
                 lr=float(lr),
-                train_loss=train_loss,
-                train_top1=100 * progress.totals[1].item() / len(split),
-                train_seconds=time.perf_counter() - started,
+                train_loss=_mean_loss(progress, totals, len(split)),
+                train_top1=100 * totals[1].item() / len(split),
+                train_seconds=time.perf_counter() - started - compile_seconds,
+                compile_seconds=compile_seconds,
             )
-            if splits.val is not None:
-                row = row.validated(evaluate(net, splits.val, pixels))
-            optim.end_epoch(recipe, schedule, row.val_top1)
             last = epoch == recipe.epochs
-            if epoch % eval_every == 0 and not last:
-                row = row.tested(evaluate(net, splits.test, pixels))
+            if share.is_first:
+                if splits.val is not None:
+                    row = row.validated(evaluate(net, splits.val, pixels))
+                if epoch % eval_every == 0 and not last:
+                    row = row.tested(evaluate(net, splits.test, pixels))
+            optim.end_epoch(recipe, schedule, distributed.from_first(row.val_top1))
             progress.rows.append(row)
             progress.epoch, progress.step, progress.seconds = epoch, 0, 0.0
             progress.totals.zero_()
-            if epoch % save_every == 0 or last or stop.signal_number:
+            signal_number = distributed.agreed(stop.signal_number)
+            if epoch % save_every == 0 or last or signal_number:
                 save()
-            checkpoint.append_log(run, row)
+            if share.is_first:
+                checkpoint.append_log(run, row)
             report.epoch(row)
-            if stop.signal_number:
-                raise _interrupted(job, progress, run, stop.signal_number)
+            if signal_number:
+                raise _interrupted(job, progress, run, signal_number)
     return progress.rows
 
 
-def _mean_loss(progress: Progress, images: int) -> float:
+def _mean_loss(progress: Progress, totals: Tensor, images: float) -> float:
     """The loss so far; raises NonFiniteLoss, so that no checkpoint is ever written after one."""
-    loss = progress.totals[0].item() / images
+    loss = totals[0].item() / images
     if not math.isfinite(loss):
         raise NonFiniteLoss(
             f"the loss became {loss} in epoch {progress.epoch + 1}, by step {progress.step}; train with "

@@ -1,0 +1,99 @@
+"""The processes of one training, as torchrun starts them; one process on its own is the common case.
+
+torchrun --nproc-per-node 2 -m zoo train …
+
+Every process holds the whole data set and trains its share of each batch; gradients are averaged
+by torch's DistributedDataParallel. The first process alone evaluates, writes, prints and publishes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+
+STEPS_BETWEEN_AGREEMENTS = 16
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every batch this process trains: images rank, rank + world, … of it."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.rank == 0
+
+
+def share() -> Share:
+    """This process's share of the work, from the environment that torchrun sets."""
+    return Share(rank=int(os.environ.get("RANK", "0")), world=int(os.environ.get("WORLD_SIZE", "1")))
+
+
+def own_device(device: torch.device) -> torch.device:
+    """The GPU of this process among those of its machine."""
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if str(device) == "cuda" else device
+
+
+@contextlib.contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the other processes of this training, where there are any."""
+    if share().world == 1:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def parallel(net: nn.Module, device: torch.device) -> nn.Module:
+    """The net with its gradients averaged over the processes; the net itself where there is one."""
+    if share().world == 1:
+        return net
+    return nn.parallel.DistributedDataParallel(net, device_ids=[device.index] if device.type == "cuda" else None)
+
+
+def wait_for_all() -> None:
+    """Wait until every process is here."""
+    if share().world > 1:
+        distributed.barrier()
+
+
+def summed(values: Tensor) -> Tensor:
+    """The sum of every process's values, in all of them."""
+    if share().world > 1:
+        values = values.clone()
+        distributed.all_reduce(values)
+    return values
+
+
+def agreed(signal_number: int | None, step: int = 0) -> int | None:
+    """The signal that any of the processes has got, for all of them to obey at one step; asked every 16 steps."""
+    if share().world == 1:
+        return signal_number
+    if step % STEPS_BETWEEN_AGREEMENTS:
+        return None
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    number = torch.tensor(signal_number or 0, device=device)
+    distributed.all_reduce(number, distributed.ReduceOp.MAX)
+    return int(number) or None
+
+
+def from_first(value: float | None) -> float | None:
+    """The first process's value, in all of them."""
+    if share().world == 1:
+        return value
+    values: list[float | None] = [value]
+    distributed.broadcast_object_list(values)
+    return values[0]

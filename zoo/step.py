@@ -1,0 +1,190 @@
+"""One training step, and three ways to run it: eagerly, compiled, or replayed as a CUDA graph.
+
+What a step computes is written once (`Step.__call__`); the ways differ in speed. On a GPU at batch
+128 an eager step is bound by the launches of its some 245 kernels and not by their work: compiled,
+batch norm, ReLU and normalisation are fused, and a graph launches a whole step at once, from the
+gather that makes the batch to the optimizer.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo import data, optim
+from zoo.data import Draw, Pixels, Split
+from zoo.device import synchronize
+from zoo.distributed import Share
+from zoo.errors import CompileWarning
+from zoo.spec import Recipe
+
+Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+# A graph is captured after so many steps of a size have run: by then the optimizer has its state, and
+# the libraries have chosen their kernels.
+STEPS_BEFORE_CAPTURE = 3
+
+
+class Step:
+    """A step of training, with all that it reads and changes.
+
+    `drawn` is read where it lies: an epoch's draws are copied into it. `totals` [2] float64 gathers
+    the loss summed over images and the correct predictions.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        net: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        source: Split,
+        drawn: Draw,
+        pixels: Pixels,
+        totals: Tensor,
+        *,
+        amp: bool,
+        share: Share,
+        compiled: bool,
+    ) -> None:
+        self.optimizer = optimizer
+        self.compile_seconds = 0.0  # spent on compiling, and on the first step of each size
+        self._recipe, self._net, self._share = recipe, net, share
+        self._source, self._drawn, self._totals = source, drawn, totals
+        self._device = source.labels.device
+        self._eager = _forward(net, pixels, recipe, amp)
+        self._forward: Forward = torch.compile(self._eager, dynamic=False) if compiled else self._eager
+        self._compiled = compiled
+        self._seen: set[int] = set()
+
+    def __call__(self, start: int, end: int) -> None:
+        """Train on this process's share of images `start` to `end` of the epoch."""
+        positions = torch.arange(start + self._share.rank, end, self._share.world, device=self._device)
+        if self._compiled and len(positions) not in self._seen:
+            self._seen.add(len(positions))
+            self._first(positions, end - start)
+        else:
+            self.run(positions, end - start)
+
+    def run(self, positions: Tensor, batch_size: int) -> None:
+        """Train on the images at these positions of the epoch, a share of a batch of that size."""
+        images, labels = data.batch(self._source, self._drawn, positions, self._recipe.crop_padding)
+        loss, correct = self._forward(images, labels)
+        # The mean over the whole batch: processes' gradients are averaged, whatever their shares.
+        (loss * (self._share.world / batch_size)).backward()  # type: ignore[no-untyped-call]
+        optim.clip(self._recipe, self._net.parameters())
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._totals[0] += loss.detach()
+        self._totals[1] += correct
+
+    def _first(self, positions: Tensor, batch_size: int) -> None:
+        """The first step of a size, in which a compiled step is compiled; eagerly from here on where that fails."""
+        before = {name: buffer.clone() for name, buffer in self._net.named_buffers()}
+        started = time.perf_counter()
+        try:
+            self.run(positions, batch_size)
+            synchronize(self._device)
+        except Exception as error:  # a compiler may fail in any way; the step itself is tried again without it
+            reason = (str(error).splitlines() or [""])[0][:200]
+            warnings.warn(
+                CompileWarning(f"training goes on without compiling: {type(error).__name__}: {reason}"), stacklevel=2
+            )
+            self._forward, self._compiled = self._eager, False
+            with torch.no_grad():
+                for name, buffer in self._net.named_buffers():
+                    buffer.copy_(before[name])
+            self.optimizer.zero_grad()
+            self.run(positions, batch_size)
+        finally:
+            self.compile_seconds += time.perf_counter() - started
+
+
+class GraphedStep:
+    """The same step on a GPU, launched as one graph; a graph for each size of batch.
+
+    The first steps of a size run as they are. Where the rate stands and the batch begins is written
+    into the graph's memory before each launch.
+    """
+
+    def __init__(self, step: Step, device: torch.device) -> None:
+        self.step = step
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._steps: Counter[int] = Counter()
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self._start = torch.zeros((), dtype=torch.int64, device=device)
+        self._lr = torch.zeros((), device=device)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Spent on compiling and capturing."""
+        return self.step.compile_seconds
+
+    def __call__(self, start: int, end: int) -> None:
+        """Train on images `start` to `end` of the epoch."""
+        size = end - start
+        self._steps[size] += 1
+        if self._steps[size] <= STEPS_BEFORE_CAPTURE:
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                self.step(start, end)
+            torch.cuda.current_stream().wait_stream(self._stream)
+            return
+        self._start.fill_(start)
+        self._lr.fill_(float(self.step.optimizer.param_groups[0]["lr"]))
+        if size not in self._graphs:
+            started = time.perf_counter()
+            self._graphs[size] = self._captured(size)
+            self.step.compile_seconds += time.perf_counter() - started
+        self._graphs[size].replay()
+
+    def _captured(self, size: int) -> torch.cuda.CUDAGraph:
+        """Record a step: nothing is computed by it yet."""
+        group = self.step.optimizer.param_groups[0]
+        rate, group["lr"] = group["lr"], self._lr  # the optimizer reads the rate where this graph has it
+        graph = torch.cuda.CUDAGraph()
+        offsets = torch.arange(size, device=self._start.device)
+        try:
+            with torch.cuda.graph(graph):
+                self.step.run(self._start + offsets, size)
+        finally:
+            group["lr"] = rate
+        return graph
+
+
+def make_step(
+    recipe: Recipe,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    source: Split,
+    drawn: Draw,
+    pixels: Pixels,
+    totals: Tensor,
+    *,
+    amp: bool,
+    share: Share,
+    compiled: bool,
+) -> Step | GraphedStep:
+    """The fastest way there is to run a step, or the eager one where it is not to be compiled."""
+    step = Step(recipe, net, optimizer, source, drawn, pixels, totals, amp=amp, share=share, compiled=compiled)
+    # A graph reads the rate from memory, and nothing else of a schedule; and it holds no communication.
+    can_be_captured = totals.device.type == "cuda" and recipe.opt == "sgd" and not recipe.cycle_momentum
+    return GraphedStep(step, totals.device) if compiled and can_be_captured and share.world == 1 else step
+
+
+def _forward(net: nn.Module, pixels: Pixels, recipe: Recipe, amp: bool) -> Forward:
+    """Images [B, H, W, C] uint8 and labels [B] to the loss summed over them and the correct predictions."""
+
+    def forward(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        # A cache of cast weights would outlive the graph that it was made in.
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=amp, cache_enabled=False):
+            logits = net(pixels.normalise(images))
+            loss = F.cross_entropy(logits, labels, label_smoothing=recipe.smoothing, reduction="sum")
+        return loss, (logits.detach().argmax(dim=1) == labels).sum()
+
+    return forward
