@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -41,7 +42,7 @@ def draw(title: str, rows: Sequence[EpochRow]) -> str:
 
 def overlay(runs: Runs, kind: str) -> bytes:
     """Loss, top-1 and learning rate of several runs over one another; a picture of that kind (FORMATS)."""
-    with _figure(13, 3.8) as figure:
+    with _figure(13, 3.8 + 0.2 * math.ceil(len(runs) / 4)) as figure:
         panels = figure.subplots(1, 3)
         labels = (("loss", "loss"), ("top1", "top-1 (%)"), ("lr", "learning rate"))
         for axes, (quantity, label) in zip(panels, labels, strict=True):
@@ -57,7 +58,11 @@ def overlay(runs: Runs, kind: str) -> bytes:
             _epochs(axes)
         held_out = any(row.val_loss is not None for rows in runs.values() for row in rows)
         panels[0].set_title("train dashed, test solid" + (", held out dotted" if held_out else ""), fontsize=8)
-        panels[2].legend()
+        losses = [value for rows in runs.values() for row in rows for value in (row.train_loss, row.test_loss) if value]
+        if losses and max(losses) > 100 * min(losses):
+            panels[0].set_yscale("log")
+        handles, names = panels[2].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=min(len(runs), 4))
         return _saved(figure, kind)
 
 

@@ -1,0 +1,234 @@
+"""How fast the zoo trains resnet20, side by side with the loops that people use, on the device there is.
+
+python examples/benchmark_training.py [--images N] [--batch-size 128] [--model resnet20_cifar10] [--json]
+
+The loops train the same net on the same images, an epoch to warm up and an epoch that is timed:
+  zoo                       the zoo's own loop, as `zoo train` runs it here
+  zoo, eager fp32           the same without bf16 and without compiling
+  DataLoader, 2, 4 workers  per-image transforms of torchvision, fp32: the usual script
+  timm, 2, 4 workers        timm's loader with its training transforms, fp32
+
+Run it alone on the machine, and quote the ratios: they come from one run.
+
+The two numbers, for one image of resnet20 and training = 3 × forward: 3 × 40.6 million multiply-adds
+are 0.24 GFLOP, 0.24 µs on a GPU of 1,000 TFLOP/s in bf16. Its convolutions' outputs are 188,416
+values, 377 kB in bf16; with batch norm in training each crosses the memory about PASSES times, 6 MB,
+1.8 µs at 3.35 TB/s. So memory is the bound on such a GPU, and the table sets the zoo beside the one
+that its measured bandwidth gives. On a CPU the multiply-adds are: 0.24 GFLOP an image at some 300
+GFLOP/s of two AMX cores' convolutions this narrow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+from torchvision.transforms import v2
+
+from zoo import data, registry, weights
+from zoo.device import algorithms, choose, describe, has_bf16, synchronize
+from zoo.errors import DataError
+from zoo.job import Job
+from zoo.layers import layers
+from zoo.spec import Model
+from zoo.train import Silent, train
+
+# Of a convolution's output in bf16: written, read for its statistics, read and written normalised, read by the
+# next convolution; about twice that backward; and once for the addition.
+PASSES = 16
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A loop's speed; `ratio` is how many times as fast the zoo's loop is."""
+
+    loop: str
+    images_per_second: float
+    epoch_seconds: float  # for the whole training set
+    ratio: float = 1.0
+
+
+class Pictures(TorchDataset[tuple[Tensor, int]]):
+    """Images as PIL gives them, transformed one by one."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, transform: Callable[[Image.Image], Tensor]) -> None:
+        self.images, self.labels, self.transform = images, labels, transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index].squeeze())), int(self.labels[index])
+
+
+def read(model: Model, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first images of the data set where it is there, else random ones, which train as fast."""
+    channels, height, width = model.dataset.input_size
+    try:
+        if not data.default_root().is_dir():
+            raise DataError("nothing there")
+        images, labels = model.dataset.read(data.default_root(), train=True)
+        return images[:count], labels[:count]
+    except DataError:
+        generator = np.random.default_rng(0)
+        images = generator.integers(0, 256, (count, height, width, channels), dtype=np.uint8)
+        return images, generator.integers(0, len(model.dataset.classes), count)
+
+
+def zoo_loop(
+    model: Model, images: np.ndarray, labels: np.ndarray, batch_size: int, device: torch.device, *, fast: bool
+) -> float:
+    """Seconds of an epoch of the zoo's loop; `fast` as it runs by default, else eagerly in fp32."""
+    recipe = replace(model.recipes[model.default_recipe], epochs=2, batch_size=batch_size, val_images=0)
+    compiled = fast and device.type == "cuda"
+    job = Job(
+        model.name, "benchmark", recipe, 0, len(labels), device.type, fast and has_bf16(device), compiled,
+        deterministic=device.type == "cpu",
+    )  # fmt: skip
+    split = data.Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
+    splits = data.Splits(train=split, val=None, test=data.Split(split.images[:1], split.labels[:1]))
+    pixels = data.pixels(model.dataset.mean, model.dataset.std, device)
+    with tempfile.TemporaryDirectory() as run, algorithms(device, deterministic=job.deterministic):
+        rows = train(
+            job, weights.build(model), splits, pixels,
+            run=Path(run), resume=False, save_every=10, eval_every=10, report=Silent(),
+        )  # fmt: skip
+    return rows[-1].train_seconds
+
+
+def usual_loop(model: Model, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> float:
+    """Seconds of an epoch of the loop that most scripts have."""
+    net = weights.build(model).to(device).train()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    for _ in range(2):
+        started, total = time.perf_counter(), 0.0
+        for images, labels in batches:
+            loss = F.cross_entropy(net(images.to(device, non_blocking=True)), labels.to(device, non_blocking=True))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += loss.item()
+        synchronize(device)
+    return time.perf_counter() - started
+
+
+def torchvision_loader(
+    model: Model, images: np.ndarray, labels: np.ndarray, batch_size: int, workers: int
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """A DataLoader over crop, flip and normalise, one image at a time."""
+    transform = v2.Compose(
+        [
+            v2.RandomCrop(model.dataset.input_size[1], padding=4),
+            v2.RandomHorizontalFlip(),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(list(model.dataset.mean), list(model.dataset.std)),
+        ]
+    )
+    return DataLoader(
+        Pictures(images, labels, transform),  # type: ignore[arg-type]
+        batch_size=batch_size,
+        shuffle=True,
+        num_workers=workers,
+        persistent_workers=True,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def timm_loader(
+    model: Model, images: np.ndarray, labels: np.ndarray, batch_size: int, workers: int, device: torch.device
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """timm's loader with its training transforms."""
+    from timm.data import create_loader
+
+    pictures = Pictures(images, labels, lambda image: image)  # type: ignore[arg-type, return-value]
+    loader: Iterable[tuple[Tensor, Tensor]] = create_loader(
+        pictures,
+        input_size=model.dataset.input_size,
+        batch_size=batch_size,
+        is_training=True,
+        use_prefetcher=device.type == "cuda",
+        mean=model.dataset.mean,
+        std=model.dataset.std,
+        num_workers=workers,
+        persistent_workers=True,
+        device=device,
+    )
+    return loader
+
+
+def memory_bound(net: nn.Module, model: Model, device: torch.device) -> float:
+    """Images a second that the GPU's measured bandwidth allows."""
+    source = torch.empty(2**30, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    rates = []
+    for _ in range(10):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record()
+        target.copy_(source)
+        end.record()
+        end.synchronize()
+        rates.append(2 * source.numel() / (start.elapsed_time(end) / 1000))
+    shapes = [one.output_shape for one in layers(net, model.dataset.input_size, depth=9) if one.type == "Conv2d"]
+    values = sum(int(np.prod(shape)) for shape in shapes if shape)
+    return float(np.median(rates)) / (values * 2 * PASSES)
+
+
+def timings(model: Model, count: int, batch_size: int, device: torch.device) -> Iterator[tuple[str, float]]:
+    """Each loop with its images a second, as they are measured."""
+    images, labels = read(model, count)
+    yield "zoo", count / zoo_loop(model, images, labels, batch_size, device, fast=True)
+    yield "zoo, eager fp32", count / zoo_loop(model, images, labels, batch_size, device, fast=False)
+    for workers in (2, 4):
+        loader = torchvision_loader(model, images, labels, batch_size, workers)
+        yield f"DataLoader, {workers} workers", count / usual_loop(model, loader, device)
+    for workers in (2, 4):
+        seconds = usual_loop(model, timm_loader(model, images, labels, batch_size, workers, device), device)
+        # timm drops an epoch's last, smaller batch.
+        yield f"timm, {workers} workers", count // batch_size * batch_size / seconds
+    yield "zoo again", count / zoo_loop(model, images, labels, batch_size, device, fast=True)
+    if device.type == "cuda":
+        yield "bound by memory", memory_bound(weights.build(model).to(device), model, device)
+
+
+def main() -> None:
+    """Measure, and print a table or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="resnet20_cifar10")
+    parser.add_argument("--images", type=int, help="of an epoch [default: 10,240 on a CPU, 50,000 on a GPU]")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--device")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    device, model = choose(arguments.device), registry.load(registry.resolve(arguments.model))
+    count = arguments.images or (10_240 if device.type == "cpu" else 50_000)
+    found: list[Timing] = []
+    if not arguments.json:
+        print(f"{model.name} on {describe(device)}, {torch.get_num_threads()} threads, {os.cpu_count()} cores, "
+              f"torch {torch.__version__}, batch {arguments.batch_size}, {count:,} images")  # fmt: skip
+        print(f"{'loop':<24}{'images/s':>12}{'s an epoch':>12}{'the zoo is':>12}")
+    for loop, rate in timings(model, count, arguments.batch_size, device):
+        ratio = (found[0].images_per_second if found else rate) / rate
+        found.append(Timing(loop, rate, model.dataset.train_images / rate, ratio))
+        if not arguments.json:
+            print(f"{loop:<24}{rate:>12,.0f}{found[-1].epoch_seconds:>12.1f}{ratio:>11.2f}×", flush=True)
+    if arguments.json:
+        facts = {"model": model.name, "device": describe(device), "torch": str(torch.__version__), "images": count}
+        print(json.dumps({**facts, "loops": [asdict(one) for one in found]}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
