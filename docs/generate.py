@@ -1,4 +1,4 @@
-"""Write what this repository has generated: the catalogue's cards and curves, and the README's table.
+"""Write what this repository has generated: the catalogue's cards, curves and known answers, and the README's table.
 
 python docs/generate.py             # or: make generated
 python docs/generate.py --check     # say what would change, and fail where anything would
@@ -6,6 +6,7 @@ python docs/generate.py --check     # say what would change, and fail where anyt
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
 from collections.abc import Iterator
@@ -24,11 +25,26 @@ def generated() -> Iterator[tuple[Path, str]]:
     for one in catalogue().models():
         path = catalogue().path / one.name
         config, rows = folder.read_config(path), folder.read_log(path)
+        if not config.known_answers:  # trained before there were any
+            config = dataclasses.replace(config, known_answers=_answers(config, path))
+            yield path / folder.CONFIG, folder.to_json(config, indent=2) + "\n"
         yield path / folder.README, card.write(config, rows, registry.load(config.name))
         yield path / folder.CURVE, curve.draw(config.name, rows)
     marked = r"(<!-- python docs/generate.py -->\n).*?(<!-- /models -->)"
     text = README.read_text(encoding="utf-8")
     yield README, re.sub(marked, lambda match: match[1] + table() + match[2], text, flags=re.DOTALL)
+
+
+def _answers(config: folder.Config, path: Path) -> tuple[tuple[float, ...], ...]:
+    import torch
+
+    from zoo import weights
+    from zoo.answers import known_answers
+    from zoo.data import pixels
+
+    net = weights.load(registry.load(config.name), path, config)
+    logits = known_answers(net, pixels(config.mean, config.std, torch.device("cpu")), config.input_size)
+    return tuple(tuple(row) for row in logits.tolist())
 
 
 def table() -> str:

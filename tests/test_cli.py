@@ -10,7 +10,20 @@ from zoo import folder
 
 from .conftest import CHECKOUT, Run
 
-COMMANDS = ["list", "search", "info", "train", "push", "pull", "eval", "predict", "plot", "compare"]
+COMMANDS = [
+    "list",
+    "search",
+    "info",
+    "train",
+    "push",
+    "pull",
+    "eval",
+    "predict",
+    "plot",
+    "compare",
+    "verify",
+    "reproduce",
+]
 
 
 def test_the_help_names_every_command(run_zoo: Run) -> None:
@@ -130,6 +143,36 @@ def test_plot_and_compare_draw_to_files(run_zoo: Run, tmp_path: Path) -> None:
     assert finished.stdout.splitlines()[-1] == "the errors are drawn to compare/errors.svg and compare/errors.png"
 
 
+def test_verify_says_what_it_checked_and_exits_0(run_zoo: Run, tmp_path: Path) -> None:
+    finished = run_zoo("verify", "--all", "--data", tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    lines = finished.stdout.splitlines()
+    assert "resnet8_digits: as published" in lines
+    assert "resnet20_cifar10: as published" in lines
+    assert "  test set: not run, cifar10 is not there" in lines
+
+
+def test_verify_exits_1_where_a_number_is_not_the_models(run_zoo: Run, model_folder: Path) -> None:
+    path = model_folder / folder.CONFIG
+    config = json.loads(path.read_text())
+    config["results"]["test_top1"] += 0.1
+    path.write_text(json.dumps(config))
+    finished = run_zoo("verify", model_folder)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("zoo: resnet8_digits: top-1 is ")
+    assert "DIFFERS" in finished.stdout
+
+
+def test_reproduce_sets_what_it_trains_beside_the_card(run_zoo: Run, trained: Path) -> None:
+    finished = run_zoo("reproduce", trained, "--quiet")
+    assert finished.returncode == 0, finished.stderr
+    lines = finished.stdout.splitlines()
+    assert lines[1].startswith("resnet8_digits  here: top-1 ")
+    assert lines[2].startswith("resnet8_digits  card: top-1 ")
+    assert lines[1].split("top-1")[1] == lines[2].split("top-1")[1]
+    assert lines[3] == "the weights are the published ones, byte for byte"
+
+
 @pytest.mark.parametrize(
     ("words", "message", "code"),
     [
@@ -151,6 +194,9 @@ def test_plot_and_compare_draw_to_files(run_zoo: Run, tmp_path: Path) -> None:
         (["plot", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
         (["predict", "resnet8", "."], "there is no picture in .", 1),
         (["compare", "plain21"], "did you mean", 1),
+        (["verify"], "name models, or give --all", 2),
+        (["verify", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
+        (["reproduce", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
     ],
 )
 def test_a_mistake_is_one_line_and_a_non_zero_exit(run_zoo: Run, words: list[str], message: str, code: int) -> None:

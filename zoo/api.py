@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from zoo.layers import Layer
     from zoo.report import ClassResults
     from zoo.train import Report
+    from zoo.verify import Verified
 
 
 @dataclass(frozen=True)
@@ -262,13 +263,58 @@ def train(
     Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError; what can
     be foreseen (hub, token, name, data, folder) before the first step.
     """
+    model = registry.load(registry.resolve(name, dataset))
+    recipe = recipe or model.default_recipe
+    return _train(
+        model,
+        recipe,
+        _recipe(model, recipe, settings or {}, epochs),
+        seed=seed,
+        seeds=seeds,
+        device=device,
+        amp=amp,
+        compile=compile,
+        deterministic=deterministic,
+        grad_checkpointing=grad_checkpointing,
+        data=data,
+        limit_train=limit_train,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        save_every=save_every,
+        eval_every=eval_every,
+        target=open_hub(hub) if push else None,
+        report=report,
+    )
+
+
+def _train(
+    model: Model,
+    recipe_name: str,
+    recipe: Recipe,
+    *,
+    seed: int,
+    seeds: int,
+    device: str | None,
+    amp: bool | None,
+    compile: str,  # noqa: A002
+    deterministic: bool | None,
+    grad_checkpointing: bool,
+    data: Path | None,
+    limit_train: int | None,
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    save_every: int,
+    eval_every: int,
+    target: Hub | None,
+    report: Report | None,
+) -> Trained:
+    """Train with a recipe that is there already, whoever chose it."""
     from zoo import distributed, run
     from zoo.device import choose, has_bf16
     from zoo.job import Job
 
-    model = registry.load(registry.resolve(name, dataset))
-    recipe = recipe or model.default_recipe
-    chosen = _recipe(model, recipe, settings or {}, epochs)
     on = distributed.own_device(choose(device))
     if compile not in ("auto", "none", "default"):
         raise TrainingError(f"--compile should be auto, none or default, not {compile!r}")
@@ -277,10 +323,10 @@ def train(
     jobs = [
         Job(
             model=model.name,
-            recipe_name=recipe,
-            recipe=chosen,
+            recipe_name=recipe_name,
+            recipe=recipe,
             seed=one,
-            train_images=model.dataset.train_images - chosen.val_images if limit_train is None else limit_train,
+            train_images=model.dataset.train_images - recipe.val_images if limit_train is None else limit_train,
             device=on.type,
             amp=has_bf16(on) if amp is None else amp,
             compiled=compile == "default" or (compile == "auto" and on.type == "cuda"),
@@ -290,12 +336,11 @@ def train(
     ]
     places = [_place_of(job, out, declared=seed) for job in jobs]
     is_first = distributed.share().is_first
-    target = open_hub(hub) if push and is_first else None
     if is_first:
         for place in places:
             run.require_place(place, resume=resume, overwrite=overwrite)
-    if target is not None:
-        target.check(model.name)
+        if target is not None:
+            target.check(model.name)
     with distributed.process_group(on):
         configs = [
             run.run(
@@ -313,7 +358,9 @@ def train(
             )
             for job, place in zip(jobs, places, strict=True)
         ]
-    config = run.record_seeds(places[0], configs, model) if seeds > 1 and is_first else configs[0]
+    if not is_first:
+        return Trained(places[0], configs[0], None)
+    config = run.record_seeds(places[0], configs, model) if seeds > 1 else configs[0]
     return Trained(places[0], config, target.push(places[0], model.name) if target is not None else None)
 
 
@@ -472,6 +519,83 @@ def compare(
     for kind in ("svg", "png"):
         _write_picture(out / f"errors.{kind}", curve.errors(runs, kind))
     return trained
+
+
+def verify(
+    name_or_path_or_hub_id: str | Path,
+    *,
+    hub: str | None = None,
+    revision: str | None = None,
+    device: str | None = None,
+    data: Path | None = None,
+) -> Verified:
+    """Hold a published model against what its folder says: hash, strict load, known answers, and its test set.
+
+    The test set is run where the data is there; nothing is downloaded for it. Accuracy must be the
+    card's on the same kind of device, and within 0.05 points of it on another.
+
+    Raises what `load` raises; whatever differs otherwise is told in the result.
+    """
+    from zoo import data as data_sets
+    from zoo.device import choose
+    from zoo.verify import verify as check
+
+    path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
+    config = folder.read_config(path)
+    model, on, root = _model_of(config), choose(device), data or data_sets.default_root()
+    test = None
+    if data_sets.is_there(model.dataset, root):
+        test = data_sets.read_split(model.dataset, root, train=False, device=on)
+    return check(config, model, path, test, on)
+
+
+def reproduce(
+    name_or_path_or_hub_id: str | Path,
+    *,
+    hub: str | None = None,
+    revision: str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    data: Path | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> tuple[Trained, Config]:
+    """Train a published model again with the very recipe in its folder; returns it beside what was published.
+
+    Recipe, seed, images, bf16 and compilation are the folder's, whatever the plugin's recipe of that
+    name is by now. `epochs` and `seed` are the only things that can be changed.
+
+    Raises what `load` and `train` raise.
+    """
+    path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
+    published = folder.read_config(path)
+    model, training = _model_of(published), published.training
+    recipe = Recipe.from_json(published.recipe)
+    trained = _train(
+        model,
+        published.recipe_name,
+        recipe if epochs is None else recipe.changed({"epochs": str(epochs)}),
+        seed=training.seed if seed is None else seed,
+        seeds=1,
+        device=device,
+        amp=training.amp,
+        compile="default" if training.compiled else "none",
+        deterministic=training.deterministic,
+        grad_checkpointing=training.grad_checkpointing,
+        data=data,
+        limit_train=training.train_images,
+        out=out or Path("runs") / f"{published.name}-reproduced",
+        resume=resume,
+        overwrite=overwrite,
+        save_every=1,
+        eval_every=1,
+        target=None,
+        report=report,
+    )
+    return trained, published
 
 
 def push(path: Path, *, hub: str | None = None) -> Published:

@@ -337,6 +337,83 @@ def evaluate(
 
 
 @app.command()
+def verify(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL...", help="Names, model folders' paths, or hf://namespace/name."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every model in the catalogue, or in --hub.")] = False,
+    hub: HubOption = None,
+    device: DeviceOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold models against their folders: hash, strict load, known answers, and the test set where the data is there.
+
+    The exit code is 1 where anything differs.
+    """
+    if everything == bool(models):
+        raise typer.BadParameter("name models, or give --all", param_hint="MODEL")
+    names = [row.name for row in api.overview(pretrained=True, hub=hub)] if everything else models or []
+    found = []
+    for name in names:
+        one = api.verify(name, hub=hub, device=device, data=data)
+        found.append(one)
+        if not as_json:
+            _say(f"{one.name}: {'DIFFERS' if one.differences else 'as published'}")
+            for what, finding in one.checks:
+                _say(f"  {what}: {finding}")
+            for difference in one.differences:
+                print(f"zoo: {one.name}: {difference}", file=sys.stderr)
+    if as_json:
+        _print_json([dataclasses.asdict(one) for one in found])
+    if any(one.differences for one in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def reproduce(
+    model: ModelArgument,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Train this long. [default: as published]")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Another seed. [default: as published]")] = None,
+    hub: HubOption = None,
+    revision: RevisionOption = None,
+    device: DeviceOption = None,
+    data: DataOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="What to make. [default: runs/MODEL-reproduced]"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was stopped there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again where a run or a folder is.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a published model again with the recipe in its folder, and set the result beside its card's."""
+    trained, published = api.reproduce(
+        model,
+        hub=hub,
+        revision=revision,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        data=data,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        report=None if quiet else _progress(),
+    )
+    _say_trained(trained)
+    for who, config in (("here", trained.config), ("card", published)):
+        results, training = config.results, config.training
+        _say(
+            f"{config.name}  {who}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
+            f"{training.epochs} epochs, seed {training.seed}, {config.environment.device}"
+        )
+    same = trained.config.weights.sha256 == published.weights.sha256
+    _say("the weights are the published ones, byte for byte" if same else "the weights are not the published bytes")
+
+
+@app.command()
 def predict(
     model: ModelArgument,
     pictures: Annotated[

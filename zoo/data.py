@@ -68,6 +68,11 @@ def default_root() -> Path:
     return Path(os.environ.get("ZOO_DATA") or Path.home() / ".cache" / "zoo" / "data").expanduser()
 
 
+def is_there(dataset: Dataset, root: Path) -> bool:
+    """Whether a data set can be read without downloading it."""
+    return dataset.folder is None or (root / dataset.folder).is_dir()
+
+
 def read_split(dataset: Dataset, root: Path, *, train: bool, device: torch.device, part: slice = slice(None)) -> Split:
     """Read half of a data set, or the `part` of its images asked for, onto the device; raises DataError."""
     images, labels = dataset.read(root, train=train)

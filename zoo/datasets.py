@@ -72,6 +72,7 @@ CIFAR10 = Dataset(
     train_images=50_000,
     test_images=10_000,
     hub_id="uoft-cs/cifar10",
+    folder="cifar-10-batches-py",
     read=_read_cifar10,
 )  # fmt: skip
 
@@ -97,6 +98,7 @@ CIFAR100 = Dataset(
     train_images=50_000,
     test_images=10_000,
     hub_id="uoft-cs/cifar100",
+    folder="cifar-100-python",
     read=_read_cifar100,
 )  # fmt: skip
 

@@ -144,6 +144,7 @@ class Config:
     results: Results
     environment: Environment
     weights: Weights
+    known_answers: tuple[tuple[float, ...], ...] = ()  # logits of fixed inputs (`zoo.answers`)
     seeds: tuple[SeedResults, ...] = ()  # where the training was repeated: every seed's, this folder's own first
     format: int = FORMAT
 

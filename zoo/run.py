@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from zoo import card, checkpoint, curve, data, distributed, folder, weights
+from zoo.answers import known_answers
 from zoo.device import algorithms
 from zoo.environment import environment
 from zoo.errors import TrainingError
@@ -84,6 +85,8 @@ def run(
     metadata = {"name": job.model, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
     content = weights.dump(net, metadata)
     config = _config(job, model, mean, std, rows, results, content, device, grad_checkpointing)
+    logits = known_answers(net, pixels, model.dataset.input_size)
+    config = dataclasses.replace(config, known_answers=tuple(map(tuple, logits.tolist())))
     _write(out, config, rows, model, content)
     shutil.rmtree(folder_of_run)
     distributed.wait_for_all()

@@ -56,6 +56,7 @@ class Dataset:
     train_images: int
     test_images: int
     hub_id: str  # of the data set on the Hugging Face Hub, for the card
+    folder: str | None = field(default=None, kw_only=True)  # what `read` needs in its root; None for nothing
     read: Reader = field(repr=False)
 
 

@@ -1,0 +1,68 @@
+"""A model folder held against what it says: its weights' hash, its architecture, its answers, its accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from zoo import data, weights
+from zoo.answers import known_answers
+from zoo.data import Split
+from zoo.device import describe
+from zoo.evaluate import evaluate
+from zoo.folder import Config, Results
+from zoo.spec import Model
+
+# Another processor, or another version of torch, sums in another order.
+LOGITS_TOLERANCE = 1e-3
+POINTS_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What came of verifying a model: every check by name with its finding, and what differs."""
+
+    name: str
+    checks: tuple[tuple[str, str], ...]
+    differences: tuple[str, ...]
+
+
+def verify(config: Config, model: Model, path: Path, test: Split | None, device: torch.device) -> Verified:
+    """Check a folder; its accuracy too where `test`, its test set on the device, is there.
+
+    The hash and the strict load raise HashMismatch and FolderError; what is measured is a difference.
+    """
+    net = weights.load(model, path, config).to(device)
+    pixels = data.pixels(config.mean, config.std, device)
+    checks = [("hash", config.weights.sha256[:12]), ("strict load", f"{config.parameters:,} parameters")]
+    differences = []
+
+    if config.known_answers:
+        asked, known = known_answers(net, pixels, config.input_size), torch.tensor(config.known_answers)
+        distance = ((asked - known).abs() / known.abs().max()).max().item()
+        checks.append(("known answers", f"within {distance:.1e}"))
+        if not distance <= LOGITS_TOLERANCE:
+            differences.append(f"the logits of the fixed inputs differ by {distance:.1e} of the largest")
+    if test is None:
+        checks.append(("test set", f"not run, {model.dataset.name} is not there"))
+    else:
+        now, exact = evaluate(net, test, pixels), describe(device) == config.environment.device
+        checks.append(
+            ("test set", f"top-1 {now.test_top1:.2f}%, {'exactly' if exact else 'within 0.05 points of'} the card's")
+        )
+        differences += _differences(now, config.results, exact=exact)
+    return Verified(config.name, tuple(checks), tuple(differences))
+
+
+def _differences(now: Results, card: Results, *, exact: bool) -> list[str]:
+    """Where accuracies differ: at all on the same kind of device, by more than 0.05 points on another."""
+    allowed = 0.0 if exact else POINTS_TOLERANCE
+    found = []
+    for what, measured, said in (("top-1", now.test_top1, card.test_top1), ("top-5", now.test_top5, card.test_top5)):
+        if abs(measured - said) > allowed:
+            found.append(f"{what} is {measured:.4f}%, the card says {said:.4f}%")
+    if now.test_images != card.test_images:
+        found.append(f"{now.test_images:,} test images, the card says {card.test_images:,}")
+    return found
