@@ -93,8 +93,8 @@ def test_a_compiled_epoch_learns_what_an_eager_one_learns() -> None:
 
 def test_a_step_that_can_not_be_compiled_is_run_eagerly_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(forward: object, **options: object) -> object:
-        def fail(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-            eager = forward(images, labels)  # type: ignore[operator]
+        def fail(images: Tensor, labels: Tensor, mixing: object) -> tuple[Tensor, Tensor]:
+            eager = forward(images, labels, mixing)  # type: ignore[operator]
             assert eager
             raise RuntimeError("no compiler here\nand a long story")
 

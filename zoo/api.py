@@ -29,6 +29,7 @@ from zoo.hub.catalogue import catalogue
 from zoo.spec import NAME, Model, Recipe
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
     from torchvision.transforms import v2
 
@@ -316,6 +317,7 @@ def _train(
     from zoo.job import Job
 
     on = distributed.own_device(choose(device))
+    teacher, teacher_sha256 = _teacher(model, recipe, on) if recipe.teacher else (None, "")
     if compile not in ("auto", "none", "default"):
         raise TrainingError(f"--compile should be auto, none or default, not {compile!r}")
     if seeds < 1:
@@ -331,6 +333,7 @@ def _train(
             amp=has_bf16(on) if amp is None else amp,
             compiled=compile == "default" or (compile == "auto" and on.type == "cuda"),
             deterministic=on.type == "cpu" if deterministic is None else deterministic,
+            teacher_sha256=teacher_sha256,
         )
         for one in range(seed, seed + seeds)
     ]
@@ -355,6 +358,7 @@ def _train(
                 eval_every=eval_every,
                 report=report,
                 grad_checkpointing=grad_checkpointing,
+                teacher=teacher,
             )
             for job, place in zip(jobs, places, strict=True)
         ]
@@ -754,6 +758,27 @@ def _write_picture(out: Path, content: bytes) -> Path:
     except OSError as error:
         raise FolderError(f"{out} can't be written: {error.strerror}") from None
     return out
+
+
+def _teacher(model: Model, recipe: Recipe, on: torch.device) -> tuple[nn.Module, str]:
+    """The net that a recipe distils and its weights' SHA-256; it must see the images as the student does."""
+    import torch
+
+    from zoo.weights import load
+
+    path = find(str(recipe.teacher))
+    config = folder.read_config(path)
+    if config.classes != model.dataset.classes:
+        raise RecipeError(
+            f"recipe: teacher {config.name} knows other classes than {model.dataset.name}'s; name another"
+        )
+    if (config.mean, config.std) != model.normalisation(recipe):
+        raise RecipeError(
+            f"recipe: teacher {config.name} normalises with mean {config.mean} and std {config.std}; "
+            "its student has to do the same: set them with --set mean=… and --set std=…"
+        )
+    net = load(_model_of(config), path, config).to(on, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net, config.weights.sha256
 
 
 def _place_of(job: Job, out: Path | None, *, declared: int) -> Path:

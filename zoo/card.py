@@ -134,7 +134,7 @@ Recipe `{config.recipe_name}`, seed {training.seed},{part} {_plural(training.epo
 | hyper-parameter | value |
 |---|---|
 {recipe}
-
+{_teacher(config)}
 SHA-256 of the recipe `{config.recipe_sha256}`, of the weights `{config.weights.sha256}`.
 
 ## Its curve
@@ -160,6 +160,16 @@ These weights are those of seed {config.training.seed}, which was declared befor
 | seed | top-1 | top-5 |
 |---:|---:|---:|
 {rows}"""
+
+
+def _teacher(config: Config) -> str:
+    """What was distilled, where anything was."""
+    if not config.training.teacher_sha256:
+        return ""
+    return f"""
+Distilled: beside the labels it learned the logits that `{config.recipe["teacher"]}` (SHA-256 of its weights
+`{config.training.teacher_sha256}`) has for the same augmented batches.
+"""
 
 
 def _command(config: Config, model: Model) -> str:

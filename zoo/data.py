@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.errors import DataError
+from zoo.mixing import Mixing, mixes
+from zoo.mixing import draw as draw_mixing
 from zoo.spec import Dataset, Recipe
 
 
@@ -55,12 +57,13 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Draw:
-    """All that is random about one epoch: order [N], crop offsets [N] (pixels), flips [N] (bool)."""
+    """All that is random about one epoch: order [N], crop offsets [N] (pixels), flips [N] (bool), mixing."""
 
     order: Tensor
     top: Tensor
     left: Tensor
     flip: Tensor
+    mixing: Mixing | None  # where the recipe mixes
 
 
 def default_root() -> Path:
@@ -109,13 +112,16 @@ def padded(split: Split, crop_padding: int) -> Split:
 
 def draw(size: int, recipe: Recipe, *, seed: int, epoch: int, device: torch.device) -> Draw:
     """Draw an epoch over `size` images. On the CPU, so that every device trains on the same batches."""
-    generator = torch.Generator().manual_seed(random.Random(f"{seed}/{epoch}").getrandbits(63))
+    numbers = random.Random(f"{seed}/{epoch}")
+    generator = torch.Generator().manual_seed(numbers.getrandbits(63))
+    mixing = draw_mixing(size, recipe, numbers.getrandbits(63)) if mixes(recipe) else None
     offsets = 2 * recipe.crop_padding + 1
     return Draw(
         order=torch.randperm(size, generator=generator).to(device),
         top=torch.randint(offsets, (size,), generator=generator).to(device),
         left=torch.randint(offsets, (size,), generator=generator).to(device),
         flip=(torch.rand(size, generator=generator) < recipe.hflip).to(device),
+        mixing=mixing and Mixing(mixing.blend.to(device), mixing.box.to(device), mixing.hole.to(device)),
     )
 
 
@@ -124,6 +130,9 @@ def redraw(drawn: Draw, recipe: Recipe, *, seed: int, epoch: int) -> None:
     fresh = draw(len(drawn.order), recipe, seed=seed, epoch=epoch, device=torch.device("cpu"))
     for name in ("order", "top", "left", "flip"):
         getattr(drawn, name).copy_(getattr(fresh, name))
+    if drawn.mixing and fresh.mixing:
+        for name in ("blend", "box", "hole"):
+            getattr(drawn.mixing, name).copy_(getattr(fresh.mixing, name))
 
 
 def batch(source: Split, drawn: Draw, positions: Tensor, crop_padding: int) -> tuple[Tensor, Tensor]:

@@ -85,6 +85,7 @@ class Training:
     compile_seconds: float = 0.0  # beside train_seconds
     deterministic: bool = True  # the same seed gives the same bytes; a GPU is, where it is asked for
     processes: int = 1
+    teacher_sha256: str = ""  # of the weights that were distilled, where the recipe has a teacher
     grad_checkpointing: bool = False  # activations computed again in the backward pass, for less memory
 
 

@@ -21,6 +21,7 @@ class Job:
     amp: bool
     compiled: bool = False
     deterministic: bool = True
+    teacher_sha256: str = ""  # of the weights that are distilled
 
     def facts(self) -> dict[str, object]:
         """The job as plain values: what was chosen, each hyper-parameter under a name of its own.

@@ -38,8 +38,11 @@ def run(
     eval_every: int,
     report: Report | None,
     grad_checkpointing: bool = False,
+    teacher: nn.Module | None = None,
 ) -> Config:
     """Train what the job asks for, evaluate it once, after the last epoch, and write the model folder `out`.
+
+    `teacher` is the net that the recipe names, on the device and in evaluation mode.
 
     Raises TrainingError where `out` is taken or the run there is another's, DataError, Interrupted.
     """
@@ -71,6 +74,7 @@ def run(
             net,
             splits,
             pixels,
+            teacher=teacher,
             run=folder_of_run,
             resume=resume and checkpoint.path_in(folder_of_run).exists(),
             save_every=save_every,
@@ -208,6 +212,7 @@ def _config(
             compile_seconds=sum(row.compile_seconds for row in rows),
             deterministic=job.deterministic,
             processes=distributed.share().world,
+            teacher_sha256=job.teacher_sha256,
             grad_checkpointing=grad_checkpointing,
         ),
         results=results,

@@ -98,6 +98,15 @@ class Recipe:
 
     crop_padding: int = 0  # pixels of black around an image before a random crop
     hflip: float = 0.0  # probability
+    mixup: float = 0.0  # α of its Beta(α, α); 0 for none
+    cutmix: float = 0.0  # α
+    mixup_prob: float = 1.0  # of an image to be mixed, by either
+    mixup_switch_prob: float = 0.5  # of cutmix, where there are both
+    cutout: int = 0  # pixels, the side of the square that is blackened
+
+    teacher: str | None = None  # a model whose logits are learned too: its name, or its address in a hub
+    distill: float = 0.9  # the weight of the teacher's part of the loss
+    temperature: float = 4.0  # that both logits are divided by, for it
     mean: tuple[float, ...] | None = None  # the data set's own where None
     std: tuple[float, ...] | None = None
 
@@ -113,6 +122,11 @@ class Recipe:
         self._require(self.clip_grad is None or self.clip_grad > 0, "clip_grad", "above 0, or null")
         self._require(self.crop_padding >= 0, "crop_padding", "0 or more")
         self._require(0 <= self.hflip <= 1, "hflip", "from 0 to 1")
+        for name in ("mixup", "cutmix", "cutout"):
+            self._require(getattr(self, name) >= 0, name, "0 or more")
+        for name in ("mixup_prob", "mixup_switch_prob", "distill"):
+            self._require(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
+        self._require(self.temperature > 0, "temperature", "above 0")
         self._require(self.patience_epochs >= 0, "patience_epochs", "0 or more")
         self._require(self.val_images >= 0, "val_images", "0 or more")
         if self.sched == "plateau":

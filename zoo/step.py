@@ -22,9 +22,10 @@ from zoo.data import Draw, Pixels, Split
 from zoo.device import synchronize
 from zoo.distributed import Share
 from zoo.errors import CompileWarning
+from zoo.mixing import Mixing, mix
 from zoo.spec import Recipe
 
-Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Forward = Callable[[Tensor, Tensor, Mixing | None], tuple[Tensor, Tensor]]
 
 # A graph is captured after so many steps of a size have run: by then the optimizer has its state, and
 # the libraries have chosen their kernels.
@@ -51,13 +52,14 @@ class Step:
         amp: bool,
         share: Share,
         compiled: bool,
+        teacher: nn.Module | None = None,
     ) -> None:
         self.optimizer = optimizer
         self.compile_seconds = 0.0  # spent on compiling, and on the first step of each size
         self._recipe, self._net, self._share = recipe, net, share
         self._source, self._drawn, self._totals = source, drawn, totals
         self._device = source.labels.device
-        self._eager = _forward(net, pixels, recipe, amp)
+        self._eager = _forward(net, pixels, recipe, amp, teacher)
         self._forward: Forward = torch.compile(self._eager, dynamic=False) if compiled else self._eager
         self._compiled = compiled
         self._seen: set[int] = set()
@@ -74,7 +76,8 @@ class Step:
     def run(self, positions: Tensor, batch_size: int) -> None:
         """Train on the images at these positions of the epoch, a share of a batch of that size."""
         images, labels = data.batch(self._source, self._drawn, positions, self._recipe.crop_padding)
-        loss, correct = self._forward(images, labels)
+        mixing = self._drawn.mixing and self._drawn.mixing.at(positions)
+        loss, correct = self._forward(images, labels, mixing)
         # The mean over the whole batch: processes' gradients are averaged, whatever their shares.
         (loss * (self._share.world / batch_size)).backward()  # type: ignore[no-untyped-call]
         optim.clip(self._recipe, self._net.parameters())
@@ -169,22 +172,50 @@ def make_step(
     amp: bool,
     share: Share,
     compiled: bool,
+    teacher: nn.Module | None = None,
 ) -> Step | GraphedStep:
     """The fastest way there is to run a step, or the eager one where it is not to be compiled."""
-    step = Step(recipe, net, optimizer, source, drawn, pixels, totals, amp=amp, share=share, compiled=compiled)
+    step = Step(
+        recipe, net, optimizer, source, drawn, pixels, totals,
+        amp=amp, share=share, compiled=compiled, teacher=teacher,
+    )  # fmt: skip
     # A graph reads the rate from memory, and nothing else of a schedule; and it holds no communication.
     can_be_captured = totals.device.type == "cuda" and recipe.opt == "sgd" and not recipe.cycle_momentum
     return GraphedStep(step, totals.device) if compiled and can_be_captured and share.world == 1 else step
 
 
-def _forward(net: nn.Module, pixels: Pixels, recipe: Recipe, amp: bool) -> Forward:
-    """Images [B, H, W, C] uint8 and labels [B] to the loss summed over them and the correct predictions."""
+def _forward(net: nn.Module, pixels: Pixels, recipe: Recipe, amp: bool, teacher: nn.Module | None) -> Forward:
+    """Images [B, H, W, C] uint8 and labels [B] to the loss summed over them and the correct predictions.
 
-    def forward(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    A mixed image counts as correct where it is taken for the class that it has more of.
+    """
+
+    def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=recipe.smoothing, reduction="none")
+
+    def forward(images: Tensor, labels: Tensor, mixing: Mixing | None) -> tuple[Tensor, Tensor]:
+        seen = pixels.normalise(images)
+        part = None
+        if mixing is not None:
+            seen, part = mix(seen, mixing, recipe.cutout)
         # A cache of cast weights would outlive the graph that it was made in.
         with torch.autocast(images.device.type, torch.bfloat16, enabled=amp, cache_enabled=False):
-            logits = net(pixels.normalise(images))
-            loss = F.cross_entropy(logits, labels, label_smoothing=recipe.smoothing, reduction="sum")
-        return loss, (logits.detach().argmax(dim=1) == labels).sum()
+            logits = net(seen)
+            loss = cross_entropy(logits, labels)
+            if part is not None:
+                loss = part * loss + (1 - part) * cross_entropy(logits, labels.flip(0))
+                labels = torch.where(part < 0.5, labels.flip(0), labels)
+            if teacher is not None:
+                with torch.no_grad():
+                    taught = teacher(seen)
+                loss = (1 - recipe.distill) * loss + recipe.distill * _distilled(logits, taught, recipe.temperature)
+        return loss.sum(), (logits.detach().argmax(dim=1) == labels).sum()
 
     return forward
+
+
+def _distilled(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """Hinton et al. (arXiv:1503.02531), section 2: KL divergence at a temperature T, times T²; [B]."""
+    student = F.log_softmax(logits.float() / temperature, dim=1)
+    wanted = F.log_softmax(taught.float() / temperature, dim=1)
+    return F.kl_div(student, wanted, log_target=True, reduction="none").sum(dim=1) * temperature**2

@@ -70,6 +70,7 @@ def train(
     splits: Splits,
     pixels: Pixels,
     *,
+    teacher: nn.Module | None = None,
     run: Path,
     resume: bool,
     save_every: int,
@@ -107,6 +108,7 @@ def train(
         amp=job.amp,
         share=share,
         compiled=job.compiled,
+        teacher=teacher,
     )
 
     def save() -> None:

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from zoo import api, data, folder
+from zoo.errors import RecipeError
+from zoo.mixing import Mixing, draw, mix
+from zoo.spec import Recipe
+from zoo.step import _forward
+
+CPU = torch.device("cpu")
+NONE = torch.zeros(2, 3)
+IMAGES = torch.stack([torch.full((1, 8, 8), 1.0), torch.full((1, 8, 8), 3.0)])
+
+
+def recipe(**fields: float) -> Recipe:
+    return Recipe(epochs=1).changed({name: str(value) for name, value in fields.items()})
+
+
+def mixing(
+    blend: float = 1.0, box: tuple[float, float, float] = (0, 0, 0), hole: tuple[float, float] = (0, 0)
+) -> Mixing:
+    return Mixing(torch.full((2,), blend), torch.tensor([list(box)] * 2), torch.tensor([list(hole)] * 2))
+
+
+def test_mixup_blends_each_image_with_the_one_opposite() -> None:
+    mixed, part = mix(IMAGES, mixing(blend=0.75), 0)
+    assert set(mixed[0].flatten().tolist()) == {1.5}
+    assert set(mixed[1].flatten().tolist()) == {2.5}
+    assert part.tolist() == [0.75, 0.75]
+
+
+def test_cutmix_covers_a_box_with_the_other_image_and_the_label_goes_by_its_area() -> None:
+    mixed, part = mix(IMAGES, mixing(box=(0.5, 0.5, 0.25)), 0)
+    assert set(mixed[0, 0, 2:6, 2:6].flatten().tolist()) == {3.0}
+    assert (mixed[0] == 3).sum() == 16
+    assert part.tolist() == [0.75, 0.75]
+
+
+def test_a_box_over_the_edge_counts_only_what_it_covers() -> None:
+    mixed, part = mix(IMAGES, mixing(box=(0.0, 0.0, 0.25)), 0)
+    assert (mixed[0] == 3).sum() == 4
+    assert part[0] == 1 - 4 / 64
+
+
+def test_cutout_sets_a_square_to_the_mean() -> None:
+    mixed, part = mix(IMAGES, mixing(hole=(0.5, 0.5)), 4)
+    assert (mixed[0] == 0).sum() == 16
+    assert set(mixed[0, 0, 2:6, 2:6].flatten().tolist()) == {0.0}
+    assert part.tolist() == [1.0, 1.0]
+
+
+def test_lambda_has_the_distribution_of_its_papers() -> None:
+    drawn = draw(100_000, recipe(mixup=0.2), seed=0)
+    assert drawn.blend.mean().item() == pytest.approx(0.5, abs=0.01)
+    # Of Beta(α, α), the variance is 1 / (4 (2 α + 1)).
+    assert drawn.blend.var().item() == pytest.approx(1 / (4 * 1.4), rel=0.02)
+    boxes = draw(100_000, recipe(cutmix=1.0), seed=0)
+    assert set(boxes.blend.flatten().tolist()) == {1.0}
+    assert ((2 * boxes.box[:, 2]) ** 2).mean().item() == pytest.approx(0.5, abs=0.01)  # of the area, before the edges
+
+
+def test_with_both_the_switch_says_how_often_it_is_cutmix_and_the_probability_how_often_either() -> None:
+    drawn = draw(100_000, recipe(mixup=1.0, cutmix=1.0, mixup_prob=0.8, mixup_switch_prob=0.25), seed=0)
+    covered, blended = drawn.box[:, 2] > 0, drawn.blend < 1
+    assert not (covered & blended).any()
+    assert covered.float().mean().item() == pytest.approx(0.2, abs=0.01)
+    assert blended.float().mean().item() == pytest.approx(0.6, abs=0.01)
+
+
+def test_mixing_is_drawn_with_the_epoch_and_leaves_its_order_as_it_was() -> None:
+    plain, mixed = (data.draw(100, one, seed=0, epoch=1, device=CPU) for one in (recipe(), recipe(mixup=0.2)))
+    assert plain.mixing is None
+    assert mixed.mixing is not None
+    assert torch.equal(plain.order, mixed.order)
+    data.redraw(mixed, recipe(mixup=0.2), seed=0, epoch=2)
+    assert torch.equal(mixed.mixing.blend, data.draw(100, recipe(mixup=0.2), seed=0, epoch=2, device=CPU).mixing.blend)  # type: ignore[union-attr]
+
+
+def test_a_mixed_label_is_learned_in_its_parts() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    pixels = data.pixels((0.5,), (0.5,), CPU)
+    images, labels = torch.randint(256, (2, 8, 8, 1), dtype=torch.uint8), torch.tensor([3, 7])
+    forward = _forward(net, pixels, recipe(mixup=1.0), False, None)
+    loss, _ = forward(images, labels, mixing(blend=0.75))
+    seen, _ = mix(pixels.normalise(images), mixing(blend=0.75), 0)
+    soft = 0.75 * F.one_hot(labels, 10) + 0.25 * F.one_hot(labels.flip(0), 10)
+    assert loss.item() == pytest.approx(F.cross_entropy(net(seen), soft, reduction="sum").item(), rel=1e-5)
+
+
+def test_mixed_training_is_resumed_to_the_same_bytes_and_learns(tmp_path: Path) -> None:
+    settings = {"mixup": "0.2", "cutmix": "1.0", "cutout": "2"}
+    one, two = (
+        api.train("resnet8", settings=settings, epochs=3, out=tmp_path / name, amp=False, limit_train=400)
+        for name in ("one", "two")
+    )
+    assert one.config.weights == two.config.weights
+    losses = [row.train_loss for row in folder.read_log(one.folder)]
+    assert losses[2] < losses[0]
+
+
+# -- a teacher -------------------------------------------------------------------------------------
+
+
+def test_a_student_learns_the_teachers_logits_at_a_temperature() -> None:
+    student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)) for _ in range(2))
+    pixels = data.pixels((0.5,), (0.5,), CPU)
+    images, labels = torch.randint(256, (4, 8, 8, 1), dtype=torch.uint8), torch.arange(4)
+    taught = recipe(distill=0.7, temperature=3.0)
+    loss, _ = _forward(student, pixels, taught, False, teacher)(images, labels, None)
+    x = pixels.normalise(images)
+    p, q = (F.softmax(net(x) / 3.0, dim=1) for net in (teacher, student))
+    expected = 0.3 * F.cross_entropy(student(x), labels, reduction="sum") + 0.7 * 9 * (p * (p / q).log()).sum()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_a_distilled_model_names_its_teacher_with_its_hash(trained: Path, tmp_path: Path) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    api.push(trained, hub=hub)
+    settings = {"teacher": f"{hub}/resnet8_digits", "temperature": "2"}
+    done = api.train("resnet8", settings=settings, epochs=2, out=tmp_path / "student", amp=False)
+    assert done.config.training.teacher_sha256 == folder.read_config(trained).weights.sha256
+    text = (done.folder / folder.README).read_text()
+    assert f"the logits that `{hub}/resnet8_digits` (SHA-256 of its weights" in text
+    assert np.isfinite(done.config.results.test_loss)
+
+
+def test_a_teacher_of_other_classes_is_refused() -> None:
+    with pytest.raises(RecipeError, match="knows other classes than digits's"):
+        api.train("resnet8", settings={"teacher": "resnet20_cifar10"})
+
+
+def test_a_teacher_that_sees_the_images_otherwise_is_refused(trained: Path) -> None:
+    with pytest.raises(RecipeError, match="its student has to do the same"):
+        api.train("resnet8", settings={"teacher": "resnet8_digits", "mean": "0.5"})
