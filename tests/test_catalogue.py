@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
 import zoo
 from zoo import api, folder, registry
-from zoo.errors import HashMismatch
+from zoo.errors import HashMismatch, HubError
 from zoo.hub.catalogue import catalogue
-from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.hub.local import FolderHub
 from zoo.spec import Recipe
 
@@ -49,14 +46,25 @@ def test_it_is_small_enough_for_a_wheel() -> None:
 @pytest.fixture
 def pinned(hub: Hub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A catalogue whose model has its weights in a hub only, pinned by revision and hash."""
-    published = HuggingFaceHub("me").push(trained, NAME)
-    path = Path(shutil.copytree(trained, tmp_path / "catalogue" / NAME))
-    (path / folder.WEIGHTS).unlink()
-    config = folder.read_config(path)
-    weights = dataclasses.replace(config.weights, hub=published.address, revision=published.revision)
-    (path / folder.CONFIG).write_text(folder.to_json(dataclasses.replace(config, weights=weights)))
+    api.push(trained, hub=f"file:{tmp_path / 'catalogue'}", weights_at="hf://me")
     monkeypatch.setattr(api, "catalogue", lambda: FolderHub(tmp_path / "catalogue"))
-    return path
+    return tmp_path / "catalogue" / NAME
+
+
+def test_a_push_that_pins_leaves_the_weights_out_and_changes_nothing_the_second_time(
+    pinned: Path, trained: Path, tmp_path: Path
+) -> None:
+    assert sorted(path.name for path in pinned.iterdir()) == sorted(set(folder.FILES) - {folder.WEIGHTS})
+    weights = folder.check(pinned).weights
+    assert (weights.hub, weights.sha256) == (f"hf://me/{NAME}", folder.read_config(trained).weights.sha256)
+    before = folder.revision(pinned)
+    again = api.push(trained, hub=f"file:{tmp_path / 'catalogue'}", weights_at="hf://me")
+    assert again.revision == before
+
+
+def test_the_hugging_face_hub_has_to_have_the_weights_itself(hub: Hub, trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(HubError, match="only a folder can leave weights elsewhere"):
+        api.push(trained, hub="hf://me", weights_at=f"file:{tmp_path}")
 
 
 def test_weights_too_large_to_ship_are_fetched_where_the_catalogue_pins_them(pinned: Path, hub: Hub) -> None:

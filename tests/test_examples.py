@@ -9,7 +9,10 @@ import pytest
 from .conftest import CHECKOUT
 
 # For the examples that would take their time.
-ARGUMENTS = {"benchmark_training.py": ["--images", "192", "--batch-size", "64", "--model", "resnet8_digits", "--json"]}
+ARGUMENTS = {
+    "benchmark_training.py": ["--images", "192", "--batch-size", "64", "--model", "resnet8_digits", "--json"],
+    "train_catalogue.py": ["train", "resnet8_digits", "--epochs", "1", "--hub", "file:hub"],
+}
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (CHECKOUT / "examples").glob("*.py")))

@@ -32,7 +32,8 @@ def test_a_name_that_is_none_is_an_attribute_error() -> None:
         (api.predict, "name_or_path_or_hub_id pictures top hub revision device"),
         (api.plot, "runs out"),
         (api.layers, "name depth"),
-        (api.push, "path hub"),
+        (api.push, "path hub weights_at"),
+        (api.verify, "name_or_path_or_hub_id hub revision device data"),
         (api.pull, "name_or_hub_id hub revision out"),
     ],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -602,12 +603,28 @@ def reproduce(
     return trained, published
 
 
-def push(path: Path, *, hub: str | None = None) -> Published:
-    """Publish a model folder under its model's name; raises FolderError or HubError."""
+def push(path: Path, *, hub: str | None = None, weights_at: str | None = None) -> Published:
+    """Publish a model folder under its model's name; raises FolderError or HubError.
+
+    With `weights_at`, another hub, the weights are published there (the same bytes again change
+    nothing), and `hub`, a folder as the catalogue is one, gets everything but them: their place,
+    revision and hash instead.
+    """
     config = folder.check(path)
     target = open_hub(hub)
     target.check(config.name)
-    return target.push(path, config.name)
+    if weights_at is None:
+        return target.push(path, config.name)
+    if not target.address.startswith("file:"):
+        raise HubError(
+            f"only a folder can leave weights elsewhere, {target.address} has to have them; leave out {weights_at}"
+        )
+    elsewhere = open_hub(weights_at)
+    elsewhere.check(config.name)
+    published = elsewhere.push(path, config.name)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder.copy_pinned(path, Path(scratch), published.address, published.revision)
+        return target.push(Path(scratch), config.name)
 
 
 def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = None, out: Path | None = None) -> Path:

@@ -271,9 +271,15 @@ def train(
 def push(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model folder, as zoo train leaves it.")],
     hub: PushHubOption = None,
+    weights_at: Annotated[
+        str | None,
+        typer.Option(
+            "--weights-at", metavar="HUB", help="Publish the weights there, and pin them in --hub, which is a folder."
+        ),
+    ] = None,
 ) -> None:
     """Publish a model folder to a hub, under its model's name."""
-    published = api.push(folder, hub=hub)
+    published = api.push(folder, hub=hub, weights_at=weights_at)
     _say(f"published as {published.address} at revision {published.revision[:12]}")
 
 

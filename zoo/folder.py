@@ -217,13 +217,18 @@ def read_weights(folder: Path, config: Config) -> bytes:
 
 
 def check(folder: Path) -> Config:
-    """Make sure that a folder is whole: every file there, config and log readable, weights as hashed."""
+    """Make sure that a folder is whole: every file there, config and log readable, weights as hashed.
+
+    Weights that are pinned to a hub may be missing.
+    """
     config = read_config(folder)
-    missing = [name for name in FILES if not (folder / name).is_file()]
+    elsewhere = config.weights.hub is not None and not (folder / WEIGHTS).exists()
+    missing = [name for name in FILES if not (folder / name).is_file() and not (elsewhere and name == WEIGHTS)]
     if missing:
         raise FolderError(f"{folder} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
     read_log(folder)
-    read_weights(folder, config)
+    if not elsewhere:
+        read_weights(folder, config)
     return config
 
 
@@ -280,14 +285,31 @@ def sync(path: Path) -> None:
 
 def copy_files(source: Path, target: Path) -> None:
     """Copy a model folder's files, and nothing else that may lie there, into an existing folder."""
-    for name in FILES:
+    for name in _files(source):
         shutil.copyfile(source / name, target / name)
+
+
+def copy_pinned(source: Path, target: Path, hub: str, revision: str) -> None:
+    """Copy a model folder without its weights, which are at this address and revision of a hub."""
+    copy_files(source, target)
+    (target / WEIGHTS).unlink()
+    config = read_config(source)
+    weights = dataclasses.replace(config.weights, hub=hub, revision=revision)
+    text = to_json(dataclasses.replace(config, weights=weights), indent=2) + "\n"
+    (target / CONFIG).write_text(text, encoding="utf-8")
 
 
 def revision(folder: Path) -> str:
     """Identify a folder by the bytes of its files: 40 hex digits."""
-    lines = [f"{name} {_sha256((folder / name).read_bytes())}\n" for name in FILES]
+    lines = [f"{name} {_sha256((folder / name).read_bytes())}\n" for name in _files(folder)]
     return _sha256("".join(lines).encode())[:40]
+
+
+def _files(folder: Path) -> list[str]:
+    """The files of a model folder: all of them, but for weights that are pinned to a hub."""
+    if not (folder / WEIGHTS).exists() and read_config(folder).weights.hub is not None:
+        return [name for name in FILES if name != WEIGHTS]
+    return list(FILES)
 
 
 def _sha256(content: bytes) -> str:
