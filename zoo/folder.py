@@ -306,10 +306,8 @@ def revision(folder: Path) -> str:
 
 
 def _files(folder: Path) -> list[str]:
-    """The files of a model folder: all of them, but for weights that are pinned to a hub."""
-    if not (folder / WEIGHTS).exists() and read_config(folder).weights.hub is not None:
-        return [name for name in FILES if name != WEIGHTS]
-    return list(FILES)
+    """The files of a model folder: all of them, but for weights that are pinned to a hub (`check` knows)."""
+    return [name for name in FILES if name != WEIGHTS or (folder / name).exists()]
 
 
 def _sha256(content: bytes) -> str:
