@@ -20,6 +20,7 @@ from zoo import api, data, folder, registry
 from zoo.datasets import DIGITS
 from zoo.errors import (
     FolderError,
+    HalfWarning,
     HashMismatch,
     HubError,
     ImageError,
@@ -398,6 +399,30 @@ linear_digits = Model(name="linear_digits", dataset=DIGITS, build=build, paramet
     fake_plugin("zoo-linear", {"linear_digits": "zoo_linear:linear_digits"}, "zoo_linear", code)
     with pytest.raises(TrainingError, match="leave out --grad-checkpointing"):
         api.train("linear", out=tmp_path / "out", grad_checkpointing=True)
+
+
+# -- fp16 ------------------------------------------------------------------------------------------
+
+
+def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored(trained: Path, tmp_path: Path) -> None:
+    done = api.train("resnet8", epochs=3, out=tmp_path / "half", amp=False, dtype="fp16")
+    whole = folder.read_config(trained)
+    assert done.config.weights.bytes < 0.6 * whole.weights.bytes
+    assert (done.config.weights.dtype, done.config.weights.fp32_top1) == ("fp16", whole.results.test_top1)
+    net = zoo.load(done.folder, pretrained=True)
+    assert all(parameter.dtype is torch.float32 for parameter in net.parameters())
+    assert api.evaluate(done.folder).results == done.config.results
+    assert "--no-amp --dtype fp16\n" in (done.folder / folder.README).read_text()
+    assert "stored in fp16, and measured so" in (done.folder / folder.README).read_text()
+
+
+def test_weights_that_would_lose_by_fp16_stay_in_fp32_with_a_warning(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.run.HALF_POINTS", -100.0)
+    with pytest.warns(HalfWarning, match="the weights are stored in fp32"):
+        done = api.train("resnet8", epochs=3, out=tmp_path / "whole", amp=False, dtype="fp16")
+    assert done.config.weights == folder.read_config(trained).weights
 
 
 # -- evaluate with weights, predict, plot, compare -------------------------------------------------

@@ -86,7 +86,7 @@ It has {config.parameters:,} parameters and takes images of {channels}×{height}
 | {results.test_images:,} | {results.test_top1:.2f}% | {results.test_top5:.2f}% | {results.test_loss:.4f} |
 
 Last epoch, the whole test set of {model.dataset.title}, one forward pass per image in fp32. Nothing was
-chosen on test data.{_seeds(config)}
+chosen on test data.{_half(config)}{_seeds(config)}
 
 ## Load it
 
@@ -145,6 +145,13 @@ SHA-256 of the recipe `{config.recipe_sha256}`, of the weights `{config.weights.
 """
 
 
+def _half(config: Config) -> str:
+    """What storing in fp16 cost, where it was done."""
+    if config.weights.dtype == "fp32" or config.weights.fp32_top1 is None:
+        return ""
+    return f" The weights are stored in fp16, and measured so; before, top-1 was {config.weights.fp32_top1:.2f}%."
+
+
 def _seeds(config: Config) -> str:
     """What the same training came to from other seeds, where it was repeated."""
     if len(config.seeds) < 2:
@@ -190,6 +197,8 @@ def _command(config: Config, model: Model) -> str:
         words.append("--compile default")
     if training.grad_checkpointing:
         words.append("--grad-checkpointing")
+    if config.weights.dtype != "fp32":
+        words.append(f"--dtype {config.weights.dtype}")
     if config.seeds:
         words.append(f"--seeds {len(config.seeds)}")
     return " ".join(words)

@@ -206,6 +206,10 @@ def train(
         bool,
         typer.Option("--grad-checkpointing", help="Compute activations again in the backward pass, for less memory."),
     ] = False,
+    dtype: Annotated[
+        str,
+        typer.Option("--dtype", metavar="TYPE", help="Store weights in fp32, or in fp16 where that costs nothing."),
+    ] = "fp32",
     data: DataOption = None,
     limit_train: LimitOption = None,
     out: Annotated[
@@ -243,6 +247,7 @@ def train(
         compile=compiled,
         deterministic=deterministic,
         grad_checkpointing=grad_checkpointing,
+        dtype=dtype,
         data=data,
         limit_train=limit_train,
         out=out,

@@ -53,6 +53,10 @@ class CompileWarning(UserWarning):
     """A step could not be compiled; training goes on without."""
 
 
+class HalfWarning(UserWarning):
+    """Weights would have lost accuracy in fp16 and are stored in fp32."""
+
+
 class RecipeError(ZooError):
     """A hyper-parameter that does not exist or has an impossible value."""
 

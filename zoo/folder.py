@@ -2,7 +2,7 @@
 
     README.md            the card
     config.json          the facts: `Config` below, in JSON
-    model.safetensors    the weights, fp32, with name, recipe and the recipe's hash as metadata
+    model.safetensors    the weights, fp32 or fp16, with name, recipe and the recipe's hash as metadata
     log.jsonl            a row an epoch: `EpochRow`
     curve.svg            the same, drawn
 
@@ -122,6 +122,8 @@ class Weights:
     file: str = WEIGHTS
     hub: str | None = None  # a model's address, hf://namespace/name
     revision: str | None = None
+    dtype: str = "fp32"  # that they are stored in
+    fp32_top1: float | None = None  # what they scored before they were stored in fp16
 
 
 @dataclass(frozen=True)

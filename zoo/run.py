@@ -7,7 +7,9 @@ checkpoint and the log, `OUT/` appears when all is done, by one rename.
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
+import warnings
 from pathlib import Path
 
 import torch
@@ -15,14 +17,17 @@ from torch import nn
 
 from zoo import card, checkpoint, curve, data, distributed, folder, weights
 from zoo.answers import known_answers
+from zoo.data import Pixels, Splits
 from zoo.device import algorithms
 from zoo.environment import environment
-from zoo.errors import TrainingError
+from zoo.errors import HalfWarning, TrainingError
 from zoo.evaluate import evaluate
 from zoo.folder import Config, EpochRow, Results, Training
 from zoo.job import Job
 from zoo.spec import Model
 from zoo.train import Report, Silent, train
+
+HALF_POINTS = 0.02  # of top-1 that storing weights in fp16 may cost
 
 
 def run(
@@ -39,10 +44,13 @@ def run(
     report: Report | None,
     grad_checkpointing: bool = False,
     teacher: nn.Module | None = None,
+    half: bool = False,
 ) -> Config:
     """Train what the job asks for, evaluate it once, after the last epoch, and write the model folder `out`.
 
-    `teacher` is the net that the recipe names, on the device and in evaluation mode.
+    `teacher` is the net that the recipe names, on the device and in evaluation mode. With `half` the
+    weights are stored in fp16 where that costs under HALF_POINTS of top-1; what counts is measured
+    with the weights as they are stored.
 
     Raises TrainingError where `out` is taken or the run there is another's, DataError, Interrupted.
     """
@@ -85,16 +93,35 @@ def run(
         distributed.wait_for_all()
         return folder.read_config(out)
     results = evaluate(net, splits.test, pixels)
+    fp32_top1 = results.test_top1
+    if half:
+        results, half = _stored_in_half(net, splits, pixels, results)
     rows[-1] = rows[-1].tested(results)
     metadata = {"name": job.model, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
-    content = weights.dump(net, metadata)
+    content = weights.dump(net, metadata, half=half)
     config = _config(job, model, mean, std, rows, results, content, device, grad_checkpointing)
     logits = known_answers(net, pixels, model.dataset.input_size)
     config = dataclasses.replace(config, known_answers=tuple(map(tuple, logits.tolist())))
+    if half:
+        facts = dataclasses.replace(config.weights, dtype="fp16", fp32_top1=fp32_top1)
+        config = dataclasses.replace(config, weights=facts)
     _write(out, config, rows, model, content)
     shutil.rmtree(folder_of_run)
     distributed.wait_for_all()
     return config
+
+
+def _stored_in_half(net: nn.Module, splits: Splits, pixels: Pixels, fp32: Results) -> tuple[Results, bool]:
+    """Round the net to fp16 and measure it again; where that costs too much, leave it as it was, with a warning."""
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    net.load_state_dict(weights.rounded_to_half(net))
+    results = evaluate(net, splits.test, pixels)
+    if fp32.test_top1 - results.test_top1 < HALF_POINTS and math.isfinite(results.test_loss):
+        return results, True
+    net.load_state_dict(before)
+    cost = f"{fp32.test_top1:.2f}% would become {results.test_top1:.2f}%"
+    warnings.warn(HalfWarning(f"the weights are stored in fp32: in fp16 a top-1 of {cost}"), stacklevel=3)
+    return fp32, False
 
 
 def record_seeds(out: Path, repetitions: list[Config], model: Model) -> Config:

@@ -60,6 +60,8 @@ class Step:
         self._source, self._drawn, self._totals = source, drawn, totals
         self._device = source.labels.device
         self._eager = _forward(net, pixels, recipe, amp, teacher)
+        if compiled:
+            torch.compiler.reset()  # what earlier trainings in this process compiled counts against a limit
         self._forward: Forward = torch.compile(self._eager, dynamic=False) if compiled else self._eager
         self._compiled = compiled
         self._seen: set[int] = set()

@@ -25,14 +25,17 @@ def build(model: Model, num_classes: int | None = None, in_channels: int | None 
     )
 
 
-def dump(net: nn.Module, metadata: Mapping[str, str]) -> bytes:
+def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> bytes:
     """The net's state dict as a safetensors file; the same tensors and metadata give the same bytes.
 
-    A tensor that is tied under several names is written once, under the first.
+    A tensor that is tied under several names is written once, under the first. With `half`, floating
+    point values are stored in fp16.
     """
     state = net.state_dict()
     first = _first_names(state)
     state = {name: state[name].detach().cpu().contiguous() for name in dict.fromkeys(first.values())}
+    if half:
+        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     content = save_safetensors(state, dict(metadata))
     # The library writes metadata in an order that changes from process to process; its header (8 bytes of
     # length, JSON, spaces up to a multiple of 8) is written again with the keys in order.
@@ -42,6 +45,12 @@ def dump(net: nn.Module, metadata: Mapping[str, str]) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + content[end:]
+
+
+def rounded_to_half(net: nn.Module) -> dict[str, Tensor]:
+    """The net's state as fp16 would store it, in its own types; infinite where that can't hold a value."""
+    state = net.state_dict()
+    return {name: tensor.half().to(tensor) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def load(
