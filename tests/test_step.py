@@ -13,7 +13,7 @@ from zoo import data, optim, registry, weights
 from zoo.distributed import Share
 from zoo.errors import CompileWarning
 from zoo.spec import Recipe
-from zoo.step import GraphedStep, Step, make_step
+from zoo.step import GraphedStep, Step, fastest
 
 CPU = torch.device("cpu")
 MODEL = registry.load("resnet8_digits")
@@ -38,11 +38,12 @@ class Training:
         split = data.read_split(MODEL.dataset, Path(), train=True, device=device, part=slice(IMAGES))
         self.drawn = data.draw(IMAGES, recipe, seed=0, epoch=1, device=device)
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
-        self.step = make_step(
+        step = Step(
             recipe, self.net, self.optimizer, data.padded(split, 1), self.drawn,
             data.pixels(MODEL.dataset.mean, MODEL.dataset.std, device), self.totals,
             amp=False, share=share or Share(), compiled=compiled,
         )  # fmt: skip
+        self.step = fastest(step)
 
     def epoch(self, number: int = 1) -> Training:
         data.redraw(self.drawn, RECIPE, seed=0, epoch=number)

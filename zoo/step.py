@@ -56,20 +56,19 @@ class Step:
     ) -> None:
         self.optimizer = optimizer
         self.compile_seconds = 0.0  # spent on compiling, and on the first step of each size
-        self._recipe, self._net, self._share = recipe, net, share
-        self._source, self._drawn, self._totals = source, drawn, totals
-        self._device = source.labels.device
+        self.recipe, self.share, self.device = recipe, share, source.labels.device
+        self.compiled = compiled
+        self._net, self._source, self._drawn, self._totals = net, source, drawn, totals
         self._eager = _forward(net, pixels, recipe, amp, teacher)
         if compiled:
             torch.compiler.reset()  # what earlier trainings in this process compiled counts against a limit
         self._forward: Forward = torch.compile(self._eager, dynamic=False) if compiled else self._eager
-        self._compiled = compiled
         self._seen: set[int] = set()
 
     def __call__(self, start: int, end: int) -> None:
         """Train on this process's share of images `start` to `end` of the epoch."""
-        positions = torch.arange(start + self._share.rank, end, self._share.world, device=self._device)
-        if self._compiled and len(positions) not in self._seen:
+        positions = torch.arange(start + self.share.rank, end, self.share.world, device=self.device)
+        if self.compiled and len(positions) not in self._seen:
             self._seen.add(len(positions))
             self._first(positions, end - start)
         else:
@@ -77,12 +76,12 @@ class Step:
 
     def run(self, positions: Tensor, batch_size: int) -> None:
         """Train on the images at these positions of the epoch, a share of a batch of that size."""
-        images, labels = data.batch(self._source, self._drawn, positions, self._recipe.crop_padding)
+        images, labels = data.batch(self._source, self._drawn, positions, self.recipe.crop_padding)
         mixing = self._drawn.mixing and self._drawn.mixing.at(positions)
         loss, correct = self._forward(images, labels, mixing)
         # The mean over the whole batch: processes' gradients are averaged, whatever their shares.
-        (loss * (self._share.world / batch_size)).backward()  # type: ignore[no-untyped-call]
-        optim.clip(self._recipe, self._net.parameters())
+        (loss * (self.share.world / batch_size)).backward()  # type: ignore[no-untyped-call]
+        optim.clip(self.recipe, self._net.parameters())
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._totals[0] += loss.detach()
@@ -94,13 +93,13 @@ class Step:
         started = time.perf_counter()
         try:
             self.run(positions, batch_size)
-            synchronize(self._device)
+            synchronize(self.device)
         except Exception as error:  # a compiler may fail in any way; the step itself is tried again without it
             reason = (str(error).splitlines() or [""])[0][:200]
             warnings.warn(
                 CompileWarning(f"training goes on without compiling: {type(error).__name__}: {reason}"), stacklevel=2
             )
-            self._forward, self._compiled = self._eager, False
+            self._forward, self.compiled = self._eager, False
             with torch.no_grad():
                 for name, buffer in self._net.named_buffers():
                     buffer.copy_(before[name])
@@ -117,8 +116,8 @@ class GraphedStep:
     into the graph's memory before each launch.
     """
 
-    def __init__(self, step: Step, device: torch.device) -> None:
-        self.step = step
+    def __init__(self, step: Step) -> None:
+        self.step, device = step, step.device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._steps: Counter[int] = Counter()
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
@@ -162,28 +161,19 @@ class GraphedStep:
         return graph
 
 
-def make_step(
-    recipe: Recipe,
-    net: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    source: Split,
-    drawn: Draw,
-    pixels: Pixels,
-    totals: Tensor,
-    *,
-    amp: bool,
-    share: Share,
-    compiled: bool,
-    teacher: nn.Module | None = None,
-) -> Step | GraphedStep:
-    """The fastest way there is to run a step, or the eager one where it is not to be compiled."""
-    step = Step(
-        recipe, net, optimizer, source, drawn, pixels, totals,
-        amp=amp, share=share, compiled=compiled, teacher=teacher,
-    )  # fmt: skip
-    # A graph reads the rate from memory, and nothing else of a schedule; and it holds no communication.
-    can_be_captured = totals.device.type == "cuda" and recipe.opt == "sgd" and not recipe.cycle_momentum
-    return GraphedStep(step, totals.device) if compiled and can_be_captured and share.world == 1 else step
+def fastest(step: Step) -> Step | GraphedStep:
+    """The fastest way to run a step: as a graph where it is compiled on one GPU, else as it is.
+
+    A graph reads the rate from memory, but no other number of a schedule; and it holds no communication.
+    """
+    can_be_captured = (
+        step.compiled
+        and step.device.type == "cuda"
+        and step.share.world == 1
+        and step.recipe.opt == "sgd"
+        and not step.recipe.cycle_momentum
+    )
+    return GraphedStep(step) if can_be_captured else step
 
 
 def _forward(net: nn.Module, pixels: Pixels, recipe: Recipe, amp: bool, teacher: nn.Module | None) -> Forward:

@@ -27,7 +27,7 @@ from zoo.evaluate import evaluate
 from zoo.folder import EpochRow
 from zoo.interrupt import stop_requests
 from zoo.job import Job
-from zoo.step import make_step
+from zoo.step import Step, fastest
 
 GLANCE_SECONDS = 0.5  # between two looks at the loss, each of which waits for the device
 
@@ -97,18 +97,20 @@ def train(
         if not share.is_first:
             progress.totals.zero_()  # what was saved is the sum over all processes
     drawn = data.draw(len(split), recipe, seed=job.seed, epoch=progress.epoch + 1, device=device)
-    train_step = make_step(
-        recipe,
-        distributed.parallel(net, device),
-        optimizer,
-        data.padded(split, recipe.crop_padding),
-        drawn,
-        pixels,
-        progress.totals,
-        amp=job.amp,
-        share=share,
-        compiled=job.compiled,
-        teacher=teacher,
+    train_step = fastest(
+        Step(
+            recipe,
+            distributed.parallel(net, device),
+            optimizer,
+            data.padded(split, recipe.crop_padding),
+            drawn,
+            pixels,
+            progress.totals,
+            amp=job.amp,
+            share=share,
+            compiled=job.compiled,
+            teacher=teacher,
+        )
     )
 
     def save() -> None:
