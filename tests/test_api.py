@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import zoo
-from zoo import api, data, folder, registry
+from zoo import api, data, find, folder, registry
 from zoo.datasets import DIGITS
 from zoo.errors import (
     FolderError,
@@ -87,7 +87,7 @@ def test_a_hub_a_path_and_an_address_load_the_same(hub: str, trained: Path) -> N
 def test_zoo_hub_is_asked_for_what_the_catalogue_has_not(
     hub: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(api, "catalogue", lambda: FolderHub(tmp_path / "empty"))
+    monkeypatch.setattr(find, "catalogue", lambda: FolderHub(tmp_path / "empty"))
     with pytest.raises(NotFound, match="the catalogue has no weights of resnet8_digits; name the hub"):
         zoo.load("resnet8_digits", pretrained=True)
     monkeypatch.setenv("ZOO_HUB", hub)

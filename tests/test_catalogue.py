@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo import api, folder, registry
+from zoo import api, find, folder, registry
 from zoo.errors import HashMismatch, HubError
 from zoo.hub.catalogue import catalogue
 from zoo.hub.local import FolderHub
@@ -47,7 +47,7 @@ def test_it_is_small_enough_for_a_wheel() -> None:
 def pinned(hub: Hub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A catalogue whose model has its weights in a hub only, pinned by revision and hash."""
     api.push(trained, hub=f"file:{tmp_path / 'catalogue'}", weights_at="hf://me")
-    monkeypatch.setattr(api, "catalogue", lambda: FolderHub(tmp_path / "catalogue"))
+    monkeypatch.setattr(find, "catalogue", lambda: FolderHub(tmp_path / "catalogue"))
     return tmp_path / "catalogue" / NAME
 
 

@@ -34,3 +34,15 @@ def test_a_device_has_a_name_for_the_card() -> None:
 @pytest.mark.gpu
 def test_a_gpu_has_its_makers_name() -> None:
     assert device.describe(torch.device("cuda")) == torch.cuda.get_device_name()
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_callers_choice_of_algorithms_is_put_back(deterministic: bool) -> None:
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with algorithms(torch.device("cpu"), deterministic=deterministic):
+            pass
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert not torch.backends.cudnn.deterministic

@@ -14,6 +14,8 @@ LAYERS = [
     {"cli", "__main__"},
     {"progress"},
     {"api", "testing"},
+    {"listing"},
+    {"find"},
     {"run", "verify"},
     {"train"},
     {"step"},
@@ -32,7 +34,7 @@ LAYERS = [
 ]
 TORCH_FREE = {"cli", "__main__", "__init__", "progress", "api", "registry", "card", "curve", "folder", "job"} | {
     "datasets", "spec", "schema", "errors", "hub", "hub.local", "hub.hugging_face", "hub.catalogue", "interrupt",
-    "report",
+    "report", "find", "listing",
 }  # fmt: skip
 HEAVY = {"tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy"}
 

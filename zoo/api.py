@@ -5,29 +5,18 @@ Each function is one way through the house; torch is imported by those that comp
 
 from __future__ import annotations
 
-import fnmatch
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import folder, registry
-from zoo.errors import (
-    FolderError,
-    HubError,
-    ImageError,
-    NotFound,
-    PluginError,
-    RecipeError,
-    TrainingError,
-    UnknownModel,
-)
+from zoo.errors import FolderError, HubError, ImageError, NotFound, RecipeError, TrainingError
+from zoo.find import find, is_name, model_of
 from zoo.folder import Config, EpochRow, Results
-from zoo.hub import Hub, Listed, Published, open_hub, split_model_address
-from zoo.hub.catalogue import catalogue
-from zoo.spec import NAME, Model, Recipe
+from zoo.hub import Hub, Published, open_hub
+from zoo.listing import ModelInfo, Row, info, list_models, overview, search
+from zoo.spec import Model, Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -40,29 +29,11 @@ if TYPE_CHECKING:
     from zoo.train import Report
     from zoo.verify import Verified
 
-
-@dataclass(frozen=True)
-class Row:
-    """What a listing shows of a model; `top1` in percent, `weights` where they are, None without any."""
-
-    name: str
-    dataset: str
-    parameters: int
-    top1: float | None
-    license: str
-    weights: str | None
-    plugin: str  # the distribution that provides the architecture
-    installed: bool
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """A model of the zoo: its facts, and those of its published weights where there are any."""
-
-    name: str
-    model: Model | None  # None where its plugin is not installed
-    weights: str | None  # where they are
-    config: Config | None
+__all__ = [
+    "Evaluated", "Guess", "ModelInfo", "Prediction", "Row", "Trained",
+    "compare", "evaluate", "find", "info", "layers", "list_models", "load", "overview", "plot", "predict", "pull",
+    "push", "report", "reproduce", "search", "train", "transforms", "verify",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -129,12 +100,12 @@ def load(
     from zoo.device import choose
 
     target = choose(device)
-    if not pretrained and _is_name(name_or_path_or_hub_id):
+    if not pretrained and is_name(name_or_path_or_hub_id):
         model = registry.load(registry.resolve(str(name_or_path_or_hub_id)))
         return weights.build(model, num_classes, in_channels).to(target)
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
     config = folder.read_config(path)
-    model = _model_of(config)
+    model = model_of(config)
     if not pretrained:
         return weights.build(model, num_classes, in_channels).to(target)
     return weights.load(model, path, config, num_classes, in_channels).to(target)
@@ -153,74 +124,10 @@ def transforms(
         config = folder.read_config(find(name_or_path_or_hub_id, hub=hub, revision=revision))
         return preprocessing(config.input_size, config.mean, config.std)
     except NotFound:
-        if hub is not None or not _is_name(name_or_path_or_hub_id):
+        if hub is not None or not is_name(name_or_path_or_hub_id):
             raise
         dataset = registry.load(registry.resolve(str(name_or_path_or_hub_id))).dataset
         return preprocessing(dataset.input_size, dataset.mean, dataset.std)
-
-
-def list_models(pattern: str | None = None, *, dataset: str | None = None, pretrained: bool | None = None) -> list[str]:
-    """The names of the models that plugins provide, sorted: those that match `pattern` (`resnet*`).
-
-    `pretrained=True` keeps those whose weights are in the catalogue, False the others.
-    """
-    known = registry.entries()
-    names = [name for name in known if pattern is None or fnmatch.fnmatchcase(name, pattern)]
-    if dataset is not None:
-        names = [m.name for m in registry.load_all(known[name] for name in names) if m.dataset.name == dataset]
-    if pretrained is not None:
-        published = {one.name for one in catalogue().models()}
-        names = [name for name in names if (name in published) is pretrained]
-    return names
-
-
-def info(name: str, *, hub: str | None = None) -> ModelInfo:
-    """Everything known of a model: its facts, and its published results where `load` would find them."""
-    full = registry.resolve(name) if hub is None else _name_in_hub(name)
-    model = registry.load(full) if full in registry.entries() else None
-    try:
-        source = _source(full, hub, None)
-        config = folder.read_config(source.pull(full))
-    except NotFound:
-        if model is None:
-            raise
-        return ModelInfo(full, model, None, None)
-    return ModelInfo(full, model, _place(source, full), config)
-
-
-def overview(
-    pattern: str | None = None,
-    *,
-    dataset: str | None = None,
-    pretrained: bool | None = None,
-    hub: str | None = None,
-) -> list[Row]:
-    """What `zoo list` shows: the plugins' models with the catalogue's results, or the models in `hub`.
-
-    Imports no torch, and no plugin whose models are not asked for. A model in a hub is shown even
-    where its plugin is not installed.
-    """
-    source: Hub = catalogue() if hub is None else open_hub(hub)
-    listed = {one.name: one for one in source.models()}
-    known = registry.entries()
-    names = [
-        name
-        for name in (known if hub is None else listed)
-        if (pattern is None or fnmatch.fnmatchcase(name, pattern)) and pretrained in (None, name in listed)
-    ]
-    if hub is None:
-        models = {model.name: model for model in registry.load_all(known[name] for name in names)}
-        rows = [_row(models[name], known[name], listed.get(name)) for name in names if name in models]
-    else:
-        rows = [_row_in_hub(listed[name]) for name in names]
-    return [row for row in rows if dataset in (None, row.dataset)]
-
-
-def search(text: str) -> list[Row]:
-    """The zoo's models on the whole Hugging Face Hub with this text in their repository's name."""
-    from zoo.hub.hugging_face import search as search_hub
-
-    return [_row_in_hub(one) for one in search_hub(text)]
 
 
 def train(
@@ -406,7 +313,7 @@ def evaluate(
     else:
         path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
         config = folder.read_config(path)
-        model, mean, std = _model_of(config), config.mean, config.std
+        model, mean, std = model_of(config), config.mean, config.std
         net = load(model, path, config)
     test = data_sets.read_split(model.dataset, data or data_sets.default_root(), train=False, device=on)
     results, confusion = measure(net.to(on), test, data_sets.pixels(mean, std, on))
@@ -447,7 +354,7 @@ def predict(
 
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
     config = folder.read_config(path)
-    net = load(_model_of(config), path, config).to(choose(device))
+    net = load(model_of(config), path, config).to(choose(device))
     preprocess = preprocessing(config.input_size, config.mean, config.std)
     asked = list(pictures)
     found = list(found_in(asked))
@@ -554,7 +461,7 @@ def verify(
 
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
     config = folder.read_config(path)
-    model, on, root = _model_of(config), choose(device), data or data_sets.default_root()
+    model, on, root = model_of(config), choose(device), data or data_sets.default_root()
     test = None
     if data_sets.is_there(model.dataset, root):
         test = data_sets.read_split(model.dataset, root, train=False, device=on)
@@ -584,7 +491,7 @@ def reproduce(
     """
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
     published = folder.read_config(path)
-    model, training = _model_of(published), published.training
+    model, training = model_of(published), published.training
     recipe = Recipe.from_json(published.recipe)
     trained = _train(
         model,
@@ -630,6 +537,8 @@ def push(path: Path, *, hub: str | None = None, weights_at: str | None = None) -
     elsewhere = open_hub(weights_at)
     elsewhere.check(config.name)
     published = elsewhere.push(path, config.name)
+    import tempfile
+
     with tempfile.TemporaryDirectory() as scratch:
         folder.copy_pinned(path, Path(scratch), published.address, published.revision)
         return target.push(Path(scratch), config.name)
@@ -648,103 +557,6 @@ def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = 
     with folder.written_aside(target) as aside:
         folder.copy_files(source, aside)
     return target
-
-
-def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
-    """The local model folder of a name, a path or an address; raises NotFound, HubError or FolderError."""
-    text = str(name_or_path_or_hub_id)
-    if (address := split_model_address(text)) is not None:
-        if hub is not None:
-            raise HubError(f"{text!r} names its hub itself; leave out {hub}")
-        return _with_weights(open_hub(address[0]).pull(address[1], revision))
-    if not _is_name(name_or_path_or_hub_id):
-        path = Path(name_or_path_or_hub_id).expanduser()
-        if not path.is_dir():
-            raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
-        return path
-    name = registry.resolve(text) if hub is None else _name_in_hub(text)
-    return _with_weights(_source(name, hub, revision).pull(name, revision))
-
-
-def _with_weights(path: Path) -> Path:
-    """The folder itself, or the one in a hub that has the weights it only pins; held against the pin."""
-    config = folder.read_config(path)
-    if config.weights.hub is None or (path / folder.WEIGHTS).is_file():
-        return path
-    address = split_model_address(config.weights.hub)
-    if address is None:
-        raise FolderError(f"{path} pins its weights to {config.weights.hub!r}; expected hf://namespace/name")
-    fetched = open_hub(address[0]).pull(address[1], config.weights.revision)
-    folder.read_weights(fetched, config)
-    return fetched
-
-
-def _source(name: str, hub: str | None, revision: str | None) -> Hub:
-    """The hub that a model's weights come from: the one named, else the catalogue, else ZOO_HUB's."""
-    if hub is not None:
-        return open_hub(hub)
-    if revision is None and (catalogue().path / name).is_dir():
-        return catalogue()
-    if os.environ.get("ZOO_HUB"):
-        return open_hub()
-    what = name if revision is None else f"{name} at revision {revision}"
-    raise NotFound(
-        f"the catalogue has no weights of {what}; name the hub that has them (--hub, hub=…, or ZOO_HUB), "
-        f"or train it: zoo train {name}"
-    )
-
-
-def _place(source: Hub, name: str) -> str:
-    return "catalogue" if source.address == catalogue().address else f"{source.address}/{name}"
-
-
-def _row(model: Model, entry: registry.Entry, listed: Listed | None) -> Row:
-    return Row(
-        name=model.name,
-        dataset=model.dataset.name,
-        parameters=model.parameters,
-        top1=listed.test_top1 if listed else None,
-        license=model.license,
-        weights="catalogue" if listed else None,
-        plugin=entry.distribution,
-        installed=True,
-    )
-
-
-def _row_in_hub(listed: Listed) -> Row:
-    return Row(
-        name=listed.name,
-        dataset=listed.dataset,
-        parameters=listed.parameters,
-        top1=listed.test_top1,
-        license=listed.license,
-        weights=listed.address,
-        plugin=listed.plugin,
-        installed=listed.name in registry.entries(),
-    )
-
-
-def _is_name(name_or_path_or_hub_id: str | Path) -> bool:
-    return isinstance(name_or_path_or_hub_id, str) and bool(NAME.fullmatch(name_or_path_or_hub_id))
-
-
-def _name_in_hub(name: str) -> str:
-    """The full name where a plugin knows the model; a hub may have models that no plugin here knows."""
-    try:
-        return registry.resolve(name)
-    except UnknownModel:
-        return name
-
-
-def _model_of(config: Config) -> Model:
-    """The architecture of a model folder; says which distribution to install where it is not there."""
-    try:
-        return registry.load(config.name)
-    except UnknownModel:
-        raise PluginError(
-            f"{config.name} needs the plugin {config.plugin_distribution}, which is not installed: "
-            f"pip install {config.plugin_distribution}"
-        ) from None
 
 
 def _logs(runs: Iterable[str | Path]) -> Iterator[tuple[str, list[EpochRow]]]:
@@ -802,7 +614,7 @@ def _teacher(model: Model, recipe: Recipe, on: torch.device) -> tuple[nn.Module,
             f"recipe: teacher {config.name} normalises with mean {config.mean} and std {config.std}; "
             "its student has to do the same: set them with --set mean=… and --set std=…"
         )
-    net = load(_model_of(config), path, config).to(on, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = load(model_of(config), path, config).to(on, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net, config.weights.sha256
 
 

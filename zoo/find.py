@@ -1,0 +1,89 @@
+"""From a name, a path or an address to a model folder on this machine, and to the architecture it needs.
+
+Weights of a name come from the hub that is named; without one from the catalogue, then from ZOO_HUB.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from zoo import folder, registry
+from zoo.errors import FolderError, HubError, NotFound, PluginError, UnknownModel
+from zoo.folder import Config
+from zoo.hub import Hub, open_hub, split_model_address
+from zoo.hub.catalogue import catalogue
+from zoo.spec import NAME, Model
+
+
+def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
+    """The local model folder of a name, a path or an address; raises NotFound, HubError or FolderError."""
+    text = str(name_or_path_or_hub_id)
+    if (address := split_model_address(text)) is not None:
+        if hub is not None:
+            raise HubError(f"{text!r} names its hub itself; leave out {hub}")
+        return _with_weights(open_hub(address[0]).pull(address[1], revision))
+    if not is_name(name_or_path_or_hub_id):
+        path = Path(name_or_path_or_hub_id).expanduser()
+        if not path.is_dir():
+            raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
+        return path
+    name = registry.resolve(text) if hub is None else name_in_hub(text)
+    return _with_weights(source_of(name, hub, revision).pull(name, revision))
+
+
+def source_of(name: str, hub: str | None, revision: str | None) -> Hub:
+    """The hub that a model's weights come from: the one named, else the catalogue, else ZOO_HUB's."""
+    if hub is not None:
+        return open_hub(hub)
+    if revision is None and (catalogue().path / name).is_dir():
+        return catalogue()
+    if os.environ.get("ZOO_HUB"):
+        return open_hub()
+    what = name if revision is None else f"{name} at revision {revision}"
+    raise NotFound(
+        f"the catalogue has no weights of {what}; name the hub that has them (--hub, hub=…, or ZOO_HUB), "
+        f"or train it: zoo train {name}"
+    )
+
+
+def is_name(name_or_path_or_hub_id: str | Path) -> bool:
+    """Whether it can be a model's name, and is no path and no address."""
+    return isinstance(name_or_path_or_hub_id, str) and bool(NAME.fullmatch(name_or_path_or_hub_id))
+
+
+def name_in_hub(name: str) -> str:
+    """The full name where a plugin knows the model; a hub may have models that no plugin here knows."""
+    try:
+        return registry.resolve(name)
+    except UnknownModel:
+        return name
+
+
+def model_of(config: Config) -> Model:
+    """The architecture of a model folder; says which distribution to install where it is not there."""
+    try:
+        return registry.load(config.name)
+    except UnknownModel:
+        raise PluginError(
+            f"{config.name} needs the plugin {config.plugin_distribution}, which is not installed: "
+            f"pip install {config.plugin_distribution}"
+        ) from None
+
+
+def place(source: Hub, name: str) -> str:
+    """Where a model's weights are, in a word: the catalogue, or an address in a hub."""
+    return "catalogue" if source.address == catalogue().address else f"{source.address}/{name}"
+
+
+def _with_weights(path: Path) -> Path:
+    """The folder itself, or the one in a hub that has the weights it only pins; held against the pin."""
+    config = folder.read_config(path)
+    if config.weights.hub is None or (path / folder.WEIGHTS).is_file():
+        return path
+    address = split_model_address(config.weights.hub)
+    if address is None:
+        raise FolderError(f"{path} pins its weights to {config.weights.hub!r}; expected hf://namespace/name")
+    fetched = open_hub(address[0]).pull(address[1], config.weights.revision)
+    folder.read_weights(fetched, config)
+    return fetched

@@ -1,0 +1,128 @@
+"""What there is: the plugins' models, and those in a hub. Imports no torch."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+
+from zoo import folder, registry
+from zoo.errors import NotFound
+from zoo.find import name_in_hub, place, source_of
+from zoo.folder import Config
+from zoo.hub import Hub, Listed, open_hub
+from zoo.hub.catalogue import catalogue
+from zoo.spec import Model
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a listing shows of a model; `top1` in percent, `weights` where they are, None without any."""
+
+    name: str
+    dataset: str
+    parameters: int
+    top1: float | None
+    license: str
+    weights: str | None
+    plugin: str  # the distribution that provides the architecture
+    installed: bool
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model of the zoo: its facts, and those of its published weights where there are any."""
+
+    name: str
+    model: Model | None  # None where its plugin is not installed
+    weights: str | None  # where they are
+    config: Config | None
+
+
+def list_models(pattern: str | None = None, *, dataset: str | None = None, pretrained: bool | None = None) -> list[str]:
+    """The names of the models that plugins provide, sorted: those that match `pattern` (`resnet*`).
+
+    `pretrained=True` keeps those whose weights are in the catalogue, False the others.
+    """
+    known = registry.entries()
+    names = [name for name in known if pattern is None or fnmatch.fnmatchcase(name, pattern)]
+    if dataset is not None:
+        names = [m.name for m in registry.load_all(known[name] for name in names) if m.dataset.name == dataset]
+    if pretrained is not None:
+        published = {one.name for one in catalogue().models()}
+        names = [name for name in names if (name in published) is pretrained]
+    return names
+
+
+def info(name: str, *, hub: str | None = None) -> ModelInfo:
+    """Everything known of a model: its facts, and its published results where `load` would find them."""
+    full = registry.resolve(name) if hub is None else name_in_hub(name)
+    model = registry.load(full) if full in registry.entries() else None
+    try:
+        source = source_of(full, hub, None)
+        config = folder.read_config(source.pull(full))
+    except NotFound:
+        if model is None:
+            raise
+        return ModelInfo(full, model, None, None)
+    return ModelInfo(full, model, place(source, full), config)
+
+
+def overview(
+    pattern: str | None = None,
+    *,
+    dataset: str | None = None,
+    pretrained: bool | None = None,
+    hub: str | None = None,
+) -> list[Row]:
+    """What `zoo list` shows: the plugins' models with the catalogue's results, or the models in `hub`.
+
+    Imports no torch, and no plugin whose models are not asked for. A model in a hub is shown even
+    where its plugin is not installed.
+    """
+    source: Hub = catalogue() if hub is None else open_hub(hub)
+    listed = {one.name: one for one in source.models()}
+    known = registry.entries()
+    names = [
+        name
+        for name in (known if hub is None else listed)
+        if (pattern is None or fnmatch.fnmatchcase(name, pattern)) and pretrained in (None, name in listed)
+    ]
+    if hub is None:
+        models = {model.name: model for model in registry.load_all(known[name] for name in names)}
+        rows = [_row(models[name], known[name], listed.get(name)) for name in names if name in models]
+    else:
+        rows = [_row_in_hub(listed[name]) for name in names]
+    return [row for row in rows if dataset in (None, row.dataset)]
+
+
+def search(text: str) -> list[Row]:
+    """The zoo's models on the whole Hugging Face Hub with this text in their repository's name."""
+    from zoo.hub.hugging_face import search as search_hub
+
+    return [_row_in_hub(one) for one in search_hub(text)]
+
+
+def _row(model: Model, entry: registry.Entry, listed: Listed | None) -> Row:
+    return Row(
+        name=model.name,
+        dataset=model.dataset.name,
+        parameters=model.parameters,
+        top1=listed.test_top1 if listed else None,
+        license=model.license,
+        weights="catalogue" if listed else None,
+        plugin=entry.distribution,
+        installed=True,
+    )
+
+
+def _row_in_hub(listed: Listed) -> Row:
+    return Row(
+        name=listed.name,
+        dataset=listed.dataset,
+        parameters=listed.parameters,
+        top1=listed.test_top1,
+        license=listed.license,
+        weights=listed.address,
+        plugin=listed.plugin,
+        installed=listed.name in registry.entries(),
+    )
