@@ -40,9 +40,10 @@ def test_a_gpu_has_its_makers_name() -> None:
 def test_the_callers_choice_of_algorithms_is_put_back(deterministic: bool) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        with algorithms(torch.device("cpu"), deterministic=deterministic):
+        with device.algorithms(torch.device("cpu"), deterministic=deterministic):
             pass
         assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
     finally:
         torch.use_deterministic_algorithms(False)
     assert not torch.backends.cudnn.deterministic

@@ -56,7 +56,8 @@ def algorithms(device: torch.device, *, deterministic: bool) -> Iterator[None]:
     A CPU's are the same either way. Settings are put back at the end.
     """
     cudnn = torch.backends.cudnn
-    before = (torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.deterministic)
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn_before = cudnn.benchmark, cudnn.deterministic
     if device.type == "cuda":
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
@@ -65,8 +66,8 @@ def algorithms(device: torch.device, *, deterministic: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
-        cudnn.benchmark, cudnn.deterministic = before[1:]
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        cudnn.benchmark, cudnn.deterministic = cudnn_before
 
 
 def synchronize(device: torch.device) -> None:
