@@ -122,6 +122,16 @@ def test_shortcut_b_has_the_cosine_recipe_with_its_published_deviations() -> Non
     assert MODELS["resnet20b_cifar10"].default_recipe == "cosine"
 
 
+def test_shallower_nets_can_be_taught_by_a_deeper_one() -> None:
+    taught = {
+        name: model.recipes["distilled"].teacher for name, model in MODELS.items() if "distilled" in model.recipes
+    }
+    assert set(taught) == {
+        f"resnet{n}{b}_{d}" for n in (20, 32, 44) for b in ("", "b") for d in ("cifar10", "cifar100")
+    }
+    assert taught["resnet32b_cifar100"] == "resnet56_cifar100"
+
+
 def test_the_papers_rate_at_named_steps() -> None:
     steps = 391  # an epoch of 50,000 images in batches of 128
     for name, first in (("resnet56_cifar10", 0.1), ("resnet110_cifar10", 0.01)):

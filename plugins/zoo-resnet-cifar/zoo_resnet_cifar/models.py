@@ -60,6 +60,9 @@ QUICK = Recipe(
 # The same for an afternoon on a CPU: a cosine to 0 after a warm-up, at the rate of the paper.
 LONG = replace(QUICK, epochs=100, lr=0.1, sched="cosine", warmup_epochs=5, warmup_lr=0.01)
 
+# The same with the logits of a deeper net beside the labels (arXiv:1503.02531), for those that are shallower.
+TEACHER_DEPTH = 56
+
 # Digits are 8×8 and not symmetric: a pixel of padding, no flips.
 QUICK_DIGITS = replace(QUICK, epochs=40, lr=0.1, batch_size=64, crop_padding=1, hflip=0.0)
 
@@ -117,6 +120,9 @@ class Build:
 def _model(depth: int, shortcut: Shortcut, dataset: Dataset, parameters: int) -> Model:
     paper = PAPER_WARMUP if depth >= 110 else PAPER
     own = {"cosine": COSINE} if shortcut is Shortcut.B else {"paper": paper}
+    recipes = {**own, "quick": QUICK, "long": LONG}
+    if depth < TEACHER_DEPTH and shortcut is not Shortcut.NONE:
+        recipes["distilled"] = replace(LONG, teacher=f"resnet{TEACHER_DEPTH}_{dataset.name}")
     family = {Shortcut.NONE: "plain{}", Shortcut.A: "resnet{}", Shortcut.B: "resnet{}b"}[shortcut]
     what = {
         Shortcut.NONE: "without shortcuts",
@@ -129,7 +135,7 @@ def _model(depth: int, shortcut: Shortcut, dataset: Dataset, parameters: int) ->
         dataset=dataset,
         build=Build(depth, shortcut),
         parameters=parameters,
-        recipes={**own, "quick": QUICK, "long": LONG},
+        recipes=recipes,
         paper=PAPER_URL,
         description=f"The {depth}-layer CIFAR net of He et al. (2015) {what}, trained on {dataset.title}.",
         default=dataset is CIFAR10,
