@@ -95,10 +95,7 @@ class Step:
             self.run(positions, batch_size)
             synchronize(self.device)
         except Exception as error:  # a compiler may fail in any way; the step itself is tried again without it
-            reason = (str(error).splitlines() or [""])[0][:200]
-            warnings.warn(
-                CompileWarning(f"training goes on without compiling: {type(error).__name__}: {reason}"), stacklevel=2
-            )
+            _warn("without compiling", error)
             self._forward, self.compiled = self._eager, False
             with torch.no_grad():
                 for name, buffer in self._net.named_buffers():
@@ -119,6 +116,7 @@ class GraphedStep:
     def __init__(self, step: Step) -> None:
         self.step, device = step, step.device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._failed = False
         self._steps: Counter[int] = Counter()
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._start = torch.zeros((), dtype=torch.int64, device=device)
@@ -133,6 +131,9 @@ class GraphedStep:
         """Train on images `start` to `end` of the epoch."""
         size = end - start
         self._steps[size] += 1
+        if self._failed:
+            self.step(start, end)
+            return
         if self._steps[size] <= STEPS_BEFORE_CAPTURE:
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
@@ -143,8 +144,16 @@ class GraphedStep:
         self._lr.fill_(float(self.step.optimizer.param_groups[0]["lr"]))
         if size not in self._graphs:
             started = time.perf_counter()
-            self._graphs[size] = self._captured(size)
-            self.step.compile_seconds += time.perf_counter() - started
+            try:
+                self._graphs[size] = self._captured(size)
+            except Exception as error:  # nothing was computed: the step is still to be made
+                _warn("without a CUDA graph", error)
+                self._failed = True
+                self.step.optimizer.zero_grad()
+                self.step(start, end)
+                return
+            finally:
+                self.step.compile_seconds += time.perf_counter() - started
         self._graphs[size].replay()
 
     def _captured(self, size: int) -> torch.cuda.CUDAGraph:
@@ -159,6 +168,11 @@ class GraphedStep:
         finally:
             group["lr"] = rate
         return graph
+
+
+def _warn(how: str, error: Exception) -> None:
+    reason = (str(error).splitlines() or [""])[0][:200]
+    warnings.warn(CompileWarning(f"training goes on {how}: {type(error).__name__}: {reason}"), stacklevel=3)
 
 
 def fastest(step: Step) -> Step | GraphedStep:
