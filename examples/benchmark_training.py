@@ -14,8 +14,12 @@ The two numbers, for one image of resnet20 and training = 3 × forward: 3 × 40.
 are 0.24 GFLOP, 0.24 µs on a GPU of 1,000 TFLOP/s in bf16. Its convolutions' outputs are 188,416
 values, 377 kB in bf16; with batch norm in training each crosses the memory about PASSES times, 6 MB,
 1.8 µs at 3.35 TB/s. So memory is the bound on such a GPU, and the table sets the zoo beside the one
-that its measured bandwidth gives. On a CPU the multiply-adds are: 0.24 GFLOP an image at some 300
-GFLOP/s of two AMX cores' convolutions this narrow.
+that its measured bandwidth gives.
+
+On two AMX cores of a Xeon the step was profiled (torch 2.15, bf16, channels_last, batch 128, about 1,000 images a
+second, so 0.24 TFLOP/s): convolutions 40%, most of it backward; batch norm 25%; ReLU and the additions 26%; making
+the batch, the optimizer and all else under 5%. Compiling it changed nothing there (1,021 images/s against 1,028, after
+32 s), and neither did ReLU in place; so it is not compiled on a CPU unless asked for.
 """
 
 from __future__ import annotations
