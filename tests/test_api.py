@@ -491,6 +491,20 @@ def test_a_comparison_trains_each_draws_their_errors_and_takes_what_is_finished(
     assert again[0].config == done[0].config
 
 
+def test_a_comparison_of_one_architecture_on_two_data_sets_draws_both(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finished(name: str, **asked: object) -> api.Trained:
+        config = dataclasses.replace(folder.read_config(trained), name=name, architecture="resnet20")
+        return api.Trained(trained, config, None)
+
+    monkeypatch.setattr(api, "train", finished)
+    api.compare(["resnet20_cifar10", "resnet20_cifar100", "resnet20"], out=tmp_path)
+    svg = (tmp_path / "errors.svg").read_text()
+    assert ">resnet20_cifar10<" in svg
+    assert ">resnet20_cifar100<" in svg
+
+
 def test_a_comparison_looks_at_every_name_and_recipe_before_it_trains(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="resnet20b_cifar10 has no recipe 'paper'"):
         api.compare(["plain20", "resnet20b"], out=tmp_path / "out", recipe="paper")

@@ -413,7 +413,7 @@ def compare(
     """
     from zoo import curve
 
-    full = [registry.resolve(name) for name in names]
+    full = list(dict.fromkeys(registry.resolve(name) for name in names))
     for name in full:
         model = registry.load(name)
         _recipe(model, recipe or model.default_recipe, settings or {}, epochs)
@@ -434,7 +434,9 @@ def compare(
         )
         for name in full
     ]
-    runs = {one.config.architecture: folder.read_log(one.folder) for one in trained}
+    # By architecture, or in full where one of them is there on two data sets.
+    short = len({one.config.architecture for one in trained}) == len(trained)
+    runs = {one.config.architecture if short else one.config.name: folder.read_log(one.folder) for one in trained}
     for kind in ("svg", "png"):
         _write_picture(out / f"errors.{kind}", curve.errors(runs, kind))
     return trained

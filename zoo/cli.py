@@ -3,7 +3,6 @@
 import dataclasses
 import gc
 import json
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -259,7 +258,9 @@ def train(
         hub=hub,
         report=None if quiet else _progress(),
     )
-    if int(os.environ.get("RANK", "0")):  # another process than torchrun's first, which speaks for all
+    from zoo.distributed import share
+
+    if not share().is_first:  # torchrun's first process speaks for all
         return
     _say_trained(trained)
     if len(trained.config.seeds) > 1:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,14 +93,14 @@ def test_timm_finds_the_size_and_the_normalisation_of_the_zoos_models() -> None:
     assert (found["input_size"], found["mean"], found["std"]) == (config.input_size, config.mean, config.std)
 
 
-def test_the_readmes_code_runs() -> None:
+def test_the_readmes_code_runs_and_its_model_has_the_parameters_it_names() -> None:
     text = (Path(__file__).parent.parent / "README.md").read_text()
     plugin, registry = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    names: dict[str, object] = {}
-    exec(plugin, names)
-    own = names["resnet50d_cifar10"]
-    assert isinstance(own, Model)
-    with torch.device("meta"):
-        assert sum(parameter.numel() for parameter in own.build(3, 10).parameters()) == own.parameters
-    exec(registry, names)
-    assert isinstance(names["model"], nn.Module)
+    count = """
+import torch
+with torch.device("meta"):
+    net = resnet50d_cifar10.build(3, 10)
+assert sum(parameter.numel() for parameter in net.parameters()) == resnet50d_cifar10.parameters
+"""
+    for code in (plugin + count, registry + "assert not model.training\n"):
+        subprocess.run([sys.executable, "-c", code], check=True)
