@@ -2,9 +2,11 @@
 
 python examples/benchmark_training.py [--images N] [--batch-size 128] [--model resnet20_cifar10] [--json]
 
-The loops train the same net on the same images, an epoch to warm up and an epoch that is timed:
-  zoo                       the zoo's own loop, as `zoo train` runs it here
-  zoo, eager fp32           the same without bf16 and without compiling
+The loops train the same net on the same images, an epoch to warm up and an epoch that is timed, each in a
+process of its own:
+  zoo                       the zoo's own loop, as a long `zoo train` runs here; compiled before the clock starts
+  zoo, eager                the same without compiling
+  zoo, eager fp32           and without bf16
   DataLoader, 2, 4 workers  per-image transforms of torchvision, fp32: the usual script
   timm, 2, 4 workers        timm's loader with its training transforms, fp32
 
@@ -16,34 +18,49 @@ values, 377 kB in bf16; with batch norm in training each crosses the memory abou
 1.8 µs at 3.35 TB/s. So memory is the bound on such a GPU, and the table sets the zoo beside the one
 that its measured bandwidth gives.
 
-On two AMX cores of a Xeon the step was profiled (torch 2.15, bf16, channels_last, batch 128, about 1,000 images a
-second, so 0.24 TFLOP/s): convolutions 40%, most of it backward; batch norm 25%; ReLU and the additions 26%; making
-the batch, the optimizer and all else under 5%. Compiling it changed nothing there (1,021 images/s against 1,028, after
-32 s), and neither did ReLU in place; so it is not compiled on a CPU unless asked for.
+On two AMX cores of a Xeon the step was profiled (torch 2.15, bf16, channels_last, batch 128). Eagerly, 1,000 images a
+second were convolutions 40% (most of it backward), batch norm 25%, ReLU and the additions 26%; making the batch, the
+optimizer and all else under 5%. Two things were in the way: glibc took the memory of every step's activations from the
+system anew (10,000 page faults a step, `zoo.device.memory_kept`), and each of those small operations crossed the
+memory by itself, which compiling fuses. Neither gains much alone: compiled with the page faults a step was as slow as
+eager. What is left is half convolutions, in oneDNN's AMX kernels. Without effect: ReLU in place, Inductor's flags for
+floating point, and variance as E[x²] − E[x]²; huge pages gave 2%.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
 
 from zoo import data, registry, weights
-from zoo.device import algorithms, choose, describe, has_bf16, synchronize
+from zoo.device import (
+    IMAGES_WORTH_COMPILING,
+    algorithms,
+    choose,
+    describe,
+    has_bf16,
+    memory_kept,
+    synchronize,
+    worth_compiling,
+)
 from zoo.errors import DataError
 from zoo.job import Job
 from zoo.layers import layers
@@ -56,26 +73,46 @@ PASSES = 16
 
 
 @dataclass(frozen=True)
+class Task:
+    """What every loop trains."""
+
+    model: str
+    images: int  # of an epoch
+    batch_size: int
+    device: str
+
+    def facts(self) -> tuple[Model, torch.device]:
+        """The model and the device."""
+        return registry.load(self.model), torch.device(self.device)
+
+
+@dataclass(frozen=True)
 class Timing:
     """A loop's speed; `ratio` is how many times as fast the zoo's loop is."""
 
     loop: str
     images_per_second: float
     epoch_seconds: float  # for the whole training set
+    compile_seconds: float = 0.0
     ratio: float = 1.0
 
 
 class Pictures(TorchDataset[tuple[Tensor, int]]):
     """Images as PIL gives them, transformed one by one."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, transform: Callable[[Image.Image], Tensor]) -> None:
-        self.images, self.labels, self.transform = images, labels, transform
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.images, self.labels = images, labels
+        self.transform: Callable[[Image.Image], Tensor] = v2.PILToTensor()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.transform(Image.fromarray(self.images[index].squeeze())), int(self.labels[index])
+
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+Loader = Callable[[Model, Pictures, int, int, torch.device], Batches]
 
 
 def read(model: Model, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -92,48 +129,55 @@ def read(model: Model, count: int) -> tuple[np.ndarray, np.ndarray]:
         return images, generator.integers(0, len(model.dataset.classes), count)
 
 
-def zoo_loop(
-    model: Model, images: np.ndarray, labels: np.ndarray, batch_size: int, device: torch.device, *, fast: bool
-) -> float:
-    """Seconds of an epoch of the zoo's loop; `fast` as it runs by default, else eagerly in fp32."""
-    recipe = replace(model.recipes[model.default_recipe], epochs=2, batch_size=batch_size, val_images=0)
-    compiled = fast and device.type == "cuda"
+def zoo_loop(task: Task, *, compiled: bool, amp: bool) -> tuple[float, float]:
+    """Images a second of the zoo's loop, and the seconds it was compiled before."""
+    model, device = task.facts()
+    images, labels = read(model, task.images)
+    recipe = replace(model.recipes[model.default_recipe], epochs=2, batch_size=task.batch_size, val_images=0)
     job = Job(
-        model.name, "benchmark", recipe, 0, len(labels), device.type, fast and has_bf16(device), compiled,
+        model.name, "benchmark", recipe, 0, len(labels), device.type, amp, compiled,
         deterministic=device.type == "cpu",
     )  # fmt: skip
     split = data.Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
     splits = data.Splits(train=split, val=None, test=data.Split(split.images[:1], split.labels[:1]))
     pixels = data.pixels(model.dataset.mean, model.dataset.std, device)
-    with tempfile.TemporaryDirectory() as run, algorithms(device, deterministic=job.deterministic):
+    with (
+        tempfile.TemporaryDirectory() as run,
+        algorithms(device, deterministic=job.deterministic),
+        memory_kept(),
+    ):
         rows = train(
             job, weights.build(model), splits, pixels,
             run=Path(run), resume=False, save_every=10, eval_every=10, report=Silent(),
         )  # fmt: skip
-    return rows[-1].train_seconds
+    return task.images / rows[-1].train_seconds, sum(row.compile_seconds for row in rows)
 
 
-def usual_loop(model: Model, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> float:
-    """Seconds of an epoch of the loop that most scripts have."""
+def usual_loop(task: Task, loader: Loader, workers: int) -> tuple[float, float]:
+    """Images a second of the loop that most scripts have, over one of the loaders."""
+    model, device = task.facts()
+    images, labels = read(model, task.images)
+    batches = loader(model, Pictures(images, labels), task.batch_size, workers, device)
     net = weights.build(model).to(device).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     for _ in range(2):
-        started, total = time.perf_counter(), 0.0
-        for images, labels in batches:
-            loss = F.cross_entropy(net(images.to(device, non_blocking=True)), labels.to(device, non_blocking=True))
+        started, total, trained = time.perf_counter(), 0.0, 0
+        for batch, targets in batches:
+            loss = F.cross_entropy(net(batch.to(device, non_blocking=True)), targets.to(device, non_blocking=True))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += loss.item()
+            trained += len(batch)  # timm drops an epoch's last, smaller batch
         synchronize(device)
-    return time.perf_counter() - started
+    return trained / (time.perf_counter() - started), 0.0
 
 
 def torchvision_loader(
-    model: Model, images: np.ndarray, labels: np.ndarray, batch_size: int, workers: int
-) -> DataLoader[tuple[Tensor, Tensor]]:
+    model: Model, pictures: Pictures, batch_size: int, workers: int, device: torch.device
+) -> Batches:
     """A DataLoader over crop, flip and normalise, one image at a time."""
-    transform = v2.Compose(
+    pictures.transform = v2.Compose(
         [
             v2.RandomCrop(model.dataset.input_size[1], padding=4),
             v2.RandomHorizontalFlip(),
@@ -143,23 +187,20 @@ def torchvision_loader(
         ]
     )
     return DataLoader(
-        Pictures(images, labels, transform),  # type: ignore[arg-type]
+        pictures,
         batch_size=batch_size,
         shuffle=True,
         num_workers=workers,
         persistent_workers=True,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=device.type == "cuda",
     )
 
 
-def timm_loader(
-    model: Model, images: np.ndarray, labels: np.ndarray, batch_size: int, workers: int, device: torch.device
-) -> Iterable[tuple[Tensor, Tensor]]:
-    """timm's loader with its training transforms."""
+def timm_loader(model: Model, pictures: Pictures, batch_size: int, workers: int, device: torch.device) -> Batches:
+    """timm's loader with its training transforms, which it sets itself."""
     from timm.data import create_loader
 
-    pictures = Pictures(images, labels, lambda image: image)  # type: ignore[arg-type, return-value]
-    loader: Iterable[tuple[Tensor, Tensor]] = create_loader(
+    loader: Batches = create_loader(
         pictures,
         input_size=model.dataset.input_size,
         batch_size=batch_size,
@@ -174,8 +215,10 @@ def timm_loader(
     return loader
 
 
-def memory_bound(net: nn.Module, model: Model, device: torch.device) -> float:
+def memory_bound(task: Task) -> tuple[float, float]:
     """Images a second that the GPU's measured bandwidth allows."""
+    model, device = task.facts()
+    net = weights.build(model).to(device)
     source = torch.empty(2**30, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     rates = []
@@ -188,24 +231,23 @@ def memory_bound(net: nn.Module, model: Model, device: torch.device) -> float:
         rates.append(2 * source.numel() / (start.elapsed_time(end) / 1000))
     shapes = [one.output_shape for one in layers(net, model.dataset.input_size, depth=9) if one.type == "Conv2d"]
     values = sum(int(np.prod(shape)) for shape in shapes if shape)
-    return float(np.median(rates)) / (values * 2 * PASSES)
+    return float(np.median(rates)) / (values * 2 * PASSES), 0.0
 
 
-def timings(model: Model, count: int, batch_size: int, device: torch.device) -> Iterator[tuple[str, float]]:
-    """Each loop with its images a second, as they are measured."""
-    images, labels = read(model, count)
-    yield "zoo", count / zoo_loop(model, images, labels, batch_size, device, fast=True)
-    yield "zoo, eager fp32", count / zoo_loop(model, images, labels, batch_size, device, fast=False)
-    for workers in (2, 4):
-        loader = torchvision_loader(model, images, labels, batch_size, workers)
-        yield f"DataLoader, {workers} workers", count / usual_loop(model, loader, device)
-    for workers in (2, 4):
-        seconds = usual_loop(model, timm_loader(model, images, labels, batch_size, workers, device), device)
-        # timm drops an epoch's last, smaller batch.
-        yield f"timm, {workers} workers", count // batch_size * batch_size / seconds
-    yield "zoo again", count / zoo_loop(model, images, labels, batch_size, device, fast=True)
-    if device.type == "cuda":
-        yield "bound by memory", memory_bound(weights.build(model).to(device), model, device)
+def loops(device: torch.device) -> dict[str, Callable[[Task], tuple[float, float]]]:
+    """Every loop by its name; each gives images a second, and seconds of compiling before."""
+    amp, compiled = has_bf16(device), worth_compiling(device, IMAGES_WORTH_COMPILING)
+    found: dict[str, Callable[[Task], tuple[float, float]]] = {
+        "zoo": partial(zoo_loop, compiled=compiled, amp=amp),
+        "zoo, eager": partial(zoo_loop, compiled=False, amp=amp),
+        "zoo, eager fp32": partial(zoo_loop, compiled=False, amp=False),
+        "DataLoader, 2 workers": partial(usual_loop, loader=torchvision_loader, workers=2),
+        "DataLoader, 4 workers": partial(usual_loop, loader=torchvision_loader, workers=4),
+        "timm, 2 workers": partial(usual_loop, loader=timm_loader, workers=2),
+        "timm, 4 workers": partial(usual_loop, loader=timm_loader, workers=4),
+        "zoo again": partial(zoo_loop, compiled=compiled, amp=amp),
+    }
+    return found | ({"bound by memory": memory_bound} if device.type == "cuda" else {})
 
 
 def main() -> None:
@@ -219,16 +261,21 @@ def main() -> None:
     arguments = parser.parse_args()
     device, model = choose(arguments.device), registry.load(registry.resolve(arguments.model))
     count = arguments.images or (10_240 if device.type == "cpu" else 50_000)
+    task = Task(model.name, count, arguments.batch_size, str(device))
     found: list[Timing] = []
     if not arguments.json:
         print(f"{model.name} on {describe(device)}, {torch.get_num_threads()} threads, {os.cpu_count()} cores, "
-              f"torch {torch.__version__}, batch {arguments.batch_size}, {count:,} images")  # fmt: skip
-        print(f"{'loop':<24}{'images/s':>12}{'s an epoch':>12}{'the zoo is':>12}")
-    for loop, rate in timings(model, count, arguments.batch_size, device):
-        ratio = (found[0].images_per_second if found else rate) / rate
-        found.append(Timing(loop, rate, model.dataset.train_images / rate, ratio))
-        if not arguments.json:
-            print(f"{loop:<24}{rate:>12,.0f}{found[-1].epoch_seconds:>12.1f}{ratio:>11.2f}×", flush=True)
+              f"torch {torch.__version__}, batch {task.batch_size}, {count:,} images")  # fmt: skip
+        print(f"{'loop':<24}{'images/s':>12}{'s an epoch':>12}{'the zoo is':>12}{'s to compile':>14}")
+    # A process each: what one leaves behind (threads, memory, compiled code) is no other's.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as processes:
+        for name, loop in loops(device).items():
+            rate, compiled = processes.submit(loop, task).result()
+            ratio = (found[0].images_per_second if found else rate) / rate
+            found.append(Timing(name, rate, model.dataset.train_images / rate, compiled, ratio))
+            if not arguments.json:
+                print(f"{name:<24}{rate:>12,.0f}{found[-1].epoch_seconds:>12.1f}{ratio:>11.2f}×{compiled:>14.0f}",
+                      flush=True)  # fmt: skip
     if arguments.json:
         facts = {"model": model.name, "device": describe(device), "torch": str(torch.__version__), "images": count}
         print(json.dumps({**facts, "loops": [asdict(one) for one in found]}, indent=1))

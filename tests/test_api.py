@@ -384,6 +384,19 @@ def test_recomputed_activations_give_the_same_weights(tmp_path: Path) -> None:
     assert "--no-amp --grad-checkpointing\n" in (runs[1].folder / folder.README).read_text()
 
 
+def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.device.IMAGES_WORTH_COMPILING", 300)
+    monkeypatch.setenv("CXX", "sh")
+    monkeypatch.setattr(torch, "compile", lambda forward, **options: forward)
+    short, long, eager = (
+        api.train("resnet8", epochs=1, limit_train=images, out=tmp_path / name, amp=False, compile=compile)
+        for name, images, compile in (("short", 299, "auto"), ("long", 300, "auto"), ("eager", 300, "none"))
+    )
+    assert [one.config.training.compiled for one in (short, long, eager)] == [False, True, False]
+    assert "--compile default" in (long.folder / folder.README).read_text()
+    assert "--compile" not in (short.folder / folder.README).read_text()
+
+
 def test_a_net_that_can_not_recompute_its_activations_is_refused(
     tmp_path: Path, fake_plugin: Callable[..., Path]
 ) -> None:

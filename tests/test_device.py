@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -47,3 +51,38 @@ def test_the_callers_choice_of_algorithms_is_put_back(deterministic: bool) -> No
     finally:
         torch.use_deterministic_algorithms(False)
     assert not torch.backends.cudnn.deterministic
+
+
+def test_a_long_training_on_a_cpu_is_worth_compiling_where_there_is_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, long = torch.device("cpu"), device.IMAGES_WORTH_COMPILING
+    monkeypatch.setenv("CXX", "sh")  # any program that is there
+    assert device.worth_compiling(cpu, long)
+    assert not device.worth_compiling(cpu, long - 1)
+    assert device.worth_compiling(torch.device("cuda"), 1)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not device.worth_compiling(cpu, long)
+
+
+PAGES_TAKEN = """
+import resource, torch
+from zoo.device import memory_kept
+
+def pages_taken(times):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        torch.ones(10 * 2**20)  # 40 MiB, 10,240 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(pages_taken(3))
+with memory_kept():
+    pages_taken(30)  # until the blocks that were freed are together
+    print(pages_taken(3))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
+def test_memory_that_is_kept_is_not_taken_from_the_system_again() -> None:
+    done = subprocess.run([sys.executable, "-c", PAGES_TAKEN], capture_output=True, text=True, check=True)
+    before, kept = map(int, done.stdout.split())
+    assert before > 30_000
+    assert kept < 100

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,6 +91,21 @@ def test_a_compiled_epoch_learns_what_an_eager_one_learns() -> None:
     assert close(eager.state(), compiled.state())
     assert compiled.step.compile_seconds > 0
     assert eager.step.compile_seconds == 0
+
+
+def test_only_whole_batches_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def compile(forward: Callable[..., object], **options: object) -> Callable[..., object]:
+        def counted(images: Tensor, labels: Tensor, mixing: object) -> object:
+            sizes.append(len(images))
+            return forward(images, labels, mixing)
+
+        return counted
+
+    monkeypatch.setattr(torch, "compile", compile)
+    Training(compiled=True).epoch()
+    assert sizes == [64, 64, 64, 64]
 
 
 def test_a_step_that_can_not_be_compiled_is_run_eagerly_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +135,17 @@ def test_every_optimizer_resumes_to_the_same_bytes(tmp_path: Path, opt: str) -> 
     with pytest.raises(Interrupted):
         stopped.go(what, report=StopAfter(9))
     assert stopped.go(what, resume=True).bytes() == Run(tmp_path / "whole").go(what).bytes()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
+@pytest.mark.usefixtures("glance_always")
+def test_a_compiled_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    what = dataclasses.replace(job(), compiled=True)
+    stopped = Run(tmp_path / "stopped")
+    with pytest.raises(Interrupted):
+        stopped.go(what, report=StopAfter(9))
+    assert stopped.go(what, resume=True).bytes() == Run(tmp_path / "whole").go(what).bytes()
+    assert sum(row.compile_seconds for row in stopped.rows) > 0
 
 
 @pytest.mark.usefixtures("glance_always")

@@ -159,10 +159,11 @@ def train(
     """Train a model with one of its recipes, evaluate it, write its folder `out`, and `push` it.
 
     `settings` changes fields of the recipe by name, `limit_train` trains on the first images only,
-    `amp` is bf16 autocast (None: where the hardware has it), `compile` is "none", "default" or "auto" (on
-    a GPU), `deterministic` gives the same bytes from the same seed (None: on a CPU, where it costs
-    nothing), `grad_checkpointing` computes activations again in the backward pass, for less memory,
-    `dtype` "fp16" stores the weights in half the bytes where that costs under 0.02 points.
+    `amp` is bf16 autocast (None: where the hardware has it), `compile` is "none", "default" or "auto"
+    (where it pays: on a GPU, and for long trainings on a CPU), `deterministic` gives the same bytes from
+    the same seed (None: on a CPU, where it costs nothing), `grad_checkpointing` computes activations
+    again in the backward pass, for less memory, `dtype` "fp16" stores the weights in half the bytes where
+    that costs under 0.02 points.
     `resume` goes on with a run that was stopped, and takes a finished one as it is; `overwrite` starts again.
 
     Under torchrun every process calls this with the same arguments; the first one writes and pushes.
@@ -225,7 +226,7 @@ def _train(
 ) -> Trained:
     """Train with a recipe that is there already, whoever chose it."""
     from zoo import distributed, run
-    from zoo.device import choose, has_bf16
+    from zoo.device import choose, has_bf16, worth_compiling
     from zoo.job import Job
 
     on = distributed.own_device(choose(device))
@@ -236,16 +237,18 @@ def _train(
         raise TrainingError(f"--dtype should be fp32 or fp16, not {dtype!r}")
     if seeds < 1:
         raise TrainingError(f"--seeds should be at least 1, not {seeds}")
+    train_images = model.dataset.train_images - recipe.val_images if limit_train is None else limit_train
+    worth = compile == "auto" and worth_compiling(on, recipe.epochs * train_images)
     jobs = [
         Job(
             model=model.name,
             recipe_name=recipe_name,
             recipe=recipe,
             seed=one,
-            train_images=model.dataset.train_images - recipe.val_images if limit_train is None else limit_train,
+            train_images=train_images,
             device=on.type,
             amp=has_bf16(on) if amp is None else amp,
-            compiled=compile == "default" or (compile == "auto" and on.type == "cuda"),
+            compiled=worth or compile == "default",
             deterministic=on.type == "cpu" if deterministic is None else deterministic,
             teacher_sha256=teacher_sha256,
         )

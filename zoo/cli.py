@@ -194,7 +194,7 @@ def train(
     compiled: Annotated[
         str,
         typer.Option(
-            "--compile", metavar="HOW", help="auto (on a GPU), none, or default: torch.compile and CUDA graphs."
+            "--compile", metavar="HOW", help="auto (where it pays), none, or default: torch.compile and CUDA graphs."
         ),
     ] = "auto",
     deterministic: Annotated[

@@ -18,7 +18,7 @@ from torch import nn
 from zoo import card, checkpoint, curve, data, distributed, folder, weights
 from zoo.answers import known_answers
 from zoo.data import Pixels, Splits
-from zoo.device import algorithms
+from zoo.device import algorithms, memory_kept
 from zoo.environment import environment
 from zoo.errors import HalfWarning, TrainingError
 from zoo.evaluate import evaluate
@@ -72,6 +72,7 @@ def run(
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         algorithms(device, deterministic=job.deterministic),
+        memory_kept(),
     ):
         torch.manual_seed(job.seed)
         net = weights.build(model)

@@ -35,6 +35,8 @@ STEPS_BEFORE_CAPTURE = 3
 class Step:
     """A step of training, with all that it reads and changes.
 
+    Only whole batches are compiled: an epoch's last, smaller one is not worth compiling a second time.
+
     `drawn` is read where it lies: an epoch's draws are copied into it. `totals` [2] float64 gathers
     the loss summed over images and the correct predictions.
     """
@@ -55,7 +57,7 @@ class Step:
         teacher: nn.Module | None = None,
     ) -> None:
         self.optimizer = optimizer
-        self.compile_seconds = 0.0  # spent on compiling, and on the first step of each size
+        self.compile_seconds = 0.0  # spent on compiling, the first step included
         self.recipe, self.share, self.device = recipe, share, source.labels.device
         self.compiled = compiled
         self._net, self._source, self._drawn, self._totals = net, source, drawn, totals
@@ -63,13 +65,14 @@ class Step:
         if compiled:
             torch.compiler.reset()  # what earlier trainings in this process compiled counts against a limit
         self._forward: Forward = torch.compile(self._eager, dynamic=False) if compiled else self._eager
-        self._seen: set[int] = set()
+        self._whole = len(range(share.rank, min(recipe.batch_size, len(source)), share.world))
+        self._begun = False
 
     def __call__(self, start: int, end: int) -> None:
         """Train on this process's share of images `start` to `end` of the epoch."""
         positions = torch.arange(start + self.share.rank, end, self.share.world, device=self.device)
-        if self.compiled and len(positions) not in self._seen:
-            self._seen.add(len(positions))
+        if self.compiled and not self._begun and len(positions) == self._whole:
+            self._begun = True
             self._first(positions, end - start)
         else:
             self.run(positions, end - start)
@@ -78,7 +81,8 @@ class Step:
         """Train on the images at these positions of the epoch, a share of a batch of that size."""
         images, labels = data.batch(self._source, self._drawn, positions, self.recipe.crop_padding)
         mixing = self._drawn.mixing and self._drawn.mixing.at(positions)
-        loss, correct = self._forward(images, labels, mixing)
+        forward = self._forward if len(positions) == self._whole else self._eager
+        loss, correct = forward(images, labels, mixing)
         # The mean over the whole batch: processes' gradients are averaged, whatever their shares.
         (loss * (self.share.world / batch_size)).backward()  # type: ignore[no-untyped-call]
         optim.clip(self.recipe, self._net.parameters())
@@ -88,7 +92,7 @@ class Step:
         self._totals[1] += correct
 
     def _first(self, positions: Tensor, batch_size: int) -> None:
-        """The first step of a size, in which a compiled step is compiled; eagerly from here on where that fails."""
+        """The first whole batch, at which the step is compiled; eagerly from here on where that fails."""
         before = {name: buffer.clone() for name, buffer in self._net.named_buffers()}
         started = time.perf_counter()
         try:
