@@ -68,7 +68,7 @@ def tune(models: list[str], epochs: int | None, limit_train: int | None, out: Pa
             try:
                 done = api.train(
                     model, recipe="long", settings={**settings, "val_images": "5000"}, epochs=epochs, out=place,
-                    limit_train=limit_train, resume=True, eval_every=10**6, report=None,
+                    limit_train=limit_train, resume=True, eval_every=10**6, save_every=5, report=None,
                 )  # fmt: skip
             except Interrupted:
                 raise
@@ -92,7 +92,8 @@ def train(models: list[str], epochs: int | None, limit_train: int | None, out: P
         try:
             done = api.train(
                 entry.model, recipe=entry.recipe, settings=entry.settings, epochs=epochs, seeds=entry.seeds, out=place,
-                limit_train=limit_train, resume=True, eval_every=10, push=True, hub=hub, report=Lines(Console()),
+                limit_train=limit_train, resume=True, eval_every=10, save_every=5, push=True, hub=hub,
+                report=Lines(Console()),
             )  # fmt: skip
         except Interrupted:
             raise

@@ -165,10 +165,10 @@ class GraphedStep:
         group = self.step.optimizer.param_groups[0]
         rate, group["lr"] = group["lr"], self._lr  # the optimizer reads the rate where this graph has it
         graph = torch.cuda.CUDAGraph()
-        offsets = torch.arange(size, device=self._start.device)
         try:
             with torch.cuda.graph(graph):
-                self.step.run(self._start + offsets, size)
+                # All that is made in here lives as long as the graph; a tensor from outside would have to be kept.
+                self.step.run(self._start + torch.arange(size, device=self._start.device), size)
         finally:
             group["lr"] = rate
         return graph
