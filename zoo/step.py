@@ -139,10 +139,11 @@ class GraphedStep:
             self.step(start, end)
             return
         if self._steps[size] <= STEPS_BEFORE_CAPTURE:
-            self._stream.wait_stream(torch.cuda.current_stream())
+            current = torch.cuda.current_stream(self.step.device)
+            self._stream.wait_stream(current)
             with torch.cuda.stream(self._stream):
                 self.step(start, end)
-            torch.cuda.current_stream().wait_stream(self._stream)
+            current.wait_stream(self._stream)
             return
         self._start.fill_(start)
         self._lr.fill_(float(self.step.optimizer.param_groups[0]["lr"]))
@@ -166,7 +167,7 @@ class GraphedStep:
         rate, group["lr"] = group["lr"], self._lr  # the optimizer reads the rate where this graph has it
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, stream=self._stream):
                 # All that is made in here lives as long as the graph; a tensor from outside would have to be kept.
                 self.step.run(self._start + torch.arange(size, device=self._start.device), size)
         finally:
