@@ -35,6 +35,11 @@ def test_parameters_are_as_published(name: str) -> None:
     assert MODELS[f"{name}_cifar100"].parameters == PARAMETERS[name] + 5_850
 
 
+def test_what_others_published_stands_at_models_that_are_there() -> None:
+    assert set(models.REPORTED) <= set(MODELS)
+    assert all(60 < one.test_top1 < 97 for found in models.REPORTED.values() for one in found)
+
+
 @pytest.mark.parametrize("name", sorted(name for name in MODELS if "1202" not in name and "110" not in name))
 def test_a_model_is_what_its_facts_say(name: str) -> None:
     check_model(MODELS[name])

@@ -67,39 +67,57 @@ TEACHER_DEPTH = 56
 QUICK_DIGITS = replace(QUICK, epochs=40, lr=0.1, batch_size=64, crop_padding=1, hflip=0.0)
 
 
-def _reported(
-    paper: float | None, notebook: float | None, *, mean_of_5: bool = False, trap: str = ""
-) -> tuple[Reported, ...]:
-    """Table 6 of the paper, and the notebook of 2019 that reproduced it."""
-    found = []
-    if paper is not None:
-        found.append(Reported(paper, "He et al. 2015, table 6", "paper", "mean of 5 runs" if mean_of_5 else ""))
-    if notebook is not None:
-        found.append(Reported(notebook, "2019 notebook", "reproduction", trap or "best over test epochs"))
-    return tuple(found)
+def _paper(test_top1: float, remark: str = "") -> Reported:
+    return Reported(test_top1, "He et al. 2015, table 6", "paper", remark)
 
 
-def _last_epoch(test_top1: float) -> Reported:
-    return Reported(test_top1, "chenyaofo/pytorch-cifar-models", "reproduction", "last epoch of its logs")
+def _notebook(test_top1: float, remark: str = "best over test epochs") -> Reported:
+    return Reported(test_top1, "2019 notebook", "reproduction", remark)
+
+
+def _akamaster(test_top1: float) -> Reported:
+    return Reported(test_top1, "akamaster/pytorch_resnet_cifar10", "reproduction", "best over test epochs")
+
+
+def _chenyaofo(test_top1: float, remark: str = "last epoch of its logs") -> Reported:
+    return Reported(test_top1, "chenyaofo/pytorch-cifar-models", "reproduction", remark)
+
+
+def _rep_distiller(test_top1: float) -> Reported:
+    return Reported(test_top1, "HobbitLong/RepDistiller", "reproduction", "not distilled, last epoch")
+
+
+def _pytorchcv(test_top1: float) -> Reported:
+    return Reported(test_top1, "osmr/pytorchcv", "reproduction", "test set used for validation")
 
 
 REPORTED = {
-    "resnet20_cifar10": _reported(91.25, 92.08),
-    "resnet32_cifar10": _reported(92.49, 92.73),
-    "resnet44_cifar10": _reported(92.83, 93.12),
-    "resnet56_cifar10": _reported(93.03, 92.42),
-    "resnet110_cifar10": _reported(93.39, 90.96, mean_of_5=True, trap="its warm-up never ended"),
-    "resnet1202_cifar10": _reported(92.07, None),
+    "resnet20_cifar10": (_paper(91.25), _notebook(92.08), _akamaster(91.73)),
+    "resnet32_cifar10": (_paper(92.49), _notebook(92.73), _akamaster(92.63)),
+    "resnet44_cifar10": (_paper(92.83), _notebook(93.12), _akamaster(93.10)),
+    "resnet56_cifar10": (_paper(93.03), _notebook(92.42), _akamaster(93.39)),
+    "resnet110_cifar10": (
+        _paper(93.39, "mean of 5 runs"),
+        _notebook(90.96, "its warm-up never ended"),
+        _akamaster(93.68),
+    ),
+    "resnet1202_cifar10": (_paper(92.07), _akamaster(93.82)),
     "resnet20b_cifar10": (
         Reported(92.07, "2024 course report", "reproduction", "best over test epochs"),
-        _last_epoch(92.56),
+        _chenyaofo(92.56),
+        _pytorchcv(94.03),
     ),
-    "resnet32b_cifar10": (_last_epoch(93.41),),
-    "resnet44b_cifar10": (_last_epoch(93.85),),
-    "resnet56b_cifar10": (_last_epoch(94.21),),
-    "resnet20b_cifar100": (_last_epoch(68.48),),
-    "resnet32b_cifar100": (_last_epoch(70.00),),
-    "resnet56b_cifar100": (_last_epoch(72.37),),
+    "resnet32b_cifar10": (_chenyaofo(93.41),),
+    "resnet44b_cifar10": (_chenyaofo(93.85),),
+    "resnet56b_cifar10": (_chenyaofo(94.21), _pytorchcv(95.48)),
+    "resnet110b_cifar10": (_pytorchcv(96.31),),
+    "resnet1202b_cifar10": (_pytorchcv(96.47),),
+    "resnet20b_cifar100": (_chenyaofo(68.48), _rep_distiller(69.06), _pytorchcv(70.36)),
+    "resnet32b_cifar100": (_chenyaofo(70.00), _rep_distiller(71.14)),
+    "resnet44b_cifar100": (_chenyaofo(71.63, "best over test epochs"),),
+    "resnet56b_cifar100": (_chenyaofo(72.37), _rep_distiller(72.34), _pytorchcv(75.12)),
+    "resnet110b_cifar100": (_rep_distiller(74.31), _pytorchcv(77.20)),
+    "resnet1202b_cifar100": (_pytorchcv(78.44),),
 }
 
 
