@@ -32,18 +32,22 @@ class Entry:
     settings: dict[str, str] = field(default_factory=dict)
 
 
+# What stands first trains first: the two teachers, the two families that have no weights yet, what the teachers teach.
 QUEUE = (
-    Entry("resnet8_digits", "quick"),
-    Entry("resnet20_cifar10", "long", seeds=3),
-    Entry("resnet56_cifar10", "long", seeds=3),
-    Entry("resnet20_cifar100", "long"),
+    Entry("resnet56_cifar10", "long"),
     Entry("resnet56_cifar100", "long"),
-    Entry("resnet32_cifar10", "long"),
-    Entry("resnet44_cifar10", "long"),
-    Entry("resnet110_cifar10", "long"),
-    Entry("resnet20b_cifar10", "long"),
     Entry("resnet26_wide_cifar100", "paper", settings={"epochs": "70"}),
     Entry("resnet_tied_cifar100", "paper"),
+    Entry("resnet20_cifar100", "distilled"),
+    Entry("resnet20_cifar10", "distilled"),
+    Entry("resnet32_cifar10", "distilled"),
+    Entry("resnet32_cifar100", "distilled"),
+    Entry("resnet20b_cifar10", "cosine"),
+    Entry("resnet20_cifar10", "paper"),
+    Entry("resnet44_cifar10", "long"),
+    Entry("resnet44_cifar100", "long"),
+    Entry("resnet110_cifar10", "long"),
+    Entry("resnet110_cifar100", "long"),
 )
 
 # What a longer recipe could change; each is judged on its own and on top of nothing else.
@@ -92,7 +96,7 @@ def train(models: list[str], epochs: int | None, limit_train: int | None, out: P
         try:
             done = api.train(
                 entry.model, recipe=entry.recipe, settings=entry.settings, epochs=epochs, seeds=entry.seeds, out=place,
-                limit_train=limit_train, resume=True, eval_every=10, save_every=5, push=True, hub=hub,
+                limit_train=limit_train, resume=True, eval_every=10, save_every=1, push=True, hub=hub,
                 report=Lines(Console()),
             )  # fmt: skip
         except Interrupted:
