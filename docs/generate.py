@@ -14,7 +14,9 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import zoo
-from zoo import card, curve, folder, registry
+from zoo import registry
+from zoo.folder import card, curve, store
+from zoo.folder.config import Config, to_json
 from zoo.hub.catalogue import catalogue
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -24,23 +26,23 @@ def generated() -> Iterator[tuple[Path, str]]:
     """Every generated file with the text that it should have."""
     for one in catalogue().models():
         path = catalogue().path / one.name
-        config, rows = folder.read_config(path), folder.read_log(path)
+        config, rows = store.read_config(path), store.read_log(path)
         if not config.known_answers:  # trained before there were any
             config = dataclasses.replace(config, known_answers=_answers(config, path))
-            yield path / folder.CONFIG, folder.to_json(config, indent=2) + "\n"
-        yield path / folder.README, card.write(config, rows, registry.load(config.name))
-        yield path / folder.CURVE, curve.draw(config.name, rows)
+            yield path / store.CONFIG, to_json(config, indent=2) + "\n"
+        yield path / store.README, card.write(config, rows, registry.load(config.name))
+        yield path / store.CURVE, curve.draw(config.name, rows)
     marked = r"(<!-- python docs/generate.py -->\n).*?(<!-- /models -->)"
     text = README.read_text(encoding="utf-8")
     yield README, re.sub(marked, lambda match: match[1] + table() + match[2], text, flags=re.DOTALL)
 
 
-def _answers(config: folder.Config, path: Path) -> tuple[tuple[float, ...], ...]:
+def _answers(config: Config, path: Path) -> tuple[tuple[float, ...], ...]:
     import torch
 
-    from zoo import weights
-    from zoo.answers import known_answers
-    from zoo.data import pixels
+    from zoo.data.batches import pixels
+    from zoo.evaluation.answers import known_answers
+    from zoo.nets import weights
 
     net = weights.load(registry.load(config.name), path, config)
     logits = known_answers(net, pixels(config.mean, config.std, torch.device("cpu")), config.input_size)
@@ -90,7 +92,7 @@ def _reported(model: zoo.Model, kind: str, notes: dict[str, int]) -> str:
     return ", ".join(cells) or "–"
 
 
-def _place(config: folder.Config) -> str:
+def _place(config: Config) -> str:
     return f"{config.environment.device.partition(',')[0]}, {config.training.train_seconds:,.0f} s"
 
 

@@ -21,7 +21,7 @@ that its measured bandwidth gives.
 On two AMX cores of a Xeon the step was profiled (torch 2.15, bf16, channels_last, batch 128). Eagerly, 1,000 images a
 second were convolutions 40% (most of it backward), batch norm 25%, ReLU and the additions 26%; making the batch, the
 optimizer and all else under 5%. Two things were in the way: glibc took the memory of every step's activations from the
-system anew (10,000 page faults a step, `zoo.device.memory_kept`), and each of those small operations crossed the
+system anew (10,000 page faults a step, `zoo.nets.device.memory_kept`), and each of those small operations crossed the
 memory by itself, which compiling fuses. Neither gains much alone: compiled with the page faults a step was as slow as
 eager. What is left is half convolutions, in oneDNN's AMX kernels. Without effect: ReLU in place, Inductor's flags for
 floating point, and variance as E[x²] − E[x]²; huge pages gave 2%.
@@ -50,8 +50,11 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
 
-from zoo import data, registry, weights
-from zoo.device import (
+from zoo import registry
+from zoo.data import batches
+from zoo.errors import DataError
+from zoo.nets import weights
+from zoo.nets.device import (
     IMAGES_WORTH_COMPILING,
     algorithms,
     choose,
@@ -61,11 +64,10 @@ from zoo.device import (
     synchronize,
     worth_compiling,
 )
-from zoo.errors import DataError
-from zoo.job import Job
-from zoo.layers import layers
+from zoo.nets.layers import layers
 from zoo.spec import Model
-from zoo.train import Silent, train
+from zoo.training.job import Job
+from zoo.training.loop import Silent, train
 
 # Of a convolution's output in bf16: written, read for its statistics, read and written normalised, read by the
 # next convolution; about twice that backward; and once for the addition.
@@ -119,9 +121,9 @@ def read(model: Model, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first images of the data set where it is there, else random ones, which train as fast."""
     channels, height, width = model.dataset.input_size
     try:
-        if not data.default_root().is_dir():
+        if not batches.default_root().is_dir():
             raise DataError("nothing there")
-        images, labels = model.dataset.read(data.default_root(), train=True)
+        images, labels = model.dataset.read(batches.default_root(), train=True)
         return images[:count], labels[:count]
     except DataError:
         generator = np.random.default_rng(0)
@@ -138,9 +140,9 @@ def zoo_loop(task: Task, *, compiled: bool, amp: bool) -> tuple[float, float]:
         model.name, "benchmark", recipe, 0, len(labels), device.type, amp, compiled,
         deterministic=device.type == "cpu",
     )  # fmt: skip
-    split = data.Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
-    splits = data.Splits(train=split, val=None, test=data.Split(split.images[:1], split.labels[:1]))
-    pixels = data.pixels(model.dataset.mean, model.dataset.std, device)
+    split = batches.Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
+    splits = batches.Splits(train=split, val=None, test=batches.Split(split.images[:1], split.labels[:1]))
+    pixels = batches.pixels(model.dataset.mean, model.dataset.std, device)
     with (
         tempfile.TemporaryDirectory() as run,
         algorithms(device, deterministic=job.deterministic),

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from zoo import api, folder
+from zoo import api
 from zoo.errors import Interrupted, ZooError
-from zoo.progress import Lines
+from zoo.folder import store
+from zoo.training.progress import Lines
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def tune(models: list[str], epochs: int | None, limit_train: int | None, out: Pa
                 failures += 1
                 print(f"{model}  {name}: {error}", file=sys.stderr, flush=True)
                 continue
-            last = folder.read_log(done.folder)[-1]
+            last = store.read_log(done.folder)[-1]
             print(f"{model}  {name}: held-out top-1 {last.val_top1:.2f}%, loss {last.val_loss:.4f}", flush=True)
     return failures
 

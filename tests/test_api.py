@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import zoo
-from zoo import api, data, find, folder, registry
+from zoo import api, registry
+from zoo.data import batches
 from zoo.datasets import DIGITS
 from zoo.errors import (
     FolderError,
@@ -30,7 +31,9 @@ from zoo.errors import (
     TrainingError,
     UnknownModel,
 )
-from zoo.evaluate import evaluate
+from zoo.evaluation.evaluate import evaluate
+from zoo.folder import store
+from zoo.hub import find
 from zoo.hub.local import FolderHub
 
 from .conftest import CHECKOUT
@@ -48,10 +51,10 @@ def hub(trained: Path, tmp_path: Path) -> str:
 
 def rewrite(model_folder: Path, tensors: dict[str, Tensor]) -> Path:
     """Give a model folder other weights, hashed as they should be."""
-    save_file(tensors, model_folder / folder.WEIGHTS)
-    facts = folder.weights_facts((model_folder / folder.WEIGHTS).read_bytes())
-    config = json.loads((model_folder / folder.CONFIG).read_text())
-    (model_folder / folder.CONFIG).write_text(json.dumps({**config, "weights": dataclasses.asdict(facts)}))
+    save_file(tensors, model_folder / store.WEIGHTS)
+    facts = store.weights_facts((model_folder / store.WEIGHTS).read_bytes())
+    config = json.loads((model_folder / store.CONFIG).read_text())
+    (model_folder / store.CONFIG).write_text(json.dumps({**config, "weights": dataclasses.asdict(facts)}))
     return model_folder
 
 
@@ -67,13 +70,13 @@ def test_a_name_gives_an_untrained_net_that_can_be_trained() -> None:
 def test_pretrained_weights_come_from_the_catalogue_in_evaluation_mode() -> None:
     net = zoo.load("resnet8_digits", pretrained=True)
     assert not net.training
-    config = folder.read_config(api.find("resnet8_digits"))
-    test = data.read_split(DIGITS, Path(), train=False, device=CPU)
-    assert evaluate(net, test, data.pixels(config.mean, config.std, CPU)).test_top1 == config.results.test_top1
+    config = store.read_config(api.find("resnet8_digits"))
+    test = batches.read_split(DIGITS, Path(), train=False, device=CPU)
+    assert evaluate(net, test, batches.pixels(config.mean, config.std, CPU)).test_top1 == config.results.test_top1
 
 
 def test_a_hub_a_path_and_an_address_load_the_same(hub: str, trained: Path) -> None:
-    wanted = load_file(trained / folder.WEIGHTS)
+    wanted = load_file(trained / store.WEIGHTS)
     for net in (
         zoo.load("resnet8_digits", pretrained=True, hub=hub),
         zoo.load("resnet8", pretrained=True, hub=hub),
@@ -96,7 +99,7 @@ def test_zoo_hub_is_asked_for_what_the_catalogue_has_not(
 
 def test_a_revision_is_loaded_by_its_id(hub: str, model_folder: Path) -> None:
     before = FolderHub(Path(hub.removeprefix("file:"))).revisions("resnet8_digits")[0]
-    tensors = {name: torch.zeros_like(tensor) for name, tensor in load_file(model_folder / folder.WEIGHTS).items()}
+    tensors = {name: torch.zeros_like(tensor) for name, tensor in load_file(model_folder / store.WEIGHTS).items()}
     api.push(rewrite(model_folder, tensors), hub=hub)
     assert not zoo.load("resnet8_digits", pretrained=True, hub=hub).get_parameter("fc.weight").any()
     assert zoo.load("resnet8_digits", pretrained=True, hub=hub, revision=before).get_parameter("fc.weight").any()
@@ -104,9 +107,9 @@ def test_a_revision_is_loaded_by_its_id(hub: str, model_folder: Path) -> None:
 
 def test_the_hash_is_checked_at_every_load(model_folder: Path) -> None:
     zoo.load(model_folder, pretrained=True)
-    content = bytearray((model_folder / folder.WEIGHTS).read_bytes())
+    content = bytearray((model_folder / store.WEIGHTS).read_bytes())
     content[len(content) // 2] ^= 0x10
-    (model_folder / folder.WEIGHTS).write_bytes(content)
+    (model_folder / store.WEIGHTS).write_bytes(content)
     with pytest.raises(HashMismatch):
         zoo.load(model_folder, pretrained=True)
 
@@ -132,7 +135,7 @@ def test_a_loaded_net_is_a_net_like_any_other(trained: Path) -> None:
     ],
 )
 def test_a_state_dict_that_does_not_fit_is_refused_by_tensor(model_folder: Path, change: str, message: str) -> None:
-    tensors = load_file(model_folder / folder.WEIGHTS)
+    tensors = load_file(model_folder / store.WEIGHTS)
     bias = tensors.pop("fc.bias")
     tensors |= {
         "missing": {},
@@ -144,16 +147,16 @@ def test_a_state_dict_that_does_not_fit_is_refused_by_tensor(model_folder: Path,
 
 
 def test_weights_that_are_no_safetensors_are_refused(model_folder: Path) -> None:
-    (model_folder / folder.WEIGHTS).write_bytes(b"\xff" * 100)
-    facts = dataclasses.asdict(folder.weights_facts(b"\xff" * 100))
-    config = json.loads((model_folder / folder.CONFIG).read_text())
-    (model_folder / folder.CONFIG).write_text(json.dumps({**config, "weights": facts}))
+    (model_folder / store.WEIGHTS).write_bytes(b"\xff" * 100)
+    facts = dataclasses.asdict(store.weights_facts(b"\xff" * 100))
+    config = json.loads((model_folder / store.CONFIG).read_text())
+    (model_folder / store.CONFIG).write_text(json.dumps({**config, "weights": facts}))
     with pytest.raises(FolderError, match="is not a safetensors file"):
         zoo.load(model_folder, pretrained=True)
 
 
 def test_other_classes_and_channels_keep_all_weights_whose_shape_is_the_same(trained: Path) -> None:
-    wanted = load_file(trained / folder.WEIGHTS)
+    wanted = load_file(trained / store.WEIGHTS)
     net = zoo.load(trained, pretrained=True, num_classes=3, in_channels=3)
     assert net(torch.randn(2, 3, 8, 8)).shape == (2, 3)
     state = net.state_dict()
@@ -175,9 +178,9 @@ def test_a_path_that_is_not_there_and_a_folder_that_is_none_say_so(tmp_path: Pat
 
 
 def test_a_folder_of_a_plugin_that_is_not_installed_says_which_distribution(model_folder: Path) -> None:
-    config = json.loads((model_folder / folder.CONFIG).read_text())
+    config = json.loads((model_folder / store.CONFIG).read_text())
     config["environment"]["plugin"] = "zoo-other 2.0"
-    (model_folder / folder.CONFIG).write_text(json.dumps({**config, "name": "other_digits"}))
+    (model_folder / store.CONFIG).write_text(json.dumps({**config, "name": "other_digits"}))
     with pytest.raises(PluginError, match=r"needs the plugin zoo-other.*pip install zoo-other"):
         zoo.load(model_folder, pretrained=True)
 
@@ -187,8 +190,8 @@ def test_a_folder_of_a_plugin_that_is_not_installed_says_which_distribution(mode
 
 def test_transforms_give_the_exact_preprocessing_of_the_evaluation() -> None:
     images, _ = DIGITS.read(Path(), train=False)
-    config = folder.read_config(api.find("resnet8_digits"))
-    wanted = data.pixels(config.mean, config.std, CPU).normalise(torch.from_numpy(images))
+    config = store.read_config(api.find("resnet8_digits"))
+    wanted = batches.pixels(config.mean, config.std, CPU).normalise(torch.from_numpy(images))
     preprocess = zoo.transforms("resnet8_digits")
     assert torch.equal(preprocess(Image.fromarray(images[0, :, :, 0])), wanted[0])
 
@@ -201,8 +204,8 @@ def test_transforms_take_an_image_of_any_size_and_mode(mode: str) -> None:
 
 
 def test_transforms_of_a_published_model_have_its_own_normalisation(model_folder: Path) -> None:
-    config = json.loads((model_folder / folder.CONFIG).read_text())
-    (model_folder / folder.CONFIG).write_text(json.dumps({**config, "mean": [0.0], "std": [1.0]}))
+    config = json.loads((model_folder / store.CONFIG).read_text())
+    (model_folder / store.CONFIG).write_text(json.dumps({**config, "mean": [0.0], "std": [1.0]}))
     white = Image.fromarray(np.full((8, 8), 255, np.uint8))
     assert zoo.transforms(model_folder)(white).unique().tolist() == [1.0]
 
@@ -223,7 +226,7 @@ def test_models_are_listed_by_pattern_data_set_and_weights() -> None:
 def test_info_has_the_facts_and_the_published_results(hub: str, trained: Path) -> None:
     found = zoo.info("resnet8", hub=hub)
     assert found.model == registry.load("resnet8_digits")
-    assert found.config == folder.read_config(trained)
+    assert found.config == store.read_config(trained)
     assert found.weights == f"{hub}/resnet8_digits"
     assert zoo.info("resnet8").weights == "catalogue"
     untrained = zoo.info("plain56_cifar100")
@@ -233,8 +236,8 @@ def test_info_has_the_facts_and_the_published_results(hub: str, trained: Path) -
 def test_a_model_in_a_hub_is_listed_though_its_plugin_is_not_installed(hub: str) -> None:
     there = Path(hub.removeprefix("file:"))
     shutil.copytree(there / "resnet8_digits", there / "other_digits")
-    config = json.loads((there / "other_digits" / folder.CONFIG).read_text())
-    (there / "other_digits" / folder.CONFIG).write_text(json.dumps({**config, "name": "other_digits"}))
+    config = json.loads((there / "other_digits" / store.CONFIG).read_text())
+    (there / "other_digits" / store.CONFIG).write_text(json.dumps({**config, "name": "other_digits"}))
     other, ours = api.overview(hub=hub)
     assert (other.name, other.installed, other.plugin) == ("other_digits", False, "zoo-resnet-cifar")
     assert (ours.name, ours.installed, ours.weights) == ("resnet8_digits", True, f"{hub}/resnet8_digits")
@@ -296,7 +299,7 @@ def test_what_is_wrong_is_said_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], error: type[Exception]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zoo.run.train", None)
+    monkeypatch.setattr("zoo.training.run.train", None)
     with pytest.raises(error):
         api.train(**{"name": "resnet8", **arguments})
     assert list(tmp_path.iterdir()) == []
@@ -312,13 +315,13 @@ def test_a_disk_without_room_is_found_before_the_first_step(tmp_path: Path, monk
 def test_a_finished_folder_is_not_written_over_unless_asked(trained: Path, model_folder: Path) -> None:
     with pytest.raises(TrainingError, match="is there already"):
         api.train("resnet8", epochs=1, out=model_folder)
-    assert folder.check(model_folder).training.epochs == 3
+    assert store.check(model_folder).training.epochs == 3
     assert api.train("resnet8", epochs=1, out=model_folder, overwrite=True).config.training.epochs == 1
     assert [path.name for path in model_folder.parent.iterdir()] == ["model"]
 
 
 def test_resuming_a_finished_run_takes_it_as_it_is_and_another_is_refused(model_folder: Path) -> None:
-    before = folder.read_config(model_folder)
+    before = store.read_config(model_folder)
     assert api.train("resnet8", epochs=3, out=model_folder, amp=False, resume=True).config == before
     with pytest.raises(TrainingError, match="is finished, and another training"):
         api.train("resnet8", epochs=4, out=model_folder, amp=False, resume=True)
@@ -332,7 +335,7 @@ def test_an_unfinished_run_is_not_lost_by_starting_again(tmp_path: Path) -> None
 
 def test_a_published_folder_is_pulled_whole(hub: str, trained: Path, tmp_path: Path) -> None:
     out = api.pull("resnet8_digits", hub=hub, out=tmp_path / "pulled")
-    assert folder.revision(out) == folder.revision(trained)
+    assert store.revision(out) == store.revision(trained)
     with pytest.raises(FolderError, match="is there already"):
         api.pull("resnet8_digits", hub=hub, out=out)
 
@@ -347,16 +350,16 @@ def test_several_seeds_give_a_folder_each_and_their_mean_on_the_card_of_the_firs
     )
     assert done.folder == tmp_path / "out"
     folders = [tmp_path / "out", tmp_path / "out-seed4", tmp_path / "out-seed5"]
-    configs = [folder.check(one) for one in folders]
+    configs = [store.check(one) for one in folders]
     assert [config.training.seed for config in configs] == [3, 4, 5]
     assert [one.test_top1 for one in done.config.seeds] == [config.results.test_top1 for config in configs]
     assert done.config.seeds[1].weights_sha256 == configs[1].weights.sha256
     top1 = [config.results.test_top1 for config in configs]
-    text = (done.folder / folder.README).read_text()
+    text = (done.folder / store.README).read_text()
     assert f"top-1 **{mean(top1):.2f} ± {stdev(top1):.2f}%**" in text
     assert "--seed 3 --epochs 1 --limit-train 300 --no-amp --seeds 3\n" in text
     # Whichever is best, the declared seed's weights are the model.
-    assert folder.read_config(api.find("resnet8_digits", hub=hub)).training.seed == 3
+    assert store.read_config(api.find("resnet8_digits", hub=hub)).training.seed == 3
 
 
 def test_several_seeds_go_on_where_they_were_stopped(tmp_path: Path) -> None:
@@ -381,11 +384,11 @@ def test_recomputed_activations_give_the_same_weights(tmp_path: Path) -> None:
         for on in (False, True)
     ]
     assert runs[0].config.weights.sha256 == runs[1].config.weights.sha256
-    assert "--no-amp --grad-checkpointing\n" in (runs[1].folder / folder.README).read_text()
+    assert "--no-amp --grad-checkpointing\n" in (runs[1].folder / store.README).read_text()
 
 
 def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.device.IMAGES_WORTH_COMPILING", 300)
+    monkeypatch.setattr("zoo.nets.device.IMAGES_WORTH_COMPILING", 300)
     monkeypatch.setenv("CXX", "sh")
     monkeypatch.setattr(torch, "compile", lambda forward, **options: forward)
     short, long, eager = (
@@ -393,8 +396,8 @@ def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkey
         for name, images, compile in (("short", 299, "auto"), ("long", 300, "auto"), ("eager", 300, "none"))
     )
     assert [one.config.training.compiled for one in (short, long, eager)] == [False, True, False]
-    assert "--compile default" in (long.folder / folder.README).read_text()
-    assert "--compile" not in (short.folder / folder.README).read_text()
+    assert "--compile default" in (long.folder / store.README).read_text()
+    assert "--compile" not in (short.folder / store.README).read_text()
 
 
 def test_a_net_that_can_not_recompute_its_activations_is_refused(
@@ -419,33 +422,33 @@ linear_digits = Model(name="linear_digits", dataset=DIGITS, build=build, paramet
 
 def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored(trained: Path, tmp_path: Path) -> None:
     done = api.train("resnet8", epochs=3, out=tmp_path / "half", amp=False, dtype="fp16")
-    whole = folder.read_config(trained)
+    whole = store.read_config(trained)
     assert done.config.weights.bytes < 0.6 * whole.weights.bytes
     assert (done.config.weights.dtype, done.config.weights.fp32_top1) == ("fp16", whole.results.test_top1)
     net = zoo.load(done.folder, pretrained=True)
     assert all(parameter.dtype is torch.float32 for parameter in net.parameters())
     assert api.evaluate(done.folder).results == done.config.results
-    assert "--no-amp --dtype fp16\n" in (done.folder / folder.README).read_text()
-    assert "stored in fp16, and measured so" in (done.folder / folder.README).read_text()
+    assert "--no-amp --dtype fp16\n" in (done.folder / store.README).read_text()
+    assert "stored in fp16, and measured so" in (done.folder / store.README).read_text()
 
 
 def test_weights_that_would_lose_by_fp16_stay_in_fp32_with_a_warning(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.run.HALF_POINTS", -100.0)
+    monkeypatch.setattr("zoo.training.run.HALF_POINTS", -100.0)
     with pytest.warns(HalfWarning, match="the weights are stored in fp32"):
         done = api.train("resnet8", epochs=3, out=tmp_path / "whole", amp=False, dtype="fp16")
-    assert done.config.weights == folder.read_config(trained).weights
+    assert done.config.weights == store.read_config(trained).weights
 
 
 # -- evaluate with weights, predict, plot, compare -------------------------------------------------
 
 
 def test_a_weights_file_is_evaluated_as_the_folder_that_it_is_from(trained: Path, tmp_path: Path) -> None:
-    file = Path(shutil.copy(trained / folder.WEIGHTS, tmp_path / "mine.safetensors"))
+    file = Path(shutil.copy(trained / store.WEIGHTS, tmp_path / "mine.safetensors"))
     found = api.evaluate("resnet8", weights=file)
     assert found.config is None
-    assert found.results == folder.read_config(trained).results
+    assert found.results == store.read_config(trained).results
 
 
 def test_the_confusion_matrix_counts_every_test_image_and_agrees_with_the_accuracy(trained: Path) -> None:
@@ -483,7 +486,7 @@ def test_a_folder_without_pictures_is_said_to_have_none(trained: Path, tmp_path:
 def test_a_plot_takes_folders_names_and_unfinished_runs(trained: Path, tmp_path: Path) -> None:
     unfinished = tmp_path / "going.run"
     unfinished.mkdir()
-    shutil.copy(trained / folder.LOG, unfinished)
+    shutil.copy(trained / store.LOG, unfinished)
     svg = api.plot([trained, "resnet8_digits", tmp_path / "going"], tmp_path / "new" / "plot.svg").read_text()
     assert ">resnet8_digits quick seed 0<" in svg
     assert ">resnet8_digits<" in svg  # the same label a second time: as it was named instead
@@ -508,7 +511,7 @@ def test_a_comparison_of_one_architecture_on_two_data_sets_draws_both(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def finished(name: str, **asked: object) -> api.Trained:
-        config = dataclasses.replace(folder.read_config(trained), name=name, architecture="resnet20")
+        config = dataclasses.replace(store.read_config(trained), name=name, architecture="resnet20")
         return api.Trained(trained, config, None)
 
     monkeypatch.setattr(api, "train", finished)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
-from zoo import card, folder, registry
+from zoo import registry
+from zoo.folder import card, store
 
 from .conftest import CHECKOUT
 
@@ -17,9 +18,9 @@ MODEL = registry.load("resnet8_digits")
 
 
 def test_the_hub_reads_license_tags_data_set_and_results_from_it(trained: Path) -> None:
-    data = ModelCard((trained / folder.README).read_text()).data
+    data = ModelCard((trained / store.README).read_text()).data
     assert isinstance(data, ModelCardData)
-    config = folder.read_config(trained)
+    config = store.read_config(trained)
     assert (data.license, data.library_name, data.pipeline_tag) == ("apache-2.0", "zoo", "image-classification")
     assert data.datasets == [MODEL.dataset.hub_id]
     assert set(data.tags or []) >= {"zoo", "resnet8", "digits"}
@@ -30,8 +31,8 @@ def test_the_hub_reads_license_tags_data_set_and_results_from_it(trained: Path) 
 
 
 def test_it_says_how_the_weights_came_about(trained: Path) -> None:
-    text = (trained / folder.README).read_text()
-    config = folder.read_config(trained)
+    text = (trained / store.README).read_text()
+    config = store.read_config(trained)
     for fact in (
         "Recipe `quick`, seed 0, 3 epochs in",
         config.environment.device,
@@ -46,31 +47,31 @@ def test_it_says_how_the_weights_came_about(trained: Path) -> None:
 
 
 def test_its_command_trains_the_same_again(trained: Path) -> None:
-    text = (trained / folder.README).read_text()
+    text = (trained / store.README).read_text()
     assert "\nzoo train resnet8_digits --recipe quick --seed 0 --epochs 3 --no-amp\n" in text
 
 
 def test_its_command_names_what_was_changed(trained: Path) -> None:
-    config = folder.read_config(trained)
+    config = store.read_config(trained)
     config = dataclasses.replace(
         config,
         recipe={**config.recipe, "lr": 0.05, "decay_milestones": [1, 2], "opt": "adam"},
         training=dataclasses.replace(config.training, train_images=500),
     )
-    text = card.write(config, folder.read_log(trained), MODEL)
+    text = card.write(config, store.read_log(trained), MODEL)
     assert "--set 'opt=adam' --set 'lr=0.05' --set 'decay_milestones=[1,2]' --limit-train 500" in text
     assert "on the first 500 of 1,437 images" in text
 
 
 def test_it_is_generated_from_config_and_log_alone(trained: Path) -> None:
-    again = card.write(folder.read_config(trained), folder.read_log(trained), MODEL)
-    assert again == (trained / folder.README).read_text()
+    again = card.write(store.read_config(trained), store.read_log(trained), MODEL)
+    assert again == (trained / store.README).read_text()
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_each_of_the_three_ways_to_load_it_works(which: int, tmp_path: Path) -> None:
     published = CHECKOUT / "hub_cards" / "resnet8_digits"
-    blocks = re.findall(r"```python\n(.*?)```", (published / folder.README).read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (published / store.README).read_text(), re.DOTALL)
     assert len(blocks) == 3
     code = blocks[which].replace("PATH/TO/CHECKOUT", str(CHECKOUT)).replace("PATH/TO/", f"{published.parent}/")
     check = "\nassert not model.training and sum(p.numel() for p in model.parameters()) == 75_002\n"

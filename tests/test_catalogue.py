@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo import api, find, folder, registry
+from zoo import api, registry
 from zoo.errors import HashMismatch, HubError
+from zoo.folder import store
+from zoo.hub import find
 from zoo.hub.catalogue import catalogue
 from zoo.hub.local import FolderHub
 from zoo.spec import Recipe
@@ -22,14 +24,14 @@ FOLDERS = [catalogue().path / one.name for one in catalogue().models()]
 
 @pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.name)
 def test_a_folder_is_whole_and_its_model_can_be_loaded(path: Path) -> None:
-    config = folder.check(path)
+    config = store.check(path)
     assert config.name == path.name
     assert not zoo.load(path.name, pretrained=True).training
 
 
 @pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.name)
 def test_its_facts_are_the_plugins_and_its_recipe_can_be_read_back(path: Path) -> None:
-    config, model = folder.read_config(path), registry.load(path.name)
+    config, model = store.read_config(path), registry.load(path.name)
     assert config.parameters == model.parameters
     assert config.classes == model.dataset.classes
     assert Recipe.from_json(config.recipe).sha256() == config.recipe_sha256
@@ -54,10 +56,10 @@ def pinned(hub: Hub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_push_that_pins_leaves_the_weights_out_and_changes_nothing_the_second_time(
     pinned: Path, trained: Path, tmp_path: Path
 ) -> None:
-    assert sorted(path.name for path in pinned.iterdir()) == sorted(set(folder.FILES) - {folder.WEIGHTS})
-    weights = folder.check(pinned).weights
-    assert (weights.hub, weights.sha256) == (f"hf://me/{NAME}", folder.read_config(trained).weights.sha256)
-    before = folder.revision(pinned)
+    assert sorted(path.name for path in pinned.iterdir()) == sorted(set(store.FILES) - {store.WEIGHTS})
+    weights = store.check(pinned).weights
+    assert (weights.hub, weights.sha256) == (f"hf://me/{NAME}", store.read_config(trained).weights.sha256)
+    before = store.revision(pinned)
     again = api.push(trained, hub=f"file:{tmp_path / 'catalogue'}", weights_at="hf://me")
     assert again.revision == before
 
@@ -75,8 +77,8 @@ def test_weights_too_large_to_ship_are_fetched_where_the_catalogue_pins_them(pin
 
 
 def test_weights_other_than_the_pinned_ones_are_refused(pinned: Path) -> None:
-    config = json.loads((pinned / folder.CONFIG).read_text())
+    config = json.loads((pinned / store.CONFIG).read_text())
     config["weights"]["sha256"] = "0" * 64
-    (pinned / folder.CONFIG).write_text(json.dumps(config))
+    (pinned / store.CONFIG).write_text(json.dumps(config))
     with pytest.raises(HashMismatch, match=r"expects 0{64}"):
         zoo.load(NAME, pretrained=True)

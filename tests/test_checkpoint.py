@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from zoo import checkpoint, optim
-from zoo.checkpoint import Progress
 from zoo.errors import TrainingError
-from zoo.folder import EpochRow
-from zoo.job import Job
+from zoo.folder.config import EpochRow
 from zoo.spec import Recipe
+from zoo.training import checkpoint, optim
+from zoo.training.checkpoint import Progress
+from zoo.training.job import Job
 
 JOB = Job("tiny", "paper", Recipe(epochs=3, lr=0.1), 0, 100, "cpu", False)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import folder
+from zoo.folder import store
 
 from .conftest import CHECKOUT, Run
 
@@ -73,7 +73,7 @@ def test_the_main_job_from_training_to_evaluation(run_zoo: Run, tmp_path: Path) 
     again = run_zoo("push", "pulled", "--hub", hub).stdout
     assert again == lines[3] + "\n"
     work = tmp_path / "work"
-    assert folder.revision(work / "pulled") == folder.revision(work / "out")
+    assert store.revision(work / "pulled") == store.revision(work / "out")
 
 
 def test_quiet_prints_the_end_only(run_zoo: Run) -> None:
@@ -153,7 +153,7 @@ def test_verify_says_what_it_checked_and_exits_0(run_zoo: Run, tmp_path: Path) -
 
 
 def test_verify_exits_1_where_a_number_is_not_the_models(run_zoo: Run, model_folder: Path) -> None:
-    path = model_folder / folder.CONFIG
+    path = model_folder / store.CONFIG
     config = json.loads(path.read_text())
     config["results"]["test_top1"] += 0.1
     path.write_text(json.dumps(config))

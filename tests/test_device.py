@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from zoo import device
 from zoo.errors import TrainingError
+from zoo.nets import device
 
 
 def test_a_device_is_chosen_by_its_name() -> None:
@@ -65,7 +65,7 @@ def test_a_long_training_on_a_cpu_is_worth_compiling_where_there_is_a_compiler(m
 
 PAGES_TAKEN = """
 import resource, torch
-from zoo.device import memory_kept
+from zoo.nets.device import memory_kept
 
 def pages_taken(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

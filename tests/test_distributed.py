@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo import checkpoint, folder
-from zoo.run import run_folder
+from zoo.folder import store
+from zoo.training import checkpoint
+from zoo.training.run import run_folder
 
 TRAIN = ["-m", "zoo", "train", "resnet8", "--epochs", "6", "--no-amp", "--limit-train", "801", "--set", "lr=0.05"]
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -40,11 +41,11 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_two_processes_train_to_the_accuracy_of_one(together: tuple[Path, str], tmp_path: Path) -> None:
     finish(start(tmp_path, *TRAIN, "--out", "model"))
-    two, one = folder.check(together[0]), folder.check(tmp_path / "model")
+    two, one = store.check(together[0]), store.check(tmp_path / "model")
     assert two.training.processes == 2
     assert one.training.processes == 1
     assert two.results.test_top1 == pytest.approx(one.results.test_top1, abs=6)
-    losses = [[row.train_loss for row in folder.read_log(path)] for path in (together[0], tmp_path / "model")]
+    losses = [[row.train_loss for row in store.read_log(path)] for path in (together[0], tmp_path / "model")]
     # The same batches in the same order: only batch norm sees half of each.
     assert losses[0] == pytest.approx(losses[1], rel=0.15)
 
@@ -56,7 +57,7 @@ def test_one_process_speaks_writes_and_publishes_for_both(together: tuple[Path, 
     assert lines[6].startswith("resnet8_digits: top-1 ")
     assert lines[7].startswith("published as file:hub/resnet8_digits at revision ")
     assert len(lines) == 8
-    assert "2 processes" in (path / folder.README).read_text()
+    assert "2 processes" in (path / store.README).read_text()
 
 
 def test_a_signal_to_torchrun_leaves_a_checkpoint_that_both_go_on_from(
@@ -69,6 +70,6 @@ def test_a_signal_to_torchrun_leaves_a_checkpoint_that_both_go_on_from(
     process.communicate(timeout=120)
     assert checkpoint.path_in(run_folder(tmp_path / "model")).is_file()
     finish(start(tmp_path, *TWO, *TRAIN, "--out", "model", "--resume"))
-    resumed, whole = folder.read_log(tmp_path / "model"), folder.read_log(together[0])
+    resumed, whole = store.read_log(tmp_path / "model"), store.read_log(together[0])
     assert [row.epoch for row in resumed] == [1, 2, 3, 4, 5, 6]
     assert [row.train_loss for row in resumed] == pytest.approx([row.train_loss for row in whole], rel=0.05)

@@ -4,13 +4,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo import data, weights
-from zoo.data import Split
-from zoo.evaluate import evaluate, measure
+from zoo.data import batches
+from zoo.data.batches import Split
+from zoo.evaluation.evaluate import evaluate, measure
+from zoo.nets import weights
 from zoo.registry import load
 
 CPU = torch.device("cpu")
-PIXELS = data.pixels((0.5,), (0.25,), CPU)
+PIXELS = batches.pixels((0.5,), (0.25,), CPU)
 
 
 class FirstPixel(nn.Module):

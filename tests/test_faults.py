@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import zoo
-from zoo import api, folder
+from zoo import api
+from zoo.folder import store
 from zoo.hub.hugging_face import HuggingFaceHub
 
 from .conftest import CHECKOUT
@@ -60,17 +61,17 @@ class Scene:
 
     def weights(self, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
         """Give the folder other weights, hashed as they should be."""
-        tensors = load_file(self.folder / folder.WEIGHTS)
+        tensors = load_file(self.folder / store.WEIGHTS)
         change(tensors)
-        save_file(tensors, self.folder / folder.WEIGHTS)
+        save_file(tensors, self.folder / store.WEIGHTS)
         self.hash_again()
 
     def hash_again(self) -> None:
-        facts = folder.weights_facts((self.folder / folder.WEIGHTS).read_bytes())
+        facts = store.weights_facts((self.folder / store.WEIGHTS).read_bytes())
         self.config(weights=dataclasses.asdict(facts))
 
     def config(self, **fields: object) -> None:
-        path = self.folder / folder.CONFIG
+        path = self.folder / store.CONFIG
         path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
     def in_a_process(self, **environment: str) -> None:
@@ -132,7 +133,7 @@ def missing_revision(at: Scene) -> None:
 
 def missing_file(at: Scene) -> None:
     repository = at.hub.repositories[f"me/{NAME}"]
-    repository.commit("lose the log", {k: v for k, v in repository.commits[-1].files.items() if k != folder.LOG})
+    repository.commit("lose the log", {k: v for k, v in repository.commits[-1].files.items() if k != store.LOG})
     at.pull()
 
 
@@ -171,8 +172,8 @@ def moving_head(at: Scene) -> None:
 def hash_mismatch(at: Scene) -> None:
     repository = at.hub.repositories[f"me/{NAME}"]
     files = dict(repository.commits[-1].files)
-    content = files[folder.WEIGHTS].content
-    files[folder.WEIGHTS] = File(content[:-1] + bytes([content[-1] ^ 1]), lfs=True)
+    content = files[store.WEIGHTS].content
+    files[store.WEIGHTS] = File(content[:-1] + bytes([content[-1] ^ 1]), lfs=True)
     repository.commit("damage the weights", files)
     at.pull()
 
@@ -209,19 +210,19 @@ def misshaped_tensor(at: Scene) -> None:
 
 
 def lying_header(at: Scene) -> None:
-    content = (at.folder / folder.WEIGHTS).read_bytes()
-    (at.folder / folder.WEIGHTS).write_bytes((2**40).to_bytes(8, "little") + content[8:])
+    content = (at.folder / store.WEIGHTS).read_bytes()
+    (at.folder / store.WEIGHTS).write_bytes((2**40).to_bytes(8, "little") + content[8:])
     at.hash_again()
     at.load()
 
 
 def config_not_json(at: Scene) -> None:
-    (at.folder / folder.CONFIG).write_text("{")
+    (at.folder / store.CONFIG).write_text("{")
     at.load()
 
 
 def config_without_fields(at: Scene) -> None:
-    (at.folder / folder.CONFIG).write_text(json.dumps({"name": NAME}))
+    (at.folder / store.CONFIG).write_text(json.dumps({"name": NAME}))
     at.load()
 
 
@@ -233,7 +234,7 @@ def config_with_a_path(at: Scene) -> None:
 def half_written_revision(at: Scene) -> None:
     hub = f"file:{at.tmp_path / 'hub'}"
     api.push(at.folder, hub=hub)
-    (at.tmp_path / "hub" / NAME / folder.WEIGHTS).unlink()
+    (at.tmp_path / "hub" / NAME / store.WEIGHTS).unlink()
     api.pull(NAME, hub=hub, out=at.tmp_path / "pulled")
 
 

@@ -13,8 +13,9 @@ import pytest
 from huggingface_hub import ModelCard, ModelCardData, constants
 
 import zoo
-from zoo import api, folder
+from zoo import api
 from zoo.errors import HashMismatch, HubError
+from zoo.folder import store
 from zoo.hub.hugging_face import HuggingFaceHub
 
 from .conftest import Run
@@ -33,7 +34,7 @@ def published(hub: Hub, trained: Path) -> Hub:
 
 def another(model_folder: Path) -> Path:
     """The same model with another line on its card."""
-    with (model_folder / folder.README).open("a") as card:
+    with (model_folder / store.README).open("a") as card:
         card.write("\nAnother line.\n")
     return model_folder
 
@@ -67,10 +68,10 @@ def test_a_push_is_one_commit_with_the_whole_folder_and_a_tag(hub: Hub, trained:
     repository = hub.repositories[f"me/{NAME}"]
     first, commit = repository.commits
     assert published.revision == commit.oid
-    assert set(commit.files) - set(first.files) == {*folder.FILES, ".eval_results/zoo.yaml"}
-    for name in folder.FILES:
+    assert set(commit.files) - set(first.files) == {*store.FILES, ".eval_results/zoo.yaml"}
+    for name in store.FILES:
         assert commit.files[name].content == (trained / name).read_bytes()
-    assert commit.files[folder.WEIGHTS].lfs
+    assert commit.files[store.WEIGHTS].lfs
     assert list(repository.tags.values()) == [commit.oid]
     assert next(iter(repository.tags)).startswith("quick-seed0-")
 
@@ -152,7 +153,7 @@ def test_two_pushes_at_once_end_in_a_state_that_the_history_explains(
 ) -> None:
     HuggingFaceHub("me").push(trained, NAME)
     third = Path(shutil.copytree(trained, model_folder.parent / "third"))
-    with (third / folder.README).open("a") as card:
+    with (third / store.README).open("a") as card:
         card.write("\nA third line.\n")
     another(model_folder)
     command = [sys.executable, "-m", "zoo", "push"]
@@ -165,8 +166,8 @@ def test_two_pushes_at_once_end_in_a_state_that_the_history_explains(
     assert [process.returncode for process in processes] == [0, 0]
     commits = hub.repositories[f"me/{NAME}"].commits
     assert len(commits) == 4
-    cards = {commit.files[folder.README].content for commit in commits[2:]}
-    assert cards == {(one / folder.README).read_bytes() for one in (model_folder, third)}
+    cards = {commit.files[store.README].content for commit in commits[2:]}
+    assert cards == {(one / store.README).read_bytes() for one in (model_folder, third)}
     assert all(any(commit.oid[:12] in output for commit in commits[2:]) for output in outputs)
 
 
@@ -198,7 +199,7 @@ def test_without_a_namespace_it_is_the_account_logged_in(hub: Hub) -> None:
 
 def test_what_was_pushed_is_loaded_in_a_fresh_cache(published: Hub, trained: Path) -> None:
     path = HuggingFaceHub("me").pull(NAME)
-    for name in folder.FILES:
+    for name in store.FILES:
         assert (path / name).read_bytes() == (trained / name).read_bytes()
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
@@ -247,14 +248,14 @@ def test_offline_the_cache_serves_and_nothing_is_asked(published: Hub) -> None:
 def test_a_cache_that_is_not_complete_is_said_to_be_so_offline(published: Hub) -> None:
     HuggingFaceHub("me").pull(NAME)
     commit = published.repositories[f"me/{NAME}"].commits[-1].oid
-    next(Path(constants.HF_HUB_CACHE).glob(f"models--me--{NAME}/snapshots/{commit}/{folder.WEIGHTS}")).unlink()
+    next(Path(constants.HF_HUB_CACHE).glob(f"models--me--{NAME}/snapshots/{commit}/{store.WEIGHTS}")).unlink()
     process = load_in_a_process(HF_HUB_OFFLINE="1")
     assert "is not in the cache, and HF_HUB_OFFLINE is set" in process.communicate()[1]
 
 
 def test_a_flipped_byte_in_the_cache_is_caught_and_healed(published: Hub) -> None:
     HuggingFaceHub("me").pull(NAME)
-    flip(cached(folder.WEIGHTS))
+    flip(cached(store.WEIGHTS))
     published.requests.clear()
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
     assert published.count("GET", r"resolve/.*\.safetensors") == 1
@@ -262,7 +263,7 @@ def test_a_flipped_byte_in_the_cache_is_caught_and_healed(published: Hub) -> Non
 
 def test_a_flipped_byte_in_the_cache_is_refused_where_the_hub_is_not_there(published: Hub) -> None:
     commit = HuggingFaceHub("me").pull(NAME).name
-    flip(cached(folder.WEIGHTS))
+    flip(cached(store.WEIGHTS))
     published.stop()
     with pytest.raises(HashMismatch, match=r"model\.safetensors has SHA-256 .* expects .*; that failed: .*reached"):
         zoo.load(f"hf://me/{NAME}", pretrained=True, revision=commit)
@@ -275,14 +276,14 @@ def test_a_bit_flipped_on_the_way_is_caught_and_fetched_again(published: Hub) ->
 
 def test_a_truncated_file_in_the_cache_is_healed(published: Hub) -> None:
     HuggingFaceHub("me").pull(NAME)
-    blob = cached(folder.WEIGHTS)
+    blob = cached(store.WEIGHTS)
     blob.write_bytes(blob.read_bytes()[:1000])
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
 
 def test_a_damaged_config_in_the_cache_is_healed(published: Hub) -> None:
     HuggingFaceHub("me").pull(NAME)
-    cached(folder.CONFIG).write_text("{")
+    cached(store.CONFIG).write_text("{")
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
 
@@ -306,7 +307,7 @@ def test_a_namespace_is_listed_with_results_in_one_request(published: Hub, train
     published.repositories["me/other"] = published.repositories[f"me/{NAME}"].__class__("me/other")
     published.repositories["me/other"].commit("initial commit", {})
     (one,) = api.overview(hub="hf://me")
-    config = folder.read_config(trained)
+    config = store.read_config(trained)
     assert (one.name, one.parameters) == (NAME, 75_002)
     assert one.top1 == pytest.approx(config.results.test_top1, abs=1e-4)
     assert one.weights == f"hf://me/{NAME}"
@@ -329,9 +330,9 @@ def test_the_whole_hub_is_searched_by_text(published: Hub, run_zoo: Run) -> None
 
 
 def test_a_model_whose_plugin_is_not_installed_is_listed_and_says_what_to_install(hub: Hub, model_folder: Path) -> None:
-    config = json.loads((model_folder / folder.CONFIG).read_text())
+    config = json.loads((model_folder / store.CONFIG).read_text())
     config["environment"]["plugin"] = "zoo-other 2.0"
-    (model_folder / folder.CONFIG).write_text(json.dumps({**config, "name": "other_digits"}))
+    (model_folder / store.CONFIG).write_text(json.dumps({**config, "name": "other_digits"}))
     HuggingFaceHub("me").push(model_folder, "other_digits")
     (one,) = api.overview(hub="hf://me")
     assert not one.installed
@@ -348,8 +349,8 @@ def test_train_and_push_then_load_in_a_fresh_cache(hub: Hub, run_zoo: Run, tmp_p
     assert f"published as hf://me/{NAME} at revision" in finished.stdout
     process = load_in_a_process(HF_HOME=str(tmp_path / "fresh"))
     assert (process.communicate()[1], process.returncode) == ("", 0)
-    weights = next((tmp_path / "fresh").glob(f"hub/models--me--{NAME}/snapshots/*/{folder.WEIGHTS}"))
-    assert weights.read_bytes() == (tmp_path / "work" / "out" / folder.WEIGHTS).read_bytes()
+    weights = next((tmp_path / "fresh").glob(f"hub/models--me--{NAME}/snapshots/*/{store.WEIGHTS}"))
+    assert weights.read_bytes() == (tmp_path / "work" / "out" / store.WEIGHTS).read_bytes()
     assert run_zoo("eval", f"hf://me/{NAME}").returncode == 0
     written = [path.read_text("latin1") for path in (tmp_path / "work" / "out").iterdir()]
     assert not any("hf_writer" in text for text in (finished.stdout, finished.stderr, *written))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo import folder
 from zoo.errors import FolderError, HubError, NotFound
+from zoo.folder import store
 from zoo.hub.local import FolderHub
 
 NAME = "resnet8_digits"
@@ -23,26 +23,26 @@ def hub(tmp_path: Path) -> FolderHub:
 def changed(source: Path, target: Path, mark: str) -> Path:
     """Another whole model folder: the same weights, another card."""
     shutil.copytree(source, target)
-    (target / folder.README).write_text(mark)
+    (target / store.README).write_text(mark)
     return target
 
 
 def card(path: Path) -> str:
-    return (path / folder.README).read_text()
+    return (path / store.README).read_text()
 
 
 def test_what_was_pushed_is_pulled_byte_for_byte(hub: FolderHub, trained: Path) -> None:
     published = hub.push(trained, NAME)
     pulled = hub.pull(NAME)
     assert published.address == f"{hub.address}/{NAME}"
-    for name in folder.FILES:
+    for name in store.FILES:
         assert (pulled / name).read_bytes() == (trained / name).read_bytes()
 
 
 def test_only_the_model_folders_files_are_published(hub: FolderHub, model_folder: Path) -> None:
     (model_folder / "notes.txt").write_text("mine")
     hub.push(model_folder, NAME)
-    assert sorted(path.name for path in hub.pull(NAME).iterdir()) == sorted(folder.FILES)
+    assert sorted(path.name for path in hub.pull(NAME).iterdir()) == sorted(store.FILES)
 
 
 def test_the_revisions_before_can_be_had_back(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_the_revisions_before_can_be_had_back(hub: FolderHub, trained: Path, tmp
     assert [card(hub.pull(NAME, revision)) for revision in revisions] == ["first", "second", "third"]
     assert card(hub.pull(NAME, revisions[0][:8])) == "first"
     assert card(hub.pull(NAME)) == "third"
-    folder.check(hub.pull(NAME, revisions[1]))
+    store.check(hub.pull(NAME, revisions[1]))
 
 
 def test_the_same_bytes_again_change_nothing(hub: FolderHub, trained: Path) -> None:
@@ -63,7 +63,7 @@ def test_the_same_bytes_again_change_nothing(hub: FolderHub, trained: Path) -> N
 
 
 def test_a_folder_that_is_not_whole_is_not_published(hub: FolderHub, model_folder: Path) -> None:
-    (model_folder / folder.CURVE).unlink()
+    (model_folder / store.CURVE).unlink()
     with pytest.raises(FolderError, match=r"lacks curve\.svg"):
         hub.push(model_folder, NAME)
     assert hub.models() == []
@@ -151,7 +151,7 @@ def test_a_folder_without_permission_is_found_before_anything_is_trained(tmp_pat
 
 def test_a_config_in_the_hub_that_is_damaged_is_named(hub: FolderHub, trained: Path) -> None:
     hub.push(trained, NAME)
-    (hub.path / NAME / folder.CONFIG).write_text(json.dumps({"name": NAME}))
+    (hub.path / NAME / store.CONFIG).write_text(json.dumps({"name": NAME}))
     with pytest.raises(FolderError, match="architecture is missing"):
         hub.models()
 

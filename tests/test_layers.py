@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from zoo import registry, weights
-from zoo.layers import layers
+from zoo import registry
+from zoo.nets import weights
+from zoo.nets.layers import layers
 
 RESNET20 = weights.build(registry.load("resnet20_cifar10"))
 

@@ -8,11 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo import api, data, folder
+from zoo import api
+from zoo.data import batches
+from zoo.data.mixing import Mixing, draw, mix
 from zoo.errors import RecipeError
-from zoo.mixing import Mixing, draw, mix
+from zoo.folder import store
 from zoo.spec import Recipe
-from zoo.step import _forward
+from zoo.training.step import _forward
 
 CPU = torch.device("cpu")
 NONE = torch.zeros(2, 3)
@@ -75,17 +77,19 @@ def test_with_both_the_switch_says_how_often_it_is_cutmix_and_the_probability_ho
 
 
 def test_mixing_is_drawn_with_the_epoch_and_leaves_its_order_as_it_was() -> None:
-    plain, mixed = (data.draw(100, one, seed=0, epoch=1, device=CPU) for one in (recipe(), recipe(mixup=0.2)))
+    plain, mixed = (batches.draw(100, one, seed=0, epoch=1, device=CPU) for one in (recipe(), recipe(mixup=0.2)))
     assert plain.mixing is None
     assert mixed.mixing is not None
     assert torch.equal(plain.order, mixed.order)
-    data.redraw(mixed, recipe(mixup=0.2), seed=0, epoch=2)
-    assert torch.equal(mixed.mixing.blend, data.draw(100, recipe(mixup=0.2), seed=0, epoch=2, device=CPU).mixing.blend)  # type: ignore[union-attr]
+    batches.redraw(mixed, recipe(mixup=0.2), seed=0, epoch=2)
+    fresh = batches.draw(100, recipe(mixup=0.2), seed=0, epoch=2, device=CPU)
+    assert fresh.mixing is not None
+    assert torch.equal(mixed.mixing.blend, fresh.mixing.blend)
 
 
 def test_a_mixed_label_is_learned_in_its_parts() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    pixels = data.pixels((0.5,), (0.5,), CPU)
+    pixels = batches.pixels((0.5,), (0.5,), CPU)
     images, labels = torch.randint(256, (2, 8, 8, 1), dtype=torch.uint8), torch.tensor([3, 7])
     forward = _forward(net, pixels, recipe(mixup=1.0), False, None)
     loss, _ = forward(images, labels, mixing(blend=0.75))
@@ -101,7 +105,7 @@ def test_mixed_training_is_resumed_to_the_same_bytes_and_learns(tmp_path: Path) 
         for name in ("one", "two")
     )
     assert one.config.weights == two.config.weights
-    losses = [row.train_loss for row in folder.read_log(one.folder)]
+    losses = [row.train_loss for row in store.read_log(one.folder)]
     assert losses[2] < losses[0]
 
 
@@ -110,7 +114,7 @@ def test_mixed_training_is_resumed_to_the_same_bytes_and_learns(tmp_path: Path) 
 
 def test_a_student_learns_the_teachers_logits_at_a_temperature() -> None:
     student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)) for _ in range(2))
-    pixels = data.pixels((0.5,), (0.5,), CPU)
+    pixels = batches.pixels((0.5,), (0.5,), CPU)
     images, labels = torch.randint(256, (4, 8, 8, 1), dtype=torch.uint8), torch.arange(4)
     taught = recipe(distill=0.7, temperature=3.0)
     loss, _ = _forward(student, pixels, taught, False, teacher)(images, labels, None)
@@ -127,8 +131,8 @@ def test_a_distilled_model_names_its_teacher_with_its_hash(trained: Path, tmp_pa
     api.push(trained, hub=hub)
     settings = {"teacher": f"{hub}/resnet8_digits", "temperature": "2"}
     done = api.train("resnet8", settings=settings, epochs=2, out=tmp_path / "student", amp=False)
-    assert done.config.training.teacher_sha256 == folder.read_config(trained).weights.sha256
-    text = (done.folder / folder.README).read_text()
+    assert done.config.training.teacher_sha256 == store.read_config(trained).weights.sha256
+    text = (done.folder / store.README).read_text()
     assert f"the logits that `{hub}/resnet8_digits` (SHA-256 of its weights" in text
     assert np.isfinite(done.config.results.test_loss)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from zoo import optim
 from zoo.spec import Recipe
 from zoo.testing import learning_rates
+from zoo.training import optim
 
 STEPS = 4  # an epoch
 

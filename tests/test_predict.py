@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 import zoo
+from zoo.data.preprocess import preprocessing
 from zoo.errors import ImageError
-from zoo.predict import pictures, probabilities, read_picture
-from zoo.preprocess import preprocessing
+from zoo.evaluation.predict import pictures, probabilities, read_picture
 
 from .conftest import CHECKOUT
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
-from zoo import report
-from zoo.folder import Results
+from zoo.evaluation import report
+from zoo.folder.config import Results
 
 CLASSES = ("cat", "dog", "ship", "none")
 CONFUSION = ((6, 3, 1, 0), (2, 8, 0, 0), (0, 0, 5, 0), (0, 0, 0, 0))

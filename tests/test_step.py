@@ -10,11 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo import data, optim, registry, weights
-from zoo.distributed import Share
+from zoo import registry
+from zoo.data import batches
 from zoo.errors import CompileWarning
+from zoo.nets import weights
 from zoo.spec import Recipe
-from zoo.step import GraphedStep, Step, fastest
+from zoo.training import optim
+from zoo.training.distributed import Share
+from zoo.training.step import GraphedStep, Step, fastest
 
 CPU = torch.device("cpu")
 MODEL = registry.load("resnet8_digits")
@@ -36,18 +39,18 @@ class Training:
         torch.manual_seed(0)
         self.net = weights.build(MODEL).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.optimizer = optim.optimizer(recipe, self.net.parameters())
-        split = data.read_split(MODEL.dataset, Path(), train=True, device=device, part=slice(IMAGES))
-        self.drawn = data.draw(IMAGES, recipe, seed=0, epoch=1, device=device)
+        split = batches.read_split(MODEL.dataset, Path(), train=True, device=device, part=slice(IMAGES))
+        self.drawn = batches.draw(IMAGES, recipe, seed=0, epoch=1, device=device)
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
         step = Step(
-            recipe, self.net, self.optimizer, data.padded(split, 1), self.drawn,
-            data.pixels(MODEL.dataset.mean, MODEL.dataset.std, device), self.totals,
+            recipe, self.net, self.optimizer, batches.padded(split, 1), self.drawn,
+            batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, device), self.totals,
             amp=False, share=share or Share(), compiled=compiled,
         )  # fmt: skip
         self.step = fastest(step)
 
     def epoch(self, number: int = 1) -> Training:
-        data.redraw(self.drawn, RECIPE, seed=0, epoch=number)
+        batches.redraw(self.drawn, RECIPE, seed=0, epoch=number)
         for start in range(0, IMAGES, 64):
             self.step(start, min(start + 64, IMAGES))
         return self
@@ -68,9 +71,9 @@ def test_a_step_is_what_a_hand_written_one_does() -> None:
     training = Training()
     torch.manual_seed(0)
     net = weights.build(MODEL).to(memory_format=torch.channels_last).train()
-    split = data.read_split(MODEL.dataset, Path(), train=True, device=CPU, part=slice(IMAGES))
-    images, labels = data.batch(data.padded(split, 1), training.drawn, torch.arange(64), 1)
-    pixels = data.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
+    split = batches.read_split(MODEL.dataset, Path(), train=True, device=CPU, part=slice(IMAGES))
+    images, labels = batches.batch(batches.padded(split, 1), training.drawn, torch.arange(64), 1)
+    pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
     loss = nn.functional.cross_entropy(net(pixels.normalise(images)), labels)
     gradients = torch.autograd.grad(loss, list(net.parameters()))
     with torch.no_grad():

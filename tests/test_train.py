@@ -11,14 +11,18 @@ import pytest
 import torch
 from torch import nn
 
-from zoo import checkpoint, data, folder, registry, weights
-from zoo.checkpoint import path_in
-from zoo.device import has_bf16
+from zoo import registry
+from zoo.data import batches
 from zoo.errors import Interrupted, NonFiniteLoss
-from zoo.folder import EpochRow
-from zoo.job import Job
+from zoo.folder import store
+from zoo.folder.config import EpochRow
+from zoo.nets import weights
+from zoo.nets.device import has_bf16
 from zoo.spec import Recipe
-from zoo.train import Silent, train
+from zoo.training import checkpoint
+from zoo.training.checkpoint import path_in
+from zoo.training.job import Job
+from zoo.training.loop import Silent, train
 
 CPU = torch.device("cpu")
 MODEL = registry.load("resnet8_digits")
@@ -50,9 +54,9 @@ class Run:
         self.folder.mkdir(exist_ok=True)
         torch.manual_seed(what.seed)
         self.net = weights.build(MODEL)
-        splits = data.read_splits(MODEL.dataset, what.recipe, Path(), device=CPU, train_images=IMAGES)
+        splits = batches.read_splits(MODEL.dataset, what.recipe, Path(), device=CPU, train_images=IMAGES)
         self.rows = train(
-            what, self.net, splits, data.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU),
+            what, self.net, splits, batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU),
             run=self.folder, resume=resume, save_every=save_every, eval_every=eval_every, report=report or Silent(),
         )  # fmt: skip
         return self
@@ -75,7 +79,7 @@ class StopAfter(Silent):
 
 @pytest.fixture
 def glance_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.train.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
 
 
 def test_training_lowers_the_loss_and_logs_a_row_an_epoch(tmp_path: Path) -> None:
@@ -85,7 +89,7 @@ def test_training_lowers_the_loss_and_logs_a_row_an_epoch(tmp_path: Path) -> Non
     assert rows[2].train_top1 > 40
     assert [row.lr for row in rows] == pytest.approx([0.05, 0.0375, 0.0125])
     assert [row.test_top1 is not None for row in rows] == [True, True, False]  # the last is measured once, at the end
-    assert folder.read_log(tmp_path) == rows
+    assert store.read_log(tmp_path) == rows
 
 
 @pytest.mark.parametrize(
@@ -124,7 +128,7 @@ def test_a_run_that_was_stopped_anywhere_and_resumed_has_the_same_bytes(
     assert [dataclasses.replace(row, train_seconds=0) for row in resumed.rows] == [
         dataclasses.replace(row, train_seconds=0) for row in whole.rows
     ]
-    assert folder.read_log(tmp_path / "stopped") == resumed.rows
+    assert store.read_log(tmp_path / "stopped") == resumed.rows
 
 
 @pytest.mark.usefixtures("glance_always")
@@ -211,8 +215,8 @@ def test_the_rate_falls_when_the_error_of_the_held_out_images_no_longer_does(tmp
 
 def test_held_out_images_are_the_last_of_the_training_set_and_not_trained_on() -> None:
     recipe = dataclasses.replace(RECIPE, val_images=300)
-    splits = data.read_splits(MODEL.dataset, recipe, Path(), device=CPU, train_images=1_437)
-    everything = data.read_split(MODEL.dataset, Path(), train=True, device=CPU)
+    splits = batches.read_splits(MODEL.dataset, recipe, Path(), device=CPU, train_images=1_437)
+    everything = batches.read_split(MODEL.dataset, Path(), train=True, device=CPU)
     assert splits.val is not None
     assert torch.equal(splits.train.images, everything.images[:1_137])
     assert torch.equal(splits.val.images, everything.images[1_137:])
@@ -222,11 +226,11 @@ def test_held_out_images_are_the_last_of_the_training_set_and_not_trained_on() -
 def test_a_gpu_trains_to_the_same_accuracy(tmp_path: Path) -> None:
     cuda = torch.device("cuda")
     recipe, images = MODEL.recipes["quick"].changed({"epochs": "10"}), MODEL.dataset.train_images
-    splits = data.read_splits(MODEL.dataset, recipe, Path(), device=cuda, train_images=images)
+    splits = batches.read_splits(MODEL.dataset, recipe, Path(), device=cuda, train_images=images)
     what = Job("resnet8_digits", "quick", recipe, 0, images, "cuda", True)
     torch.manual_seed(0)
     rows = train(
-        what, weights.build(MODEL), splits, data.pixels(MODEL.dataset.mean, MODEL.dataset.std, cuda),
+        what, weights.build(MODEL), splits, batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, cuda),
         run=tmp_path, resume=False, save_every=1, eval_every=1, report=Silent(),
     )  # fmt: skip
     assert rows[-1].train_top1 > 95

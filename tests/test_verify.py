@@ -9,15 +9,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from zoo import answers, api, data, folder
+from zoo import api
+from zoo.data import batches
 from zoo.errors import HashMismatch
+from zoo.evaluation import answers
+from zoo.folder import store
 
 CPU = torch.device("cpu")
 
 
 def changed(model_folder: Path, **fields: object) -> Path:
     """Make a folder's config say something else."""
-    path = model_folder / folder.CONFIG
+    path = model_folder / store.CONFIG
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
     return model_folder
 
@@ -32,7 +35,7 @@ def test_the_fixed_inputs_are_the_same_everywhere_and_differ_from_one_another() 
 
 def test_answers_are_in_evaluation_mode_and_leave_the_net_as_it_was() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10)).train()
-    pixels = data.pixels((0.5,), (0.5,), CPU)
+    pixels = batches.pixels((0.5,), (0.5,), CPU)
     first = answers.known_answers(net, pixels, (1, 8, 8))
     assert first.shape == (answers.INPUTS, 10)
     assert torch.equal(first, answers.known_answers(net, pixels, (1, 8, 8)))
@@ -47,18 +50,18 @@ def test_a_folder_as_it_was_trained_has_no_differences(trained: Path) -> None:
 
 
 def test_weights_that_answer_differently_are_found_without_data(model_folder: Path, tmp_path: Path) -> None:
-    tensors = load_file(model_folder / folder.WEIGHTS)
+    tensors = load_file(model_folder / store.WEIGHTS)
     tensors["fc.bias"] += 0.5
-    save_file(tensors, model_folder / folder.WEIGHTS)
-    facts = folder.weights_facts((model_folder / folder.WEIGHTS).read_bytes())
+    save_file(tensors, model_folder / store.WEIGHTS)
+    facts = store.weights_facts((model_folder / store.WEIGHTS).read_bytes())
     found = api.verify(changed(model_folder, weights=dataclasses.asdict(facts)))
     assert any("the logits of the fixed inputs differ" in one for one in found.differences)
 
 
 def test_a_flipped_byte_is_a_wrong_hash(model_folder: Path) -> None:
-    content = bytearray((model_folder / folder.WEIGHTS).read_bytes())
+    content = bytearray((model_folder / store.WEIGHTS).read_bytes())
     content[-1] ^= 1
-    (model_folder / folder.WEIGHTS).write_bytes(content)
+    (model_folder / store.WEIGHTS).write_bytes(content)
     with pytest.raises(HashMismatch):
         api.verify(model_folder)
 
@@ -69,7 +72,7 @@ def test_a_flipped_byte_is_a_wrong_hash(model_folder: Path) -> None:
 def test_accuracy_must_be_exact_on_the_same_device_and_close_on_another(
     model_folder: Path, points: float, device: bool, differs: bool
 ) -> None:
-    config = json.loads((model_folder / folder.CONFIG).read_text())
+    config = json.loads((model_folder / store.CONFIG).read_text())
     config["results"]["test_top1"] += points
     if not device:
         config["environment"]["device"] = "another one"

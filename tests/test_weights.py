@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from zoo import folder, registry, weights
+from zoo import registry
 from zoo.errors import FolderError
+from zoo.folder import store
+from zoo.nets import weights
 from zoo.spec import Model
 
 MODEL = registry.load("resnet8_digits")
@@ -55,7 +57,7 @@ def test_a_tied_tensor_is_written_once_and_every_name_of_it_is_filled(tmp_path: 
 
 
 def test_a_file_gives_the_net_and_what_it_says_of_itself(trained: Path) -> None:
-    net, metadata = weights.load_file(MODEL, trained / folder.WEIGHTS)
+    net, metadata = weights.load_file(MODEL, trained / store.WEIGHTS)
     assert not net.training
     assert (metadata["name"], metadata["recipe"]) == ("resnet8_digits", "quick")
 

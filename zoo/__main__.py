@@ -1,5 +1,5 @@
 """`python -m zoo`: the command line from a plain checkout."""
 
-from zoo.cli import main
+from zoo.cli.app import main
 
 main()

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo import folder, registry
+from zoo import registry
 from zoo.errors import FolderError, HubError, ImageError, NotFound, RecipeError, TrainingError
-from zoo.find import find, is_name, model_of
-from zoo.folder import Config, EpochRow, Results
+from zoo.folder import store
+from zoo.folder.config import Config, EpochRow, Results
 from zoo.hub import Hub, Published, open_hub
-from zoo.listing import ModelInfo, Row, info, list_models, overview, search
+from zoo.hub.find import find, is_name, model_of
+from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.spec import Model, Recipe
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from torch import nn
     from torchvision.transforms import v2
 
-    from zoo.job import Job
-    from zoo.layers import Layer
-    from zoo.report import ClassResults
-    from zoo.train import Report
-    from zoo.verify import Verified
+    from zoo.evaluation.report import ClassResults
+    from zoo.evaluation.verify import Verified
+    from zoo.nets.layers import Layer
+    from zoo.training.job import Job
+    from zoo.training.loop import Report
 
 __all__ = [
     "Evaluated", "Guess", "ModelInfo", "Prediction", "Row", "Trained",
@@ -96,15 +97,15 @@ def load(
 
     Raises UnknownModel, PluginError, FolderError, HashMismatch, NotFound or HubError.
     """
-    from zoo import weights
-    from zoo.device import choose
+    from zoo.nets import weights
+    from zoo.nets.device import choose
 
     target = choose(device)
     if not pretrained and is_name(name_or_path_or_hub_id):
         model = registry.load(registry.resolve(str(name_or_path_or_hub_id)))
         return weights.build(model, num_classes, in_channels).to(target)
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
-    config = folder.read_config(path)
+    config = store.read_config(path)
     model = model_of(config)
     if not pretrained:
         return weights.build(model, num_classes, in_channels).to(target)
@@ -118,10 +119,10 @@ def transforms(
 
     From the model's folder where it is published, with its own mean and std; with the data set's where not.
     """
-    from zoo.preprocess import preprocessing
+    from zoo.data.preprocess import preprocessing
 
     try:
-        config = folder.read_config(find(name_or_path_or_hub_id, hub=hub, revision=revision))
+        config = store.read_config(find(name_or_path_or_hub_id, hub=hub, revision=revision))
         return preprocessing(config.input_size, config.mean, config.std)
     except NotFound:
         if hub is not None or not is_name(name_or_path_or_hub_id):
@@ -225,9 +226,9 @@ def _train(
     report: Report | None,
 ) -> Trained:
     """Train with a recipe that is there already, whoever chose it."""
-    from zoo import distributed, run
-    from zoo.device import choose, has_bf16, worth_compiling
-    from zoo.job import Job
+    from zoo.nets.device import choose, has_bf16, worth_compiling
+    from zoo.training import distributed, run
+    from zoo.training.job import Job
 
     on = distributed.own_device(choose(device))
     teacher, teacher_sha256 = _teacher(model, recipe, on) if recipe.teacher else (None, "")
@@ -302,10 +303,10 @@ def evaluate(
 
     Raises what `load` raises, and DataError.
     """
-    from zoo import data as data_sets
-    from zoo.device import choose
-    from zoo.evaluate import measure
-    from zoo.weights import load, load_file
+    from zoo.data import batches as data_sets
+    from zoo.evaluation.evaluate import measure
+    from zoo.nets.device import choose
+    from zoo.nets.weights import load, load_file
 
     on = choose(device)
     config: Config | None = None
@@ -315,7 +316,7 @@ def evaluate(
         mean, std = model.normalisation(model.recipes.get(metadata.get("recipe", "")))
     else:
         path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
-        config = folder.read_config(path)
+        config = store.read_config(path)
         model, mean, std = model_of(config), config.mean, config.std
         net = load(model, path, config)
     test = data_sets.read_split(model.dataset, data or data_sets.default_root(), train=False, device=on)
@@ -326,7 +327,7 @@ def evaluate(
 
 def report(evaluated: Evaluated, out: Path) -> list[ClassResults]:
     """Write an evaluation's confusion matrix and its results class by class into the folder `out`; return those."""
-    from zoo import report as reports
+    from zoo.evaluation import report as reports
 
     try:
         reports.write(out, evaluated.name, evaluated.results, evaluated.classes, evaluated.confusion)
@@ -349,14 +350,14 @@ def predict(
     A picture that can't be read is a Prediction with an error, and the others go on. Raises what
     `load` raises, and ImageError where there is no picture at all.
     """
-    from zoo.device import choose
-    from zoo.predict import pictures as found_in
-    from zoo.predict import probabilities, read_picture
-    from zoo.preprocess import preprocessing
-    from zoo.weights import load
+    from zoo.data.preprocess import preprocessing
+    from zoo.evaluation.predict import pictures as found_in
+    from zoo.evaluation.predict import probabilities, read_picture
+    from zoo.nets.device import choose
+    from zoo.nets.weights import load
 
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
-    config = folder.read_config(path)
+    config = store.read_config(path)
     net = load(model_of(config), path, config).to(choose(device))
     preprocess = preprocessing(config.input_size, config.mean, config.std)
     asked = list(pictures)
@@ -378,8 +379,8 @@ def predict(
 
 def layers(name: str, *, depth: int = 2) -> list[Layer]:
     """The modules of a model's net, `depth` levels down: output shapes, parameters, multiply-adds for an image."""
-    from zoo import weights
-    from zoo.layers import layers as layers_of
+    from zoo.nets import weights
+    from zoo.nets.layers import layers as layers_of
 
     model = registry.load(registry.resolve(name))
     return layers_of(weights.build(model), model.dataset.input_size, depth=depth)
@@ -390,7 +391,7 @@ def plot(runs: Iterable[str | Path], out: Path) -> Path:
 
     A run is a model's name, a model folder, the folder of an unfinished run, or an address in a hub.
     """
-    from zoo import curve
+    from zoo.folder import curve
 
     kind = _kind_of_picture(out)
     return _write_picture(out, curve.overlay(dict(_logs(runs)), kind))
@@ -414,7 +415,7 @@ def compare(
 
     What is finished there already is taken as it is, and what was stopped goes on.
     """
-    from zoo import curve
+    from zoo.folder import curve
 
     full = list(dict.fromkeys(registry.resolve(name) for name in names))
     for name in full:
@@ -439,7 +440,7 @@ def compare(
     ]
     # By architecture, or in full where one of them is there on two data sets.
     short = len({one.config.architecture for one in trained}) == len(trained)
-    runs = {one.config.architecture if short else one.config.name: folder.read_log(one.folder) for one in trained}
+    runs = {one.config.architecture if short else one.config.name: store.read_log(one.folder) for one in trained}
     for kind in ("svg", "png"):
         _write_picture(out / f"errors.{kind}", curve.errors(runs, kind))
     return trained
@@ -460,12 +461,12 @@ def verify(
 
     Raises what `load` raises; whatever differs otherwise is told in the result.
     """
-    from zoo import data as data_sets
-    from zoo.device import choose
-    from zoo.verify import verify as check
+    from zoo.data import batches as data_sets
+    from zoo.evaluation.verify import verify as check
+    from zoo.nets.device import choose
 
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
-    config = folder.read_config(path)
+    config = store.read_config(path)
     model, on, root = model_of(config), choose(device), data or data_sets.default_root()
     test = None
     if data_sets.is_there(model.dataset, root):
@@ -495,7 +496,7 @@ def reproduce(
     Raises what `load` and `train` raise.
     """
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
-    published = folder.read_config(path)
+    published = store.read_config(path)
     model, training = model_of(published), published.training
     recipe = Recipe.from_json(published.recipe)
     trained = _train(
@@ -530,7 +531,7 @@ def push(path: Path, *, hub: str | None = None, weights_at: str | None = None) -
     nothing), and `hub`, a folder as the catalogue is one, gets everything but them: their place,
     revision and hash instead.
     """
-    config = folder.check(path)
+    config = store.check(path)
     target = open_hub(hub)
     target.check(config.name)
     if weights_at is None:
@@ -545,7 +546,7 @@ def push(path: Path, *, hub: str | None = None, weights_at: str | None = None) -
     import tempfile
 
     with tempfile.TemporaryDirectory() as scratch:
-        folder.copy_pinned(path, Path(scratch), published.address, published.revision)
+        store.copy_pinned(path, Path(scratch), published.address, published.revision)
         return target.push(Path(scratch), config.name)
 
 
@@ -555,12 +556,12 @@ def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = 
     Raises FolderError or HubError.
     """
     source = find(name_or_hub_id, hub=hub, revision=revision)
-    config = folder.check(source)
+    config = store.check(source)
     target = out or Path(config.name)
     if target.exists():
         raise FolderError(f"{target} is there already; remove it or name another folder with --out")
-    with folder.written_aside(target) as aside:
-        folder.copy_files(source, aside)
+    with store.written_aside(target) as aside:
+        store.copy_files(source, aside)
     return target
 
 
@@ -570,22 +571,22 @@ def _logs(runs: Iterable[str | Path]) -> Iterator[tuple[str, list[EpochRow]]]:
     for run in runs:
         path = Path(run).expanduser()
         unfinished = path.with_name(f"{path.name}.run")
-        if not (path / folder.LOG).is_file():
-            path = unfinished if (unfinished / folder.LOG).is_file() else find(run)
+        if not (path / store.LOG).is_file():
+            path = unfinished if (unfinished / store.LOG).is_file() else find(run)
         label = path.name
-        if (path / folder.CONFIG).is_file():
-            config = folder.read_config(path)
+        if (path / store.CONFIG).is_file():
+            config = store.read_config(path)
             label = f"{config.name} {config.recipe_name} seed {config.training.seed}"
         label = str(run) if label in seen else label
         seen.add(label)
-        rows = folder.read_log(path)
+        rows = store.read_log(path)
         if not rows:
             raise FolderError(f"the run in {path} has finished no epoch yet; there is nothing to draw")
         yield label, rows
 
 
 def _kind_of_picture(out: Path) -> str:
-    from zoo.curve import FORMATS
+    from zoo.folder.curve import FORMATS
 
     kind = out.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
@@ -606,10 +607,10 @@ def _teacher(model: Model, recipe: Recipe, on: torch.device) -> tuple[nn.Module,
     """The net that a recipe distils and its weights' SHA-256; it must see the images as the student does."""
     import torch
 
-    from zoo.weights import load
+    from zoo.nets.weights import load
 
     path = find(str(recipe.teacher))
-    config = folder.read_config(path)
+    config = store.read_config(path)
     if config.classes != model.dataset.classes:
         raise RecipeError(
             f"recipe: teacher {config.name} knows other classes than {model.dataset.name}'s; name another"

@@ -18,10 +18,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo import folder, optim, weights
-from zoo.job import Job
-from zoo.run import run
+from zoo.folder import store
+from zoo.nets import weights
 from zoo.spec import Dataset, Model, Recipe
+from zoo.training import optim
+from zoo.training.job import Job
+from zoo.training.run import run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +88,7 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
             job, learnable, out, device=CPU, data_root=out, resume=False, overwrite=False,
             save_every=2, eval_every=2, report=None,
         )  # fmt: skip
-        first, second = (row.train_loss for row in folder.read_log(out))
+        first, second = (row.train_loss for row in store.read_log(out))
         assert second < first, f"{model.name}: the loss went from {first:.3f} to {second:.3f}"
         loaded = weights.load(learnable, out, config)
     assert sum(parameter.numel() for parameter in loaded.parameters()) == model.parameters

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zoo import folder
 from zoo.errors import FolderError, HubError, NotFound, ZooError
+from zoo.folder import store
 from zoo.hub import Listed, Published
 
 if TYPE_CHECKING:
@@ -69,12 +69,12 @@ class HuggingFaceHub:
 
         The same bytes again make no commit. What was published is pulled back and compared.
         """
-        config = folder.check(source)
+        config = store.check(source)
         repository = f"{self.namespace}/{name}"
         with _said_plainly(f"hf://{repository}"):
             _patiently(lambda: self._api.create_repo(repository, exist_ok=True))
             commit = self._commit(repository, source, f"{config.recipe_name}, seed {config.training.seed}")
-            version = f"{config.recipe_name}-seed{config.training.seed}-{folder.revision(source)[:8]}"
+            version = f"{config.recipe_name}-seed{config.training.seed}-{store.revision(source)[:8]}"
             _patiently(lambda: self._api.create_tag(repository, tag=version, revision=commit, exist_ok=True))
             self._compare(repository, commit, source)
         return Published(f"hf://{repository}", commit)
@@ -90,14 +90,14 @@ class HuggingFaceHub:
             commit = self._resolve(repository, revision)
             path = self._fetch(repository, commit)
         try:
-            folder.check(path)
+            store.check(path)
         except FolderError as damage:
             try:
                 with _said_plainly(place):
                     self._fetch(repository, commit, force_download=True)
             except HubError as error:
                 raise type(damage)(f"{damage}; that failed: {error}") from None
-            folder.check(path)
+            store.check(path)
         return path
 
     def models(self) -> list[Listed]:
@@ -150,7 +150,7 @@ class HuggingFaceHub:
             def fetch(name: str) -> str:
                 return self._api.hf_hub_download(repository, name, revision=commit, cache_dir=scratch)
 
-            for name in folder.FILES:
+            for name in store.FILES:
                 path = _download(functools.partial(fetch, name))
                 if Path(path).read_bytes() != (source / name).read_bytes():
                     raise HubError(f"hf://{repository} has another {name} than was pushed; push it again")
@@ -162,10 +162,10 @@ class HuggingFaceHub:
         if revision is not None and COMMIT.fullmatch(revision):
             return revision
         branch = revision or "main"
-        if not isinstance(try_to_load_from_cache(repository, folder.CONFIG, revision=branch), str):
+        if not isinstance(try_to_load_from_cache(repository, store.CONFIG, revision=branch), str):
             # With nothing cached, the client would knock for 23 seconds at a door that is shut.
             _patiently(lambda: self._api.model_info(repository, revision=revision, timeout=TIMEOUT))
-        path = _download(lambda: self._api.hf_hub_download(repository, folder.CONFIG, revision=branch))
+        path = _download(lambda: self._api.hf_hub_download(repository, store.CONFIG, revision=branch))
         return Path(path).parent.name
 
     def _fetch(self, repository: str, commit: str, *, force_download: bool = False) -> Path:
@@ -174,7 +174,7 @@ class HuggingFaceHub:
         def fetch(name: str) -> str:
             return self._api.hf_hub_download(repository, name, revision=commit, force_download=force_download)
 
-        paths = [_download(functools.partial(fetch, name)) for name in folder.FILES]
+        paths = [_download(functools.partial(fetch, name)) for name in store.FILES]
         return Path(paths[0]).parent
 
 
@@ -224,7 +224,7 @@ def _operations(source: Path) -> list[CommitOperationAdd]:
     """A folder's files, and its results once more in the form that the Hub is going to read."""
     from huggingface_hub import CommitOperationAdd
 
-    files = [CommitOperationAdd(path_in_repo=one, path_or_fileobj=source / one) for one in folder.FILES]
+    files = [CommitOperationAdd(path_in_repo=one, path_or_fileobj=source / one) for one in store.FILES]
     results = CommitOperationAdd(path_in_repo=".eval_results/zoo.yaml", path_or_fileobj=_eval_results(source))
     return [*files, results]
 
@@ -234,7 +234,7 @@ def _eval_results(source: Path) -> bytes:
     from huggingface_hub import EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
     from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
-    card = ModelCard((source / folder.README).read_text(encoding="utf-8")).data
+    card = ModelCard((source / store.README).read_text(encoding="utf-8")).data
     results = card.eval_results if isinstance(card, ModelCardData) else None
     entries = [
         EvalResultEntry(dataset_id=one.dataset_type, task_id=str(one.metric_name), value=one.metric_value)

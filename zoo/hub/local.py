@@ -16,8 +16,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo import folder
 from zoo.errors import HubError, NotFound
+from zoo.folder import store
 from zoo.hub import Listed, Published
 from zoo.spec import NAME
 
@@ -36,7 +36,7 @@ class FolderHub:
     def check(self, name: str) -> None:
         """Make sure that the folder can be made and written; raises HubError."""
         _require_name(name)
-        there = folder.ground(self.path)
+        there = store.ground(self.path)
         if not there.is_dir():
             raise HubError(f"{self.address} can't be a hub: {there} is a file; name a folder with --hub")
         if not os.access(there, os.W_OK | os.X_OK):
@@ -45,18 +45,18 @@ class FolderHub:
     def push(self, source: Path, name: str) -> Published:
         """Publish a model folder; the revision before is kept and can be pulled by its id."""
         self.check(name)
-        folder.check(source)
-        new = folder.revision(source)
+        store.check(source)
+        new = store.revision(source)
         try:
             with self._writing():
                 current = self.path / name
-                if not current.exists() or folder.revision(current) != new:
-                    with folder.written_aside(self._kept(name) / "incoming") as incoming:
-                        folder.copy_files(source, incoming)
+                if not current.exists() or store.revision(current) != new:
+                    with store.written_aside(self._kept(name) / "incoming") as incoming:
+                        store.copy_files(source, incoming)
                     if current.exists():
-                        current.rename(self._place(name, folder.revision(current)))
+                        current.rename(self._place(name, store.revision(current)))
                     (self._kept(name) / "incoming").rename(current)
-                    folder.sync(self.path)
+                    store.sync(self.path)
         except OSError as error:
             raise HubError(f"{self.address} can't be written: {error.strerror or error}") from error
         return Published(f"{self.address}/{name}", new)
@@ -65,7 +65,7 @@ class FolderHub:
         """The folder of a model; of a revision before, by its id or the first digits of it."""
         _require_name(name)
         current = self.path / name
-        if revision is None and (current / folder.CONFIG).is_file():
+        if revision is None and (current / store.CONFIG).is_file():
             return current
         known = self._revisions(name)
         if not known:
@@ -83,8 +83,8 @@ class FolderHub:
         """The models that are there; a folder that is no model is not one of them."""
         found = []
         for path in sorted(self.path.iterdir()) if self.path.is_dir() else []:
-            if path.is_dir() and (path / folder.CONFIG).is_file():
-                config = folder.read_config(path)
+            if path.is_dir() and (path / store.CONFIG).is_file():
+                config = store.read_config(path)
                 found.append(
                     Listed(
                         name=path.name,
@@ -107,7 +107,7 @@ class FolderHub:
         found = [(path.name.partition("-")[2], path) for path in kept]
         current = self.path / name
         with contextlib.suppress(OSError):  # no model folder there, or a push is renaming it just now
-            found.insert(0, (folder.revision(current), current))
+            found.insert(0, (store.revision(current), current))
         return found
 
     def _kept(self, name: str) -> Path:

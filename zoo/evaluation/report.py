@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.folder import Results
+from zoo.folder.config import Results
 
 MATRIX = "confusion.svg"
 NUMBERS = "report.json"

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from zoo import folder
 from zoo.errors import TrainingError
-from zoo.folder import EpochRow
-from zoo.job import Job
+from zoo.folder import store
+from zoo.folder.config import EpochRow, log_text
 from zoo.schema import SchemaError, from_json
+from zoo.training.job import Job
 
 
 @dataclass
@@ -60,9 +60,9 @@ def save(run: Path, job: Job, progress: Progress, net: nn.Module, optimizer: Opt
     target = path_in(run)
     aside = target.with_suffix(".partial")
     torch.save(content, aside)
-    folder.sync(aside)
+    store.sync(aside)
     aside.replace(target)
-    folder.sync(run)
+    store.sync(run)
 
 
 def restore(
@@ -115,13 +115,13 @@ def _said(facts: Mapping[str, object], name: str) -> str:
 
 def append_log(run: Path, row: EpochRow) -> None:
     """Add an epoch to the log that can be followed while the run goes on."""
-    with (run / folder.LOG).open("a", encoding="utf-8") as log:
-        log.write(folder.log_text([row]))
+    with (run / store.LOG).open("a", encoding="utf-8") as log:
+        log.write(log_text([row]))
 
 
 def rewrite_log(run: Path, rows: list[EpochRow]) -> None:
     """Make the log speak of exactly these epochs: a killed run may have logged one that is trained again."""
-    path = run / folder.LOG
+    path = run / store.LOG
     aside = path.with_suffix(".partial")
-    aside.write_text(folder.log_text(rows), encoding="utf-8")
+    aside.write_text(log_text(rows), encoding="utf-8")
     aside.replace(path)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from zoo import folder, registry
+from zoo import registry
 from zoo.errors import FolderError, HubError, NotFound, PluginError, UnknownModel
-from zoo.folder import Config
+from zoo.folder import store
+from zoo.folder.config import Config
 from zoo.hub import Hub, open_hub, split_model_address
 from zoo.hub.catalogue import catalogue
 from zoo.spec import NAME, Model
@@ -78,12 +79,12 @@ def place(source: Hub, name: str) -> str:
 
 def _with_weights(path: Path) -> Path:
     """The folder itself, or the one in a hub that has the weights it only pins; held against the pin."""
-    config = folder.read_config(path)
-    if config.weights.hub is None or (path / folder.WEIGHTS).is_file():
+    config = store.read_config(path)
+    if config.weights.hub is None or (path / store.WEIGHTS).is_file():
         return path
     address = split_model_address(config.weights.hub)
     if address is None:
         raise FolderError(f"{path} pins its weights to {config.weights.hub!r}; expected hf://namespace/name")
     fetched = open_hub(address[0]).pull(address[1], config.weights.revision)
-    folder.read_weights(fetched, config)
+    store.read_weights(fetched, config)
     return fetched

@@ -17,7 +17,7 @@ from zoo.errors import PluginWarning, ZooError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from zoo.train import Report
+    from zoo.training.loop import Report
 
 app = typer.Typer(
     name="zoo",
@@ -258,7 +258,7 @@ def train(
         hub=hub,
         report=None if quiet else _progress(),
     )
-    from zoo.distributed import share
+    from zoo.training.distributed import share
 
     if not share().is_first:  # torchrun's first process speaks for all
         return
@@ -575,7 +575,7 @@ def _say_trained(trained: api.Trained) -> None:
 
 
 def _progress() -> "Report":
-    from zoo.progress import Bar, Lines
+    from zoo.training.progress import Bar, Lines
 
     console = _console()
     return Bar(console) if console.is_terminal else Lines(console)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo.data import Pixels
+from zoo.data.batches import Pixels
 
 INPUTS = 4
 

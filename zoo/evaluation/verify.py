@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
-from zoo import data, weights
-from zoo.answers import known_answers
-from zoo.data import Split
-from zoo.device import describe
-from zoo.evaluate import evaluate
-from zoo.folder import Config, Results
+from zoo.data import batches
+from zoo.data.batches import Split
+from zoo.evaluation.answers import known_answers
+from zoo.evaluation.evaluate import evaluate
+from zoo.folder.config import Config, Results
+from zoo.nets import weights
+from zoo.nets.device import describe
 from zoo.spec import Model
 
 # Another processor, or another version of torch, sums in another order.
@@ -35,7 +36,7 @@ def verify(config: Config, model: Model, path: Path, test: Split | None, device:
     The hash and the strict load raise HashMismatch and FolderError; what is measured is a difference.
     """
     net = weights.load(model, path, config).to(device)
-    pixels = data.pixels(config.mean, config.std, device)
+    pixels = batches.pixels(config.mean, config.std, device)
     checks = [("hash", config.weights.sha256[:12]), ("strict load", f"{config.parameters:,} parameters")]
     differences = []
 

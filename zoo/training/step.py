@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo import data, optim
-from zoo.data import Draw, Pixels, Split
-from zoo.device import synchronize
-from zoo.distributed import Share
+from zoo.data import batches
+from zoo.data.batches import Draw, Pixels, Split
+from zoo.data.mixing import Mixing, mix
 from zoo.errors import CompileWarning
-from zoo.mixing import Mixing, mix
+from zoo.nets.device import synchronize
 from zoo.spec import Recipe
+from zoo.training import optim
+from zoo.training.distributed import Share
 
 Forward = Callable[[Tensor, Tensor, Mixing | None], tuple[Tensor, Tensor]]
 
@@ -79,7 +80,7 @@ class Step:
 
     def run(self, positions: Tensor, batch_size: int) -> None:
         """Train on the images at these positions of the epoch, a share of a batch of that size."""
-        images, labels = data.batch(self._source, self._drawn, positions, self.recipe.crop_padding)
+        images, labels = batches.batch(self._source, self._drawn, positions, self.recipe.crop_padding)
         mixing = self._drawn.mixing and self._drawn.mixing.at(positions)
         forward = self._forward if len(positions) == self._whole else self._eager
         loss, correct = forward(images, labels, mixing)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.data.mixing import Mixing, mixes
+from zoo.data.mixing import draw as draw_mixing
 from zoo.errors import DataError
-from zoo.mixing import Mixing, mixes
-from zoo.mixing import draw as draw_mixing
 from zoo.spec import Dataset, Recipe
 
 

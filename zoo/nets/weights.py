@@ -11,9 +11,9 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
-from zoo import folder
 from zoo.errors import FolderError
-from zoo.folder import Config
+from zoo.folder import store
+from zoo.folder.config import Config
 from zoo.spec import Model
 
 
@@ -66,7 +66,7 @@ def load(
     of classes or channels, the tensors whose shapes the architecture makes depend on it keep their
     initialisation. Raises FolderError or HashMismatch.
     """
-    content, file = folder.read_weights(path, config), path / folder.WEIGHTS
+    content, file = store.read_weights(path, config), path / store.WEIGHTS
     try:
         tensors = load_safetensors(content)
     except SafetensorError as error:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from zoo.folder import EpochRow
+from zoo.folder.config import EpochRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,12 +5,13 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass
 
-from zoo import folder, registry
+from zoo import registry
 from zoo.errors import NotFound
-from zoo.find import name_in_hub, place, source_of
-from zoo.folder import Config
+from zoo.folder import store
+from zoo.folder.config import Config
 from zoo.hub import Hub, Listed, open_hub
 from zoo.hub.catalogue import catalogue
+from zoo.hub.find import name_in_hub, place, source_of
 from zoo.spec import Model
 
 
@@ -59,7 +60,7 @@ def info(name: str, *, hub: str | None = None) -> ModelInfo:
     model = registry.load(full) if full in registry.entries() else None
     try:
         source = source_of(full, hub, None)
-        config = folder.read_config(source.pull(full))
+        config = store.read_config(source.pull(full))
     except NotFound:
         if model is None:
             raise

@@ -2,7 +2,7 @@
 
 Seeds fix everything on a CPU: the same job gives the same bytes of weights, whether it ran through
 or was killed and resumed. For that, an epoch's randomness comes from (seed, epoch) alone
-(`zoo.data.draw`), and what a net itself draws (dropout) from torch's generators, which a
+(`zoo.data.batches.draw`), and what a net itself draws (dropout) from torch's generators, which a
 checkpoint keeps.
 """
 
@@ -18,16 +18,17 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from zoo import checkpoint, data, distributed, optim
-from zoo.checkpoint import Progress
-from zoo.data import Pixels, Splits
-from zoo.device import synchronize
+from zoo.data import batches
+from zoo.data.batches import Pixels, Splits
 from zoo.errors import Interrupted, NonFiniteLoss
-from zoo.evaluate import evaluate
-from zoo.folder import EpochRow
-from zoo.interrupt import stop_requests
-from zoo.job import Job
-from zoo.step import Step, fastest
+from zoo.evaluation.evaluate import evaluate
+from zoo.folder.config import EpochRow
+from zoo.nets.device import synchronize
+from zoo.training import checkpoint, distributed, optim
+from zoo.training.checkpoint import Progress
+from zoo.training.interrupt import stop_requests
+from zoo.training.job import Job
+from zoo.training.step import Step, fastest
 
 GLANCE_SECONDS = 0.5  # between two looks at the loss, each of which waits for the device
 
@@ -80,7 +81,7 @@ def train(
     """Train `net` in place on the device of `splits`, and return a row per epoch.
 
     The test set is run every `eval_every` epochs, for the curve; nothing is decided by it, and
-    what counts is measured after the last epoch (`zoo.evaluate`), not here. Held-out images are run
+    what counts is measured after the last epoch (`zoo.evaluation.evaluate`), not here. Held-out images are run
     every epoch. A checkpoint is left in `run` every `save_every` epochs, at the end, and when a
     signal asks to stop.
 
@@ -96,13 +97,13 @@ def train(
         checkpoint.restore(run, job, progress, net, optimizer, schedule)
         if not share.is_first:
             progress.totals.zero_()  # what was saved is the sum over all processes
-    drawn = data.draw(len(split), recipe, seed=job.seed, epoch=progress.epoch + 1, device=device)
+    drawn = batches.draw(len(split), recipe, seed=job.seed, epoch=progress.epoch + 1, device=device)
     train_step = fastest(
         Step(
             recipe,
             distributed.parallel(net, device),
             optimizer,
-            data.padded(split, recipe.crop_padding),
+            batches.padded(split, recipe.crop_padding),
             drawn,
             pixels,
             progress.totals,
@@ -126,7 +127,7 @@ def train(
         stop = on_leaving.enter_context(stop_requests())
         while progress.epoch < recipe.epochs:
             epoch = progress.epoch + 1
-            data.redraw(drawn, recipe, seed=job.seed, epoch=epoch)
+            batches.redraw(drawn, recipe, seed=job.seed, epoch=epoch)
             net.train()
             started = glanced = time.perf_counter() - progress.seconds
             compiled_before = train_step.compile_seconds

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.data import Pixels, Split
-from zoo.folder import Results
+from zoo.data.batches import Pixels, Split
+from zoo.folder.config import Results
 
 BATCH = 500  # constant, so that a number can be repeated to the last digit
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from statistics import mean, stdev
 
-from zoo.folder import Config, EpochRow
+from zoo.folder.config import Config, EpochRow
 from zoo.spec import Dataset, Model
 
 

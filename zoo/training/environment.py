@@ -7,8 +7,8 @@ import subprocess
 
 import torch
 
-from zoo.device import describe
-from zoo.folder import Environment
+from zoo.folder.config import Environment
+from zoo.nets.device import describe
 from zoo.registry import checkout, core_version, entries
 
 

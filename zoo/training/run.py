@@ -15,17 +15,20 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from zoo import card, checkpoint, curve, data, distributed, folder, weights
-from zoo.answers import known_answers
-from zoo.data import Pixels, Splits
-from zoo.device import algorithms, memory_kept
-from zoo.environment import environment
+from zoo.data import batches
+from zoo.data.batches import Pixels, Splits
 from zoo.errors import HalfWarning, TrainingError
-from zoo.evaluate import evaluate
-from zoo.folder import Config, EpochRow, Results, Training
-from zoo.job import Job
+from zoo.evaluation.answers import known_answers
+from zoo.evaluation.evaluate import evaluate
+from zoo.folder import card, curve, store
+from zoo.folder.config import Config, EpochRow, Results, Training, log_text, to_json
+from zoo.nets import weights
+from zoo.nets.device import algorithms, memory_kept
 from zoo.spec import Model
-from zoo.train import Report, Silent, train
+from zoo.training import checkpoint, distributed
+from zoo.training.environment import environment
+from zoo.training.job import Job
+from zoo.training.loop import Report, Silent, train
 
 HALF_POINTS = 0.02  # of top-1 that storing weights in fp16 may cost
 
@@ -60,14 +63,14 @@ def run(
     share = distributed.share()
     if not share.is_first:
         distributed.wait_for_all()  # for the first one, which may have to download, and makes room
-    root = data_root or data.default_root()
-    splits = data.read_splits(model.dataset, job.recipe, root, device=device, train_images=job.train_images)
+    root = data_root or batches.default_root()
+    splits = batches.read_splits(model.dataset, job.recipe, root, device=device, train_images=job.train_images)
     if share.is_first:
         _make_room(out, model, resume=resume, overwrite=overwrite)
         distributed.wait_for_all()
     folder_of_run = run_folder(out)
     mean, std = model.normalisation(job.recipe)
-    pixels = data.pixels(mean, std, device)
+    pixels = batches.pixels(mean, std, device)
     # The caller's random numbers are left as they were.
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
@@ -92,7 +95,7 @@ def run(
         )
     if not share.is_first:
         distributed.wait_for_all()
-        return folder.read_config(out)
+        return store.read_config(out)
     results = evaluate(net, splits.test, pixels)
     fp32_top1 = results.test_top1
     if half:
@@ -127,9 +130,9 @@ def _stored_in_half(net: nn.Module, splits: Splits, pixels: Pixels, fp32: Result
 
 def record_seeds(out: Path, repetitions: list[Config], model: Model) -> Config:
     """Write into the model folder `out`, which stays what it is, what its training came to from every seed."""
-    config = folder.check(out)
+    config = store.check(out)
     config = dataclasses.replace(config, seeds=tuple(one.seed_results for one in repetitions))
-    _write(out, config, folder.read_log(out), model, folder.read_weights(out, config))
+    _write(out, config, store.read_log(out), model, store.read_weights(out, config))
     return config
 
 
@@ -176,7 +179,7 @@ def _checkpoint_gradients(net: nn.Module, model: Model) -> None:
 
 def _finished(out: Path, job: Job) -> Config:
     """The model folder that is there already, if it is this very job's."""
-    config = folder.check(out)
+    config = store.check(out)
     its = (config.name, config.recipe_sha256, config.training.seed, config.training.train_images)
     if its != (job.model, job.recipe.sha256(), job.seed, job.train_images):
         raise TrainingError(
@@ -193,7 +196,7 @@ def _make_room(out: Path, model: Model, *, resume: bool, overwrite: bool) -> Non
     if path.exists() and not resume:
         shutil.rmtree(path)
     # Two checkpoints (weights and up to two moments each) and a model folder, in fp32.
-    needed, free = 4 * model.parameters * (2 * 3 + 1) + 2**20, shutil.disk_usage(folder.ground(path)).free
+    needed, free = 4 * model.parameters * (2 * 3 + 1) + 2**20, shutil.disk_usage(store.ground(path)).free
     if free < needed:
         what = f"{out} needs {needed / 2**20:,.0f} MiB, its disk has {free / 2**20:,.0f} MiB left"
         raise TrainingError(f"{what}; make room or name another folder with --out")
@@ -245,7 +248,7 @@ def _config(
         ),
         results=results,
         environment=environment(device, model.name),
-        weights=folder.weights_facts(content),
+        weights=store.weights_facts(content),
     )
 
 
@@ -253,10 +256,10 @@ def _write(out: Path, config: Config, rows: list[EpochRow], model: Model, conten
     old = out.with_name(f".{out.name}.replaced")
     if out.exists():
         out.rename(old)
-    with folder.written_aside(out) as aside:
-        (aside / folder.WEIGHTS).write_bytes(content)
-        (aside / folder.CONFIG).write_text(folder.to_json(config, indent=2) + "\n", encoding="utf-8")
-        (aside / folder.LOG).write_text(folder.log_text(rows), encoding="utf-8")
-        (aside / folder.CURVE).write_text(curve.draw(config.name, rows), encoding="utf-8")
-        (aside / folder.README).write_text(card.write(config, rows, model), encoding="utf-8")
+    with store.written_aside(out) as aside:
+        (aside / store.WEIGHTS).write_bytes(content)
+        (aside / store.CONFIG).write_text(to_json(config, indent=2) + "\n", encoding="utf-8")
+        (aside / store.LOG).write_text(log_text(rows), encoding="utf-8")
+        (aside / store.CURVE).write_text(curve.draw(config.name, rows), encoding="utf-8")
+        (aside / store.README).write_text(card.write(config, rows, model), encoding="utf-8")
     shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,150 @@
+"""The facts of a trained model, as they stand in its config.json and log.jsonl."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One epoch of a run: rates of the epoch's last step, losses as means, top-1 in percent.
+
+    The test figures are there to be looked at, and where the test set was run in that epoch; no
+    choice is made by them. Choices are made by the validation figures, where the recipe holds images out.
+    """
+
+    epoch: int  # from 1
+    lr: float
+    train_loss: float
+    train_top1: float
+    train_seconds: float
+    test_loss: float | None = None
+    test_top1: float | None = None
+    val_loss: float | None = None  # on the images of the training set that the recipe holds out
+    val_top1: float | None = None
+    compile_seconds: float = 0.0  # beside train_seconds
+
+    def validated(self, results: Results) -> EpochRow:
+        """The row with the figures of the held-out images after that epoch."""
+        return dataclasses.replace(self, val_loss=results.test_loss, val_top1=results.test_top1)
+
+    def tested(self, results: Results) -> EpochRow:
+        """The row with the test figures of an evaluation after that epoch."""
+        return dataclasses.replace(self, test_loss=results.test_loss, test_top1=results.test_top1)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a model scores after its last epoch on all test images, one forward pass each; percent."""
+
+    test_top1: float
+    test_top5: float
+    test_loss: float
+    test_images: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the weights came about, beside the recipe."""
+
+    seed: int
+    epochs: int
+    train_images: int
+    train_seconds: float
+    amp: bool  # bf16 autocast; evaluation is always fp32
+    compiled: bool = False
+    compile_seconds: float = 0.0  # beside train_seconds
+    deterministic: bool = True  # the same seed gives the same bytes; a GPU is, where it is asked for
+    processes: int = 1
+    teacher_sha256: str = ""  # of the weights that were distilled, where the recipe has a teacher
+    grad_checkpointing: bool = False  # activations computed again in the backward pass, for less memory
+
+
+@dataclass(frozen=True)
+class SeedResults:
+    """What the same training came to from one seed."""
+
+    seed: int
+    test_top1: float
+    test_top5: float
+    test_loss: float
+    weights_sha256: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where the weights came about."""
+
+    device: str
+    threads: int
+    python: str
+    torch: str
+    zoo: str
+    plugin: str  # distribution and version, "zoo-resnet-cifar 0.1.0"
+    commit: str | None  # of the zoo's checkout, where it ran from one
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights file, pinned; where it is too large to lie beside its config.json, also to where it is."""
+
+    sha256: str
+    bytes: int
+    file: str = "model.safetensors"
+    hub: str | None = None  # a model's address, hf://namespace/name
+    revision: str | None = None
+    dtype: str = "fp32"  # that they are stored in
+    fp32_top1: float | None = None  # what they scored before they were stored in fp16
+
+
+@dataclass(frozen=True)
+class Config:
+    """The facts of a trained model: all that loading, checking and reproducing it need."""
+
+    name: str
+    architecture: str
+    dataset: str
+    classes: tuple[str, ...]
+    input_size: tuple[int, int, int]  # channels, height, width
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    parameters: int
+    license: str
+    paper: str
+    recipe_name: str
+    recipe: Mapping[str, object]
+    recipe_sha256: str
+    training: Training
+    results: Results
+    environment: Environment
+    weights: Weights
+    known_answers: tuple[tuple[float, ...], ...] = ()  # logits of fixed inputs (`zoo.evaluation.answers`)
+    seeds: tuple[SeedResults, ...] = ()  # where the training was repeated: every seed's, this folder's own first
+    format: int = FORMAT
+
+    @property
+    def seed_results(self) -> SeedResults:
+        """This folder's own results, as one among several seeds'."""
+        own = self.results
+        return SeedResults(self.training.seed, own.test_top1, own.test_top5, own.test_loss, self.weights.sha256)
+
+    @property
+    def plugin_distribution(self) -> str:
+        """The distribution that provides the architecture."""
+        return self.environment.plugin.partition(" ")[0]
+
+
+def to_json(facts: Config | EpochRow, *, indent: int | None = None) -> str:
+    """A dataclass of this module as JSON text."""
+    return json.dumps(dataclasses.asdict(facts), indent=indent, ensure_ascii=False)
+
+
+def log_text(rows: Iterable[EpochRow]) -> str:
+    """The text of log.jsonl."""
+    return "".join(to_json(row) + "\n" for row in rows)
