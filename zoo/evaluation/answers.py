@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.batches import Pixels
+from zoo.nets.precision import exact
 
 INPUTS = 4
 
@@ -23,7 +24,7 @@ def known_answers(net: nn.Module, pixels: Pixels, input_size: tuple[int, int, in
     """The logits [INPUTS, num_classes] float32 of the fixed inputs, in evaluation mode and fp32, on the CPU."""
     was_training = net.training
     try:
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with exact():
             images = fixed_inputs(input_size).to(pixels.mean.device)
             logits: Tensor = net.eval()(pixels.normalise(images))
     finally:

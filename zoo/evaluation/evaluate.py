@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from zoo.data.batches import Pixels, Split
 from zoo.folder.config import Results
+from zoo.nets.precision import exact
 
 BATCH = 500  # constant, so that a number can be repeated to the last digit
 
@@ -31,7 +32,7 @@ def measure(net: nn.Module, split: Split, pixels: Pixels) -> tuple[Results, Tens
     was_training = net.training
     net.eval()
     try:
-        with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=False, allow_tf32=False):
+        with exact():
             for start in range(0, len(split), BATCH):
                 labels = split.labels[start : start + BATCH]
                 logits = net(pixels.normalise(split.images[start : start + BATCH])).float()

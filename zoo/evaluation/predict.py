@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from zoo.errors import ImageError
+from zoo.nets.precision import exact
 
 
 def pictures(paths: Iterable[Path]) -> Iterator[Path]:
@@ -40,6 +40,6 @@ def probabilities(net: nn.Module, preprocess: Callable[[Image.Image], Tensor], i
     The picture goes through the net alone, so what it gets doesn't depend on what else is asked.
     """
     device = next(net.parameters()).device
-    with torch.inference_mode():
+    with exact():
         logits: Tensor = net(preprocess(image)[None].to(device))
     return logits[0].float().softmax(dim=0).cpu()

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from zoo.data import batches
+from zoo.data.batches import Split
+from zoo.data.preprocess import preprocessing
+from zoo.evaluation.answers import known_answers
+from zoo.evaluation.evaluate import evaluate
+from zoo.evaluation.predict import probabilities
+from zoo.nets.precision import exact
+
+CPU = torch.device("cpu")
+PIXELS = batches.pixels((0.5,), (0.25,), CPU)
+
+
+def settings() -> dict[str, bool]:
+    cudnn = torch.backends.cudnn
+    return {
+        "enabled": cudnn.enabled,
+        "benchmark": cudnn.benchmark,
+        "deterministic": cudnn.deterministic,
+        "allow_tf32": cudnn.allow_tf32,
+        "gradients": torch.is_grad_enabled(),
+    }
+
+
+EXACT = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False, "gradients": False}
+
+
+class Witness(nn.Module):
+    """Notes under which settings it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.seen: list[dict[str, bool]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(settings())
+        return x.flatten(1)[:, :10] * self.scale
+
+
+def test_cudnn_stays_in_use_and_what_was_set_is_put_back() -> None:
+    before = settings()
+    with exact():
+        assert settings() == EXACT
+    assert settings() == before
+
+
+def test_a_caller_who_has_turned_cudnn_off_keeps_it_off() -> None:
+    with torch.backends.cudnn.flags(enabled=False), exact():
+        assert not torch.backends.cudnn.enabled
+
+
+@pytest.mark.parametrize("what", ["an accuracy", "the known answers", "a prediction"])
+def test_all_that_is_published_of_a_model_is_computed_exactly(what: str) -> None:
+    net = Witness()
+    if what == "an accuracy":
+        images = torch.zeros(3, 8, 8, 1, dtype=torch.uint8)
+        evaluate(net, Split(images, torch.zeros(3, dtype=torch.int64)), PIXELS)
+    elif what == "the known answers":
+        known_answers(net, PIXELS, (1, 8, 8))
+    else:
+        probabilities(net, preprocessing((1, 8, 8), (0.5,), (0.25,)), Image.new("L", (8, 8)))
+    assert net.seen == [EXACT]
