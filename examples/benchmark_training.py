@@ -51,23 +51,23 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
 
 from zoo import registry
-from zoo.data import batches
+from zoo.data import batches, sources
 from zoo.errors import DataError
 from zoo.nets import weights
 from zoo.nets.device import (
-    IMAGES_WORTH_COMPILING,
     algorithms,
     choose,
     describe,
     has_bf16,
     memory_kept,
     synchronize,
-    worth_compiling,
 )
 from zoo.nets.layers import layers
-from zoo.spec import Model
-from zoo.training.job import Job
-from zoo.training.loop import Silent, train
+from zoo.spec import Model, Recipe
+from zoo.training import compiling
+from zoo.training.job import How, Job
+from zoo.training.loop import begin, train
+from zoo.training.watch import Watch
 
 # Of a convolution's output in bf16: written, read for its statistics, read and written normalised, read by the
 # next convolution; about twice that backward; and once for the addition.
@@ -121,9 +121,9 @@ def read(model: Model, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first images of the data set where it is there, else random ones, which train as fast."""
     channels, height, width = model.dataset.input_size
     try:
-        if not batches.default_root().is_dir():
+        if not sources.default_root().is_dir():
             raise DataError("nothing there")
-        images, labels = model.dataset.read(batches.default_root(), train=True)
+        images, labels = model.dataset.read(sources.default_root(), train=True)
         return images[:count], labels[:count]
     except DataError:
         generator = np.random.default_rng(0)
@@ -131,17 +131,17 @@ def read(model: Model, count: int) -> tuple[np.ndarray, np.ndarray]:
         return images, generator.integers(0, len(model.dataset.classes), count)
 
 
-def zoo_loop(task: Task, *, compiled: bool, amp: bool) -> tuple[float, float]:
+def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
     """Images a second of the zoo's loop, and the seconds it was compiled before."""
     model, device = task.facts()
     images, labels = read(model, task.images)
     recipe = replace(model.recipes[model.default_recipe], epochs=2, batch_size=task.batch_size, val_images=0)
     job = Job(
-        model.name, "benchmark", recipe, 0, len(labels), device.type, amp, compiled,
+        model.name, "benchmark", recipe, 0, len(labels), device.type, amp, how,
         deterministic=device.type == "cpu",
     )  # fmt: skip
-    split = batches.Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
-    splits = batches.Splits(train=split, val=None, test=batches.Split(split.images[:1], split.labels[:1]))
+    split = sources.Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
+    splits = sources.Splits(train=split, val=None, test=sources.Split(split.images[:1], split.labels[:1]))
     pixels = batches.pixels(model.dataset.mean, model.dataset.std, device)
     with (
         tempfile.TemporaryDirectory() as run,
@@ -149,8 +149,10 @@ def zoo_loop(task: Task, *, compiled: bool, amp: bool) -> tuple[float, float]:
         memory_kept(),
     ):
         rows = train(
-            job, weights.build(model), splits, pixels,
-            run=Path(run), resume=False, save_every=10, eval_every=10, report=Silent(),
+            begin(
+                job, weights.build(model), splits, pixels,
+                run=Path(run), resume=False, watch=Watch(save_every=10, eval_every=10),
+            )
         )  # fmt: skip
     return task.images / rows[-1].train_seconds, sum(row.compile_seconds for row in rows)
 
@@ -236,18 +238,24 @@ def memory_bound(task: Task) -> tuple[float, float]:
     return float(np.median(rates)) / (values * 2 * PASSES), 0.0
 
 
+def fastest_way(device: torch.device) -> How:
+    """How a long `zoo train` runs its steps here."""
+    recipe = Recipe(epochs=1)
+    return compiling.choose("auto", recipe, device=device, images=10**9, processes=1).how
+
+
 def loops(device: torch.device) -> dict[str, Callable[[Task], tuple[float, float]]]:
     """Every loop by its name; each gives images a second, and seconds of compiling before."""
-    amp, compiled = has_bf16(device), worth_compiling(device, IMAGES_WORTH_COMPILING)
+    amp, how = has_bf16(device), fastest_way(device)
     found: dict[str, Callable[[Task], tuple[float, float]]] = {
-        "zoo": partial(zoo_loop, compiled=compiled, amp=amp),
-        "zoo, eager": partial(zoo_loop, compiled=False, amp=amp),
-        "zoo, eager fp32": partial(zoo_loop, compiled=False, amp=False),
+        "zoo": partial(zoo_loop, how=how, amp=amp),
+        "zoo, eager": partial(zoo_loop, how="none", amp=amp),
+        "zoo, eager fp32": partial(zoo_loop, how="none", amp=False),
         "DataLoader, 2 workers": partial(usual_loop, loader=torchvision_loader, workers=2),
         "DataLoader, 4 workers": partial(usual_loop, loader=torchvision_loader, workers=4),
         "timm, 2 workers": partial(usual_loop, loader=timm_loader, workers=2),
         "timm, 4 workers": partial(usual_loop, loader=timm_loader, workers=4),
-        "zoo again": partial(zoo_loop, compiled=compiled, amp=amp),
+        "zoo again": partial(zoo_loop, how=how, amp=amp),
     }
     return found | ({"bound by memory": memory_bound} if device.type == "cuda" else {})
 

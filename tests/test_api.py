@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo import api, registry
-from zoo.data import batches
+from zoo.data import batches, sources
 from zoo.datasets import DIGITS
 from zoo.errors import (
     FolderError,
@@ -71,7 +71,7 @@ def test_pretrained_weights_come_from_the_catalogue_in_evaluation_mode() -> None
     net = zoo.load("resnet8_digits", pretrained=True)
     assert not net.training
     config = store.read_config(api.find("resnet8_digits"))
-    test = batches.read_split(DIGITS, Path(), train=False, device=CPU)
+    test = sources.read_split(DIGITS, Path(), train=False, device=CPU)
     assert evaluate(net, test, batches.pixels(config.mean, config.std, CPU)).test_top1 == config.results.test_top1
 
 

@@ -9,8 +9,8 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from zoo.data import batches
-from zoo.data.batches import Split
+from zoo.data import batches, sources
+from zoo.data.sources import Split
 from zoo.datasets import DIGITS
 from zoo.errors import DataError
 from zoo.spec import Recipe
@@ -27,7 +27,7 @@ def split() -> Split:
 
 
 def test_a_batch_is_what_torchvisions_crop_and_flip_make_of_each_image(split: Split) -> None:
-    drawn = batches.draw(len(split), RECIPE, seed=0, epoch=1, device=CPU)
+    drawn = batches.draw(len(split), RECIPE, seed=0, epoch=1)
     images, labels = batches.batch(batches.padded(split, 4), drawn, torch.arange(10, 40), 4)
     for i in range(30):
         index = int(drawn.order[10 + i])
@@ -42,28 +42,28 @@ def test_a_batch_is_what_torchvisions_crop_and_flip_make_of_each_image(split: Sp
 
 def test_without_augmentation_a_batch_is_the_images_themselves(split: Split) -> None:
     plain = dataclasses.replace(RECIPE, crop_padding=0, hflip=0.0)
-    drawn = batches.draw(len(split), plain, seed=0, epoch=1, device=CPU)
+    drawn = batches.draw(len(split), plain, seed=0, epoch=1)
     images, _ = batches.batch(batches.padded(split, 0), drawn, torch.arange(50), 0)
     assert torch.equal(images, split.images[drawn.order])
 
 
 def test_an_epoch_has_every_image_once(split: Split) -> None:
-    drawn = batches.draw(len(split), RECIPE, seed=3, epoch=7, device=CPU)
+    drawn = batches.draw(len(split), RECIPE, seed=3, epoch=7)
     assert sorted(drawn.order.tolist()) == list(range(50))
 
 
 def test_an_epoch_is_drawn_into_the_tensors_of_another(split: Split) -> None:
-    drawn = batches.draw(len(split), RECIPE, seed=0, epoch=1, device=CPU)
+    drawn = batches.draw(len(split), RECIPE, seed=0, epoch=1)
     order = drawn.order
-    batches.redraw(drawn, RECIPE, seed=0, epoch=2)
-    expected = batches.draw(len(split), RECIPE, seed=0, epoch=2, device=CPU)
+    batches.redraw(drawn, batches.draw(len(split), RECIPE, seed=0, epoch=2))
+    expected = batches.draw(len(split), RECIPE, seed=0, epoch=2)
     assert drawn.order is order
     assert all(torch.equal(getattr(drawn, name), getattr(expected, name)) for name in ("order", "top", "left", "flip"))
 
 
 def test_what_is_drawn_depends_on_seed_and_epoch_and_on_nothing_else() -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        return batches.draw(1000, RECIPE, seed=seed, epoch=epoch, device=CPU).order.tolist()
+        return batches.draw(1000, RECIPE, seed=seed, epoch=epoch).order.tolist()
 
     first = order(0, 1)
     torch.rand(1)
@@ -73,7 +73,7 @@ def test_what_is_drawn_depends_on_seed_and_epoch_and_on_nothing_else() -> None:
 
 
 def test_every_offset_and_both_mirrorings_are_drawn_about_equally_often() -> None:
-    drawn = batches.draw(90_000, RECIPE, seed=0, epoch=1, device=CPU)
+    drawn = batches.draw(90_000, RECIPE, seed=0, epoch=1)
     for offsets in (drawn.top, drawn.left):
         counts = torch.bincount(offsets, minlength=9)
         assert len(counts) == 9
@@ -91,7 +91,7 @@ def test_normalisation_is_torchvisions_to_the_last_bit(split: Split) -> None:
 
 
 def test_a_split_is_read_onto_the_device_and_limited() -> None:
-    split = batches.read_split(DIGITS, Path(), train=True, device=CPU, part=slice(100))
+    split = sources.read_split(DIGITS, Path(), train=True, device=CPU, part=slice(100))
     assert split.images.shape == (100, 8, 8, 1)
     assert split.images.dtype == torch.uint8
     assert len(split) == 100
@@ -102,11 +102,11 @@ def test_a_reader_that_returns_another_data_set_is_refused() -> None:
         return np.zeros((3, 8, 8, 1), np.uint8), np.zeros(3, np.int64)
 
     with pytest.raises(DataError, match=r"expected \(1437, 8, 8, 1\)"):
-        batches.read_split(dataclasses.replace(DIGITS, read=wrong), Path(), train=True, device=CPU)
+        sources.read_split(dataclasses.replace(DIGITS, read=wrong), Path(), train=True, device=CPU)
 
 
 def test_the_folder_of_the_data_is_zoo_data_or_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_DATA", "~/here")
-    assert batches.default_root() == Path.home() / "here"
+    assert sources.default_root() == Path.home() / "here"
     monkeypatch.delenv("ZOO_DATA")
-    assert batches.default_root() == Path.home() / ".cache" / "zoo" / "data"
+    assert sources.default_root() == Path.home() / ".cache" / "zoo" / "data"

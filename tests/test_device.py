@@ -53,16 +53,6 @@ def test_the_callers_choice_of_algorithms_is_put_back(deterministic: bool) -> No
     assert not torch.backends.cudnn.deterministic
 
 
-def test_a_long_training_on_a_cpu_is_worth_compiling_where_there_is_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu, long = torch.device("cpu"), device.IMAGES_WORTH_COMPILING
-    monkeypatch.setenv("CXX", "sh")  # any program that is there
-    assert device.worth_compiling(cpu, long)
-    assert not device.worth_compiling(cpu, long - 1)
-    assert device.worth_compiling(torch.device("cuda"), 1)
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert not device.worth_compiling(cpu, long)
-
-
 PAGES_TAKEN = """
 import resource, torch
 from zoo.nets.device import memory_kept

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.data import batches
-from zoo.data.batches import Split
+from zoo.data.sources import Split
 from zoo.evaluation.evaluate import evaluate, measure
 from zoo.nets import weights
 from zoo.registry import load

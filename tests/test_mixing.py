@@ -10,11 +10,13 @@ from torch.nn import functional as F
 
 from zoo import api
 from zoo.data import batches
+from zoo.data.batches import Batches, Draw
 from zoo.data.mixing import Mixing, draw, mix
+from zoo.data.sources import Split
 from zoo.errors import RecipeError
 from zoo.folder import store
 from zoo.spec import Recipe
-from zoo.training.step import _forward
+from zoo.training.objective import objective
 
 CPU = torch.device("cpu")
 NONE = torch.zeros(2, 3)
@@ -77,25 +79,31 @@ def test_with_both_the_switch_says_how_often_it_is_cutmix_and_the_probability_ho
 
 
 def test_mixing_is_drawn_with_the_epoch_and_leaves_its_order_as_it_was() -> None:
-    plain, mixed = (batches.draw(100, one, seed=0, epoch=1, device=CPU) for one in (recipe(), recipe(mixup=0.2)))
+    plain, mixed = (batches.draw(100, one, seed=0, epoch=1) for one in (recipe(), recipe(mixup=0.2)))
     assert plain.mixing is None
     assert mixed.mixing is not None
     assert torch.equal(plain.order, mixed.order)
-    batches.redraw(mixed, recipe(mixup=0.2), seed=0, epoch=2)
-    fresh = batches.draw(100, recipe(mixup=0.2), seed=0, epoch=2, device=CPU)
+    fresh = batches.draw(100, recipe(mixup=0.2), seed=0, epoch=2)
+    batches.redraw(mixed, fresh)
     assert fresh.mixing is not None
     assert torch.equal(mixed.mixing.blend, fresh.mixing.blend)
+
+
+def drawn(mixing: Mixing | None, images: int = 2) -> Draw:
+    """An epoch in order, neither cropped nor flipped."""
+    still = torch.zeros(images, dtype=torch.int64)
+    return Draw(torch.arange(images), still, still, still.bool(), mixing)
 
 
 def test_a_mixed_label_is_learned_in_its_parts() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     pixels = batches.pixels((0.5,), (0.5,), CPU)
     images, labels = torch.randint(256, (2, 8, 8, 1), dtype=torch.uint8), torch.tensor([3, 7])
-    forward = _forward(net, pixels, recipe(mixup=1.0), False, None)
-    loss, _ = forward(images, labels, mixing(blend=0.75))
+    feed = Batches(Split(images, labels), drawn(mixing(blend=0.75)), pixels, 0)
+    losses, _ = objective(net, feed, recipe(mixup=1.0), amp=False, teacher=None)(torch.arange(2))
     seen, _ = mix(pixels.normalise(images), mixing(blend=0.75), 0)
     soft = 0.75 * F.one_hot(labels, 10) + 0.25 * F.one_hot(labels.flip(0), 10)
-    assert loss.item() == pytest.approx(F.cross_entropy(net(seen), soft, reduction="sum").item(), rel=1e-5)
+    assert losses.sum().item() == pytest.approx(F.cross_entropy(net(seen), soft, reduction="sum").item(), rel=1e-5)
 
 
 def test_mixed_training_is_resumed_to_the_same_bytes_and_learns(tmp_path: Path) -> None:
@@ -117,12 +125,13 @@ def test_a_student_learns_the_teachers_logits_at_a_temperature() -> None:
     pixels = batches.pixels((0.5,), (0.5,), CPU)
     images, labels = torch.randint(256, (4, 8, 8, 1), dtype=torch.uint8), torch.arange(4)
     taught = recipe(distill=0.7, temperature=3.0)
-    loss, _ = _forward(student, pixels, taught, False, teacher)(images, labels, None)
+    feed = Batches(Split(images, labels), drawn(None, 4), pixels, 0)
+    losses, _ = objective(student, feed, taught, amp=False, teacher=teacher)(torch.arange(4))
     x = pixels.normalise(images)
     p, q = (F.softmax(net(x) / 3.0, dim=1) for net in (teacher, student))
     expected = 0.3 * F.cross_entropy(student(x), labels, reduction="sum") + 0.7 * 9 * (p * (p / q).log()).sum()
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    loss.backward()  # type: ignore[no-untyped-call]
+    assert losses.sum().item() == pytest.approx(expected.item(), rel=1e-5)
+    losses.sum().backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
 

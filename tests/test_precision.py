@@ -6,8 +6,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo.data import batches
-from zoo.data.batches import Split
 from zoo.data.preprocess import preprocessing
+from zoo.data.sources import Split
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.evaluate import evaluate
 from zoo.evaluation.predict import probabilities

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from zoo import registry
-from zoo.data import batches
+from zoo.data import batches, sources
+from zoo.data.batches import Batches
 from zoo.errors import CompileWarning
 from zoo.nets import weights
 from zoo.spec import Recipe
 from zoo.training import optim
+from zoo.training.counts import BatchCounts
 from zoo.training.distributed import Share
-from zoo.training.step import GraphedStep, Step, fastest
+from zoo.training.job import How
+from zoo.training.objective import objective
+from zoo.training.step import GraphedStep, Moved, Step, fastest
+from zoo.training.stopwatch import Stopwatch
 
 CPU = torch.device("cpu")
 MODEL = registry.load("resnet8_digits")
@@ -34,23 +40,28 @@ class Training:
         recipe: Recipe = RECIPE,
         device: torch.device = CPU,
         share: Share | None = None,
-        compiled: bool = False,
+        how: How = "none",
     ) -> None:
         torch.manual_seed(0)
         self.net = weights.build(MODEL).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.optimizer = optim.optimizer(recipe, self.net.parameters())
-        split = batches.read_split(MODEL.dataset, Path(), train=True, device=device, part=slice(IMAGES))
-        self.drawn = batches.draw(IMAGES, recipe, seed=0, epoch=1, device=device)
+        split = sources.read_split(MODEL.dataset, Path(), train=True, device=device, part=slice(IMAGES))
+        self.drawn = batches.draw(IMAGES, recipe, seed=0, epoch=1).to(device)
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
+        self.stopwatch = Stopwatch(device)
+        self.counts = BatchCounts(self.net)
+        feed = Batches(
+            batches.padded(split, 1), self.drawn, batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, device), 1
+        )
         step = Step(
-            recipe, self.net, self.optimizer, batches.padded(split, 1), self.drawn,
-            batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, device), self.totals,
-            amp=False, share=share or Share(), compiled=compiled,
+            objective(self.net, feed, recipe, amp=False, teacher=None),
+            Moved(self.net, self.optimizer, self.totals, self.counts),
+            recipe, share=share or Share(), how=how, stopwatch=self.stopwatch,
         )  # fmt: skip
-        self.step = fastest(step)
+        self.step = fastest(step, how)
 
     def epoch(self, number: int = 1) -> Training:
-        batches.redraw(self.drawn, RECIPE, seed=0, epoch=number)
+        batches.redraw(self.drawn, batches.draw(IMAGES, RECIPE, seed=0, epoch=number))
         for start in range(0, IMAGES, 64):
             self.step(start, min(start + 64, IMAGES))
         return self
@@ -60,7 +71,8 @@ class Training:
         return self.totals[0].item() / IMAGES
 
     def state(self) -> dict[str, Tensor]:
-        return {name: tensor.cpu().clone() for name, tensor in self.net.state_dict().items()}
+        with self.counts.back():
+            return {name: tensor.cpu().clone() for name, tensor in self.net.state_dict().items()}
 
 
 def close(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -71,7 +83,7 @@ def test_a_step_is_what_a_hand_written_one_does() -> None:
     training = Training()
     torch.manual_seed(0)
     net = weights.build(MODEL).to(memory_format=torch.channels_last).train()
-    split = batches.read_split(MODEL.dataset, Path(), train=True, device=CPU, part=slice(IMAGES))
+    split = sources.read_split(MODEL.dataset, Path(), train=True, device=CPU, part=slice(IMAGES))
     images, labels = batches.batch(batches.padded(split, 1), training.drawn, torch.arange(64), 1)
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
     loss = nn.functional.cross_entropy(net(pixels.normalise(images)), labels)
@@ -88,40 +100,39 @@ def test_a_step_is_what_a_hand_written_one_does() -> None:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
 def test_a_compiled_epoch_learns_what_an_eager_one_learns() -> None:
-    eager, compiled = Training(), Training(compiled=True)
+    eager, compiled = Training(), Training(how="default")
     for number in (1, 2):
         assert compiled.epoch(number).loss == pytest.approx(eager.epoch(number).loss, rel=1e-3)
     assert close(eager.state(), compiled.state())
-    assert compiled.step.compile_seconds > 0
-    assert eager.step.compile_seconds == 0
+    assert compiled.stopwatch.compile_seconds > 0
+    assert eager.stopwatch.compile_seconds == 0
 
 
 def test_only_whole_batches_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
 
     def compile(forward: Callable[..., object], **options: object) -> Callable[..., object]:
-        def counted(images: Tensor, labels: Tensor, mixing: object) -> object:
-            sizes.append(len(images))
-            return forward(images, labels, mixing)
+        def counted(positions: Tensor, scale: float) -> object:
+            sizes.append(len(positions))
+            return forward(positions, scale)
 
         return counted
 
     monkeypatch.setattr(torch, "compile", compile)
-    Training(compiled=True).epoch()
+    Training(how="default").epoch()
     assert sizes == [64, 64, 64, 64]
 
 
 def test_a_step_that_can_not_be_compiled_is_run_eagerly_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(forward: object, **options: object) -> object:
-        def fail(images: Tensor, labels: Tensor, mixing: object) -> tuple[Tensor, Tensor]:
-            eager = forward(images, labels, mixing)  # type: ignore[operator]
-            assert eager
+        def fail(positions: Tensor, scale: float) -> Tensor:
+            assert forward(positions, scale).isfinite()  # type: ignore[operator]
             raise RuntimeError("no compiler here\nand a long story")
 
         return fail
 
     monkeypatch.setattr(torch, "compile", broken)
-    training = Training(compiled=True)
+    training = Training(how="default")
     with pytest.warns(CompileWarning, match="training goes on without compiling: RuntimeError: no compiler here$"):
         training.epoch()
     with warnings.catch_warnings():
@@ -138,9 +149,9 @@ def test_the_shares_of_a_batch_have_every_image_once_and_the_gradient_of_the_who
     for share in (Share(0, 2), Share(1, 2), whole):
         training = Training(share=share)
         training.net.eval()  # batch norm at rest: otherwise each share has statistics of its own
-        training.optimizer = optim.optimizer(replace(RECIPE, lr=1e-12), training.net.parameters())
         assert isinstance(training.step, Step)
-        training.step.optimizer = _Keeping(training.net, gradients)  # type: ignore[assignment]
+        keeping = _Keeping(training.net, gradients)
+        training.step.moved = replace(training.step.moved, optimizer=keeping)  # type: ignore[arg-type]
         training.step(0, 63)  # an odd batch: the shares differ in size
         if share is not whole:
             seen += training.drawn.order[torch.arange(share.rank, 63, 2)].tolist()
@@ -162,10 +173,149 @@ class _Keeping:
         self.net.zero_grad()
 
 
+class Clock:
+    """A clock that only what is measured moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_the_first_step_of_every_size_is_booked_as_compiling_where_kernels_are_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, training = Clock(), Training()
+    training.stopwatch._now = clock
+    training.stopwatch.start()
+    assert isinstance(training.step, Step)
+    run = training.step.run
+
+    def timed(positions: Tensor, batch_size: int) -> None:
+        run(positions, batch_size)
+        clock.seconds += 1
+
+    monkeypatch.setattr(training.step, "run", timed)
+    monkeypatch.setattr("zoo.training.step.searches_kernels", lambda device: True)
+    training.epoch()  # four batches of 64 and one of 44
+    assert training.stopwatch.seconds == (3.0, 2.0)
+    training.epoch(2)
+    assert training.stopwatch.seconds == (8.0, 2.0)
+
+
+def test_steps_that_are_still_queued_when_compiling_begins_are_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    stopwatch = Stopwatch(CPU, clock)
+    queued = [5.0]
+
+    def synchronize(device: torch.device) -> None:
+        clock.seconds += queued.pop() if queued else 0.0
+
+    monkeypatch.setattr("zoo.training.stopwatch.synchronize", synchronize)
+    with stopwatch.compiling():
+        clock.seconds += 2
+    assert stopwatch.seconds == (5.0, 2.0)
+
+
+# -- graphs, as far as they can be tried without a GPU ----------------------------------------------
+
+
+class FakeGraph:
+    """Counts its replays, and computes nothing."""
+
+    def __init__(self) -> None:
+        self.replays = 0
+
+    def replay(self) -> None:
+        self.replays += 1
+
+
+@pytest.fixture
+def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams and graphs that are none: what would be captured is computed at once."""
+
+    class Stream:
+        def __init__(self, device: object = None) -> None:
+            pass
+
+        def wait_stream(self, other: object) -> None:
+            pass
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream: contextlib.nullcontext())
+
+
+def graphed(training: Training) -> GraphedStep:
+    assert isinstance(training.step, Step)
+    training.step = GraphedStep(training.step)
+    return training.step
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_a_size_that_can_not_be_captured_leaves_the_others_their_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training()
+    step = graphed(training)
+    captured = step._captured
+
+    def only_whole_batches(size: int) -> torch.cuda.CUDAGraph:
+        if size != 64:
+            raise RuntimeError("not this one")
+        return captured(size)
+
+    monkeypatch.setattr(step, "_captured", only_whole_batches)
+    for number in (1, 2, 3):
+        training.epoch(number)
+    with pytest.warns(CompileWarning, match="without a CUDA graph: RuntimeError: not this one$"):
+        training.epoch(4)
+    graph = step._graphs[64]
+    assert isinstance(graph, FakeGraph)
+    before = graph.replays
+    training.epoch(5)
+    assert graph.replays == before + 4
+    assert step._graphs.keys() == {64}
+    assert step.how == "graph"
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_a_capture_that_failed_names_the_cause_and_not_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training()
+    step = graphed(training)
+
+    run, capturing = step.step.run, False
+
+    @contextlib.contextmanager
+    def capture(graph: object, stream: object) -> Iterator[None]:
+        nonlocal capturing
+        capturing = True
+        try:
+            yield
+        finally:
+            capturing = False
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    def synchronising(positions: Tensor, batch_size: int) -> None:
+        if capturing:
+            raise ValueError("this step asks for a number")
+        run(positions, batch_size)
+
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+    monkeypatch.setattr(step.step, "run", synchronising)
+    with pytest.warns(CompileWarning, match="without a CUDA graph: ValueError: this step asks for a number$"):
+        training.epoch()
+    eager = Training().epoch()
+    assert all(torch.equal(tensor, eager.state()[name]) for name, tensor in training.state().items())
+
+
 @pytest.mark.gpu
-def test_a_graph_learns_what_an_eager_step_on_the_gpu_learns() -> None:
+@pytest.mark.parametrize("how", ["graph", "default"])
+def test_a_graph_learns_what_an_eager_step_on_the_gpu_learns(how: How, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # what it rounds off would be the difference
     cuda = torch.device("cuda")
-    eager, graphed = Training(device=cuda), Training(device=cuda, compiled=True)
+    eager, graphed = Training(device=cuda), Training(device=cuda, how=how)
     assert isinstance(graphed.step, GraphedStep)
     for number in range(1, 7):
         assert graphed.epoch(number).loss == pytest.approx(eager.epoch(number).loss, rel=1e-2)
@@ -175,7 +325,7 @@ def test_a_graph_learns_what_an_eager_step_on_the_gpu_learns() -> None:
 @pytest.mark.gpu
 def test_a_graph_follows_the_rate() -> None:
     cuda = torch.device("cuda")
-    training = Training(device=cuda, compiled=True, recipe=replace(RECIPE, momentum=0.0, weight_decay=0.0))
+    training = Training(device=cuda, how="graph", recipe=replace(RECIPE, momentum=0.0, weight_decay=0.0))
     for number in range(1, 6):
         training.epoch(number)
     training.optimizer.param_groups[0]["lr"] = 0.0

@@ -4,25 +4,29 @@ import dataclasses
 import os
 import shutil
 import signal
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from zoo import registry
-from zoo.data import batches
+from zoo.data import batches, sources
 from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.folder import store
 from zoo.folder.config import EpochRow
 from zoo.nets import weights
 from zoo.nets.device import has_bf16
 from zoo.spec import Recipe
-from zoo.training import checkpoint
+from zoo.training import checkpoint, optim
 from zoo.training.checkpoint import path_in
 from zoo.training.job import Job
-from zoo.training.loop import Silent, train
+from zoo.training.loop import Training, begin, train
+from zoo.training.watch import Silent, Watch
 
 CPU = torch.device("cpu")
 MODEL = registry.load("resnet8_digits")
@@ -32,6 +36,24 @@ IMAGES = 400  # six batches of 64 and one of 16
 
 def job(recipe: Recipe = RECIPE, *, seed: int = 0, amp: bool = False) -> Job:
     return Job("resnet8_digits", "test", recipe, seed, IMAGES, "cpu", amp)
+
+
+def begin_digits(
+    what: Job,
+    run: Path,
+    *,
+    resume: bool = False,
+    watch: Watch | None = None,
+    now: Callable[[], float] = time.perf_counter,
+) -> Training:
+    """A training of the model of these tests, before its first step."""
+    torch.manual_seed(what.seed)
+    splits = sources.read_splits(MODEL.dataset, what.recipe, Path(), device=CPU, train_images=IMAGES)
+    pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
+    return begin(
+        what, weights.build(MODEL), splits, pixels,
+        run=run, resume=resume, watch=watch or Watch(save_every=100, eval_every=100), now=now,
+    )  # fmt: skip
 
 
 @dataclass
@@ -52,13 +74,10 @@ class Run:
         report: Silent | None = None,
     ) -> Run:
         self.folder.mkdir(exist_ok=True)
-        torch.manual_seed(what.seed)
-        self.net = weights.build(MODEL)
-        splits = batches.read_splits(MODEL.dataset, what.recipe, Path(), device=CPU, train_images=IMAGES)
-        self.rows = train(
-            what, self.net, splits, batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU),
-            run=self.folder, resume=resume, save_every=save_every, eval_every=eval_every, report=report or Silent(),
-        )  # fmt: skip
+        watch = Watch(save_every, eval_every, report or Silent())
+        training = begin_digits(what, self.folder, resume=resume, watch=watch)
+        self.rows = train(training)
+        self.net = training.learner.published()
         return self
 
     def bytes(self) -> bytes:
@@ -99,6 +118,34 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
     first = Run(tmp_path / "a").go(job(amp=amp)).bytes()
     assert Run(tmp_path / "b").go(job(amp=amp)).bytes() == first
     assert Run(tmp_path / "c").go(job(seed=1, amp=amp)).bytes() != first
+
+
+def test_the_seconds_of_an_epoch_are_all_its_time_the_draw_included(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [0.0]
+
+    def passing(function: Callable[..., Any], duration: float) -> Callable[..., Any]:
+        def slow(*arguments: Any, **named: Any) -> Any:
+            seconds[0] += duration
+            return function(*arguments, **named)
+
+        return slow
+
+    def compile(forward: Callable[..., Any], **options: object) -> Callable[..., Any]:
+        compiled = iter([passing(forward, 1000)])
+        return lambda *arguments: next(compiled, forward)(*arguments)
+
+    monkeypatch.setattr(torch, "compile", compile)
+    what = job()
+    training = begin_digits(dataclasses.replace(what, compile="default"), tmp_path, now=lambda: seconds[0])
+    monkeypatch.setattr(batches, "draw", passing(batches.draw, 100))
+    monkeypatch.setattr(optim, "clip", passing(optim.clip, 1))
+    rows = train(training)
+    # Seven steps an epoch; the draw of the second and the third, each while the one before is computed.
+    assert [row.compile_seconds for row in rows] == [1001, 0, 0]
+    assert [row.train_seconds for row in rows] == [106, 107, 7]
+    assert sum(row.train_seconds + row.compile_seconds for row in rows) == seconds[0]
 
 
 def test_looking_at_the_test_set_changes_nothing(tmp_path: Path) -> None:
@@ -144,7 +191,7 @@ def test_every_optimizer_resumes_to_the_same_bytes(tmp_path: Path, opt: str) -> 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
 @pytest.mark.usefixtures("glance_always")
 def test_a_compiled_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
-    what = dataclasses.replace(job(), compiled=True)
+    what = dataclasses.replace(job(), compile="default")
     stopped = Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):
         stopped.go(what, report=StopAfter(9))
@@ -215,8 +262,8 @@ def test_the_rate_falls_when_the_error_of_the_held_out_images_no_longer_does(tmp
 
 def test_held_out_images_are_the_last_of_the_training_set_and_not_trained_on() -> None:
     recipe = dataclasses.replace(RECIPE, val_images=300)
-    splits = batches.read_splits(MODEL.dataset, recipe, Path(), device=CPU, train_images=1_437)
-    everything = batches.read_split(MODEL.dataset, Path(), train=True, device=CPU)
+    splits = sources.read_splits(MODEL.dataset, recipe, Path(), device=CPU, train_images=1_437)
+    everything = sources.read_split(MODEL.dataset, Path(), train=True, device=CPU)
     assert splits.val is not None
     assert torch.equal(splits.train.images, everything.images[:1_137])
     assert torch.equal(splits.val.images, everything.images[1_137:])
@@ -226,11 +273,11 @@ def test_held_out_images_are_the_last_of_the_training_set_and_not_trained_on() -
 def test_a_gpu_trains_to_the_same_accuracy(tmp_path: Path) -> None:
     cuda = torch.device("cuda")
     recipe, images = MODEL.recipes["quick"].changed({"epochs": "10"}), MODEL.dataset.train_images
-    splits = batches.read_splits(MODEL.dataset, recipe, Path(), device=cuda, train_images=images)
-    what = Job("resnet8_digits", "quick", recipe, 0, images, "cuda", True)
+    splits = sources.read_splits(MODEL.dataset, recipe, Path(), device=cuda, train_images=images)
+    what = Job("resnet8_digits", "quick", recipe, 0, images, "cuda", True, compile="graph")
     torch.manual_seed(0)
-    rows = train(
+    training = begin(
         what, weights.build(MODEL), splits, batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, cuda),
-        run=tmp_path, resume=False, save_every=1, eval_every=1, report=Silent(),
+        run=tmp_path, resume=False, watch=Watch(),
     )  # fmt: skip
-    assert rows[-1].train_top1 > 95
+    assert train(training)[-1].train_top1 > 95

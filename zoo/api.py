@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from zoo.evaluation.verify import Verified
     from zoo.nets.layers import Layer
     from zoo.training.job import Job
-    from zoo.training.loop import Report
+    from zoo.training.watch import Report
 
 __all__ = [
     "Evaluated", "Guess", "ModelInfo", "Prediction", "Row", "Trained",
@@ -160,11 +160,11 @@ def train(
     """Train a model with one of its recipes, evaluate it, write its folder `out`, and `push` it.
 
     `settings` changes fields of the recipe by name, `limit_train` trains on the first images only,
-    `amp` is bf16 autocast (None: where the hardware has it), `compile` is "none", "default" or "auto"
-    (where it pays: on a GPU, and for long trainings on a CPU), `deterministic` gives the same bytes from
-    the same seed (None: on a CPU, where it costs nothing), `grad_checkpointing` computes activations
-    again in the backward pass, for less memory, `dtype` "fp16" stores the weights in half the bytes where
-    that costs under 0.02 points.
+    `amp` is bf16 autocast (None: where the hardware has it), `compile` is "none", "graph" (a step as one
+    CUDA graph), "default" (compiled; on a GPU a graph comes with it) or "auto" (what the training is
+    worth), `deterministic` gives the same bytes from the same seed (None: on a CPU, where it costs
+    nothing), `grad_checkpointing` computes activations again in the backward pass, for less memory,
+    `dtype` "fp16" stores the weights in half the bytes where that costs under 0.02 points.
     `resume` goes on with a run that was stopped, and takes a finished one as it is; `overwrite` starts again.
 
     Under torchrun every process calls this with the same arguments; the first one writes and pushes.
@@ -226,20 +226,22 @@ def _train(
     report: Report | None,
 ) -> Trained:
     """Train with a recipe that is there already, whoever chose it."""
-    from zoo.nets.device import choose, has_bf16, worth_compiling
-    from zoo.training import distributed, run
+    from zoo.nets.device import choose, has_bf16
+    from zoo.training import compiling, distributed, run
     from zoo.training.job import Job
+    from zoo.training.watch import Silent, Watch
 
     on = distributed.own_device(choose(device))
     teacher, teacher_sha256 = _teacher(model, recipe, on) if recipe.teacher else (None, "")
-    if compile not in ("auto", "none", "default"):
-        raise TrainingError(f"--compile should be auto, none or default, not {compile!r}")
     if dtype not in ("fp32", "fp16"):
         raise TrainingError(f"--dtype should be fp32 or fp16, not {dtype!r}")
     if seeds < 1:
         raise TrainingError(f"--seeds should be at least 1, not {seeds}")
     train_images = model.dataset.train_images - recipe.val_images if limit_train is None else limit_train
-    worth = compile == "auto" and worth_compiling(on, recipe.epochs * train_images)
+    compilation = compiling.choose(
+        compile, recipe, device=on, images=recipe.epochs * train_images, processes=distributed.share().world
+    )
+    watch = Watch(save_every, eval_every, report or Silent())
     jobs = [
         Job(
             model=model.name,
@@ -249,7 +251,7 @@ def _train(
             train_images=train_images,
             device=on.type,
             amp=has_bf16(on) if amp is None else amp,
-            compiled=worth or compile == "default",
+            compile=compilation.how,
             deterministic=on.type == "cpu" if deterministic is None else deterministic,
             teacher_sha256=teacher_sha256,
         )
@@ -272,9 +274,8 @@ def _train(
                 data_root=data,
                 resume=resume,
                 overwrite=overwrite,
-                save_every=save_every,
-                eval_every=eval_every,
-                report=report,
+                watch=watch,
+                compilation=compilation,
                 grad_checkpointing=grad_checkpointing,
                 teacher=teacher,
                 half=dtype == "fp16",
@@ -303,7 +304,7 @@ def evaluate(
 
     Raises what `load` raises, and DataError.
     """
-    from zoo.data import batches as data_sets
+    from zoo.data import batches, sources
     from zoo.evaluation.evaluate import measure
     from zoo.nets.device import choose
     from zoo.nets.weights import load, load_file
@@ -319,8 +320,8 @@ def evaluate(
         config = store.read_config(path)
         model, mean, std = model_of(config), config.mean, config.std
         net = load(model, path, config)
-    test = data_sets.read_split(model.dataset, data or data_sets.default_root(), train=False, device=on)
-    results, confusion = measure(net.to(on), test, data_sets.pixels(mean, std, on))
+    test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=on)
+    results, confusion = measure(net.to(on), test, batches.pixels(mean, std, on))
     rows = tuple(tuple(row) for row in confusion.tolist())
     return Evaluated(model.name, model.dataset.classes, results, rows, config)
 
@@ -461,16 +462,16 @@ def verify(
 
     Raises what `load` raises; whatever differs otherwise is told in the result.
     """
-    from zoo.data import batches as data_sets
+    from zoo.data import sources
     from zoo.evaluation.verify import verify as check
     from zoo.nets.device import choose
 
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
     config = store.read_config(path)
-    model, on, root = model_of(config), choose(device), data or data_sets.default_root()
+    model, on, root = model_of(config), choose(device), data or sources.default_root()
     test = None
-    if data_sets.is_there(model.dataset, root):
-        test = data_sets.read_split(model.dataset, root, train=False, device=on)
+    if sources.is_there(model.dataset, root):
+        test = sources.read_split(model.dataset, root, train=False, device=on)
     return check(config, model, path, test, on)
 
 
@@ -507,7 +508,7 @@ def reproduce(
         seeds=1,
         device=device,
         amp=training.amp,
-        compile="default" if training.compiled else "none",
+        compile=training.compile or ("default" if training.compiled else "none"),
         deterministic=training.deterministic,
         grad_checkpointing=training.grad_checkpointing,
         dtype=published.weights.dtype,

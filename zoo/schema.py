@@ -54,6 +54,8 @@ def fit(hint: Any, value: object, place: str) -> Any:
     elif origin is typing.Literal:
         if value in arguments:
             return value
+    elif origin is list and isinstance(value, list):
+        return [fit(arguments[0], item, f"{place}[{i}]") for i, item in enumerate(value)]
     elif origin is tuple and isinstance(value, list | tuple):
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) == len(value):

@@ -22,8 +22,10 @@ from zoo.folder import store
 from zoo.nets import weights
 from zoo.spec import Dataset, Model, Recipe
 from zoo.training import optim
+from zoo.training.compiling import Compilation
 from zoo.training.job import Job
 from zoo.training.run import run
+from zoo.training.watch import Watch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +88,7 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
         job = Job(model.name, name, short, 0, images, CPU.type, amp=False)
         config = run(
             job, learnable, out, device=CPU, data_root=out, resume=False, overwrite=False,
-            save_every=2, eval_every=2, report=None,
+            watch=Watch(save_every=2, eval_every=2), compilation=Compilation("none", "a test"),
         )  # fmt: skip
         first, second = (row.train_loss for row in store.read_log(out))
         assert second < first, f"{model.name}: the loss went from {first:.3f} to {second:.3f}"

@@ -17,7 +17,7 @@ from zoo.errors import PluginWarning, ZooError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from zoo.training.loop import Report
+    from zoo.training.watch import Report
 
 app = typer.Typer(
     name="zoo",
@@ -194,7 +194,9 @@ def train(
     compiled: Annotated[
         str,
         typer.Option(
-            "--compile", metavar="HOW", help="auto (where it pays), none, or default: torch.compile and CUDA graphs."
+            "--compile",
+            metavar="HOW",
+            help="none, graph (a step as one CUDA graph), default (torch.compile), auto: what pays.",
         ),
     ] = "auto",
     deterministic: Annotated[

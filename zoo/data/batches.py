@@ -7,10 +7,8 @@ batch are one gather. All that is random about an epoch is drawn before its firs
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,28 +16,8 @@ from torch.nn import functional as F
 
 from zoo.data.mixing import Mixing, mixes
 from zoo.data.mixing import draw as draw_mixing
-from zoo.errors import DataError
-from zoo.spec import Dataset, Recipe
-
-
-@dataclass(frozen=True)
-class Split:
-    """Half of a data set: images [N, H, W, C] uint8 and labels [N] int64, on one device."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True)
-class Splits:
-    """What a run has of its data set: what it trains on, what it may choose by, what it is measured on."""
-
-    train: Split
-    val: Split | None  # the last images of the training set, where the recipe holds them out
-    test: Split
+from zoo.data.sources import Split
+from zoo.spec import Recipe
 
 
 @dataclass(frozen=True)
@@ -65,38 +43,10 @@ class Draw:
     flip: Tensor
     mixing: Mixing | None  # where the recipe mixes
 
-
-def default_root() -> Path:
-    """The folder that data sets are read from and downloaded to, where none is named."""
-    return Path(os.environ.get("ZOO_DATA") or Path.home() / ".cache" / "zoo" / "data").expanduser()
-
-
-def is_there(dataset: Dataset, root: Path) -> bool:
-    """Whether a data set can be read without downloading it."""
-    return dataset.folder is None or (root / dataset.folder).is_dir()
-
-
-def read_split(dataset: Dataset, root: Path, *, train: bool, device: torch.device, part: slice = slice(None)) -> Split:
-    """Read half of a data set, or the `part` of its images asked for, onto the device; raises DataError."""
-    images, labels = dataset.read(root, train=train)
-    channels, height, width = dataset.input_size
-    expected = dataset.train_images if train else dataset.test_images
-    if images.shape != (expected, height, width, channels) or labels.shape != (expected,):
-        raise DataError(
-            f"{dataset.name}: read images {images.shape} and labels {labels.shape}, expected "
-            f"{(expected, height, width, channels)} and {(expected,)}; {root} holds another data set"
-        )
-    return Split(torch.from_numpy(images[part].copy()).to(device), torch.from_numpy(labels[part].copy()).to(device))
-
-
-def read_splits(dataset: Dataset, recipe: Recipe, root: Path, *, device: torch.device, train_images: int) -> Splits:
-    """Read a data set for a recipe: the first `train_images` of those that it doesn't hold out; raises DataError."""
-    last = dataset.train_images - recipe.val_images
-    return Splits(
-        train=read_split(dataset, root, train=True, device=device, part=slice(min(train_images, last))),
-        val=read_split(dataset, root, train=True, device=device, part=slice(last, None)) if recipe.val_images else None,
-        test=read_split(dataset, root, train=False, device=device),
-    )
+    def to(self, device: torch.device) -> Draw:
+        """The same on a device."""
+        mixing = self.mixing and self.mixing.to(device)
+        return Draw(self.order.to(device), self.top.to(device), self.left.to(device), self.flip.to(device), mixing)
 
 
 def pixels(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Pixels:
@@ -110,29 +60,50 @@ def padded(split: Split, crop_padding: int) -> Split:
     return Split(F.pad(split.images, border), split.labels)
 
 
-def draw(size: int, recipe: Recipe, *, seed: int, epoch: int, device: torch.device) -> Draw:
+def draw(size: int, recipe: Recipe, *, seed: int, epoch: int) -> Draw:
     """Draw an epoch over `size` images. On the CPU, so that every device trains on the same batches."""
     numbers = random.Random(f"{seed}/{epoch}")
     generator = torch.Generator().manual_seed(numbers.getrandbits(63))
     mixing = draw_mixing(size, recipe, numbers.getrandbits(63)) if mixes(recipe) else None
     offsets = 2 * recipe.crop_padding + 1
     return Draw(
-        order=torch.randperm(size, generator=generator).to(device),
-        top=torch.randint(offsets, (size,), generator=generator).to(device),
-        left=torch.randint(offsets, (size,), generator=generator).to(device),
-        flip=(torch.rand(size, generator=generator) < recipe.hflip).to(device),
-        mixing=mixing and Mixing(mixing.blend.to(device), mixing.box.to(device), mixing.hole.to(device)),
+        order=torch.randperm(size, generator=generator),
+        top=torch.randint(offsets, (size,), generator=generator),
+        left=torch.randint(offsets, (size,), generator=generator),
+        flip=torch.rand(size, generator=generator) < recipe.hflip,
+        mixing=mixing,
     )
 
 
-def redraw(drawn: Draw, recipe: Recipe, *, seed: int, epoch: int) -> None:
-    """Draw an epoch into the tensors of another one's."""
-    fresh = draw(len(drawn.order), recipe, seed=seed, epoch=epoch, device=torch.device("cpu"))
+def redraw(drawn: Draw, fresh: Draw) -> None:
+    """Copy an epoch's draw over another one's, on whichever devices they are."""
     for name in ("order", "top", "left", "flip"):
         getattr(drawn, name).copy_(getattr(fresh, name))
     if drawn.mixing and fresh.mixing:
         for name in ("blend", "box", "hole"):
             getattr(drawn.mixing, name).copy_(getattr(fresh.mixing, name))
+
+
+@dataclass(frozen=True)
+class Batches:
+    """All batches of a training: a `padded` split, how it is drawn and normalised.
+
+    What is drawn is read where it lies: a new epoch's draw is copied into it.
+    """
+
+    source: Split
+    drawn: Draw
+    pixels: Pixels
+    crop_padding: int
+
+    def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The images at these positions [B] of the epoch, normalised [B, C, H, W] float32, and labels [B]."""
+        images, labels = batch(self.source, self.drawn, positions, self.crop_padding)
+        return self.pixels.normalise(images), labels
+
+    def mixing(self, positions: Tensor) -> Mixing | None:
+        """How those images are mixed, where they are."""
+        return self.drawn.mixing and self.drawn.mixing.at(positions)
 
 
 def batch(source: Split, drawn: Draw, positions: Tensor, crop_padding: int) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,10 @@ class Mixing:
     box: Tensor  # [N, 3] CutMix: centre (y, x) and half a side of what the other image covers; 0 for nothing
     hole: Tensor  # [N, 2] cutout: the centre (y, x) of what is blackened
 
+    def to(self, device: torch.device) -> Mixing:
+        """The same on a device."""
+        return Mixing(self.blend.to(device), self.box.to(device), self.hole.to(device))
+
     def at(self, positions: Tensor) -> Mixing:
         """The part of it for a batch."""
         return Mixing(self.blend[positions], self.box[positions], self.hole[positions])

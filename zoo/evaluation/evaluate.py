@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.data.batches import Pixels, Split
+from zoo.data.batches import Pixels
+from zoo.data.sources import Split
 from zoo.folder.config import Results
 from zoo.nets.precision import exact
 

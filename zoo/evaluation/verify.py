@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from zoo.data import batches
-from zoo.data.batches import Split
+from zoo.data.sources import Split
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.evaluate import evaluate
 from zoo.folder.config import Config, Results

@@ -70,7 +70,9 @@ def _text(config: Config, rows: Sequence[EpochRow], model: Model) -> str:
     how = ["bf16 autocast" if training.amp else "fp32", _plural(environment.threads, "thread")]
     if training.processes > 1:
         how.append(f"{training.processes} processes")
-    if training.compiled:
+    if training.compile:
+        how.append(f"compile {training.compile}: {training.compile_why}")
+    if training.compiled or training.compile_seconds:
         how.append(f"compiled in {_duration(training.compile_seconds)} more")
     if training.grad_checkpointing:
         how.append("activations recomputed")
@@ -193,8 +195,8 @@ def _command(config: Config, model: Model) -> str:
     if training.train_images != model.dataset.train_images - held_out:
         words.append(f"--limit-train {training.train_images}")
     words.append("--amp" if training.amp else "--no-amp")
-    if training.compiled:
-        words.append("--compile default")
+    if training.compile or training.compiled:
+        words.append(f"--compile {training.compile or 'default'}")
     if training.grad_checkpointing:
         words.append("--grad-checkpointing")
     if config.weights.dtype != "fp32":

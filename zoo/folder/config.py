@@ -59,6 +59,8 @@ class Training:
     train_seconds: float
     amp: bool  # bf16 autocast; evaluation is always fp32
     compiled: bool = False
+    compile: str = ""  # how the steps were run: none, graph or default
+    compile_why: str = ""
     compile_seconds: float = 0.0  # beside train_seconds
     deterministic: bool = True  # the same seed gives the same bytes; a GPU is, where it is asked for
     processes: int = 1

@@ -6,16 +6,12 @@ import contextlib
 import ctypes
 import os
 import platform
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 from zoo.errors import TrainingError
-
-# Compiling takes half a minute and more, and makes a step a fifth faster: it pays from this many images on.
-IMAGES_WORTH_COMPILING = 1_000_000
 
 # Parameters of glibc's mallopt(3).
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -45,16 +41,6 @@ def has_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
-
-
-def worth_compiling(device: torch.device, images: int) -> bool:
-    """Whether a training that sees so many images is the shorter for being compiled first.
-
-    On a GPU every one is; on a CPU a long one, where a C++ compiler is found.
-    """
-    if device.type == "cuda":
-        return True
-    return images >= IMAGES_WORTH_COMPILING and shutil.which(os.environ.get("CXX", "g++")) is not None
 
 
 def describe(device: torch.device) -> str:

@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.errors import TrainingError
 from zoo.folder import store
@@ -27,13 +24,18 @@ from zoo.training.job import Job
 
 @dataclass
 class Progress:
-    """How far a training has come: its position, the running epoch's sums, the past ones' rows."""
+    """How far a training has come: its position, the seconds of the running epoch, the past ones' rows."""
 
-    totals: Tensor  # [2] float64 on the device: loss summed over images, correct predictions
     epoch: int = 0  # epochs finished
     step: int = 0  # steps finished in the epoch after those
-    seconds: float = 0.0  # of the running epoch
+    train_seconds: float = 0.0  # of the running epoch
+    compile_seconds: float = 0.0
     rows: list[EpochRow] = field(default_factory=list)
+
+    def end_epoch(self, row: EpochRow) -> None:
+        """Stand at the beginning of the next epoch."""
+        self.rows.append(row)
+        self.epoch, self.step, self.train_seconds, self.compile_seconds = row.epoch, 0, 0.0, 0.0
 
 
 def path_in(run: Path) -> Path:
@@ -41,22 +43,9 @@ def path_in(run: Path) -> Path:
     return run / "checkpoint.pt"
 
 
-def save(run: Path, job: Job, progress: Progress, net: nn.Module, optimizer: Optimizer, schedule: LRScheduler) -> None:
-    """Write the checkpoint of a run aside, and rename it into place."""
-    device = progress.totals.device
-    content = {
-        "job": job.facts(),
-        "totals": progress.totals.cpu(),
-        "epoch": progress.epoch,
-        "step": progress.step,
-        "seconds": progress.seconds,
-        "rows": [dataclasses.asdict(row) for row in progress.rows],
-        "net": net.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "schedule": schedule.state_dict(),
-        "random": torch.get_rng_state(),
-        "random_device": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-    }
+def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> None:
+    """Write the checkpoint of a run aside, and rename it into place; `state` is the learner's."""
+    content = {"job": job.facts(), "progress": dataclasses.asdict(progress), "learner": state}
     target = path_in(run)
     aside = target.with_suffix(".partial")
     torch.save(content, aside)
@@ -65,14 +54,14 @@ def save(run: Path, job: Job, progress: Progress, net: nn.Module, optimizer: Opt
     store.sync(run)
 
 
-def restore(
-    run: Path, job: Job, progress: Progress, net: nn.Module, optimizer: Optimizer, schedule: LRScheduler
-) -> None:
-    """Bring everything back to where the run's checkpoint left it.
+def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
+    """What the run's checkpoint says: how far it came, and the learner's state.
 
     Raises TrainingError where the checkpoint is damaged, or is of another job.
     """
     content = _read(run)
+    if not isinstance(content, dict) or content.keys() != {"job", "progress", "learner"}:
+        raise TrainingError(f"{path_in(run)} is not a checkpoint of this version; remove {run} and start again")
     its, asked = content["job"], job.facts()
     differences = [
         f"{name} {_said(its, name)}, not {_said(asked, name)}"
@@ -84,17 +73,7 @@ def restore(
             f"the run in {run} can't be resumed as another one: it has {'; '.join(differences)}. "
             "Give the same options again, or another --out"
         )
-    device = progress.totals.device
-    net.load_state_dict(content["net"])
-    optimizer.load_state_dict(content["optimizer"])
-    schedule.load_state_dict(content["schedule"])
-    torch.set_rng_state(content["random"])
-    if content["random_device"] is not None:
-        torch.cuda.set_rng_state(content["random_device"], device)
-    progress.totals = content["totals"].to(device)
-    progress.epoch, progress.step = content["epoch"], content["step"]
-    progress.seconds = content["seconds"]
-    progress.rows = [from_json(EpochRow, row) for row in content["rows"]]
+    return from_json(Progress, content["progress"]), content["learner"]
 
 
 def _read(run: Path) -> dict[str, Any]:

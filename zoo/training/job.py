@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal
 
 from zoo.spec import Recipe
+
+# How a step is run: eagerly, as a CUDA graph, or compiled.
+How = Literal["none", "graph", "default"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Job:
     train_images: int
     device: str
     amp: bool
-    compiled: bool = False
+    compile: How = "none"
     deterministic: bool = True
     teacher_sha256: str = ""  # of the weights that are distilled
 

@@ -9,175 +9,154 @@ checkpoint keeps.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
-from zoo.data import batches
-from zoo.data.batches import Pixels, Splits
+from zoo.data.batches import Pixels
+from zoo.data.sources import Splits
 from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.evaluation.evaluate import evaluate
 from zoo.folder.config import EpochRow
 from zoo.nets.device import synchronize
-from zoo.training import checkpoint, distributed, optim
+from zoo.training import checkpoint, distributed
 from zoo.training.checkpoint import Progress
-from zoo.training.interrupt import stop_requests
+from zoo.training.interrupt import StopRequest, stop_requests
 from zoo.training.job import Job
-from zoo.training.step import Step, fastest
+from zoo.training.learner import Learner
+from zoo.training.stopwatch import Stopwatch
+from zoo.training.watch import Silent, Watch
 
 GLANCE_SECONDS = 0.5  # between two looks at the loss, each of which waits for the device
 
 
-class Report(Protocol):
-    """Whom a training tells how it goes."""
+@dataclass
+class Training:
+    """A training on its way: what learns, from what, where it leaves its checkpoints, who is told."""
 
-    def start(self, epochs: int, images: int, finished: int) -> None:
-        """A training of `epochs` epochs of `images` images begins, or goes on after `finished` of them."""
+    job: Job
+    learner: Learner
+    splits: Splits
+    pixels: Pixels
+    run: Path
+    watch: Watch
+    stopwatch: Stopwatch
+    progress: Progress = field(default_factory=Progress)
 
-    def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
-        """`done` images of this epoch (from 1) are trained, in `seconds`; called twice a second."""
-
-    def epoch(self, row: EpochRow) -> None:
-        """An epoch is over."""
-
-    def finish(self) -> None:
-        """The training is over, or has failed."""
-
-
-class Silent:
-    """Tells nobody."""
-
-    def start(self, epochs: int, images: int, finished: int) -> None:
-        """Nothing."""
-
-    def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
-        """Nothing."""
-
-    def epoch(self, row: EpochRow) -> None:
-        """Nothing."""
-
-    def finish(self) -> None:
-        """Nothing."""
+    def save(self) -> None:
+        """Leave a checkpoint; every process has to take part."""
+        state = self.learner.state()
+        if distributed.share().is_first:
+            checkpoint.save(self.run, self.job, self.progress, state)
 
 
-def train(
+def begin(
     job: Job,
     net: nn.Module,
     splits: Splits,
     pixels: Pixels,
     *,
-    teacher: nn.Module | None = None,
     run: Path,
     resume: bool,
-    save_every: int,
-    eval_every: int,
-    report: Report,
-) -> list[EpochRow]:
-    """Train `net` in place on the device of `splits`, and return a row per epoch.
+    watch: Watch,
+    teacher: nn.Module | None = None,
+    now: Callable[[], float] = time.perf_counter,
+) -> Training:
+    """Put `net` before its task, on the device of `splits`; from the checkpoint in `run` where it is resumed.
 
-    The test set is run every `eval_every` epochs, for the curve; nothing is decided by it, and
-    what counts is measured after the last epoch (`zoo.evaluation.evaluate`), not here. Held-out images are run
-    every epoch. A checkpoint is left in `run` every `save_every` epochs, at the end, and when a
-    signal asks to stop.
-
-    Raises Interrupted after that, NonFiniteLoss, and TrainingError where `run` can't be resumed.
+    Raises TrainingError where `run` can't be resumed.
     """
-    recipe, split, device = job.recipe, splits.train, splits.train.labels.device
-    share, steps = distributed.share(), math.ceil(len(split) / recipe.batch_size)
-    net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = optim.optimizer(recipe, net.parameters())
-    schedule = optim.schedule(recipe, optimizer, steps)
-    progress = Progress(totals=torch.zeros(2, dtype=torch.float64, device=device))
+    stopwatch = Stopwatch(splits.train.labels.device, now)
+    learner = Learner(job, net, splits.train, pixels, teacher=teacher, stopwatch=stopwatch)
+    training = Training(job, learner, splits, pixels, run, watch, stopwatch)
     if resume:
-        checkpoint.restore(run, job, progress, net, optimizer, schedule)
-        if not share.is_first:
-            progress.totals.zero_()  # what was saved is the sum over all processes
-    drawn = batches.draw(len(split), recipe, seed=job.seed, epoch=progress.epoch + 1, device=device)
-    train_step = fastest(
-        Step(
-            recipe,
-            distributed.parallel(net, device),
-            optimizer,
-            batches.padded(split, recipe.crop_padding),
-            drawn,
-            pixels,
-            progress.totals,
-            amp=job.amp,
-            share=share,
-            compiled=job.compiled,
-            teacher=teacher,
-        )
-    )
+        training.progress, state = checkpoint.restore(run, job)
+        learner.restore(state)
+    return training
 
-    def save() -> None:
-        whole = dataclasses.replace(progress, totals=distributed.summed(progress.totals))
-        if share.is_first:
-            checkpoint.save(run, job, whole, net, optimizer, schedule)
 
+def train(training: Training) -> list[EpochRow]:
+    """Train to the end, and return a row an epoch.
+
+    The test set is run now and then, for the curve; nothing is decided by it, and what counts is
+    measured after the last epoch (`zoo.evaluation.evaluate`), not here. Held-out images are run
+    every epoch. A checkpoint is left now and then, at the end, and when a signal asks to stop.
+
+    Raises Interrupted after that, and NonFiniteLoss.
+    """
+    with stop_requests() as stop:
+        for _ in steps(training, stop):
+            pass
+    return training.progress.rows
+
+
+def steps(training: Training, stop: StopRequest) -> Iterator[None]:
+    """Train to the end, coming up for air after every step."""
+    learner, progress, watch, stopwatch = training.learner, training.progress, training.watch, training.stopwatch
+    recipe, share, device = training.job.recipe, distributed.share(), learner.totals.device
     if share.is_first:
-        checkpoint.rewrite_log(run, progress.rows)
-    report.start(recipe.epochs, len(split), progress.epoch)
+        checkpoint.rewrite_log(training.run, progress.rows)
+    report = watch.report if share.is_first else Silent()
+    report.start(recipe.epochs, learner.images, progress.epoch)
     with contextlib.ExitStack() as on_leaving:
         on_leaving.callback(report.finish)
-        stop = on_leaving.enter_context(stop_requests())
         while progress.epoch < recipe.epochs:
             epoch = progress.epoch + 1
-            batches.redraw(drawn, recipe, seed=job.seed, epoch=epoch)
-            net.train()
-            started = glanced = time.perf_counter() - progress.seconds
-            compiled_before = train_step.compile_seconds
-            for step in range(progress.step, steps):
-                start, end = step * recipe.batch_size, min((step + 1) * recipe.batch_size, len(split))
-                train_step(start, end)
-                lr = optimizer.param_groups[0]["lr"]
-                if recipe.sched_on_updates:
-                    schedule.step()
-
+            stopwatch.start(progress.train_seconds, progress.compile_seconds)
+            glanced = time.perf_counter()
+            learner.begin(epoch)
+            for number in range(progress.step, learner.steps):
+                learner.step(number)
+                progress.step = number + 1
                 now = time.perf_counter()
-                compile_seconds = train_step.compile_seconds - compiled_before
-                progress.step, progress.seconds = step + 1, now - started - compile_seconds
                 if now - glanced >= GLANCE_SECONDS or stop.signal_number:
-                    glanced = now
-                    report.step(epoch, end, progress.seconds, _mean_loss(progress, progress.totals, end / share.world))
-                signal_number = distributed.agreed(stop.signal_number, step)
-                if signal_number and progress.step < steps:
-                    save()
-                    raise _interrupted(job, progress, run, signal_number)
-
-            totals = distributed.summed(progress.totals)
+                    glanced, done = now, min(progress.step * recipe.batch_size, learner.images)
+                    loss = _mean_loss(progress, learner.totals, done / share.world)
+                    report.step(epoch, done, stopwatch.train_seconds, loss)
+                signal_number = distributed.agreed(stop.signal_number, number)
+                if signal_number and progress.step < learner.steps:
+                    progress.train_seconds, progress.compile_seconds = stopwatch.seconds
+                    training.save()
+                    raise _interrupted(training, signal_number)
+                yield
+            if epoch < recipe.epochs:
+                learner.prepare(epoch + 1)
+            totals = distributed.summed(learner.totals)
             synchronize(device)
+            train_seconds, compile_seconds = stopwatch.seconds
             row = EpochRow(
                 epoch=epoch,
-                lr=float(lr),
-                train_loss=_mean_loss(progress, totals, len(split)),
-                train_top1=100 * totals[1].item() / len(split),
-                train_seconds=time.perf_counter() - started - compile_seconds,
+                lr=learner.lr,
+                train_loss=_mean_loss(progress, totals, learner.images),
+                train_top1=100 * totals[1].item() / learner.images,
+                train_seconds=train_seconds,
                 compile_seconds=compile_seconds,
             )
             last = epoch == recipe.epochs
             if share.is_first:
-                if splits.val is not None:
-                    row = row.validated(evaluate(net, splits.val, pixels))
-                if epoch % eval_every == 0 and not last:
-                    row = row.tested(evaluate(net, splits.test, pixels))
-            optim.end_epoch(recipe, schedule, distributed.from_first(row.val_top1))
-            progress.rows.append(row)
-            progress.epoch, progress.step, progress.seconds = epoch, 0, 0.0
-            progress.totals.zero_()
+                row = _looked_at(training, row, test=epoch % watch.eval_every == 0 and not last)
+            learner.end(distributed.from_first(row.val_top1))
+            progress.end_epoch(row)
             signal_number = distributed.agreed(stop.signal_number)
-            if epoch % save_every == 0 or last or signal_number:
-                save()
+            if epoch % watch.save_every == 0 or last or signal_number:
+                training.save()
             if share.is_first:
-                checkpoint.append_log(run, row)
+                checkpoint.append_log(training.run, row)
             report.epoch(row)
             if signal_number:
-                raise _interrupted(job, progress, run, signal_number)
-    return progress.rows
+                raise _interrupted(training, signal_number)
+
+
+def _looked_at(training: Training, row: EpochRow, *, test: bool) -> EpochRow:
+    """The row with the figures of the held-out images, where there are any, and of the test set where asked."""
+    net, splits, pixels = training.learner.net, training.splits, training.pixels
+    if splits.val is not None:
+        row = row.validated(evaluate(net, splits.val, pixels))
+    return row.tested(evaluate(net, splits.test, pixels)) if test else row
 
 
 def _mean_loss(progress: Progress, totals: Tensor, images: float) -> float:
@@ -191,10 +170,11 @@ def _mean_loss(progress: Progress, totals: Tensor, images: float) -> float:
     return loss
 
 
-def _interrupted(job: Job, progress: Progress, run: Path, signal_number: int) -> Interrupted:
+def _interrupted(training: Training, signal_number: int) -> Interrupted:
+    progress = training.progress
     steps = f" and {progress.step} steps" if progress.step else ""
     return Interrupted(
-        f"stopped after {progress.epoch} of {job.recipe.epochs} epochs{steps}; the checkpoint is in {run}: "
-        "give the same command with --resume to go on",
+        f"stopped after {progress.epoch} of {training.job.recipe.epochs} epochs{steps}; the checkpoint is in "
+        f"{training.run}: give the same command with --resume to go on",
         signal_number,
     )

@@ -24,6 +24,10 @@ class Lines:
         if finished:
             self._console.print(f"resumed after epoch {finished} of {epochs}", highlight=False)
 
+    def note(self, text: str) -> None:
+        """Print it."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
     def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
         """Nothing: a log wants epochs."""
 
@@ -70,6 +74,10 @@ class Bar:
         )
         self._bar.start()
 
+    def note(self, text: str) -> None:
+        """Print it."""
+        self._lines.note(text)
+
     def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
         """Move the bar."""
         self._bar.update(
@@ -81,8 +89,9 @@ class Bar:
         )
 
     def epoch(self, row: EpochRow) -> None:
-        """Print the epoch's line above the bar."""
+        """Print the epoch's line above the bar, which moves at least so often."""
         self._lines.epoch(row)
+        self.step(row.epoch, self._images, row.train_seconds, row.train_loss)
 
     def finish(self) -> None:
         """Take the bar away; the lines stay."""

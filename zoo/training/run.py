@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from zoo.data import batches
-from zoo.data.batches import Pixels, Splits
+from zoo.data import batches, sources
+from zoo.data.batches import Pixels
+from zoo.data.sources import Splits
 from zoo.errors import HalfWarning, TrainingError
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.evaluate import evaluate
@@ -26,9 +27,11 @@ from zoo.nets import weights
 from zoo.nets.device import algorithms, memory_kept
 from zoo.spec import Model
 from zoo.training import checkpoint, distributed
+from zoo.training.compiling import Compilation
 from zoo.training.environment import environment
 from zoo.training.job import Job
-from zoo.training.loop import Report, Silent, train
+from zoo.training.loop import begin, train
+from zoo.training.watch import Watch
 
 HALF_POINTS = 0.02  # of top-1 that storing weights in fp16 may cost
 
@@ -42,9 +45,8 @@ def run(
     data_root: Path | None,
     resume: bool,
     overwrite: bool,
-    save_every: int,
-    eval_every: int,
-    report: Report | None,
+    watch: Watch,
+    compilation: Compilation,
     grad_checkpointing: bool = False,
     teacher: nn.Module | None = None,
     half: bool = False,
@@ -57,14 +59,14 @@ def run(
 
     Raises TrainingError where `out` is taken or the run there is another's, DataError, Interrupted.
     """
-    _require_sense(job, model, save_every, eval_every)
+    _require_sense(job, model)
     if resume and out.exists():
         return _finished(out, job)
     share = distributed.share()
     if not share.is_first:
         distributed.wait_for_all()  # for the first one, which may have to download, and makes room
-    root = data_root or batches.default_root()
-    splits = batches.read_splits(model.dataset, job.recipe, root, device=device, train_images=job.train_images)
+    root = data_root or sources.default_root()
+    splits = sources.read_splits(model.dataset, job.recipe, root, device=device, train_images=job.train_images)
     if share.is_first:
         _make_room(out, model, resume=resume, overwrite=overwrite)
         distributed.wait_for_all()
@@ -81,18 +83,19 @@ def run(
         net = weights.build(model)
         if grad_checkpointing:
             _checkpoint_gradients(net, model)
-        rows = train(
+        watch.report.note(f"compile {compilation}")
+        training = begin(
             job,
             net,
             splits,
             pixels,
-            teacher=teacher,
             run=folder_of_run,
             resume=resume and checkpoint.path_in(folder_of_run).exists(),
-            save_every=save_every,
-            eval_every=eval_every,
-            report=report if report and share.is_first else Silent(),
+            watch=watch,
+            teacher=teacher,
         )
+        rows = train(training)
+        net, done = training.learner.published(), training.learner.how
     if not share.is_first:
         distributed.wait_for_all()
         return store.read_config(out)
@@ -103,7 +106,8 @@ def run(
     rows[-1] = rows[-1].tested(results)
     metadata = {"name": job.model, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
     content = weights.dump(net, metadata, half=half)
-    config = _config(job, model, mean, std, rows, results, content, device, grad_checkpointing)
+    compilation = compilation.done(done)
+    config = _config(job, model, mean, std, rows, results, content, device, grad_checkpointing, compilation)
     logits = known_answers(net, pixels, model.dataset.input_size)
     config = dataclasses.replace(config, known_answers=tuple(map(tuple, logits.tolist())))
     if half:
@@ -150,7 +154,7 @@ def run_folder(out: Path) -> Path:
     return out.with_name(f"{out.name}.run")
 
 
-def _require_sense(job: Job, model: Model, save_every: int, eval_every: int) -> None:
+def _require_sense(job: Job, model: Model) -> None:
     most = model.dataset.train_images - job.recipe.val_images
     if most < 1:
         raise TrainingError(
@@ -158,9 +162,6 @@ def _require_sense(job: Job, model: Model, save_every: int, eval_every: int) -> 
         )
     if not 1 <= job.train_images <= most:
         raise TrainingError(f"--limit-train should be from 1 to {most}, not {job.train_images}")
-    for option, every in (("--save-every", save_every), ("--eval-every", eval_every)):
-        if every < 1:
-            raise TrainingError(f"{option} should be at least 1, not {every}")
     for name, values in (("mean", job.recipe.mean), ("std", job.recipe.std)):
         if values is not None and len(values) != model.dataset.input_size[0]:
             channels = model.dataset.input_size[0]
@@ -218,6 +219,7 @@ def _config(
     content: bytes,
     device: torch.device,
     grad_checkpointing: bool,
+    compilation: Compilation,
 ) -> Config:
     return Config(
         name=model.name,
@@ -239,7 +241,9 @@ def _config(
             train_images=job.train_images,
             train_seconds=sum(row.train_seconds for row in rows),
             amp=job.amp,
-            compiled=job.compiled,
+            compiled=compilation.how == "default",
+            compile=compilation.how,
+            compile_why=compilation.why,
             compile_seconds=sum(row.compile_seconds for row in rows),
             deterministic=job.deterministic,
             processes=distributed.share().world,

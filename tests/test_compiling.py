@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from zoo.errors import TrainingError
+from zoo.spec import Recipe
+from zoo.training import compiling
+from zoo.training.compiling import IMAGES_WORTH_COMPILING, IMAGES_WORTH_COMPILING_ON_A_GPU, Compilation
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+RECIPE = Recipe(epochs=1)
+
+
+def choose(
+    asked: str, images: int = 1, *, device: torch.device = CPU, recipe: Recipe = RECIPE, processes: int = 1
+) -> Compilation:
+    return compiling.choose(asked, recipe, device=device, images=images, processes=processes)
+
+
+@pytest.mark.parametrize("asked", ["none", "default"])
+def test_what_is_asked_for_is_done(asked: str) -> None:
+    assert choose(asked, 10**9) == Compilation(asked, "asked for")  # type: ignore[arg-type]
+
+
+def test_a_long_training_on_a_cpu_is_worth_compiling_where_there_is_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "sh")  # any program that is there
+    assert choose("auto", IMAGES_WORTH_COMPILING).how == "default"
+    assert choose("auto", IMAGES_WORTH_COMPILING - 1).how == "none"
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert choose("auto", IMAGES_WORTH_COMPILING) == Compilation(
+        "none", "auto: there is no C++ compiler; install g++ or name one with CXX"
+    )
+
+
+def test_a_training_on_a_gpu_is_a_graph_until_it_is_worth_compiling() -> None:
+    assert choose("auto", device=CUDA).how == "graph"
+    assert choose("auto", IMAGES_WORTH_COMPILING_ON_A_GPU - 1, device=CUDA).how == "graph"
+    assert choose("auto", IMAGES_WORTH_COMPILING_ON_A_GPU, device=CUDA).how == "default"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "processes"),
+    [
+        (replace(RECIPE, opt="adam"), 1),
+        (replace(RECIPE, sched="onecycle", sched_on_updates=True, cycle_momentum=True), 1),
+        (RECIPE, 2),
+    ],
+)
+def test_what_no_graph_can_hold_is_compiled_on_a_gpu_and_no_graph_to_be_had(recipe: Recipe, processes: int) -> None:
+    assert choose("auto", device=CUDA, recipe=recipe, processes=processes).how == "default"
+    with pytest.raises(TrainingError, match=r"--compile graph can't be had: a graph .*; use default or none"):
+        choose("graph", device=CUDA, recipe=recipe, processes=processes)
+
+
+def test_there_is_no_graph_on_a_cpu() -> None:
+    with pytest.raises(TrainingError, match="there are graphs on a GPU only"):
+        choose("graph")
+
+
+def test_another_word_is_refused() -> None:
+    with pytest.raises(TrainingError, match="should be one of auto, none, graph, default, not 'fast'"):
+        choose("fast")
+
+
+def test_what_failed_is_said_to_have_failed() -> None:
+    asked = choose("default")
+    assert asked.done("default") == asked
+    assert str(asked.done("none")) == "none (default failed)"

@@ -1,0 +1,118 @@
+"""What learns: a net with its optimizer, schedule and random numbers, moved a step at a time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.data import batches
+from zoo.data.batches import Batches, Draw, Pixels
+from zoo.data.sources import Split
+from zoo.training import distributed, optim
+from zoo.training.counts import BatchCounts
+from zoo.training.job import How, Job
+from zoo.training.objective import objective
+from zoo.training.step import Moved, Step, fastest
+from zoo.training.stopwatch import Stopwatch
+
+
+class Learner:
+    """A net that is being trained, in place and on the device of its images; knows no epochs but the one it is in."""
+
+    def __init__(
+        self, job: Job, net: nn.Module, split: Split, pixels: Pixels, *, teacher: nn.Module | None, stopwatch: Stopwatch
+    ) -> None:
+        recipe, device, share = job.recipe, split.labels.device, distributed.share()
+        self.net: nn.Module = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.images, self.steps = len(split), math.ceil(len(split) / recipe.batch_size)  # of an epoch
+        self.lr = recipe.lr  # of the last step
+        self._job, self._share = job, share
+        parallel = distributed.parallel(self.net, device)
+        self._moved = Moved(
+            self.net,
+            optim.optimizer(recipe, self.net.parameters()),
+            torch.zeros(2, dtype=torch.float64, device=device),
+            BatchCounts(self.net),
+        )
+        self._schedule = optim.schedule(recipe, self._moved.optimizer, self.steps)
+        self._epoch = self._prepared = 1
+        self._fresh = self._draw(1)
+        self._drawn = self._fresh.to(device)
+        feed = Batches(batches.padded(split, recipe.crop_padding), self._drawn, pixels, recipe.crop_padding)
+        learned = objective(parallel, feed, recipe, amp=job.amp, teacher=teacher)
+        step = Step(learned, self._moved, recipe, share=share, how=job.compile, stopwatch=stopwatch)
+        self._step = fastest(step, job.compile)
+
+    @property
+    def how(self) -> How:
+        """How the steps are really run, whatever was asked for."""
+        return self._step.how
+
+    @property
+    def totals(self) -> Tensor:
+        """The loss summed over this process's images of the epoch, and its correct predictions: [2] float64."""
+        return self._moved.totals
+
+    def begin(self, epoch: int) -> None:
+        """Begin an epoch, counted from 1, or go on with it."""
+        if self._epoch != epoch:
+            self.prepare(epoch)
+            batches.redraw(self._drawn, self._fresh)
+            self._epoch = epoch
+        self.net.train()
+
+    def prepare(self, epoch: int) -> None:
+        """Draw an epoch that has not begun: on the processor, while a GPU still works on the one before."""
+        if self._prepared != epoch:
+            self._fresh, self._prepared = self._draw(epoch), epoch
+
+    def step(self, number: int) -> None:
+        """Train on a batch of the epoch, counted from 0; the last one may be smaller."""
+        size = self._job.recipe.batch_size
+        self._step(number * size, min((number + 1) * size, self.images))
+        self.lr = float(self._moved.optimizer.param_groups[0]["lr"])
+        if self._job.recipe.sched_on_updates:
+            self._schedule.step()
+
+    def end(self, val_top1: float | None) -> None:
+        """End the epoch; `val_top1` (percent) is what a plateau's rate falls by."""
+        optim.end_epoch(self._job.recipe, self._schedule, val_top1)
+        self.totals.zero_()
+
+    def state(self) -> dict[str, Any]:
+        """All that a training needs to go on as if it had never stopped; every process has to ask for it."""
+        device = self.totals.device
+        with self._moved.counts.back():
+            net = self.net.state_dict()
+        return {
+            "net": net,
+            "optimizer": self._moved.optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "totals": distributed.summed(self.totals).cpu(),
+            "random": torch.get_rng_state(),
+            "random_device": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Bring everything back to what `state` gave."""
+        with self._moved.counts.back():
+            self.net.load_state_dict(state["net"])
+        self._moved.optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self.totals.copy_(state["totals"])
+        if not self._share.is_first:
+            self.totals.zero_()  # what was saved is the sum over all processes
+        torch.set_rng_state(state["random"])
+        if state["random_device"] is not None:
+            torch.cuda.set_rng_state(state["random_device"], self.totals.device)
+
+    def published(self) -> nn.Module:
+        """The net that is evaluated and published, whole again: nothing is trained after this."""
+        self._moved.counts.give_back()
+        return self.net
+
+    def _draw(self, epoch: int) -> Draw:
+        return batches.draw(self.images, self._job.recipe, seed=self._job.seed, epoch=epoch)
