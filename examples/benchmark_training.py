@@ -33,6 +33,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -49,6 +50,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
+
+# A plain checkout is enough: nothing of it has to be installed.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import registry
 from zoo.data import batches
