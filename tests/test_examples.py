@@ -11,8 +11,15 @@ from .conftest import CHECKOUT
 # For the examples that would take their time; the catalogue's queue has nothing small.
 ARGUMENTS = {
     "benchmark_training.py": ["--images", "192", "--batch-size", "64", "--model", "resnet8_digits", "--json"],
+    "profile_training_step.py": [
+        "--device", "cpu", "--only", "eager fp32", "--steps", "2", "--batch-size", "16", "--model", "resnet8_digits",
+    ],
     "train_catalogue.py": ["--help"],
 }  # fmt: skip
+
+# What their output has in it, and the files that they leave.
+OUTPUT = {"profile_training_step.py": ["\neager fp32 ", " ms a step", "calls a step", " aten::convolution_backward\n"]}
+FILES = {"profile_training_step.py": ["runs/profile/resnet8_digits-eager-fp32.json"]}
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (CHECKOUT / "examples").glob("*.py")))
@@ -26,3 +33,16 @@ def test_an_example_runs_from_a_plain_checkout(name: str, bare_python: Path, tmp
     )
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout
+    assert all(text in finished.stdout for text in OUTPUT.get(name, [])), finished.stdout
+    assert all((tmp_path / file).is_file() for file in FILES.get(name, []))
+
+
+def test_a_profile_names_its_parts_where_it_is_asked_for_another(bare_python: Path, tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [bare_python, CHECKOUT / "examples" / "profile_training_step.py", "--device", "cpu", "--only", "backwards"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert finished.returncode == 2
+    assert "there is no backwards here; there are eager fp32" in finished.stderr
