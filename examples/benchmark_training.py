@@ -15,8 +15,12 @@ Run it alone on the machine, and quote the ratios: they come from one run.
 The two numbers, for one image of resnet20 and training = 3 × forward: 3 × 40.6 million multiply-adds
 are 0.24 GFLOP, 0.24 µs on a GPU of 1,000 TFLOP/s in bf16. Its convolutions' outputs are 188,416
 values, 377 kB in bf16; with batch norm in training each crosses the memory about PASSES times, 6 MB,
-1.8 µs at 3.35 TB/s. So memory is the bound on such a GPU, and the table sets the zoo beside the one
-that its measured bandwidth gives.
+1.8 µs at 3.35 TB/s. So memory bounds such a GPU more than arithmetic does. And a kernel takes its
+time however little it does, even in a CUDA graph: a step of many small ones is bound by their number.
+On a GPU the table sets the zoo beside both bounds, from what is measured there:
+  bound by memory           the bandwidth of a copy
+  bound by launches         an eager step's kernels, were each as short as the smallest in a graph; a step of
+                            fewer kernels, compiled, may pass it
 
 On two AMX cores of a Xeon the step was profiled (torch 2.15, bf16, channels_last, batch 128). Eagerly, 1,000 images a
 second were convolutions 40% (most of it backward), batch norm 25%, ReLU and the additions 26%; making the batch, the
@@ -33,6 +37,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -46,9 +51,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
+
+# A plain checkout is enough: nothing of it has to be installed.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import registry
 from zoo.data import batches, sources
@@ -72,6 +81,8 @@ from zoo.training.watch import Watch
 # Of a convolution's output in bf16: written, read for its statistics, read and written normalised, read by the
 # next convolution; about twice that backward; and once for the addition.
 PASSES = 16
+SMALLEST_KERNELS = 1000  # in one graph, to time one of them
+COUNTED_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -244,6 +255,46 @@ def fastest_way(device: torch.device) -> How:
     return compiling.choose("auto", recipe, device=device, images=10**9, processes=1).how
 
 
+def launch_bound(task: Task) -> tuple[float, float]:
+    """Images a second if every kernel of an eager step took as long as the smallest one."""
+    kernels_a_second = 1000 / smallest_kernel_milliseconds(torch.device(task.device))
+    return task.batch_size * kernels_a_second / kernels_a_step(task), 0.0
+
+
+def smallest_kernel_milliseconds(device: torch.device) -> float:
+    """Milliseconds from a kernel that does next to nothing to the next one, in a CUDA graph of many."""
+    times = []
+    with torch.cuda.device(device):
+        number = torch.zeros(1, device=device)
+        number.add_(1)  # so that its kernel is loaded before the capture, and not in it
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for _ in range(SMALLEST_KERNELS):
+                number.add_(1)
+        for _ in range(10):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+            start.record()
+            graph.replay()
+            end.record()
+            end.synchronize()
+            times.append(start.elapsed_time(end) / SMALLEST_KERNELS)
+    return float(np.median(times))
+
+
+def kernels_a_step(task: Task) -> float:
+    """Kernels, copies and fills of an eager step: what a longer epoch has more of than a shorter one."""
+    device, epochs = torch.device(task.device), 2  # of zoo_loop
+
+    def launched(steps: int) -> int:
+        with profile(activities=[ProfilerActivity.CUDA]) as seen:
+            zoo_loop(replace(task, images=steps * task.batch_size), how="none", amp=has_bf16(device))
+        events = seen.key_averages()
+        return sum(one.count for one in events if one.device_type.name == "CUDA" and not one.is_user_annotation)
+
+    launched(1)  # cuDNN tries its kernels, once for all
+    return (launched(1 + COUNTED_STEPS) - launched(1)) / COUNTED_STEPS / epochs
+
+
 def loops(device: torch.device) -> dict[str, Callable[[Task], tuple[float, float]]]:
     """Every loop by its name; each gives images a second, and seconds of compiling before."""
     amp, how = has_bf16(device), fastest_way(device)
@@ -257,7 +308,8 @@ def loops(device: torch.device) -> dict[str, Callable[[Task], tuple[float, float
         "timm, 4 workers": partial(usual_loop, loader=timm_loader, workers=4),
         "zoo again": partial(zoo_loop, how=how, amp=amp),
     }
-    return found | ({"bound by memory": memory_bound} if device.type == "cuda" else {})
+    bounds = {"bound by memory": memory_bound, "bound by launches": launch_bound}
+    return found | (bounds if device.type == "cuda" else {})
 
 
 def main() -> None:

@@ -6,10 +6,14 @@ python examples/predict_digits.py [HUB]        # the catalogue without a hub, fi
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
+
+# A plain checkout is enough: nothing of it has to be installed.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import zoo
 

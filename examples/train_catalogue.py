@@ -17,6 +17,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+# A plain checkout is enough: nothing of it has to be installed.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
 from zoo import api
 from zoo.errors import Interrupted, ZooError
 from zoo.folder import store

@@ -1,27 +1,48 @@
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from .conftest import CHECKOUT
 
-# For the examples that would take their time.
+# For the examples that would take their time; the catalogue's queue has nothing small.
 ARGUMENTS = {
     "benchmark_training.py": ["--images", "192", "--batch-size", "64", "--model", "resnet8_digits", "--json"],
-    "train_catalogue.py": ["train", "resnet8_digits", "--epochs", "1", "--hub", "file:hub"],
-}
+    "profile_training_step.py": [
+        "--device", "cpu", "--only", "eager fp32", "--steps", "2", "--batch-size", "16", "--model", "resnet8_digits",
+    ],
+    "train_catalogue.py": ["--help"],
+}  # fmt: skip
+
+# What their output has in it, and the files that they leave.
+OUTPUT = {"profile_training_step.py": ["\neager fp32 ", " ms a step", "calls a step", " aten::convolution_backward\n"]}
+FILES = {"profile_training_step.py": ["runs/profile/resnet8_digits-eager-fp32.json"]}
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (CHECKOUT / "examples").glob("*.py")))
-def test_an_example_runs(name: str, tmp_path: Path) -> None:
+def test_an_example_runs_from_a_plain_checkout(name: str, bare_python: Path, tmp_path: Path) -> None:
     finished = subprocess.run(
-        [sys.executable, CHECKOUT / "examples" / name, *ARGUMENTS.get(name, [])],
+        [bare_python, CHECKOUT / "examples" / name, *ARGUMENTS.get(name, [])],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={variable: value for variable, value in os.environ.items() if variable != "PYTHONPATH"},
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout
+    assert all(text in finished.stdout for text in OUTPUT.get(name, [])), finished.stdout
+    assert all((tmp_path / file).is_file() for file in FILES.get(name, []))
+
+
+def test_a_profile_names_its_parts_where_it_is_asked_for_another(bare_python: Path, tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [bare_python, CHECKOUT / "examples" / "profile_training_step.py", "--device", "cpu", "--only", "backwards"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
     )
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stdout
+    assert finished.returncode == 2
+    assert "there is no backwards here; there are eager fp32" in finished.stderr
