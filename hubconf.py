@@ -1,6 +1,7 @@
 """torch.hub's door: every model of the zoo under its name, from a plain checkout, nothing installed.
 
 torch.hub.load("PATH/TO/CHECKOUT", "resnet20_cifar10", source="local", pretrained=True)
+torch.hub.load("PATH/TO/CHECKOUT", "load", "PATH/TO/FOLDER", source="local", pretrained=True)  # as zoo.load
 """
 
 from __future__ import annotations
@@ -46,4 +47,5 @@ def _entry(name: str) -> Callable[..., nn.Module]:
     return entry
 
 
+load = zoo.load  # of any model folder, also on a data set of your own
 globals().update({_name: _entry(_name) for _name in zoo.list_models()})

@@ -14,10 +14,10 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import zoo
-from zoo import registry
 from zoo.folder import card, curve, store
 from zoo.folder.config import Config, to_json
 from zoo.hub.catalogue import catalogue
+from zoo.hub.find import architecture_of, known_of
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 
@@ -30,7 +30,7 @@ def generated() -> Iterator[tuple[Path, str]]:
         if not config.known_answers:  # trained before there were any
             config = dataclasses.replace(config, known_answers=_answers(config, path))
             yield path / store.CONFIG, to_json(config, indent=2) + "\n"
-        yield path / store.README, card.write(config, rows, registry.load(config.name))
+        yield path / store.README, card.write(config, rows, known_of(config))
         yield path / store.CURVE, curve.draw(config.name, rows)
     marked = r"(<!-- python docs/generate.py -->\n).*?(<!-- /models -->)"
     text = README.read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ def _answers(config: Config, path: Path) -> tuple[tuple[float, ...], ...]:
     from zoo.evaluation.answers import known_answers
     from zoo.nets import weights
 
-    net = weights.load(registry.load(config.name), path, config)
+    net = weights.load(architecture_of(config), path, config)
     logits = known_answers(net, pixels(config.mean, config.std, torch.device("cpu")), config.input_size)
     return tuple(tuple(row) for row in logits.tolist())
 
@@ -78,7 +78,7 @@ def table() -> str:
 
 def _order(model: zoo.Model) -> tuple[str, list[str | int]]:
     """By data set, then as a person counts: resnet56 before resnet110."""
-    parts = re.split(r"(\d+)", model.architecture)
+    parts = re.split(r"(\d+)", model.architecture.name)
     return model.dataset.name, [int(part) if part.isdigit() else part for part in parts]
 
 

@@ -62,7 +62,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 from zoo import registry
 from zoo.data import batches, sources
 from zoo.errors import DataError
-from zoo.nets import weights
+from zoo.nets.build import build
 from zoo.nets.device import (
     algorithms,
     choose,
@@ -161,7 +161,7 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
     ):
         rows = train(
             begin(
-                job, weights.build(model), splits, pixels,
+                job, build(model.architecture, model.dataset), splits, pixels,
                 run=Path(run), resume=False, watch=Watch(save_every=10, eval_every=10),
             )
         )  # fmt: skip
@@ -173,7 +173,7 @@ def usual_loop(task: Task, loader: Loader, workers: int) -> tuple[float, float]:
     model, device = task.facts()
     images, labels = read(model, task.images)
     batches = loader(model, Pictures(images, labels), task.batch_size, workers, device)
-    net = weights.build(model).to(device).train()
+    net = build(model.architecture, model.dataset).to(device).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     for _ in range(2):
         started, total, trained = time.perf_counter(), 0.0, 0
@@ -233,7 +233,7 @@ def timm_loader(model: Model, pictures: Pictures, batch_size: int, workers: int,
 def memory_bound(task: Task) -> tuple[float, float]:
     """Images a second that the GPU's measured bandwidth allows."""
     model, device = task.facts()
-    net = weights.build(model).to(device)
+    net = build(model.architecture, model.dataset).to(device)
     source = torch.empty(2**30, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     rates = []

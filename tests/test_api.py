@@ -180,7 +180,7 @@ def test_a_path_that_is_not_there_and_a_folder_that_is_none_say_so(tmp_path: Pat
 def test_a_folder_of_a_plugin_that_is_not_installed_says_which_distribution(model_folder: Path) -> None:
     config = json.loads((model_folder / store.CONFIG).read_text())
     config["environment"]["plugin"] = "zoo-other 2.0"
-    (model_folder / store.CONFIG).write_text(json.dumps({**config, "name": "other_digits"}))
+    (model_folder / store.CONFIG).write_text(json.dumps({**config, "architecture": "other"}))
     with pytest.raises(PluginError, match=r"needs the plugin zoo-other.*pip install zoo-other"):
         zoo.load(model_folder, pretrained=True)
 
@@ -406,11 +406,11 @@ def test_a_net_that_can_not_recompute_its_activations_is_refused(
     code = """
 from torch import nn
 from zoo.datasets import DIGITS
-from zoo.spec import Model, Recipe
-def build(in_channels, num_classes):
-    return nn.Sequential(nn.Flatten(), nn.Linear(64 * in_channels, num_classes))
-recipes = {"one": Recipe(epochs=1)}
-linear_digits = Model(name="linear_digits", dataset=DIGITS, build=build, parameters=650, recipes=recipes)
+from zoo.spec import Architecture, Model, Recipe
+def build(input_size, num_classes):
+    channels, height, width = input_size
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, num_classes))
+linear_digits = Model(Architecture("linear", build, {"one": Recipe(epochs=1)}), DIGITS, parameters=650)
 """
     fake_plugin("zoo-linear", {"linear_digits": "zoo_linear:linear_digits"}, "zoo_linear", code)
     with pytest.raises(TrainingError, match="leave out --grad-checkpointing"):

@@ -4,11 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import zoo
 from zoo.data import batches
 from zoo.data.sources import Split
 from zoo.evaluation.evaluate import evaluate, measure
-from zoo.nets import weights
-from zoo.registry import load
 
 CPU = torch.device("cpu")
 PIXELS = batches.pixels((0.5,), (0.25,), CPU)
@@ -50,7 +49,7 @@ def test_the_loss_is_the_mean_over_images_also_where_the_last_batch_is_smaller()
 
 
 def test_it_runs_in_evaluation_mode_and_gives_the_net_back_as_it_was() -> None:
-    net = weights.build(load("resnet8_digits")).train()
+    net = zoo.load("resnet8_digits").train()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     split = digits(list(range(100)), [0] * 100)
     first = evaluate(net, split, PIXELS)
@@ -61,7 +60,7 @@ def test_it_runs_in_evaluation_mode_and_gives_the_net_back_as_it_was() -> None:
 
 
 def test_an_images_result_does_not_depend_on_its_neighbours() -> None:
-    net = weights.build(load("resnet8_digits"))
+    net = zoo.load("resnet8_digits")
     split = digits(list(range(100)), [i % 10 for i in range(100)])
     whole = evaluate(net, split, PIXELS).test_top1
     parts = [evaluate(net, Split(split.images[i : i + 1], split.labels[i : i + 1]), PIXELS) for i in range(100)]

@@ -3,11 +3,10 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from zoo import registry
-from zoo.nets import weights
+import zoo
 from zoo.nets.layers import layers
 
-RESNET20 = weights.build(registry.load("resnet20_cifar10"))
+RESNET20 = zoo.load("resnet20_cifar10")
 
 
 def test_the_net_itself_comes_first_with_all_its_parameters_and_multiply_adds() -> None:
@@ -46,7 +45,7 @@ def test_a_layer_that_is_applied_twice_works_twice() -> None:
 
 
 def test_the_net_is_left_as_it_was() -> None:
-    net = weights.build(registry.load("resnet8_digits")).train()
+    net = zoo.load("resnet8_digits").train()
     layers(net, (1, 8, 8), depth=1)
     assert net.training
     assert not any(module._forward_hooks for module in net.modules())

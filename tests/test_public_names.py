@@ -10,7 +10,7 @@ from zoo import api, spec
 
 def test_the_public_names_are_these() -> None:
     assert zoo.__all__ == [
-        "Dataset", "Model", "Recipe", "ZooError", "info", "list_models", "load", "transforms",
+        "Architecture", "Dataset", "Model", "Recipe", "ZooError", "info", "list_models", "load", "transforms",
     ]  # fmt: skip
     assert all(hasattr(zoo, name) for name in zoo.__all__)
     assert set(zoo.__all__) <= set(dir(zoo))

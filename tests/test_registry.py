@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -7,15 +8,24 @@ from pathlib import Path
 import pytest
 
 from zoo import registry
+from zoo.datasets import DIGITS
 from zoo.errors import DuplicateModel, PluginError, PluginWarning, UnknownModel
 
 Install = Callable[..., Path]
 
 GOOD = """
 from zoo.datasets import DIGITS
-from zoo.spec import Model, Recipe
-mine_digits = Model(name="mine_digits", dataset=DIGITS, build=None, parameters=1, recipes={"r": Recipe(epochs=1)})
+from zoo.spec import Architecture, Model, Recipe
+mine_digits = Model(Architecture("mine", None, {"r": Recipe(epochs=1)}), DIGITS, parameters=1)
 """
+
+FLOWERS = GOOD.replace("DIGITS, parameters", "FLOWERS, parameters").replace(
+    "mine_digits =",
+    """
+from dataclasses import replace
+FLOWERS = replace(DIGITS, name="flowers", title="Flowers")
+mine_flowers =""",
+)
 
 
 def test_entries_are_sorted_by_name() -> None:
@@ -39,6 +49,10 @@ def test_a_plugin_is_found_by_its_entry_point(fake_plugin: Install) -> None:
         ("resnet32_cifar10", "cifar10", "resnet32_cifar10"),
         ("resnet32_cifar10", "cifar100", "resnet32_cifar100"),
         ("resnet8", None, "resnet8_digits"),
+        ("resnet8", "cifar10", "resnet8_cifar10"),
+        ("resnet8_digits", "cifar10", "resnet8_cifar10"),
+        ("resnet8_cifar10", None, "resnet8_cifar10"),
+        ("resnet8_cifar10", "digits", "resnet8_digits"),
     ],
 )
 def test_an_architecture_alone_means_its_default_data_set(name: str, dataset: str | None, expected: str) -> None:
@@ -48,10 +62,99 @@ def test_an_architecture_alone_means_its_default_data_set(name: str, dataset: st
 def test_an_unknown_name_is_an_error_that_suggests_close_ones() -> None:
     with pytest.raises(UnknownModel, match=r"no model 'resnet23'; did you mean .*resnet32"):
         registry.resolve("resnet23")
-    with pytest.raises(UnknownModel, match=r"resnet20_digits.*did you mean .*resnet8_digits"):
-        registry.resolve("resnet20", "digits")
+    with pytest.raises(UnknownModel, match=r"no data set 'cifar1000'; did you mean cifar100"):
+        registry.resolve("resnet20", "cifar1000")
+    with pytest.raises(UnknownModel, match=r"no model 'resnet20_digit'; did you mean .*resnet20"):
+        registry.resolve("resnet20_digit")
+    with pytest.raises(UnknownModel, match=r"no model 'resnet23'; did you mean .*resnet32"):
+        registry.resolve("resnet23", "cifar10")
+    with pytest.raises(UnknownModel, match=r"no architecture 'resnet23'; did you mean .*resnet32"):
+        registry.architecture("resnet23")
     with pytest.raises(UnknownModel, match="no plugin provides it"):
         registry.load("zzzzz")
+
+
+def test_an_architecture_is_found_by_its_bare_name() -> None:
+    assert registry.architecture("resnet20") == registry.load("resnet20_cifar100").architecture
+    with pytest.raises(UnknownModel):
+        registry.architecture("resnet20_cifar100")
+
+
+def test_a_data_set_is_the_zoos_own_or_one_that_a_declared_model_is_on(fake_plugin: Install) -> None:
+    fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"}, "flowers", FLOWERS)
+    assert registry.dataset("digits") is DIGITS
+    assert registry.dataset("flowers").title == "Flowers"
+
+
+def test_an_architecture_and_a_data_set_of_other_plugins_make_a_model(fake_plugin: Install) -> None:
+    fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"}, "flowers", FLOWERS)
+    resnet8, flowers = registry.architecture("resnet8"), registry.dataset("flowers")
+    joined = registry.join(resnet8, flowers)
+    assert (joined.name, joined.parameters, joined.recipes) == ("resnet8_flowers", None, resnet8.recipes)
+    assert registry.load(registry.resolve("resnet8", "flowers")) == joined
+    assert "resnet8_flowers" not in registry.entries()
+
+
+def test_a_pair_that_is_declared_is_the_declared_one() -> None:
+    declared = registry.load("resnet20_cifar100")
+    assert registry.join(declared.architecture, declared.dataset) is declared
+
+
+def test_a_data_set_of_a_declared_ones_name_is_not_taken_for_it() -> None:
+    declared = registry.load("resnet8_digits")
+    other = dataclasses.replace(DIGITS, classes=tuple("abcdefghij"))
+    joined = registry.join(declared.architecture, other)
+    assert (joined.name, joined.dataset, joined.parameters) == ("resnet8_digits", other, None)
+
+
+def test_an_architecture_is_provided_by_the_distribution_that_its_net_is_from(fake_plugin: Install) -> None:
+    code = """
+from dataclasses import replace
+from zoo.datasets import DIGITS
+from zoo.spec import Model
+from zoo_resnet_cifar.models import RESNET8
+resnet8_a = Model(RESNET8, replace(DIGITS, name="a"), parameters=1)
+"""
+    fake_plugin("zoo-a", {"resnet8_a": "a:resnet8_a"}, "a", code)
+    resnet8 = registry.architecture("resnet8")
+    assert next(iter(name for name in registry.entries() if name.startswith("resnet8_"))) == "resnet8_a"
+    assert registry.provider(resnet8).startswith("zoo-resnet-cifar ")
+    assert registry.provider(dataclasses.replace(resnet8, name="nobodys")) == "zoo_resnet_cifar"
+
+
+def test_two_plugins_with_different_nets_of_one_name_are_an_error_naming_both(fake_plugin: Install) -> None:
+    fake_plugin("zoo-mine", {"mine_digits": "mine:mine_digits"}, "mine", GOOD)
+    other = FLOWERS.replace("epochs=1", "epochs=2")
+    fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"}, "flowers", other)
+    with pytest.raises(DuplicateModel, match="both zoo-mine and zoo-flowers claim the architecture name mine"):
+        registry.architecture("mine")
+
+
+def test_a_broken_plugin_of_the_same_architecture_hurts_only_itself(fake_plugin: Install) -> None:
+    fake_plugin("zoo-broken", {"resnet8_mine": "broken:a"}, "broken", "1 / 0\n")
+    with pytest.warns(PluginWarning, match="zoo-broken can't be imported"):
+        assert registry.resolve("resnet8") == "resnet8_digits"
+    with pytest.warns(PluginWarning, match="zoo-broken can't be imported"):
+        assert registry.architecture("resnet8").name == "resnet8"
+    fake_plugin("zoo-alone", {"alone_mine": "alone:a"}, "alone", "1 / 0\n")
+    with pytest.raises(PluginError, match="zoo-alone can't be imported"):
+        registry.architecture("alone")
+
+
+def test_a_plugin_of_the_former_form_is_told_what_to_write(fake_plugin: Install) -> None:
+    code = """
+from zoo.datasets import DIGITS
+from zoo.spec import Model, Recipe
+def build(in_channels, num_classes): ...
+old_digits = Model(name="old_digits", dataset=DIGITS, build=build, parameters=1, recipes={"r": Recipe(epochs=1)})
+"""
+    fake_plugin("zoo-old", {"old_digits": "old:old_digits"}, "old", code)
+    with pytest.raises(PluginError) as seen:
+        registry.load("old_digits")
+    message = str(seen.value)
+    assert "zoo-old can't be imported (a zoo.spec.Model joins an architecture and a data set: write Model(" in message
+    assert "TypeError" not in message
+    assert "\n" not in message
 
 
 def test_two_plugins_that_claim_one_name_are_an_error_naming_both(fake_plugin: Install) -> None:

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
+from torch import nn
 
 from zoo.datasets import CIFAR10
-from zoo.errors import RecipeError
-from zoo.spec import Model, Recipe
+from zoo.errors import PluginError, RecipeError
+from zoo.spec import Architecture, InputSize, Model, Recipe
 
 PAPER = Recipe(epochs=200, lr=0.1, sched="multistep", decay_milestones=(100, 150), clip_grad=0.5)
+QUICK = Recipe(epochs=12)
 
 
 def test_a_recipe_is_changed_by_text_under_its_fields_names() -> None:
@@ -69,24 +72,54 @@ def test_a_recipe_of_a_newer_zoo_is_refused_rather_than_half_read() -> None:
         Recipe.from_json({**PAPER.to_json(), "sharpness": 1})
 
 
-def test_a_model_knows_its_architecture_and_its_default_recipe(tiny: Model) -> None:
-    assert tiny.architecture == "tiny"
-    assert tiny.default_recipe == "paper"
+def build(input_size: InputSize, num_classes: int) -> nn.Module:
+    raise AssertionError("facts build no net")
 
 
-def test_a_models_name_ends_with_its_data_set(tiny: Model) -> None:
-    with pytest.raises(ValueError, match="should be ARCHITECTURE_cifar10"):
-        dataclasses.replace(tiny, name="tiny")
+TINY = Architecture("tiny", build, {"paper": PAPER, "quick": QUICK}, description="A net of one block.")
 
 
-def test_a_model_has_a_recipe(tiny: Model) -> None:
-    with pytest.raises(ValueError, match="has no recipe"):
-        dataclasses.replace(tiny, recipes={})
+def test_a_model_is_named_by_its_architecture_and_its_data_set() -> None:
+    assert Model(TINY, CIFAR10, 1).name == "tiny_cifar10"
 
 
-@pytest.fixture
-def tiny() -> Model:
-    def build(in_channels: int, num_classes: int) -> object:
-        raise AssertionError("facts build no net")
+@pytest.mark.parametrize("name", ["Tiny", "tiny net", "../tiny", "tiny_", ""])
+def test_a_name_that_could_not_be_a_folders_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"architecture name '.*' should be of lower-case letters"):
+        dataclasses.replace(TINY, name=name)
+    with pytest.raises(ValueError, match=r"data set name '.*' should be of lower-case letters"):
+        dataclasses.replace(CIFAR10, name=name)
 
-    return Model(name="tiny_cifar10", dataset=CIFAR10, build=build, parameters=1, recipes={"paper": PAPER})  # type: ignore[arg-type]
+
+def test_an_architecture_has_a_recipe() -> None:
+    with pytest.raises(ValueError, match="architecture tiny has no recipe"):
+        dataclasses.replace(TINY, recipes={})
+
+
+def test_a_model_has_its_architectures_recipes() -> None:
+    assert Model(TINY, CIFAR10, 1).recipes == TINY.recipes
+    assert Model(TINY, CIFAR10, 1).default_recipe == "paper"
+
+
+def test_recipes_of_the_pair_come_first_and_replace_the_architectures_of_their_name() -> None:
+    own = dataclasses.replace(QUICK, lr=0.01)
+    model = Model(TINY, CIFAR10, 1, {"quick": own, "long": PAPER})
+    assert list(model.recipes) == ["quick", "long", "paper"]
+    assert model.recipes["quick"] == own
+    assert model.default_recipe == "quick"
+    assert dataclasses.replace(model, parameters=2).recipes == model.recipes
+
+
+def test_a_model_is_described_as_its_net_trained_on_its_data_set() -> None:
+    assert Model(TINY, CIFAR10, 1).description == "A net of one block, trained on CIFAR-10."
+    bare = dataclasses.replace(TINY, description="")
+    assert Model(bare, CIFAR10, 1).description == "The architecture tiny, trained on CIFAR-10."
+
+
+def test_a_model_that_states_its_nets_facts_itself_is_told_what_to_write_instead() -> None:
+    former: dict[str, Any] = {"name": "tiny_cifar10", "dataset": CIFAR10, "build": build, "recipes": TINY.recipes}
+    with pytest.raises(
+        PluginError, match=r"write Model\(architecture=Architecture\(name, build, recipes, …\), "
+    ) as seen:
+        Model(**former, parameters=1)
+    assert "\n" not in str(seen.value)

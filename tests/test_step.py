@@ -15,7 +15,7 @@ from zoo import registry
 from zoo.data import batches, sources
 from zoo.data.batches import Batches
 from zoo.errors import CompileWarning
-from zoo.nets import weights
+from zoo.nets.build import build
 from zoo.spec import Recipe
 from zoo.training import optim
 from zoo.training.counts import BatchCounts
@@ -43,7 +43,7 @@ class Training:
         how: How = "none",
     ) -> None:
         torch.manual_seed(0)
-        self.net = weights.build(MODEL).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.net = build(MODEL.architecture, MODEL.dataset).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.optimizer = optim.optimizer(recipe, self.net.parameters())
         split = sources.read_split(MODEL.dataset, Path(), train=True, device=device, part=slice(IMAGES))
         self.drawn = batches.draw(IMAGES, recipe, seed=0, epoch=1).to(device)
@@ -82,7 +82,7 @@ def close(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 def test_a_step_is_what_a_hand_written_one_does() -> None:
     training = Training()
     torch.manual_seed(0)
-    net = weights.build(MODEL).to(memory_format=torch.channels_last).train()
+    net = build(MODEL.architecture, MODEL.dataset).to(memory_format=torch.channels_last).train()
     split = sources.read_split(MODEL.dataset, Path(), train=True, device=CPU, part=slice(IMAGES))
     images, labels = batches.batch(batches.padded(split, 1), training.drawn, torch.arange(64), 1)
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)

@@ -20,8 +20,9 @@ from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.folder import store
 from zoo.folder.config import EpochRow
 from zoo.nets import weights
+from zoo.nets.build import build
 from zoo.nets.device import has_bf16
-from zoo.spec import Recipe
+from zoo.spec import InputSize, Recipe
 from zoo.training import checkpoint, optim
 from zoo.training.checkpoint import path_in
 from zoo.training.job import Job
@@ -51,7 +52,7 @@ def begin_digits(
     splits = sources.read_splits(MODEL.dataset, what.recipe, Path(), device=CPU, train_images=IMAGES)
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
     return begin(
-        what, weights.build(MODEL), splits, pixels,
+        what, build(MODEL.architecture, MODEL.dataset), splits, pixels,
         run=run, resume=resume, watch=watch or Watch(save_every=100, eval_every=100), now=now,
     )  # fmt: skip
 
@@ -201,12 +202,13 @@ def test_a_compiled_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("glance_always")
 def test_what_a_net_draws_itself_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build = MODEL.build
+    plain = MODEL.architecture.build
 
-    def with_dropout(in_channels: int, num_classes: int) -> nn.Module:
-        return nn.Sequential(nn.Dropout2d(0.2), build(in_channels, num_classes), nn.Dropout(0.2))
+    def with_dropout(input_size: InputSize, num_classes: int) -> nn.Module:
+        return nn.Sequential(nn.Dropout2d(0.2), plain(input_size, num_classes), nn.Dropout(0.2))
 
-    monkeypatch.setattr(weights, "build", lambda model: with_dropout(1, 10))
+    architecture = dataclasses.replace(MODEL.architecture, build=with_dropout)
+    monkeypatch.setitem(globals(), "MODEL", dataclasses.replace(MODEL, architecture=architecture))
     stopped = Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):
         stopped.go(job(), report=StopAfter(9))
@@ -277,7 +279,8 @@ def test_a_gpu_trains_to_the_same_accuracy(tmp_path: Path) -> None:
     what = Job("resnet8_digits", "quick", recipe, 0, images, "cuda", True, compile="graph")
     torch.manual_seed(0)
     training = begin(
-        what, weights.build(MODEL), splits, batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, cuda),
+        what, build(MODEL.architecture, MODEL.dataset), splits,
+        batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, cuda),
         run=tmp_path, resume=False, watch=Watch(),
     )  # fmt: skip
     assert train(training)[-1].train_top1 > 95

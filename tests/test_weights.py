@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from zoo import registry
 from zoo.errors import FolderError
 from zoo.folder import store
 from zoo.nets import weights
-from zoo.spec import Model
+from zoo.nets.build import build
+from zoo.spec import Architecture, InputSize
 
 MODEL = registry.load("resnet8_digits")
 
@@ -21,8 +21,9 @@ MODEL = registry.load("resnet8_digits")
 class Tied(nn.Module):
     """The same block under three names, as `nn.Sequential` of one module gives it."""
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    def __init__(self, input_size: InputSize, num_classes: int) -> None:
         super().__init__()
+        in_channels = input_size[0]
         block = nn.Sequential(nn.Conv2d(in_channels, in_channels, 3, padding=1), nn.BatchNorm2d(in_channels))
         self.blocks = nn.Sequential(block, block, block)
         self.fc = nn.Linear(in_channels, num_classes)
@@ -32,22 +33,22 @@ class Tied(nn.Module):
         return logits
 
 
-TIED: Model = dataclasses.replace(MODEL, build=Tied)
+TIED = Architecture("tied", Tied, MODEL.recipes)
 
 
 def test_the_same_tensors_and_metadata_give_the_same_bytes() -> None:
-    net = weights.build(MODEL)
+    net = build(MODEL.architecture, MODEL.dataset)
     assert weights.dump(net, {"b": "1", "a": "2"}) == weights.dump(net, {"a": "2", "b": "1"})
 
 
 def test_a_tied_tensor_is_written_once_and_every_name_of_it_is_filled(tmp_path: Path) -> None:
-    net = weights.build(TIED)
+    net = build(TIED, MODEL.dataset)
     net(torch.randn(8, 1, 8, 8))  # the running statistics are no longer at their start
     path = tmp_path / "model.safetensors"
     path.write_bytes(weights.dump(net, {}))
     assert {name.split(".")[1] for name in load_file(path) if name.startswith("blocks")} == {"0"}
 
-    loaded, _ = weights.load_file(TIED, path)
+    loaded, _ = weights.load_file(TIED, MODEL.dataset, path)
     assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in net.state_dict().items())
     blocks = loaded.get_submodule("blocks")
     assert isinstance(blocks, nn.Sequential)
@@ -57,26 +58,26 @@ def test_a_tied_tensor_is_written_once_and_every_name_of_it_is_filled(tmp_path: 
 
 
 def test_a_file_gives_the_net_and_what_it_says_of_itself(trained: Path) -> None:
-    net, metadata = weights.load_file(MODEL, trained / store.WEIGHTS)
+    net, metadata = weights.load_file(MODEL.architecture, MODEL.dataset, trained / store.WEIGHTS)
     assert not net.training
     assert (metadata["name"], metadata["recipe"]) == ("resnet8_digits", "quick")
 
 
 def test_a_file_of_another_net_is_refused_by_what_differs(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
-    path.write_bytes(weights.dump(weights.build(TIED), {}))
+    path.write_bytes(weights.dump(build(TIED, MODEL.dataset), {}))
     with pytest.raises(FolderError, match="does not fit the architecture"):
-        weights.load_file(MODEL, path)
+        weights.load_file(MODEL.architecture, MODEL.dataset, path)
 
 
 @pytest.mark.parametrize("write", [torch.save, lambda state, path: Path(path).write_text(json.dumps(list(state)))])
 def test_a_pickle_or_anything_else_is_refused_with_the_way_out(tmp_path: Path, write: object) -> None:
     path = tmp_path / "model.pth"
-    write(weights.build(MODEL).state_dict(), path)  # type: ignore[operator]
+    write(build(MODEL.architecture, MODEL.dataset).state_dict(), path)  # type: ignore[operator]
     with pytest.raises(FolderError, match=r"is not a safetensors file.*safetensors\.torch\.save_file"):
-        weights.load_file(MODEL, path)
+        weights.load_file(MODEL.architecture, MODEL.dataset, path)
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="can't be read: No such file"):
-        weights.load_file(MODEL, tmp_path / "none.safetensors")
+        weights.load_file(MODEL.architecture, MODEL.dataset, tmp_path / "none.safetensors")

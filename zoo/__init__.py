@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zoo.api import info, list_models, load, transforms
     from zoo.errors import ZooError
-    from zoo.spec import Dataset, Model, Recipe
+    from zoo.spec import Architecture, Dataset, Model, Recipe
 
 _HOMES = {
     "load": "zoo.api",
@@ -25,12 +25,14 @@ _HOMES = {
     "list_models": "zoo.api",
     "info": "zoo.api",
     "ZooError": "zoo.errors",
+    "Architecture": "zoo.spec",
     "Dataset": "zoo.spec",
     "Model": "zoo.spec",
     "Recipe": "zoo.spec",
 }
 
 __all__ = [
+    "Architecture",
     "Dataset",
     "Model",
     "Recipe",

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import registry
-from zoo.errors import FolderError, HubError, ImageError, NotFound, RecipeError, TrainingError
+from zoo.errors import FolderError, HubError, ImageError, NotFound, RecipeError, TrainingError, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config, EpochRow, Results
 from zoo.hub import Hub, Published, open_hub
-from zoo.hub.find import find, is_name, model_of
+from zoo.hub.find import architecture_of, find, is_name, known_of, model_of
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.spec import Model, Recipe
 
@@ -98,18 +98,19 @@ def load(
     Raises UnknownModel, PluginError, FolderError, HashMismatch, NotFound or HubError.
     """
     from zoo.nets import weights
+    from zoo.nets.build import build
     from zoo.nets.device import choose
 
     target = choose(device)
     if not pretrained and is_name(name_or_path_or_hub_id):
         model = registry.load(registry.resolve(str(name_or_path_or_hub_id)))
-        return weights.build(model, num_classes, in_channels).to(target)
+        return build(model.architecture, model.dataset, num_classes, in_channels).to(target)
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
     config = store.read_config(path)
-    model = model_of(config)
+    architecture = architecture_of(config)
     if not pretrained:
-        return weights.build(model, num_classes, in_channels).to(target)
-    return weights.load(model, path, config, num_classes, in_channels).to(target)
+        return build(architecture, config, num_classes, in_channels).to(target)
+    return weights.load(architecture, path, config, num_classes, in_channels).to(target)
 
 
 def transforms(
@@ -313,13 +314,13 @@ def evaluate(
     config: Config | None = None
     if weights is not None:
         model = registry.load(registry.resolve(str(name_or_path_or_hub_id)))
-        net, metadata = load_file(model, weights)
+        net, metadata = load_file(model.architecture, model.dataset, weights)
         mean, std = model.normalisation(model.recipes.get(metadata.get("recipe", "")))
     else:
         path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
         config = store.read_config(path)
         model, mean, std = model_of(config), config.mean, config.std
-        net = load(model, path, config)
+        net = load(model.architecture, path, config)
     test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=on)
     results, confusion = measure(net.to(on), test, batches.pixels(mean, std, on))
     rows = tuple(tuple(row) for row in confusion.tolist())
@@ -359,7 +360,7 @@ def predict(
 
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
     config = store.read_config(path)
-    net = load(model_of(config), path, config).to(choose(device))
+    net = load(architecture_of(config), path, config).to(choose(device))
     preprocess = preprocessing(config.input_size, config.mean, config.std)
     asked = list(pictures)
     found = list(found_in(asked))
@@ -380,11 +381,11 @@ def predict(
 
 def layers(name: str, *, depth: int = 2) -> list[Layer]:
     """The modules of a model's net, `depth` levels down: output shapes, parameters, multiply-adds for an image."""
-    from zoo.nets import weights
+    from zoo.nets.build import build
     from zoo.nets.layers import layers as layers_of
 
     model = registry.load(registry.resolve(name))
-    return layers_of(weights.build(model), model.dataset.input_size, depth=depth)
+    return layers_of(build(model.architecture, model.dataset), model.dataset.input_size, depth=depth)
 
 
 def plot(runs: Iterable[str | Path], out: Path) -> Path:
@@ -468,11 +469,11 @@ def verify(
 
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
     config = store.read_config(path)
-    model, on, root = model_of(config), choose(device), data or sources.default_root()
+    known, on, root = known_of(config), choose(device), data or sources.default_root()
     test = None
-    if sources.is_there(model.dataset, root):
-        test = sources.read_split(model.dataset, root, train=False, device=on)
-    return check(config, model, path, test, on)
+    if isinstance(known, Model) and config.fits(known.dataset) and sources.is_there(known.dataset, root):
+        test = sources.read_split(known.dataset, root, train=False, device=on)
+    return check(config, known, path, test, on)
 
 
 def reproduce(
@@ -610,7 +611,7 @@ def _teacher(model: Model, recipe: Recipe, on: torch.device) -> tuple[nn.Module,
 
     from zoo.nets.weights import load
 
-    path = find(str(recipe.teacher))
+    path = find(_teacher_of(model, str(recipe.teacher)))
     config = store.read_config(path)
     if config.classes != model.dataset.classes:
         raise RecipeError(
@@ -621,8 +622,18 @@ def _teacher(model: Model, recipe: Recipe, on: torch.device) -> tuple[nn.Module,
             f"recipe: teacher {config.name} normalises with mean {config.mean} and std {config.std}; "
             "its student has to do the same: set them with --set mean=… and --set std=…"
         )
-    net = load(model_of(config), path, config).to(on, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = load(architecture_of(config), path, config).to(on, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net, config.weights.sha256
+
+
+def _teacher_of(model: Model, teacher: str) -> str:
+    """What `find` finds a teacher by; an architecture's name means that one on the student's data set."""
+    if not is_name(teacher):
+        return teacher
+    try:
+        return f"{registry.architecture(teacher).name}_{model.dataset.name}"
+    except UnknownModel:
+        return teacher
 
 
 def _place_of(job: Job, out: Path | None, *, declared: int) -> Path:

@@ -2,7 +2,7 @@
 
     ZooError
     ├── RegistryError
-    │   ├── UnknownModel         no plugin provides a model of that name
+    │   ├── UnknownModel         no plugin provides a model, an architecture or a data set of that name
     │   ├── DuplicateModel       two distributions claim one name
     │   └── PluginError          a plugin is there but can't be used
     ├── RecipeError              a hyper-parameter that does not exist or can't be
@@ -34,11 +34,11 @@ class RegistryError(ZooError):
 
 
 class UnknownModel(RegistryError):
-    """No plugin provides a model of that name."""
+    """No plugin provides a model, an architecture or a data set of that name."""
 
 
 class DuplicateModel(RegistryError):
-    """Two distributions claim one model name."""
+    """Two distributions claim one name, of a model or of an architecture."""
 
 
 class PluginError(RegistryError):

@@ -1,24 +1,27 @@
 """Names to models: entry points of the group `zoo.models`, one per model.
 
 Names are known without importing a plugin; a plugin's module of facts is imported when its model
-is asked for. In a plain checkout where nothing is installed (torch.hub clones one) the same
-declarations are read from `plugins/*/pyproject.toml`, for distributions that aren't installed.
+is asked for. Architectures and data sets are those of the declared models, and any two of them can be
+joined to one that nobody declares. In a plain checkout where nothing is installed (torch.hub clones one)
+the same declarations are read from `plugins/*/pyproject.toml`, for distributions that aren't installed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import DuplicateModel, PluginError, PluginWarning, UnknownModel
-from zoo.spec import Model
+from zoo import datasets
+from zoo.errors import DuplicateModel, PluginError, PluginWarning, UnknownModel, ZooError
+from zoo.spec import Architecture, Dataset, Model
 
 GROUP = "zoo.models"
 DISTRIBUTION = "residual-zoo"
@@ -50,27 +53,24 @@ def entries() -> dict[str, Entry]:
 def resolve(name: str, dataset: str | None = None) -> str:
     """The full name of a model: `resnet32` on `cifar100`, or on its default data set where none is named.
 
+    An architecture and a data set that are both declared give a name also where no plugin declares the pair.
     Raises UnknownModel, with close names, where there is none.
     """
     known = entries()
-    if name in known:
-        model = _load(known[name])
-        if dataset in (None, model.dataset.name):
-            return name
-        name = model.architecture
+    if name in known and dataset is None:
+        return name
+    models = _models_of(name, known)
     if dataset is not None:
-        if (wanted := f"{name}_{dataset}") in known:
-            return wanted
-        raise UnknownModel(_unknown(wanted, known))
-    candidates = [_load(entry) for one, entry in known.items() if one.startswith(f"{name}_")]
-    models = [model for model in candidates if model.architecture == name]
+        bare = name if models else load(name).architecture.name
+        full = f"{bare}_{dataset}"
+        return full if full in known else f"{bare}_{_dataset(dataset, known).name}"
+    if not models:
+        return load(name).name
     chosen = models if len(models) == 1 else [model for model in models if model.default]
-    if len(chosen) == 1:
-        return chosen[0].name
-    if models:
+    if len(chosen) != 1:
         sets = ", ".join(model.dataset.name for model in models)
         raise UnknownModel(f"{name} has no default data set; choose one of {sets} with --dataset")
-    raise UnknownModel(_unknown(name, known))
+    return chosen[0].name
 
 
 def load(name: str) -> Model:
@@ -79,23 +79,107 @@ def load(name: str) -> Model:
     Raises UnknownModel, or PluginError where the plugin can't be imported.
     """
     known = entries()
-    if name not in known:
-        raise UnknownModel(_unknown(name, known))
-    return _load(known[name])
+    if name in known:
+        return _load(known[name])
+    parts = name.split("_")
+    for end in range(len(parts) - 1, 0, -1):
+        with contextlib.suppress(UnknownModel):
+            return join(architecture("_".join(parts[:end])), _dataset("_".join(parts[end:]), known))
+    raise UnknownModel(_unknown("model", name, {one.rpartition("_")[0] for one in known} | known.keys()))
+
+
+def architecture(name: str) -> Architecture:
+    """The architecture of that name, as the declared models have it; imports only plugins that may declare one.
+
+    Raises UnknownModel, DuplicateModel where two distributions have different nets of that name, or
+    PluginError where what may declare it can't be imported.
+    """
+    known = entries()
+    models = _models_of(name, known)
+    if not models:
+        raise UnknownModel(_unknown("architecture", name, {one.rpartition("_")[0] for one in known}))
+    first = models[0]
+    for other in models[1:]:
+        one, another = known[first.name].distribution, known[other.name].distribution
+        if one != another and first.architecture != other.architecture:
+            raise DuplicateModel(
+                f"both {one} and {another} claim the architecture name {name}, for different nets; "
+                f"remove one of them with: pip uninstall {another}"
+            )
+    return first.architecture
+
+
+def dataset(name: str) -> Dataset:
+    """The data set of that name: one of the zoo's own, or one that a declared model is on.
+
+    Imports only plugins that may declare it. Raises UnknownModel where none does.
+    """
+    return _dataset(name, entries())
+
+
+def join(architecture: Architecture, dataset: Dataset) -> Model:
+    """The declared model of the two; where none is declared one whose parameters nobody has counted."""
+    joined, known = Model(architecture, dataset, parameters=None), entries()
+    if joined.name in known:
+        declared = _load(known[joined.name])
+        if (declared.architecture, declared.dataset) == (architecture, dataset):
+            return declared
+    return joined
+
+
+def provides(architecture: str) -> bool:
+    """Whether a plugin here declares models that are named by this architecture; imports none."""
+    return any(name.startswith(f"{architecture}_") for name in entries())
+
+
+def provider(architecture: Architecture) -> str:
+    """The distribution that an architecture is from, and its version; its package where no plugin declares it."""
+    known, package = entries(), architecture.build.__module__.partition(".")[0]
+    declared = [known[one.name] for one in _models_of(architecture.name, known) if one.architecture == architecture]
+    # Not the first: a plugin may put another one's architecture on a data set of its own.
+    entry = min(declared, key=lambda one: re.split("[.:]", one.value)[0] != package, default=None)
+    return f"{entry.distribution} {entry.version}" if entry else package
 
 
 def load_all(declared: Iterable[Entry]) -> list[Model]:
     """The facts of several models; a plugin that can't be used is passed over with one PluginWarning."""
+    models, failed = _loaded(declared)
+    for error in failed:
+        warnings.warn(PluginWarning(str(error)), stacklevel=2)
+    return models
+
+
+def _models_of(architecture: str, known: Mapping[str, Entry]) -> list[Model]:
+    """The declared models of an architecture; a plugin that can't be used matters where it may be the only one."""
+    models, failed = _loaded(entry for name, entry in known.items() if name.startswith(f"{architecture}_"))
+    models = [model for model in models if model.architecture.name == architecture]
+    if failed and not models:
+        raise failed[0]
+    for error in failed:
+        warnings.warn(PluginWarning(str(error)), stacklevel=3)
+    return models
+
+
+def _dataset(name: str, known: Mapping[str, Entry]) -> Dataset:
+    for own in vars(datasets).values():
+        if isinstance(own, Dataset) and own.name == name:
+            return own
+    for model in load_all(entry for one, entry in known.items() if one.endswith(f"_{name}")):
+        if model.dataset.name == name:
+            return model.dataset
+    raise UnknownModel(_unknown("data set", name, {one.rpartition("_")[2] for one in known}))
+
+
+def _loaded(declared: Iterable[Entry]) -> tuple[list[Model], list[PluginError]]:
+    """The models that can be loaded, and the first error of every distribution with one that can't."""
     models: list[Model] = []
-    failed: dict[str, str] = {}
+    failed: dict[str, PluginError] = {}
     for entry in declared:
         try:
             models.append(_load(entry))
         except PluginError as error:
-            failed.setdefault(entry.distribution, str(error))
-    for message in failed.values():
-        warnings.warn(PluginWarning(message), stacklevel=2)
-    return models
+            failed.setdefault(entry.distribution, error)
+    return models, list(failed.values())
 
 
 def _load(entry: Entry) -> Model:
@@ -104,7 +188,7 @@ def _load(entry: Entry) -> Model:
     try:
         model = EntryPoint(entry.name, entry.value, GROUP).load()
     except Exception as error:  # a plugin may fail in any way; it must not take the zoo with it
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}".splitlines()[0]
         raise PluginError(
             f"model {entry.name}: plugin {entry.distribution} can't be imported ({reason}); "
             f"repair it, or remove it with: pip uninstall {entry.distribution}"
@@ -172,10 +256,9 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _unknown(name: str, known: dict[str, Entry]) -> str:
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
     import difflib
 
-    architectures = {one.rpartition("_")[0] for one in known}
-    close = difflib.get_close_matches(name, sorted(architectures | known.keys()), n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(close)}?" if close else "no plugin provides it"
-    return f"there is no model {name!r}; {hint} (zoo list shows all)"
+    return f"there is no {what} {name!r}; {hint} (zoo list shows all)"

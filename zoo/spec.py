@@ -1,7 +1,8 @@
-"""The facts of the zoo: what a data set, a recipe and a model are.
+"""The facts of the zoo: what a data set, a recipe, an architecture and a model are.
 
 Frozen dataclasses, free of torch, so that a catalogue of models costs nothing to list. A plugin
 is a module of such facts; this is (with `zoo.datasets`) all that it imports of the zoo.
+An architecture knows no data set and a data set no architecture; a model joins one of each.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from zoo.errors import RecipeError
+from zoo.errors import PluginError, RecipeError
 from zoo.schema import SchemaError, fit, parse
 
 if TYPE_CHECKING:
@@ -26,11 +27,17 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 
 
-class Builder(Protocol):
-    """Makes an untrained net for images `[N, in_channels, H, W]` with logits `[N, num_classes]`."""
+InputSize = tuple[int, int, int]  # channels, height, width
 
-    def __call__(self, in_channels: int, num_classes: int) -> nn.Module:
-        """Build it on the default device with its published initialisation."""
+
+class Builder(Protocol):
+    """Makes an untrained net for images `[N, *input_size]` with logits `[N, num_classes]`."""
+
+    def __call__(self, input_size: InputSize, num_classes: int) -> nn.Module:
+        """Build it on the default device with its published initialisation.
+
+        A net that works at any size looks at the channels only.
+        """
 
 
 class Reader(Protocol):
@@ -50,14 +57,17 @@ class Dataset:
     name: str
     title: str
     classes: tuple[str, ...]
-    input_size: tuple[int, int, int]  # channels, height, width
+    input_size: InputSize
     mean: tuple[float, ...]
     std: tuple[float, ...]
     train_images: int
     test_images: int
-    hub_id: str  # of the data set on the Hugging Face Hub, for the card
+    hub_id: str  # of the data set on the Hugging Face Hub, for the card; "" where it is not there
     folder: str | None = field(default=None, kw_only=True)  # what `read` needs in its root; None for nothing
     read: Reader = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _require_name("data set", self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +114,9 @@ class Recipe:
     mixup_switch_prob: float = 0.5  # of cutmix, where there are both
     cutout: int = 0  # pixels, the side of the square that is blackened
 
-    teacher: str | None = None  # a model whose logits are learned too: its name, or its address in a hub
+    # Whose logits are learned too: a model's name or its address in a hub, or an architecture's name, which
+    # means the one that knows the student's own data set.
+    teacher: str | None = None
     distill: float = 0.9  # the weight of the teacher's part of the loss
     temperature: float = 4.0  # that both logits are divided by, for it
     mean: tuple[float, ...] | None = None  # the data set's own where None
@@ -210,39 +222,71 @@ class Reported:
     remark: str = ""  # "best over test epochs"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """An architecture on a data set: the unit of the registry, of a model folder, of a card.
+@dataclass(frozen=True)
+class Architecture:
+    """A net of one depth, whatever it is trained on, and the recipes that train it on any data set.
 
-    `parameters` is the number of trainable values with the data set's channels and classes; the
-    first of `recipes` is the default; `default` marks the data set that the bare architecture
-    name stands for, where there are several.
+    The first of `recipes` is the default.
     """
 
     name: str
-    dataset: Dataset
     build: Builder = field(repr=False)
-    parameters: int
     recipes: Mapping[str, Recipe]
-    paper: str = ""  # where the architecture comes from, a URL
-    description: str = ""  # one sentence for the card
-    license: str = "apache-2.0"  # of the weights, as the Hub spells it
-    default: bool = False
-    reported: tuple[Reported, ...] = ()  # what others published for it
+    paper: str = ""  # where it comes from, a URL
+    description: str = ""  # one sentence about the net, for the card
+    license: str = "apache-2.0"  # of its weights, as the Hub spells it
 
     def __post_init__(self) -> None:
-        if not self.name.endswith(f"_{self.dataset.name}") or not NAME.fullmatch(self.name):
-            raise ValueError(
-                f"model name {self.name!r} should be ARCHITECTURE_{self.dataset.name}, "
-                "of lower-case letters, digits, '.', '_' and '-'"
-            )
+        _require_name("architecture", self.name)
         if not self.recipes:
-            raise ValueError(f"model {self.name} has no recipe; give it at least one")
+            raise ValueError(f"architecture {self.name} has no recipe; give it at least one")
+
+    def trained_on(self, title: str) -> str:
+        """One sentence: what the net is, and the title of the data set that it is trained on."""
+        net = self.description.removesuffix(".") or f"The architecture {self.name}"
+        return f"{net}, trained on {title}."
+
+
+@dataclass(frozen=True)
+class Model:
+    """An architecture on a data set: the unit of the registry, of a model folder, of a card.
+
+    `parameters` is the number of trainable values with the data set's channels and classes, None
+    where nobody has counted them yet. `recipes` are first those of this pair, then the
+    architecture's others; the first is the default. `default` marks the data set that the bare
+    architecture name stands for, where there are several.
+    """
+
+    architecture: Architecture
+    dataset: Dataset
+    parameters: int | None
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    reported: tuple[Reported, ...] = ()  # what others published for it
+    default: bool = False
+
+    def __new__(cls, *_: object, **fields: object) -> Self:
+        """Refuse the facts of an architecture, which a model had itself in the zoo's first version."""
+        if not fields.keys().isdisjoint(("name", "build", "paper", "description", "license")):
+            raise PluginError(
+                "a zoo.spec.Model joins an architecture and a data set: write "
+                "Model(architecture=Architecture(name, build, recipes, …), dataset=…, parameters=…), "
+                "with the architecture's name alone and build(input_size, num_classes)"
+            )
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        own = self.recipes
+        object.__setattr__(self, "recipes", {**own, **self.architecture.recipes, **own})  # own first, and own at last
 
     @property
-    def architecture(self) -> str:
-        """The name without the data set: `resnet20`."""
-        return self.name.removesuffix(f"_{self.dataset.name}")
+    def name(self) -> str:
+        """The architecture's and the data set's: `resnet20_cifar10`."""
+        return f"{self.architecture.name}_{self.dataset.name}"
+
+    @property
+    def description(self) -> str:
+        """One sentence: what the net is, and what it is trained on."""
+        return self.architecture.trained_on(self.dataset.title)
 
     def normalisation(self, recipe: Recipe | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The mean and std that images are normalised with: the recipe's own, else the data set's."""
@@ -253,3 +297,8 @@ class Model:
     def default_recipe(self) -> str:
         """The name of the first recipe."""
         return next(iter(self.recipes))
+
+
+def _require_name(what: str, name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{what} name {name!r} should be of lower-case letters, digits, '.', '_' and '-'")

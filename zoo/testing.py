@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from zoo.folder import store
 from zoo.nets import weights
+from zoo.nets.build import build, count, parameters
 from zoo.spec import Dataset, Model, Recipe
 from zoo.training import optim
 from zoo.training.compiling import Compilation
@@ -44,18 +45,18 @@ def check_model(model: Model) -> None:
     channels, height, width = model.dataset.input_size
     classes = len(model.dataset.classes)
     torch.manual_seed(0)
-    net = weights.build(model)
-    count = sum(parameter.numel() for parameter in net.parameters())
-    assert count == model.parameters, f"{model.name} has {count:,} parameters, its facts say {model.parameters:,}"
+    net = build(model.architecture, model.dataset)
+    counted, declared = count(net), parameters(model)
+    assert counted == declared, f"{model.name} has {counted:,} parameters, its facts say {declared:,}"
 
     images = torch.randn(4, channels, height, width)
     assert net(images).shape == (4, classes), f"{model.name}: logits should be [N, {classes}]"
-    other = weights.build(model, num_classes=classes + 3, in_channels=channels + 1)
+    other = build(model.architecture, model.dataset, num_classes=classes + 3, in_channels=channels + 1)
     shape = other(torch.randn(2, channels + 1, height, width)).shape
-    assert shape == (2, classes + 3), f"{model.name}: build() should respect in_channels and num_classes"
+    assert shape == (2, classes + 3), f"{model.name}: build() should respect input_size and num_classes"
 
     torch.manual_seed(0)
-    again = weights.build(model)
+    again = build(model.architecture, model.dataset)
     for name, tensor in again.state_dict().items():
         if "num_batches" not in name and "running" not in name:
             assert torch.equal(tensor, net.state_dict()[name]), f"{model.name}: {name} is not fixed by the seed"
@@ -63,7 +64,7 @@ def check_model(model: Model) -> None:
     _check_evaluation(model, net, again, images)
 
     for recipe in model.recipes.values():
-        trained = weights.build(model).train()
+        trained = build(model.architecture, model.dataset).train()
         optimizer = optim.optimizer(recipe, trained.parameters())
         F.cross_entropy(trained(images), torch.arange(4) % classes).backward()  # type: ignore[no-untyped-call]
         for name, parameter in trained.named_parameters():
@@ -92,8 +93,8 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
         )  # fmt: skip
         first, second = (row.train_loss for row in store.read_log(out))
         assert second < first, f"{model.name}: the loss went from {first:.3f} to {second:.3f}"
-        loaded = weights.load(learnable, out, config)
-    assert sum(parameter.numel() for parameter in loaded.parameters()) == model.parameters
+        loaded = weights.load(model.architecture, out, config)
+    assert count(loaded) == parameters(model)
 
 
 def learning_rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:

@@ -135,11 +135,11 @@ def info(
         return
     lines = [
         model.name,
-        f"  {model.description}" if model.description else "",
-        f"  parameters  {model.parameters:,}",
+        f"  {model.description}",
+        f"  parameters  {_count(model.parameters)}",
         f"  data set    {model.dataset.title}, {len(model.dataset.classes)} classes, input {model.dataset.input_size}",
-        f"  paper       {model.paper or '–'}",
-        f"  license     {model.license}",
+        f"  paper       {model.architecture.paper or '–'}",
+        f"  license     {model.architecture.license}",
         f"  weights     {found.weights or 'none published; train it: zoo train ' + model.name}",
     ]
     for one in model.reported:
@@ -156,12 +156,12 @@ def info(
         default = " (default)" if name_of_recipe == model.default_recipe else ""
         fields = ", ".join(f"{key}={value}" for key, value in recipe.to_json().items() if value not in (None, []))
         lines.append(f"  recipe {name_of_recipe}{default}: {fields}")
-    for text in filter(None, lines):
+    for text in lines:
         _console().print(text, highlight=False, soft_wrap=True)
     if summary:
         cells = [
             (
-                one.name or model.architecture,
+                one.name or model.architecture.name,
                 one.type,
                 "×".join(map(str, one.output_shape or ())) or "–",
                 f"{one.parameters:,}",
@@ -541,7 +541,7 @@ def _print_rows(rows: list[api.Row], *, as_json: bool) -> None:
     cells = [
         (
             row.name,
-            f"{row.parameters:,}",
+            _count(row.parameters),
             "–" if row.top1 is None else f"{row.top1:.2f}%",
             row.license,
             row.weights or "–",
@@ -549,6 +549,10 @@ def _print_rows(rows: list[api.Row], *, as_json: bool) -> None:
         for row in rows
     ]
     _print_table(heading, cells, right=(1, 2))
+
+
+def _count(parameters: int | None) -> str:
+    return "–" if parameters is None else f"{parameters:,}"
 
 
 def _print_table(heading: tuple[str, ...], cells: Sequence[tuple[str, ...]], *, right: tuple[int, ...]) -> None:

@@ -13,8 +13,9 @@ from zoo.evaluation.answers import known_answers
 from zoo.evaluation.evaluate import evaluate
 from zoo.folder.config import Config, Results
 from zoo.nets import weights
+from zoo.nets.build import count
 from zoo.nets.device import describe
-from zoo.spec import Model
+from zoo.spec import Architecture, Model
 
 # Another processor, or another version of torch, sums in another order.
 LOGITS_TOLERANCE = 1e-3
@@ -30,24 +31,32 @@ class Verified:
     differences: tuple[str, ...]
 
 
-def verify(config: Config, model: Model, path: Path, test: Split | None, device: torch.device) -> Verified:
+def verify(
+    config: Config, known: Model | Architecture, path: Path, test: Split | None, device: torch.device
+) -> Verified:
     """Check a folder; its accuracy too where `test`, its test set on the device, is there.
 
-    The hash and the strict load raise HashMismatch and FolderError; what is measured is a difference.
+    `known` is its model, or its architecture where no plugin declares the data set. The hash and the
+    strict load raise HashMismatch and FolderError; what is measured is a difference.
     """
-    net = weights.load(model, path, config).to(device)
+    net = weights.load(known.architecture if isinstance(known, Model) else known, path, config).to(device)
     pixels = batches.pixels(config.mean, config.std, device)
-    checks = [("hash", config.weights.sha256[:12]), ("strict load", f"{config.parameters:,} parameters")]
+    checks = [("hash", config.weights.sha256[:12]), ("strict load", f"{count(net):,} parameters")]
     differences = []
+    if count(net) != config.parameters:
+        differences.append(f"the net has {count(net):,} parameters, the card says {config.parameters:,}")
+    if isinstance(known, Model) and not config.fits(known.dataset):
+        differences.append(f"its classes or the size of its images are not those of {config.dataset}")
 
     if config.known_answers:
-        asked, known = known_answers(net, pixels, config.input_size), torch.tensor(config.known_answers)
-        distance = ((asked - known).abs() / known.abs().max()).max().item()
+        asked, kept = known_answers(net, pixels, config.input_size), torch.tensor(config.known_answers)
+        distance = ((asked - kept).abs() / kept.abs().max()).max().item()
         checks.append(("known answers", f"within {distance:.1e}"))
         if not distance <= LOGITS_TOLERANCE:
             differences.append(f"the logits of the fixed inputs differ by {distance:.1e} of the largest")
     if test is None:
-        checks.append(("test set", f"not run, {model.dataset.name} is not there"))
+        reason = "is not there" if isinstance(known, Model) else "is declared by no plugin here"
+        checks.append(("test set", f"not run, {config.dataset} {reason}"))
     else:
         now, exact = evaluate(net, test, pixels), describe(device) == config.environment.device
         found = _differences(now, config.results, exact=exact)

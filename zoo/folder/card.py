@@ -1,6 +1,7 @@
 """The card of a model: config and log to the text of README.md, as the Hugging Face Hub renders it.
 
-Generated whenever a folder is written, never edited: whatever it says stands in config.json.
+Generated whenever a folder is written, never edited: whatever it says stands in config.json, or in what
+the plugins know of the model. Where no plugin declares its data set the card has that one's name.
 """
 
 from __future__ import annotations
@@ -10,15 +11,27 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 
 from zoo.folder.config import Config, EpochRow
-from zoo.spec import Dataset, Model
+from zoo.spec import Architecture, Dataset, Model
 
 
-def write(config: Config, rows: Sequence[EpochRow], model: Model) -> str:
-    """The card of the model that `config` and `rows` (its log) speak of."""
-    return f"---\n{_metadata(config, model.dataset)}\n---\n\n{_text(config, rows, model)}"
+def write(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
+    """The card of the model that `config` and `rows` (its log) speak of.
+
+    `known` is the model itself, or its architecture where no plugin declares the data set.
+    """
+    return f"---\n{_metadata(config, known)}\n---\n\n{_text(config, rows, known)}"
 
 
-def _metadata(config: Config, dataset: Dataset) -> str:
+def _dataset(known: Model | Architecture) -> Dataset | None:
+    return known.dataset if isinstance(known, Model) else None
+
+
+def _title(config: Config, known: Model | Architecture) -> str:
+    dataset = _dataset(known)
+    return dataset.title if dataset else config.dataset
+
+
+def _metadata(config: Config, known: Model | Architecture) -> str:
     """The YAML block that the Hub reads."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -26,20 +39,22 @@ def _metadata(config: Config, dataset: Dataset) -> str:
         "top-1": ("accuracy", config.results.test_top1),
         "top-5": ("accuracy", config.results.test_top5),
     }
+    dataset = _dataset(known)
+    hub_id = dataset.hub_id if dataset else ""
     data = ModelCardData(
         license=config.license,
         library_name="zoo",
         pipeline_tag="image-classification",
         tags=["zoo", "resnet", config.architecture, config.dataset],
-        datasets=[dataset.hub_id],
+        datasets=[hub_id] if hub_id else None,
         metrics=["accuracy"],
         model_name=config.name,
         eval_results=[
             EvalResult(
                 task_type="image-classification",
                 task_name="Image Classification",
-                dataset_type=dataset.hub_id,
-                dataset_name=dataset.title,
+                dataset_type=hub_id or config.dataset,
+                dataset_name=_title(config, known),
                 dataset_split="test",
                 metric_type=kind,
                 metric_name=name,
@@ -60,13 +75,11 @@ def _metadata(config: Config, dataset: Dataset) -> str:
     return data.to_yaml().strip()
 
 
-def _text(config: Config, rows: Sequence[EpochRow], model: Model) -> str:
+def _text(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
     results, training, environment = config.results, config.training, config.environment
     channels, height, width = config.input_size
     source = f" [Source]({config.paper})." if config.paper else ""
-    part = "" if training.train_images == model.dataset.train_images else (
-        f" on the first {training.train_images:,} of {model.dataset.train_images:,} images,"
-    )  # fmt: skip
+    architecture, title = known.architecture if isinstance(known, Model) else known, _title(config, known)
     how = ["bf16 autocast" if training.amp else "fp32", _plural(environment.threads, "thread")]
     if training.processes > 1:
         how.append(f"{training.processes} processes")
@@ -79,7 +92,7 @@ def _text(config: Config, rows: Sequence[EpochRow], model: Model) -> str:
     recipe = "\n".join(f"| `{name}` | `{json.dumps(value)}` |" for name, value in config.recipe.items())
     return f"""# {config.name}
 
-{model.description or f"The architecture {config.architecture} trained on {model.dataset.title}."}{source}
+{architecture.trained_on(title)}{source}
 It has {config.parameters:,} parameters and takes images of {channels}×{height}×{width} to
 {len(config.classes)} classes.
 
@@ -87,7 +100,7 @@ It has {config.parameters:,} parameters and takes images of {channels}×{height}
 |---:|---:|---:|---:|
 | {results.test_images:,} | {results.test_top1:.2f}% | {results.test_top5:.2f}% | {results.test_loss:.4f} |
 
-Last epoch, the whole test set of {model.dataset.title}, one forward pass per image in fp32. Nothing was
+Last epoch, the whole test set of {title}, one forward pass per image in fp32. Nothing was
 chosen on test data.{_half(config)}{_seeds(config)}
 
 ## Load it
@@ -106,7 +119,7 @@ From a checkout of the zoo, nothing installed but torch and safetensors:
 ```python
 import torch
 
-model = torch.hub.load("PATH/TO/CHECKOUT", "{config.name}", source="local", pretrained=True)
+model = torch.hub.load("PATH/TO/CHECKOUT", {_entry(config, known)}, source="local", pretrained=True)
 ```
 
 From this folder, wherever it lies:
@@ -123,14 +136,14 @@ std {list(config.std)}.
 
 ## How it was trained
 
-Recipe `{config.recipe_name}`, seed {training.seed},{part} {_plural(training.epochs, "epoch")} in \
+Recipe `{config.recipe_name}`, seed {training.seed},{_part(config, known)} {_plural(training.epochs, "epoch")} in \
 {_duration(training.train_seconds)} on
 {environment.device} ({", ".join(how)}); Python \
 {environment.python}, torch {environment.torch}, zoo {environment.zoo}, {environment.plugin}\
 {f", commit {environment.commit}" if environment.commit else ""}.
 
 ```sh
-{_command(config, model)}
+{_command(config, known)}
 ```
 
 | hyper-parameter | value |
@@ -145,6 +158,20 @@ SHA-256 of the recipe `{config.recipe_sha256}`, of the weights `{config.weights.
 
 {_curve_note(rows)}
 """
+
+
+def _entry(config: Config, known: Model | Architecture) -> str:
+    """What torch.hub is asked for: hubconf.py has a name for every declared model, and a door for the others."""
+    declared = isinstance(known, Model) and known.parameters is not None
+    return f'"{config.name}"' if declared else f'"load", "PATH/TO/{config.name}"'
+
+
+def _part(config: Config, known: Model | Architecture) -> str:
+    """How much of the data set it was trained on, where that isn't all of it."""
+    trained, dataset = config.training.train_images, _dataset(known)
+    if dataset is None:
+        return f" {trained:,} images,"
+    return "" if trained == dataset.train_images else f" on the first {trained:,} of {dataset.train_images:,} images,"
 
 
 def _half(config: Config) -> str:
@@ -181,18 +208,18 @@ Distilled: beside the labels it learned the logits that `{config.recipe["teacher
 """
 
 
-def _command(config: Config, model: Model) -> str:
+def _command(config: Config, known: Model | Architecture) -> str:
     """The command that trains the same again."""
     training = config.training
     words = [f"zoo train {config.name} --recipe {config.recipe_name} --seed {training.seed}"]
-    published = model.recipes.get(config.recipe_name)
+    published = known.recipes.get(config.recipe_name)
     defaults = published.to_json() if published else {}
     for name, value in config.recipe.items():
         if name in defaults and defaults[name] != value:
             text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
             words.append(f"--epochs {text}" if name == "epochs" else f"--set '{name}={text}'")
-    held_out = int(str(config.recipe.get("val_images", 0)))
-    if training.train_images != model.dataset.train_images - held_out:
+    held_out, dataset = int(str(config.recipe.get("val_images", 0))), _dataset(known)
+    if dataset is None or training.train_images != dataset.train_images - held_out:
         words.append(f"--limit-train {training.train_images}")
     words.append("--amp" if training.amp else "--no-amp")
     if training.compile or training.compiled:

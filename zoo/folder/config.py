@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from zoo.spec import Dataset, InputSize
+
 FORMAT: Final = 1
 
 
@@ -113,7 +115,7 @@ class Config:
     architecture: str
     dataset: str
     classes: tuple[str, ...]
-    input_size: tuple[int, int, int]  # channels, height, width
+    input_size: InputSize
     mean: tuple[float, ...]
     std: tuple[float, ...]
     parameters: int
@@ -129,6 +131,10 @@ class Config:
     known_answers: tuple[tuple[float, ...], ...] = ()  # logits of fixed inputs (`zoo.evaluation.answers`)
     seeds: tuple[SeedResults, ...] = ()  # where the training was repeated: every seed's, this folder's own first
     format: int = FORMAT
+
+    def fits(self, dataset: Dataset) -> bool:
+        """Whether its net sees the images and names the classes of that data set."""
+        return (self.input_size, self.classes) == (dataset.input_size, dataset.classes)
 
     @property
     def seed_results(self) -> SeedResults:

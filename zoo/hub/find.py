@@ -9,12 +9,12 @@ import os
 from pathlib import Path
 
 from zoo import registry
-from zoo.errors import FolderError, HubError, NotFound, PluginError, UnknownModel
+from zoo.errors import DataError, FolderError, HubError, NotFound, PluginError, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub import Hub, open_hub, split_model_address
 from zoo.hub.catalogue import catalogue
-from zoo.spec import NAME, Model
+from zoo.spec import NAME, Architecture, Model
 
 
 def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
@@ -29,7 +29,7 @@ def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision
         if not path.is_dir():
             raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
         return path
-    name = registry.resolve(text) if hub is None else name_in_hub(text)
+    name = full_name(text, hub)
     return _with_weights(source_of(name, hub, revision).pull(name, revision))
 
 
@@ -53,23 +53,50 @@ def is_name(name_or_path_or_hub_id: str | Path) -> bool:
     return isinstance(name_or_path_or_hub_id, str) and bool(NAME.fullmatch(name_or_path_or_hub_id))
 
 
-def name_in_hub(name: str) -> str:
-    """The full name where a plugin knows the model; a hub may have models that no plugin here knows."""
+def full_name(name: str, hub: str | None) -> str:
+    """The full name where a plugin knows the model; `hub` or ZOO_HUB's may have models that no plugin here knows."""
     try:
         return registry.resolve(name)
     except UnknownModel:
+        if hub is None and not os.environ.get("ZOO_HUB"):
+            raise
         return name
 
 
-def model_of(config: Config) -> Model:
+def architecture_of(config: Config) -> Architecture:
     """The architecture of a model folder; says which distribution to install where it is not there."""
     try:
-        return registry.load(config.name)
+        return registry.architecture(config.architecture)
     except UnknownModel:
         raise PluginError(
             f"{config.name} needs the plugin {config.plugin_distribution}, which is not installed: "
             f"pip install {config.plugin_distribution}"
         ) from None
+
+
+def known_of(config: Config) -> Model | Architecture:
+    """The model of a folder as the plugins know it; its architecture alone where none declares its data set."""
+    architecture = architecture_of(config)
+    try:
+        return registry.load(f"{config.architecture}_{config.dataset}")
+    except (UnknownModel, PluginError):
+        return architecture
+
+
+def model_of(config: Config) -> Model:
+    """The model of a folder whose data set is needed; raises DataError where no plugin declares that one."""
+    known = known_of(config)
+    if isinstance(known, Architecture):
+        raise DataError(
+            f"{config.name} was trained on {config.dataset}, a data set that no plugin here declares; "
+            "install the one that does"
+        )
+    if not config.fits(known.dataset):
+        raise DataError(
+            f"{config.name} was trained on a data set of other classes or images than {config.dataset}, "
+            "as it is declared here; install the plugin that declares its own"
+        )
+    return known
 
 
 def place(source: Hub, name: str) -> str:

@@ -6,12 +6,12 @@ import fnmatch
 from dataclasses import dataclass
 
 from zoo import registry
-from zoo.errors import NotFound
+from zoo.errors import NotFound, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub import Hub, Listed, open_hub
 from zoo.hub.catalogue import catalogue
-from zoo.hub.find import name_in_hub, place, source_of
+from zoo.hub.find import full_name, place, source_of
 from zoo.spec import Model
 
 
@@ -21,7 +21,7 @@ class Row:
 
     name: str
     dataset: str
-    parameters: int
+    parameters: int | None  # None where its plugin has not counted them
     top1: float | None
     license: str
     weights: str | None
@@ -34,7 +34,7 @@ class ModelInfo:
     """A model of the zoo: its facts, and those of its published weights where there are any."""
 
     name: str
-    model: Model | None  # None where its plugin is not installed
+    model: Model | None  # None where no plugin here declares its architecture or its data set
     weights: str | None  # where they are
     config: Config | None
 
@@ -56,8 +56,8 @@ def list_models(pattern: str | None = None, *, dataset: str | None = None, pretr
 
 def info(name: str, *, hub: str | None = None) -> ModelInfo:
     """Everything known of a model: its facts, and its published results where `load` would find them."""
-    full = registry.resolve(name) if hub is None else name_in_hub(name)
-    model = registry.load(full) if full in registry.entries() else None
+    full = full_name(name, hub)
+    model = _model(full)
     try:
         source = source_of(full, hub, None)
         config = store.read_config(source.pull(full))
@@ -103,13 +103,20 @@ def search(text: str) -> list[Row]:
     return [_row_in_hub(one) for one in search_hub(text)]
 
 
+def _model(name: str) -> Model | None:
+    try:
+        return registry.load(name)
+    except UnknownModel:
+        return None
+
+
 def _row(model: Model, entry: registry.Entry, listed: Listed | None) -> Row:
     return Row(
         name=model.name,
         dataset=model.dataset.name,
         parameters=model.parameters,
         top1=listed.test_top1 if listed else None,
-        license=model.license,
+        license=model.architecture.license,
         weights="catalogue" if listed else None,
         plugin=entry.distribution,
         installed=True,
@@ -125,5 +132,5 @@ def _row_in_hub(listed: Listed) -> Row:
         license=listed.license,
         weights=listed.address,
         plugin=listed.plugin,
-        installed=listed.name in registry.entries(),
+        installed=registry.provides(listed.name.removesuffix(f"_{listed.dataset}")),
     )

@@ -1,4 +1,4 @@
-"""Nets and their weights: built, written to safetensors, loaded strictly."""
+"""The weights of nets: written to safetensors, loaded strictly."""
 
 from __future__ import annotations
 
@@ -14,15 +14,8 @@ from torch import Tensor, nn
 from zoo.errors import FolderError
 from zoo.folder import store
 from zoo.folder.config import Config
-from zoo.spec import Model
-
-
-def build(model: Model, num_classes: int | None = None, in_channels: int | None = None) -> nn.Module:
-    """The untrained net of a model, in training mode; for other classes or channels where they are given."""
-    return model.build(
-        in_channels=in_channels or model.dataset.input_size[0],
-        num_classes=num_classes or len(model.dataset.classes),
-    )
+from zoo.nets.build import build
+from zoo.spec import Architecture, Dataset
 
 
 def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> bytes:
@@ -54,13 +47,13 @@ def rounded_to_half(net: nn.Module) -> dict[str, Tensor]:
 
 
 def load(
-    model: Model,
+    architecture: Architecture,
     path: Path,
     config: Config,
     num_classes: int | None = None,
     in_channels: int | None = None,
 ) -> nn.Module:
-    """The net of a model with the weights of the folder `path`, in evaluation mode.
+    """The net that `config` speaks of with the weights of its folder `path`, in evaluation mode.
 
     The hash is checked, then every tensor must be there, and no other, and fit. With another number
     of classes or channels, the tensors whose shapes the architecture makes depend on it keep their
@@ -71,11 +64,15 @@ def load(
         tensors = load_safetensors(content)
     except SafetensorError as error:
         raise FolderError(f"{file} is not a safetensors file ({error}); fetch it again") from None
-    return _filled(model, tensors, file, num_classes, in_channels)
+    net = build(architecture, config)
+    _require_fit(file, net.state_dict(), tensors)
+    if num_classes or in_channels:
+        net = build(architecture, config, num_classes, in_channels)
+    return _filled(net, tensors)
 
 
-def load_file(model: Model, path: Path) -> tuple[nn.Module, Mapping[str, str]]:
-    """The net of a model with the weights of any safetensors file, in evaluation mode, and the file's metadata.
+def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple[nn.Module, Mapping[str, str]]:
+    """A net for a data set with the weights of any safetensors file, in evaluation mode, and the file's metadata.
 
     Every tensor must be there, and no other, and fit; there is no hash to check. Raises FolderError.
     """
@@ -89,22 +86,14 @@ def load_file(model: Model, path: Path) -> tuple[nn.Module, Mapping[str, str]]:
             f"{path} is not a safetensors file ({error}); a pickle can run code when it is opened: "
             "write its state dict with safetensors.torch.save_file where you trust it"
         ) from None
-    net = _filled(model, tensors, path)
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return net, header.get("__metadata__", {})
-
-
-def _filled(
-    model: Model,
-    tensors: Mapping[str, Tensor],
-    path: Path,
-    num_classes: int | None = None,
-    in_channels: int | None = None,
-) -> nn.Module:
-    net = build(model)
+    net = build(architecture, dataset)
     _require_fit(path, net.state_dict(), tensors)
-    if num_classes or in_channels:
-        net = build(model, num_classes, in_channels)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return _filled(net, tensors), header.get("__metadata__", {})
+
+
+def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """The net with these tensors, where they have the shapes of its own, in evaluation mode."""
     own = net.state_dict()
     first = _first_names(own)
     tensors = {name: tensors[first[name]] for name in own}

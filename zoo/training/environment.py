@@ -9,19 +9,19 @@ import torch
 
 from zoo.folder.config import Environment
 from zoo.nets.device import describe
-from zoo.registry import checkout, core_version, entries
+from zoo.registry import checkout, core_version, provider
+from zoo.spec import Architecture
 
 
-def environment(device: torch.device, model_name: str) -> Environment:
-    """Where and with what a model was trained."""
-    entry = entries()[model_name]
+def environment(device: torch.device, architecture: Architecture) -> Environment:
+    """Where and with what an architecture was trained."""
     return Environment(
         device=describe(device),
         threads=torch.get_num_threads(),
         python=platform.python_version(),
         torch=str(torch.__version__),
         zoo=core_version(),
-        plugin=f"{entry.distribution} {entry.version}",
+        plugin=provider(architecture),
         commit=_commit(),
     )
 

@@ -24,6 +24,7 @@ from zoo.evaluation.evaluate import evaluate
 from zoo.folder import card, curve, store
 from zoo.folder.config import Config, EpochRow, Results, Training, log_text, to_json
 from zoo.nets import weights
+from zoo.nets.build import build, count, parameters
 from zoo.nets.device import algorithms, memory_kept
 from zoo.spec import Model
 from zoo.training import checkpoint, distributed
@@ -80,7 +81,7 @@ def run(
         memory_kept(),
     ):
         torch.manual_seed(job.seed)
-        net = weights.build(model)
+        net = build(model.architecture, model.dataset)
         if grad_checkpointing:
             _checkpoint_gradients(net, model)
         watch.report.note(f"compile {compilation}")
@@ -107,7 +108,7 @@ def run(
     metadata = {"name": job.model, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
     content = weights.dump(net, metadata, half=half)
     compilation = compilation.done(done)
-    config = _config(job, model, mean, std, rows, results, content, device, grad_checkpointing, compilation)
+    config = _config(job, model, net, mean, std, rows, results, content, device, grad_checkpointing, compilation)
     logits = known_answers(net, pixels, model.dataset.input_size)
     config = dataclasses.replace(config, known_answers=tuple(map(tuple, logits.tolist())))
     if half:
@@ -197,7 +198,7 @@ def _make_room(out: Path, model: Model, *, resume: bool, overwrite: bool) -> Non
     if path.exists() and not resume:
         shutil.rmtree(path)
     # Two checkpoints (weights and up to two moments each) and a model folder, in fp32.
-    needed, free = 4 * model.parameters * (2 * 3 + 1) + 2**20, shutil.disk_usage(store.ground(path)).free
+    needed, free = 4 * parameters(model) * (2 * 3 + 1) + 2**20, shutil.disk_usage(store.ground(path)).free
     if free < needed:
         what = f"{out} needs {needed / 2**20:,.0f} MiB, its disk has {free / 2**20:,.0f} MiB left"
         raise TrainingError(f"{what}; make room or name another folder with --out")
@@ -212,6 +213,7 @@ def _make_room(out: Path, model: Model, *, resume: bool, overwrite: bool) -> Non
 def _config(
     job: Job,
     model: Model,
+    net: nn.Module,
     mean: tuple[float, ...],
     std: tuple[float, ...],
     rows: list[EpochRow],
@@ -223,15 +225,15 @@ def _config(
 ) -> Config:
     return Config(
         name=model.name,
-        architecture=model.architecture,
+        architecture=model.architecture.name,
         dataset=model.dataset.name,
         classes=model.dataset.classes,
         input_size=model.dataset.input_size,
         mean=mean,
         std=std,
-        parameters=model.parameters,
-        license=model.license,
-        paper=model.paper,
+        parameters=count(net),
+        license=model.architecture.license,
+        paper=model.architecture.paper,
         recipe_name=job.recipe_name,
         recipe=job.recipe.to_json(),
         recipe_sha256=job.recipe.sha256(),
@@ -251,7 +253,7 @@ def _config(
             grad_checkpointing=grad_checkpointing,
         ),
         results=results,
-        environment=environment(device, model.name),
+        environment=environment(device, model.architecture),
         weights=store.weights_facts(content),
     )
 

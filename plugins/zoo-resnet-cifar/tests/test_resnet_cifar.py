@@ -48,7 +48,7 @@ def test_a_model_is_what_its_facts_say(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(name for name in MODELS if "1202" in name or "110" in name))
 def test_a_deep_model_has_the_parameters_of_its_facts(name: str) -> None:
     with torch.device("meta"):
-        net = MODELS[name].build(3, len(MODELS[name].dataset.classes))
+        net = MODELS[name].architecture.build((3, 32, 32), len(MODELS[name].dataset.classes))
     assert sum(parameter.numel() for parameter in net.parameters()) == MODELS[name].parameters
 
 
@@ -134,7 +134,7 @@ def test_shallower_nets_can_be_taught_by_a_deeper_one() -> None:
     assert set(taught) == {
         f"resnet{n}{b}_{d}" for n in (20, 32, 44) for b in ("", "b") for d in ("cifar10", "cifar100")
     }
-    assert taught["resnet32b_cifar100"] == "resnet56_cifar100"
+    assert set(taught.values()) == {"resnet56"}  # on the data set that its student learns
 
 
 def test_the_papers_rate_at_named_steps() -> None:

@@ -1,4 +1,4 @@
-"""The models: facts only, no torch.
+"""The architectures and models: facts only, no torch.
 
 `resnetN` has shortcut A and `resnetNb` shortcut B; `plainN` is the same net without shortcuts,
 there to show the degradation problem (the paper's figure 6).
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from zoo.datasets import CIFAR10, CIFAR100, DIGITS
-from zoo.spec import Dataset, Model, Recipe, Reported
+from zoo.spec import Architecture, Dataset, InputSize, Model, Recipe, Reported
 from zoo_resnet_cifar.shortcut import Shortcut
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ PAPER = Recipe(
 # and then go back to 0.1": 400 iterations are an epoch of 391.
 PAPER_WARMUP = replace(PAPER, warmup_epochs=1, warmup_lr=0.01, warmup_mode="constant")
 
-# Published with shortcut B: cosine to 0 over 200 epochs, and per-image deviations for the std.
-COSINE = replace(PAPER, sched="cosine", decay_milestones=(), std=(0.2023, 0.1994, 0.2010))
+# Published with shortcut B: cosine to 0 over 200 epochs, and on CIFAR per-image deviations for the std.
+COSINE = replace(PAPER, sched="cosine", decay_milestones=())
+COSINE_CIFAR = replace(COSINE, std=(0.2023, 0.1994, 0.2010))
 
 # As far as it gets in a few epochs: one cycle, moved every step, with Nesterov momentum and the
 # larger weight decay that such schedules want. The rate was chosen for resnet20 on CIFAR-10 by 5,000 held-out
@@ -62,6 +63,7 @@ LONG = replace(QUICK, epochs=100, lr=0.1, sched="cosine", warmup_epochs=5, warmu
 
 # The same with the logits of a deeper net beside the labels (arXiv:1503.02531), for those that are shallower.
 TEACHER_DEPTH = 56
+DISTILLED = replace(LONG, teacher=f"resnet{TEACHER_DEPTH}")
 
 # Digits are 8×8 and not symmetric: a pixel of padding, no flips.
 QUICK_DIGITS = replace(QUICK, epochs=40, lr=0.1, batch_size=64, crop_padding=1, hflip=0.0)
@@ -128,83 +130,72 @@ class Build:
     depth: int
     shortcut: Shortcut
 
-    def __call__(self, in_channels: int, num_classes: int) -> nn.Module:
-        """Build it with its published initialisation."""
+    def __call__(self, input_size: InputSize, num_classes: int) -> nn.Module:
+        """Build it with its published initialisation, for images of any size."""
         from zoo_resnet_cifar.resnet import CifarResNet
 
-        return CifarResNet(self.depth, self.shortcut, in_channels, num_classes)
+        return CifarResNet(self.depth, self.shortcut, input_size[0], num_classes)
 
 
-def _model(depth: int, shortcut: Shortcut, dataset: Dataset, parameters: int) -> Model:
-    paper = PAPER_WARMUP if depth >= 110 else PAPER
-    own = {"cosine": COSINE} if shortcut is Shortcut.B else {"paper": paper}
-    recipes = {**own, "quick": QUICK, "long": LONG}
-    if depth < TEACHER_DEPTH and shortcut is not Shortcut.NONE:
-        recipes["distilled"] = replace(LONG, teacher=f"resnet{TEACHER_DEPTH}_{dataset.name}")
-    family = {Shortcut.NONE: "plain{}", Shortcut.A: "resnet{}", Shortcut.B: "resnet{}b"}[shortcut]
-    what = {
-        Shortcut.NONE: "without shortcuts",
-        Shortcut.A: "with parameter-free shortcuts (A)",
-        Shortcut.B: "with projection shortcuts where the shape changes (B)",
-    }[shortcut]
-    name = f"{family.format(depth)}_{dataset.name}"
-    return Model(
-        name=name,
-        dataset=dataset,
+NAMES = {Shortcut.NONE: "plain{}", Shortcut.A: "resnet{}", Shortcut.B: "resnet{}b"}
+WORDS = {
+    Shortcut.NONE: "without shortcuts",
+    Shortcut.A: "with parameter-free shortcuts (A)",
+    Shortcut.B: "with projection shortcuts where the shape changes (B)",
+}
+
+
+def _architecture(depth: int, shortcut: Shortcut) -> Architecture:
+    own = {"cosine": COSINE} if shortcut is Shortcut.B else {"paper": PAPER_WARMUP if depth >= 110 else PAPER}
+    taught = {"distilled": DISTILLED} if depth < TEACHER_DEPTH and shortcut is not Shortcut.NONE else {}
+    return Architecture(
+        name=NAMES[shortcut].format(depth),
         build=Build(depth, shortcut),
-        parameters=parameters,
-        recipes=recipes,
+        recipes={**own, "quick": QUICK, "long": LONG, **taught},
         paper=PAPER_URL,
-        description=f"The {depth}-layer CIFAR net of He et al. (2015) {what}, trained on {dataset.title}.",
-        default=dataset is CIFAR10,
-        reported=REPORTED.get(name, ()),
+        description=f"The {depth}-layer CIFAR net of He et al. (2015) {WORDS[shortcut]}.",
     )
+
+
+def _models(depth: int, shortcut: Shortcut, parameters10: int, parameters100: int) -> tuple[Model, Model]:
+    """A net on CIFAR-10, its default, and on CIFAR-100, with its parameters there."""
+    net = _architecture(depth, shortcut)
+
+    def on(dataset: Dataset, parameters: int) -> Model:
+        recipes = {"cosine": COSINE_CIFAR} if shortcut is Shortcut.B else {}
+        reported = REPORTED.get(f"{net.name}_{dataset.name}", ())
+        return Model(net, dataset, parameters, recipes, reported, default=dataset is CIFAR10)
+
+    return on(CIFAR10, parameters10), on(CIFAR100, parameters100)
 
 
 A, B, PLAIN = Shortcut.A, Shortcut.B, Shortcut.NONE
 
-resnet20_cifar10 = _model(20, A, CIFAR10, 269_722)
-resnet20_cifar100 = _model(20, A, CIFAR100, 275_572)
-resnet32_cifar10 = _model(32, A, CIFAR10, 464_154)
-resnet32_cifar100 = _model(32, A, CIFAR100, 470_004)
-resnet44_cifar10 = _model(44, A, CIFAR10, 658_586)
-resnet44_cifar100 = _model(44, A, CIFAR100, 664_436)
-resnet56_cifar10 = _model(56, A, CIFAR10, 853_018)
-resnet56_cifar100 = _model(56, A, CIFAR100, 858_868)
-resnet110_cifar10 = _model(110, A, CIFAR10, 1_727_962)
-resnet110_cifar100 = _model(110, A, CIFAR100, 1_733_812)
-resnet1202_cifar10 = _model(1202, A, CIFAR10, 19_421_274)
-resnet1202_cifar100 = _model(1202, A, CIFAR100, 19_427_124)
+resnet20_cifar10, resnet20_cifar100 = _models(20, A, 269_722, 275_572)
+resnet32_cifar10, resnet32_cifar100 = _models(32, A, 464_154, 470_004)
+resnet44_cifar10, resnet44_cifar100 = _models(44, A, 658_586, 664_436)
+resnet56_cifar10, resnet56_cifar100 = _models(56, A, 853_018, 858_868)
+resnet110_cifar10, resnet110_cifar100 = _models(110, A, 1_727_962, 1_733_812)
+resnet1202_cifar10, resnet1202_cifar100 = _models(1202, A, 19_421_274, 19_427_124)
 
-resnet20b_cifar10 = _model(20, B, CIFAR10, 272_474)
-resnet20b_cifar100 = _model(20, B, CIFAR100, 278_324)
-resnet32b_cifar10 = _model(32, B, CIFAR10, 466_906)
-resnet32b_cifar100 = _model(32, B, CIFAR100, 472_756)
-resnet44b_cifar10 = _model(44, B, CIFAR10, 661_338)
-resnet44b_cifar100 = _model(44, B, CIFAR100, 667_188)
-resnet56b_cifar10 = _model(56, B, CIFAR10, 855_770)
-resnet56b_cifar100 = _model(56, B, CIFAR100, 861_620)
-resnet110b_cifar10 = _model(110, B, CIFAR10, 1_730_714)
-resnet110b_cifar100 = _model(110, B, CIFAR100, 1_736_564)
-resnet1202b_cifar10 = _model(1202, B, CIFAR10, 19_424_026)
-resnet1202b_cifar100 = _model(1202, B, CIFAR100, 19_429_876)
+resnet20b_cifar10, resnet20b_cifar100 = _models(20, B, 272_474, 278_324)
+resnet32b_cifar10, resnet32b_cifar100 = _models(32, B, 466_906, 472_756)
+resnet44b_cifar10, resnet44b_cifar100 = _models(44, B, 661_338, 667_188)
+resnet56b_cifar10, resnet56b_cifar100 = _models(56, B, 855_770, 861_620)
+resnet110b_cifar10, resnet110b_cifar100 = _models(110, B, 1_730_714, 1_736_564)
+resnet1202b_cifar10, resnet1202b_cifar100 = _models(1202, B, 19_424_026, 19_429_876)
 
-plain20_cifar10 = _model(20, PLAIN, CIFAR10, 269_722)
-plain20_cifar100 = _model(20, PLAIN, CIFAR100, 275_572)
-plain32_cifar10 = _model(32, PLAIN, CIFAR10, 464_154)
-plain32_cifar100 = _model(32, PLAIN, CIFAR100, 470_004)
-plain44_cifar10 = _model(44, PLAIN, CIFAR10, 658_586)
-plain44_cifar100 = _model(44, PLAIN, CIFAR100, 664_436)
-plain56_cifar10 = _model(56, PLAIN, CIFAR10, 853_018)
-plain56_cifar100 = _model(56, PLAIN, CIFAR100, 858_868)
+plain20_cifar10, plain20_cifar100 = _models(20, PLAIN, 269_722, 275_572)
+plain32_cifar10, plain32_cifar100 = _models(32, PLAIN, 464_154, 470_004)
+plain44_cifar10, plain44_cifar100 = _models(44, PLAIN, 658_586, 664_436)
+plain56_cifar10, plain56_cifar100 = _models(56, PLAIN, 853_018, 858_868)
 
-# The smallest of the line, on a data set that needs no download: trains in seconds on any machine.
-resnet8_digits = Model(
-    name="resnet8_digits",
-    dataset=DIGITS,
+# The smallest of the line, and a data set that needs no download: trains in seconds on any machine.
+RESNET8 = Architecture(
+    name="resnet8",
     build=Build(8, A),
-    parameters=75_002,
-    recipes={"quick": QUICK_DIGITS},
+    recipes={"quick": QUICK},
     paper=PAPER_URL,
-    description="The smallest CIFAR net of He et al. (2015), 8 layers, trained on 8×8 handwritten digits.",
+    description="The smallest CIFAR net of He et al. (2015), 8 layers.",
 )
+resnet8_digits = Model(RESNET8, DIGITS, 75_002, {"quick": QUICK_DIGITS})

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zoo.datasets import CIFAR10, CIFAR100
-from zoo.spec import Dataset, Model, Recipe, Reported
+from zoo.spec import Architecture, InputSize, Model, Recipe, Reported
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,30 +31,25 @@ PAPER = Recipe(
 QUICK = replace(PAPER, epochs=12)
 
 
-def build(in_channels: int, num_classes: int) -> nn.Module:
+def build(input_size: InputSize, num_classes: int) -> nn.Module:
     """Build it with torch's initialisation, as published; torch is imported then, and only then."""
     from zoo_resnet_tied.tied_resnet import TiedResNet
 
-    return TiedResNet(in_channels, num_classes)
+    return TiedResNet(input_size[0], num_classes)
 
 
-def _model(dataset: Dataset, parameters: int, *reported: Reported) -> Model:
-    return Model(
-        name=f"resnet_tied_{dataset.name}",
-        dataset=dataset,
-        build=build,
-        parameters=parameters,
-        recipes={"paper": PAPER, "quick": QUICK},
-        description=(
-            "A residual net whose stages apply one identity block several times with the same weights, "
-            f"trained on {dataset.title}."
-        ),
-        default=dataset is CIFAR100,
-        reported=reported,
-    )
-
-
-resnet_tied_cifar100 = _model(
-    CIFAR100, 7_500_132, Reported(41.90, "course document, 2021–22", "paper", "epoch 17 of 100, the last that it shows")
+RESNET_TIED = Architecture(
+    name="resnet_tied",
+    build=build,
+    recipes={"paper": PAPER, "quick": QUICK},
+    description="A residual net whose stages apply one identity block several times with the same weights.",
 )
-resnet_tied_cifar10 = _model(CIFAR10, 7_407_882)
+
+resnet_tied_cifar100 = Model(
+    RESNET_TIED,
+    CIFAR100,
+    7_500_132,
+    reported=(Reported(41.90, "course document, 2021–22", "paper", "epoch 17 of 100, the last that it shows"),),
+    default=True,
+)
+resnet_tied_cifar10 = Model(RESNET_TIED, CIFAR10, 7_407_882)

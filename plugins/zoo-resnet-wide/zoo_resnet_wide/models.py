@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zoo.datasets import CIFAR10, CIFAR100
-from zoo.spec import Dataset, Model, Recipe, Reported
+from zoo.spec import Architecture, InputSize, Model, Recipe, Reported
 
 if TYPE_CHECKING:
     from torch import nn
 
-# As published: one rate to the end. Its statistics are CIFAR-100's, to three digits.
+# As published: one rate to the end.
 PAPER = Recipe(
     epochs=500,
     batch_size=256,
@@ -22,8 +22,6 @@ PAPER = Recipe(
     sched="constant",
     crop_padding=4,
     hflip=0.5,
-    mean=(0.507, 0.487, 0.441),
-    std=(0.267, 0.256, 0.276),
 )
 
 # What its prose recommends instead: "0.1, divided by 10 when the validation error stops falling". The error is
@@ -36,39 +34,33 @@ QUICK = replace(
 )
 
 
-def build(in_channels: int, num_classes: int) -> nn.Module:
+def build(input_size: InputSize, num_classes: int) -> nn.Module:
     """Build it with its published initialisation; torch is imported then, and only then."""
     from zoo_resnet_wide.wide_resnet import WideResNet
 
-    return WideResNet(in_channels, num_classes)
+    return WideResNet(input_size[0], num_classes)
 
 
-def _model(dataset: Dataset, parameters: int, recipes: dict[str, Recipe], *reported: Reported) -> Model:
-    return Model(
-        name=f"resnet26_wide_{dataset.name}",
-        dataset=dataset,
-        build=build,
-        parameters=parameters,
-        recipes=recipes,
-        description=(
-            "A 26-layer residual net of four stages, 32 to 256 channels, with channel dropout and no ReLU "
-            f"after the addition, trained on {dataset.title}."
-        ),
-        default=dataset is CIFAR100,
-        reported=reported,
-    )
+RESNET26_WIDE = Architecture(
+    name="resnet26_wide",
+    build=build,
+    recipes={"paper": PAPER, "plateau": PLATEAU, "quick": QUICK},
+    description=(
+        "A 26-layer residual net of four stages, 32 to 256 channels, with channel dropout and no ReLU "
+        "after the addition."
+    ),
+)
 
-
-resnet26_wide_cifar100 = _model(
+# Published with the statistics of CIFAR-100 to three digits.
+resnet26_wide_cifar100 = Model(
+    RESNET26_WIDE,
     CIFAR100,
     3_903_620,
-    {"paper": PAPER, "plateau": PLATEAU, "quick": QUICK},
-    Reported(61.97, "2022 article", "paper", "epoch 70 of 500, evaluated in training mode"),
+    {
+        name: replace(recipe, mean=(0.507, 0.487, 0.441), std=(0.267, 0.256, 0.276))
+        for name, recipe in RESNET26_WIDE.recipes.items()
+    },
+    reported=(Reported(61.97, "2022 article", "paper", "epoch 70 of 500, evaluated in training mode"),),
+    default=True,
 )
-
-# Not published on CIFAR-10: the same recipes with that data set's own statistics.
-resnet26_wide_cifar10 = _model(
-    CIFAR10,
-    3_880_490,
-    {name: replace(recipe, mean=None, std=None) for name, recipe in resnet26_wide_cifar100.recipes.items()},
-)
+resnet26_wide_cifar10 = Model(RESNET26_WIDE, CIFAR10, 3_880_490)

@@ -25,7 +25,7 @@ MODELS = {name: value for name, value in vars(models).items() if isinstance(valu
 def test_a_model_has_the_parameters_of_its_facts(name: str) -> None:
     model = MODELS[name]
     with torch.device("meta"):
-        net = model.build(3, len(model.dataset.classes))
+        net = model.architecture.build(model.dataset.input_size, len(model.dataset.classes))
     assert sum(parameter.numel() for parameter in net.parameters()) == model.parameters
 
 
@@ -37,13 +37,13 @@ def test_resnet18_is_what_its_facts_say_and_learns() -> None:
 @pytest.mark.parametrize("architecture", timm.list_models(module="resnet"))
 def test_every_resnet_of_timms_can_be_built_for_small_images(architecture: str) -> None:
     with torch.device("meta"):
-        net = timm_resnet(architecture, (3, 32, 32), 3, 10).eval()
+        net = timm_resnet(architecture, (3, 32, 32), 10).eval()
         assert net(torch.empty(2, 3, 32, 32)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet50d"])
 def test_small_images_keep_their_size_in_the_stem(architecture: str) -> None:
-    net = timm_resnet(architecture, (3, 32, 32), 3, 10)
+    net = timm_resnet(architecture, (3, 32, 32), 10)
     shapes: list[torch.Size] = []
     net.get_submodule("layer1").register_forward_hook(lambda *call: shapes.append(call[2].shape[2:]))
     net(torch.randn(2, 3, 32, 32))
@@ -52,7 +52,7 @@ def test_small_images_keep_their_size_in_the_stem(architecture: str) -> None:
 
 def test_large_images_get_timms_own_net() -> None:
     torch.manual_seed(0)
-    ours = timm_resnet("resnet18", (3, 224, 224), 3, 10)
+    ours = timm_resnet("resnet18", (3, 224, 224), 10)
     torch.manual_seed(0)
     theirs = timm.create_model("resnet18", num_classes=10)
     assert ours.state_dict().keys() == theirs.state_dict().keys()
@@ -61,7 +61,7 @@ def test_large_images_get_timms_own_net() -> None:
 
 def test_the_new_stem_starts_as_timm_starts_convolutions() -> None:
     torch.manual_seed(0)
-    stem = timm_resnet("resnet18", (3, 32, 32), 3, 10).get_submodule("conv1")
+    stem = timm_resnet("resnet18", (3, 32, 32), 10).get_submodule("conv1")
     assert isinstance(stem, nn.Conv2d)
     assert stem.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
 
@@ -99,7 +99,7 @@ def test_the_readmes_code_runs_and_its_model_has_the_parameters_it_names() -> No
     count = """
 import torch
 with torch.device("meta"):
-    net = resnet50d_cifar10.build(3, 10)
+    net = resnet50d_cifar10.architecture.build((3, 32, 32), 10)
 assert sum(parameter.numel() for parameter in net.parameters()) == resnet50d_cifar10.parameters
 """
     for code in (plugin + count, registry + "assert not model.training\n"):

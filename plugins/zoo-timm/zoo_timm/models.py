@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from zoo.datasets import CIFAR10, CIFAR100
-from zoo.spec import Dataset, Model, Recipe
+from zoo.spec import Architecture, Dataset, InputSize, Model, Recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,28 +35,25 @@ QUICK = replace(COSINE, epochs=12, sched="onecycle", warmup_epochs=0, warmup_lr=
 class Build:
     """Builds timm's net; timm and torch are imported then, and only then."""
 
-    architecture: str
-    input_size: tuple[int, int, int]
+    name: str
 
-    def __call__(self, in_channels: int, num_classes: int) -> nn.Module:
+    def __call__(self, input_size: InputSize, num_classes: int) -> nn.Module:
         """Build it untrained, with a stem for the size of the images."""
         from zoo_timm.resnet import timm_resnet
 
-        return timm_resnet(self.architecture, self.input_size, in_channels, num_classes)
+        return timm_resnet(self.name, input_size, num_classes)
 
 
-def timm_model(architecture: str, dataset: Dataset, parameters: int) -> Model:
+def timm_model(name: str, dataset: Dataset, parameters: int) -> Model:
     """The facts of one of timm's ResNets on a data set; `parameters` with the stem for its images."""
-    return Model(
-        name=f"{architecture}_{dataset.name}",
-        dataset=dataset,
-        build=Build(architecture, dataset.input_size),
-        parameters=parameters,
+    architecture = Architecture(
+        name=name,
+        build=Build(name),
         recipes={"cosine": COSINE, "quick": QUICK},
         paper="https://github.com/huggingface/pytorch-image-models",
-        description=f"timm's {architecture} with a stem for small images, trained on {dataset.title}.",
-        default=dataset is CIFAR10,
+        description=f"timm's {name}, for small images with a stem that keeps their size.",
     )
+    return Model(architecture, dataset, parameters, default=dataset is CIFAR10)
 
 
 resnet18_cifar10 = timm_model("resnet18", CIFAR10, 11_173_962)

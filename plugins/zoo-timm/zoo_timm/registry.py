@@ -65,6 +65,6 @@ def _facts(name: str) -> PretrainedCfg:
         crop_pct=1.0,
         interpolation="bilinear",
         architecture=name,
-        license=found.model.license,
+        license=found.model.architecture.license,
         label_names=dataset.classes,
     )

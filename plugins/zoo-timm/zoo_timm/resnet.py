@@ -8,18 +8,19 @@ from torch import nn
 SMALL = 64  # pixels: up to here a stem that reduces an image to a quarter leaves too little of it
 
 
-def timm_resnet(architecture: str, input_size: tuple[int, int, int], in_channels: int, num_classes: int) -> nn.Module:
-    """An untrained net of timm's resnet family, images [N, in_channels, H, W] to logits [N, num_classes].
+def timm_resnet(name: str, input_size: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """An untrained net of timm's resnet family, images [N, *input_size] to logits [N, num_classes].
 
     For small images the stem keeps their size, as He et al. have it for CIFAR (arXiv:1512.03385,
     section 4.2): a 3×3 convolution of stride 1 in place of the 7×7 of stride 2, and no max pool.
     """
-    net: nn.Module = timm.create_model(architecture, num_classes=num_classes, in_chans=in_channels)
-    if max(input_size[1:]) > SMALL:
+    channels, height, width = input_size
+    net: nn.Module = timm.create_model(name, num_classes=num_classes, in_chans=channels)
+    if max(height, width) > SMALL:
         return net
     stem = net.get_submodule("conv1")
     if isinstance(stem, nn.Conv2d):
-        small = nn.Conv2d(in_channels, stem.out_channels, 3, padding=1, bias=False)
+        small = nn.Conv2d(channels, stem.out_channels, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(small.weight, mode="fan_out", nonlinearity="relu")  # as timm initialises
         net.set_submodule("conv1", small)
     else:  # the deep stems: three 3×3 convolutions, of which the first has the stride

@@ -1,0 +1,163 @@
+"""A model on a data set that no plugin declares any more: its folder needs nothing but its architecture."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import zoo
+from zoo import api, registry
+from zoo.errors import DataError, UnknownModel
+from zoo.folder import card, store
+
+from .conftest import CHECKOUT, Run, write_plugin
+from .loopback_hub import Hub
+from .test_hubconf import run
+
+NAME = "resnet8_flowers"
+CLASSES = ("daisy", "rose", "tulip", "violet")
+CODE = """
+import numpy as np
+from zoo.spec import Architecture, Dataset, Model, Recipe
+
+def read(root, *, train):
+    labels = np.arange(96 if train else 32) % 4
+    images = np.random.default_rng(train).integers(0, 60, (len(labels), 12, 10, 3)) + 50 * labels[:, None, None, None]
+    return images.astype(np.uint8), labels
+
+FLOWERS = Dataset(
+    "flowers", "Flowers of my garden", ("daisy", "rose", "tulip", "violet"), (3, 12, 10), (0.4, 0.4, 0.4),
+    (0.2, 0.2, 0.2), 96, 32, hub_id="", read=read,
+)
+petals_flowers = Model(Architecture("petals", None, {"r": Recipe(epochs=1)}), FLOWERS, parameters=1)
+"""
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plugin with the data set, which is not installed."""
+    site = write_plugin(tmp_path_factory.mktemp("site"), "zoo-flowers", {"petals_flowers": "flowers:petals_flowers"})
+    (site / "flowers.py").write_text(CODE)
+    return site
+
+
+@contextlib.contextmanager
+def installed(plugin: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(plugin))
+        yield
+    sys.modules.pop("flowers")
+
+
+@pytest.fixture(scope="module")
+def folder(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """resnet8 on the data set, trained while that was installed. Not to be written to."""
+    out = tmp_path_factory.mktemp("flowers") / NAME
+    with installed(plugin):
+        return api.train("resnet8", dataset="flowers", epochs=3, settings={"hflip": "0.0"}, out=out, amp=False).folder
+
+
+def test_the_data_set_is_really_gone(folder: Path) -> None:
+    with pytest.raises(UnknownModel, match="no data set 'flowers'"):
+        registry.dataset("flowers")
+    with pytest.raises(UnknownModel):
+        api.train("resnet8", dataset="flowers", out=folder.with_name("again"))
+
+
+def test_its_config_has_all_that_building_it_needs_and_the_plugin_of_its_architecture(folder: Path) -> None:
+    config = store.check(folder)
+    assert (config.name, config.architecture, config.dataset) == (NAME, "resnet8", "flowers")
+    assert (config.classes, config.input_size, config.mean) == (CLASSES, (3, 12, 10), (0.4, 0.4, 0.4))
+    assert config.parameters == sum(one.numel() for one in zoo.load(folder).parameters())
+    assert config.plugin_distribution == "zoo-resnet-cifar"
+
+
+def test_it_is_loaded_and_sees_what_it_saw(folder: Path) -> None:
+    net = zoo.load(folder, pretrained=True)
+    assert net(torch.randn(2, 3, 12, 10)).shape == (2, 4)
+    assert zoo.transforms(folder)(Image.new("L", (50, 70))).shape == (3, 12, 10)
+    assert zoo.load(folder, pretrained=True, num_classes=7, in_channels=1)(torch.randn(2, 1, 12, 10)).shape == (2, 7)
+    assert zoo.load(folder).training
+
+
+def test_it_predicts_its_own_classes(folder: Path) -> None:
+    (found,) = api.predict(folder, [CHECKOUT / "tests" / "photo.png"])
+    assert {guess.label for guess in found.guesses} == set(CLASSES)
+
+
+def test_it_is_verified_but_for_the_test_set(folder: Path) -> None:
+    found = api.verify(folder)
+    assert found.differences == ()
+    assert dict(found.checks)["test set"] == "not run, flowers is declared by no plugin here"
+    assert dict(found.checks)["known answers"] == "within 0.0e+00"
+
+
+def test_what_needs_the_data_set_says_so(folder: Path) -> None:
+    for asked in (api.evaluate, api.reproduce):
+        with pytest.raises(DataError, match="trained on flowers, a data set that no plugin here declares"):
+            asked(folder)
+
+
+def test_where_the_data_set_is_again_it_is_evaluated_and_reproduced(folder: Path, plugin: Path, tmp_path: Path) -> None:
+    with installed(plugin):
+        assert api.evaluate(folder).results == store.read_config(folder).results
+        assert "as on the card" in dict(api.verify(folder).checks)["test set"]
+        done, published = api.reproduce(folder, out=tmp_path / "again")
+    assert done.config.weights.sha256 == published.weights.sha256
+
+
+def test_a_data_set_of_that_name_with_other_classes_is_a_difference(folder: Path, plugin: Path, tmp_path: Path) -> None:
+    other = write_plugin(tmp_path / "site", "zoo-flowers", {"petals_flowers": "flowers:petals_flowers"})
+    (other / "flowers.py").write_text((plugin / "flowers.py").read_text().replace("tulip", "orchid"))
+    with installed(other):
+        assert api.verify(folder).differences == ("its classes or the size of its images are not those of flowers",)
+        with pytest.raises(DataError, match="of other classes or images than flowers, as it is declared here"):
+            api.evaluate(folder)
+        assert not zoo.load(folder, pretrained=True).training
+
+
+def test_its_card_says_the_title_where_that_is_known_and_the_name_where_not(folder: Path, plugin: Path) -> None:
+    config, rows = store.read_config(folder), store.read_log(folder)
+    sentence = "The smallest CIFAR net of He et al. (2015), 8 layers, trained on"
+    with installed(plugin):
+        known = card.write(config, rows, registry.load(NAME))
+    assert (folder / store.README).read_text() == known
+    assert f"{sentence} Flowers of my garden." in known
+    assert f"\nzoo train {NAME} --recipe quick --seed 0 --epochs 3 --set 'hflip=0.0' --no-amp\n" in known
+    unknown = card.write(config, rows, registry.architecture("resnet8"))
+    assert f"{sentence} flowers." in unknown
+    assert f"--set 'hflip=0.0' --limit-train {config.training.train_images} --no-amp\n" in unknown
+
+
+def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_zoo: Run, tmp_path: Path) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    published = run_zoo("push", folder, "--hub", hub)
+    assert f"published as {hub}/{NAME}" in published.stdout
+    name, parameters, *_ = run_zoo("list", "--hub", hub).stdout.splitlines()[1].split("\t")
+    assert (name, parameters) == (NAME, f"{store.read_config(folder).parameters:,}")
+    assert run_zoo("verify", NAME, "--hub", hub).returncode == 0
+    assert run_zoo("verify", NAME, ZOO_HUB=hub).returncode == 0
+    pulled = run_zoo("pull", NAME, "--hub", hub, "--out", tmp_path / "pulled")
+    assert pulled.returncode == 0, pulled.stderr
+    assert store.revision(tmp_path / "pulled") == store.revision(folder)
+
+
+def test_it_lives_on_the_hugging_face_hub_too(folder: Path, hub: Hub) -> None:
+    api.push(folder, hub="hf://me")
+    (row,) = api.overview(hub="hf://me")
+    assert (row.name, row.dataset, row.installed) == (NAME, "flowers", True)
+    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+
+
+def test_torch_hub_loads_it_from_a_checkout_as_its_card_says(folder: Path, bare_python: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (folder / store.README).read_text(), re.DOTALL)
+    (code,) = (block for block in blocks if "torch.hub" in block)
+    code = code.replace("PATH/TO/CHECKOUT", str(CHECKOUT)).replace("PATH/TO/", f"{folder.parent}/")
+    assert run(bare_python, code + "print(type(model).__name__, model.training)", tmp_path) == "CifarResNet False\n"
