@@ -70,7 +70,7 @@ def table() -> str:
                 top1 = [one.test_top1 for one in config.seeds]
                 ours += f" ({mean(top1):.2f} ± {stdev(top1):.2f})"
             seeds = ", ".join(str(one.seed) for one in config.seeds or [config.seed_results])
-            how = f"{config.recipe_name}, {config.training.epochs}, {seeds} | {_place(config)}"
+            how = f"{config.job.recipe_name}, {config.training.epochs}, {seeds} | {_place(config)}"
         lines.append(f"| {name} | {model.parameters:,} | {paper} | {reproduction} | {ours} | {how} |")
     marks = [f"<sup>{number}</sup> {text}" for text, number in notes.items()]
     return "\n".join([*lines, "", "Test top-1 in percent. " + "; ".join(marks) + "."]) + "\n"

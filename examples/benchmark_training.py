@@ -62,20 +62,21 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 from zoo import registry
 from zoo.data import batches, sources
 from zoo.errors import DataError
+from zoo.folder.job import How, Job
 from zoo.nets.build import build
 from zoo.nets.device import (
-    algorithms,
     choose,
     describe,
     has_bf16,
-    memory_kept,
     synchronize,
 )
 from zoo.nets.layers import layers
 from zoo.spec import Model, Recipe
 from zoo.training import compiling
-from zoo.training.job import How, Job
+from zoo.training.algorithms import algorithms
 from zoo.training.loop import begin, train
+from zoo.training.memory import memory_kept
+from zoo.training.plan import versions
 from zoo.training.watch import Watch
 
 # Of a convolution's output in bf16: written, read for its statistics, read and written normalised, read by the
@@ -148,9 +149,22 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
     images, labels = read(model, task.images)
     recipe = replace(model.recipes[model.default_recipe], epochs=2, batch_size=task.batch_size, val_images=0)
     job = Job(
-        model.name, "benchmark", recipe, 0, len(labels), device.type, amp, how,
+        architecture=model.architecture.name,
+        dataset=model.dataset.name,
+        recipe_name="benchmark",
+        recipe=recipe,
+        seed=0,
+        train_images=len(labels),
+        device=device.type,
+        amp=amp,
+        compile=how,
         deterministic=device.type == "cpu",
-    )  # fmt: skip
+        grad_checkpointing=False,
+        threads=torch.get_num_threads(),
+        processes=1,
+        dtype="fp32",
+        versions=versions(model.architecture),
+    )
     split = sources.Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
     splits = sources.Splits(train=split, val=None, test=sources.Split(split.images[:1], split.labels[:1]))
     pixels = batches.pixels(model.dataset.mean, model.dataset.std, device)

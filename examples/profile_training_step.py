@@ -44,13 +44,15 @@ from zoo.data import batches, sources
 from zoo.data.batches import Batches
 from zoo.errors import CompileWarning
 from zoo.evaluation.evaluate import evaluate
-from zoo.nets import weights
-from zoo.nets.device import algorithms, choose, describe, has_bf16, memory_kept
+from zoo.folder.job import How
+from zoo.nets.build import build
+from zoo.nets.device import choose, describe, has_bf16
 from zoo.spec import Model, Recipe
 from zoo.training import optim
+from zoo.training.algorithms import algorithms
 from zoo.training.counts import BatchCounts
 from zoo.training.distributed import Share
-from zoo.training.job import How
+from zoo.training.memory import memory_kept
 from zoo.training.objective import objective
 from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Moved, Step
 from zoo.training.stopwatch import Stopwatch
@@ -156,7 +158,7 @@ def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
     """A step over the subject's images, with a fresh net: the one place that knows how a step is put together."""
     recipe, device = subject.recipe, subject.device
     torch.manual_seed(0)
-    net = weights.build(subject.model).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    net = build(subject.model.architecture, subject.model.dataset).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     moved = Moved(
         net,
         optim.optimizer(recipe, net.parameters()),
@@ -294,7 +296,7 @@ def few_parts() -> Iterator[None]:
 
 def measure_evaluation(subject: Subject) -> Found:
     """Milliseconds of an evaluation of as many images as the test set has."""
-    net = weights.build(subject.model).to(subject.device)
+    net = build(subject.model.architecture, subject.model.dataset).to(subject.device)
     count = subject.model.dataset.test_images
     split, pixels = sources.Split(subject.split.images[:count], subject.split.labels[:count]), subject.pixels
     evaluate(net, split, pixels)
@@ -361,7 +363,7 @@ def convolutions(model: Model) -> list[Convolution]:
             sizes = tuple(inputs[0].shape[1:]), tuple(module.weight.shape)
             found[Convolution(*sizes, module.stride, module.padding, module.dilation, module.groups)] = None
 
-    net = weights.build(model).eval()
+    net = build(model.architecture, model.dataset).eval()
     for module in net.modules():
         module.register_forward_hook(note)
     with torch.no_grad():

@@ -179,7 +179,7 @@ def test_a_path_that_is_not_there_and_a_folder_that_is_none_say_so(tmp_path: Pat
 
 def test_a_folder_of_a_plugin_that_is_not_installed_says_which_distribution(model_folder: Path) -> None:
     config = json.loads((model_folder / store.CONFIG).read_text())
-    config["environment"]["plugin"] = "zoo-other 2.0"
+    config["job"]["versions"]["plugin"] = "zoo-other 2.0"
     (model_folder / store.CONFIG).write_text(json.dumps({**config, "architecture": "other"}))
     with pytest.raises(PluginError, match=r"needs the plugin zoo-other.*pip install zoo-other"):
         zoo.load(model_folder, pretrained=True)
@@ -273,9 +273,9 @@ def test_a_recipe_is_chosen_and_changed_and_stands_in_the_folder(tmp_path: Path)
     settings = {"opt": "adamw", "nesterov": "false", "lr": "0.01", "mean": "0.5"}
     out = tmp_path / "model"
     config = api.train("resnet8", settings=settings, epochs=1, limit_train=100, out=out).config
-    assert (config.recipe["opt"], config.recipe["lr"], config.recipe["epochs"]) == ("adamw", 0.01, 1)
+    assert (config.job.recipe.opt, config.job.recipe.lr, config.job.recipe.epochs) == ("adamw", 0.01, 1)
     assert (config.mean, config.std) == ((0.5,), DIGITS.std)
-    assert config.training.train_images == 100
+    assert config.job.train_images == 100
 
 
 @pytest.mark.parametrize(
@@ -351,15 +351,15 @@ def test_several_seeds_give_a_folder_each_and_their_mean_on_the_card_of_the_firs
     assert done.folder == tmp_path / "out"
     folders = [tmp_path / "out", tmp_path / "out-seed4", tmp_path / "out-seed5"]
     configs = [store.check(one) for one in folders]
-    assert [config.training.seed for config in configs] == [3, 4, 5]
+    assert [config.job.seed for config in configs] == [3, 4, 5]
     assert [one.test_top1 for one in done.config.seeds] == [config.results.test_top1 for config in configs]
     assert done.config.seeds[1].weights_sha256 == configs[1].weights.sha256
     top1 = [config.results.test_top1 for config in configs]
     text = (done.folder / store.README).read_text()
     assert f"top-1 **{mean(top1):.2f} ± {stdev(top1):.2f}%**" in text
-    assert "--seed 3 --epochs 1 --limit-train 300 --no-amp --seeds 3\n" in text
+    assert "--seeds 3\n" in text
     # Whichever is best, the declared seed's weights are the model.
-    assert store.read_config(api.find("resnet8_digits", hub=hub)).training.seed == 3
+    assert store.read_config(api.find("resnet8_digits", hub=hub)).job.seed == 3
 
 
 def test_several_seeds_go_on_where_they_were_stopped(tmp_path: Path) -> None:
@@ -384,20 +384,22 @@ def test_recomputed_activations_give_the_same_weights(tmp_path: Path) -> None:
         for on in (False, True)
     ]
     assert runs[0].config.weights.sha256 == runs[1].config.weights.sha256
-    assert "--no-amp --grad-checkpointing\n" in (runs[1].folder / store.README).read_text()
+    assert "--grad-checkpointing\n" in (runs[1].folder / store.README).read_text()
 
 
 def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.nets.device.IMAGES_WORTH_COMPILING", 300)
+    monkeypatch.setattr("zoo.training.compiling.IMAGES_WORTH_COMPILING", 300)
     monkeypatch.setenv("CXX", "sh")
     monkeypatch.setattr(torch, "compile", lambda forward, **options: forward)
     short, long, eager = (
         api.train("resnet8", epochs=1, limit_train=images, out=tmp_path / name, amp=False, compile=compile)
         for name, images, compile in (("short", 299, "auto"), ("long", 300, "auto"), ("eager", 300, "none"))
     )
-    assert [one.config.training.compiled for one in (short, long, eager)] == [False, True, False]
-    assert "--compile default" in (long.folder / store.README).read_text()
-    assert "--compile" not in (short.folder / store.README).read_text()
+    assert [one.config.job.compile for one in (short, long, eager)] == ["none", "default", "none"]
+    card = (long.folder / store.README).read_text()
+    assert "compile default: auto: 300 images in all on a CPU are worth compiling for" in card
+    assert "--compile default" in card
+    assert "compile none: asked for" in (eager.folder / store.README).read_text()
 
 
 def test_a_net_that_can_not_recompute_its_activations_is_refused(
@@ -424,21 +426,22 @@ def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored
     done = api.train("resnet8", epochs=3, out=tmp_path / "half", amp=False, dtype="fp16")
     whole = store.read_config(trained)
     assert done.config.weights.bytes < 0.6 * whole.weights.bytes
-    assert (done.config.weights.dtype, done.config.weights.fp32_top1) == ("fp16", whole.results.test_top1)
+    assert (done.config.job.dtype, done.config.weights.fp32_top1) == ("fp16", whole.results.test_top1)
     net = zoo.load(done.folder, pretrained=True)
     assert all(parameter.dtype is torch.float32 for parameter in net.parameters())
     assert api.evaluate(done.folder).results == done.config.results
-    assert "--no-amp --dtype fp16\n" in (done.folder / store.README).read_text()
+    assert "--dtype fp16\n" in (done.folder / store.README).read_text()
     assert "stored in fp16, and measured so" in (done.folder / store.README).read_text()
 
 
 def test_weights_that_would_lose_by_fp16_stay_in_fp32_with_a_warning(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.training.run.HALF_POINTS", -100.0)
+    monkeypatch.setattr("zoo.training.result.HALF_POINTS", -100.0)
     with pytest.warns(HalfWarning, match="the weights are stored in fp32"):
         done = api.train("resnet8", epochs=3, out=tmp_path / "whole", amp=False, dtype="fp16")
     assert done.config.weights == store.read_config(trained).weights
+    assert (done.config.job.dtype, done.config.asked.dtype) == ("fp32", "fp16")
 
 
 # -- evaluate with weights, predict, plot, compare -------------------------------------------------

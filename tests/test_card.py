@@ -36,7 +36,7 @@ def test_it_says_how_the_weights_came_about(trained: Path) -> None:
     for fact in (
         "Recipe `quick`, seed 0, 3 epochs in",
         config.environment.device,
-        f"torch {config.environment.torch}",
+        f"torch {config.job.versions.torch}",
         config.recipe_sha256,
         config.weights.sha256,
         f"{config.results.test_top1:.2f}%",
@@ -46,20 +46,28 @@ def test_it_says_how_the_weights_came_about(trained: Path) -> None:
         assert fact in text
 
 
-def test_its_command_trains_the_same_again(trained: Path) -> None:
-    text = (trained / store.README).read_text()
-    assert "\nzoo train resnet8_digits --recipe quick --seed 0 --epochs 3 --no-amp\n" in text
+def test_its_command_leaves_nothing_to_what_a_later_machine_would_choose(trained: Path) -> None:
+    job = store.read_config(trained).job
+    expected = (
+        "zoo train resnet8_digits --recipe quick --epochs 3 --seed 0 --device cpu --no-amp --compile none "
+        f"--deterministic --threads {job.threads}"
+    )
+    assert f"\n{expected}\n" in (trained / store.README).read_text()
 
 
 def test_its_command_names_what_was_changed(trained: Path) -> None:
     config = store.read_config(trained)
     config = dataclasses.replace(
         config,
-        recipe={**config.recipe, "lr": 0.05, "decay_milestones": [1, 2], "opt": "adam"},
-        training=dataclasses.replace(config.training, train_images=500),
+        job=dataclasses.replace(
+            config.job,
+            recipe=dataclasses.replace(config.job.recipe, lr=0.05, decay_milestones=(1, 2), opt="adam", nesterov=False),
+            train_images=500,
+        ),
     )
     text = card.write(config, store.read_log(trained), MODEL)
-    assert "--set 'opt=adam' --set 'lr=0.05' --set 'decay_milestones=[1,2]' --limit-train 500" in text
+    changed = "--set opt=adam --set lr=0.05 --set nesterov=false --set 'decay_milestones=[1,2]'"
+    assert f"{changed} --seed 0 --limit-train 500 --device cpu" in text
     assert "on the first 500 of 1,437 images" in text
 
 

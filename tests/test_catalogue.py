@@ -14,7 +14,6 @@ from zoo.folder import store
 from zoo.hub import find
 from zoo.hub.catalogue import catalogue
 from zoo.hub.local import FolderHub
-from zoo.spec import Recipe
 
 from .loopback_hub import Hub
 
@@ -34,8 +33,8 @@ def test_its_facts_are_the_plugins_and_its_recipe_can_be_read_back(path: Path) -
     config, model = store.read_config(path), registry.load(path.name)
     assert config.parameters == model.parameters
     assert config.classes == model.dataset.classes
-    assert Recipe.from_json(config.recipe).sha256() == config.recipe_sha256
-    assert config.training.train_images == model.dataset.train_images
+    assert config.job.recipe.sha256() == config.recipe_sha256
+    assert config.job.train_images == model.dataset.train_images
     assert config.results.test_images == model.dataset.test_images
 
 

@@ -8,13 +8,10 @@ import torch
 
 from zoo.errors import TrainingError
 from zoo.folder.config import EpochRow
-from zoo.spec import Recipe
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
-from zoo.training.job import Job
 
-JOB = Job("tiny", "paper", Recipe(epochs=3, lr=0.1), 0, 100, "cpu", False)
-
+from .jobs import JOB
 
 STATE = {"net": {"weight": torch.tensor([1.0, 2.0])}, "totals": torch.tensor([3.0, 4.0], dtype=torch.float64)}
 
@@ -36,7 +33,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 def test_another_job_is_refused_by_what_differs(tmp_path: Path) -> None:
     save(tmp_path)
     other = dataclasses.replace(JOB, seed=7, recipe=dataclasses.replace(JOB.recipe, lr=0.2))
-    with pytest.raises(TrainingError, match=r"it has seed 0, not 7; recipe lr at its default, not 0\.2"):
+    with pytest.raises(TrainingError, match=r"it has recipe lr 0\.05, not 0\.2; seed 0, not 7"):
         checkpoint.restore(tmp_path, other)
 
 

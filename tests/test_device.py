@@ -9,6 +9,7 @@ import torch
 
 from zoo.errors import TrainingError
 from zoo.nets import device
+from zoo.training.algorithms import algorithms
 
 
 def test_a_device_is_chosen_by_its_name() -> None:
@@ -44,7 +45,7 @@ def test_a_gpu_has_its_makers_name() -> None:
 def test_the_callers_choice_of_algorithms_is_put_back(deterministic: bool) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        with device.algorithms(torch.device("cpu"), deterministic=deterministic):
+        with algorithms(torch.device("cpu"), deterministic=deterministic):
             pass
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.is_deterministic_algorithms_warn_only_enabled()
@@ -55,7 +56,7 @@ def test_the_callers_choice_of_algorithms_is_put_back(deterministic: bool) -> No
 
 PAGES_TAKEN = """
 import resource, torch
-from zoo.nets.device import memory_kept
+from zoo.training.memory import memory_kept
 
 def pages_taken(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

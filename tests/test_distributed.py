@@ -12,7 +12,7 @@ import pytest
 
 from zoo.folder import store
 from zoo.training import checkpoint
-from zoo.training.run import run_folder
+from zoo.training.place import Place
 
 TRAIN = ["-m", "zoo", "train", "resnet8", "--epochs", "6", "--no-amp", "--limit-train", "801", "--set", "lr=0.05"]
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -42,8 +42,8 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_two_processes_train_to_the_accuracy_of_one(together: tuple[Path, str], tmp_path: Path) -> None:
     finish(start(tmp_path, *TRAIN, "--out", "model"))
     two, one = store.check(together[0]), store.check(tmp_path / "model")
-    assert two.training.processes == 2
-    assert one.training.processes == 1
+    assert two.job.processes == 2
+    assert one.job.processes == 1
     assert two.results.test_top1 == pytest.approx(one.results.test_top1, abs=6)
     losses = [[row.train_loss for row in store.read_log(path)] for path in (together[0], tmp_path / "model")]
     # The same batches in the same order: only batch norm sees half of each.
@@ -53,10 +53,11 @@ def test_two_processes_train_to_the_accuracy_of_one(together: tuple[Path, str], 
 def test_one_process_speaks_writes_and_publishes_for_both(together: tuple[Path, str]) -> None:
     path, output = together
     lines = output.splitlines()
-    assert [line.split()[1] for line in lines[:6]] == [f"{n}/6" for n in range(1, 7)]
-    assert lines[6].startswith("resnet8_digits: top-1 ")
-    assert lines[7].startswith("published as file:hub/resnet8_digits at revision ")
-    assert len(lines) == 8
+    assert lines[0].startswith("compile none (auto: ")
+    assert [line.split()[1] for line in lines[1:7]] == [f"{n}/6" for n in range(1, 7)]
+    assert lines[7].startswith("resnet8_digits: top-1 ")
+    assert lines[8].startswith("published as file:hub/resnet8_digits at revision ")
+    assert len(lines) == 9
     assert "2 processes" in (path / store.README).read_text()
 
 
@@ -65,10 +66,11 @@ def test_a_signal_to_torchrun_leaves_a_checkpoint_that_both_go_on_from(
 ) -> None:
     process = start(tmp_path, *TWO, *TRAIN, "--out", "model")
     assert process.stdout is not None
+    assert process.stdout.readline().startswith("compile none")
     assert process.stdout.readline().startswith("epoch 1/6")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
-    assert checkpoint.path_in(run_folder(tmp_path / "model")).is_file()
+    assert checkpoint.path_in(Place(tmp_path / "model").run).is_file()
     finish(start(tmp_path, *TWO, *TRAIN, "--out", "model", "--resume"))
     resumed, whole = store.read_log(tmp_path / "model"), store.read_log(together[0])
     assert [row.epoch for row in resumed] == [1, 2, 3, 4, 5, 6]

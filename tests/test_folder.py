@@ -18,9 +18,9 @@ def test_a_finished_run_leaves_a_whole_folder(trained: Path) -> None:
     assert sorted(path.name for path in trained.iterdir()) == sorted(store.FILES)
     config = store.check(trained)
     assert config.name == "resnet8_digits"
-    assert config.recipe_name == "quick"
+    assert config.job.recipe_name == "quick"
     assert config.weights.bytes == (trained / store.WEIGHTS).stat().st_size
-    assert (config.training.epochs, config.training.train_images) == (3, 1437)
+    assert (config.training.epochs, config.job.train_images) == (3, 1437)
     assert len(store.read_log(trained)) == 3
 
 

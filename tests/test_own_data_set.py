@@ -130,10 +130,10 @@ def test_its_card_says_the_title_where_that_is_known_and_the_name_where_not(fold
         known = card.write(config, rows, registry.load(NAME))
     assert (folder / store.README).read_text() == known
     assert f"{sentence} Flowers of my garden." in known
-    assert f"\nzoo train {NAME} --recipe quick --seed 0 --epochs 3 --set 'hflip=0.0' --no-amp\n" in known
+    assert f"\nzoo train {NAME} --recipe quick --epochs 3 --set hflip=0.0 --seed 0 --device cpu " in known
     unknown = card.write(config, rows, registry.architecture("resnet8"))
     assert f"{sentence} flowers." in unknown
-    assert f"--set 'hflip=0.0' --limit-train {config.training.train_images} --no-amp\n" in unknown
+    assert f"--seed 0 --limit-train {config.job.train_images} --device cpu " in unknown
 
 
 def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_zoo: Run, tmp_path: Path) -> None:

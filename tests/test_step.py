@@ -15,12 +15,12 @@ from zoo import registry
 from zoo.data import batches, sources
 from zoo.data.batches import Batches
 from zoo.errors import CompileWarning
+from zoo.folder.job import How
 from zoo.nets.build import build
 from zoo.spec import Recipe
 from zoo.training import optim
 from zoo.training.counts import BatchCounts
 from zoo.training.distributed import Share
-from zoo.training.job import How
 from zoo.training.objective import objective
 from zoo.training.step import GraphedStep, Moved, Step, fastest
 from zoo.training.stopwatch import Stopwatch

@@ -19,24 +19,26 @@ from zoo.data import batches, sources
 from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.folder import store
 from zoo.folder.config import EpochRow
+from zoo.folder.job import Job
 from zoo.nets import weights
 from zoo.nets.build import build
 from zoo.nets.device import has_bf16
 from zoo.spec import InputSize, Recipe
 from zoo.training import checkpoint, optim
 from zoo.training.checkpoint import path_in
-from zoo.training.job import Job
 from zoo.training.loop import Training, begin, train
 from zoo.training.watch import Silent, Watch
 
+from .jobs import JOB
+
 CPU = torch.device("cpu")
 MODEL = registry.load("resnet8_digits")
-RECIPE = Recipe(epochs=3, batch_size=64, lr=0.05, sched="cosine", crop_padding=1, weight_decay=5e-4)
+RECIPE = JOB.recipe
 IMAGES = 400  # six batches of 64 and one of 16
 
 
 def job(recipe: Recipe = RECIPE, *, seed: int = 0, amp: bool = False) -> Job:
-    return Job("resnet8_digits", "test", recipe, seed, IMAGES, "cpu", amp)
+    return dataclasses.replace(JOB, recipe=recipe, seed=seed, amp=amp, train_images=IMAGES)
 
 
 def begin_digits(
@@ -276,7 +278,7 @@ def test_a_gpu_trains_to_the_same_accuracy(tmp_path: Path) -> None:
     cuda = torch.device("cuda")
     recipe, images = MODEL.recipes["quick"].changed({"epochs": "10"}), MODEL.dataset.train_images
     splits = sources.read_splits(MODEL.dataset, recipe, Path(), device=cuda, train_images=images)
-    what = Job("resnet8_digits", "quick", recipe, 0, images, "cuda", True, compile="graph")
+    what = dataclasses.replace(job(recipe, amp=True), device="cuda", compile="graph", train_images=images)
     torch.manual_seed(0)
     training = begin(
         what, build(MODEL.architecture, MODEL.dataset), splits,

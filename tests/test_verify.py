@@ -94,7 +94,7 @@ def test_the_catalogue_scores_what_it_says_on_the_real_data() -> None:
 
 def test_a_published_model_is_reproduced_by_its_own_recipe(trained: Path, tmp_path: Path) -> None:
     done, published = api.reproduce(trained, out=tmp_path / "again")
-    assert done.config.recipe == published.recipe
+    assert done.config.job == published.job
     assert done.config.weights.sha256 == published.weights.sha256
     shorter, _ = api.reproduce(trained, out=tmp_path / "shorter", epochs=1, seed=5)
-    assert (shorter.config.training.epochs, shorter.config.training.seed) == (1, 5)
+    assert (shorter.config.training.epochs, shorter.config.job.seed) == (1, 5)

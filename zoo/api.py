@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
     from zoo.evaluation.report import ClassResults
     from zoo.evaluation.verify import Verified
+    from zoo.folder.job import Origin
     from zoo.nets.layers import Layer
-    from zoo.training.job import Job
-    from zoo.training.watch import Report
+    from zoo.training.place import Place
+    from zoo.training.plan import Machine, Plan
+    from zoo.training.watch import Report, Watch
 
 __all__ = [
     "Evaluated", "Guess", "ModelInfo", "Prediction", "Row", "Trained",
@@ -147,6 +149,7 @@ def train(
     deterministic: bool | None = None,
     grad_checkpointing: bool = False,
     dtype: str = "fp32",
+    threads: int | None = None,
     data: Path | None = None,
     limit_train: int | None = None,
     out: Path | None = None,
@@ -165,7 +168,8 @@ def train(
     CUDA graph), "default" (compiled; on a GPU a graph comes with it) or "auto" (what the training is
     worth), `deterministic` gives the same bytes from the same seed (None: on a CPU, where it costs
     nothing), `grad_checkpointing` computes activations again in the backward pass, for less memory,
-    `dtype` "fp16" stores the weights in half the bytes where that costs under 0.02 points.
+    `dtype` "fp16" stores the weights in half the bytes where that costs under 0.02 points,
+    `threads` is how many of the processor's compute (None: what torch uses).
     `resume` goes on with a run that was stopped, and takes a finished one as it is; `overwrite` starts again.
 
     Under torchrun every process calls this with the same arguments; the first one writes and pushes.
@@ -177,116 +181,68 @@ def train(
     Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError; what can
     be foreseen (hub, token, name, data, folder) before the first step.
     """
+    from zoo.training.place import Place, mode_of
+    from zoo.training.plan import Options, plan, recipe_of
+
     model = registry.load(registry.resolve(name, dataset))
-    recipe = recipe or model.default_recipe
-    return _train(
-        model,
-        recipe,
-        _recipe(model, recipe, settings or {}, epochs),
-        seed=seed,
-        seeds=seeds,
-        device=device,
+    options = Options(
+        recipe=recipe,
+        settings=settings or {},
+        epochs=epochs,
+        limit_train=limit_train,
         amp=amp,
         compile=compile,
         deterministic=deterministic,
         grad_checkpointing=grad_checkpointing,
         dtype=dtype,
-        data=data,
-        limit_train=limit_train,
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        save_every=save_every,
-        eval_every=eval_every,
+        threads=threads,
+    )
+    if seeds < 1:
+        raise TrainingError(f"--seeds should be at least 1, not {seeds}")
+    machine = _machine(device, data)
+    recipe_name, chosen = recipe_of(model, options)
+    teacher, origin = _teacher(model, chosen, machine.device)
+    plans = [plan(model, options, machine, seed=one, teacher=origin) for one in range(seed, seed + seeds)]
+    mode = mode_of(resume=resume, overwrite=overwrite)
+    if out is None:
+        places = [Place(Path("runs") / f"{model.name}-{recipe_name}-seed{one.job.seed}", mode) for one in plans]
+    else:
+        places = [Place(out, mode), *(Place(out, mode).beside(one.job.seed) for one in plans[1:])]
+    return _train(
+        plans,
+        model,
+        places,
+        machine=machine,
+        watch=_watch(save_every, eval_every, report),
+        teacher=teacher,
         target=open_hub(hub) if push else None,
-        report=report,
     )
 
 
 def _train(
+    plans: list[Plan],
     model: Model,
-    recipe_name: str,
-    recipe: Recipe,
+    places: list[Place],
     *,
-    seed: int,
-    seeds: int,
-    device: str | None,
-    amp: bool | None,
-    compile: str,  # noqa: A002
-    deterministic: bool | None,
-    grad_checkpointing: bool,
-    dtype: str,
-    data: Path | None,
-    limit_train: int | None,
-    out: Path | None,
-    resume: bool,
-    overwrite: bool,
-    save_every: int,
-    eval_every: int,
-    target: Hub | None,
-    report: Report | None,
+    machine: Machine,
+    watch: Watch,
+    teacher: nn.Module | None,
+    target: Hub | None = None,
 ) -> Trained:
-    """Train with a recipe that is there already, whoever chose it."""
-    from zoo.nets.device import choose, has_bf16
-    from zoo.training import compiling, distributed, run
-    from zoo.training.job import Job
-    from zoo.training.watch import Silent, Watch
+    """Train what is planned already, whoever planned it."""
+    from zoo.training import distributed
+    from zoo.training.run import run_seeds
 
-    on = distributed.own_device(choose(device))
-    teacher, teacher_sha256 = _teacher(model, recipe, on) if recipe.teacher else (None, "")
-    if dtype not in ("fp32", "fp16"):
-        raise TrainingError(f"--dtype should be fp32 or fp16, not {dtype!r}")
-    if seeds < 1:
-        raise TrainingError(f"--seeds should be at least 1, not {seeds}")
-    train_images = model.dataset.train_images - recipe.val_images if limit_train is None else limit_train
-    compilation = compiling.choose(
-        compile, recipe, device=on, images=recipe.epochs * train_images, processes=distributed.share().world
-    )
-    watch = Watch(save_every, eval_every, report or Silent())
-    jobs = [
-        Job(
-            model=model.name,
-            recipe_name=recipe_name,
-            recipe=recipe,
-            seed=one,
-            train_images=train_images,
-            device=on.type,
-            amp=has_bf16(on) if amp is None else amp,
-            compile=compilation.how,
-            deterministic=on.type == "cpu" if deterministic is None else deterministic,
-            teacher_sha256=teacher_sha256,
-        )
-        for one in range(seed, seed + seeds)
-    ]
-    places = [_place_of(job, out, declared=seed) for job in jobs]
     is_first = distributed.share().is_first
     if is_first:
         for place in places:
-            run.require_place(place, resume=resume, overwrite=overwrite)
+            place.require()
         if target is not None:
             target.check(model.name)
-    with distributed.process_group(on):
-        configs = [
-            run.run(
-                job,
-                model,
-                place,
-                device=on,
-                data_root=data,
-                resume=resume,
-                overwrite=overwrite,
-                watch=watch,
-                compilation=compilation,
-                grad_checkpointing=grad_checkpointing,
-                teacher=teacher,
-                half=dtype == "fp16",
-            )
-            for job, place in zip(jobs, places, strict=True)
-        ]
-    if not is_first:
-        return Trained(places[0], configs[0], None)
-    config = run.record_seeds(places[0], configs, model) if seeds > 1 else configs[0]
-    return Trained(places[0], config, target.push(places[0], model.name) if target is not None else None)
+    with distributed.process_group(machine.device):
+        config = run_seeds(plans, model, places, machine=machine, watch=watch, teacher=teacher)
+    folder = places[0].folder
+    return Trained(folder, config, target.push(folder, model.name) if target is not None and is_first else None)
 
 
 def evaluate(
@@ -418,11 +374,12 @@ def compare(
     What is finished there already is taken as it is, and what was stopped goes on.
     """
     from zoo.folder import curve
+    from zoo.training.plan import Options, recipe_of
 
     full = list(dict.fromkeys(registry.resolve(name) for name in names))
     for name in full:
         model = registry.load(name)
-        _recipe(model, recipe or model.default_recipe, settings or {}, epochs)
+        recipe_of(model, Options(recipe=recipe, settings=settings or {}, epochs=epochs))
     trained = [
         train(
             name,
@@ -497,32 +454,17 @@ def reproduce(
 
     Raises what `load` and `train` raise.
     """
-    path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
-    published = store.read_config(path)
-    model, training = model_of(published), published.training
-    recipe = Recipe.from_json(published.recipe)
-    trained = _train(
-        model,
-        published.recipe_name,
-        recipe if epochs is None else recipe.changed({"epochs": str(epochs)}),
-        seed=training.seed if seed is None else seed,
-        seeds=1,
-        device=device,
-        amp=training.amp,
-        compile=training.compile or ("default" if training.compiled else "none"),
-        deterministic=training.deterministic,
-        grad_checkpointing=training.grad_checkpointing,
-        dtype=published.weights.dtype,
-        data=data,
-        limit_train=training.train_images,
-        out=out or Path("runs") / f"{published.name}-reproduced",
-        resume=resume,
-        overwrite=overwrite,
-        save_every=1,
-        eval_every=1,
-        target=None,
-        report=report,
-    )
+    from zoo.training.place import Place, mode_of
+    from zoo.training.plan import Options, again
+
+    published = store.read_config(find(name_or_path_or_hub_id, hub=hub, revision=revision))
+    model, machine = model_of(published), _machine(device, data)
+    teacher, origin = _teacher(model, published.job.recipe, machine.device)
+    planned = again(published.job, model, machine, origin, Options(epochs=epochs))
+    if seed is not None:
+        planned = planned.seeded(seed)
+    place = Place(out or Path("runs") / f"{published.name}-reproduced", mode_of(resume=resume, overwrite=overwrite))
+    trained = _train([planned], model, [place], machine=machine, watch=_watch(1, 1, report), teacher=teacher)
     return trained, published
 
 
@@ -578,7 +520,7 @@ def _logs(runs: Iterable[str | Path]) -> Iterator[tuple[str, list[EpochRow]]]:
         label = path.name
         if (path / store.CONFIG).is_file():
             config = store.read_config(path)
-            label = f"{config.name} {config.recipe_name} seed {config.training.seed}"
+            label = f"{config.name} {config.job.recipe_name} seed {config.job.seed}"
         label = str(run) if label in seen else label
         seen.add(label)
         rows = store.read_log(path)
@@ -605,13 +547,32 @@ def _write_picture(out: Path, content: bytes) -> Path:
     return out
 
 
-def _teacher(model: Model, recipe: Recipe, on: torch.device) -> tuple[nn.Module, str]:
-    """The net that a recipe distils and its weights' SHA-256; it must see the images as the student does."""
+def _machine(device: str | None, data: Path | None) -> Machine:
+    """What to train on: this process's device, and where data sets are."""
+    from zoo.data import sources
+    from zoo.nets.device import choose
+    from zoo.training import distributed
+    from zoo.training.plan import Machine
+
+    return Machine(distributed.own_device(choose(device)), data or sources.default_root())
+
+
+def _watch(save_every: int, eval_every: int, report: Report | None) -> Watch:
+    from zoo.training.watch import Silent, Watch
+
+    return Watch(save_every, eval_every, report or Silent())
+
+
+def _teacher(model: Model, recipe: Recipe, on: torch.device) -> tuple[nn.Module | None, Origin | None]:
+    """The net that a recipe distils, if it does, and where it is from; it must see images as the student does."""
+    if recipe.teacher is None:
+        return None, None
     import torch
 
+    from zoo.folder.job import Origin
     from zoo.nets.weights import load
 
-    path = find(_teacher_of(model, str(recipe.teacher)))
+    path = find(_teacher_of(model, recipe.teacher))
     config = store.read_config(path)
     if config.classes != model.dataset.classes:
         raise RecipeError(
@@ -623,7 +584,7 @@ def _teacher(model: Model, recipe: Recipe, on: torch.device) -> tuple[nn.Module,
             "its student has to do the same: set them with --set mean=… and --set std=…"
         )
     net = load(architecture_of(config), path, config).to(on, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return net, config.weights.sha256
+    return net, Origin(recipe.teacher, config.weights.sha256)
 
 
 def _teacher_of(model: Model, teacher: str) -> str:
@@ -634,18 +595,3 @@ def _teacher_of(model: Model, teacher: str) -> str:
         return f"{registry.architecture(teacher).name}_{model.dataset.name}"
     except UnknownModel:
         return teacher
-
-
-def _place_of(job: Job, out: Path | None, *, declared: int) -> Path:
-    """The model folder that a training will fill; those of further seeds lie beside the declared one's."""
-    if out is None:
-        return Path("runs") / f"{job.model}-{job.recipe_name}-seed{job.seed}"
-    return out if job.seed == declared else out.with_name(f"{out.name}-seed{job.seed}")
-
-
-def _recipe(model: Model, name: str, settings: Mapping[str, str], epochs: int | None) -> Recipe:
-    if name not in model.recipes:
-        raise RecipeError(f"{model.name} has no recipe {name!r}; it has {', '.join(model.recipes)}")
-    if epochs is not None:
-        settings = {**settings, "epochs": str(epochs)}
-    return model.recipes[name].changed(settings)

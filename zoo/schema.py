@@ -38,6 +38,17 @@ def from_json(kind: type[T], value: object, place: str = "") -> T:
     return kind(**arguments)
 
 
+def require_known(kind: type, value: object, place: str) -> None:
+    """Refuse keys that the dataclass `kind`, or a dataclass in it, does not declare; raises SchemaError."""
+    hints = typing.get_type_hints(kind)
+    for name, inner in value.items() if isinstance(value, Mapping) else ():
+        if name not in hints:
+            raise SchemaError(f"{place}.{name} is something that this version does not know")
+        for hint in (hints[name], *typing.get_args(hints[name])):
+            if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+                require_known(hint, inner, f"{place}.{name}")
+
+
 def fit(hint: Any, value: object, place: str) -> Any:
     """Return `value` as the type `hint` (scalars, tuples, mappings, unions, dataclasses)."""
     if dataclasses.is_dataclass(hint):

@@ -23,8 +23,8 @@ from zoo.nets import weights
 from zoo.nets.build import build, count, parameters
 from zoo.spec import Dataset, Model, Recipe
 from zoo.training import optim
-from zoo.training.compiling import Compilation
-from zoo.training.job import Job
+from zoo.training.place import Place
+from zoo.training.plan import Machine, Options, plan
 from zoo.training.run import run
 from zoo.training.watch import Watch
 
@@ -83,14 +83,13 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
     short = replace(
         published, epochs=2, batch_size=images // 6, warmup_epochs=0, val_images=min(published.val_images, images // 3)
     )
-    learnable = replace(model, dataset=_learnable(model.dataset, images + short.val_images))
-    with tempfile.TemporaryDirectory() as place:
-        out = Path(place) / model.name
-        job = Job(model.name, name, short, 0, images, CPU.type, amp=False)
-        config = run(
-            job, learnable, out, device=CPU, data_root=out, resume=False, overwrite=False,
-            watch=Watch(save_every=2, eval_every=2), compilation=Compilation("none", "a test"),
-        )  # fmt: skip
+    recipes = {**model.recipes, name: short}
+    learnable = replace(model, dataset=_learnable(model.dataset, images + short.val_images), recipes=recipes)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / model.name
+        machine = Machine(CPU, out)
+        planned = plan(learnable, Options(recipe=name, amp=False, compile="none"), machine, seed=0)
+        config = run(planned, learnable, Place(out), machine=machine, watch=Watch(save_every=2, eval_every=2))
         first, second = (row.train_loss for row in store.read_log(out))
         assert second < first, f"{model.name}: the loss went from {first:.3f} to {second:.3f}"
         loaded = weights.load(model.architecture, out, config)

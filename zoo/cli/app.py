@@ -68,6 +68,10 @@ AmpOption = Annotated[
     bool | None,
     typer.Option("--amp/--no-amp", help="Train in bf16 autocast. [default: where the hardware has bf16]"),
 ]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", help="Threads of the processor to compute with. [default: torch's]"),
+]
 LimitOption = Annotated[
     int | None, typer.Option("--limit-train", metavar="N", help="Train on the first N images only.")
 ]
@@ -149,8 +153,8 @@ def info(
         results, training = config.results, config.training
         lines.append(
             f"  results     top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%, "
-            f"loss {results.test_loss:.4f} on {results.test_images:,} test images; recipe {config.recipe_name}, "
-            f"seed {training.seed}, {training.epochs} epochs"
+            f"loss {results.test_loss:.4f} on {results.test_images:,} test images; recipe {config.job.recipe_name}, "
+            f"seed {config.job.seed}, {training.epochs} epochs"
         )
     for name_of_recipe, recipe in model.recipes.items():
         default = " (default)" if name_of_recipe == model.default_recipe else ""
@@ -211,6 +215,7 @@ def train(
         str,
         typer.Option("--dtype", metavar="TYPE", help="Store weights in fp32, or in fp16 where that costs nothing."),
     ] = "fp32",
+    threads: ThreadsOption = None,
     data: DataOption = None,
     limit_train: LimitOption = None,
     out: Annotated[
@@ -249,6 +254,7 @@ def train(
         deterministic=deterministic,
         grad_checkpointing=grad_checkpointing,
         dtype=dtype,
+        threads=threads,
         data=data,
         limit_train=limit_train,
         out=out,
@@ -421,7 +427,7 @@ def reproduce(
         results, training = config.results, config.training
         _say(
             f"{config.name}  {who}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
-            f"{training.epochs} epochs, seed {training.seed}, {config.environment.device}"
+            f"{training.epochs} epochs, seed {config.job.seed}, {config.environment.device}"
         )
     same = trained.config.weights.sha256 == published.weights.sha256
     _say("the weights are the published ones, byte for byte" if same else "the weights are not the published bytes")

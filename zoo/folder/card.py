@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from statistics import mean, stdev
 
+from zoo.folder.command import command
 from zoo.folder.config import Config, EpochRow
 from zoo.spec import Architecture, Dataset, Model
 
@@ -67,8 +68,8 @@ def _metadata(config: Config, known: Model | Architecture) -> str:
             "dataset": config.dataset,
             "parameters": config.parameters,
             "plugin": config.plugin_distribution,
-            "recipe": config.recipe_name,
-            "seed": config.training.seed,
+            "recipe": config.job.recipe_name,
+            "seed": config.job.seed,
             "sha256": config.weights.sha256,
         },
     )
@@ -77,19 +78,19 @@ def _metadata(config: Config, known: Model | Architecture) -> str:
 
 def _text(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
     results, training, environment = config.results, config.training, config.environment
+    job, versions = config.job, config.job.versions
     channels, height, width = config.input_size
     source = f" [Source]({config.paper})." if config.paper else ""
     architecture, title = known.architecture if isinstance(known, Model) else known, _title(config, known)
-    how = ["bf16 autocast" if training.amp else "fp32", _plural(environment.threads, "thread")]
-    if training.processes > 1:
-        how.append(f"{training.processes} processes")
-    if training.compile:
-        how.append(f"compile {training.compile}: {training.compile_why}")
-    if training.compiled or training.compile_seconds:
-        how.append(f"compiled in {_duration(training.compile_seconds)} more")
-    if training.grad_checkpointing:
+    how = ["bf16 autocast" if job.amp else "fp32", _plural(job.threads, "thread")]
+    if job.processes > 1:
+        how.append(f"{job.processes} processes")
+    if job.grad_checkpointing:
         how.append("activations recomputed")
-    recipe = "\n".join(f"| `{name}` | `{json.dumps(value)}` |" for name, value in config.recipe.items())
+    how.append(f"compile {job.compile}" + (f": {training.compile_why}" if training.compile_why else ""))
+    if training.compile_seconds:
+        how.append(f"{_duration(training.compile_seconds)} more to compile")
+    recipe = "\n".join(f"| `{name}` | `{json.dumps(value)}` |" for name, value in job.recipe.to_json().items())
     return f"""# {config.name}
 
 {architecture.trained_on(title)}{source}
@@ -136,14 +137,14 @@ std {list(config.std)}.
 
 ## How it was trained
 
-Recipe `{config.recipe_name}`, seed {training.seed},{_part(config, known)} {_plural(training.epochs, "epoch")} in \
+Recipe `{config.job.recipe_name}`, seed {job.seed},{_part(config, known)} {_plural(training.epochs, "epoch")} in \
 {_duration(training.train_seconds)} on
 {environment.device} ({", ".join(how)}); Python \
-{environment.python}, torch {environment.torch}, zoo {environment.zoo}, {environment.plugin}\
+{environment.python}, torch {versions.torch}, zoo {versions.zoo}, {versions.plugin}\
 {f", commit {environment.commit}" if environment.commit else ""}.
 
 ```sh
-{_command(config, known)}
+{command(config.job, known, max(1, len(config.seeds)))}
 ```
 
 | hyper-parameter | value |
@@ -168,7 +169,7 @@ def _entry(config: Config, known: Model | Architecture) -> str:
 
 def _part(config: Config, known: Model | Architecture) -> str:
     """How much of the data set it was trained on, where that isn't all of it."""
-    trained, dataset = config.training.train_images, _dataset(known)
+    trained, dataset = config.job.train_images, _dataset(known)
     if dataset is None:
         return f" {trained:,} images,"
     return "" if trained == dataset.train_images else f" on the first {trained:,} of {dataset.train_images:,} images,"
@@ -176,7 +177,7 @@ def _part(config: Config, known: Model | Architecture) -> str:
 
 def _half(config: Config) -> str:
     """What storing in fp16 cost, where it was done."""
-    if config.weights.dtype == "fp32" or config.weights.fp32_top1 is None:
+    if config.weights.fp32_top1 is None:
         return ""
     return f" The weights are stored in fp16, and measured so; before, top-1 was {config.weights.fp32_top1:.2f}%."
 
@@ -191,7 +192,7 @@ def _seeds(config: Config) -> str:
 
 From {len(config.seeds)} seeds (mean ± standard deviation): top-1 **{mean(top1):.2f} ± {stdev(top1):.2f}%**, \
 top-5 {mean(top5):.2f} ± {stdev(top5):.2f}%.
-These weights are those of seed {config.training.seed}, which was declared before the runs.
+These weights are those of seed {config.job.seed}, which was declared before the runs.
 
 | seed | top-1 | top-5 |
 |---:|---:|---:|
@@ -200,37 +201,13 @@ These weights are those of seed {config.training.seed}, which was declared befor
 
 def _teacher(config: Config) -> str:
     """What was distilled, where anything was."""
-    if not config.training.teacher_sha256:
+    teacher = config.job.teacher
+    if teacher is None:
         return ""
     return f"""
-Distilled: beside the labels it learned the logits that `{config.recipe["teacher"]}` (SHA-256 of its weights
-`{config.training.teacher_sha256}`) has for the same augmented batches.
+Distilled: beside the labels it learned the logits that `{teacher.address}` (SHA-256 of its weights
+`{teacher.sha256}`) has for the same augmented batches.
 """
-
-
-def _command(config: Config, known: Model | Architecture) -> str:
-    """The command that trains the same again."""
-    training = config.training
-    words = [f"zoo train {config.name} --recipe {config.recipe_name} --seed {training.seed}"]
-    published = known.recipes.get(config.recipe_name)
-    defaults = published.to_json() if published else {}
-    for name, value in config.recipe.items():
-        if name in defaults and defaults[name] != value:
-            text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-            words.append(f"--epochs {text}" if name == "epochs" else f"--set '{name}={text}'")
-    held_out, dataset = int(str(config.recipe.get("val_images", 0))), _dataset(known)
-    if dataset is None or training.train_images != dataset.train_images - held_out:
-        words.append(f"--limit-train {training.train_images}")
-    words.append("--amp" if training.amp else "--no-amp")
-    if training.compile or training.compiled:
-        words.append(f"--compile {training.compile or 'default'}")
-    if training.grad_checkpointing:
-        words.append("--grad-checkpointing")
-    if config.weights.dtype != "fp32":
-        words.append(f"--dtype {config.weights.dtype}")
-    if config.seeds:
-        words.append(f"--seeds {len(config.seeds)}")
-    return " ".join(words)
 
 
 def _curve_note(rows: Sequence[EpochRow]) -> str:

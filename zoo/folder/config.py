@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from zoo.folder.job import DType, How, Job
 from zoo.spec import Dataset, InputSize
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @dataclass(frozen=True)
@@ -53,21 +54,14 @@ class Results:
 
 @dataclass(frozen=True)
 class Training:
-    """How the weights came about, beside the recipe."""
+    """What came of a job beside the weights; where something else was done than asked, what was asked."""
 
-    seed: int
     epochs: int
-    train_images: int
     train_seconds: float
-    amp: bool  # bf16 autocast; evaluation is always fp32
-    compiled: bool = False
-    compile: str = ""  # how the steps were run: none, graph or default
-    compile_why: str = ""
     compile_seconds: float = 0.0  # beside train_seconds
-    deterministic: bool = True  # the same seed gives the same bytes; a GPU is, where it is asked for
-    processes: int = 1
-    teacher_sha256: str = ""  # of the weights that were distilled, where the recipe has a teacher
-    grad_checkpointing: bool = False  # activations computed again in the backward pass, for less memory
+    compile_why: str = ""  # why the steps were run as the job says
+    compile_asked: How | None = None
+    dtype_asked: DType | None = None
 
 
 @dataclass(frozen=True)
@@ -85,12 +79,8 @@ class SeedResults:
 class Environment:
     """Where the weights came about."""
 
-    device: str
-    threads: int
+    device: str  # as its maker calls it
     python: str
-    torch: str
-    zoo: str
-    plugin: str  # distribution and version, "zoo-resnet-cifar 0.1.0"
     commit: str | None  # of the zoo's checkout, where it ran from one
 
 
@@ -103,7 +93,6 @@ class Weights:
     file: str = "model.safetensors"
     hub: str | None = None  # a model's address, hf://namespace/name
     revision: str | None = None
-    dtype: str = "fp32"  # that they are stored in
     fp32_top1: float | None = None  # what they scored before they were stored in fp16
 
 
@@ -121,8 +110,7 @@ class Config:
     parameters: int
     license: str
     paper: str
-    recipe_name: str
-    recipe: Mapping[str, object]
+    job: Job
     recipe_sha256: str
     training: Training
     results: Results
@@ -140,17 +128,26 @@ class Config:
     def seed_results(self) -> SeedResults:
         """This folder's own results, as one among several seeds'."""
         own = self.results
-        return SeedResults(self.training.seed, own.test_top1, own.test_top5, own.test_loss, self.weights.sha256)
+        return SeedResults(self.job.seed, own.test_top1, own.test_top5, own.test_loss, self.weights.sha256)
 
     @property
     def plugin_distribution(self) -> str:
         """The distribution that provides the architecture."""
-        return self.environment.plugin.partition(" ")[0]
+        return self.job.versions.plugin.partition(" ")[0]
+
+    @property
+    def asked(self) -> Job:
+        """The job as it was asked for."""
+        how, dtype = self.training.compile_asked, self.training.dtype_asked
+        return dataclasses.replace(self.job, compile=how or self.job.compile, dtype=dtype or self.job.dtype)
 
 
 def to_json(facts: Config | EpochRow, *, indent: int | None = None) -> str:
     """A dataclass of this module as JSON text."""
-    return json.dumps(dataclasses.asdict(facts), indent=indent, ensure_ascii=False)
+    values = dataclasses.asdict(facts)
+    if isinstance(facts, Config):
+        values["job"] = facts.job.to_json()
+    return json.dumps(values, indent=indent, ensure_ascii=False)
 
 
 def log_text(rows: Iterable[EpochRow]) -> str:

@@ -17,13 +17,15 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from zoo.errors import FolderError, HashMismatch
+from zoo.errors import FolderError, HashMismatch, RecipeError
+from zoo.folder import former
 from zoo.folder.config import FORMAT, Config, EpochRow, Weights, to_json
-from zoo.schema import SchemaError, from_json
+from zoo.folder.job import Job
+from zoo.schema import SchemaError, from_json, require_known
 
 README: Final = "README.md"
 CONFIG: Final = "config.json"
@@ -37,22 +39,41 @@ def read_config(folder: Path) -> Config:
     """Read a folder's config.json; raises FolderError."""
     path = folder / CONFIG
     try:
-        config = from_json(Config, json.loads(path.read_text(encoding="utf-8")))
+        config = _config(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise FolderError(f"{folder} is not a model folder: it has no {CONFIG}") from None
     except OSError as error:
         raise FolderError(f"{path} can't be read: {error.strerror}") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise FolderError(f"{path} is not JSON ({error}); fetch or train the model again") from None
-    except SchemaError as error:
-        raise FolderError(f"{path} is not a model's: {error}; fetch or train the model again") from None
-    if config.format > FORMAT:
+    except NewerFormat as newer:
         raise FolderError(
-            f"{path} has format {config.format}, this zoo reads up to {FORMAT}; update it: pip install -U residual-zoo"
-        )
+            f"{path} has format {newer}, this zoo reads up to {FORMAT}; update it: pip install -U residual-zoo"
+        ) from None
+    except (SchemaError, RecipeError) as error:
+        raise FolderError(f"{path} is not a model's: {error}; fetch or train the model again") from None
     if config.weights.file != WEIGHTS:
         raise FolderError(f"{path} names the weights {config.weights.file!r}; expected {WEIGHTS}")
     return config
+
+
+class NewerFormat(Exception):
+    """A config.json that a later zoo wrote."""
+
+
+def _config(values: object) -> Config:
+    """The facts in a decoded config.json, of this format or the one before."""
+    number = values.get("format", 1) if isinstance(values, Mapping) else FORMAT
+    if isinstance(number, int) and number > FORMAT:
+        raise NewerFormat(number)
+    if isinstance(values, Mapping) and number == 1:
+        try:
+            values = former.upgraded(values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SchemaError(f"{error.args[0] if isinstance(error, KeyError) else 'something'} is missing") from None
+    if isinstance(values, Mapping):
+        require_known(Job, values.get("job"), "job")
+    return from_json(Config, values)
 
 
 def read_log(folder: Path) -> list[EpochRow]:

@@ -73,8 +73,8 @@ class HuggingFaceHub:
         repository = f"{self.namespace}/{name}"
         with _said_plainly(f"hf://{repository}"):
             _patiently(lambda: self._api.create_repo(repository, exist_ok=True))
-            commit = self._commit(repository, source, f"{config.recipe_name}, seed {config.training.seed}")
-            version = f"{config.recipe_name}-seed{config.training.seed}-{store.revision(source)[:8]}"
+            commit = self._commit(repository, source, f"{config.job.recipe_name}, seed {config.job.seed}")
+            version = f"{config.job.recipe_name}-seed{config.job.seed}-{store.revision(source)[:8]}"
             _patiently(lambda: self._api.create_tag(repository, tag=version, revision=commit, exist_ok=True))
             self._compare(repository, commit, source)
         return Published(f"hf://{repository}", commit)

@@ -18,8 +18,8 @@ import torch
 from zoo.errors import TrainingError
 from zoo.folder import store
 from zoo.folder.config import EpochRow, log_text
+from zoo.folder.job import Job
 from zoo.schema import SchemaError, from_json
-from zoo.training.job import Job
 
 
 @dataclass
@@ -45,7 +45,7 @@ def path_in(run: Path) -> Path:
 
 def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> None:
     """Write the checkpoint of a run aside, and rename it into place; `state` is the learner's."""
-    content = {"job": job.facts(), "progress": dataclasses.asdict(progress), "learner": state}
+    content = {"job": job.to_json(), "progress": dataclasses.asdict(progress), "learner": state}
     target = path_in(run)
     aside = target.with_suffix(".partial")
     torch.save(content, aside)
@@ -62,13 +62,7 @@ def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
     content = _read(run)
     if not isinstance(content, dict) or content.keys() != {"job", "progress", "learner"}:
         raise TrainingError(f"{path_in(run)} is not a checkpoint of this version; remove {run} and start again")
-    its, asked = content["job"], job.facts()
-    differences = [
-        f"{name} {_said(its, name)}, not {_said(asked, name)}"
-        for name in asked | its
-        if its.get(name) != asked.get(name)
-    ]
-    if differences:
+    if differences := from_json(Job, content["job"]).differences(job):
         raise TrainingError(
             f"the run in {run} can't be resumed as another one: it has {'; '.join(differences)}. "
             "Give the same options again, or another --out"
@@ -86,10 +80,6 @@ def _read(run: Path) -> dict[str, Any]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"{path} can't be read ({reason}); remove {run} and start again") from None
     return content
-
-
-def _said(facts: Mapping[str, object], name: str) -> str:
-    return repr(facts[name]) if name in facts else "at its default"
 
 
 def append_log(run: Path, row: EpochRow) -> None:

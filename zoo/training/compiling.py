@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from zoo.errors import TrainingError
+from zoo.folder.job import How
 from zoo.spec import Recipe
-from zoo.training.job import How
 
 WORDS = ("auto", "none", "graph", "default")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 
@@ -9,25 +10,25 @@ import torch
 
 from zoo.folder.config import Environment
 from zoo.nets.device import describe
-from zoo.registry import checkout, core_version, provider
-from zoo.spec import Architecture
+from zoo.registry import checkout
 
 
-def environment(device: torch.device, architecture: Architecture) -> Environment:
-    """Where and with what an architecture was trained."""
+def environment(device: torch.device) -> Environment:
+    """Where a model was trained."""
     return Environment(
         device=describe(device),
-        threads=torch.get_num_threads(),
         python=platform.python_version(),
-        torch=str(torch.__version__),
-        zoo=core_version(),
-        plugin=provider(architecture),
         commit=_commit(),
     )
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that the zoo runs from, "-dirty" where files differ from it."""
+    """The commit of the checkout that the zoo runs from, "-dirty" where files differ from it.
+
+    Where only the files were copied, ZOO_COMMIT can name it.
+    """
+    if named := os.environ.get("ZOO_COMMIT"):
+        return named
     root = checkout()
     if root is None or not (root / ".git").exists():
         return None

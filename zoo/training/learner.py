@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from zoo.data import batches
 from zoo.data.batches import Batches, Draw, Pixels
 from zoo.data.sources import Split
+from zoo.folder.job import How, Job
 from zoo.training import distributed, optim
 from zoo.training.counts import BatchCounts
-from zoo.training.job import How, Job
 from zoo.training.objective import objective
 from zoo.training.step import Moved, Step, fastest
 from zoo.training.stopwatch import Stopwatch

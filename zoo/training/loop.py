@@ -22,11 +22,11 @@ from zoo.data.sources import Splits
 from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.evaluation.evaluate import evaluate
 from zoo.folder.config import EpochRow
+from zoo.folder.job import Job
 from zoo.nets.device import synchronize
 from zoo.training import checkpoint, distributed
 from zoo.training.checkpoint import Progress
 from zoo.training.interrupt import StopRequest, stop_requests
-from zoo.training.job import Job
 from zoo.training.learner import Learner
 from zoo.training.stopwatch import Stopwatch
 from zoo.training.watch import Silent, Watch

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import CompileWarning
+from zoo.folder.job import How
 from zoo.spec import Recipe
 from zoo.training import optim
 from zoo.training.compiling import can_be_captured
 from zoo.training.counts import BatchCounts
 from zoo.training.distributed import Share
-from zoo.training.job import How
 from zoo.training.objective import Objective
 from zoo.training.stopwatch import Stopwatch
 

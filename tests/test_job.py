@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+from typer.main import get_command
+
+from zoo import api, registry
+from zoo.cli.app import app
+from zoo.errors import FolderError, TrainingError
+from zoo.folder import store
+from zoo.folder.command import command
+from zoo.folder.config import to_json
+from zoo.folder.job import Job, Origin
+from zoo.schema import from_json
+from zoo.spec import Recipe
+from zoo.training.plan import Machine, Options, again, plan
+
+from .conftest import CHECKOUT
+from .jobs import JOB
+
+MODEL = registry.load("resnet8_digits")
+MACHINE = Machine(torch.device("cpu"), Path())
+
+
+def asked_for_by(line: str) -> Job:
+    """The job that a command line asks for, as the command line's own parser reads it."""
+    group = get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    word, *words = shlex.split(line)[1:]
+    train = group.get_command(typer.Context(group), word)
+    assert train is not None
+    parsed: dict[str, Any] = train.make_context(word, words).params
+    settings = dict(one.split("=", 1) for one in parsed["settings"] or [])
+    options = Options(
+        settings=settings,
+        compile=parsed["compiled"],
+        **{
+            name: parsed[name]
+            for name in (
+                "recipe", "epochs", "limit_train", "amp", "deterministic", "grad_checkpointing", "dtype", "threads",
+            )
+        },
+    )  # fmt: skip
+    assert parsed["device"] == "cpu"
+    return plan(registry.load(parsed["name"]), options, MACHINE, seed=parsed["seed"]).job
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(),
+        Options(recipe="quick", epochs=3, settings={"lr": "0.05", "decay_milestones": "1,2", "clip_grad": "0.5"}),
+        Options(amp=True, compile="default", deterministic=False, dtype="fp16", threads=3, limit_train=7),
+        Options(grad_checkpointing=True, settings={"mean": "0.5", "val_images": "100"}),
+    ],
+)
+def test_the_command_on_a_card_asks_for_the_very_job(options: Options) -> None:
+    job = plan(MODEL, options, MACHINE, seed=5).job
+    assert asked_for_by(command(job, MODEL)) == job
+
+
+def test_the_command_of_a_folder_asks_for_its_job(trained: Path) -> None:
+    line = next(line for line in (trained / store.README).read_text().splitlines() if line.startswith("zoo train"))
+    assert asked_for_by(line) == store.read_config(trained).job
+
+
+def test_several_processes_are_torchruns_and_a_recipe_that_is_gone_is_spelt_out() -> None:
+    job = replace(JOB, processes=2, recipe=replace(JOB.recipe, lr=0.3))
+    line = command(job, MODEL)
+    assert line.startswith("torchrun --nproc-per-node 2 -m zoo train resnet8_digits --recipe quick --epochs 3 ")
+    assert "--set lr=0.3" in line
+
+
+def test_a_job_comes_back_whole_from_json() -> None:
+    job = replace(JOB, teacher=Origin("hf://me/teacher", "0" * 64), recipe=replace(JOB.recipe, mean=(0.5,)))
+    assert from_json(Job, json.loads(json.dumps(job.to_json()))) == job
+
+
+def test_it_says_what_differs_in_a_phrase_each() -> None:
+    other = replace(JOB, seed=7, amp=True, recipe=replace(JOB.recipe, lr=0.2))
+    assert JOB.differences(other) == ["recipe lr 0.05, not 0.2", "seed 0, not 7", "amp False, not True"]
+    assert JOB.differences(JOB) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        ({"dtype": "fp16"}, "dtype 'fp32', not 'fp16'"),
+        ({"amp": True}, "amp False, not True"),
+        ({"deterministic": False}, "deterministic True, not False"),
+        ({"grad_checkpointing": True}, "grad_checkpointing False, not True"),
+        ({"threads": 2}, "threads 1, not 2"),
+        ({"seed": 4}, "seed 0, not 4"),
+        ({"settings": {"momentum": "0.8"}}, "recipe momentum 0.9, not 0.8"),
+    ],
+)
+def test_a_finished_folder_of_any_other_job_is_not_taken_for_the_one_that_is_asked_for(
+    tmp_path: Path, options: dict[str, Any], difference: str
+) -> None:
+    common: dict[str, Any] = {
+        "epochs": 1,
+        "limit_train": 64,
+        "amp": False,
+        "threads": 1,
+        "out": tmp_path / "model",
+        "resume": True,
+    }
+    first = api.train("resnet8", **common)
+    assert api.train("resnet8", **common).config == first.config
+    with pytest.raises(TrainingError, match="is finished, and another training: it has ") as caught:
+        api.train("resnet8", **(common | options))
+    assert difference in str(caught.value)
+
+
+def test_going_on_and_starting_again_can_not_both_be_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="not both"):
+        api.train("resnet8", out=tmp_path / "model", resume=True, overwrite=True)
+
+
+def test_what_a_published_job_is_trained_with_again_is_the_job_itself() -> None:
+    job = plan(MODEL, Options(recipe="quick", threads=3, compile="default"), MACHINE, seed=5).job
+    assert again(job, MODEL, MACHINE, None, Options()).job == job
+    from_a_gpu = replace(job, device="cuda", compile="graph")
+    assert again(from_a_gpu, MODEL, MACHINE, None, Options()).job == replace(job, compile="none")
+
+
+def test_a_folder_of_the_first_format_reads_as_one_of_this() -> None:
+    config = store.read_config(CHECKOUT / "hub_cards" / "resnet20_cifar10")
+    assert config.job.name == "resnet20_cifar10"
+    assert (config.job.recipe_name, config.job.seed, config.job.compile) == ("long", 0, "none")
+    assert isinstance(config.job.recipe, Recipe)
+    assert config.training.epochs == config.job.recipe.epochs
+    assert config.plugin_distribution == "zoo-resnet-cifar"
+
+
+def test_a_job_that_says_more_than_this_version_knows_is_refused(model_folder: Path) -> None:
+    config = json.loads(to_json(store.read_config(model_folder)))
+    for place in (config["job"], config["job"]["recipe"]):
+        place["ema"] = 0.9
+        (model_folder / store.CONFIG).write_text(json.dumps(config))
+        with pytest.raises(FolderError, match="ema is something that this version does not know"):
+            store.read_config(model_folder)
+        del place["ema"]

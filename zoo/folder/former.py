@@ -1,0 +1,51 @@
+"""Config.json of format 1, read as one of format 2.
+
+It had a job's facts in three places, and some nowhere; what nobody wrote down is said to be unknown by
+an empty version, or was then the only way that there was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.spec import Recipe
+
+
+def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
+    """The same facts as format 2 has them; raises KeyError or TypeError where it is not format 1 either."""
+    training, environment, weights = old["training"], old["environment"], old["weights"]
+    recipe = Recipe.from_json(old["recipe"])
+    teacher = training.get("teacher_sha256")
+    job = {
+        "architecture": old["architecture"],
+        "dataset": old["dataset"],
+        "recipe_name": old["recipe_name"],
+        "recipe": recipe.to_json(),
+        "seed": training["seed"],
+        "train_images": training["train_images"],
+        "device": "cpu" if str(environment["device"]).startswith("CPU") else "cuda",
+        "amp": training["amp"],
+        "compile": "default" if training.get("compiled") else "none",
+        "deterministic": training.get("deterministic", True),
+        "grad_checkpointing": training.get("grad_checkpointing", False),
+        "threads": environment["threads"],
+        "processes": training.get("processes", 1),
+        "dtype": weights.get("dtype", "fp32"),
+        "versions": {
+            "torch": environment["torch"],
+            "numpy": "",
+            "zoo": environment["zoo"],
+            "plugin": environment["plugin"],
+        },
+        "teacher": {"address": recipe.teacher, "sha256": teacher} if teacher else None,
+    }
+    kept = {name: old[name] for name in old.keys() - {"recipe_name", "recipe", "training", "environment", "format"}}
+    return kept | {
+        "job": job,
+        "training": {name: training[name] for name in ("epochs", "train_seconds")}
+        | {"compile_seconds": training.get("compile_seconds", 0.0)},
+        "environment": {name: environment[name] for name in ("device", "python")}
+        | {"commit": environment.get("commit")},
+        "format": 2,
+    }

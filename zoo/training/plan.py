@@ -1,0 +1,141 @@
+"""From what a person asked to jobs: every choice that was left open is made here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from zoo.errors import RecipeError, TrainingError
+from zoo.folder.job import Job, Origin, Versions
+from zoo.nets.device import has_bf16
+from zoo.registry import core_version, provider
+from zoo.spec import Architecture, Model, Recipe
+from zoo.training import compiling, distributed
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may say about a training; None where it is left to the zoo."""
+
+    recipe: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)  # fields of the recipe, as text
+    epochs: int | None = None
+    limit_train: int | None = None
+    amp: bool | None = None
+    compile: str = "auto"
+    deterministic: bool | None = None
+    grad_checkpointing: bool = False
+    dtype: str = "fp32"
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a training runs on, and where its data sets are."""
+
+    device: torch.device
+    data_root: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job, and why its steps are run as it says."""
+
+    job: Job
+    why: str
+
+    def seeded(self, seed: int) -> Plan:
+        """The same from another seed."""
+        return replace(self, job=replace(self.job, seed=seed))
+
+
+def recipe_of(model: Model, options: Options) -> tuple[str, Recipe]:
+    """The recipe that is asked for, changed as it is asked for, and its name; raises RecipeError."""
+    name = options.recipe or model.default_recipe
+    if name not in model.recipes:
+        raise RecipeError(f"{model.name} has no recipe {name!r}; it has {', '.join(model.recipes)}")
+    settings = dict(options.settings) | ({} if options.epochs is None else {"epochs": str(options.epochs)})
+    return name, model.recipes[name].changed(settings)
+
+
+def plan(model: Model, options: Options, machine: Machine, *, seed: int, teacher: Origin | None = None) -> Plan:
+    """The job that is asked for, on this machine; raises RecipeError or TrainingError where it can't be."""
+    name, recipe = recipe_of(model, options)
+    if options.dtype not in ("fp32", "fp16"):
+        raise TrainingError(f"--dtype should be fp32 or fp16, not {options.dtype!r}")
+    if options.threads is not None and options.threads < 1:
+        raise TrainingError(f"--threads should be at least 1, not {options.threads}")
+    most = model.dataset.train_images - recipe.val_images
+    device, processes = machine.device, distributed.share().world
+    images = most if options.limit_train is None else options.limit_train
+    compilation = compiling.choose(
+        options.compile, recipe, device=device, images=recipe.epochs * images, processes=processes
+    )
+    job = Job(
+        architecture=model.architecture.name,
+        dataset=model.dataset.name,
+        recipe_name=name,
+        recipe=recipe,
+        seed=seed,
+        train_images=images,
+        device=device.type,
+        amp=has_bf16(device) if options.amp is None else options.amp,
+        compile=compilation.how,
+        deterministic=device.type == "cpu" if options.deterministic is None else options.deterministic,
+        grad_checkpointing=options.grad_checkpointing,
+        threads=options.threads or torch.get_num_threads(),
+        processes=processes,
+        dtype=options.dtype,  # type: ignore[arg-type]
+        versions=versions(model.architecture),
+        teacher=teacher,
+    )
+    require_sense(job, model)
+    return Plan(job, compilation.why)
+
+
+def again(published: Job, model: Model, machine: Machine, teacher: Origin | None, options: Options) -> Plan:
+    """A job that was published, for this machine: what `options` may change are its epochs.
+
+    On another kind of device, what was compiled there is compiled as this one does it.
+    """
+    recipe = published.recipe if options.epochs is None else published.recipe.changed({"epochs": str(options.epochs)})
+    processes, device = distributed.share().world, machine.device
+    asked = published.compile if published.device == device.type else "auto"
+    compilation = compiling.choose(
+        asked, recipe, device=device, images=recipe.epochs * published.train_images, processes=processes
+    )
+    job = replace(
+        published,
+        recipe=recipe,
+        device=device.type,
+        compile=compilation.how,
+        processes=processes,
+        versions=versions(model.architecture),
+        teacher=teacher,
+    )
+    require_sense(job, model)
+    return Plan(job, compilation.why)
+
+
+def versions(architecture: Architecture) -> Versions:
+    """The versions here of all that decides the numbers."""
+    return Versions(str(torch.__version__), version("numpy"), core_version(), provider(architecture))
+
+
+def require_sense(job: Job, model: Model) -> None:
+    """Refuse what the data set has no images or channels for; raises TrainingError."""
+    most = model.dataset.train_images - job.recipe.val_images
+    if most < 1:
+        raise TrainingError(
+            f"recipe: val_images should be under {model.dataset.train_images}, all there are to train on"
+        )
+    if not 1 <= job.train_images <= most:
+        raise TrainingError(f"--limit-train should be from 1 to {most}, not {job.train_images}")
+    for name, values in (("mean", job.recipe.mean), ("std", job.recipe.std)):
+        if values is not None and len(values) != model.dataset.input_size[0]:
+            channels = model.dataset.input_size[0]
+            raise TrainingError(f"recipe: {name} should have {channels} numbers, not {len(values)}")

@@ -1,0 +1,110 @@
+"""What a training leaves: the net measured once, its facts, its model folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import warnings
+from pathlib import Path
+
+from torch import nn
+
+from zoo.errors import HalfWarning
+from zoo.evaluation.answers import known_answers
+from zoo.evaluation.evaluate import evaluate
+from zoo.folder import card, curve, store
+from zoo.folder.config import Config, EpochRow, Results, log_text, to_json
+from zoo.folder.config import Training as TrainingFacts
+from zoo.nets import weights
+from zoo.nets.build import count
+from zoo.spec import Model
+from zoo.training.environment import environment
+from zoo.training.loop import Training
+from zoo.training.place import Place
+from zoo.training.plan import Plan
+
+HALF_POINTS = 0.02  # of top-1 that storing weights in fp16 may cost
+
+
+def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
+    """Measure what was trained with the weights as they are stored, and write its model folder.
+
+    What could not be done as it was asked for (compiled, stored in fp16) is recorded as it was done.
+    """
+    job, net = plan.job, training.learner.published()
+    results, facts, rounded = _measured(net, training, half=job.dtype == "fp16")
+    rows = training.progress.rows
+    rows[-1] = rows[-1].tested(results)
+    how = training.learner.how
+    metadata = {"name": job.name, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
+    content = weights.dump(net, metadata, half=rounded)
+    mean, std = model.normalisation(job.recipe)
+    config = Config(
+        name=model.name,
+        architecture=job.architecture,
+        dataset=job.dataset,
+        classes=model.dataset.classes,
+        input_size=model.dataset.input_size,
+        mean=mean,
+        std=std,
+        parameters=count(net),
+        license=model.architecture.license,
+        paper=model.architecture.paper,
+        job=dataclasses.replace(job, compile=how, dtype="fp16" if rounded else "fp32"),
+        recipe_sha256=job.recipe.sha256(),
+        training=TrainingFacts(
+            epochs=len(rows),
+            train_seconds=sum(row.train_seconds for row in rows),
+            compile_seconds=sum(row.compile_seconds for row in rows),
+            compile_why=plan.why if how == job.compile else f"{job.compile} failed",
+            compile_asked=None if how == job.compile else job.compile,
+            dtype_asked=None if rounded == (job.dtype == "fp16") else job.dtype,
+        ),
+        results=results,
+        environment=environment(training.splits.train.labels.device),
+        weights=dataclasses.replace(store.weights_facts(content), fp32_top1=facts),
+        known_answers=tuple(
+            tuple(row) for row in known_answers(net, training.pixels, model.dataset.input_size).tolist()
+        ),
+    )
+    _write(place.folder, config, rows, model, content)
+    return config
+
+
+def record_seeds(out: Path, repetitions: list[Config], model: Model) -> Config:
+    """Write into the model folder `out`, which stays what it is, what its training came to from every seed."""
+    config = store.check(out)
+    config = dataclasses.replace(config, seeds=tuple(one.seed_results for one in repetitions))
+    _write(out, config, store.read_log(out), model, store.read_weights(out, config))
+    return config
+
+
+def _measured(net: nn.Module, training: Training, *, half: bool) -> tuple[Results, float | None, bool]:
+    """The results of the net as it is stored, the top-1 before it was rounded to fp16, and whether it was."""
+    splits, pixels = training.splits, training.pixels
+    fp32 = evaluate(net, splits.test, pixels)
+    if not half:
+        return fp32, None, False
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    net.load_state_dict(weights.rounded_to_half(net))
+    results = evaluate(net, splits.test, pixels)
+    if fp32.test_top1 - results.test_top1 < HALF_POINTS and math.isfinite(results.test_loss):
+        return results, fp32.test_top1, True
+    net.load_state_dict(before)
+    cost = f"{fp32.test_top1:.2f}% would become {results.test_top1:.2f}%"
+    warnings.warn(HalfWarning(f"the weights are stored in fp32: in fp16 a top-1 of {cost}"), stacklevel=3)
+    return fp32, None, False
+
+
+def _write(out: Path, config: Config, rows: list[EpochRow], model: Model, content: bytes) -> None:
+    old = out.with_name(f".{out.name}.replaced")
+    if out.exists():
+        out.rename(old)
+    with store.written_aside(out) as aside:
+        (aside / store.WEIGHTS).write_bytes(content)
+        (aside / store.CONFIG).write_text(to_json(config, indent=2) + "\n", encoding="utf-8")
+        (aside / store.LOG).write_text(log_text(rows), encoding="utf-8")
+        (aside / store.CURVE).write_text(curve.draw(config.name, rows), encoding="utf-8")
+        (aside / store.README).write_text(card.write(config, rows, model), encoding="utf-8")
+    shutil.rmtree(old, ignore_errors=True)
