@@ -8,29 +8,24 @@ comes between is noticed and nothing is repeated blindly.
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from zoo.errors import FolderError, HubError, NotFound, ZooError
+from zoo.errors import FolderError, HubError
 from zoo.folder import store
 from zoo.hub import Listed, Published
+from zoo.hub.faults import ATTEMPTS, LOG_IN, download, is_passing, patiently, said_plainly
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi, ModelInfo
-    from tenacity import Retrying
-
-T = TypeVar("T")
 
 TAG = "zoo"  # what the cards of the zoo's models carry, and what a listing asks for
 COMMIT = re.compile(r"[0-9a-f]{40}")
-ATTEMPTS = 4
 TIMEOUT = 10  # seconds
-LOG_IN = "log in with `hf auth login` (or set HF_TOKEN)"
 REMEDIES = f"{LOG_IN}, or name a folder with --hub file:PATH"
 
 
@@ -55,7 +50,7 @@ class HuggingFaceHub:
         from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
         account = self._account()
-        with _said_plainly(f"{self.address}/{name}"):
+        with said_plainly(f"{self.address}/{name}"):
             validate_repo_id(f"{self.namespace}/{name}")
         if account.get("auth", {}).get("accessToken", {}).get("role") == "read":
             raise HubError(f"the token of {account['name']} may only read; with one that may write, {REMEDIES}")
@@ -71,11 +66,11 @@ class HuggingFaceHub:
         """
         config = store.check(source)
         repository = f"{self.namespace}/{name}"
-        with _said_plainly(f"hf://{repository}"):
-            _patiently(lambda: self._api.create_repo(repository, exist_ok=True))
+        with said_plainly(f"hf://{repository}"):
+            patiently(lambda: self._api.create_repo(repository, exist_ok=True))
             commit = self._commit(repository, source, f"{config.job.recipe_name}, seed {config.job.seed}")
             version = f"{config.job.recipe_name}-seed{config.job.seed}-{store.revision(source)[:8]}"
-            _patiently(lambda: self._api.create_tag(repository, tag=version, revision=commit, exist_ok=True))
+            patiently(lambda: self._api.create_tag(repository, tag=version, revision=commit, exist_ok=True))
             self._compare(repository, commit, source)
         return Published(f"hf://{repository}", commit)
 
@@ -86,14 +81,14 @@ class HuggingFaceHub:
         """
         repository = f"{self.namespace}/{name}"
         place = f"hf://{repository}"
-        with _said_plainly(place, revision):
+        with said_plainly(place, revision):
             commit = self._resolve(repository, revision)
             path = self._fetch(repository, commit)
         try:
             store.check(path)
         except FolderError as damage:
             try:
-                with _said_plainly(place):
+                with said_plainly(place):
                     self._fetch(repository, commit, force_download=True)
             except HubError as error:
                 raise type(damage)(f"{damage}; that failed: {error}") from None
@@ -102,7 +97,7 @@ class HuggingFaceHub:
 
     def models(self) -> list[Listed]:
         """The namespace's models that carry the zoo's tag, from their cards, in one request."""
-        with _said_plainly(self.address):
+        with said_plainly(self.address):
             return _listed(_find({"author": self.namespace}))
 
     @functools.cached_property
@@ -114,8 +109,8 @@ class HuggingFaceHub:
 
         if get_token() is None:
             raise HubError(f"no account is logged in to the Hugging Face Hub; {REMEDIES}")
-        with _said_plainly("the Hugging Face Hub"):
-            return _patiently(self._api.whoami)
+        with said_plainly("the Hugging Face Hub"):
+            return patiently(self._api.whoami)
 
     def _commit(self, repository: str, source: Path, message: str) -> str:
         """Commit the folder onto the head, and look again where somebody came between or the answer was lost."""
@@ -123,14 +118,14 @@ class HuggingFaceHub:
 
         operations = _operations(source)
         for attempt in range(ATTEMPTS):
-            head = str(_patiently(lambda: self._api.model_info(repository, timeout=TIMEOUT)).sha)
+            head = str(patiently(lambda: self._api.model_info(repository, timeout=TIMEOUT)).sha)
             if self._has(repository, head, operations):
                 return head
             try:
                 return self._api.create_commit(repository, operations, commit_message=message, parent_commit=head).oid
             except Exception as error:
                 moved = isinstance(error, HfHubHTTPError) and error.response.status_code == 412
-                if not (moved or _is_passing(error)) or attempt == ATTEMPTS - 1:
+                if not (moved or is_passing(error)) or attempt == ATTEMPTS - 1:
                     raise
                 operations = _operations(source)
         raise AssertionError("the last attempt returns or raises")
@@ -139,7 +134,7 @@ class HuggingFaceHub:
         """Whether a commit has these very files already, by the Hub's own hashes."""
         from huggingface_hub.hf_api import RepoFile
 
-        tree = _patiently(lambda: list(self._api.list_repo_tree(repository, revision=commit, recursive=True)))
+        tree = patiently(lambda: list(self._api.list_repo_tree(repository, revision=commit, recursive=True)))
         there = {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in tree if isinstance(one, RepoFile)}
         return all(there.get(one.path_in_repo) in _hashes(one) for one in operations)
 
@@ -151,7 +146,7 @@ class HuggingFaceHub:
                 return self._api.hf_hub_download(repository, name, revision=commit, cache_dir=scratch)
 
             for name in store.FILES:
-                path = _download(functools.partial(fetch, name))
+                path = download(functools.partial(fetch, name))
                 if Path(path).read_bytes() != (source / name).read_bytes():
                     raise HubError(f"hf://{repository} has another {name} than was pushed; push it again")
 
@@ -164,8 +159,8 @@ class HuggingFaceHub:
         branch = revision or "main"
         if not isinstance(try_to_load_from_cache(repository, store.CONFIG, revision=branch), str):
             # With nothing cached, the client would knock for 23 seconds at a door that is shut.
-            _patiently(lambda: self._api.model_info(repository, revision=revision, timeout=TIMEOUT))
-        path = _download(lambda: self._api.hf_hub_download(repository, store.CONFIG, revision=branch))
+            patiently(lambda: self._api.model_info(repository, revision=revision, timeout=TIMEOUT))
+        path = download(lambda: self._api.hf_hub_download(repository, store.CONFIG, revision=branch))
         return Path(path).parent.name
 
     def _fetch(self, repository: str, commit: str, *, force_download: bool = False) -> Path:
@@ -174,13 +169,13 @@ class HuggingFaceHub:
         def fetch(name: str) -> str:
             return self._api.hf_hub_download(repository, name, revision=commit, force_download=force_download)
 
-        paths = [_download(functools.partial(fetch, name)) for name in store.FILES]
+        paths = [download(functools.partial(fetch, name)) for name in store.FILES]
         return Path(paths[0]).parent
 
 
 def search(text: str) -> list[Listed]:
     """The zoo's models on the whole Hub whose repository has this text in its name."""
-    with _said_plainly("the Hugging Face Hub"):
+    with said_plainly("the Hugging Face Hub"):
         return _listed(_find({"search": text}))
 
 
@@ -208,7 +203,7 @@ def _find(query: dict[str, str]) -> list[ModelInfo]:
             hf_raise_for_status(response)
             return response
 
-        response = _patiently(page)
+        response = patiently(page)
         found += [ModelInfo(**one) for one in response.json()]  # type: ignore[no-untyped-call]
         url, parameters = response.links.get("next", {}).get("url"), None
     return found
@@ -272,115 +267,3 @@ def _listed(found: Iterable[ModelInfo]) -> list[Listed]:
                 )
             )
     return sorted(listed, key=lambda one: one.address)
-
-
-# -- faults ----------------------------------------------------------------------------------------
-
-
-def _patiently(call: Callable[[], T]) -> T:
-    """Make a call that may be repeated, and repeat it with back-off where what went wrong may pass."""
-    return _retrying(_is_passing)(call)
-
-
-def _download(call: Callable[[], str]) -> str:
-    """The same for a download: the client itself goes on where a connection broke off, but not after a 5xx."""
-    return _retrying(_stumbled)(call)
-
-
-def _retrying(passing: Callable[[BaseException], bool]) -> Retrying:
-    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
-
-    return Retrying(
-        retry=retry_if_exception(passing),
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential(multiplier=0.2, max=5) + wait_random(0, 0.2),
-        reraise=True,
-    )
-
-
-def _is_passing(error: BaseException) -> bool:
-    """Whether the Hub itself stumbled or a connection broke off; a door that is shut is not knocked at again."""
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # client 1.x: httpx, 2.x: httpx2
-
-    broken = httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError
-    return _stumbled(error) or isinstance(_cause(error), broken)
-
-
-def _stumbled(error: BaseException) -> bool:
-    from huggingface_hub.errors import HfHubHTTPError
-
-    error = _cause(error)
-    return isinstance(error, HfHubHTTPError) and error.response.status_code in (429, 500, 502, 503, 504)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What went wrong, out of what the client wraps around it when it uploads or forces a download."""
-    return error.__cause__ if isinstance(error, RuntimeError | ValueError) and error.__cause__ else error
-
-
-@contextlib.contextmanager
-def _said_plainly(place: str, revision: str | None = None) -> Iterator[None]:
-    """Turn what the client raises into one line that says what to do; never with a token in it."""
-    try:
-        yield
-    except ZooError:
-        raise
-    except Exception as error:
-        plain = _plain(_cause(error), place, revision)
-        if plain is None:
-            raise
-        raise plain from None
-
-
-def _plain(error: BaseException, place: str, revision: str | None) -> HubError | None:
-    """The one line for an error of the client's; None where it is none of those that a person can mend."""
-    from huggingface_hub import errors
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
-
-    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
-        error = error.__cause__  # why it could not be fetched
-    match error:
-        case errors.HFValidationError():
-            return HubError(f"{place}: the Hub refuses that name; expected letters, digits, '-', '_' and '.'")
-        case errors.GatedRepoError():
-            return HubError(f"{place} is gated; ask for access on its page and {LOG_IN}")
-        case errors.RevisionNotFoundError():
-            return NotFound(f"{place} has no revision {revision}; its page lists branches, tags and commits")
-        case errors.RepositoryNotFoundError():
-            return NotFound(f"{place} is not there, or is private; check the name, or {LOG_IN}")
-        case errors.RemoteEntryNotFoundError():
-            name = error.response.url.path.rpartition("/")[2]
-            return NotFound(f"{place} is not a model folder: it has no {name}")
-        case errors.HfHubHTTPError():
-            return HubError(f"{place}: {_status(error.response.status_code)}")
-        case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
-            return HubError(f"{place} is not in the cache, and HF_HUB_OFFLINE is set; unset it to fetch the model")
-        case httpx.TimeoutException():
-            return HubError(f"{place}: the Hub did not answer in time; try again later")
-        case httpx.ConnectError():
-            remedies = "check the network and HF_ENDPOINT, or name a folder with --hub file:PATH"
-            return HubError(f"{place} can't be reached; {remedies}")
-        case httpx.HTTPError():
-            return HubError(f"{place}: the connection broke off; try again")
-        case OSError():
-            return HubError(f"{place}: {_disk(error)}")
-    return None
-
-
-def _status(code: int) -> str:
-    return {
-        401: f"the Hub does not accept the token; {LOG_IN}",
-        403: f"the token may not do that; {LOG_IN} with one that may write",
-        412: "others push there too, again and again; try again later",
-        429: "too many requests (429); wait a few minutes, or log in for a higher limit",
-    }.get(code, f"the Hub failed ({code}); try again later")
-
-
-def _disk(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        return "the disk of the Hub's cache is full; make room or name another with HF_HOME"
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return "the Hub's cache can't be written; name another with HF_HOME"
-    if "Consistency check failed" in str(error):
-        return "the download was cut off; try again"
-    return (str(error).splitlines() or [type(error).__name__])[0]
