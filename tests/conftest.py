@@ -116,13 +116,13 @@ def make_bare_python(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def write_plugin(site: Path, distribution: str, entry_points: dict[str, str]) -> Path:
+def write_plugin(site: Path, distribution: str, entry_points: dict[str, str], group: str = "zoo.models") -> Path:
     """Make a distribution with entry points in the folder `site`, as pip would leave it."""
     info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
     lines = "".join(f"{name} = {value}\n" for name, value in entry_points.items())
-    (info / "entry_points.txt").write_text(f"[zoo.models]\n{lines}")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
     return site
 
 
@@ -131,8 +131,15 @@ def fake_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
     """Install a distribution with entry points, as pip would leave it, for the length of a test."""
     made: list[str] = []
 
-    def install(distribution: str, entry_points: dict[str, str], module: str = "", code: str = "") -> Path:
-        site = write_plugin(tmp_path / "site" / distribution, distribution, entry_points)
+    def install(
+        distribution: str,
+        entry_points: dict[str, str],
+        module: str = "",
+        code: str = "",
+        *,
+        group: str = "zoo.models",
+    ) -> Path:
+        site = write_plugin(tmp_path / "site" / distribution, distribution, entry_points, group)
         if module:
             (site / f"{module}.py").write_text(code)
             made.append(module)

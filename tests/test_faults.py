@@ -108,7 +108,7 @@ def anothers_namespace(at: Scene) -> None:
 
 
 def refused_name(at: Scene) -> None:
-    HuggingFaceHub("me").check("resnet--8_digits")
+    HuggingFaceHub("me").require_writable("resnet--8_digits")
 
 
 def private_repository(at: Scene) -> None:

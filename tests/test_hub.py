@@ -1,60 +1,110 @@
 from __future__ import annotations
 
+import sys
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from zoo.errors import HubError
-from zoo.hub import open_hub, split_model_address
+from zoo import api
+from zoo.errors import HubError, PluginError
+from zoo.hub import Address, Pinning, Searchable, open_hub
 from zoo.hub.catalogue import catalogue
 from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.hub.local import FolderHub
+from zoo.hub.schemes import GROUP, OWN
+
+from .conftest import CHECKOUT
+
+Install = Callable[..., Path]
 
 
 def test_a_hub_is_opened_by_its_address(tmp_path: Path) -> None:
     local = open_hub(f"file:{tmp_path}")
     assert isinstance(local, FolderHub)
-    assert local.address == f"file:{tmp_path}"
+    assert str(local.address) == f"file:{tmp_path}"
     hugging_face = open_hub("hf://me")
     assert isinstance(hugging_face, HuggingFaceHub)
-    assert hugging_face.address == "hf://me"
+    assert str(hugging_face.address) == "hf://me"
+    assert open_hub(Address("hf", "me", "resnet8_digits")).address == hugging_face.address
 
 
 def test_without_an_address_it_is_zoo_hubs_else_the_account_logged_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZOO_HUB", f"file:{tmp_path}")
-    assert open_hub().address == f"file:{tmp_path}"
+    assert str(open_hub().address) == f"file:{tmp_path}"
     monkeypatch.delenv("ZOO_HUB")
     with pytest.raises(HubError, match="no account is logged in"):
         open_hub().address  # noqa: B018
 
 
-@pytest.mark.parametrize("address", ["/some/folder", "s3://bucket", "file:", "hf://me/model", "https://huggingface.co"])
+@pytest.mark.parametrize(
+    "address", ["/some/folder", "s3://bucket", "file:", "hf://me/model", "hf://me@v1", "https://huggingface.co"]
+)
 def test_another_address_is_refused_with_what_was_expected(address: str) -> None:
     with pytest.raises(HubError, match="expected file:PATH or hf://namespace"):
         open_hub(address)
 
 
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("hf://me/resnet8_digits", ("hf://me", "resnet8_digits")),
-        ("file:/a/b/resnet8_digits", ("file:/a/b", "resnet8_digits")),
-        ("file:hub/resnet8_digits/", ("file:hub", "resnet8_digits")),
-        ("resnet8_digits", None),
-        ("runs/resnet8_digits", None),
-    ],
-)
-def test_a_models_address_is_its_hub_and_its_name(address: str, expected: tuple[str, str] | None) -> None:
-    assert split_model_address(address) == expected
-
-
-@pytest.mark.parametrize("address", ["hf://me", "hf://", "file:x", "file:/"])
-def test_an_address_without_a_model_is_refused(address: str) -> None:
-    with pytest.raises(HubError, match="names no model"):
-        split_model_address(address)
+def test_what_a_hub_can_do_beside_is_asked_of_it() -> None:
+    assert isinstance(HuggingFaceHub("me"), Searchable)
+    assert not isinstance(HuggingFaceHub("me"), Pinning)
+    assert isinstance(catalogue(), Pinning)
+    with pytest.raises(HubError, match="file:x can't be searched; see what it has with: zoo list --hub file:x"):
+        api.search("resnet8", hub="file:x")
 
 
 def test_the_catalogue_is_a_folder_hub_with_models_in_it() -> None:
     assert "resnet8_digits" in [one.name for one in catalogue().models()]
+
+
+# -- schemes by entry point ------------------------------------------------------------------------
+
+
+def test_the_zoos_own_schemes_are_declared_as_a_plugins_are() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"][GROUP] == OWN
+
+
+def test_a_plugins_hub_is_called_with_the_address(fake_plugin: Install) -> None:
+    fake_plugin("zoo-dict", {"dict": "zoo_dict:opened"}, "zoo_dict", "opened = repr\n", group=GROUP)
+    assert str(open_hub("dict:some/place")) == repr(Address("dict", "some/place"))
+
+
+def test_an_unknown_scheme_is_one_line_with_those_that_are_known_and_imports_none(fake_plugin: Install) -> None:
+    fake_plugin("zoo-broken", {"zip": "zoo_broken:Hub"}, "zoo_broken", "1 / 0\n", group=GROUP)
+    with pytest.raises(HubError, match=r"^'ftp://x' is not a hub; expected file:PATH or hf://namespace or zip:…$"):
+        open_hub("ftp://x")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("1 / 0\n", "ZeroDivisionError: division by zero"),
+        ("import no_such_module\n", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise SystemExit('bye')\n", "SystemExit: bye"),
+        ("Hub = 3\n", "TypeError: 'int' object is not callable"),
+        ("class Hub: pass\n", r"TypeError: Hub\(\) takes no arguments"),
+    ],
+)
+def test_a_scheme_of_a_broken_plugin_is_one_line_that_names_it(fake_plugin: Install, code: str, reason: str) -> None:
+    fake_plugin("zoo-broken", {"zip": "zoo_broken:Hub"}, "zoo_broken", code, group=GROUP)
+    with pytest.raises(PluginError, match=rf"^zip:x can't be opened: plugin zoo-broken fails \({reason}\); .*$"):
+        open_hub("zip:x")
+    assert open_hub("file:x")
+
+
+def test_two_plugins_that_claim_one_scheme_are_named_when_it_is_used(fake_plugin: Install) -> None:
+    for distribution in ("zoo-two", "zoo-one"):
+        fake_plugin(distribution, {"zip": "zoo_zip:Hub"}, group=GROUP)
+    with pytest.raises(PluginError, match="both zoo-one and zoo-two claim the hub scheme zip"):
+        open_hub("zip:x")
+
+
+def test_the_zoos_own_schemes_can_not_be_taken_over(fake_plugin: Install) -> None:
+    fake_plugin("zoo-evil", {"hf": "zoo_evil:Hub", "file": "zoo_evil:Hub"}, "zoo_evil", "Hub = repr\n", group=GROUP)
+    assert isinstance(open_hub("hf://me"), HuggingFaceHub)
+    assert isinstance(open_hub("file:x"), FolderHub)
+    assert "zoo_evil" not in sys.modules

@@ -187,11 +187,11 @@ def test_a_push_that_would_fail_is_refused_before_anything_is_trained(
 
 def test_an_organisations_namespace_is_accepted_from_its_members(hub: Hub, trained: Path) -> None:
     hub.accounts["hf_writer"] = Account("me", "write", ("lab",))
-    assert HuggingFaceHub("lab").push(trained, NAME).address == f"hf://lab/{NAME}"
+    assert str(HuggingFaceHub("lab").push(trained, NAME).address) == f"hf://lab/{NAME}"
 
 
 def test_without_a_namespace_it_is_the_account_logged_in(hub: Hub) -> None:
-    assert HuggingFaceHub(None).address == "hf://me"
+    assert str(HuggingFaceHub(None).address) == "hf://me"
 
 
 # -- pull ------------------------------------------------------------------------------------------
@@ -325,7 +325,8 @@ def test_a_hub_that_is_down_is_one_line_for_a_listing_too(published: Hub, run_zo
 
 def test_the_whole_hub_is_searched_by_text(published: Hub, run_zoo: Run) -> None:
     assert [one.weights for one in api.search("resnet8")] == [f"hf://me/{NAME}"]
-    assert api.search("resnet999") == []
+    assert [one.weights for one in api.search("resnet8", hub="hf://me")] == [f"hf://me/{NAME}"]
+    assert api.search("resnet999") == api.search("resnet8", hub="hf://you") == []
     assert f"hf://me/{NAME}" in run_zoo("search", "digits").stdout
 
 

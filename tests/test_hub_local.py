@@ -34,7 +34,7 @@ def card(path: Path) -> str:
 def test_what_was_pushed_is_pulled_byte_for_byte(hub: FolderHub, trained: Path) -> None:
     published = hub.push(trained, NAME)
     pulled = hub.pull(NAME)
-    assert published.address == f"{hub.address}/{NAME}"
+    assert published.address == hub.address.model(NAME)
     for name in store.FILES:
         assert (pulled / name).read_bytes() == (trained / name).read_bytes()
 
@@ -139,14 +139,14 @@ def test_a_name_that_is_none_is_refused(hub: FolderHub, trained: Path, name: str
 def test_a_file_in_the_way_is_found_before_anything_is_trained(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HubError, match="is a file; name a folder"):
-        FolderHub(tmp_path / "file" / "hub").check(NAME)
+        FolderHub(tmp_path / "file" / "hub").require_writable(NAME)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission_is_found_before_anything_is_trained(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(HubError, match="no permission"):
-        FolderHub(tmp_path / "closed" / "hub").check(NAME)
+        FolderHub(tmp_path / "closed" / "hub").require_writable(NAME)
 
 
 def test_a_config_in_the_hub_that_is_damaged_is_named(hub: FolderHub, trained: Path) -> None:

@@ -14,7 +14,7 @@ from zoo import registry
 from zoo.errors import FolderError, HubError, ImageError, NotFound, RecipeError, TrainingError, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config, EpochRow, Results
-from zoo.hub import Hub, Published, open_hub
+from zoo.hub import Hub, Pinning, Pushed, open_hub
 from zoo.hub.find import architecture_of, find, is_name, known_of, model_of
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.spec import Model, Recipe
@@ -76,7 +76,7 @@ class Trained:
 
     folder: Path
     config: Config
-    published: Published | None
+    published: Pushed | None
 
 
 def load(
@@ -238,7 +238,7 @@ def _train(
         for place in places:
             place.require()
         if target is not None:
-            target.check(model.name)
+            target.require_writable(model.name)
     with distributed.process_group(machine.device):
         config = run_seeds(plans, model, places, machine=machine, watch=watch, teacher=teacher)
     folder = places[0].folder
@@ -468,7 +468,7 @@ def reproduce(
     return trained, published
 
 
-def push(path: Path, *, hub: str | None = None, weights_at: str | None = None) -> Published:
+def push(path: Path, *, hub: str | None = None, weights_at: str | None = None) -> Pushed:
     """Publish a model folder under its model's name; raises FolderError or HubError.
 
     With `weights_at`, another hub, the weights are published there (the same bytes again change
@@ -477,21 +477,16 @@ def push(path: Path, *, hub: str | None = None, weights_at: str | None = None) -
     """
     config = store.check(path)
     target = open_hub(hub)
-    target.check(config.name)
+    target.require_writable(config.name)
     if weights_at is None:
         return target.push(path, config.name)
-    if not target.address.startswith("file:"):
+    if not isinstance(target, Pinning):
         raise HubError(
             f"only a folder can leave weights elsewhere, {target.address} has to have them; leave out {weights_at}"
         )
     elsewhere = open_hub(weights_at)
-    elsewhere.check(config.name)
-    published = elsewhere.push(path, config.name)
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as scratch:
-        store.copy_pinned(path, Path(scratch), published.address, published.revision)
-        return target.push(Path(scratch), config.name)
+    elsewhere.require_writable(config.name)
+    return target.push_pinned(path, config.name, elsewhere.push(path, config.name))
 
 
 def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = None, out: Path | None = None) -> Path:

@@ -108,10 +108,13 @@ def list_models(
 @app.command()
 def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Part of a repository's name, as in resnet20.")],
+    hub: Annotated[
+        str, typer.Option("--hub", metavar="HUB", help="Search this hub: hf://NAMESPACE, or a plugin's.")
+    ] = "hf://",
     as_json: JsonOption = False,
 ) -> None:
-    """Search the whole Hugging Face Hub for models of the zoo."""
-    _print_rows(api.search(text), as_json=as_json)
+    """Search the whole Hugging Face Hub for models of the zoo, or one hub."""
+    _print_rows(api.search(text, hub=hub), as_json=as_json)
 
 
 @app.command()

@@ -15,6 +15,8 @@ from zoo.errors import HubError, NotFound, ZooError
 if TYPE_CHECKING:
     from tenacity import Retrying
 
+    from zoo.hub.address import Address
+
 T = TypeVar("T")
 
 ATTEMPTS = 4
@@ -63,7 +65,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 @contextlib.contextmanager
-def said_plainly(place: str, revision: str | None = None) -> Iterator[None]:
+def said_plainly(place: Address | str, revision: str | None = None) -> Iterator[None]:
     """Turn what the client raises into one line that says what to do; never with a token in it."""
     try:
         yield
@@ -76,7 +78,7 @@ def said_plainly(place: str, revision: str | None = None) -> Iterator[None]:
         raise plain from None
 
 
-def _plain(error: BaseException, place: str, revision: str | None) -> HubError | None:
+def _plain(error: BaseException, place: Address | str, revision: str | None) -> HubError | None:
     """The one line for an error of the client's; None where it is none of those that a person can mend."""
     from huggingface_hub import errors
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]

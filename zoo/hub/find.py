@@ -6,31 +6,24 @@ Weights of a name come from the hub that is named; without one from the catalogu
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from zoo import registry
 from zoo.errors import DataError, FolderError, HubError, NotFound, PluginError, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
-from zoo.hub import Hub, open_hub, split_model_address
+from zoo.hub.address import Address, is_address, parse_model
 from zoo.hub.catalogue import catalogue
+from zoo.hub.protocol import Hub
+from zoo.hub.schemes import open_hub
 from zoo.spec import NAME, Architecture, Model
 
 
 def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
     """The local model folder of a name, a path or an address; raises NotFound, HubError or FolderError."""
-    text = str(name_or_path_or_hub_id)
-    if (address := split_model_address(text)) is not None:
-        if hub is not None:
-            raise HubError(f"{text!r} names its hub itself; leave out {hub}")
-        return _with_weights(open_hub(address[0]).pull(address[1], revision))
-    if not is_name(name_or_path_or_hub_id):
-        path = Path(name_or_path_or_hub_id).expanduser()
-        if not path.is_dir():
-            raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
-        return path
-    name = full_name(text, hub)
-    return _with_weights(source_of(name, hub, revision).pull(name, revision))
+    found = _located(name_or_path_or_hub_id, hub, revision)
+    return found if isinstance(found, Path) else _with_weights(found.hub.pull(found.name, found.revision))
 
 
 def source_of(name: str, hub: str | None, revision: str | None) -> Hub:
@@ -101,7 +94,37 @@ def model_of(config: Config) -> Model:
 
 def place(source: Hub, name: str) -> str:
     """Where a model's weights are, in a word: the catalogue, or an address in a hub."""
-    return "catalogue" if source.address == catalogue().address else f"{source.address}/{name}"
+    return "catalogue" if source.address == catalogue().address else str(source.address.model(name))
+
+
+@dataclass(frozen=True)
+class _InHub:
+    """A model in a hub that is open."""
+
+    hub: Hub
+    name: str
+    revision: str | None
+
+
+def _located(name_or_path_or_hub_id: str | Path, hub: str | None, revision: str | None) -> Path | _InHub:
+    """Where a model is: in a folder that is there, or in a hub; nothing is fetched yet."""
+    text = str(name_or_path_or_hub_id)
+    if is_address(text):
+        if hub is not None:
+            raise HubError(f"{text!r} names its hub itself; leave out {hub}")
+        return _at(parse_model(text).at(revision))
+    if not is_name(name_or_path_or_hub_id):
+        path = Path(name_or_path_or_hub_id).expanduser()
+        if not path.is_dir():
+            raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
+        return path
+    name = full_name(text, hub)
+    return _InHub(source_of(name, hub, revision), name, revision)
+
+
+def _at(address: Address) -> _InHub:
+    assert address.name is not None
+    return _InHub(open_hub(address), address.name, address.revision)
 
 
 def _with_weights(path: Path) -> Path:
@@ -109,9 +132,9 @@ def _with_weights(path: Path) -> Path:
     config = store.read_config(path)
     if config.weights.hub is None or (path / store.WEIGHTS).is_file():
         return path
-    address = split_model_address(config.weights.hub)
-    if address is None:
+    if not is_address(config.weights.hub):
         raise FolderError(f"{path} pins its weights to {config.weights.hub!r}; expected hf://namespace/name")
-    fetched = open_hub(address[0]).pull(address[1], config.weights.revision)
+    pinned = _at(parse_model(config.weights.hub).at(config.weights.revision))
+    fetched = pinned.hub.pull(pinned.name, pinned.revision)
     store.read_weights(fetched, config)
     return fetched

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import FolderError, HubError
 from zoo.folder import store
-from zoo.hub import Listed, Published
+from zoo.hub.address import Address, not_a_hub
 from zoo.hub.faults import ATTEMPTS, LOG_IN, download, is_passing, patiently, said_plainly
+from zoo.hub.protocol import Listed, Pushed
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi, ModelInfo
@@ -27,6 +28,13 @@ TAG = "zoo"  # what the cards of the zoo's models carry, and what a listing asks
 COMMIT = re.compile(r"[0-9a-f]{40}")
 TIMEOUT = 10  # seconds
 REMEDIES = f"{LOG_IN}, or name a folder with --hub file:PATH"
+
+
+def open_namespace(address: Address) -> HuggingFaceHub:
+    """The hub at `hf://namespace` or `hf://`; raises HubError for what can't be a namespace."""
+    if "/" in address.place or "@" in address.place:
+        raise not_a_hub(address)
+    return HuggingFaceHub(address.place or None)
 
 
 class HuggingFaceHub:
@@ -41,46 +49,45 @@ class HuggingFaceHub:
         return self._namespace or str(self._account()["name"])
 
     @property
-    def address(self) -> str:
+    def address(self) -> Address:
         """`hf://` and the namespace."""
-        return f"hf://{self.namespace}"
+        return _address(self.namespace)
 
-    def check(self, name: str) -> None:
+    def require_writable(self, name: str) -> None:
         """Make sure that a token is there, is accepted, and may write to this namespace."""
         from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
         account = self._account()
-        with said_plainly(f"{self.address}/{name}"):
+        with said_plainly(self.address.model(name)):
             validate_repo_id(f"{self.namespace}/{name}")
         if account.get("auth", {}).get("accessToken", {}).get("role") == "read":
             raise HubError(f"the token of {account['name']} may only read; with one that may write, {REMEDIES}")
         organisations = sorted(one["name"] for one in account.get("orgs", []))
         if self.namespace not in (account["name"], *organisations):
-            expected = " or ".join(f"hf://{one}" for one in (account["name"], *organisations))
+            expected = " or ".join(str(_address(one)) for one in (account["name"], *organisations))
             raise HubError(f"{account['name']} may not write to {self.address}; expected {expected}")
 
-    def push(self, source: Path, name: str) -> Published:
+    def push(self, folder: Path, name: str) -> Pushed:
         """Create the repository where it is not there, commit the whole folder onto its head, tag the commit.
 
         The same bytes again make no commit. What was published is pulled back and compared.
         """
-        config = store.check(source)
-        repository = f"{self.namespace}/{name}"
-        with said_plainly(f"hf://{repository}"):
+        config = store.check(folder)
+        place, repository = self.address.model(name), f"{self.namespace}/{name}"
+        with said_plainly(place):
             patiently(lambda: self._api.create_repo(repository, exist_ok=True))
-            commit = self._commit(repository, source, f"{config.job.recipe_name}, seed {config.job.seed}")
-            version = f"{config.job.recipe_name}-seed{config.job.seed}-{store.revision(source)[:8]}"
+            commit = self._commit(repository, folder, f"{config.job.recipe_name}, seed {config.job.seed}")
+            version = f"{config.job.recipe_name}-seed{config.job.seed}-{store.revision(folder)[:8]}"
             patiently(lambda: self._api.create_tag(repository, tag=version, revision=commit, exist_ok=True))
-            self._compare(repository, commit, source)
-        return Published(f"hf://{repository}", commit)
+            self._compare(repository, commit, folder)
+        return Pushed(place, commit)
 
     def pull(self, name: str, revision: str | None = None) -> Path:
         """Bring a model into the Hub's own cache: one commit for every file, the weights' hash checked.
 
         What is cached at a commit is used without a request. Damage is fetched again, once.
         """
-        repository = f"{self.namespace}/{name}"
-        place = f"hf://{repository}"
+        place, repository = self.address.model(name), f"{self.namespace}/{name}"
         with said_plainly(place, revision):
             commit = self._resolve(repository, revision)
             path = self._fetch(repository, commit)
@@ -99,6 +106,12 @@ class HuggingFaceHub:
         """The namespace's models that carry the zoo's tag, from their cards, in one request."""
         with said_plainly(self.address):
             return _listed(_find({"author": self.namespace}))
+
+    def search(self, text: str) -> list[Listed]:
+        """The zoo's models with this text in their repository's name; without a namespace, the whole Hub's."""
+        query = {"search": text} if self._namespace is None else {"search": text, "author": self._namespace}
+        with said_plainly("the Hugging Face Hub"):
+            return _listed(_find(query))
 
     @functools.cached_property
     def _api(self) -> HfApi:
@@ -173,10 +186,8 @@ class HuggingFaceHub:
         return Path(paths[0]).parent
 
 
-def search(text: str) -> list[Listed]:
-    """The zoo's models on the whole Hub whose repository has this text in its name."""
-    with said_plainly("the Hugging Face Hub"):
-        return _listed(_find({"search": text}))
+def _address(namespace: str) -> Address:
+    return Address("hf", namespace, mark="://")
 
 
 def _find(query: dict[str, str]) -> list[ModelInfo]:
@@ -254,11 +265,12 @@ def _listed(found: Iterable[ModelInfo]) -> list[Listed]:
         facts = one.card_data.get("zoo") if one.card_data else None
         if not isinstance(facts, dict) or not one.card_data or not one.card_data.eval_results:
             continue
+        namespace, _, name = one.id.partition("/")
         with contextlib.suppress(KeyError):
             listed.append(
                 Listed(
-                    name=one.id.partition("/")[2],
-                    address=f"hf://{one.id}",
+                    name=name,
+                    address=_address(namespace).model(name),
                     dataset=facts["dataset"],
                     parameters=facts["parameters"],
                     license=str(one.card_data.license),
@@ -266,4 +278,4 @@ def _listed(found: Iterable[ModelInfo]) -> list[Listed]:
                     plugin=facts["plugin"],
                 )
             )
-    return sorted(listed, key=lambda one: one.address)
+    return sorted(listed, key=lambda one: str(one.address))

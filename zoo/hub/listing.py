@@ -6,12 +6,13 @@ import fnmatch
 from dataclasses import dataclass
 
 from zoo import registry
-from zoo.errors import NotFound, UnknownModel
+from zoo.errors import HubError, NotFound, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
-from zoo.hub import Hub, Listed, open_hub
 from zoo.hub.catalogue import catalogue
 from zoo.hub.find import full_name, place, source_of
+from zoo.hub.protocol import Hub, Listed, Searchable
+from zoo.hub.schemes import open_hub
 from zoo.spec import Model
 
 
@@ -96,11 +97,12 @@ def overview(
     return [row for row in rows if dataset in (None, row.dataset)]
 
 
-def search(text: str) -> list[Row]:
-    """The zoo's models on the whole Hugging Face Hub with this text in their repository's name."""
-    from zoo.hub.hugging_face import search as search_hub
-
-    return [_row_in_hub(one) for one in search_hub(text)]
+def search(text: str, *, hub: str = "hf://") -> list[Row]:
+    """The zoo's models with this text in their names: on the whole Hugging Face Hub, or in the hub that is named."""
+    source = open_hub(hub)
+    if not isinstance(source, Searchable):
+        raise HubError(f"{hub} can't be searched; see what it has with: zoo list --hub {hub}")
+    return [_row_in_hub(one) for one in source.search(text)]
 
 
 def _model(name: str) -> Model | None:
@@ -130,7 +132,7 @@ def _row_in_hub(listed: Listed) -> Row:
         parameters=listed.parameters,
         top1=listed.test_top1,
         license=listed.license,
-        weights=listed.address,
+        weights=str(listed.address),
         plugin=listed.plugin,
         installed=registry.provides(listed.name.removesuffix(f"_{listed.dataset}")),
     )

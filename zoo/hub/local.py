@@ -13,13 +13,22 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from zoo.errors import HubError, NotFound
 from zoo.folder import store
-from zoo.hub import Listed, Published
+from zoo.hub.address import Address, not_a_hub
+from zoo.hub.protocol import Listed, Pushed
 from zoo.spec import NAME
+
+
+def open_folder(address: Address) -> FolderHub:
+    """The hub at `file:PATH`; raises HubError where no path is named."""
+    if not address.place:
+        raise not_a_hub(address)
+    return FolderHub(Path(address.place).expanduser())
 
 
 class FolderHub:
@@ -29,11 +38,11 @@ class FolderHub:
         self.path = path
 
     @property
-    def address(self) -> str:
+    def address(self) -> Address:
         """`file:` and the path."""
-        return f"file:{self.path}"
+        return Address("file", str(self.path))
 
-    def check(self, name: str) -> None:
+    def require_writable(self, name: str) -> None:
         """Make sure that the folder can be made and written; raises HubError."""
         _require_name(name)
         there = store.ground(self.path)
@@ -42,24 +51,30 @@ class FolderHub:
         if not os.access(there, os.W_OK | os.X_OK):
             raise HubError(f"{self.address} can't be written: no permission in {there}; name another folder with --hub")
 
-    def push(self, source: Path, name: str) -> Published:
+    def push(self, folder: Path, name: str) -> Pushed:
         """Publish a model folder; the revision before is kept and can be pulled by its id."""
-        self.check(name)
-        store.check(source)
-        new = store.revision(source)
+        self.require_writable(name)
+        store.check(folder)
+        new = store.revision(folder)
         try:
             with self._writing():
                 current = self.path / name
                 if not current.exists() or store.revision(current) != new:
                     with store.written_aside(self._kept(name) / "incoming") as incoming:
-                        store.copy_files(source, incoming)
+                        store.copy_files(folder, incoming)
                     if current.exists():
                         current.rename(self._place(name, store.revision(current)))
                     (self._kept(name) / "incoming").rename(current)
                     store.sync(self.path)
         except OSError as error:
             raise HubError(f"{self.address} can't be written: {error.strerror or error}") from error
-        return Published(f"{self.address}/{name}", new)
+        return Pushed(self.address.model(name), new)
+
+    def push_pinned(self, folder: Path, name: str, weights: Pushed) -> Pushed:
+        """Publish a model folder without its weights: their place, revision and hash instead."""
+        with tempfile.TemporaryDirectory() as scratch:
+            store.copy_pinned(folder, Path(scratch), str(weights.address), weights.revision)
+            return self.push(Path(scratch), name)
 
     def pull(self, name: str, revision: str | None = None) -> Path:
         """The folder of a model; of a revision before, by its id or the first digits of it."""
@@ -77,25 +92,14 @@ class FolderHub:
             if identity.startswith(revision):
                 return path
         ids = ", ".join(identity[:12] for identity, _ in known)
-        raise NotFound(f"{self.address}/{name} has no revision {revision}; it has {ids}")
+        raise NotFound(f"{self.address.model(name)} has no revision {revision}; it has {ids}")
 
     def models(self) -> list[Listed]:
         """The models that are there; a folder that is no model is not one of them."""
         found = []
         for path in sorted(self.path.iterdir()) if self.path.is_dir() else []:
             if path.is_dir() and (path / store.CONFIG).is_file():
-                config = store.read_config(path)
-                found.append(
-                    Listed(
-                        name=path.name,
-                        address=f"{self.address}/{path.name}",
-                        dataset=config.dataset,
-                        parameters=config.parameters,
-                        license=config.license,
-                        test_top1=config.results.test_top1,
-                        plugin=config.plugin_distribution,
-                    )
-                )
+                found.append(Listed.of(self.address.model(path.name), store.read_config(path)))
         return found
 
     def revisions(self, name: str) -> list[str]:

@@ -1,0 +1,88 @@
+"""Where a hub is, and where a model is in one.
+
+    hf://me                         a hub: scheme `hf`, place `me`
+    hf://                           a hub without a place: what that means is its scheme's affair
+    file:PATH                       a hub: scheme `file`, place `PATH`
+    hf://me/resnet20_cifar10        a model in a hub
+    file:PATH/resnet20_cifar10@ID   a revision of it; an id with a slash in it is given apart
+
+A text is parsed once, here, and goes through the house as one value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from zoo.errors import HubError
+
+# At least two characters: C:\models is a path.
+SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)(?P<mark>://|:)(?P<rest>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A hub's address, or with a name a model's in it; `str` gives the text back."""
+
+    scheme: str  # which kind of hub
+    place: str  # where that hub is, in the words of its kind: a namespace, a path
+    name: str | None = None  # of a model
+    revision: str | None = None  # of the model
+    mark: str = field(default=":", compare=False, repr=False)  # how it was written, ":" or "://"
+
+    def __str__(self) -> str:
+        place = self.place if self.name is None else f"{self.place.rstrip('/')}/{self.name}"
+        revision = "" if self.revision is None else f"@{self.revision}"
+        return f"{self.scheme}{self.mark}{place}{revision}"
+
+    @property
+    def hub(self) -> Address:
+        """The address of the hub alone."""
+        return dataclasses.replace(self, name=None, revision=None)
+
+    def model(self, name: str) -> Address:
+        """The address of a model in this hub."""
+        return dataclasses.replace(self, name=name, revision=None)
+
+    def at(self, revision: str | None) -> Address:
+        """The same at a revision that was given apart, if any; raises HubError where the address has its own."""
+        if revision is None:
+            return self
+        if self.revision is not None:
+            raise HubError(f"'{self}' names its revision itself; leave out {revision}")
+        return dataclasses.replace(self, revision=revision)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text begins with a scheme; what does not is a name or a path."""
+    return SCHEME.match(text) is not None
+
+
+def parse_hub(text: str) -> Address:
+    """The address of a hub; raises HubError where the text is none."""
+    match = SCHEME.fullmatch(text)
+    if match is None:
+        raise not_a_hub(text)
+    rest = match["rest"]
+    return Address(match["scheme"], rest.rstrip("/") or rest[:1], mark=match["mark"])
+
+
+def parse_model(text: str) -> Address:
+    """The address of a model in a hub; raises HubError where the text is none, or names no model or no revision."""
+    match = SCHEME.fullmatch(text)
+    rest = match["rest"].rstrip("/") if match else ""
+    place, slash, last = rest.rpartition("/")
+    name, at, revision = last.partition("@")
+    if match is None or not slash or not name:
+        raise HubError(f"{text!r} names no model; expected hf://namespace/model or file:PATH/model")
+    if at and not revision:
+        raise HubError(f"{text!r} names no revision; expected one after the '@', or no '@'")
+    return Address(match["scheme"], place or "/", name, revision or None, match["mark"])
+
+
+def not_a_hub(address: str | Address, plugins: Iterable[str] = ()) -> HubError:
+    """The error for what is no hub's address; `plugins` are the schemes known beside the zoo's own."""
+    expected = " or ".join(["file:PATH", "hf://namespace", *(f"{scheme}:…" for scheme in plugins)])
+    return HubError(f"{str(address)!r} is not a hub; expected {expected}")

@@ -1,0 +1,89 @@
+"""What a hub has to do, and what some hubs can do beside: docs/hubs.md has the whole of it, with an example.
+
+A hub knows model folders and revisions, and nothing of torch or of architectures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from zoo.folder.config import Config
+from zoo.hub.address import Address
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push leaves: where the model is now, and as what revision."""
+
+    address: Address
+    revision: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model in a hub: its name there, where it is, and what a listing shows of it."""
+
+    name: str
+    address: Address
+    dataset: str
+    parameters: int
+    license: str
+    test_top1: float  # percent
+    plugin: str  # the distribution that provides its architecture
+
+    @classmethod
+    def of(cls, address: Address, config: Config) -> Listed:
+        """What a listing shows of the model at that address, from its facts."""
+        return cls(
+            name=address.name or config.name,
+            address=address,
+            dataset=config.dataset,
+            parameters=config.parameters,
+            license=config.license,
+            test_top1=config.results.test_top1,
+            plugin=config.plugin_distribution,
+        )
+
+
+class Hub(Protocol):
+    """A place for model folders."""
+
+    @property
+    def address(self) -> Address:
+        """What `open_hub` opens it by; asks the network where the place has to be found out."""
+
+    def require_writable(self, name: str) -> None:
+        """Raise HubError, with the remedy, if a push of `name` would not be accepted; changes nothing."""
+
+    def push(self, folder: Path, name: str) -> Pushed:
+        """Publish a whole model folder as `name`, in one step; the same bytes again change nothing.
+
+        Raises FolderError where the folder isn't whole, or HubError.
+        """
+
+    def pull(self, name: str, revision: str | None = None) -> Path:
+        """A local, complete model folder of `name`, not to be written to.
+
+        Raises NotFound, HubError, or FolderError where what is there is damaged beyond fetching again.
+        """
+
+    def models(self) -> list[Listed]:
+        """The models that are there, sorted by name."""
+
+
+@runtime_checkable
+class Searchable(Protocol):
+    """A hub in which models can be found by a text."""
+
+    def search(self, text: str) -> list[Listed]:
+        """The models with this text in their names, sorted by address."""
+
+
+@runtime_checkable
+class Pinning(Protocol):
+    """A hub whose models may leave their weights in another one, pinned by revision and hash."""
+
+    def push_pinned(self, folder: Path, name: str, weights: Pushed) -> Pushed:
+        """Publish a whole model folder as `name`, but for its weights: those are at `weights`."""
