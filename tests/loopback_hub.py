@@ -230,6 +230,7 @@ class Handler(BaseHTTPRequestHandler):
         ("POST", r"/api/models/([^/]+/[^/]+)/commit/([^/]+)", "commit"),
         ("POST", r"/api/models/([^/]+/[^/]+)/tag/([^/]+)", "tag"),
         ("GET", r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", "tree"),
+        ("GET", r"/api/models/([^/]+/[^/]+)/commits/([^/]+)", "history"),
         ("GET", r"/api/models/([^/]+/[^/]+)/revision/([^/]+)", "info"),
         ("GET", r"/api/models/([^/]+/[^/]+)", "info"),
         ("HEAD", r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
@@ -438,6 +439,17 @@ class Handler(BaseHTTPRequestHandler):
                 entry["lfs"] = {"oid": one.sha256, "size": len(one.content), "pointerSize": 130}
             entries.append(entry)
         return 200, _json(entries)
+
+    def history(self, name: str, revision: str) -> tuple[int, bytes]:
+        repository, commit = self._commit(name, revision)
+        upto = repository.commits[: repository.commits.index(commit) + 1]
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        return 200, _json(
+            [
+                {"id": one.oid, "title": one.message, "message": "", "authors": [{"user": "somebody"}], "date": now}
+                for one in reversed(upto)
+            ]
+        )
 
     def info(self, name: str, revision: str = "main") -> tuple[int, bytes]:
         repository, commit = self._commit(name, revision)

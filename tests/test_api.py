@@ -103,6 +103,14 @@ def test_a_revision_is_loaded_by_its_id(hub: str, model_folder: Path) -> None:
     api.push(rewrite(model_folder, tensors), hub=hub)
     assert not zoo.load("resnet8_digits", pretrained=True, hub=hub).get_parameter("fc.weight").any()
     assert zoo.load("resnet8_digits", pretrained=True, hub=hub, revision=before).get_parameter("fc.weight").any()
+    assert zoo.load(f"{hub}/resnet8_digits@{before}", pretrained=True).get_parameter("fc.weight").any()
+
+
+def test_what_an_address_says_is_not_said_again(hub: str) -> None:
+    with pytest.raises(HubError, match="names its revision itself; leave out 0f"):
+        zoo.load(f"{hub}/resnet8_digits@0e", pretrained=True, revision="0f")
+    with pytest.raises(HubError, match="names its hub itself; leave out hf://me"):
+        zoo.load(f"{hub}/resnet8_digits", pretrained=True, hub="hf://me")
 
 
 def test_the_hash_is_checked_at_every_load(model_folder: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -298,6 +299,65 @@ def test_eight_processes_that_load_at_once_download_once(published: Hub) -> None
     errors = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * 8, errors
     assert published.count("GET", r"/resolve/.*/model\.safetensors") == 1
+
+
+# -- facts -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ask", "files"),
+    [
+        (lambda out: api.info(NAME, hub="hf://me"), {store.CONFIG}),
+        (lambda out: zoo.transforms(f"hf://me/{NAME}"), {store.CONFIG}),
+        (lambda out: zoo.load(f"hf://me/{NAME}"), {store.CONFIG}),
+        (lambda out: api.plot([f"hf://me/{NAME}"], out), set(store.FILES) - {store.WEIGHTS}),
+    ],
+    ids=["info", "transforms", "untrained load", "plot"],
+)
+def test_what_needs_no_weights_fetches_none(
+    published: Hub, tmp_path: Path, ask: Callable[[Path], object], files: set[str]
+) -> None:
+    ask(tmp_path / "plot.svg")
+    assert {where.rpartition("/")[2] for _, where in published.requests if "/resolve/" in where} == files
+
+
+def test_the_facts_of_what_is_pinned_and_cached_cost_no_request(published: Hub, trained: Path) -> None:
+    commit = HuggingFaceHub("me").pull(NAME, weights=False).name
+    published.requests.clear()
+    assert HuggingFaceHub("me").facts(NAME, commit) == store.read_config(trained)
+    assert published.requests == []
+
+
+def test_facts_that_are_damaged_in_the_cache_are_healed(published: Hub, trained: Path) -> None:
+    HuggingFaceHub("me").facts(NAME)
+    cached(store.CONFIG).write_text("{")
+    assert HuggingFaceHub("me").facts(NAME) == store.read_config(trained)
+
+
+def test_weights_are_fetched_beside_the_facts_that_are_there(published: Hub) -> None:
+    HuggingFaceHub("me").pull(NAME, weights=False)
+    published.requests.clear()
+    store.check(HuggingFaceHub("me").pull(NAME))
+    assert {where.rpartition("/")[2] for method, where in published.requests if method == "GET"} == {store.WEIGHTS}
+
+
+def test_the_revisions_are_the_commits_with_a_model_in_them_newest_first(published: Hub, model_folder: Path) -> None:
+    repository = published.repositories[f"me/{NAME}"]
+    HuggingFaceHub("me").push(another(model_folder), NAME)
+    empty, first, second = (commit.oid for commit in repository.commits)
+    assert HuggingFaceHub("me").revisions(NAME) == [second, first]
+    assert empty not in HuggingFaceHub("me").revisions(NAME)
+
+
+def test_the_revisions_of_a_history_that_was_squashed_are_what_is_left(published: Hub) -> None:
+    del published.repositories[f"me/{NAME}"].commits[0]
+    assert len(HuggingFaceHub("me").revisions(NAME)) == 1
+
+
+def test_the_revisions_of_a_hub_that_is_down_are_one_line_at_once(published: Hub) -> None:
+    published.stop()
+    with pytest.raises(HubError, match="can't be reached; check the network"):
+        HuggingFaceHub("me").revisions(NAME)
 
 
 # -- find ------------------------------------------------------------------------------------------

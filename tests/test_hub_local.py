@@ -112,8 +112,9 @@ def test_two_processes_that_push_at_once_leave_both_revisions(hub: FolderHub, tr
 
 
 def test_what_is_not_there_is_said_with_what_is(hub: FolderHub, trained: Path) -> None:
-    with pytest.raises(NotFound, match="has no model resnet20_cifar10; it has no model"):
-        hub.pull("resnet20_cifar10")
+    for ask in (hub.pull, hub.facts, hub.revisions):
+        with pytest.raises(NotFound, match="has no model resnet20_cifar10; it has no model"):
+            ask("resnet20_cifar10")
     revision = hub.push(trained, NAME).revision
     with pytest.raises(NotFound, match=f"it has {NAME}"):
         hub.pull("resnet20_cifar10")

@@ -15,7 +15,7 @@ from zoo.errors import FolderError, HubError, ImageError, NotFound, RecipeError,
 from zoo.folder import store
 from zoo.folder.config import Config, EpochRow, Results
 from zoo.hub import Hub, Pinning, Pushed, open_hub
-from zoo.hub.find import architecture_of, find, is_name, known_of, model_of
+from zoo.hub.find import architecture_of, facts, find, is_name, known_of, model_of
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.spec import Model, Recipe
 
@@ -107,12 +107,12 @@ def load(
     if not pretrained and is_name(name_or_path_or_hub_id):
         model = registry.load(registry.resolve(str(name_or_path_or_hub_id)))
         return build(model.architecture, model.dataset, num_classes, in_channels).to(target)
+    if not pretrained:
+        config = facts(name_or_path_or_hub_id, hub=hub, revision=revision)
+        return build(architecture_of(config), config, num_classes, in_channels).to(target)
     path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
     config = store.read_config(path)
-    architecture = architecture_of(config)
-    if not pretrained:
-        return build(architecture, config, num_classes, in_channels).to(target)
-    return weights.load(architecture, path, config, num_classes, in_channels).to(target)
+    return weights.load(architecture_of(config), path, config, num_classes, in_channels).to(target)
 
 
 def transforms(
@@ -125,7 +125,7 @@ def transforms(
     from zoo.data.preprocess import preprocessing
 
     try:
-        config = store.read_config(find(name_or_path_or_hub_id, hub=hub, revision=revision))
+        config = facts(name_or_path_or_hub_id, hub=hub, revision=revision)
         return preprocessing(config.input_size, config.mean, config.std)
     except NotFound:
         if hub is not None or not is_name(name_or_path_or_hub_id):
@@ -457,7 +457,7 @@ def reproduce(
     from zoo.training.place import Place, mode_of
     from zoo.training.plan import Options, again
 
-    published = store.read_config(find(name_or_path_or_hub_id, hub=hub, revision=revision))
+    published = facts(name_or_path_or_hub_id, hub=hub, revision=revision)
     model, machine = model_of(published), _machine(device, data)
     teacher, origin = _teacher(model, published.job.recipe, machine.device)
     planned = again(published.job, model, machine, origin, Options(epochs=epochs))
@@ -511,7 +511,7 @@ def _logs(runs: Iterable[str | Path]) -> Iterator[tuple[str, list[EpochRow]]]:
         path = Path(run).expanduser()
         unfinished = path.with_name(f"{path.name}.run")
         if not (path / store.LOG).is_file():
-            path = unfinished if (unfinished / store.LOG).is_file() else find(run)
+            path = unfinished if (unfinished / store.LOG).is_file() else find(run, weights=False)
         label = path.name
         if (path / store.CONFIG).is_file():
             config = store.read_config(path)

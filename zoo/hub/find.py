@@ -20,10 +20,24 @@ from zoo.hub.schemes import open_hub
 from zoo.spec import NAME, Architecture, Model
 
 
-def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
-    """The local model folder of a name, a path or an address; raises NotFound, HubError or FolderError."""
+def find(
+    name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None, weights: bool = True
+) -> Path:
+    """The local model folder of a name, a path or an address; without `weights`, none are fetched for it.
+
+    Raises NotFound, HubError or FolderError.
+    """
     found = _located(name_or_path_or_hub_id, hub, revision)
-    return found if isinstance(found, Path) else _with_weights(found.hub.pull(found.name, found.revision))
+    if isinstance(found, Path):
+        return found
+    path = found.hub.pull(found.name, found.revision, weights=weights)
+    return _with_weights(path) if weights else path
+
+
+def facts(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Config:
+    """The facts of a model where `find` would find it; fetches no weights. Raises what `find` raises."""
+    found = _located(name_or_path_or_hub_id, hub, revision)
+    return store.read_config(found) if isinstance(found, Path) else found.hub.facts(found.name, found.revision)
 
 
 def source_of(name: str, hub: str | None, revision: str | None) -> Hub:

@@ -11,12 +11,13 @@ import contextlib
 import functools
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import FolderError, HubError
+from zoo.errors import FolderError, HubError, NotFound
 from zoo.folder import store
+from zoo.folder.config import Config
 from zoo.hub.address import Address, not_a_hub
 from zoo.hub.faults import ATTEMPTS, LOG_IN, download, is_passing, patiently, said_plainly
 from zoo.hub.protocol import Listed, Pushed
@@ -82,25 +83,31 @@ class HuggingFaceHub:
             self._compare(repository, commit, folder)
         return Pushed(place, commit)
 
-    def pull(self, name: str, revision: str | None = None) -> Path:
+    def facts(self, name: str, revision: str | None = None) -> Config:
+        """Read config.json, for which no other file is fetched."""
+        return store.read_config(self._brought(name, revision, (store.CONFIG,), store.read_config))
+
+    def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
         """Bring a model into the Hub's own cache: one commit for every file, the weights' hash checked.
 
         What is cached at a commit is used without a request. Damage is fetched again, once.
         """
+        if weights:
+            return self._brought(name, revision, store.FILES, store.check)
+        return self._brought(name, revision, [one for one in store.FILES if one != store.WEIGHTS], _require_readable)
+
+    def revisions(self, name: str) -> list[str]:
+        """The main branch's commits, newest first, without the empty one that the Hub begins a repository with."""
         place, repository = self.address.model(name), f"{self.namespace}/{name}"
-        with said_plainly(place, revision):
-            commit = self._resolve(repository, revision)
-            path = self._fetch(repository, commit)
-        try:
-            store.check(path)
-        except FolderError as damage:
-            try:
-                with said_plainly(place):
-                    self._fetch(repository, commit, force_download=True)
-            except HubError as error:
-                raise type(damage)(f"{damage}; that failed: {error}") from None
-            store.check(path)
-        return path
+        with said_plainly(place):
+            # Asked first, with a time-out: the client's listing would knock for 23 seconds at a door that is shut.
+            patiently(lambda: self._api.model_info(repository, timeout=TIMEOUT))
+            commits = [one.commit_id for one in patiently(lambda: self._api.list_repo_commits(repository))]
+            if not patiently(lambda: self._api.file_exists(repository, store.CONFIG, revision=commits[-1])):
+                commits.pop()
+        if not commits:
+            raise NotFound(f"{place} is not a model folder: nothing was pushed to it yet")
+        return commits
 
     def models(self) -> list[Listed]:
         """The namespace's models that carry the zoo's tag, from their cards, in one request."""
@@ -176,13 +183,30 @@ class HuggingFaceHub:
         path = download(lambda: self._api.hf_hub_download(repository, store.CONFIG, revision=branch))
         return Path(path).parent.name
 
-    def _fetch(self, repository: str, commit: str, *, force_download: bool = False) -> Path:
-        """Download each file of a model folder at a commit; what is cached costs no request."""
+    def _brought(self, name: str, revision: str | None, files: Sequence[str], check: Callable[[Path], object]) -> Path:
+        """The folder in the cache with these files of one commit; what `check` finds damaged is fetched again, once."""
+        place, repository = self.address.model(name), f"{self.namespace}/{name}"
+        with said_plainly(place, revision):
+            commit = self._resolve(repository, revision)
+            path = self._fetch(repository, commit, files)
+        try:
+            check(path)
+        except FolderError as damage:
+            try:
+                with said_plainly(place):
+                    self._fetch(repository, commit, files, force_download=True)
+            except HubError as error:
+                raise type(damage)(f"{damage}; that failed: {error}") from None
+            check(path)
+        return path
+
+    def _fetch(self, repository: str, commit: str, files: Sequence[str], *, force_download: bool = False) -> Path:
+        """Download files of a model folder at a commit; what is cached costs no request."""
 
         def fetch(name: str) -> str:
             return self._api.hf_hub_download(repository, name, revision=commit, force_download=force_download)
 
-        paths = [download(functools.partial(fetch, name)) for name in store.FILES]
+        paths = [download(functools.partial(fetch, name)) for name in files]
         return Path(paths[0]).parent
 
 
@@ -218,6 +242,12 @@ def _find(query: dict[str, str]) -> list[ModelInfo]:
         found += [ModelInfo(**one) for one in response.json()]  # type: ignore[no-untyped-call]
         url, parameters = response.links.get("next", {}).get("url"), None
     return found
+
+
+def _require_readable(folder: Path) -> None:
+    """Make sure that a folder without weights can be read; raises FolderError."""
+    store.read_config(folder)
+    store.read_log(folder)
 
 
 def _client() -> HfApi:

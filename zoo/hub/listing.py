@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from zoo import registry
 from zoo.errors import HubError, NotFound, UnknownModel
-from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub.catalogue import catalogue
 from zoo.hub.find import full_name, place, source_of
@@ -61,7 +60,7 @@ def info(name: str, *, hub: str | None = None) -> ModelInfo:
     model = _model(full)
     try:
         source = source_of(full, hub, None)
-        config = store.read_config(source.pull(full))
+        config = source.facts(full)
     except NotFound:
         if model is None:
             raise

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from zoo.errors import HubError, NotFound
 from zoo.folder import store
+from zoo.folder.config import Config
 from zoo.hub.address import Address, not_a_hub
 from zoo.hub.protocol import Listed, Pushed
 from zoo.spec import NAME
@@ -76,16 +77,17 @@ class FolderHub:
             store.copy_pinned(folder, Path(scratch), str(weights.address), weights.revision)
             return self.push(Path(scratch), name)
 
-    def pull(self, name: str, revision: str | None = None) -> Path:
-        """The folder of a model; of a revision before, by its id or the first digits of it."""
+    def facts(self, name: str, revision: str | None = None) -> Config:
+        """Read config.json in the folder that `pull` gives."""
+        return store.read_config(self.pull(name, revision))
+
+    def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
+        """The folder of a model itself, weights and all; of a revision before, by its id or the first digits of it."""
         _require_name(name)
         current = self.path / name
         if revision is None and (current / store.CONFIG).is_file():
             return current
         known = self._revisions(name)
-        if not known:
-            there = ", ".join(one.name for one in self.models()) or "no model"
-            raise NotFound(f"{self.address} has no model {name}; it has {there}")
         if revision is None:
             return known[0][1]
         for identity, path in known:
@@ -104,6 +106,7 @@ class FolderHub:
 
     def revisions(self, name: str) -> list[str]:
         """The ids of a model's revisions, newest first."""
+        _require_name(name)
         return [identity for identity, _ in self._revisions(name)]
 
     def _revisions(self, name: str) -> list[tuple[str, Path]]:
@@ -112,6 +115,9 @@ class FolderHub:
         current = self.path / name
         with contextlib.suppress(OSError):  # no model folder there, or a push is renaming it just now
             found.insert(0, (store.revision(current), current))
+        if not found:
+            there = ", ".join(one.name for one in self.models()) or "no model"
+            raise NotFound(f"{self.address} has no model {name}; it has {there}")
         return found
 
     def _kept(self, name: str) -> Path:

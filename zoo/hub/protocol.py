@@ -63,11 +63,18 @@ class Hub(Protocol):
         Raises FolderError where the folder isn't whole, or HubError.
         """
 
-    def pull(self, name: str, revision: str | None = None) -> Path:
-        """A local, complete model folder of `name`, not to be written to.
+    def facts(self, name: str, revision: str | None = None) -> Config:
+        """What the config.json of `name` says, and nothing else fetched; raises as `pull` does."""
 
-        Raises NotFound, HubError, or FolderError where what is there is damaged beyond fetching again.
+    def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
+        """A local, whole model folder of `name`, not to be written to; without `weights` they may be missing.
+
+        Without a revision it is the newest. Raises NotFound, HubError, or FolderError where what is
+        there is damaged beyond fetching again.
         """
+
+    def revisions(self, name: str) -> list[str]:
+        """The ids by which `pull` finds the states of `name`, newest first; raises NotFound or HubError."""
 
     def models(self) -> list[Listed]:
         """The models that are there, sorted by name."""
