@@ -30,7 +30,7 @@ test: check
 test-hub-old: $(INSTALLED)
 	test -d $(VENV)/hub-old || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/hub-old 'huggingface_hub<2'
 	PYTHONPATH=$(VENV)/hub-old $(BIN)/python -c 'import huggingface_hub as client; assert client.__version__.startswith("1."), client'
-	PYTHONPATH=$(CURDIR)/$(VENV)/hub-old OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_hub_hugging_face.py tests/test_faults.py
+	PYTHONPATH=$(CURDIR)/$(VENV)/hub-old OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_hub_hugging_face.py tests/test_faults.py tests/test_check_hub.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

@@ -26,7 +26,14 @@ FLOORS = [
     {"errors"},
 ]
 TORCH_FREE = {"cli", "__main__", "__init__", "api", "registry", "datasets", "spec", "schema", "errors", "folder", "hub"}
-TORCH_FREE_TOO = {"training.job", "training.interrupt", "training.progress", "evaluation.report"}
+TORCH_FREE_TOO = {
+    "testing",
+    "testing.hubs",
+    "training.job",
+    "training.interrupt",
+    "training.progress",
+    "evaluation.report",
+}
 HEAVY = {"tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy"}
 
 
