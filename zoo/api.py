@@ -143,6 +143,7 @@ def train(
     epochs: int | None = None,
     seed: int = 0,
     seeds: int = 1,
+    side_by_side: bool = False,
     device: str | None = None,
     amp: bool | None = None,
     compile: str = "auto",  # noqa: A002 - torch's word for it
@@ -176,7 +177,8 @@ def train(
 
     With `seeds` above 1 the training is repeated from the seeds after `seed`, each into a folder of its
     own; the model that is returned and pushed is that of `seed`, declared here, whichever is best, and
-    its card says the mean and standard deviation of all.
+    its card says the mean and standard deviation of all. One after another, or `side_by_side` in one
+    process, which a GPU may have room for; the weights are the same.
 
     Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError; what can
     be foreseen (hub, token, name, data, folder) before the first step.
@@ -216,6 +218,7 @@ def train(
         watch=_watch(save_every, eval_every, report),
         teacher=teacher,
         target=open_hub(hub) if push else None,
+        side_by_side=side_by_side,
     )
 
 
@@ -228,6 +231,7 @@ def _train(
     watch: Watch,
     teacher: nn.Module | None,
     target: Hub | None = None,
+    side_by_side: bool = False,
 ) -> Trained:
     """Train what is planned already, whoever planned it."""
     from zoo.training import distributed
@@ -240,7 +244,9 @@ def _train(
         if target is not None:
             target.require_writable(model.name)
     with distributed.process_group(machine.device):
-        config = run_seeds(plans, model, places, machine=machine, watch=watch, teacher=teacher)
+        config = run_seeds(
+            plans, model, places, machine=machine, watch=watch, teacher=teacher, side_by_side=side_by_side
+        )
     folder = places[0].folder
     return Trained(folder, config, target.push(folder, model.name) if target is not None and is_first else None)
 

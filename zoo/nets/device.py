@@ -47,6 +47,6 @@ def describe(device: torch.device) -> str:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for the work that the device still has, so that a clock tells the truth."""
+    """Wait for the work that was given to the device on this stream, so that a clock tells the truth."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.current_stream(device).synchronize()

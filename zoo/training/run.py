@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import torch
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from zoo.data import batches, sources
 from zoo.errors import TrainingError
@@ -19,7 +20,7 @@ from zoo.nets.build import build, parameters
 from zoo.spec import Model
 from zoo.training import distributed, result
 from zoo.training.algorithms import algorithms, threads
-from zoo.training.loop import Training, begin, train
+from zoo.training.loop import Training, begin, train, train_side_by_side
 from zoo.training.memory import memory_kept
 from zoo.training.place import Place
 from zoo.training.plan import Machine, Plan
@@ -60,15 +61,55 @@ def run_seeds(
     machine: Machine,
     watch: Watch,
     teacher: nn.Module | None = None,
+    side_by_side: bool = False,
 ) -> Config:
-    """Run the same job from several seeds, and say on the card of the first what all of them came to."""
-    configs = [
-        run(plan, model, place, machine=machine, watch=watch, teacher=teacher)
-        for plan, place in zip(plans, places, strict=True)
-    ]
+    """Run the same job from several seeds, and say on the card of the first what all of them came to.
+
+    One after another, or side by side in this process, where one net leaves most of a GPU idle.
+    Returns the first one's facts. Raises what `run` raises.
+    """
+    if side_by_side and len(plans) > 1:
+        configs = _run_side_by_side(plans, model, places, machine, watch, teacher)
+    else:
+        configs = [
+            run(plan, model, place, machine=machine, watch=watch, teacher=teacher)
+            for plan, place in zip(plans, places, strict=True)
+        ]
     if len(configs) == 1 or not distributed.share().is_first:
         return configs[0]
     return result.record_seeds(places[0].folder, configs, model)
+
+
+def _run_side_by_side(
+    plans: Sequence[Plan],
+    model: Model,
+    places: Sequence[Place],
+    machine: Machine,
+    watch: Watch,
+    teacher: nn.Module | None,
+) -> list[Config]:
+    """Run jobs that differ in nothing but their seed at once; the first one is who tells how it goes."""
+    if distributed.share().world > 1:
+        raise TrainingError("seeds can't be trained side by side by several processes; leave out --side-by-side")
+    configs = [place.finished(plan.job) for plan, place in zip(plans, places, strict=True)]
+    with _as_asked(plans[0].job, machine.device):
+        trainings: dict[int, Training] = {}
+        for number, (plan, place) in enumerate(zip(plans, places, strict=True)):
+            if configs[number] is None:
+                seen = replace(watch, report=Silent()) if trainings else watch
+                trainings[number] = _prepared(plan, model, place, machine, seen, teacher)
+                _require_no_dropout(trainings[number].learner.net, model)
+        train_side_by_side(list(trainings.values()))
+        for number, training in trainings.items():
+            configs[number] = result.write(training, plans[number], model, places[number])
+            shutil.rmtree(places[number].run)
+    return [config for config in configs if config is not None]
+
+
+def _require_no_dropout(net: nn.Module, model: Model) -> None:
+    """Nets that draw while they train would draw from one another's numbers, and none be what it is alone."""
+    if any(isinstance(module, _DropoutNd) for module in net.modules()):
+        raise TrainingError(f"{model.name} has dropout, and can't be trained side by side; leave out --side-by-side")
 
 
 def _prepared(
