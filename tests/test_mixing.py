@@ -13,7 +13,7 @@ from zoo.data import batches
 from zoo.data.batches import Batches, Draw
 from zoo.data.mixing import Mixing, draw, mix
 from zoo.data.sources import Split
-from zoo.errors import RecipeError
+from zoo.errors import NotFound, RecipeError
 from zoo.folder import store
 from zoo.folder.job import Origin
 from zoo.spec import Recipe
@@ -145,6 +145,11 @@ def test_a_distilled_model_names_its_teacher_with_its_hash(trained: Path, tmp_pa
     text = (done.folder / store.README).read_text()
     assert f"the logits that `{hub}/resnet8_digits` (SHA-256 of its weights" in text
     assert np.isfinite(done.config.results.test_loss)
+
+
+def test_a_teacher_that_is_an_architecture_is_the_one_on_the_students_data_set() -> None:
+    with pytest.raises(NotFound, match="the catalogue has no weights of resnet20_digits"):
+        api.train("resnet8", settings={"teacher": "resnet20"})
 
 
 def test_a_teacher_of_other_classes_is_refused() -> None:

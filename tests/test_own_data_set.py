@@ -16,6 +16,7 @@ import zoo
 from zoo import api, registry
 from zoo.errors import DataError, UnknownModel
 from zoo.folder import card, store
+from zoo.folder.job import Origin
 
 from .conftest import CHECKOUT, Run, write_plugin
 from .loopback_hub import Hub
@@ -111,6 +112,19 @@ def test_where_the_data_set_is_again_it_is_evaluated_and_reproduced(folder: Path
         assert "as on the card" in dict(api.verify(folder).checks)["test set"]
         done, published = api.reproduce(folder, out=tmp_path / "again")
     assert done.config.weights.sha256 == published.weights.sha256
+
+
+def test_it_teaches_an_architecture_on_its_data_set(
+    folder: Path, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    api.push(folder, hub=hub)
+    monkeypatch.setenv("ZOO_HUB", hub)
+    asked = {"teacher": "resnet8", "hflip": "0.0"}
+    with installed(plugin):
+        done = api.train("resnet20", dataset="flowers", epochs=1, settings=asked, recipe="quick", out=tmp_path / "out")
+    assert done.config.name == "resnet20_flowers"
+    assert done.config.job.teacher == Origin("resnet8", store.read_config(folder).weights.sha256)
 
 
 def test_a_data_set_of_that_name_with_other_classes_is_a_difference(folder: Path, plugin: Path, tmp_path: Path) -> None:

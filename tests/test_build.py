@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from zoo import registry
+from zoo.datasets import CIFAR10, DIGITS
+from zoo.folder import store
+from zoo.nets.build import build, count, parameters
+from zoo.spec import Architecture, InputSize, Model, Recipe
+
+RESNET8 = registry.architecture("resnet8")
+
+
+def flat(input_size: InputSize, num_classes: int) -> nn.Module:
+    channels, height, width = input_size
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, num_classes))
+
+
+FLAT = Architecture("flat", flat, {"one": Recipe(epochs=1)})
+
+
+def test_a_net_is_built_for_the_images_and_the_classes_of_its_data_set() -> None:
+    assert build(FLAT, CIFAR10)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert build(FLAT, DIGITS)(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_a_model_folder_gives_the_net_of_its_data_set(trained: Path) -> None:
+    of_folder, of_model = build(RESNET8, store.read_config(trained)), build(RESNET8, DIGITS)
+    shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in (of_folder, of_model)]
+    assert shapes[0] == shapes[1]
+
+
+def test_other_classes_and_channels_leave_the_size_as_it_is() -> None:
+    assert build(FLAT, DIGITS, num_classes=3, in_channels=2)(torch.zeros(1, 2, 8, 8)).shape == (1, 3)
+
+
+def test_a_tied_value_counts_once() -> None:
+    layer = nn.Linear(3, 3)
+    assert count(nn.Sequential(layer, layer)) == 12
+
+
+def test_parameters_that_nobody_declared_are_counted_and_the_callers_random_numbers_left_alone() -> None:
+    torch.manual_seed(1)
+    wanted = torch.rand(3)
+    torch.manual_seed(1)
+    assert parameters(Model(FLAT, DIGITS, None)) == 650
+    assert torch.equal(torch.rand(3), wanted)
+    assert parameters(registry.load("resnet8_digits")) == 75_002
