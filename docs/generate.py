@@ -6,7 +6,6 @@ python docs/generate.py --check     # say what would change, and fail where anyt
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import sys
 from collections.abc import Iterator
@@ -15,9 +14,9 @@ from statistics import mean, stdev
 
 import zoo
 from zoo.folder import card, curve, store
-from zoo.folder.config import Config, to_json
+from zoo.folder.config import Config
 from zoo.hub.catalogue import catalogue
-from zoo.hub.find import architecture_of, known_of
+from zoo.hub.published import published
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 
@@ -26,27 +25,12 @@ def generated() -> Iterator[tuple[Path, str]]:
     """Every generated file with the text that it should have."""
     for one in catalogue().models():
         path = catalogue().path / one.name
-        config, rows = store.read_config(path), store.read_log(path)
-        if not config.known_answers:  # trained before there were any
-            config = dataclasses.replace(config, known_answers=_answers(config, path))
-            yield path / store.CONFIG, to_json(config, indent=2) + "\n"
-        yield path / store.README, card.write(config, rows, known_of(config))
-        yield path / store.CURVE, curve.draw(config.name, rows)
+        model = published(path)
+        yield path / store.README, card.write(model.config, model.log(), model.known)
+        yield path / store.CURVE, curve.draw(model.config.name, model.log())
     marked = r"(<!-- python docs/generate.py -->\n).*?(<!-- /models -->)"
     text = README.read_text(encoding="utf-8")
     yield README, re.sub(marked, lambda match: match[1] + table() + match[2], text, flags=re.DOTALL)
-
-
-def _answers(config: Config, path: Path) -> tuple[tuple[float, ...], ...]:
-    import torch
-
-    from zoo.data.batches import pixels
-    from zoo.evaluation.answers import known_answers
-    from zoo.nets import weights
-
-    net = weights.load(architecture_of(config), path, config)
-    logits = known_answers(net, pixels(config.mean, config.std, torch.device("cpu")), config.input_size)
-    return tuple(tuple(row) for row in logits.tolist())
 
 
 def table() -> str:

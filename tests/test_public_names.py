@@ -1,16 +1,24 @@
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 import zoo
 from zoo import api, spec
 
+from .conftest import CHECKOUT
+
 
 def test_the_public_names_are_these() -> None:
     assert zoo.__all__ == [
-        "Architecture", "Dataset", "Model", "Recipe", "ZooError", "info", "list_models", "load", "transforms",
+        "Architecture", "Dataset", "Model", "Recipe", "ZooError",
+        "evaluate", "info", "list_models", "load", "predict", "pull", "push", "reproduce", "train", "transforms",
+        "verify",
     ]  # fmt: skip
     assert all(hasattr(zoo, name) for name in zoo.__all__)
     assert set(zoo.__all__) <= set(dir(zoo))
@@ -39,6 +47,35 @@ def test_a_name_that_is_none_is_an_attribute_error() -> None:
 )
 def test_the_signatures_are_these(function: object, parameters: str) -> None:
     assert " ".join(inspect.signature(function).parameters) == parameters  # type: ignore[arg-type]
+
+
+SCRIPT = """
+from pathlib import Path
+
+from torch import Tensor, nn
+
+import zoo
+
+model: nn.Module = zoo.load("resnet8_digits", pretrained=True, num_classes=3)
+done = zoo.train("resnet8", epochs=1, out=Path("out"), push=True, hub="file:hub")
+print(done.folder, done.config.results.test_top1, done.config.job.recipe.lr)
+print(zoo.evaluate(done.folder).confusion, zoo.verify(done.folder).differences, zoo.pull("resnet8", hub="file:hub"))
+for prediction in zoo.predict("resnet8", [Path("photo.png")]):
+    print(prediction.guesses[0].label)
+pushed = zoo.push(done.folder, hub="file:hub")
+print(pushed.revision.upper(), zoo.info("resnet8").model, zoo.list_models("resnet*")[0].upper())
+wrong: int = zoo.list_models()
+"""
+
+
+def test_a_script_of_a_users_is_checked_strictly(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    cache = f"--cache-dir={CHECKOUT / '.mypy_cache'}"  # what checking the zoo itself has left
+    command = ["-m", "mypy", "--strict", cache, "--follow-imports=silent", "script.py"]
+    environment = {**os.environ, "MYPYPATH": str(CHECKOUT)}
+    found = subprocess.run([sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    errors = [line for line in found.stdout.splitlines() if "error" in line and line.startswith("script.py")]
+    assert [line.split(":")[1] for line in errors] == [str(SCRIPT.count("\n"))], found.stdout
 
 
 def test_every_public_function_says_what_it_does() -> None:

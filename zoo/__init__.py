@@ -4,9 +4,9 @@
 
     model = zoo.load("resnet20_cifar10", pretrained=True)
 
-Importing the zoo costs nothing: torch comes with the first call that needs it. Training, publishing
-and the rest of what the command line does are functions of `zoo.api`; an architecture of your own
-needs `zoo.spec` and `zoo.datasets`.
+Importing the zoo costs nothing: torch comes with the first call that needs it. What the command line
+does is a function here too; the rarer ones are in `zoo.api`. An architecture of your own needs
+`zoo.spec` and `zoo.datasets`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zoo.api import info, list_models, load, transforms
+    from zoo.api import evaluate, info, list_models, load, predict, pull, push, reproduce, train, transforms, verify
     from zoo.errors import ZooError
     from zoo.spec import Architecture, Dataset, Model, Recipe
 
 _HOMES = {
-    "load": "zoo.api",
-    "transforms": "zoo.api",
-    "list_models": "zoo.api",
-    "info": "zoo.api",
-    "ZooError": "zoo.errors",
-    "Architecture": "zoo.spec",
-    "Dataset": "zoo.spec",
-    "Model": "zoo.spec",
-    "Recipe": "zoo.spec",
-}
+    "zoo.api": (
+        "evaluate", "info", "list_models", "load", "predict", "pull", "push", "reproduce", "train", "transforms",
+        "verify",
+    ),
+    "zoo.errors": ("ZooError",),
+    "zoo.spec": ("Architecture", "Dataset", "Model", "Recipe"),
+}  # fmt: skip
 
 __all__ = [
     "Architecture",
@@ -37,19 +34,27 @@ __all__ = [
     "Model",
     "Recipe",
     "ZooError",
+    "evaluate",
     "info",
     "list_models",
     "load",
+    "predict",
+    "pull",
+    "push",
+    "reproduce",
+    "train",
     "transforms",
+    "verify",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    for home, names in _HOMES.items():
+        if name in names:
+            value: object = getattr(importlib.import_module(home), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import registry
-from zoo.errors import FolderError, HubError, ImageError, NotFound, RecipeError, TrainingError, UnknownModel
+from zoo.errors import NotFound, RecipeError, TrainingError, UnknownModel
 from zoo.folder import store
-from zoo.folder.config import Config, EpochRow, Results
-from zoo.hub import Hub, Pinning, Pushed, open_hub
-from zoo.hub.find import architecture_of, facts, find, is_name, known_of, model_of
+from zoo.folder.config import Config
+from zoo.hub import Hub, Pushed, open_hub, publish
+from zoo.hub.find import is_name
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
+from zoo.hub.logs import logs
+from zoo.hub.published import published
 from zoo.spec import Model, Recipe
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from torch import nn
     from torchvision.transforms import v2
 
+    from zoo.evaluation.evaluate import Evaluated
+    from zoo.evaluation.predict import Prediction
     from zoo.evaluation.report import ClassResults
     from zoo.evaluation.verify import Verified
     from zoo.folder.job import Origin
@@ -33,41 +37,10 @@ if TYPE_CHECKING:
     from zoo.training.watch import Report, Watch
 
 __all__ = [
-    "Evaluated", "Guess", "ModelInfo", "Prediction", "Row", "Trained",
+    "ModelInfo", "Row", "Trained",
     "compare", "evaluate", "find", "info", "layers", "list_models", "load", "overview", "plot", "predict", "pull",
     "push", "report", "reproduce", "search", "train", "transforms", "verify",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What a model scores on its test set now, and what its card says where it has one.
-
-    `confusion[i][j]` counts the test images of class i that the model took for class j.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    results: Results
-    confusion: tuple[tuple[int, ...], ...]
-    config: Config | None
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A class, and the probability from 0 to 1 that the model gives it."""
-
-    label: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model sees in a picture, best guess first; where the picture can't be read, why not."""
-
-    path: Path
-    guesses: tuple[Guess, ...]
-    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +50,14 @@ class Trained:
     folder: Path
     config: Config
     published: Pushed | None
+
+
+def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
+    """The model folder on this machine of a name, a path or an address, weights included.
+
+    Raises UnknownModel, FolderError, NotFound or HubError.
+    """
+    return published(name_or_path_or_hub_id, hub=hub, revision=revision).folder
 
 
 def load(
@@ -99,7 +80,6 @@ def load(
 
     Raises UnknownModel, PluginError, FolderError, HashMismatch, NotFound or HubError.
     """
-    from zoo.nets import weights
     from zoo.nets.build import build
     from zoo.nets.device import choose
 
@@ -107,12 +87,9 @@ def load(
     if not pretrained and is_name(name_or_path_or_hub_id):
         model = registry.load(registry.resolve(str(name_or_path_or_hub_id)))
         return build(model.architecture, model.dataset, num_classes, in_channels).to(target)
-    if not pretrained:
-        config = facts(name_or_path_or_hub_id, hub=hub, revision=revision)
-        return build(architecture_of(config), config, num_classes, in_channels).to(target)
-    path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
-    config = store.read_config(path)
-    return weights.load(architecture_of(config), path, config, num_classes, in_channels).to(target)
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    make = found.net if pretrained else found.untrained
+    return make(target, num_classes=num_classes, in_channels=in_channels)
 
 
 def transforms(
@@ -125,8 +102,7 @@ def transforms(
     from zoo.data.preprocess import preprocessing
 
     try:
-        config = facts(name_or_path_or_hub_id, hub=hub, revision=revision)
-        return preprocessing(config.input_size, config.mean, config.std)
+        return published(name_or_path_or_hub_id, hub=hub, revision=revision).preprocess
     except NotFound:
         if hub is not None or not is_name(name_or_path_or_hub_id):
             raise
@@ -268,36 +244,29 @@ def evaluate(
     Raises what `load` raises, and DataError.
     """
     from zoo.data import batches, sources
-    from zoo.evaluation.evaluate import measure
+    from zoo.evaluation.evaluate import Evaluated, measure
     from zoo.nets.device import choose
-    from zoo.nets.weights import load, load_file
+    from zoo.nets.weights import load_file
 
     on = choose(device)
-    config: Config | None = None
     if weights is not None:
-        model = registry.load(registry.resolve(str(name_or_path_or_hub_id)))
+        model, card = registry.load(registry.resolve(str(name_or_path_or_hub_id))), None
         net, metadata = load_file(model.architecture, model.dataset, weights)
         mean, std = model.normalisation(model.recipes.get(metadata.get("recipe", "")))
     else:
-        path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
-        config = store.read_config(path)
-        model, mean, std = model_of(config), config.mean, config.std
-        net = load(model.architecture, path, config)
+        found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+        model, net, card = found.model, found.net(), found.config
+        mean, std = card.mean, card.std
     test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=on)
     results, confusion = measure(net.to(on), test, batches.pixels(mean, std, on))
-    rows = tuple(tuple(row) for row in confusion.tolist())
-    return Evaluated(model.name, model.dataset.classes, results, rows, config)
+    return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), card)
 
 
 def report(evaluated: Evaluated, out: Path) -> list[ClassResults]:
     """Write an evaluation's confusion matrix and its results class by class into the folder `out`; return those."""
-    from zoo.evaluation import report as reports
+    from zoo.evaluation.report import write
 
-    try:
-        reports.write(out, evaluated.name, evaluated.results, evaluated.classes, evaluated.confusion)
-    except OSError as error:
-        raise FolderError(f"{out} can't be written: {error.strerror}") from None
-    return reports.by_class(evaluated.classes, evaluated.confusion)
+    return write(out, evaluated.name, evaluated.results, evaluated.classes, evaluated.confusion)
 
 
 def predict(
@@ -314,31 +283,11 @@ def predict(
     A picture that can't be read is a Prediction with an error, and the others go on. Raises what
     `load` raises, and ImageError where there is no picture at all.
     """
-    from zoo.data.preprocess import preprocessing
-    from zoo.evaluation.predict import pictures as found_in
-    from zoo.evaluation.predict import probabilities, read_picture
+    from zoo.evaluation.predict import predictions
     from zoo.nets.device import choose
-    from zoo.nets.weights import load
 
-    path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
-    config = store.read_config(path)
-    net = load(architecture_of(config), path, config).to(choose(device))
-    preprocess = preprocessing(config.input_size, config.mean, config.std)
-    asked = list(pictures)
-    found = list(found_in(asked))
-    if not found:
-        raise ImageError(f"there is no picture in {', '.join(map(str, asked)) or 'nothing'}; name files or folders")
-    for picture in found:
-        try:
-            likely = probabilities(net, preprocess, read_picture(picture))
-        except ImageError as error:
-            yield Prediction(picture, (), str(error))
-            continue
-        best = likely.topk(min(top, len(likely)))
-        guesses = (
-            Guess(config.classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        )
-        yield Prediction(picture, tuple(guesses))
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    return predictions(found.net(choose(device)), found.preprocess, found.config.classes, pictures, top=top)
 
 
 def layers(name: str, *, depth: int = 2) -> list[Layer]:
@@ -357,8 +306,8 @@ def plot(runs: Iterable[str | Path], out: Path) -> Path:
     """
     from zoo.folder import curve
 
-    kind = _kind_of_picture(out)
-    return _write_picture(out, curve.overlay(dict(_logs(runs)), kind))
+    kind = curve.kind_of(out)
+    return curve.write(out, curve.overlay(logs(runs), kind))
 
 
 def compare(
@@ -407,7 +356,7 @@ def compare(
     short = len({one.config.architecture for one in trained}) == len(trained)
     runs = {one.config.architecture if short else one.config.name: store.read_log(one.folder) for one in trained}
     for kind in ("svg", "png"):
-        _write_picture(out / f"errors.{kind}", curve.errors(runs, kind))
+        curve.write(out / f"errors.{kind}", curve.errors(runs, kind))
     return trained
 
 
@@ -427,16 +376,14 @@ def verify(
     Raises what `load` raises; whatever differs otherwise is told in the result.
     """
     from zoo.data import sources
-    from zoo.evaluation.verify import verify as check
+    from zoo.evaluation.verify import verify as held_against
     from zoo.nets.device import choose
 
-    path = find(name_or_path_or_hub_id, hub=hub, revision=revision)
-    config = store.read_config(path)
-    known, on, root = known_of(config), choose(device), data or sources.default_root()
-    test = None
-    if isinstance(known, Model) and config.fits(known.dataset) and sources.is_there(known.dataset, root):
+    found, on = published(name_or_path_or_hub_id, hub=hub, revision=revision), choose(device)
+    known, root, test = found.known, data or sources.default_root(), None
+    if isinstance(known, Model) and found.config.fits(known.dataset) and sources.is_there(known.dataset, root):
         test = sources.read_split(known.dataset, root, train=False, device=on)
-    return check(config, known, path, test, on)
+    return held_against(found.config, found.known, found.net(on), test)
 
 
 def reproduce(
@@ -463,15 +410,15 @@ def reproduce(
     from zoo.training.place import Place, mode_of
     from zoo.training.plan import Options, again
 
-    published = facts(name_or_path_or_hub_id, hub=hub, revision=revision)
-    model, machine = model_of(published), _machine(device, data)
-    teacher, origin = _teacher(model, published.job.recipe, machine.device)
-    planned = again(published.job, model, machine, origin, Options(epochs=epochs))
+    found, machine = published(name_or_path_or_hub_id, hub=hub, revision=revision), _machine(device, data)
+    model, job = found.model, found.config.job
+    teacher, origin = _teacher(model, job.recipe, machine.device)
+    planned = again(job, model, machine, origin, Options(epochs=epochs))
     if seed is not None:
         planned = planned.seeded(seed)
-    place = Place(out or Path("runs") / f"{published.name}-reproduced", mode_of(resume=resume, overwrite=overwrite))
+    place = Place(out or Path("runs") / f"{model.name}-reproduced", mode_of(resume=resume, overwrite=overwrite))
     trained = _train([planned], model, [place], machine=machine, watch=_watch(1, 1, report), teacher=teacher)
-    return trained, published
+    return trained, found.config
 
 
 def push(path: Path, *, hub: str | None = None, weights_at: str | None = None) -> Pushed:
@@ -481,18 +428,7 @@ def push(path: Path, *, hub: str | None = None, weights_at: str | None = None) -
     nothing), and `hub`, a folder as the catalogue is one, gets everything but them: their place,
     revision and hash instead.
     """
-    config = store.check(path)
-    target = open_hub(hub)
-    target.require_writable(config.name)
-    if weights_at is None:
-        return target.push(path, config.name)
-    if not isinstance(target, Pinning):
-        raise HubError(
-            f"only a folder can leave weights elsewhere, {target.address} has to have them; leave out {weights_at}"
-        )
-    elsewhere = open_hub(weights_at)
-    elsewhere.require_writable(config.name)
-    return target.push_pinned(path, config.name, elsewhere.push(path, config.name))
+    return publish.push(path, hub=hub, weights_at=weights_at)
 
 
 def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = None, out: Path | None = None) -> Path:
@@ -500,52 +436,7 @@ def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = 
 
     Raises FolderError or HubError.
     """
-    source = find(name_or_hub_id, hub=hub, revision=revision)
-    config = store.check(source)
-    target = out or Path(config.name)
-    if target.exists():
-        raise FolderError(f"{target} is there already; remove it or name another folder with --out")
-    with store.written_aside(target) as aside:
-        store.copy_files(source, aside)
-    return target
-
-
-def _logs(runs: Iterable[str | Path]) -> Iterator[tuple[str, list[EpochRow]]]:
-    """Each run's log, under a name that tells it from the others."""
-    seen: set[str] = set()
-    for run in runs:
-        path = Path(run).expanduser()
-        unfinished = path.with_name(f"{path.name}.run")
-        if not (path / store.LOG).is_file():
-            path = unfinished if (unfinished / store.LOG).is_file() else find(run, weights=False)
-        label = path.name
-        if (path / store.CONFIG).is_file():
-            config = store.read_config(path)
-            label = f"{config.name} {config.job.recipe_name} seed {config.job.seed}"
-        label = str(run) if label in seen else label
-        seen.add(label)
-        rows = store.read_log(path)
-        if not rows:
-            raise FolderError(f"the run in {path} has finished no epoch yet; there is nothing to draw")
-        yield label, rows
-
-
-def _kind_of_picture(out: Path) -> str:
-    from zoo.folder.curve import FORMATS
-
-    kind = out.suffix.removeprefix(".").lower()
-    if kind not in FORMATS:
-        raise FolderError(f"{out} should end in .{', .'.join(FORMATS)}: the kind of picture to draw")
-    return kind
-
-
-def _write_picture(out: Path, content: bytes) -> Path:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(content)
-    except OSError as error:
-        raise FolderError(f"{out} can't be written: {error.strerror}") from None
-    return out
+    return publish.copy(published(name_or_hub_id, hub=hub, revision=revision), out)
 
 
 def _machine(device: str | None, data: Path | None) -> Machine:
@@ -571,10 +462,9 @@ def _teacher(model: Model, recipe: Recipe, on: torch.device) -> tuple[nn.Module 
     import torch
 
     from zoo.folder.job import Origin
-    from zoo.nets.weights import load
 
-    path = find(_teacher_of(model, recipe.teacher))
-    config = store.read_config(path)
+    found = published(_teacher_of(model, recipe.teacher))
+    config = found.config
     if config.classes != model.dataset.classes:
         raise RecipeError(
             f"recipe: teacher {config.name} knows other classes than {model.dataset.name}'s; name another"
@@ -584,7 +474,7 @@ def _teacher(model: Model, recipe: Recipe, on: torch.device) -> tuple[nn.Module 
             f"recipe: teacher {config.name} normalises with mean {config.mean} and std {config.std}; "
             "its student has to do the same: set them with --set mean=… and --set std=…"
         )
-    net = load(architecture_of(config), path, config).to(on, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net: nn.Module = found.net(on).to(memory_format=torch.channels_last)
     return net, Origin(recipe.teacher, config.weights.sha256)
 
 

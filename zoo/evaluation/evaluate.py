@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.data.batches import Pixels
 from zoo.data.sources import Split
-from zoo.folder.config import Results
+from zoo.folder.config import Config, Results
 from zoo.nets.precision import exact
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a model scores on its test set now, and what its card says where it has one.
+
+    `confusion[i][j]` counts the test images of class i that the model took for class j.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    results: Results
+    confusion: tuple[tuple[int, ...], ...]
+    config: Config | None
+
 
 BATCH = 500  # constant, so that a number can be repeated to the last digit
 

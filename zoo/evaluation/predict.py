@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -10,6 +11,48 @@ from torch import Tensor, nn
 
 from zoo.errors import ImageError
 from zoo.nets.precision import exact
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class, and the probability from 0 to 1 that the model gives it."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model sees in a picture, best guess first; where the picture can't be read, why not."""
+
+    path: Path
+    guesses: tuple[Guess, ...]
+    error: str | None = None
+
+
+Preprocess = Callable[[Image.Image], Tensor]
+
+
+def predictions(
+    net: nn.Module, preprocess: Preprocess, classes: Sequence[str], paths: Iterable[Path], *, top: int
+) -> Iterator[Prediction]:
+    """What a net sees in pictures, one by one, its `top` guesses; a folder means all pictures in it.
+
+    Raises ImageError where there is no picture at all.
+    """
+    asked = list(paths)
+    found = list(pictures(asked))
+    if not found:
+        raise ImageError(f"there is no picture in {', '.join(map(str, asked)) or 'nothing'}; name files or folders")
+    for picture in found:
+        try:
+            likely = probabilities(net, preprocess, read_picture(picture))
+        except ImageError as error:
+            yield Prediction(picture, (), str(error))
+            continue
+        best = likely.topk(min(top, len(likely)))
+        guesses = (Guess(classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        yield Prediction(picture, tuple(guesses))
 
 
 def pictures(paths: Iterable[Path]) -> Iterator[Path]:
@@ -34,7 +77,7 @@ def read_picture(path: Path) -> Image.Image:
         raise ImageError(f"{path} can't be read as a picture: {reason}") from None
 
 
-def probabilities(net: nn.Module, preprocess: Callable[[Image.Image], Tensor], image: Image.Image) -> Tensor:
+def probabilities(net: nn.Module, preprocess: Preprocess, image: Image.Image) -> Tensor:
     """The probability of every class [num_classes] for one picture, on the CPU.
 
     The picture goes through the net alone, so what it gets doesn't depend on what else is asked.

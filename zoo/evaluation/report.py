@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoo.errors import FolderError
 from zoo.folder.config import Results
 
 MATRIX = "confusion.svg"
@@ -42,17 +43,26 @@ def by_class(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list
 
 def write(
     folder: Path, title: str, results: Results, classes: Sequence[str], confusion: Sequence[Sequence[int]]
-) -> None:
-    """Write the numbers and the confusion matrix into a folder, which is made where it is not there."""
-    folder.mkdir(parents=True, exist_ok=True)
+) -> list[ClassResults]:
+    """Write the numbers and the confusion matrix into a folder, which is made where it is not there.
+
+    Returns the results class by class; raises FolderError where the folder can't be written.
+    """
+    rows = by_class(classes, confusion)
     numbers = {
         "name": title,
         "results": dataclasses.asdict(results),
-        "classes": [dataclasses.asdict(one) for one in by_class(classes, confusion)],
+        "classes": [dataclasses.asdict(one) for one in rows],
         "confusion": [list(row) for row in confusion],
     }
-    (folder / NUMBERS).write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    (folder / MATRIX).write_bytes(_draw(title, classes, confusion))
+    matrix = _draw(title, classes, confusion)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / NUMBERS).write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+        (folder / MATRIX).write_bytes(matrix)
+    except OSError as error:
+        raise FolderError(f"{folder} can't be written: {error.strerror}") from None
+    return rows
 
 
 def _draw(title: str, classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> bytes:

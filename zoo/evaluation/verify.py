@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
+from torch import nn
 
 from zoo.data import batches
 from zoo.data.sources import Split
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.evaluate import evaluate
 from zoo.folder.config import Config, Results
-from zoo.nets import weights
 from zoo.nets.build import count
 from zoo.nets.device import describe
 from zoo.spec import Architecture, Model
@@ -31,15 +30,13 @@ class Verified:
     differences: tuple[str, ...]
 
 
-def verify(
-    config: Config, known: Model | Architecture, path: Path, test: Split | None, device: torch.device
-) -> Verified:
-    """Check a folder; its accuracy too where `test`, its test set on the device, is there.
+def verify(config: Config, known: Model | Architecture, net: nn.Module, test: Split | None) -> Verified:
+    """Hold a net with the weights of a folder against that one's facts; its accuracy too where `test` is there.
 
-    `known` is its model, or its architecture where no plugin declares the data set. The hash and the
-    strict load raise HashMismatch and FolderError; what is measured is a difference.
+    `known` is its model, or its architecture where no plugin declares the data set. `test` is its test
+    set, on the net's device.
     """
-    net = weights.load(known.architecture if isinstance(known, Model) else known, path, config).to(device)
+    device = next(net.parameters()).device
     pixels = batches.pixels(config.mean, config.std, device)
     checks = [("hash", config.weights.sha256[:12]), ("strict load", f"{count(net):,} parameters")]
     differences = []

@@ -10,8 +10,10 @@ import io
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.errors import FolderError
 from zoo.folder.config import EpochRow
 
 if TYPE_CHECKING:
@@ -21,6 +23,24 @@ if TYPE_CHECKING:
 FORMATS = ("svg", "png", "pdf")
 
 Runs = Mapping[str, Sequence[EpochRow]]
+
+
+def kind_of(out: Path) -> str:
+    """The kind of picture that a file's name asks for; raises FolderError for none of FORMATS."""
+    kind = out.suffix.removeprefix(".").lower()
+    if kind not in FORMATS:
+        raise FolderError(f"{out} should end in .{', .'.join(FORMATS)}: the kind of picture to draw")
+    return kind
+
+
+def write(out: Path, picture: bytes) -> Path:
+    """Write a picture, into a folder that is made where it is not there; raises FolderError."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(picture)
+    except OSError as error:
+        raise FolderError(f"{out} can't be written: {error.strerror}") from None
+    return out
 
 
 def draw(title: str, rows: Sequence[EpochRow]) -> str:

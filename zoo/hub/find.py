@@ -1,4 +1,4 @@
-"""From a name, a path or an address to a model folder on this machine, and to the architecture it needs.
+"""From a name, a path or an address to where a model is, and to its folder on this machine.
 
 Weights of a name come from the hub that is named; without one from the catalogue, then from ZOO_HUB.
 """
@@ -10,34 +10,61 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo import registry
-from zoo.errors import DataError, FolderError, HubError, NotFound, PluginError, UnknownModel
+from zoo.errors import FolderError, HubError, NotFound, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub.address import Address, is_address, parse_model
 from zoo.hub.catalogue import catalogue
 from zoo.hub.protocol import Hub
 from zoo.hub.schemes import open_hub
-from zoo.spec import NAME, Architecture, Model
+from zoo.spec import NAME
 
 
-def find(
-    name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None, weights: bool = True
-) -> Path:
-    """The local model folder of a name, a path or an address; without `weights`, none are fetched for it.
+@dataclass(frozen=True)
+class InHub:
+    """A model in a hub that is open."""
+
+    hub: Hub
+    name: str
+    revision: str | None
+
+
+# A model folder on this machine, or a model in a hub.
+Located = Path | InHub
+
+
+def locate(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Located:
+    """Where a model is; nothing is fetched yet. Raises NotFound, HubError, FolderError or UnknownModel."""
+    text = str(name_or_path_or_hub_id)
+    if is_address(text):
+        if hub is not None:
+            raise HubError(f"{text!r} names its hub itself; leave out {hub}")
+        return _at(parse_model(text).at(revision))
+    if not is_name(name_or_path_or_hub_id):
+        path = Path(name_or_path_or_hub_id).expanduser()
+        if not path.is_dir():
+            raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
+        return path
+    name = full_name(text, hub)
+    return InHub(source_of(name, hub, revision), name, revision)
+
+
+def facts(located: Located) -> Config:
+    """The facts of what is there; fetches no weights. Raises NotFound, HubError or FolderError."""
+    return (
+        store.read_config(located) if isinstance(located, Path) else located.hub.facts(located.name, located.revision)
+    )
+
+
+def fetch(located: Located, *, weights: bool = True) -> Path:
+    """The folder on this machine of what is there; without `weights`, none are fetched for it.
 
     Raises NotFound, HubError or FolderError.
     """
-    found = _located(name_or_path_or_hub_id, hub, revision)
-    if isinstance(found, Path):
-        return found
-    path = found.hub.pull(found.name, found.revision, weights=weights)
+    if isinstance(located, Path):
+        return located
+    path = located.hub.pull(located.name, located.revision, weights=weights)
     return _with_weights(path) if weights else path
-
-
-def facts(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Config:
-    """The facts of a model where `find` would find it; fetches no weights. Raises what `find` raises."""
-    found = _located(name_or_path_or_hub_id, hub, revision)
-    return store.read_config(found) if isinstance(found, Path) else found.hub.facts(found.name, found.revision)
 
 
 def source_of(name: str, hub: str | None, revision: str | None) -> Hub:
@@ -70,75 +97,14 @@ def full_name(name: str, hub: str | None) -> str:
         return name
 
 
-def architecture_of(config: Config) -> Architecture:
-    """The architecture of a model folder; says which distribution to install where it is not there."""
-    try:
-        return registry.architecture(config.architecture)
-    except UnknownModel:
-        raise PluginError(
-            f"{config.name} needs the plugin {config.plugin_distribution}, which is not installed: "
-            f"pip install {config.plugin_distribution}"
-        ) from None
-
-
-def known_of(config: Config) -> Model | Architecture:
-    """The model of a folder as the plugins know it; its architecture alone where none declares its data set."""
-    architecture = architecture_of(config)
-    try:
-        return registry.load(f"{config.architecture}_{config.dataset}")
-    except (UnknownModel, PluginError):
-        return architecture
-
-
-def model_of(config: Config) -> Model:
-    """The model of a folder whose data set is needed; raises DataError where no plugin declares that one."""
-    known = known_of(config)
-    if isinstance(known, Architecture):
-        raise DataError(
-            f"{config.name} was trained on {config.dataset}, a data set that no plugin here declares; "
-            "install the one that does"
-        )
-    if not config.fits(known.dataset):
-        raise DataError(
-            f"{config.name} was trained on a data set of other classes or images than {config.dataset}, "
-            "as it is declared here; install the plugin that declares its own"
-        )
-    return known
-
-
 def place(source: Hub, name: str) -> str:
     """Where a model's weights are, in a word: the catalogue, or an address in a hub."""
     return "catalogue" if source.address == catalogue().address else str(source.address.model(name))
 
 
-@dataclass(frozen=True)
-class _InHub:
-    """A model in a hub that is open."""
-
-    hub: Hub
-    name: str
-    revision: str | None
-
-
-def _located(name_or_path_or_hub_id: str | Path, hub: str | None, revision: str | None) -> Path | _InHub:
-    """Where a model is: in a folder that is there, or in a hub; nothing is fetched yet."""
-    text = str(name_or_path_or_hub_id)
-    if is_address(text):
-        if hub is not None:
-            raise HubError(f"{text!r} names its hub itself; leave out {hub}")
-        return _at(parse_model(text).at(revision))
-    if not is_name(name_or_path_or_hub_id):
-        path = Path(name_or_path_or_hub_id).expanduser()
-        if not path.is_dir():
-            raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
-        return path
-    name = full_name(text, hub)
-    return _InHub(source_of(name, hub, revision), name, revision)
-
-
-def _at(address: Address) -> _InHub:
+def _at(address: Address) -> InHub:
     assert address.name is not None
-    return _InHub(open_hub(address), address.name, address.revision)
+    return InHub(open_hub(address), address.name, address.revision)
 
 
 def _with_weights(path: Path) -> Path:

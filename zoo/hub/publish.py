@@ -1,0 +1,44 @@
+"""Into a hub, and out of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoo.errors import FolderError, HubError
+from zoo.folder import store
+from zoo.hub.protocol import Pinning, Pushed
+from zoo.hub.published import Published
+from zoo.hub.schemes import open_hub
+
+
+def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None) -> Pushed:
+    """Publish a model folder under its model's name; raises FolderError or HubError.
+
+    With `weights_at`, another hub, the weights are published there (the same bytes again change
+    nothing), and `hub`, a folder as the catalogue is one, gets everything but them: their place,
+    revision and hash instead.
+    """
+    config = store.check(folder)
+    target = open_hub(hub)
+    target.require_writable(config.name)
+    if weights_at is None:
+        return target.push(folder, config.name)
+    if not isinstance(target, Pinning):
+        raise HubError(
+            f"only a folder can leave weights elsewhere, {target.address} has to have them; leave out {weights_at}"
+        )
+    elsewhere = open_hub(weights_at)
+    elsewhere.require_writable(config.name)
+    return target.push_pinned(folder, config.name, elsewhere.push(folder, config.name))
+
+
+def copy(model: Published, out: Path | None = None) -> Path:
+    """Copy a published model folder, whole and hash checked, to `out` (`./NAME`); raises FolderError or HubError."""
+    source = model.folder
+    config = store.check(source)
+    target = out or Path(config.name)
+    if target.exists():
+        raise FolderError(f"{target} is there already; remove it or name another folder with --out")
+    with store.written_aside(target) as aside:
+        store.copy_files(source, aside)
+    return target

@@ -1,0 +1,106 @@
+"""A model that is somewhere: its facts at once, its weights when they are needed.
+
+Loading, evaluating, predicting, verifying, reproducing, drawing and teaching all begin here, so that
+each finds, reads and resolves in the same way.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo import registry
+from zoo.errors import DataError, PluginError, UnknownModel
+from zoo.folder import store
+from zoo.folder.config import Config, EpochRow
+from zoo.hub import find
+from zoo.hub.find import Located
+from zoo.spec import Architecture, Model
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torchvision.transforms import v2
+
+
+@dataclass(frozen=True, eq=False)
+class Published:
+    """A handle on a model folder, wherever it lies. Whatever it gives is held against the same `config`."""
+
+    config: Config
+    located: Located
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """The folder on this machine, with its weights; raises FolderError, HashMismatch, NotFound or HubError."""
+        return find.fetch(self.located)
+
+    def log(self) -> list[EpochRow]:
+        """A row an epoch; fetches no weights."""
+        return store.read_log(find.fetch(self.located, weights=False))
+
+    @functools.cached_property
+    def architecture(self) -> Architecture:
+        """What builds its net; raises PluginError, with the distribution, where no plugin here has it."""
+        try:
+            return registry.architecture(self.config.architecture)
+        except UnknownModel:
+            raise PluginError(
+                f"{self.config.name} needs the plugin {self.config.plugin_distribution}, which is not installed: "
+                f"pip install {self.config.plugin_distribution}"
+            ) from None
+
+    @functools.cached_property
+    def known(self) -> Model | Architecture:
+        """The model as the plugins know it; its architecture alone where none declares its data set."""
+        architecture = self.architecture
+        try:
+            return registry.load(f"{self.config.architecture}_{self.config.dataset}")
+        except (UnknownModel, PluginError):
+            return architecture
+
+    @property
+    def model(self) -> Model:
+        """The model, whose data set is needed; raises DataError where no plugin declares that one."""
+        if isinstance(self.known, Architecture):
+            raise DataError(
+                f"{self.config.name} was trained on {self.config.dataset}, a data set that no plugin here declares; "
+                "install the one that does"
+            )
+        if not self.config.fits(self.known.dataset):
+            raise DataError(
+                f"{self.config.name} was trained on a data set of other classes or images than {self.config.dataset}, "
+                "as it is declared here; install the plugin that declares its own"
+            )
+        return self.known
+
+    def net(
+        self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None
+    ) -> nn.Module:
+        """Its net with its weights, hash checked, in evaluation mode; raises what `folder` raises."""
+        from zoo.nets import weights
+
+        return weights.load(self.architecture, self.folder, self.config, num_classes, in_channels).to(device)
+
+    def untrained(
+        self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None
+    ) -> nn.Module:
+        """The same net as its architecture initialises it, in training mode; fetches no weights."""
+        from zoo.nets.build import build
+
+        return build(self.architecture, self.config, num_classes, in_channels).to(device)
+
+    @property
+    def preprocess(self) -> v2.Compose:
+        """From an image of any size and mode to what the net sees, [C, H, W] float32."""
+        from zoo.data.preprocess import preprocessing
+
+        return preprocessing(self.config.input_size, self.config.mean, self.config.std)
+
+
+def published(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Published:
+    """The model of a name, a path or an address; raises NotFound, HubError, FolderError or UnknownModel."""
+    located = find.locate(name_or_path_or_hub_id, hub=hub, revision=revision)
+    return Published(find.facts(located), located)
