@@ -392,7 +392,7 @@ def test_the_whole_hub_is_searched_by_text(published: Hub, run_zoo: Run) -> None
 
 def test_a_model_whose_plugin_is_not_installed_is_listed_and_says_what_to_install(hub: Hub, model_folder: Path) -> None:
     config = json.loads((model_folder / store.CONFIG).read_text())
-    config["environment"]["plugin"] = "zoo-other 2.0"
+    config["job"]["versions"]["plugin"] = "zoo-other 2.0"
     (model_folder / store.CONFIG).write_text(json.dumps({**config, "name": "other_digits", "architecture": "other"}))
     HuggingFaceHub("me").push(model_folder, "other_digits")
     (one,) = api.overview(hub="hf://me")
