@@ -153,7 +153,7 @@ def test_a_folder_without_permission_is_found_before_anything_is_trained(tmp_pat
 def test_a_config_in_the_hub_that_is_damaged_is_named(hub: FolderHub, trained: Path) -> None:
     hub.push(trained, NAME)
     (hub.path / NAME / store.CONFIG).write_text(json.dumps({"name": NAME}))
-    with pytest.raises(FolderError, match="architecture is missing"):
+    with pytest.raises(FolderError, match=r"config\.json is not a model's: training is missing"):
         hub.models()
 
 
