@@ -1,0 +1,124 @@
+"""`zoo eval`, `zoo verify`, `zoo predict`: what a model does, and whether it is what it says."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo import api
+from zoo.cli.options import DataOption, DeviceOption, HubOption, JsonOption, ModelArgument, RevisionOption
+from zoo.cli.printing import print_json, print_table, say
+
+
+def evaluate(
+    model: ModelArgument,
+    hub: HubOption = None,
+    revision: RevisionOption = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="FILE", help="Evaluate this safetensors file in the model's net."),
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Class by class too; the confusion matrix into the folder --out.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Where --report writes. [default: MODEL-report]")
+    ] = None,
+    device: DeviceOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a model over the whole test set again, beside what its card says."""
+    found = api.evaluate(model, hub=hub, revision=revision, weights=weights, device=device, data=data)
+    card = found.config.results if found.config else None
+    classes = api.report(found, out or Path(f"{found.name}-report")) if report else []
+    if as_json:
+        print_json(
+            {
+                "name": found.name,
+                "now": dataclasses.asdict(found.results),
+                "card": dataclasses.asdict(card) if card else None,
+                **({"classes": [dataclasses.asdict(one) for one in classes]} if report else {}),
+            }
+        )
+        return
+    for who, results in (("now", found.results), ("card", card)):
+        if results:
+            say(
+                f"{found.name}  {who:>4}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
+                f"loss {results.test_loss:.6f}  ({results.test_images:,} test images)"
+            )
+    if report:
+        cells = [
+            (one.name, f"{one.images:,}", f"{one.top1:.1f}%", one.mistaken_for or "–", f"{one.mistakes:,}")
+            for one in classes
+        ]
+        print_table(("class", "images", "top-1", "mistaken for", "times"), cells, right=(1, 2, 4))
+        say(f"the confusion matrix is in {out or Path(f'{found.name}-report')}")
+
+
+def verify(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL...", help="Names, model folders' paths, or hf://namespace/name."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every model in the catalogue, or in --hub.")] = False,
+    hub: HubOption = None,
+    device: DeviceOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold models against their folders: hash, strict load, known answers, and the test set where the data is there.
+
+    The exit code is 1 where anything differs.
+    """
+    if everything == bool(models):
+        raise typer.BadParameter("name models, or give --all", param_hint="MODEL")
+    names = [row.name for row in api.overview(pretrained=True, hub=hub)] if everything else models or []
+    found = []
+    for name in names:
+        one = api.verify(name, hub=hub, device=device, data=data)
+        found.append(one)
+        if not as_json:
+            say(f"{one.name}: {'DIFFERS' if one.differences else 'as published'}")
+            for what, finding in one.checks:
+                say(f"  {what}: {finding}")
+            for difference in one.differences:
+                print(f"zoo: {one.name}: {difference}", file=sys.stderr)
+    if as_json:
+        print_json([dataclasses.asdict(one) for one in found])
+    if any(one.differences for one in found):
+        raise typer.Exit(1)
+
+
+def predict(
+    model: ModelArgument,
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Pictures of any size and mode, or folders of them.")
+    ],
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many classes to name.")] = 5,
+    hub: HubOption = None,
+    revision: RevisionOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a published model sees in pictures: class names with probabilities.
+
+    A picture that can't be read is named and passed over, and the exit code is then 1.
+    """
+    unreadable = 0
+    answers = []
+    for one in api.predict(model, pictures, top=top, hub=hub, revision=revision, device=device):
+        unreadable += one.error is not None
+        if one.error is not None:
+            print(f"zoo: {one.error}", file=sys.stderr)
+        if as_json:
+            answers.append({**dataclasses.asdict(one), "path": str(one.path)})
+        elif one.error is None:
+            say("\n".join([str(one.path), *(f"  {100 * g.probability:6.2f}%  {g.label}" for g in one.guesses)]))
+    if as_json:
+        print_json(answers)
+    if unreadable:
+        raise typer.Exit(1)

@@ -1,0 +1,35 @@
+"""`zoo push`, `zoo pull`: model folders to a hub and back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo import api
+from zoo.cli.options import HubOption, PushHubOption, RevisionOption
+from zoo.cli.printing import say
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model folder, as zoo train leaves it.")],
+    hub: PushHubOption = None,
+    weights_at: Annotated[
+        str | None,
+        typer.Option(
+            "--weights-at", metavar="HUB", help="Publish the weights there, and pin them in --hub, which is a folder."
+        ),
+    ] = None,
+) -> None:
+    """Publish a model folder to a hub, under its model's name."""
+    published = api.push(folder, hub=hub, weights_at=weights_at)
+    say(f"published as {published.address} at revision {published.revision[:12]}")
+
+
+def pull(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, or hf://namespace/name.")],
+    hub: HubOption = None,
+    revision: RevisionOption = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL]")] = None,
+) -> None:
+    """Fetch a published model folder, whole and hash checked."""
+    say(f"pulled into {api.pull(name, hub=hub, revision=revision, out=out)}")

@@ -1,0 +1,104 @@
+"""`zoo list`, `zoo search`, `zoo info`: what there is."""
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from zoo import api
+from zoo.cli.options import HUB_HELP, HubOption, JsonOption
+from zoo.cli.printing import console, count, print_json, print_rows, print_table
+
+
+def list_models(
+    pattern: Annotated[str | None, typer.Argument(metavar="[PATTERN]", help="Names to show, as in 'resnet*'.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", metavar="NAME", help="Only models on this data set.")
+    ] = None,
+    pretrained: Annotated[
+        bool | None,
+        typer.Option("--pretrained/--untrained", help="Only models with, or without, weights in the catalogue."),
+    ] = None,
+    hub: Annotated[
+        str | None,
+        typer.Option("--hub", metavar="HUB", help="The models in this hub, not the catalogue. " + HUB_HELP),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the models: parameters, test accuracy, license, and where the weights are.
+
+    A table on a terminal, tab-separated lines in a pipe.
+    """
+    print_rows(api.overview(pattern, dataset=dataset, pretrained=pretrained, hub=hub), as_json=as_json)
+
+
+def search(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Part of a repository's name, as in resnet20.")],
+    hub: Annotated[
+        str, typer.Option("--hub", metavar="HUB", help="Search this hub: hf://NAMESPACE, or a plugin's.")
+    ] = "hf://",
+    as_json: JsonOption = False,
+) -> None:
+    """Search the whole Hugging Face Hub for models of the zoo, or one hub."""
+    print_rows(api.search(text, hub=hub), as_json=as_json)
+
+
+def info(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name: resnet20, resnet20_cifar100.")],
+    hub: HubOption = None,
+    layers: Annotated[
+        bool, typer.Option("--layers/--no-layers", help="With the net's layers, which takes torch to build it.")
+    ] = True,
+    depth: Annotated[int, typer.Option("--depth", metavar="N", min=0, help="How deep to look into the net.")] = 2,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a model: its recipes with every hyper-parameter, its published results, its layers."""
+    found = api.info(name, hub=hub)
+    model, config = found.model, found.config
+    summary = api.layers(found.name, depth=depth) if layers and model else []
+    if as_json or model is None:
+        facts: dict[str, object] = {}
+        if model:
+            facts = {"description": model.description, "parameters": model.parameters}
+        recipes = {key: recipe.to_json() for key, recipe in model.recipes.items()} if model else {}
+        config_json = dataclasses.asdict(config) if config else None
+        facts |= {"weights": found.weights, "recipes": recipes, "config": config_json}
+        print_json({"name": found.name, **facts, "layers": [dataclasses.asdict(one) for one in summary]})
+        return
+    lines = [
+        model.name,
+        f"  {model.description}",
+        f"  parameters  {count(model.parameters)}",
+        f"  data set    {model.dataset.title}, {len(model.dataset.classes)} classes, input {model.dataset.input_size}",
+        f"  paper       {model.architecture.paper or '–'}",
+        f"  license     {model.architecture.license}",
+        f"  weights     {found.weights or 'none published; train it: zoo train ' + model.name}",
+    ]
+    for one in model.reported:
+        remark = f" ({one.remark})" if one.remark else ""
+        lines.append(f"  reported    top-1 {one.test_top1:.2f}% by {one.by}{remark}")
+    if config:
+        results, training = config.results, config.training
+        lines.append(
+            f"  results     top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%, "
+            f"loss {results.test_loss:.4f} on {results.test_images:,} test images; recipe {config.job.recipe_name}, "
+            f"seed {config.job.seed}, {training.epochs} epochs"
+        )
+    for name_of_recipe, recipe in model.recipes.items():
+        default = " (default)" if name_of_recipe == model.default_recipe else ""
+        fields = ", ".join(f"{key}={value}" for key, value in recipe.to_json().items() if value not in (None, []))
+        lines.append(f"  recipe {name_of_recipe}{default}: {fields}")
+    for text in lines:
+        console().print(text, highlight=False, soft_wrap=True)
+    if summary:
+        cells = [
+            (
+                one.name or model.architecture.name,
+                one.type,
+                "×".join(map(str, one.output_shape or ())) or "–",
+                f"{one.parameters:,}",
+                f"{one.multiply_adds:,}",
+            )
+            for one in summary
+        ]
+        print_table(("layer", "type", "output", "parameters", "multiply-adds"), cells, right=(3, 4))

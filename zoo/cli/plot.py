@@ -1,0 +1,22 @@
+"""`zoo plot`: the curves of runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo import api
+from zoo.cli.printing import say
+
+
+def plot(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Model folders, unfinished runs, names, or addresses in a hub."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture to make: .svg, .png or .pdf.")] = Path(
+        "plot.svg"
+    ),
+) -> None:
+    """Draw loss, top-1 and learning rate against epoch, several runs over one another."""
+    say(f"drawn to {api.plot(runs, out)}")

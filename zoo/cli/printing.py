@@ -1,0 +1,89 @@
+"""What the commands print in the same way: tables, lines, JSON, what a training says at its end."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zoo import api
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from zoo.training.watch import Report
+
+
+def say(text: str) -> None:
+    """A line, at once also where it goes into a pipe."""
+    print(text, flush=True)
+
+
+def print_json(value: object) -> None:
+    """JSON for programs."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(heading: tuple[str, ...], cells: Sequence[tuple[str, ...]], *, right: tuple[int, ...]) -> None:
+    """A table on a terminal, with the columns `right` set to the right; tab-separated lines in a pipe."""
+    if not sys.stdout.isatty():
+        for line in (heading, *cells):
+            say("\t".join(line))
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column, name in enumerate(heading):
+        table.add_column(name, justify="right" if column in right else "left", no_wrap=True)
+    for line in cells:
+        table.add_row(*line)
+    console().print(table)
+
+
+def print_rows(rows: list[api.Row], *, as_json: bool) -> None:
+    """A listing of models, as a table or as JSON."""
+    if as_json:
+        print_json([dataclasses.asdict(row) for row in rows])
+        return
+    heading = ("model", "parameters", "top-1", "license", "weights")
+    cells = [
+        (
+            row.name,
+            count(row.parameters),
+            "–" if row.top1 is None else f"{row.top1:.2f}%",
+            row.license,
+            row.weights or "–",
+        )
+        for row in rows
+    ]
+    print_table(heading, cells, right=(1, 2))
+
+
+def say_trained(trained: api.Trained) -> None:
+    """What a training has come to, and where it is."""
+    results = trained.config.results
+    say(
+        f"{trained.config.name}: top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%, loss "
+        f"{results.test_loss:.4f} on {results.test_images:,} test images; the model folder is {trained.folder}"
+    )
+
+
+def progress() -> "Report":
+    """What shows a training's progress: a bar on a terminal, a line an epoch in a pipe."""
+    from zoo.training.progress import Bar, Lines
+
+    target = console()
+    return Bar(target) if target.is_terminal else Lines(target)
+
+
+def console() -> "Console":
+    """The terminal, or the pipe, that stdout is."""
+    from rich.console import Console
+
+    return Console()
+
+
+def count(parameters: int | None) -> str:
+    """A number of parameters; a dash where nobody knows it."""
+    return "–" if parameters is None else f"{parameters:,}"

@@ -1,0 +1,215 @@
+"""`zoo train`, `zoo reproduce`, `zoo compare`: what makes weights."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo import api
+from zoo.cli.options import (
+    AmpOption,
+    DataOption,
+    DeviceOption,
+    EpochsOption,
+    HubOption,
+    LimitOption,
+    ModelArgument,
+    PushHubOption,
+    QuietOption,
+    RecipeOption,
+    RevisionOption,
+    SeedOption,
+    SetOption,
+    ThreadsOption,
+)
+from zoo.cli.printing import progress, say, say_trained
+
+
+def train(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="resnet20, or in full: resnet20_cifar100.")],
+    recipe: RecipeOption = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", metavar="NAME", help="Another data set than the architecture's default."),
+    ] = None,
+    settings: SetOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 0,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds", metavar="N", help="Repeat from N seeds; the first one's is the model, all on its card."
+        ),
+    ] = 1,
+    device: DeviceOption = None,
+    amp: AmpOption = None,
+    compiled: Annotated[
+        str,
+        typer.Option(
+            "--compile",
+            metavar="HOW",
+            help="none, graph (a step as one CUDA graph), default (torch.compile), auto: what pays.",
+        ),
+    ] = "auto",
+    deterministic: Annotated[
+        bool | None,
+        typer.Option("--deterministic/--fast", help="The same bytes from the same seed. [default: on a CPU]"),
+    ] = None,
+    grad_checkpointing: Annotated[
+        bool,
+        typer.Option("--grad-checkpointing", help="Compute activations again in the backward pass, for less memory."),
+    ] = False,
+    dtype: Annotated[
+        str,
+        typer.Option("--dtype", metavar="TYPE", help="Store weights in fp32, or in fp16 where that costs nothing."),
+    ] = "fp32",
+    threads: ThreadsOption = None,
+    data: DataOption = None,
+    limit_train: LimitOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="The model folder to make. [default: runs/MODEL-RECIPE-seedN]"),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the run that was stopped there; start it where there is none."),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again where a run or a folder is.")] = False,
+    save_every: Annotated[int, typer.Option("--save-every", metavar="N", help="Epochs between checkpoints.")] = 1,
+    eval_every: Annotated[
+        int,
+        typer.Option("--eval-every", metavar="N", help="Epochs between test evaluations, for the curve only."),
+    ] = 1,
+    push: Annotated[bool, typer.Option("--push", help="Publish the model folder to the hub at the end.")] = False,
+    hub: PushHubOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a model with one of its recipes, evaluate it, write its model folder; publish it with --push.
+
+    Ctrl-C leaves a checkpoint; --resume goes on from it, to the same weights.
+    """
+    trained = api.train(
+        name,
+        dataset=dataset,
+        recipe=recipe,
+        settings=_settings(settings or []),
+        epochs=epochs,
+        seed=seed,
+        seeds=seeds,
+        device=device,
+        amp=amp,
+        compile=compiled,
+        deterministic=deterministic,
+        grad_checkpointing=grad_checkpointing,
+        dtype=dtype,
+        threads=threads,
+        data=data,
+        limit_train=limit_train,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        save_every=save_every,
+        eval_every=eval_every,
+        push=push,
+        hub=hub,
+        report=None if quiet else progress(),
+    )
+    from zoo.training.distributed import share
+
+    if not share().is_first:  # torchrun's first process speaks for all
+        return
+    say_trained(trained)
+    if len(trained.config.seeds) > 1:
+        from statistics import mean, stdev
+
+        top1 = [one.test_top1 for one in trained.config.seeds]
+        each = ", ".join(f"seed {one.seed} {one.test_top1:.2f}%" for one in trained.config.seeds)
+        say(f"{trained.config.name}: top-1 {mean(top1):.2f} ± {stdev(top1):.2f}% from {len(top1)} seeds ({each})")
+    if trained.published:
+        say(f"published as {trained.published.address} at revision {trained.published.revision[:12]}")
+
+
+def reproduce(
+    model: ModelArgument,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Train this long. [default: as published]")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Another seed. [default: as published]")] = None,
+    hub: HubOption = None,
+    revision: RevisionOption = None,
+    device: DeviceOption = None,
+    data: DataOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="What to make. [default: runs/MODEL-reproduced]"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was stopped there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again where a run or a folder is.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a published model again with the recipe in its folder, and set the result beside its card's."""
+    trained, published = api.reproduce(
+        model,
+        hub=hub,
+        revision=revision,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        data=data,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        report=None if quiet else progress(),
+    )
+    say_trained(trained)
+    for who, config in (("here", trained.config), ("card", published)):
+        results, training = config.results, config.training
+        say(
+            f"{config.name}  {who}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
+            f"{training.epochs} epochs, seed {config.job.seed}, {config.environment.device}"
+        )
+    same = trained.config.weights.sha256 == published.weights.sha256
+    say("the weights are the published ones, byte for byte" if same else "the weights are not the published bytes")
+
+
+def compare(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Which models, as in: plain20 plain56.")],
+    recipe: RecipeOption = None,
+    settings: SetOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = None,
+    amp: AmpOption = None,
+    data: DataOption = None,
+    limit_train: LimitOption = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Where the model folders and the plot go.")
+    ] = Path("compare"),
+    quiet: QuietOption = False,
+) -> None:
+    """Train several models the same way, and draw error against epoch, train dashed and test solid.
+
+    The degradation problem: zoo compare plain20 plain56 resnet20 resnet56 --recipe paper. What was
+    finished before in the same folder is taken as it is, and what was stopped goes on.
+    """
+    trained = api.compare(
+        models,
+        out=out,
+        recipe=recipe,
+        settings=_settings(settings or []),
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        amp=amp,
+        data=data,
+        limit_train=limit_train,
+        report=None if quiet else progress(),
+    )
+    for one in trained:
+        say_trained(one)
+    say(f"the errors are drawn to {out / 'errors.svg'} and {out / 'errors.png'}")
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise typer.BadParameter(f"{pair!r} should be FIELD=VALUE, as in lr=0.05", param_hint="--set")
+    return dict(pair.split("=", 1) for pair in pairs)
