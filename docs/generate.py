@@ -10,11 +10,10 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import mean, stdev
 
 import zoo
 from zoo.folder import card, curve, store
-from zoo.folder.config import Config
+from zoo.folder.config import Config, spread
 from zoo.hub.catalogue import catalogue
 from zoo.hub.published import published
 
@@ -51,8 +50,7 @@ def table() -> str:
             name = f"[{name}](hub_cards/{model.name}/README.md)"
             ours = f"**{config.results.test_top1:.2f}**"
             if len(config.seeds) > 1:
-                top1 = [one.test_top1 for one in config.seeds]
-                ours += f" ({mean(top1):.2f} ± {stdev(top1):.2f})"
+                ours += f" ({spread([one.test_top1 for one in config.seeds])})"
             seeds = ", ".join(str(one.seed) for one in config.seeds or [config.seed_results])
             how = f"{config.job.recipe_name}, {config.training.epochs}, {seeds} | {_place(config)}"
         lines.append(f"| {name} | {model.parameters:,} | {paper} | {reproduction} | {ours} | {how} |")

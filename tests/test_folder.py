@@ -7,6 +7,7 @@ import pytest
 
 from zoo.errors import FolderError, HashMismatch
 from zoo.folder import store
+from zoo.folder.config import spread
 
 
 def change(model_folder: Path, **fields: object) -> None:
@@ -107,3 +108,7 @@ def test_a_folders_revision_changes_with_any_of_its_files(model_folder: Path) ->
     with (model_folder / store.README).open("a") as card:
         card.write("\n")
     assert store.revision(model_folder) != before
+
+
+def test_figures_of_several_seeds_come_to_their_mean_and_the_deviation_of_a_sample() -> None:
+    assert spread([90.0, 92.0]) == "91.00 ± 1.41"

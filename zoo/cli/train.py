@@ -23,6 +23,7 @@ from zoo.cli.options import (
     ThreadsOption,
 )
 from zoo.cli.printing import progress, say, say_trained
+from zoo.folder.config import spread
 
 
 def train(
@@ -120,11 +121,9 @@ def train(
         return
     say_trained(trained)
     if len(trained.config.seeds) > 1:
-        from statistics import mean, stdev
-
-        top1 = [one.test_top1 for one in trained.config.seeds]
-        each = ", ".join(f"seed {one.seed} {one.test_top1:.2f}%" for one in trained.config.seeds)
-        say(f"{trained.config.name}: top-1 {mean(top1):.2f} ± {stdev(top1):.2f}% from {len(top1)} seeds ({each})")
+        top1 = {one.seed: one.test_top1 for one in trained.config.seeds}
+        each = ", ".join(f"seed {seed} {value:.2f}%" for seed, value in top1.items())
+        say(f"{trained.config.name}: top-1 {spread([*top1.values()])}% from {len(top1)} seeds ({each})")
     if trained.published:
         say(f"published as {trained.published.address} at revision {trained.published.revision[:12]}")
 

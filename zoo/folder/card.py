@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from statistics import mean, stdev
 
 from zoo.folder.command import command
-from zoo.folder.config import Config, EpochRow
+from zoo.folder.config import Config, EpochRow, spread
 from zoo.spec import Architecture, Dataset, Model
 
 
@@ -190,8 +189,7 @@ def _seeds(config: Config) -> str:
     rows = "\n".join(f"| {one.seed} | {one.test_top1:.2f}% | {one.test_top5:.2f}% |" for one in config.seeds)
     return f"""
 
-From {len(config.seeds)} seeds (mean ± standard deviation): top-1 **{mean(top1):.2f} ± {stdev(top1):.2f}%**, \
-top-5 {mean(top5):.2f} ± {stdev(top5):.2f}%.
+From {len(config.seeds)} seeds (mean ± standard deviation): top-1 **{spread(top1)}%**, top-5 {spread(top5)}%.
 These weights are those of seed {config.job.seed}, which was declared before the runs.
 
 | seed | top-1 | top-5 |
