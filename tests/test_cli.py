@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from zoo.cli import app
+from zoo.cli.app import load
 from zoo.folder import store
+from zoo.registry import core_version
 
 from .conftest import CHECKOUT, Run
 
@@ -24,6 +27,28 @@ COMMANDS = [
     "verify",
     "reproduce",
 ]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_says_of_a_command_what_its_own_says(name: str) -> None:
+    paragraph = (load(name).help or "").partition("\n\n")[0]
+    assert app.COMMANDS[name][1] == " ".join(paragraph.split())
+
+
+def test_the_table_has_every_command_and_no_other() -> None:
+    assert sorted(app.COMMANDS) == sorted(COMMANDS)
+
+
+def test_version_is_that_of_the_distribution(run_zoo: Run) -> None:
+    finished = run_zoo("--version")
+    assert finished.returncode == 0
+    assert finished.stdout == f"zoo {core_version()}\n"
+
+
+def test_a_command_that_is_none_is_told_with_a_close_one(run_zoo: Run) -> None:
+    finished = run_zoo("trian", "resnet8")
+    assert finished.returncode == 2
+    assert "No such command 'trian'. Did you mean 'train'" in finished.stderr
 
 
 def test_the_help_names_every_command(run_zoo: Run) -> None:

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from zoo.cli.app import COMMANDS
+
+from .test_imports import HEAVY
+
 
 @pytest.fixture
 def poisoned(tmp_path: Path) -> dict[str, str]:
@@ -42,6 +46,38 @@ def test_the_poison_works(poisoned: dict[str, str]) -> None:
 def test_looking_around_loads_no_torch(poisoned: dict[str, str], code: list[str]) -> None:
     finished = python(code, poisoned)
     assert finished.returncode == 0, finished.stderr
+
+
+def imported_by(*words: str) -> set[str]:
+    """The modules that a command leaves imported."""
+    code = f"""
+import atexit, sys
+from zoo.cli.app import main
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+sys.argv = ["zoo", *{words}]
+main()
+"""
+    finished = python(["-c", code], dict(os.environ))
+    assert finished.returncode == 0, finished.stderr
+    return set(finished.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [(["list"], "models"), (["train", "--help"], "train"), (["push", "--help"], "hub"), (["plot", "--help"], "plot")],
+)
+def test_a_command_imports_its_own_file_no_other_commands_and_no_heavy_library(words: list[str], file: str) -> None:
+    imported = imported_by(*words)
+    files = {f"zoo.cli.{place.partition(':')[0]}" for place, _ in COMMANDS.values()}
+    assert imported & files == {f"zoo.cli.{file}"}
+    assert not imported & {*HEAVY, "rich"}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"]])
+def test_what_is_asked_of_the_program_itself_imports_no_command(words: list[str]) -> None:
+    imported = imported_by(*words)
+    assert {name for name in imported if name.startswith("zoo.cli.")} == {"zoo.cli.app"}
+    assert not imported & {*HEAVY, "rich", "zoo.api"}
 
 
 def test_loading_weights_needs_torch_and_safetensors_only(tmp_path: Path) -> None:

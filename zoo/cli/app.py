@@ -1,16 +1,100 @@
-"""The command line: its commands, and `main`, which runs the one that is asked for."""
+"""The command line: which commands there are, and `main`, which runs the one that is asked for.
+
+A command is known by its name and by what its docstring begins with. Its file is imported when it is called,
+and no other: nobody waits for what they didn't ask for.
+"""
 
 import gc
+import importlib
 import sys
 import warnings
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
-from zoo.cli import evaluate, hub, models, plot, train
 from zoo.errors import PluginWarning, ZooError
+
+# Name: the file and the function, and what `zoo --help` says of it: its docstring's first paragraph.
+COMMANDS = {
+    "list": (
+        "models:list_models",
+        "List the models: parameters, test accuracy, license, and where the weights are.",
+    ),
+    "search": (
+        "models:search",
+        "Search the whole Hugging Face Hub for models of the zoo, or one hub.",
+    ),
+    "info": (
+        "models:info",
+        "Show a model: its recipes with every hyper-parameter, its published results, its layers.",
+    ),
+    "train": (
+        "train:train",
+        "Train a model with one of its recipes, evaluate it, write its model folder; publish it with --push.",
+    ),
+    "push": (
+        "hub:push",
+        "Publish a model folder to a hub, under its model's name.",
+    ),
+    "pull": (
+        "hub:pull",
+        "Fetch a published model folder, whole and hash checked.",
+    ),
+    "eval": (
+        "evaluate:evaluate",
+        "Run a model over the whole test set again, beside what its card says.",
+    ),
+    "verify": (
+        "evaluate:verify",
+        "Hold models against their folders: hash, strict load, known answers, and the test set where the data is "
+        "there.",
+    ),
+    "reproduce": (
+        "train:reproduce",
+        "Train a published model again with the recipe in its folder, and set the result beside its card's.",
+    ),
+    "predict": (
+        "evaluate:predict",
+        "Say what a published model sees in pictures: class names with probabilities.",
+    ),
+    "plot": (
+        "plot:plot",
+        "Draw loss, top-1 and learning rate against epoch, several runs over one another.",
+    ),
+    "compare": (
+        "train:compare",
+        "Train several models the same way, and draw error against epoch, train dashed and test solid.",
+    ),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Its commands are names and texts; the one that is called becomes the real one."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, (_, text) in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=text))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the command that the first of `args` names, and import it; the rest of `args` is its own."""
+        name, known, rest = super().resolve_command(ctx, args)
+        return name, known if name is None else load(name), rest
+
+
+def load(name: str) -> Any:
+    """The command of that name, with its options; imports its file."""
+    file, _, function = COMMANDS[name][0].partition(":")
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name)(getattr(importlib.import_module(f"zoo.cli.{file}"), function))
+    return get_command(alone)
+
 
 app = typer.Typer(
     name="zoo",
+    cls=LazyGroup,
     help="A zoo of residual networks: train them, publish them, load them back.\n\n"
     "Start with: zoo list · zoo train resnet8_digits · zoo info resnet20",
     no_args_is_help=True,
@@ -20,18 +104,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("list")(models.list_models)
-app.command()(models.search)
-app.command()(models.info)
-app.command()(train.train)
-app.command()(hub.push)
-app.command()(hub.pull)
-app.command("eval")(evaluate.evaluate)
-app.command()(evaluate.verify)
-app.command()(train.reproduce)
-app.command()(evaluate.predict)
-app.command()(plot.plot)
-app.command()(train.compare)
+
+def _print_version(ctx: typer.Context, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from zoo.registry import core_version
+
+        print(f"zoo {core_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What can be asked of the program itself; runs before its command."""
+    gc.freeze()  # all that is there by now stays to the end; to look through it then takes a fifth of `zoo list`
 
 
 def main() -> None:
