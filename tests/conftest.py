@@ -126,9 +126,19 @@ def write_plugin(site: Path, distribution: str, entry_points: dict[str, str], gr
     return site
 
 
+@pytest.fixture(autouse=True)
+def declarations_are_read_anew() -> None:
+    """What one test installs is no other's."""
+    from zoo import registry
+
+    registry.entries.cache_clear()
+
+
 @pytest.fixture
 def fake_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
     """Install a distribution with entry points, as pip would leave it, for the length of a test."""
+    from zoo import registry
+
     made: list[str] = []
 
     def install(
@@ -144,6 +154,7 @@ def fake_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
             (site / f"{module}.py").write_text(code)
             made.append(module)
         monkeypatch.syspath_prepend(str(site))
+        registry.entries.cache_clear()
         return site
 
     yield install

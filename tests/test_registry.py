@@ -40,6 +40,10 @@ def test_a_plugin_is_found_by_its_entry_point(fake_plugin: Install) -> None:
     assert registry.entries()["mine_digits"].distribution == "zoo-mine"
 
 
+def test_the_declarations_are_read_once_a_process() -> None:
+    assert registry.entries() is registry.entries()
+
+
 @pytest.mark.parametrize(
     ("name", "dataset", "expected"),
     [

@@ -38,8 +38,12 @@ class Entry:
     folder: Path | None = None  # of a plugin that is not installed
 
 
-def entries() -> dict[str, Entry]:
-    """Every declared model by name, sorted; raises DuplicateModel where two plugins claim one."""
+@functools.cache
+def entries() -> Mapping[str, Entry]:
+    """Every declared model by name, sorted; raises DuplicateModel where two plugins claim one.
+
+    Read once a process: a plugin that is installed meanwhile is there in the next.
+    """
     named = functools.cache(lambda of: (of.name, of.version))  # each asking parses its metadata again
     installed = [
         Entry(point.name, point.value, *named(point.dist))

@@ -7,13 +7,17 @@ The only reader of files that come from elsewhere (`config.json`), of checkpoint
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+# The type of every field of a dataclass by its name; worked out once for all of its objects.
+hints: Callable[[type], Mapping[str, Any]] = functools.cache(typing.get_type_hints)
 
 
 class SchemaError(ValueError):
@@ -27,12 +31,12 @@ def from_json(kind: type[T], value: object, place: str = "") -> T:
     """
     if not isinstance(value, Mapping):
         raise SchemaError(f"{place or 'the document'} should be an object, not {_noun(value)}")
-    hints = typing.get_type_hints(kind)
+    types_of = hints(kind)
     arguments: dict[str, Any] = {}
     for field in dataclasses.fields(typing.cast("Any", kind)):
         here = f"{place}.{field.name}" if place else field.name
         if field.name in value:
-            arguments[field.name] = fit(hints[field.name], value[field.name], here)
+            arguments[field.name] = fit(types_of[field.name], value[field.name], here)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SchemaError(f"{here} is missing")
     return kind(**arguments)
@@ -40,11 +44,11 @@ def from_json(kind: type[T], value: object, place: str = "") -> T:
 
 def require_known(kind: type, value: object, place: str) -> None:
     """Refuse keys that the dataclass `kind`, or a dataclass in it, does not declare; raises SchemaError."""
-    hints = typing.get_type_hints(kind)
+    types_of = hints(kind)
     for name, inner in value.items() if isinstance(value, Mapping) else ():
-        if name not in hints:
+        if name not in types_of:
             raise SchemaError(f"{place}.{name} is something that this version does not know")
-        for hint in (hints[name], *typing.get_args(hints[name])):
+        for hint in (types_of[name], *typing.get_args(types_of[name])):
             if isinstance(hint, type) and dataclasses.is_dataclass(hint):
                 require_known(hint, inner, f"{place}.{name}")
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from zoo.errors import PluginError, RecipeError
-from zoo.schema import SchemaError, fit, parse
+from zoo.schema import SchemaError, fit, hints, parse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,9 +162,9 @@ class Recipe:
 
     def changed(self, settings: Mapping[str, str]) -> Recipe:
         """Return a copy with fields set from text (`{"lr": "0.05"}`); raises RecipeError."""
-        hints = _recipe_hints()
+        fields = hints(Recipe)
         try:
-            values = {name: parse(hints[name], text, name) for name, text in settings.items()}
+            values = {name: parse(fields[name], text, name) for name, text in settings.items()}
         except KeyError as unknown:
             raise RecipeError(_no_such_field(str(unknown.args[0]))) from None
         except SchemaError as error:
@@ -179,12 +178,12 @@ class Recipe:
     @classmethod
     def from_json(cls, fields: Mapping[str, object]) -> Recipe:
         """Read back what `to_json` wrote; raises RecipeError for a field this version doesn't know."""
-        hints = _recipe_hints()
+        known = hints(cls)
         for name in fields:
-            if name not in hints:
+            if name not in known:
                 raise RecipeError(_no_such_field(name))
         try:
-            return cls(**{name: fit(hints[name], value, name) for name, value in fields.items()})
+            return cls(**{name: fit(known[name], value, name) for name, value in fields.items()})
         except (SchemaError, TypeError) as error:
             raise RecipeError(f"recipe: {error}") from None
 
@@ -201,10 +200,6 @@ class Recipe:
         import hashlib
 
         return hashlib.sha256(json.dumps(self.chosen(), sort_keys=True).encode()).hexdigest()
-
-
-def _recipe_hints() -> dict[str, object]:
-    return typing.get_type_hints(Recipe)
 
 
 def _no_such_field(name: str) -> str:
