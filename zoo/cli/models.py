@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from zoo import api
 from zoo.cli.options import HUB_HELP, HubOption, JsonOption
 from zoo.cli.printing import console, count, print_json, print_rows, print_table
+from zoo.hub import listing
 
 
 def list_models(
@@ -29,7 +29,7 @@ def list_models(
 
     A table on a terminal, tab-separated lines in a pipe.
     """
-    print_rows(api.overview(pattern, dataset=dataset, pretrained=pretrained, hub=hub), as_json=as_json)
+    print_rows(listing.overview(pattern, dataset=dataset, pretrained=pretrained, hub=hub), as_json=as_json)
 
 
 def search(
@@ -40,7 +40,7 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Search the whole Hugging Face Hub for models of the zoo, or one hub."""
-    print_rows(api.search(text, hub=hub), as_json=as_json)
+    print_rows(listing.search(text, hub=hub), as_json=as_json)
 
 
 def info(
@@ -53,6 +53,8 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Show a model: its recipes with every hyper-parameter, its published results, its layers."""
+    from zoo import api  # here: `zoo list` starts faster without
+
     found = api.info(name, hub=hub)
     model, config = found.model, found.config
     summary = api.layers(found.name, depth=depth) if layers and model else []

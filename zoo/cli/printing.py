@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zoo import api
-
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from zoo.api import Trained
+    from zoo.hub.listing import Row
     from zoo.training.watch import Report
 
 
@@ -41,7 +41,7 @@ def print_table(heading: tuple[str, ...], cells: Sequence[tuple[str, ...]], *, r
     console().print(table)
 
 
-def print_rows(rows: list[api.Row], *, as_json: bool) -> None:
+def print_rows(rows: "list[Row]", *, as_json: bool) -> None:
     """A listing of models, as a table or as JSON."""
     if as_json:
         print_json([dataclasses.asdict(row) for row in rows])
@@ -60,7 +60,7 @@ def print_rows(rows: list[api.Row], *, as_json: bool) -> None:
     print_table(heading, cells, right=(1, 2))
 
 
-def say_trained(trained: api.Trained) -> None:
+def say_trained(trained: "Trained") -> None:
     """What a training has come to, and where it is."""
     results = trained.config.results
     say(
