@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from zoo import api
-from zoo.cli.options import DataOption, DeviceOption, HubOption, JsonOption, ModelArgument, RevisionOption
+from zoo.cli import options
 from zoo.cli.printing import print_json, print_table, say
 
 
 def evaluate(
-    model: ModelArgument,
-    hub: HubOption = None,
-    revision: RevisionOption = None,
+    model: options.ModelName,
+    hub: options.Hub = None,
+    revision: options.Revision = None,
     weights: Annotated[
         Path | None,
         typer.Option("--weights", metavar="FILE", help="Evaluate this safetensors file in the model's net."),
@@ -26,9 +26,9 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Where --report writes. [default: MODEL-report]")
     ] = None,
-    device: DeviceOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
+    device: options.Device = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
 ) -> None:
     """Run a model over the whole test set again, beside what its card says."""
     found = api.evaluate(model, hub=hub, revision=revision, weights=weights, device=device, data=data)
@@ -65,10 +65,10 @@ def verify(
         typer.Argument(metavar="MODEL...", help="Names, model folders' paths, or hf://namespace/name."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every model in the catalogue, or in --hub.")] = False,
-    hub: HubOption = None,
-    device: DeviceOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
+    hub: options.Hub = None,
+    device: options.Device = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
 ) -> None:
     """Hold models against their folders: hash, strict load, known answers, and the test set where the data is there.
 
@@ -94,15 +94,15 @@ def verify(
 
 
 def predict(
-    model: ModelArgument,
+    model: options.ModelName,
     pictures: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Pictures of any size and mode, or folders of them.")
     ],
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many classes to name.")] = 5,
-    hub: HubOption = None,
-    revision: RevisionOption = None,
-    device: DeviceOption = None,
-    as_json: JsonOption = False,
+    hub: options.Hub = None,
+    revision: options.Revision = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
 ) -> None:
     """Say what a published model sees in pictures: class names with probabilities.
 

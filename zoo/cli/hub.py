@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from zoo import api
-from zoo.cli.options import HubOption, PushHubOption, RevisionOption
+from zoo.cli import options
 from zoo.cli.printing import say
 
 
 def push(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model folder, as zoo train leaves it.")],
-    hub: PushHubOption = None,
+    hub: options.PushHub = None,
     weights_at: Annotated[
         str | None,
         typer.Option(
@@ -27,8 +27,8 @@ def push(
 
 def pull(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, or hf://namespace/name.")],
-    hub: HubOption = None,
-    revision: RevisionOption = None,
+    hub: options.Hub = None,
+    revision: options.Revision = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL]")] = None,
 ) -> None:
     """Fetch a published model folder, whole and hash checked."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import HUB_HELP, HubOption, JsonOption
+from zoo.cli import options
 from zoo.cli.printing import console, count, print_json, print_rows, print_table
 from zoo.hub import listing
 
@@ -21,9 +21,9 @@ def list_models(
     ] = None,
     hub: Annotated[
         str | None,
-        typer.Option("--hub", metavar="HUB", help="The models in this hub, not the catalogue. " + HUB_HELP),
+        typer.Option("--hub", metavar="HUB", help="The models in this hub, not the catalogue. " + options.HUB_HELP),
     ] = None,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """List the models: parameters, test accuracy, license, and where the weights are.
 
@@ -37,7 +37,7 @@ def search(
     hub: Annotated[
         str, typer.Option("--hub", metavar="HUB", help="Search this hub: hf://NAMESPACE, or a plugin's.")
     ] = "hf://",
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Search the whole Hugging Face Hub for models of the zoo, or one hub."""
     print_rows(listing.search(text, hub=hub), as_json=as_json)
@@ -45,12 +45,12 @@ def search(
 
 def info(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name: resnet20, resnet20_cifar100.")],
-    hub: HubOption = None,
+    hub: options.Hub = None,
     layers: Annotated[
         bool, typer.Option("--layers/--no-layers", help="With the net's layers, which takes torch to build it.")
     ] = True,
     depth: Annotated[int, typer.Option("--depth", metavar="N", min=0, help="How deep to look into the net.")] = 2,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Show a model: its recipes with every hyper-parameter, its published results, its layers."""
     from zoo import api  # here: `zoo list` starts faster without

@@ -1,23 +1,84 @@
-"""The options and arguments that several commands take, each declared once."""
+"""The options and arguments that several commands take, and the long list of a training's, each declared once."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+# Which model, and where it is.
+
+ModelName = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model's name, a model folder's path, or hf://namespace/name.")
+]
 HUB_HELP = "Which hub: file:PATH for a folder, hf://NAMESPACE for the Hugging Face Hub."
-HubOption = Annotated[
+Hub = Annotated[
     str | None, typer.Option("--hub", metavar="HUB", help=HUB_HELP + " [default: the catalogue, then ZOO_HUB]")
 ]
-PushHubOption = Annotated[
+PushHub = Annotated[
     str | None,
     typer.Option("--hub", metavar="HUB", help=HUB_HELP + " [default: ZOO_HUB, else the account logged in]"),
 ]
-RevisionOption = Annotated[
-    str | None,
-    typer.Option("--revision", metavar="ID", help="A revision of the model: a commit, tag or branch."),
+Revision = Annotated[
+    str | None, typer.Option("--revision", metavar="ID", help="A revision of the model: a commit, tag or branch.")
 ]
-DataOption = Annotated[
+
+# What is trained.
+
+Recipe = Annotated[
+    str | None, typer.Option("--recipe", metavar="NAME", help="Which recipe. [default: the model's first]")
+]
+Dataset = Annotated[
+    str | None, typer.Option("--dataset", metavar="NAME", help="Another data set than the architecture's default.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated."),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Train this long. [default: the recipe's]")]
+Seed = Annotated[int, typer.Option("--seed", help="Of all that is random.")]
+Seeds = Annotated[
+    int,
+    typer.Option("--seeds", metavar="N", help="Repeat from N seeds; the first one's is the model, all on its card."),
+]
+LimitTrain = Annotated[int | None, typer.Option("--limit-train", metavar="N", help="Train on the first N images only.")]
+
+# How it is computed.
+
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:N. [default: a GPU if there is one]"),
+]
+Amp = Annotated[
+    bool | None,
+    typer.Option("--amp/--no-amp", help="Train in bf16 autocast. [default: where the hardware has bf16]"),
+]
+Compile = Annotated[
+    str,
+    typer.Option(
+        "--compile",
+        metavar="HOW",
+        help="none, graph (a step as one CUDA graph), default (torch.compile), auto: what pays.",
+    ),
+]
+Deterministic = Annotated[
+    bool | None,
+    typer.Option("--deterministic/--fast", help="The same bytes from the same seed. [default: on a CPU]"),
+]
+GradCheckpointing = Annotated[
+    bool,
+    typer.Option("--grad-checkpointing", help="Compute activations again in the backward pass, for less memory."),
+]
+Dtype = Annotated[
+    str, typer.Option("--dtype", metavar="TYPE", help="Store weights in fp32, or in fp16 where that costs nothing.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", help="Threads of the processor to compute with. [default: torch's]"),
+]
+
+# What is read, what is written, what is shown.
+
+Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
@@ -25,33 +86,18 @@ DataOption = Annotated[
         help="Where data sets are, or are downloaded to. [default: ZOO_DATA, else ~/.cache/zoo/data]",
     ),
 ]
-DeviceOption = Annotated[
-    str | None,
-    typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:N. [default: a GPU if there is one]"),
+RunOut = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FOLDER", help="The model folder to make. [default: runs/MODEL-RECIPE-seedN]"),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RecipeOption = Annotated[
-    str | None, typer.Option("--recipe", metavar="NAME", help="Which recipe. [default: the model's first]")
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run that was stopped there; start it where there is none.")
 ]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated."),
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start again where a run or a folder is.")]
+SaveEvery = Annotated[int, typer.Option("--save-every", metavar="N", help="Epochs between checkpoints.")]
+EvalEvery = Annotated[
+    int, typer.Option("--eval-every", metavar="N", help="Epochs between test evaluations, for the curve only.")
 ]
-EpochsOption = Annotated[int | None, typer.Option("--epochs", help="Train this long. [default: the recipe's]")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of all that is random.")]
-AmpOption = Annotated[
-    bool | None,
-    typer.Option("--amp/--no-amp", help="Train in bf16 autocast. [default: where the hardware has bf16]"),
-]
-ThreadsOption = Annotated[
-    int | None,
-    typer.Option("--threads", metavar="N", help="Threads of the processor to compute with. [default: torch's]"),
-]
-LimitOption = Annotated[
-    int | None, typer.Option("--limit-train", metavar="N", help="Train on the first N images only.")
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the end and errors.")]
-ModelArgument = Annotated[
-    str,
-    typer.Argument(metavar="MODEL", help="A model's name, a model folder's path, or hf://namespace/name."),
-]
+Push = Annotated[bool, typer.Option("--push", help="Publish the model folder to the hub at the end.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the end and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

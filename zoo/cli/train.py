@@ -6,84 +6,36 @@ from typing import Annotated
 import typer
 
 from zoo import api
-from zoo.cli.options import (
-    AmpOption,
-    DataOption,
-    DeviceOption,
-    EpochsOption,
-    HubOption,
-    LimitOption,
-    ModelArgument,
-    PushHubOption,
-    QuietOption,
-    RecipeOption,
-    RevisionOption,
-    SeedOption,
-    SetOption,
-    ThreadsOption,
-)
+from zoo.cli import options
 from zoo.cli.printing import progress, say, say_trained
 from zoo.folder.config import spread
 
 
 def train(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="resnet20, or in full: resnet20_cifar100.")],
-    recipe: RecipeOption = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", metavar="NAME", help="Another data set than the architecture's default."),
-    ] = None,
-    settings: SetOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = 0,
-    seeds: Annotated[
-        int,
-        typer.Option(
-            "--seeds", metavar="N", help="Repeat from N seeds; the first one's is the model, all on its card."
-        ),
-    ] = 1,
-    device: DeviceOption = None,
-    amp: AmpOption = None,
-    compiled: Annotated[
-        str,
-        typer.Option(
-            "--compile",
-            metavar="HOW",
-            help="none, graph (a step as one CUDA graph), default (torch.compile), auto: what pays.",
-        ),
-    ] = "auto",
-    deterministic: Annotated[
-        bool | None,
-        typer.Option("--deterministic/--fast", help="The same bytes from the same seed. [default: on a CPU]"),
-    ] = None,
-    grad_checkpointing: Annotated[
-        bool,
-        typer.Option("--grad-checkpointing", help="Compute activations again in the backward pass, for less memory."),
-    ] = False,
-    dtype: Annotated[
-        str,
-        typer.Option("--dtype", metavar="TYPE", help="Store weights in fp32, or in fp16 where that costs nothing."),
-    ] = "fp32",
-    threads: ThreadsOption = None,
-    data: DataOption = None,
-    limit_train: LimitOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FOLDER", help="The model folder to make. [default: runs/MODEL-RECIPE-seedN]"),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with the run that was stopped there; start it where there is none."),
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again where a run or a folder is.")] = False,
-    save_every: Annotated[int, typer.Option("--save-every", metavar="N", help="Epochs between checkpoints.")] = 1,
-    eval_every: Annotated[
-        int,
-        typer.Option("--eval-every", metavar="N", help="Epochs between test evaluations, for the curve only."),
-    ] = 1,
-    push: Annotated[bool, typer.Option("--push", help="Publish the model folder to the hub at the end.")] = False,
-    hub: PushHubOption = None,
-    quiet: QuietOption = False,
+    recipe: options.Recipe = None,
+    dataset: options.Dataset = None,
+    settings: options.Settings = None,
+    epochs: options.Epochs = None,
+    seed: options.Seed = 0,
+    seeds: options.Seeds = 1,
+    device: options.Device = None,
+    amp: options.Amp = None,
+    compiled: options.Compile = "auto",
+    deterministic: options.Deterministic = None,
+    grad_checkpointing: options.GradCheckpointing = False,
+    dtype: options.Dtype = "fp32",
+    threads: options.Threads = None,
+    data: options.Data = None,
+    limit_train: options.LimitTrain = None,
+    out: options.RunOut = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    save_every: options.SaveEvery = 1,
+    eval_every: options.EvalEvery = 1,
+    push: options.Push = False,
+    hub: options.PushHub = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train a model with one of its recipes, evaluate it, write its model folder; publish it with --push.
 
@@ -129,20 +81,20 @@ def train(
 
 
 def reproduce(
-    model: ModelArgument,
+    model: options.ModelName,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Train this long. [default: as published]")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Another seed. [default: as published]")] = None,
-    hub: HubOption = None,
-    revision: RevisionOption = None,
-    device: DeviceOption = None,
-    data: DataOption = None,
+    hub: options.Hub = None,
+    revision: options.Revision = None,
+    device: options.Device = None,
+    data: options.Data = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FOLDER", help="What to make. [default: runs/MODEL-reproduced]"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was stopped there.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again where a run or a folder is.")] = False,
-    quiet: QuietOption = False,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train a published model again with the recipe in its folder, and set the result beside its card's."""
     trained, published = api.reproduce(
@@ -171,18 +123,18 @@ def reproduce(
 
 def compare(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Which models, as in: plain20 plain56.")],
-    recipe: RecipeOption = None,
-    settings: SetOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = None,
-    amp: AmpOption = None,
-    data: DataOption = None,
-    limit_train: LimitOption = None,
+    recipe: options.Recipe = None,
+    settings: options.Settings = None,
+    epochs: options.Epochs = None,
+    seed: options.Seed = 0,
+    device: options.Device = None,
+    amp: options.Amp = None,
+    data: options.Data = None,
+    limit_train: options.LimitTrain = None,
     out: Annotated[
         Path, typer.Option("--out", metavar="FOLDER", help="Where the model folders and the plot go.")
     ] = Path("compare"),
-    quiet: QuietOption = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train several models the same way, and draw error against epoch, train dashed and test solid.
 
