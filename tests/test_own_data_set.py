@@ -53,8 +53,10 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(plugin: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(plugin))
+        registry.entries.cache_clear()
         yield
     sys.modules.pop("flowers")
+    registry.entries.cache_clear()
 
 
 @pytest.fixture(scope="module")
