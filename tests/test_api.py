@@ -37,6 +37,7 @@ from zoo.hub import find
 from zoo.hub.local import FolderHub
 
 from .conftest import CHECKOUT
+from .folders import hashed
 
 CPU = torch.device("cpu")
 
@@ -52,10 +53,7 @@ def hub(trained: Path, tmp_path: Path) -> str:
 def rewrite(model_folder: Path, tensors: dict[str, Tensor]) -> Path:
     """Give a model folder other weights, hashed as they should be."""
     save_file(tensors, model_folder / store.WEIGHTS)
-    facts = store.weights_facts((model_folder / store.WEIGHTS).read_bytes())
-    config = json.loads((model_folder / store.CONFIG).read_text())
-    (model_folder / store.CONFIG).write_text(json.dumps({**config, "weights": dataclasses.asdict(facts)}))
-    return model_folder
+    return hashed(model_folder)
 
 
 # -- load ------------------------------------------------------------------------------------------
@@ -156,11 +154,8 @@ def test_a_state_dict_that_does_not_fit_is_refused_by_tensor(model_folder: Path,
 
 def test_weights_that_are_no_safetensors_are_refused(model_folder: Path) -> None:
     (model_folder / store.WEIGHTS).write_bytes(b"\xff" * 100)
-    facts = dataclasses.asdict(store.weights_facts(b"\xff" * 100))
-    config = json.loads((model_folder / store.CONFIG).read_text())
-    (model_folder / store.CONFIG).write_text(json.dumps({**config, "weights": facts}))
     with pytest.raises(FolderError, match="is not a safetensors file"):
-        zoo.load(model_folder, pretrained=True)
+        zoo.load(hashed(model_folder), pretrained=True)
 
 
 def test_other_classes_and_channels_keep_all_weights_whose_shape_is_the_same(trained: Path) -> None:
@@ -187,7 +182,7 @@ def test_a_path_that_is_not_there_and_a_folder_that_is_none_say_so(tmp_path: Pat
 
 def test_a_folder_of_a_plugin_that_is_not_installed_says_which_distribution(model_folder: Path) -> None:
     config = json.loads((model_folder / store.CONFIG).read_text())
-    config["job"]["versions"]["plugin"] = "zoo-other 2.0"
+    config["job"]["versions"]["plugin"], config["job"]["architecture"] = "zoo-other 2.0", "other"
     (model_folder / store.CONFIG).write_text(json.dumps({**config, "architecture": "other"}))
     with pytest.raises(PluginError, match=r"needs the plugin zoo-other.*pip install zoo-other"):
         zoo.load(model_folder, pretrained=True)
@@ -343,7 +338,7 @@ def test_an_unfinished_run_is_not_lost_by_starting_again(tmp_path: Path) -> None
 
 def test_a_published_folder_is_pulled_whole(hub: str, trained: Path, tmp_path: Path) -> None:
     out = api.pull("resnet8_digits", hub=hub, out=tmp_path / "pulled")
-    assert store.revision(out) == store.revision(trained)
+    assert store.identity(out) == store.identity(trained)
     with pytest.raises(FolderError, match="is there already"):
         api.pull("resnet8_digits", hub=hub, out=out)
 
@@ -434,7 +429,7 @@ def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored
     done = api.train("resnet8", epochs=3, out=tmp_path / "half", amp=False, dtype="fp16")
     whole = store.read_config(trained)
     assert done.config.weights.bytes < 0.6 * whole.weights.bytes
-    assert (done.config.job.dtype, done.config.weights.fp32_top1) == ("fp16", whole.results.test_top1)
+    assert (done.config.job.dtype, done.config.training.fp32_top1) == ("fp16", whole.results.test_top1)
     net = zoo.load(done.folder, pretrained=True)
     assert all(parameter.dtype is torch.float32 for parameter in net.parameters())
     assert api.evaluate(done.folder).results == done.config.results

@@ -56,9 +56,10 @@ def test_a_push_that_pins_leaves_the_weights_out_and_changes_nothing_the_second_
     pinned: Path, trained: Path, tmp_path: Path
 ) -> None:
     assert sorted(path.name for path in pinned.iterdir()) == sorted(set(store.FILES) - {store.WEIGHTS})
-    weights = store.check(pinned).weights
-    assert (weights.hub, weights.sha256) == (f"hf://me/{NAME}", store.read_config(trained).weights.sha256)
-    before = store.revision(pinned)
+    config = store.check(pinned)
+    assert config.pin is not None
+    assert (config.pin.hub, config.weights) == (f"hf://me/{NAME}", store.read_config(trained).weights)
+    before = store.identity(pinned)
     again = api.push(trained, hub=f"file:{tmp_path / 'catalogue'}", weights_at="hf://me")
     assert again.revision == before
 
@@ -77,7 +78,7 @@ def test_weights_too_large_to_ship_are_fetched_where_the_catalogue_pins_them(pin
 
 def test_weights_other_than_the_pinned_ones_are_refused(pinned: Path) -> None:
     config = json.loads((pinned / store.CONFIG).read_text())
-    config["weights"]["sha256"] = "0" * 64
+    config["files"][store.WEIGHTS]["sha256"] = "0" * 64
     (pinned / store.CONFIG).write_text(json.dumps(config))
     with pytest.raises(HashMismatch, match=r"expects 0{64}"):
         zoo.load(NAME, pretrained=True)

@@ -66,7 +66,7 @@ def test_a_plugins_hub_is_used_like_any(memory: Hub, trained: Path, tmp_path: Pa
     assert f"memory:x/{NAME}" in run("list", "--hub", "memory:x")
     assert run("info", "resnet8", "--hub", "memory:x", "--no-layers").count(f"memory:x/{NAME}") == 1
     run("pull", f"memory:x/{NAME}@{memory.revisions(NAME)[0]}", "--out", str(tmp_path / "pulled"))
-    assert store.revision(tmp_path / "pulled") == store.revision(trained)
+    assert store.identity(tmp_path / "pulled") == store.identity(trained)
     assert not zoo.load(f"memory:x/{NAME}", pretrained=True).training
     with pytest.raises(HubError, match="memory:x can't be searched"):
         run("search", "resnet8", "--hub", "memory:x")

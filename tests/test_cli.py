@@ -99,7 +99,7 @@ def test_the_main_job_from_training_to_evaluation(run_zoo: Run, tmp_path: Path) 
     again = run_zoo("push", "pulled", "--hub", hub).stdout
     assert again == lines[3] + "\n"
     work = tmp_path / "work"
-    assert store.revision(work / "pulled") == store.revision(work / "out")
+    assert store.identity(work / "pulled") == store.identity(work / "out")
 
 
 def test_quiet_prints_the_end_only(run_zoo: Run) -> None:

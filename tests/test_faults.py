@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import os
@@ -23,6 +22,7 @@ from zoo.folder import store
 from zoo.hub.hugging_face import HuggingFaceHub
 
 from .conftest import CHECKOUT
+from .folders import config_of, hashed
 from .loopback_hub import Account, Cut, File, Hang, Hub, Status
 
 NAME = "resnet8_digits"
@@ -67,12 +67,10 @@ class Scene:
         self.hash_again()
 
     def hash_again(self) -> None:
-        facts = store.weights_facts((self.folder / store.WEIGHTS).read_bytes())
-        self.config(weights=dataclasses.asdict(facts))
+        hashed(self.folder)
 
     def config(self, **fields: object) -> None:
-        path = self.folder / store.CONFIG
-        path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+        config_of(self.folder, **fields)
 
     def in_a_process(self, **environment: str) -> None:
         """Load in a process with another environment, and fail here as it failed there."""
@@ -227,14 +225,15 @@ def config_without_fields(at: Scene) -> None:
 
 
 def config_with_a_path(at: Scene) -> None:
-    at.config(weights={"sha256": "0" * 64, "bytes": 1, "file": "../../secret"})
+    files = json.loads((at.folder / store.CONFIG).read_text())["files"]
+    at.config(files={**files, "../../secret": files[store.LOG]})
     at.load()
 
 
 def half_written_revision(at: Scene) -> None:
     hub = f"file:{at.tmp_path / 'hub'}"
     api.push(at.folder, hub=hub)
-    (at.tmp_path / "hub" / NAME / store.WEIGHTS).unlink()
+    (api.find(NAME, hub=hub) / store.WEIGHTS).unlink()
     api.pull(NAME, hub=hub, out=at.tmp_path / "pulled")
 
 

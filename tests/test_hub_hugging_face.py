@@ -20,6 +20,7 @@ from zoo.folder import store
 from zoo.hub.hugging_face import HuggingFaceHub
 
 from .conftest import Run
+from .folders import hashed
 from .loopback_hub import Account, Cut, Drop, File, Flip, Hub, Status
 
 NAME = "resnet8_digits"
@@ -37,7 +38,7 @@ def another(model_folder: Path) -> Path:
     """The same model with another line on its card."""
     with (model_folder / store.README).open("a") as card:
         card.write("\nAnother line.\n")
-    return model_folder
+    return hashed(model_folder)
 
 
 def cached(name: str) -> Path:
@@ -74,7 +75,7 @@ def test_a_push_is_one_commit_with_the_whole_folder_and_a_tag(hub: Hub, trained:
         assert commit.files[name].content == (trained / name).read_bytes()
     assert commit.files[store.WEIGHTS].lfs
     assert list(repository.tags.values()) == [commit.oid]
-    assert next(iter(repository.tags)).startswith("quick-seed0-")
+    assert list(repository.tags) == [store.identity(trained)]
 
 
 def test_the_same_bytes_again_make_no_commit(hub: Hub, trained: Path) -> None:
@@ -156,6 +157,7 @@ def test_two_pushes_at_once_end_in_a_state_that_the_history_explains(
     third = Path(shutil.copytree(trained, model_folder.parent / "third"))
     with (third / store.README).open("a") as card:
         card.write("\nA third line.\n")
+    hashed(third)
     another(model_folder)
     command = [sys.executable, "-m", "zoo", "push"]
     environment = {**os.environ, "ZOO_HUB": "hf://me"}
@@ -392,7 +394,7 @@ def test_the_whole_hub_is_searched_by_text(published: Hub, run_zoo: Run) -> None
 
 def test_a_model_whose_plugin_is_not_installed_is_listed_and_says_what_to_install(hub: Hub, model_folder: Path) -> None:
     config = json.loads((model_folder / store.CONFIG).read_text())
-    config["job"]["versions"]["plugin"] = "zoo-other 2.0"
+    config["job"]["versions"]["plugin"], config["job"]["architecture"] = "zoo-other 2.0", "other"
     (model_folder / store.CONFIG).write_text(json.dumps({**config, "name": "other_digits", "architecture": "other"}))
     HuggingFaceHub("me").push(model_folder, "other_digits")
     (one,) = api.overview(hub="hf://me")

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from zoo.errors import FolderError, HubError, NotFound
+from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
 from zoo.folder import store
 from zoo.hub.local import FolderHub
+
+from .folders import config_of, with_card
 
 NAME = "resnet8_digits"
 
@@ -18,13 +23,6 @@ NAME = "resnet8_digits"
 @pytest.fixture
 def hub(tmp_path: Path) -> FolderHub:
     return FolderHub(tmp_path / "hub")
-
-
-def changed(source: Path, target: Path, mark: str) -> Path:
-    """Another whole model folder: the same weights, another card."""
-    shutil.copytree(source, target)
-    (target / store.README).write_text(mark)
-    return target
 
 
 def card(path: Path) -> str:
@@ -47,7 +45,7 @@ def test_only_the_model_folders_files_are_published(hub: FolderHub, model_folder
 
 def test_the_revisions_before_can_be_had_back(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
     revisions = [
-        hub.push(changed(trained, tmp_path / mark, mark), NAME).revision for mark in ("first", "second", "third")
+        hub.push(with_card(trained, tmp_path / mark, mark), NAME).revision for mark in ("first", "second", "third")
     ]
     assert hub.revisions(NAME) == revisions[::-1]
     assert [card(hub.pull(NAME, revision)) for revision in revisions] == ["first", "second", "third"]
@@ -72,10 +70,10 @@ def test_a_folder_that_is_not_whole_is_not_published(hub: FolderHub, model_folde
 def test_a_push_that_dies_while_copying_leaves_the_hub_as_it_was(
     hub: FolderHub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.push(changed(trained, tmp_path / "old", "old"), NAME)
-    new = changed(trained, tmp_path / "new", "new")
+    hub.push(with_card(trained, tmp_path / "old", "old"), NAME)
+    new = with_card(trained, tmp_path / "new", "new")
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfile", _dies)
+        patch.setattr(store, "copy_files", _dies)
         with pytest.raises(KeyboardInterrupt):
             hub.push(new, NAME)
     assert card(hub.pull(NAME)) == "old"
@@ -83,24 +81,63 @@ def test_a_push_that_dies_while_copying_leaves_the_hub_as_it_was(
     assert card(hub.pull(NAME)) == "new"
 
 
-def test_a_push_killed_between_its_two_renames_leaves_the_revision_before(
+@pytest.mark.parametrize("exchanges", [True, False], ids=["one call", "two renames"])
+def test_a_push_killed_before_any_of_its_renames_leaves_one_whole_revision_or_the_other(
+    hub: FolderHub, trained: Path, tmp_path: Path, exchanges: bool
+) -> None:
+    hub.push(with_card(trained, tmp_path / "old", "old"), NAME)
+    new = with_card(trained, tmp_path / "new", "new")
+    context = multiprocessing.get_context("spawn")
+    for rename in range(20):
+        process = context.Process(target=_push_and_die, args=(hub.path, new, rename, exchanges))
+        process.start()
+        process.join()
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == 9
+        with _recovered(hub):
+            store.check(hub.pull(NAME))
+            assert card(hub.pull(NAME)) in ("old", "new")
+    assert rename >= 2
+    hub.push(new, NAME)
+    assert card(hub.pull(NAME)) == "new"
+    assert [card(hub.pull(NAME, one)) for one in hub.revisions(NAME)] == ["new", "old"]
+    assert sorted(one.name for one in hub.path.iterdir()) == [".revisions", NAME]
+
+
+def test_what_is_pulled_does_not_change_when_something_else_is_pushed(
     hub: FolderHub, trained: Path, tmp_path: Path
 ) -> None:
-    hub.push(changed(trained, tmp_path / "old", "old"), NAME)
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_push_and_die, args=(hub.path, changed(trained, tmp_path / "new", "new")))
-    process.start()
-    process.join()
-    assert process.exitcode == 9
-    assert not (hub.path / NAME).exists()
-    assert card(hub.pull(NAME)) == "old"
-    hub.push(tmp_path / "new", NAME)
-    assert card(hub.pull(NAME)) == "new"
-    assert len(hub.revisions(NAME)) == 2
+    hub.push(with_card(trained, tmp_path / "old", "old"), NAME)
+    pulled = hub.pull(NAME)
+    hub.push(with_card(trained, tmp_path / "new", "new"), NAME)
+    assert card(pulled) == "old"
+    store.check(pulled)
+
+
+def test_revisions_share_the_files_that_are_the_same(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
+    for mark in ("one", "two", "three"):
+        hub.push(with_card(trained, tmp_path / mark, mark), NAME)
+    weights = {(hub.pull(NAME, one) / store.WEIGHTS).stat().st_ino for one in hub.revisions(NAME)}
+    assert weights == {(hub.path / NAME / store.WEIGHTS).stat().st_ino}
+
+
+def test_a_revision_that_was_tampered_with_is_not_served(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
+    first = hub.push(with_card(trained, tmp_path / "one", "one"), NAME).revision
+    hub.push(with_card(trained, tmp_path / "two", "two"), NAME)
+    config_of(hub.pull(NAME, first), license="mine")
+    with pytest.raises(HashMismatch, match=f"is not revision {first[:12]} any more"):
+        hub.pull(NAME, first)
+
+
+def test_a_model_that_git_or_a_person_put_there_is_read_where_it_lies(hub: FolderHub, trained: Path) -> None:
+    shutil.copytree(trained, hub.path / NAME)
+    assert hub.pull(NAME) == hub.path / NAME
+    assert [one.name for one in hub.models()] == [NAME]
 
 
 def test_two_processes_that_push_at_once_leave_both_revisions(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
-    sources = [changed(trained, tmp_path / mark, mark) for mark in ("one", "two")]
+    sources = [with_card(trained, tmp_path / mark, mark) for mark in ("one", "two")]
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_push, args=(hub.path, source)) for source in sources]
     for process in processes:
@@ -113,13 +150,22 @@ def test_two_processes_that_push_at_once_leave_both_revisions(hub: FolderHub, tr
 
 def test_what_is_not_there_is_said_with_what_is(hub: FolderHub, trained: Path) -> None:
     for ask in (hub.pull, hub.facts, hub.revisions):
-        with pytest.raises(NotFound, match="has no model resnet20_cifar10; it has no model"):
+        with pytest.raises(NotFound, match="has no model resnet20_cifar10; see what it has with: zoo list --hub file:"):
             ask("resnet20_cifar10")
     revision = hub.push(trained, NAME).revision
-    with pytest.raises(NotFound, match=f"it has {NAME}"):
-        hub.pull("resnet20_cifar10")
-    with pytest.raises(NotFound, match=f"has no revision ffff; it has {revision[:12]}"):
+    with pytest.raises(NotFound, match=f"has no model resnet8_digit; it has {NAME}"):
+        hub.pull("resnet8_digit")
+    with pytest.raises(NotFound, match=f"has no revision 'ffff'; it has {revision[:12]}"):
         hub.pull(NAME, "ffff")
+
+
+def test_digits_that_two_revisions_begin_with_name_neither(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
+    for number in range(17):  # more than there are first digits
+        hub.push(with_card(trained, tmp_path / str(number), str(number)), NAME)
+    firsts = [one[0] for one in hub.revisions(NAME)]
+    twice = next(digit for digit in firsts if firsts.count(digit) > 1)
+    with pytest.raises(NotFound, match=f"has several revisions that begin with '{twice}'"):
+        hub.pull(NAME, twice)
 
 
 def test_what_else_lies_in_the_folder_is_no_model(hub: FolderHub, trained: Path) -> None:
@@ -150,11 +196,30 @@ def test_a_folder_without_permission_is_found_before_anything_is_trained(tmp_pat
         FolderHub(tmp_path / "closed" / "hub").require_writable(NAME)
 
 
-def test_a_config_in_the_hub_that_is_damaged_is_named(hub: FolderHub, trained: Path) -> None:
+def test_a_damaged_model_does_not_hide_the_others(hub: FolderHub, trained: Path) -> None:
     hub.push(trained, NAME)
-    (hub.path / NAME / store.CONFIG).write_text(json.dumps({"name": NAME}))
-    with pytest.raises(FolderError, match=r"config\.json is not a model's: training is missing"):
-        hub.models()
+    shutil.copytree(trained, hub.path / "resnet8_other")
+    (hub.path / "resnet8_other" / store.CONFIG).write_text(json.dumps({"name": NAME}))
+    for _ in range(2):  # also from the index
+        with pytest.warns(HubWarning, match=r"resnet8_other/config\.json is not a model's: training is missing"):
+            assert [one.name for one in hub.models()] == [NAME]
+
+
+def test_a_listing_notices_what_changed_since_the_one_before(hub: FolderHub, trained: Path) -> None:
+    hub.push(trained, NAME)
+    before = hub.models()
+    assert hub.models() == before
+    config_of(hub.path / NAME, license="mine-alone")
+    assert [one.license for one in hub.models()] == ["mine-alone"]
+    shutil.rmtree(hub.path / NAME)
+    assert hub.models() == []
+
+
+@contextlib.contextmanager
+def _recovered(hub: FolderHub) -> Iterator[None]:
+    """What the next push begins with: what was killed between two renames is taken back."""
+    with hub._writing(NAME):
+        yield
 
 
 def _dies(source: Path, target: Path) -> None:
@@ -165,15 +230,21 @@ def _push(path: Path, source: Path) -> None:
     FolderHub(path).push(source, NAME)
 
 
-def _push_and_die(path: Path, source: Path) -> None:
-    """Push, but leave the process without a word after the first rename of a model's folder."""
-    rename = Path.rename
+def _push_and_die(path: Path, source: Path, before: int, exchanges: bool) -> None:
+    """Push, but leave the process without a word before a rename; with or without the system's exchange."""
+    from zoo.folder import replace
 
-    def rename_and_die(self: Path, target: Path) -> Path:
-        result = rename(self, target)
-        if self.name == NAME:
-            os._exit(9)
-        return result
+    calls = iter(range(100))
+    rename, exchanged = Path.rename, replace._exchanged
 
-    Path.rename = rename_and_die  # type: ignore[method-assign, assignment]
+    def die_or(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Path) -> Any:
+            if next(calls) == before:
+                os._exit(9)
+            return function(*arguments)
+
+        return called
+
+    Path.rename = die_or(rename)  # type: ignore[method-assign]
+    replace._exchanged = die_or(exchanged) if exchanges else lambda one, other: False
     FolderHub(path).push(source, NAME)

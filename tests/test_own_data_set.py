@@ -162,7 +162,7 @@ def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_zoo:
     assert run_zoo("verify", NAME, ZOO_HUB=hub).returncode == 0
     pulled = run_zoo("pull", NAME, "--hub", hub, "--out", tmp_path / "pulled")
     assert pulled.returncode == 0, pulled.stderr
-    assert store.revision(tmp_path / "pulled") == store.revision(folder)
+    assert store.identity(tmp_path / "pulled") == store.identity(folder)
 
 
 def test_it_lives_on_the_hugging_face_hub_too(folder: Path, hub: Hub) -> None:

@@ -53,6 +53,10 @@ class CompileWarning(UserWarning):
     """A step could not be compiled; training goes on without."""
 
 
+class HubWarning(UserWarning):
+    """A damaged model in a hub was passed over; the others are there."""
+
+
 class HalfWarning(UserWarning):
     """Weights would have lost accuracy in fp16 and are stored in fp32."""
 

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from zoo.errors import PluginWarning, ZooError
+from zoo.errors import HubWarning, PluginWarning, ZooError
 
 # Name: the file and the function, and what `zoo --help` says of it: its docstring's first paragraph.
 COMMANDS = {
@@ -145,5 +145,5 @@ def _show_warning(
     file: object = None,
     line: str | None = None,
 ) -> None:
-    text = str(message) if issubclass(category, PluginWarning) else f"{category.__name__}: {message}"
+    text = str(message) if issubclass(category, PluginWarning | HubWarning) else f"{category.__name__}: {message}"
     print(f"zoo: warning: {text}", file=sys.stderr)

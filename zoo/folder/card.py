@@ -176,9 +176,9 @@ def _part(config: Config, known: Model | Architecture) -> str:
 
 def _half(config: Config) -> str:
     """What storing in fp16 cost, where it was done."""
-    if config.weights.fp32_top1 is None:
+    if config.training.fp32_top1 is None:
         return ""
-    return f" The weights are stored in fp16, and measured so; before, top-1 was {config.weights.fp32_top1:.2f}%."
+    return f" The weights are stored in fp16, and measured so; before, top-1 was {config.training.fp32_top1:.2f}%."
 
 
 def _seeds(config: Config) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +12,12 @@ from zoo.folder.job import DType, How, Job
 from zoo.spec import Dataset, InputSize
 
 FORMAT: Final = 2
+
+README: Final = "README.md"
+CONFIG: Final = "config.json"
+WEIGHTS: Final = "model.safetensors"
+LOG: Final = "log.jsonl"
+CURVE: Final = "curve.svg"
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class Training:
     compile_why: str = ""  # why the steps were run as the job says
     compile_asked: How | None = None
     dtype_asked: DType | None = None
+    fp32_top1: float | None = None  # what the weights scored before they were stored in fp16
 
 
 @dataclass(frozen=True)
@@ -85,15 +92,19 @@ class Environment:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """The weights file, pinned; where it is too large to lie beside its config.json, also to where it is."""
+class File:
+    """A file of the folder: what its bytes must be."""
 
     sha256: str
     bytes: int
-    file: str = "model.safetensors"
-    hub: str | None = None  # a model's address, hf://namespace/name
-    revision: str | None = None
-    fp32_top1: float | None = None  # what they scored before they were stored in fp16
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Where weights are that are too large to lie beside their config.json."""
+
+    hub: str  # a model's address, hf://namespace/name
+    revision: str
 
 
 @dataclass(frozen=True)
@@ -115,14 +126,20 @@ class Config:
     training: Training
     results: Results
     environment: Environment
-    weights: Weights
-    known_answers: tuple[tuple[float, ...], ...] = ()  # logits of fixed inputs (`zoo.evaluation.answers`)
+    known_answers: tuple[tuple[float, ...], ...]  # logits of fixed inputs (`zoo.evaluation.answers`)
+    files: Mapping[str, File]  # every other file of the folder, by its name in it
+    pin: Pin | None = None  # where the weights are, if they do not lie in the folder
     seeds: tuple[SeedResults, ...] = ()  # where the training was repeated: every seed's, this folder's own first
     format: int = FORMAT
 
     def fits(self, dataset: Dataset) -> bool:
         """Whether its net sees the images and names the classes of that data set."""
         return (self.input_size, self.classes) == (dataset.input_size, dataset.classes)
+
+    @property
+    def weights(self) -> File:
+        """The file of the weights."""
+        return self.files[WEIGHTS]
 
     @property
     def seed_results(self) -> SeedResults:
@@ -154,7 +171,7 @@ def to_json(facts: Config | EpochRow, *, indent: int | None = None) -> str:
     values = dataclasses.asdict(facts)
     if isinstance(facts, Config):
         values["job"] = facts.job.to_json()
-    return json.dumps(values, indent=indent, ensure_ascii=False)
+    return json.dumps(values, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def log_text(rows: Iterable[EpochRow]) -> str:

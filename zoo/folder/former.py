@@ -40,12 +40,18 @@ def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
         },
         "teacher": {"address": recipe.teacher, "sha256": teacher} if teacher else None,
     }
-    kept = {name: old[name] for name in old.keys() - {"recipe_name", "recipe", "training", "environment", "format"}}
+    moved = {"recipe_name", "recipe", "training", "environment", "weights", "format"}
+    kept = {name: old[name] for name in old.keys() - moved}
+    pin = {"hub": weights["hub"], "revision": weights["revision"]} if weights.get("hub") else None
     return kept | {
         "job": job,
         "training": {name: training[name] for name in ("epochs", "train_seconds")}
-        | {"compile_seconds": training.get("compile_seconds", 0.0)},
+        | {"compile_seconds": training.get("compile_seconds", 0.0), "fp32_top1": weights.get("fp32_top1")},
         "environment": {name: environment[name] for name in ("device", "python")}
         | {"commit": environment.get("commit")},
+        "known_answers": old.get("known_answers", []),
+        # Nothing else was hashed.
+        "files": {"model.safetensors": {"sha256": weights["sha256"], "bytes": weights["bytes"]}},
+        "pin": pin,
         "format": 2,
     }

@@ -1,153 +1,142 @@
 """A model folder on disk: what a finished run leaves, what a hub stores, what `zoo.load` reads.
 
     README.md            the card
-    config.json          the facts: `zoo.folder.config.Config` in JSON
-    model.safetensors    the weights, fp32 or fp16, with name, recipe and the recipe's hash as metadata
+    config.json          the facts: `zoo.folder.config.Config` in JSON, with the hash and size of every other file
+    model.safetensors    the weights, fp32 or fp16, with name, recipe, its hash and the normalisation as metadata
     log.jsonl            a row an epoch: `EpochRow`
     curve.svg            the same, drawn
 
-A folder is written beside its place and renamed into it, so that whoever looks sees the whole
-folder or none. The hash of the weights stands in config.json and is checked on every reading.
+A folder's id is the SHA-256 of its config.json, whatever that one's spacing and order; so it stands for
+every byte of the folder. Whatever is read is held against config.json; nothing is read twice.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from zoo.errors import FolderError, HashMismatch, RecipeError
-from zoo.folder import former
-from zoo.folder.config import FORMAT, Config, EpochRow, Weights, to_json
+from zoo.folder import config as names
+from zoo.folder import former, gate
+from zoo.folder.config import FORMAT, Config, EpochRow, File, Pin, to_json
 from zoo.folder.job import Job
 from zoo.schema import SchemaError, from_json, require_known
 
-README: Final = "README.md"
-CONFIG: Final = "config.json"
-WEIGHTS: Final = "model.safetensors"
-LOG: Final = "log.jsonl"
-CURVE: Final = "curve.svg"
+README: Final = names.README
+CONFIG: Final = names.CONFIG
+WEIGHTS: Final = names.WEIGHTS
+LOG: Final = names.LOG
+CURVE: Final = names.CURVE
 FILES: Final = (README, CONFIG, WEIGHTS, LOG, CURVE)
+
+LOG_BYTES = 64 * 2**20  # 200 bytes an epoch
 
 
 def read_config(folder: Path) -> Config:
-    """Read a folder's config.json; raises FolderError."""
-    path = folder / CONFIG
+    """Read a folder's config.json, of this format or the one before; raises FolderError."""
+    return _config(_document(folder), folder)
+
+
+def identity(folder: Path) -> str:
+    """The folder's id: 64 hex digits; raises FolderError."""
+    return _identity(_document(folder))
+
+
+def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
+    """Write a model folder's files into an empty folder, and their hashes into its config.json; returns that.
+
+    Raises FolderError for facts that can't be a model's, before anything is written.
+    """
+    config = dataclasses.replace(config, files={name: file_facts(content) for name, content in files.items()})
     try:
-        config = _config(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise FolderError(f"{folder} is not a model folder: it has no {CONFIG}") from None
-    except OSError as error:
-        raise FolderError(f"{path} can't be read: {error.strerror}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise FolderError(f"{path} is not JSON ({error}); fetch or train the model again") from None
-    except NewerFormat as newer:
-        raise FolderError(
-            f"{path} has format {newer}, this zoo reads up to {FORMAT}; update it: pip install -U residual-zoo"
-        ) from None
-    except (SchemaError, RecipeError) as error:
-        raise FolderError(f"{path} is not a model's: {error}; fetch or train the model again") from None
-    if config.weights.file != WEIGHTS:
-        raise FolderError(f"{path} names the weights {config.weights.file!r}; expected {WEIGHTS}")
+        gate.require_sound(config)
+        text = to_json(config, indent=2) + "\n"
+    except (SchemaError, ValueError) as error:
+        raise FolderError(f"{config.name} can't be written: its {error}") from None
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / CONFIG).write_text(text, encoding="utf-8")
     return config
 
 
-class NewerFormat(Exception):
-    """A config.json that a later zoo wrote."""
-
-
-def _config(values: object) -> Config:
-    """The facts in a decoded config.json, of this format or the one before."""
-    number = values.get("format", 1) if isinstance(values, Mapping) else FORMAT
-    if isinstance(number, int) and number > FORMAT:
-        raise NewerFormat(number)
-    if isinstance(values, Mapping) and number == 1:
-        try:
-            values = former.upgraded(values)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise SchemaError(f"{error.args[0] if isinstance(error, KeyError) else 'something'} is missing") from None
-    if isinstance(values, Mapping):
-        require_known(Job, values.get("job"), "job")
-    return from_json(Config, values)
-
-
-def read_log(folder: Path) -> list[EpochRow]:
-    """Read a folder's log.jsonl; raises FolderError."""
-    path = folder / LOG
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [from_json(EpochRow, json.loads(line)) for line in lines]
-    except OSError as error:
-        raise FolderError(f"{path} can't be read: {error.strerror}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, SchemaError) as error:
-        raise FolderError(f"{path} is not a training log: {error}") from None
-
-
-def read_weights(folder: Path, config: Config) -> bytes:
-    """Read a folder's weights file, hash checked; raises FolderError or HashMismatch.
-
-    The bytes that were hashed are the bytes that are returned: nothing is read twice.
-    """
-    path = folder / config.weights.file
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise FolderError(f"{folder} has no {WEIGHTS}; fetch the model again with zoo pull {config.name}") from None
-    except OSError as error:
-        raise FolderError(f"{path} can't be read: {error.strerror}") from None
+def read_file(folder: Path, config: Config, name: str) -> bytes:
+    """Read a file of a folder, size and hash checked; raises FolderError or HashMismatch."""
+    path, facts = folder / name, config.files[name]
+    content = _read(path, facts.bytes)
     actual = _sha256(content)
-    if actual != config.weights.sha256:
+    if actual != facts.sha256:
         raise HashMismatch(
-            f"{path} has SHA-256 {actual}, but {CONFIG} expects {config.weights.sha256}; "
+            f"{path} has SHA-256 {actual}, but {CONFIG} expects {facts.sha256}; "
             "the file is damaged or not the model's: fetch it again"
         )
     return content
 
 
-def check(folder: Path) -> Config:
-    """Make sure that a folder is whole: every file there, config and log readable, weights as hashed.
+def read_weights(folder: Path, config: Config) -> bytes:
+    """Read a folder's weights, size and hash checked; raises FolderError or HashMismatch."""
+    if not (folder / WEIGHTS).exists():
+        raise FolderError(f"{folder} has no {WEIGHTS}; fetch the model again with zoo pull {config.name}")
+    return read_file(folder, config, WEIGHTS)
 
-    Weights that are pinned to a hub may be missing.
+
+def read_log(folder: Path) -> list[EpochRow]:
+    """Read the log.jsonl of a model folder, or of a run that is still going on; raises FolderError."""
+    return _log(_read(folder / LOG, LOG_BYTES), folder / LOG)
+
+
+def check(folder: Path) -> Config:
+    """Make sure that a folder is whole: every file there and as hashed, the log readable.
+
+    Weights that are pinned to a hub may be missing. Raises FolderError or HashMismatch.
     """
     config = read_config(folder)
-    elsewhere = config.weights.hub is not None and not (folder / WEIGHTS).exists()
-    missing = [name for name in FILES if not (folder / name).is_file() and not (elsewhere and name == WEIGHTS)]
-    if missing:
+    here = [name for name in config.files if not (name == WEIGHTS and config.pin and not (folder / name).exists())]
+    unhashed = [name for name in (README, LOG, CURVE) if name not in config.files]  # format 1 hashed weights only
+    if missing := [name for name in (*here, *unhashed) if not (folder / name).is_file()]:
         raise FolderError(f"{folder} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
-    read_log(folder)
-    if not elsewhere:
-        read_weights(folder, config)
+    for name in here:
+        content = read_file(folder, config, name)
+        if name == LOG:
+            _log(content, folder / LOG)
+    if LOG in unhashed:
+        read_log(folder)
     return config
 
 
-def weights_facts(content: bytes) -> Weights:
-    """Pin the bytes of a weights file."""
-    return Weights(sha256=_sha256(content), bytes=len(content))
+def copy_files(source: Path, target: Path) -> None:
+    """Copy a model folder's files, and nothing else that may lie there, into an existing folder; then check that.
 
-
-@contextlib.contextmanager
-def written_aside(target: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; on leaving, it is on disk and renamed to `target`.
-
-    `target` must not exist. If the body fails, nothing is left of it.
+    Raises FolderError or HashMismatch where the source is not whole, also by the time it is copied.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    aside.mkdir()
-    try:
-        yield aside
-        for path in aside.iterdir():
-            sync(path)
-        sync(aside)
-        aside.rename(target)
-        sync(target.parent)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    config = check(source)
+    for name in (CONFIG, *dict.fromkeys((*config.files, README, LOG, CURVE))):
+        if name == WEIGHTS and config.pin and not (source / name).exists():
+            continue
+        size = config.files[name].bytes if name in config.files else LOG_BYTES
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(_read(source / name, size))
+    if check(target) != config:
+        raise FolderError(f"{source} changed while it was copied; copy it again")
+
+
+def write_pinned(source: Path, target: Path, pin: Pin) -> None:
+    """Write a model folder without its weights, which are where the pin says, into an empty folder."""
+    config = check(source)
+    files = {name: read_file(source, config, name) for name in config.files}
+    written = write(target, dataclasses.replace(config, pin=pin), files)
+    (target / WEIGHTS).unlink()
+    assert written.pin is not None
+
+
+def file_facts(content: bytes) -> File:
+    """The hash and size of a file."""
+    return File(_sha256(content), len(content))
 
 
 def ground(path: Path) -> Path:
@@ -166,31 +155,71 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def copy_files(source: Path, target: Path) -> None:
-    """Copy a model folder's files, and nothing else that may lie there, into an existing folder."""
-    for name in _files(source):
-        shutil.copyfile(source / name, target / name)
+def _document(folder: Path) -> Mapping[str, Any]:
+    """The decoded config.json."""
+    path = folder / CONFIG
+    if not path.exists():
+        raise FolderError(f"{folder} is not a model folder: it has no {CONFIG}")
+    try:
+        return gate.mapping(gate.decoded(_read(path, gate.CONFIG_BYTES).decode("utf-8")))
+    except (SchemaError, UnicodeDecodeError) as error:
+        raise FolderError(f"{path} is not a model's: {_short(error)}; fetch or train the model again") from None
 
 
-def copy_pinned(source: Path, target: Path, hub: str, revision: str) -> None:
-    """Copy a model folder without its weights, which are at this address and revision of a hub."""
-    copy_files(source, target)
-    (target / WEIGHTS).unlink()
-    config = read_config(source)
-    weights = dataclasses.replace(config.weights, hub=hub, revision=revision)
-    text = to_json(dataclasses.replace(config, weights=weights), indent=2) + "\n"
-    (target / CONFIG).write_text(text, encoding="utf-8")
+def _config(values: Mapping[str, Any], folder: Path) -> Config:
+    path, number = folder / CONFIG, values.get("format", 1)
+    if isinstance(number, int) and number > FORMAT:
+        raise FolderError(
+            f"{path} has format {number:.3g}, this zoo reads up to {FORMAT}; update it: pip install -U residual-zoo"
+        )
+    try:
+        values = _upgraded(values) if number == 1 else values
+        require_known(Job, values.get("job"), "job")
+        config = from_json(Config, values)
+        gate.require_sound(config)
+    except (SchemaError, RecipeError) as error:
+        raise FolderError(f"{path} is not a model's: {_short(error)}; fetch or train the model again") from None
+    return config
 
 
-def revision(folder: Path) -> str:
-    """Identify a folder by the bytes of its files: 40 hex digits."""
-    lines = [f"{name} {_sha256((folder / name).read_bytes())}\n" for name in _files(folder)]
-    return _sha256("".join(lines).encode())[:40]
+def _upgraded(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return former.upgraded(values)
+    except KeyError as error:
+        raise SchemaError(f"{error.args[0]} is missing") from None
+    except (TypeError, AttributeError):
+        raise SchemaError("it is not of format 1 either") from None
 
 
-def _files(folder: Path) -> list[str]:
-    """The files of a model folder: all of them, but for weights that are pinned to a hub (`check` knows)."""
-    return [name for name in FILES if name != WEIGHTS or (folder / name).exists()]
+def _log(content: bytes, path: Path) -> list[EpochRow]:
+    try:
+        return [from_json(EpochRow, gate.decoded(line)) for line in content.decode("utf-8").splitlines()]
+    except (UnicodeDecodeError, SchemaError) as error:
+        raise FolderError(f"{path} is not a training log: {_short(error)}") from None
+
+
+def _read(path: Path, most: int) -> bytes:
+    """A regular file of up to so many bytes; nothing else is opened. Raises FolderError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would be waited for
+        with os.fdopen(descriptor, "rb") as file:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise FolderError(f"{path} is no regular file; fetch or train the model again")
+            if facts.st_size > most:
+                raise FolderError(f"{path} has {facts.st_size:,} bytes, expected up to {most:,}; fetch it again")
+            return file.read(most + 1)
+    except OSError as error:
+        raise FolderError(f"{path} can't be read: {error.strerror}") from None
+
+
+def _identity(values: Mapping[str, Any]) -> str:
+    return _sha256(json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def _short(error: Exception) -> str:
+    text = str(error)
+    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 def _sha256(content: bytes) -> str:

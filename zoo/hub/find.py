@@ -110,11 +110,11 @@ def _at(address: Address) -> InHub:
 def _with_weights(path: Path) -> Path:
     """The folder itself, or the one in a hub that has the weights it only pins; held against the pin."""
     config = store.read_config(path)
-    if config.weights.hub is None or (path / store.WEIGHTS).is_file():
+    if config.pin is None or (path / store.WEIGHTS).is_file():
         return path
-    if not is_address(config.weights.hub):
-        raise FolderError(f"{path} pins its weights to {config.weights.hub!r}; expected hf://namespace/name")
-    pinned = _at(parse_model(config.weights.hub).at(config.weights.revision))
+    if not is_address(config.pin.hub):
+        raise FolderError(f"{path} pins its weights to {config.pin.hub!r}; expected hf://namespace/name")
+    pinned = _at(parse_model(config.pin.hub).at(config.pin.revision))
     fetched = pinned.hub.pull(pinned.name, pinned.revision)
     store.read_weights(fetched, config)
     return fetched

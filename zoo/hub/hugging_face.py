@@ -78,8 +78,8 @@ class HuggingFaceHub:
         with said_plainly(place):
             patiently(lambda: self._api.create_repo(repository, exist_ok=True))
             commit = self._commit(repository, folder, f"{config.job.recipe_name}, seed {config.job.seed}")
-            version = f"{config.job.recipe_name}-seed{config.job.seed}-{store.revision(folder)[:8]}"
-            patiently(lambda: self._api.create_tag(repository, tag=version, revision=commit, exist_ok=True))
+            identity = store.identity(folder)
+            patiently(lambda: self._api.create_tag(repository, tag=identity, revision=commit, exist_ok=True))
             self._compare(repository, commit, folder)
         return Pushed(place, commit)
 

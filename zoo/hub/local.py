@@ -1,11 +1,12 @@
 """A folder of model folders as a hub; the catalogue that ships with the zoo is one.
 
-    HUB/resnet20_cifar10/                       the current revision: a model folder
-    HUB/.revisions/resnet20_cifar10/0001-…/     the ones before, in order
+    HUB/resnet20_cifar10/                       the current revision, for people: a model folder
+    HUB/.revisions/resnet20_cifar10/0001-ID/    every revision that was pushed, in order, for good
 
-A push writes the new folder aside and renames twice: the current one to the revisions, the new one
-into its place. Between the two, and after a crash there, a reader takes the newest of the revisions;
-so there is at every moment one whole folder to be had.
+A revision's folder never changes. The current one is that whose id the config.json of HUB/NAME has: one
+small file, which a reader reads once, and which a push changes by exchanging HUB/NAME in one step. So
+readers never wait, and never see two revisions mixed. Files that revisions have in common are one file
+on the disk. Where a model was put there by hand or by git, its folder itself is what is read.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo.errors import HubError, NotFound
+from zoo.errors import HashMismatch, HubError, NotFound
 from zoo.folder import store
-from zoo.folder.config import Config
+from zoo.folder.config import Config, Pin
+from zoo.folder.replace import ASIDE, recover, written_aside
 from zoo.hub.address import Address, not_a_hub
+from zoo.hub.index import listed
 from zoo.hub.protocol import Listed, Pushed
 from zoo.spec import NAME
+
+KEPT = ".revisions"
 
 
 def open_folder(address: Address) -> FolderHub:
@@ -56,87 +61,132 @@ class FolderHub:
         """Publish a model folder; the revision before is kept and can be pulled by its id."""
         self.require_writable(name)
         store.check(folder)
-        new = store.revision(folder)
-        try:
-            with self._writing():
-                current = self.path / name
-                if not current.exists() or store.revision(current) != new:
-                    with store.written_aside(self._kept(name) / "incoming") as incoming:
-                        store.copy_files(folder, incoming)
-                    if current.exists():
-                        current.rename(self._place(name, store.revision(current)))
-                    (self._kept(name) / "incoming").rename(current)
-                    store.sync(self.path)
-        except OSError as error:
-            raise HubError(f"{self.address} can't be written: {error.strerror or error}") from error
-        return Pushed(self.address.model(name), new)
+        return self._push(folder, name)
 
     def push_pinned(self, folder: Path, name: str, weights: Pushed) -> Pushed:
         """Publish a model folder without its weights: their place, revision and hash instead."""
         with tempfile.TemporaryDirectory() as scratch:
-            store.copy_pinned(folder, Path(scratch), str(weights.address), weights.revision)
-            return self.push(Path(scratch), name)
+            store.write_pinned(folder, Path(scratch), Pin(str(weights.address), weights.revision))
+            return self._push(Path(scratch), name)
+
+    def _push(self, folder: Path, name: str) -> Pushed:
+        new = store.identity(folder)
+        try:
+            with self._writing(name):
+                if new != self._current(name):
+                    kept = self._keep(folder, name, new)
+                    with written_aside(self.path / name) as aside:
+                        _link_files(kept, aside)
+        except OSError as error:
+            raise HubError(f"{self.address} can't be written: {error.strerror or error}") from error
+        return Pushed(self.address.model(name), new)
 
     def facts(self, name: str, revision: str | None = None) -> Config:
         """Read config.json in the folder that `pull` gives."""
         return store.read_config(self.pull(name, revision))
 
     def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
-        """The folder of a model itself, weights and all; of a revision before, by its id or the first digits of it."""
+        """A folder of the hub itself that no push changes; of an earlier revision by the first digits of its id."""
         _require_name(name)
-        current = self.path / name
-        if revision is None and (current / store.CONFIG).is_file():
-            return current
-        known = self._revisions(name)
+        current = self._current(name)
+        if current is None:
+            raise NotFound(f"{self.address} has no model {name}{self._close_to(name)}")
         if revision is None:
-            return known[0][1]
-        for identity, path in known:
-            if identity.startswith(revision):
-                return path
-        ids = ", ".join(identity[:12] for identity, _ in known)
-        raise NotFound(f"{self.address.model(name)} has no revision {revision}; it has {ids}")
+            return self._kept(name).get(current, self.path / name)
+        known = {**self._kept(name), current: self._kept(name).get(current, self.path / name)}
+        fitting = [identity for identity in known if identity.startswith(revision)]
+        if len(fitting) != 1 or not revision:
+            ids = ", ".join(identity[:12] for identity in self.revisions(name)[:5])
+            wrong = "has no revision" if not fitting else "has several revisions that begin with"
+            raise NotFound(f"{self.address.model(name)} {wrong} {revision!r}; it has {ids}")
+        path = known[fitting[0]]
+        if len(fitting[0]) == 64 and store.identity(path) != fitting[0]:  # 40 digits: kept by an earlier zoo
+            raise HashMismatch(f"{path} is not revision {fitting[0][:12]} any more: its config.json was changed")
+        return path
 
     def models(self) -> list[Listed]:
-        """The models that are there; a folder that is no model is not one of them."""
-        found = []
-        for path in sorted(self.path.iterdir()) if self.path.is_dir() else []:
-            if path.is_dir() and (path / store.CONFIG).is_file():
-                found.append(Listed.of(self.address.model(path.name), store.read_config(path)))
-        return found
+        """The models that are there, by name; what is damaged is passed over with a warning."""
+        return listed(self.address, self.path)
 
     def revisions(self, name: str) -> list[str]:
         """The ids of a model's revisions, newest first."""
         _require_name(name)
-        return [identity for identity, _ in self._revisions(name)]
+        current = self._current(name)
+        if current is None:
+            raise NotFound(f"{self.address} has no model {name}{self._close_to(name)}")
+        return list(dict.fromkeys([current, *reversed(self._kept(name))]))
 
-    def _revisions(self, name: str) -> list[tuple[str, Path]]:
-        kept = sorted((path for path in self._kept(name).glob("[0-9]*")), reverse=True)
-        found = [(path.name.partition("-")[2], path) for path in kept]
-        current = self.path / name
-        with contextlib.suppress(OSError):  # no model folder there, or a push is renaming it just now
-            found.insert(0, (store.revision(current), current))
-        if not found:
-            there = ", ".join(one.name for one in self.models()) or "no model"
-            raise NotFound(f"{self.address} has no model {name}; it has {there}")
-        return found
+    def _current(self, name: str) -> str | None:
+        """The id of the current revision: its config.json, one small file, says it; None where there is no model."""
+        if not (self.path / name / store.CONFIG).exists():
+            return None
+        return store.identity(self.path / name)
 
-    def _kept(self, name: str) -> Path:
-        return self.path / ".revisions" / name
+    def _kept(self, name: str) -> dict[str, Path]:
+        """The revisions that are kept, by id, oldest first."""
+        numbered = sorted((self.path / KEPT / name).glob("[0-9]*-*"), key=lambda one: int(one.name.partition("-")[0]))
+        return {one.name.partition("-")[2]: one for one in numbered}
 
-    def _place(self, name: str, revision: str) -> Path:
-        numbers = [int(path.name.partition("-")[0]) for path in self._kept(name).glob("[0-9]*")]
-        return self._kept(name) / f"{max(numbers, default=0) + 1:04d}-{revision}"
+    def _keep(self, folder: Path, name: str, identity: str) -> Path:
+        """Keep a revision for good, and the current one where it is not kept yet; equal files are shared."""
+        kept = self._kept(name)
+        current = self._current(name)
+        if current is not None and current not in kept:
+            kept[current] = self._numbered(self.path / name, name, current, kept)
+        return kept.get(identity) or self._numbered(folder, name, identity, kept)
+
+    def _numbered(self, folder: Path, name: str, identity: str, kept: dict[str, Path]) -> Path:
+        last = max((int(one.name.partition("-")[0]) for one in kept.values()), default=0)
+        place = self.path / KEPT / name / f"{last + 1:04d}-{identity}"
+        with written_aside(place) as aside:
+            store.copy_files(folder, aside)
+            for before in kept.values():
+                _share_files(before, aside)
+        return place
+
+    def _close_to(self, name: str) -> str:
+        """Up to three models with a name like that, however many there are."""
+        import difflib
+
+        there = (
+            [one.name for one in os.scandir(self.path) if not one.name.startswith(".")] if self.path.is_dir() else []
+        )
+        close = difflib.get_close_matches(name, there, n=3)
+        return f"; it has {', '.join(close)}" if close else f"; see what it has with: zoo list --hub {self.address}"
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One writer at a time; what a writer that was killed has left aside is cleared."""
+    def _writing(self, name: str) -> Iterator[None]:
+        """One writer at a time; what a writer that was killed has left is cleared."""
         from filelock import FileLock
 
-        (self.path / ".revisions").mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / ".revisions" / ".lock"):
-            for left in (self.path / ".revisions").glob("*/*incoming*"):
+        (self.path / KEPT / name).mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / KEPT / ".lock"):
+            recover(self.path / name)
+            for left in (self.path / KEPT / name).glob(f".*{ASIDE}"):
                 shutil.rmtree(left)
             yield
+
+
+def _link_files(source: Path, target: Path) -> None:
+    """The same files once more, without their bytes where the file system can."""
+    for path in source.rglob("*"):
+        if path.is_file():
+            (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                (target / path.relative_to(source)).hardlink_to(path)
+            except OSError:
+                shutil.copyfile(path, target / path.relative_to(source))
+
+
+def _share_files(before: Path, new: Path) -> None:
+    """Let the files of a new revision that are those of one before be the same files on the disk."""
+    earlier, now = store.read_config(before).files, store.read_config(new).files
+    for name, facts in now.items():
+        if earlier.get(name) == facts and (before / name).is_file() and (new / name).is_file():
+            shared = new / f"{name}.shared"
+            with contextlib.suppress(OSError):  # no links on this file system
+                shared.hardlink_to(before / name)
+                shared.replace(new / name)
 
 
 def _require_name(name: str) -> None:

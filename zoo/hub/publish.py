@@ -6,6 +6,7 @@ from pathlib import Path
 
 from zoo.errors import FolderError, HubError
 from zoo.folder import store
+from zoo.folder.replace import written_aside
 from zoo.hub.protocol import Pinning, Pushed
 from zoo.hub.published import Published
 from zoo.hub.schemes import open_hub
@@ -34,11 +35,9 @@ def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None)
 
 def copy(model: Published, out: Path | None = None) -> Path:
     """Copy a published model folder, whole and hash checked, to `out` (`./NAME`); raises FolderError or HubError."""
-    source = model.folder
-    config = store.check(source)
-    target = out or Path(config.name)
+    target = out or Path(model.config.name)
     if target.exists():
         raise FolderError(f"{target} is there already; remove it or name another folder with --out")
-    with store.written_aside(target) as aside:
-        store.copy_files(source, aside)
+    with written_aside(target) as aside:
+        store.copy_files(model.folder, aside)
     return target

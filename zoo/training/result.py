@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
 import warnings
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from zoo.errors import HalfWarning
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.evaluate import evaluate
 from zoo.folder import card, curve, store
-from zoo.folder.config import Config, EpochRow, Results, log_text, to_json
+from zoo.folder.config import Config, EpochRow, Results, log_text
 from zoo.folder.config import Training as TrainingFacts
+from zoo.folder.replace import written_aside
 from zoo.nets import weights
 from zoo.nets.build import count
 from zoo.spec import Model
@@ -33,7 +33,7 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
     What could not be done as it was asked for (compiled, stored in fp16) is recorded as it was done.
     """
     job, net = plan.job, training.learner.published()
-    results, facts, rounded = _measured(net, training, half=job.dtype == "fp16")
+    results, fp32_top1, rounded = _measured(net, training, half=job.dtype == "fp16")
     rows = training.progress.rows
     rows[-1] = rows[-1].tested(results)
     how = training.learner.how
@@ -60,24 +60,26 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
             compile_why=plan.why if how == job.compile else f"{job.compile} failed",
             compile_asked=None if how == job.compile else job.compile,
             dtype_asked=None if rounded == (job.dtype == "fp16") else job.dtype,
+            fp32_top1=fp32_top1,
         ),
         results=results,
         environment=environment(training.splits.train.labels.device),
-        weights=dataclasses.replace(store.weights_facts(content), fp32_top1=facts),
+        files={store.WEIGHTS: store.file_facts(content)},
         known_answers=tuple(
             tuple(row) for row in known_answers(net, training.pixels, model.dataset.input_size).tolist()
         ),
     )
-    _write(place.folder, config, rows, model, content)
-    return config
+    return _write(place.folder, config, rows, model, content)
 
 
 def record_seeds(out: Path, repetitions: list[Config], model: Model) -> Config:
     """Write into the model folder `out`, which stays what it is, what its training came to from every seed."""
     config = store.check(out)
-    config = dataclasses.replace(config, seeds=tuple(one.seed_results for one in repetitions))
-    _write(out, config, store.read_log(out), model, store.read_weights(out, config))
-    return config
+    seeds = tuple(one.seed_results for one in repetitions)
+    if config.seeds == seeds:
+        return config
+    config = dataclasses.replace(config, seeds=seeds)
+    return _write(out, config, store.read_log(out), model, store.read_weights(out, config))
 
 
 def _measured(net: nn.Module, training: Training, *, half: bool) -> tuple[Results, float | None, bool]:
@@ -97,14 +99,13 @@ def _measured(net: nn.Module, training: Training, *, half: bool) -> tuple[Result
     return fp32, None, False
 
 
-def _write(out: Path, config: Config, rows: list[EpochRow], model: Model, content: bytes) -> None:
-    old = out.with_name(f".{out.name}.replaced")
-    if out.exists():
-        out.rename(old)
-    with store.written_aside(out) as aside:
-        (aside / store.WEIGHTS).write_bytes(content)
-        (aside / store.CONFIG).write_text(to_json(config, indent=2) + "\n", encoding="utf-8")
-        (aside / store.LOG).write_text(log_text(rows), encoding="utf-8")
-        (aside / store.CURVE).write_text(curve.draw(config.name, rows), encoding="utf-8")
-        (aside / store.README).write_text(card.write(config, rows, model), encoding="utf-8")
-    shutil.rmtree(old, ignore_errors=True)
+def _write(out: Path, config: Config, rows: list[EpochRow], model: Model, content: bytes) -> Config:
+    """Put the whole folder into its place at once; all of it is there before anything is moved."""
+    files = {
+        store.README: card.write(config, rows, model).encode(),
+        store.WEIGHTS: content,
+        store.LOG: log_text(rows).encode(),
+        store.CURVE: curve.draw(config.name, rows).encode(),
+    }
+    with written_aside(out) as aside:
+        return store.write(aside, config, files)

@@ -1,0 +1,126 @@
+"""The one gate that a config.json passes, whoever wrote it: what it says is bounded before anything is done with it.
+
+Sizes before anything is allocated, names before anything is opened or printed, lengths against one
+another before anything is indexed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from zoo.folder.config import WEIGHTS, Config
+from zoo.schema import SchemaError
+from zoo.spec import NAME
+
+CONFIG_BYTES = 32 * 2**20  # a config.json of 10,000 classes has a megabyte
+SIDE = 4096  # pixels
+CHANNELS = 64
+CLASSES = 100_000
+TEXT = 2_000  # characters
+SHA256 = re.compile(r"[0-9a-f]{64}")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Parts of a name in a folder: no hidden files, no way up.
+PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+def decoded(text: str) -> object:
+    """A JSON document; raises SchemaError for what is none, or is deeper or has longer numbers than any of ours."""
+
+    def refuse(constant: str) -> object:
+        raise SchemaError(f"it has {constant}, which is no number")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except SchemaError:
+        raise
+    except json.JSONDecodeError as error:
+        raise SchemaError(f"it is not JSON ({error})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+        raise SchemaError(f"it is no document of ours ({type(error).__name__})") from None
+
+
+def require_sound(config: Config) -> None:
+    """Refuse facts that can't be a model's; raises SchemaError, naming the place."""
+    for place, name in (
+        ("name", config.name),
+        ("architecture", config.architecture),
+        ("dataset", config.dataset),
+        ("job.recipe_name", config.job.recipe_name),
+    ):
+        _require(len(name) <= 200 and NAME.fullmatch(name) is not None, place, "a name of a-z, 0-9, '.', '_' and '-'")
+    _require(config.job.name == f"{config.architecture}_{config.dataset}", "job", "of the same model")
+    _require_texts(config)
+    channels, *sides = config.input_size
+    _require(1 <= channels <= CHANNELS, "input_size", f"of 1 to {CHANNELS} channels")
+    _require(all(1 <= side <= SIDE for side in sides), "input_size", f"of 1 to {SIDE} pixels a side")
+    _require(1 <= len(config.classes) <= CLASSES, "classes", f"1 to {CLASSES:,} names")
+    for place, values in (("mean", config.mean), ("std", config.std)):
+        _require(len(values) == channels, place, f"of {channels} numbers, one a channel")
+        _require(all(map(math.isfinite, values)), place, "finite")
+    _require(all(value > 0 for value in config.std), "std", "above 0")
+    _require(0 < config.parameters < 2**40, "parameters", "a number of values")
+    _require_results(config)
+    for row in config.known_answers:
+        _require(len(row) == len(config.classes), "known_answers", "a logit for every class")
+        _require(all(map(math.isfinite, row)), "known_answers", "finite")
+    _require_files(config)
+
+
+def _require_texts(config: Config) -> None:
+    texts: dict[str, object] = {
+        "license": config.license,
+        "paper": config.paper,
+        "environment.device": config.environment.device,
+        "environment.python": config.environment.python,
+        "environment.commit": config.environment.commit or "",
+        "training.compile_why": config.training.compile_why,
+        "pin.hub": config.pin.hub if config.pin else "",
+        "pin.revision": config.pin.revision if config.pin else "",
+        **{f"job.versions.{name}": value for name, value in vars(config.job.versions).items()},
+        **{f"classes[{number}]": name for number, name in enumerate(config.classes)},
+    }
+    for origin in (config.job.start, config.job.teacher):
+        if origin is not None:
+            texts |= {"job": origin.address}
+            _require(SHA256.fullmatch(origin.sha256) is not None, "job", "of hashed origins")
+    for place, text in texts.items():
+        assert isinstance(text, str)
+        _require(len(text) <= TEXT and not CONTROL.search(text), place, f"one line of up to {TEXT} characters")
+    _require(SHA256.fullmatch(config.recipe_sha256) is not None, "recipe_sha256", "64 hex digits")
+
+
+def _require_results(config: Config) -> None:
+    results = config.results
+    for place, value in (("test_top1", results.test_top1), ("test_top5", results.test_top5)):
+        _require(0 <= value <= 100, f"results.{place}", "from 0 to 100")
+    _require(math.isfinite(results.test_loss), "results.test_loss", "finite")
+    _require(results.test_images > 0, "results.test_images", "above 0")
+    for seconds in (config.training.train_seconds, config.training.compile_seconds):
+        _require(math.isfinite(seconds) and seconds >= 0, "training", "of so many seconds")
+
+
+def _require_files(config: Config) -> None:
+    _require(WEIGHTS in config.files, "files", f"with {WEIGHTS}")
+    _require(len(config.files) <= 1000, "files", "up to 1,000")
+    for name, file in config.files.items():
+        parts = PurePosixPath(name).parts
+        sound = str(PurePosixPath(name)) == name and len(parts) <= 4 and all(map(PART.fullmatch, parts))
+        _require(sound, "files", "names inside the folder")
+        _require(SHA256.fullmatch(file.sha256) is not None, "files", "hashed with 64 hex digits")
+        _require(0 <= file.bytes < 2**40, "files", "of so many bytes")
+
+
+def _require(condition: bool, place: str, expected: str) -> None:
+    if not condition:
+        raise SchemaError(f"{place} should be {expected}")
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """The document as an object; raises SchemaError where it is another kind of JSON."""
+    if not isinstance(value, Mapping):
+        raise SchemaError("the document should be an object")
+    return value

@@ -1,0 +1,99 @@
+"""What a folder hub has, without opening what has not changed since it was last listed.
+
+    HUB/.revisions/index.json    of each model's config.json its time and size, and what a listing shows of it
+
+The index only saves time: a row counts where the file still has that time and size, and is read anew where not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+from zoo.errors import FolderError, HubWarning
+from zoo.folder import store
+from zoo.hub.address import Address
+from zoo.hub.protocol import Listed
+from zoo.schema import SchemaError, from_json
+from zoo.spec import NAME
+
+Stamp = tuple[int, int]  # nanoseconds, bytes
+
+
+def listed(hub: Address, path: Path) -> list[Listed]:
+    """The models of the folder hub at `path`, by name; those that are damaged are passed over with a warning each."""
+    known, now, rows = _read(path), {}, []
+    for name, stamp in sorted(_stamps(path).items()):
+        address = hub.model(name)
+        if name in known and known[name][0] == stamp and known[name][1].get("name") == name:
+            with contextlib.suppress(SchemaError, TypeError):
+                row = from_json(_Facts, known[name][1])
+                rows.append(row.at(address))
+                now[name] = known[name]
+                continue
+        try:
+            row = _Facts.of(Listed.of(address, store.read_config(path / name)))
+        except FolderError as error:
+            warnings.warn(HubWarning(str(error)), stacklevel=3)
+            continue
+        rows.append(row.at(address))
+        now[name] = (stamp, dataclasses.asdict(row))
+    if now != known:
+        _write(path, now)
+    return rows
+
+
+@dataclasses.dataclass(frozen=True)
+class _Facts:
+    """What is kept of a `Listed`: all but where the hub is."""
+
+    name: str
+    dataset: str
+    parameters: int
+    license: str
+    test_top1: float
+    plugin: str
+
+    @classmethod
+    def of(cls, one: Listed) -> _Facts:
+        return cls(one.name, one.dataset, one.parameters, one.license, one.test_top1, one.plugin)
+
+    def at(self, address: Address) -> Listed:
+        return Listed(address=address, **dataclasses.asdict(self))
+
+
+def _stamps(path: Path) -> dict[str, Stamp]:
+    """Every model's config.json by the model's name, as it is now: when it was changed, and its size."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
+        for entry in entries:
+            if NAME.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    facts = os.stat(f"{entry.path}/{store.CONFIG}")
+                    found[entry.name] = (facts.st_mtime_ns, facts.st_size)
+    return found
+
+
+def _read(path: Path) -> dict[str, tuple[Stamp, dict[str, object]]]:
+    """What the index says, as far as it can be read."""
+    try:
+        rows = json.loads((path / ".revisions" / "index.json").read_text(encoding="utf-8"))
+        return {name: ((stamp[0], stamp[1]), facts) for name, (stamp, facts) in rows.items()}
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        return {}
+
+
+def _write(path: Path, rows: dict[str, tuple[Stamp, dict[str, object]]]) -> None:
+    """Leave the index for the next listing, where this hub may be written and was pushed to."""
+    place = path / ".revisions"
+    with contextlib.suppress(OSError):
+        if place.is_dir():
+            descriptor, aside = tempfile.mkstemp(dir=place, suffix=".aside")
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(rows, file)
+            Path(aside).replace(place / "index.json")
