@@ -15,6 +15,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
+
+from zoo.training import meeting
 
 STEPS_BETWEEN_AGREEMENTS = 16
 
@@ -50,7 +53,13 @@ def process_group(device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, rank, world = next(rendezvous("env://"))
+    distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        store=meeting.part_of(store, rank, world),
+        rank=rank,
+        world_size=world,
+    )
     try:
         yield
     finally:
