@@ -1,25 +1,33 @@
-"""torchrun starts two processes on this machine's CPU, which train together over gloo."""
+"""torchrun starts two processes on this machine's CPU, also as two nodes; they train together over gloo."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from zoo.folder import store
-from zoo.training import checkpoint
+from zoo.training import checkpoint, distributed
 from zoo.training.place import Place
 
-TRAIN = ["-m", "zoo", "train", "resnet8", "--epochs", "6", "--no-amp", "--limit-train", "801", "--set", "lr=0.05"]
-TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+from .conftest import write_plugin
+
+# The last batch of an epoch has one image, so that the second process has none of it. At a rate this low a rounding
+# error doesn't grow much within three epochs.
+TRAIN = ["-m", "zoo", "train", "resnet8", "--epochs", "3", "--limit-train", "801", "--no-amp", "--compile", "none"]
+TRAIN += ["--set", "lr=0.01", "--set", "batch_size=32"]
+TORCHRUN = ["-m", "torch.distributed.run"]
+TWO = [*TORCHRUN, "--standalone", "--nproc-per-node", "2"]
 
 
-def start(work: Path, *words: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
+def start(work: Path, *words: str, **more: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONUNBUFFERED": "1", **more}
     return subprocess.Popen(
         [sys.executable, *words], cwd=work, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -32,6 +40,14 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model folder of one process."""
+    work = tmp_path_factory.mktemp("alone")
+    finish(start(work, *TRAIN, "--out", "model"))
+    return work / "model"
+
+
+@pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The model folder of two processes, and what they printed."""
     work = tmp_path_factory.mktemp("together")
@@ -39,25 +55,67 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return work / "model", output
 
 
-def test_two_processes_train_to_the_accuracy_of_one(together: tuple[Path, str], tmp_path: Path) -> None:
-    finish(start(tmp_path, *TRAIN, "--out", "model"))
-    two, one = store.check(together[0]), store.check(tmp_path / "model")
-    assert two.job.processes == 2
-    assert one.job.processes == 1
-    assert two.results.test_top1 == pytest.approx(one.results.test_top1, abs=6)
-    losses = [[row.train_loss for row in store.read_log(path)] for path in (together[0], tmp_path / "model")]
-    # The same batches in the same order: only batch norm sees half of each.
-    assert losses[0] == pytest.approx(losses[1], rel=0.15)
+def assert_one_training(several: Path, alone: Path) -> None:
+    """That a whole folder is left, by the training that one process makes.
+
+    Batches and their order are the same, and so is all that is computed from them, batch norm included. But sums over
+    a batch are added up in another order and so rounded otherwise, as with another number of threads; where that turns
+    a value at a kink of a ReLU from 0 into more, the trainings part, by little. At a higher rate they would part by
+    more: three epochs at 0.1 are chaotic, and end within some 2% of top-1 of each other however they are rounded.
+    """
+    two, one = store.check(several), store.check(alone)
+    assert (two.job.processes, one.job.processes) == (2, 1)
+    assert two.training.batch_norm_images is None
+    assert two.results.test_top1 == pytest.approx(one.results.test_top1, abs=100 * 3 / 360)  # three images
+    rows = [store.read_log(path) for path in (several, alone)]
+    assert [row.epoch for row in rows[0]] == [1, 2, 3]
+    losses = [[row.train_loss for row in log] for log in rows]
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-4)  # 5e-3 where batch norm saw each process's share
+    assert losses[0] == pytest.approx(losses[1], rel=5e-3)  # and 4e-2 there
+    assert sorted(path.name for path in several.parent.glob("model*")) == ["model"]
+
+
+def test_two_processes_are_one_training(together: tuple[Path, str], alone: Path) -> None:
+    assert_one_training(together[0], alone)
+
+
+def test_two_nodes_are_one_training(tmp_path: Path, alone: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        meeting_place = f"localhost:{free.getsockname()[1]}"
+    node = [*TORCHRUN, "--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d"]
+    nodes = [start(tmp_path, *node, "--rdzv-endpoint", meeting_place, *TRAIN, "--out", "model") for _ in range(2)]
+    outputs = [finish(process) for process in nodes]
+    assert sum("resnet8_digits: top-1 " in output for output in outputs) == 1
+    assert_one_training(tmp_path / "model", alone)
+
+
+def test_a_worker_killed_with_9_comes_back_from_the_checkpoint(tmp_path: Path, alone: Path) -> None:
+    process = start(tmp_path, *TWO, "--max-restarts", "2", *TRAIN, "--out", "model", "--resume")
+    assert process.stdout is not None
+    assert any(line.startswith("epoch 1/3") for line in process.stdout)
+    first = next(worker for worker in children(process.pid) if b"RANK=0" in environment(worker))
+    os.kill(first, signal.SIGKILL)
+    assert "resumed after epoch 1 of 3" in finish(process)
+    assert_one_training(tmp_path / "model", alone)
+
+
+def children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def environment(process: int) -> list[bytes]:
+    return Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
 
 
 def test_one_process_speaks_writes_and_publishes_for_both(together: tuple[Path, str]) -> None:
     path, output = together
     lines = output.splitlines()
-    assert lines[0].startswith("compile none (auto: ")
-    assert [line.split()[1] for line in lines[1:7]] == [f"{n}/6" for n in range(1, 7)]
-    assert lines[7].startswith("resnet8_digits: top-1 ")
-    assert lines[8].startswith("published as file:hub/resnet8_digits at revision ")
-    assert len(lines) == 9
+    assert lines[0].startswith("compile none (")
+    assert [line.split()[1] for line in lines[1:4]] == [f"{n}/3" for n in range(1, 4)]
+    assert lines[4].startswith("resnet8_digits: top-1 ")
+    assert lines[5].startswith("published as file:hub/resnet8_digits at revision ")
+    assert len(lines) == 6
     assert "2 processes" in (path / store.README).read_text()
 
 
@@ -66,12 +124,43 @@ def test_a_signal_to_torchrun_leaves_a_checkpoint_that_both_go_on_from(
 ) -> None:
     process = start(tmp_path, *TWO, *TRAIN, "--out", "model")
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("compile none")
-    assert process.stdout.readline().startswith("epoch 1/6")
+    assert any(line.startswith("epoch 1/3") for line in process.stdout)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
     assert checkpoint.path_in(Place(tmp_path / "model").run).is_file()
     finish(start(tmp_path, *TWO, *TRAIN, "--out", "model", "--resume"))
     resumed, whole = store.read_log(tmp_path / "model"), store.read_log(together[0])
-    assert [row.epoch for row in resumed] == [1, 2, 3, 4, 5, 6]
-    assert [row.train_loss for row in resumed] == pytest.approx([row.train_loss for row in whole], rel=0.05)
+    assert [row.epoch for row in resumed] == [1, 2, 3]
+    assert [row.train_loss for row in resumed] == pytest.approx([row.train_loss for row in whole], rel=1e-3)
+
+
+PLUGIN = """
+from torch import nn
+from zoo.datasets import DIGITS
+from zoo.spec import Architecture, Model, Recipe
+
+class Activated(nn.BatchNorm2d):
+    def forward(self, x):
+        return super().forward(x).relu()
+
+def build(input_size, num_classes):
+    return nn.Sequential(nn.Conv2d(input_size[0], 4, 3), Activated(4), nn.Flatten(), nn.Linear(4 * 36, num_classes))
+
+model = Model(Architecture("own", build, {"short": Recipe(epochs=1, batch_size=31)}), DIGITS, parameters=1_498)
+"""
+
+
+def test_the_card_says_what_a_process_s_batch_norm_saw_where_that_was_not_the_whole_batch(tmp_path: Path) -> None:
+    site = write_plugin(tmp_path / "site", "own-plugin", {"own_digits": "own_plugin:model"})
+    (site / "own_plugin.py").write_text(PLUGIN)
+    paths = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    finish(
+        start(tmp_path, *TWO, "-m", "zoo", "train", "own", "--limit-train", "62", "--out", "model", PYTHONPATH=paths)
+    )
+    assert store.check(tmp_path / "model").training.batch_norm_images == 16
+    text = (tmp_path / "model" / store.README).read_text()
+    assert "2 processes, batch norm over the 16 images of a batch that each process had" in text
+
+
+def test_one_process_sees_the_whole_batch() -> None:
+    assert distributed.batch_norm_images(nn.BatchNorm2d(4), 64) is None

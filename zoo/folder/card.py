@@ -84,6 +84,9 @@ def _text(config: Config, rows: Sequence[EpochRow], known: Model | Architecture)
     how = ["bf16 autocast" if job.amp else "fp32", _plural(job.threads, "thread")]
     if job.processes > 1:
         how.append(f"{job.processes} processes")
+    if training.batch_norm_images is not None:
+        images = _plural(training.batch_norm_images, "image")
+        how.append(f"batch norm over the {images} of a batch that each process had")
     if job.grad_checkpointing:
         how.append("activations recomputed")
     how.append(f"compile {job.compile}" + (f": {training.compile_why}" if training.compile_why else ""))

@@ -69,6 +69,7 @@ class Training:
     compile_asked: How | None = None
     dtype_asked: DType | None = None
     fp32_top1: float | None = None  # what the weights scored before they were stored in fp16
+    batch_norm_images: int | None = None  # of a batch, that each process's batch norm saw where it didn't see them all
 
 
 @dataclass(frozen=True)

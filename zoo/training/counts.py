@@ -21,6 +21,7 @@ class BatchCounts:
             (layer, count)
             for layer in net.modules()
             if getattr(layer, "momentum", None) is not None
+            and not isinstance(layer, nn.SyncBatchNorm)  # it refuses to train without its count
             and isinstance(count := getattr(layer, "num_batches_tracked", None), Tensor)
         ]
         self._take()

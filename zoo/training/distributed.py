@@ -1,14 +1,21 @@
 """The processes of one training, as torchrun starts them; one process on its own is the common case.
 
 torchrun --nproc-per-node 2 -m zoo train …
+torchrun --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m zoo train …
+torchrun --nproc-per-node 2 --max-restarts 2 -m zoo train … --resume
 
 Every process holds the whole data set and trains its share of each batch; gradients are averaged
-by torch's DistributedDataParallel. The first process alone evaluates, writes, prints and publishes.
+by torch's DistributedDataParallel, and batch norm sees the whole batch (`zoo.training.batch_norm`). It is
+the training of one process, but for rounding, for the images that mixup and CutMix find in a share to mix,
+and for what a net draws itself. The first process alone evaluates, writes, prints and publishes; all nodes
+have to see the folder that it writes to. Where a process is killed, torchrun starts all of them again, and
+`--resume` goes on from the checkpoint.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +24,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.rendezvous import rendezvous
 
-from zoo.training import meeting
+from zoo.training import batch_norm, meeting
 
 STEPS_BETWEEN_AGREEMENTS = 16
 
@@ -67,10 +74,20 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 
 def parallel(net: nn.Module, device: torch.device) -> nn.Module:
-    """The net with its gradients averaged over the processes; the net itself where there is one."""
+    """The net as one of several processes trains it; the net itself where there is one process.
+
+    Gradients are averaged over the processes; batch norms, which are replaced in the net, see the whole batch.
+    """
     if share().world == 1:
         return net
+    batch_norm.over_whole_batches(net, device)
     return nn.parallel.DistributedDataParallel(net, device_ids=[device.index] if device.type == "cuda" else None)
+
+
+def batch_norm_images(net: nn.Module, batch_size: int) -> int | None:
+    """How many images of a batch the batch norms of `net` see in a process, where some of them don't see them all."""
+    world = share().world
+    return math.ceil(batch_size / world) if world > 1 and batch_norm.sees_shares(net) else None
 
 
 def wait_for_all() -> None:

@@ -19,6 +19,7 @@ from zoo.folder.replace import written_aside
 from zoo.nets import weights
 from zoo.nets.build import count
 from zoo.spec import Model
+from zoo.training import distributed
 from zoo.training.environment import environment
 from zoo.training.loop import Training
 from zoo.training.place import Place
@@ -61,6 +62,7 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
             compile_asked=None if how == job.compile else job.compile,
             dtype_asked=None if rounded == (job.dtype == "fp16") else job.dtype,
             fp32_top1=fp32_top1,
+            batch_norm_images=distributed.batch_norm_images(net, min(job.recipe.batch_size, job.train_images)),
         ),
         results=results,
         environment=environment(training.splits.train.labels.device),

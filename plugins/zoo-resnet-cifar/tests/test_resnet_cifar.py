@@ -160,10 +160,15 @@ def test_it_learns_and_comes_back_from_its_folder(name: str) -> None:
 
 
 @pytest.mark.parametrize("shortcut", [Shortcut.A, Shortcut.B])
-def test_checkpointed_activations_change_no_gradient_and_no_running_statistic(shortcut: Shortcut) -> None:
+@pytest.mark.parametrize("synchronised", [False, True])  # as several processes on GPUs do it; one is enough to see
+def test_checkpointed_activations_change_no_gradient_and_no_running_statistic(
+    shortcut: Shortcut, synchronised: bool
+) -> None:
     def stepped(*, grad_checkpointing: bool) -> tuple[dict[str, torch.Tensor], int]:
         torch.manual_seed(0)
         net = CifarResNet(14, shortcut, 3, 10)
+        if synchronised:
+            torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
         net.set_grad_checkpointing(grad_checkpointing)
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
         kept: list[int] = []

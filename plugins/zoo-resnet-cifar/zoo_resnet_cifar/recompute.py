@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -27,10 +28,11 @@ def recomputed(block: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor)
 
 @contextlib.contextmanager
 def _statistics_at_rest(block: nn.Module) -> Iterator[None]:
-    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    # All that tracks statistics: where there are several processes, other modules stand in place of nn.BatchNorm2d.
+    norms: list[Any] = [module for module in block.modules() if getattr(module, "track_running_stats", False)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+    for norm, (_, count) in zip(norms, before, strict=True):
+        norm.momentum, norm.num_batches_tracked = 0.0, None if count is None else count.clone()
     try:
         yield
     finally:
