@@ -100,6 +100,16 @@ def run_zoo(tmp_path: Path) -> Run:
     return run
 
 
+@pytest.fixture
+def poisoned(tmp_path: Path) -> dict[str, str]:
+    """An environment in which no heavy library can be imported."""
+    poison = tmp_path / "poison"
+    poison.mkdir()
+    for module in ("torch", "torchvision", "huggingface_hub", "matplotlib", "numpy"):
+        (poison / f"{module}.py").write_text(f"raise RuntimeError('{module} was imported')\n")
+    return {**os.environ, "PYTHONPATH": str(poison)}
+
+
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh virtual environment with torch and all that the zoo needs, in which the zoo was never installed."""

@@ -14,13 +14,6 @@ from zoo.cli.app import COMMANDS
 from .test_imports import HEAVY
 
 
-@pytest.fixture
-def poisoned(tmp_path: Path) -> dict[str, str]:
-    for module in ("torch", "torchvision", "huggingface_hub", "matplotlib", "numpy"):
-        (tmp_path / f"{module}.py").write_text(f"raise RuntimeError('{module} was imported')\n")
-    return {**os.environ, "PYTHONPATH": str(tmp_path)}
-
-
 def python(code: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *code], capture_output=True, text=True, env=environment)
 

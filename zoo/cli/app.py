@@ -98,7 +98,6 @@ app = typer.Typer(
     help="A zoo of residual networks: train them, publish them, load them back.\n\n"
     "Start with: zoo list · zoo train resnet8_digits · zoo info resnet20",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zoo import api
-from zoo.cli import options
+from zoo.cli import completion, options
 from zoo.cli.printing import print_json, print_table, say
 
 
@@ -62,7 +62,11 @@ def evaluate(
 def verify(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL...", help="Names, model folders' paths, or hf://namespace/name."),
+        typer.Argument(
+            metavar="MODEL...",
+            help="Names, model folders' paths, or hf://namespace/name.",
+            autocompletion=completion.models,
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every model in the catalogue, or in --hub.")] = False,
     hub: options.Hub = None,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from zoo import api
-from zoo.cli import options
+from zoo.cli import completion, options
 from zoo.cli.printing import say
 
 
@@ -26,7 +26,12 @@ def push(
 
 
 def pull(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, or hf://namespace/name.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A model's name, or hf://namespace/name.", autocompletion=completion.models
+        ),
+    ],
     hub: options.Hub = None,
     revision: options.Revision = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL]")] = None,

@@ -5,15 +5,21 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli import options
+from zoo.cli import completion, options
 from zoo.cli.printing import console, count, print_json, print_rows, print_table
 from zoo.hub import listing
 
 
 def list_models(
-    pattern: Annotated[str | None, typer.Argument(metavar="[PATTERN]", help="Names to show, as in 'resnet*'.")] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Argument(metavar="[PATTERN]", help="Names to show, as in 'resnet*'.", autocompletion=completion.models),
+    ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", metavar="NAME", help="Only models on this data set.")
+        str | None,
+        typer.Option(
+            "--dataset", metavar="NAME", help="Only models on this data set.", autocompletion=completion.datasets
+        ),
     ] = None,
     pretrained: Annotated[
         bool | None,
@@ -44,7 +50,12 @@ def search(
 
 
 def info(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name: resnet20, resnet20_cifar100.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A model's name: resnet20, resnet20_cifar100.", autocompletion=completion.models
+        ),
+    ],
     hub: options.Hub = None,
     layers: Annotated[
         bool, typer.Option("--layers/--no-layers", help="With the net's layers, which takes torch to build it.")

@@ -5,10 +5,17 @@ from typing import Annotated
 
 import typer
 
+from zoo.cli import completion
+
 # Which model, and where it is.
 
 ModelName = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A model's name, a model folder's path, or hf://namespace/name.")
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model's name, a model folder's path, or hf://namespace/name.",
+        autocompletion=completion.models,
+    ),
 ]
 HUB_HELP = "Which hub: file:PATH for a folder, hf://NAMESPACE for the Hugging Face Hub."
 Hub = Annotated[
@@ -25,14 +32,28 @@ Revision = Annotated[
 # What is trained.
 
 Recipe = Annotated[
-    str | None, typer.Option("--recipe", metavar="NAME", help="Which recipe. [default: the model's first]")
+    str | None,
+    typer.Option(
+        "--recipe", metavar="NAME", help="Which recipe. [default: the model's first]", autocompletion=completion.recipes
+    ),
 ]
 Dataset = Annotated[
-    str | None, typer.Option("--dataset", metavar="NAME", help="Another data set than the architecture's default.")
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="Another data set than the architecture's default.",
+        autocompletion=completion.datasets,
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change a field of the recipe; may be repeated.",
+        autocompletion=completion.settings,
+    ),
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Train this long. [default: the recipe's]")]
 Seed = Annotated[int, typer.Option("--seed", help="Of all that is random.")]
@@ -50,7 +71,12 @@ LimitTrain = Annotated[int | None, typer.Option("--limit-train", metavar="N", he
 
 Device = Annotated[
     str | None,
-    typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:N. [default: a GPU if there is one]"),
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda or cuda:N. [default: a GPU if there is one]",
+        autocompletion=completion.devices,
+    ),
 ]
 Amp = Annotated[
     bool | None,

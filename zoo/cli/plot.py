@@ -6,13 +6,18 @@ from typing import Annotated
 import typer
 
 from zoo import api
+from zoo.cli import completion
 from zoo.cli.printing import say
 
 
 def plot(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="Model folders, unfinished runs, names, or addresses in a hub."),
+        typer.Argument(
+            metavar="RUN...",
+            help="Model folders, unfinished runs, names, or addresses in a hub.",
+            autocompletion=completion.models,
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture to make: .svg, .png or .pdf.")] = Path(
         "plot.svg"

@@ -6,13 +6,18 @@ from typing import Annotated
 import typer
 
 from zoo import api
-from zoo.cli import options
+from zoo.cli import completion, options
 from zoo.cli.printing import progress, say, say_trained
 from zoo.folder.config import spread
 
 
 def train(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="resnet20, or in full: resnet20_cifar100.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="resnet20, or in full: resnet20_cifar100.", autocompletion=completion.models
+        ),
+    ],
     recipe: options.Recipe = None,
     dataset: options.Dataset = None,
     settings: options.Settings = None,
@@ -124,7 +129,12 @@ def reproduce(
 
 
 def compare(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Which models, as in: plain20 plain56.")],
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help="Which models, as in: plain20 plain56.", autocompletion=completion.models
+        ),
+    ],
     recipe: options.Recipe = None,
     settings: options.Settings = None,
     epochs: options.Epochs = None,
