@@ -9,10 +9,10 @@ import pytest
 
 import zoo
 from zoo import api, registry
-from zoo.errors import HashMismatch, HubError
+from zoo.errors import FolderError, HashMismatch, HubError
 from zoo.folder import store
 from zoo.hub import find
-from zoo.hub.catalogue import catalogue
+from zoo.hub.catalogue import catalogue, top1
 from zoo.hub.local import FolderHub
 
 from .loopback_hub import Hub
@@ -26,6 +26,18 @@ def test_a_folder_is_whole_and_its_model_can_be_loaded(path: Path) -> None:
     config = store.check(path)
     assert config.name == path.name
     assert not zoo.load(path.name, pretrained=True).training
+
+
+def test_its_accuracies_alone_are_those_of_its_folders() -> None:
+    assert top1() == {one.name: one.test_top1 for one in catalogue().models()}
+
+
+def test_a_folder_that_has_no_accuracy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hub_cards" / "resnet8_digits").mkdir(parents=True)
+    (tmp_path / "hub_cards" / "resnet8_digits" / "config.json").write_text('{"results": 3}')
+    monkeypatch.setattr("zoo.hub.catalogue.__file__", str(tmp_path / "hub" / "catalogue.py"))
+    with pytest.raises(FolderError, match=r"resnet8_digits/config\.json is not a model's"):
+        top1()
 
 
 @pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.name)

@@ -66,6 +66,10 @@ def test_a_command_imports_its_own_file_no_other_commands_and_no_heavy_library(w
     assert not imported & {*HEAVY, "rich"}
 
 
+def test_a_listing_imports_neither_the_door_nor_what_reads_model_folders() -> None:
+    assert not imported_by("list") & {"zoo.api", "zoo.folder.config", "zoo.folder.store"}
+
+
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])
 def test_what_is_asked_of_the_program_itself_imports_no_command(words: list[str]) -> None:
     imported = imported_by(*words)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Container
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from zoo import registry
 from zoo.errors import HubError, NotFound, UnknownModel
-from zoo.folder.config import Config
-from zoo.hub.catalogue import catalogue
-from zoo.hub.find import full_name, place, source_of
-from zoo.hub.protocol import Hub, Listed, Searchable
+from zoo.hub import catalogue
+from zoo.hub.protocol import Listed, Searchable
 from zoo.hub.schemes import open_hub
 from zoo.spec import Model
+
+if TYPE_CHECKING:
+    from zoo.folder.config import Config
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,15 @@ def list_models(pattern: str | None = None, *, dataset: str | None = None, pretr
     if dataset is not None:
         names = [m.name for m in registry.load_all(known[name] for name in names) if m.dataset.name == dataset]
     if pretrained is not None:
-        published = {one.name for one in catalogue().models()}
+        published = catalogue.top1()
         names = [name for name in names if (name in published) is pretrained]
     return names
 
 
 def info(name: str, *, hub: str | None = None) -> ModelInfo:
     """Everything known of a model: its facts, and its published results where `load` would find them."""
+    from zoo.hub.find import full_name, place, source_of  # here: a listing reads no folder, and starts faster without
+
     full = full_name(name, hub)
     model = _model(full)
     try:
@@ -80,19 +85,17 @@ def overview(
     Imports no torch, and no plugin whose models are not asked for. A model in a hub is shown even
     where its plugin is not installed.
     """
-    source: Hub = catalogue() if hub is None else open_hub(hub)
-    listed = {one.name: one for one in source.models()}
-    known = registry.entries()
-    names = [
-        name
-        for name in (known if hub is None else listed)
-        if (pattern is None or fnmatch.fnmatchcase(name, pattern)) and pretrained in (None, name in listed)
-    ]
+
+    def asked(name: str, published: Container[str]) -> bool:
+        return (pattern is None or fnmatch.fnmatchcase(name, pattern)) and pretrained in (None, name in published)
+
     if hub is None:
-        models = {model.name: model for model in registry.load_all(known[name] for name in names)}
-        rows = [_row(models[name], known[name], listed.get(name)) for name in names if name in models]
+        known, top1 = registry.entries(), catalogue.top1()
+        models = registry.load_all(entry for name, entry in known.items() if asked(name, top1))
+        rows = [_row(model, known[model.name], top1.get(model.name)) for model in models]
     else:
-        rows = [_row_in_hub(listed[name]) for name in names]
+        listed = {one.name: one for one in open_hub(hub).models()}
+        rows = [_row_in_hub(one) for name, one in listed.items() if asked(name, listed)]
     return [row for row in rows if dataset in (None, row.dataset)]
 
 
@@ -111,14 +114,14 @@ def _model(name: str) -> Model | None:
         return None
 
 
-def _row(model: Model, entry: registry.Entry, listed: Listed | None) -> Row:
+def _row(model: Model, entry: registry.Entry, top1: float | None) -> Row:
     return Row(
         name=model.name,
         dataset=model.dataset.name,
         parameters=model.parameters,
-        top1=listed.test_top1 if listed else None,
+        top1=top1,
         license=model.architecture.license,
-        weights="catalogue" if listed else None,
+        weights=None if top1 is None else "catalogue",
         plugin=entry.distribution,
         installed=True,
     )

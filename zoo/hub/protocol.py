@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from zoo.folder.config import Config
 from zoo.hub.address import Address
+
+if TYPE_CHECKING:
+    from zoo.folder.config import Config
 
 
 @dataclass(frozen=True)
