@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ from .conftest import CHECKOUT
 
 # For the examples that would take their time; the catalogue's queue has nothing small.
 ARGUMENTS = {
+    "benchmark_command_line.py": ["--pairs", "1"],
     "benchmark_training.py": ["--images", "192", "--batch-size", "64", "--model", "resnet8_digits", "--json"],
     "profile_training_step.py": [
         "--device", "cpu", "--only", "eager fp32", "--steps", "2", "--batch-size", "16", "--model", "resnet8_digits",
@@ -18,7 +20,10 @@ ARGUMENTS = {
 }  # fmt: skip
 
 # What their output has in it, and the files that they leave.
-OUTPUT = {"profile_training_step.py": ["\neager fp32 ", " ms a step", "calls a step", " aten::convolution_backward\n"]}
+OUTPUT = {
+    "benchmark_command_line.py": ["\nzoo list ", "\nbare list ", "\nzoo --help ", "\nbare --help ", "\nratio "],
+    "profile_training_step.py": ["\neager fp32 ", " ms a step", "calls a step", " aten::convolution_backward\n"],
+}
 FILES = {"profile_training_step.py": ["runs/profile/resnet8_digits-eager-fp32.json"]}
 
 
@@ -35,6 +40,23 @@ def test_an_example_runs_from_a_plain_checkout(name: str, bare_python: Path, tmp
     assert finished.stdout
     assert all(text in finished.stdout for text in OUTPUT.get(name, [])), finished.stdout
     assert all((tmp_path / file).is_file() for file in FILES.get(name, []))
+
+
+def test_a_benchmark_of_the_command_line_has_both_commands_and_their_ratio_as_json(bare_python: Path) -> None:
+    finished = subprocess.run(
+        [bare_python, CHECKOUT / "examples" / "benchmark_command_line.py", "--pairs", "1", "--json"],
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    found = json.loads(finished.stdout)
+    assert [(one["command"], one["bare_command"]) for one in found["commands"]] == [
+        ("zoo list", "bare list"),
+        ("zoo --help", "bare --help"),
+    ]
+    for one in found["commands"]:  # of one pair, so the ratio is theirs
+        assert one["cpu_ratio"] == one["cpu"] / one["bare_cpu"]
+        assert one["wall_ratio"] == one["wall"] / one["bare_wall"]
 
 
 def test_a_profile_names_its_parts_where_it_is_asked_for_another(bare_python: Path, tmp_path: Path) -> None:
