@@ -74,7 +74,7 @@ def _stamps(path: Path) -> dict[str, Stamp]:
         for entry in entries:
             if NAME.fullmatch(entry.name):
                 with contextlib.suppress(OSError):
-                    facts = os.stat(f"{entry.path}/{store.CONFIG}")
+                    facts = Path(entry.path, store.CONFIG).stat()
                     found[entry.name] = (facts.st_mtime_ns, facts.st_size)
     return found
 
