@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 from pathlib import Path
 
 import pytest
 import torch
 
 from zoo.errors import TrainingError
+from zoo.folder import store
 from zoo.folder.config import EpochRow
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
@@ -18,6 +21,13 @@ STATE = {"net": {"weight": torch.tensor([1.0, 2.0])}, "totals": torch.tensor([3.
 
 def save(run: Path) -> None:
     checkpoint.save(run, JOB, Progress(), STATE)
+
+
+def written(content: object, path: Path) -> None:
+    """Write anything as a checkpoint, with its hash."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    path.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:
@@ -39,7 +49,8 @@ def test_another_job_is_refused_by_what_differs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [{}, {"job": {}}, [1, 2]])
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path, content: object) -> None:
-    torch.save(content, checkpoint.path_in(tmp_path))
+    checkpoint.save(tmp_path, JOB, Progress(), STATE)
+    written(content, checkpoint.path_in(tmp_path))
     with pytest.raises(TrainingError, match="is not a checkpoint of this version; remove"):
         checkpoint.restore(tmp_path, JOB)
 
@@ -64,23 +75,39 @@ def test_a_checkpoint_runs_no_code_that_is_in_it(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return (Path.touch, (str(tmp_path / "owned"),))
 
-    torch.save({"job": Malicious()}, checkpoint.path_in(tmp_path))
+    written({"job": Malicious()}, checkpoint.path_in(tmp_path))
     with pytest.raises(TrainingError, match="can't be read"):
         checkpoint.restore(tmp_path, JOB)
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_save_that_fails_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_bit_of_a_checkpoint_can_flip_unnoticed(tmp_path: Path) -> None:
+    save(tmp_path)
+    path = checkpoint.path_in(tmp_path)
+    content = bytearray(path.read_bytes())
+    for place in (0, len(content) // 2, len(content) - 1):
+        content[place] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(TrainingError, match="its hash is another"):
+            checkpoint.restore(tmp_path, JOB)
+        content[place] ^= 1
+
+
+def test_a_save_that_fails_is_one_line_and_leaves_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save(tmp_path)
 
-    def full(content: object, path: Path) -> None:
-        path.write_bytes(b"half")
+    def full(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space"):
-        save(tmp_path)
+    monkeypatch.setattr(store, "sync", full)
+    with pytest.raises(
+        TrainingError, match=r"can't be written \(No space left on device\); the one before is as it was"
+    ):
+        checkpoint.save(tmp_path, JOB, Progress(epoch=2), STATE)
     assert checkpoint.restore(tmp_path, JOB)[0] == Progress()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
 def test_the_log_speaks_of_the_epochs_of_the_checkpoint_only(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_finished_run_leaves_a_whole_folder(trained: Path) -> None:
     assert len(store.read_log(trained)) == 3
 
 
-def test_the_weights_carry_name_recipe_and_hash(trained: Path) -> None:
+def test_the_weights_carry_name_recipe_hash_and_normalisation(trained: Path) -> None:
     from safetensors import safe_open
 
     config = store.read_config(trained)
@@ -40,6 +40,8 @@ def test_the_weights_carry_name_recipe_and_hash(trained: Path) -> None:
             "name": "resnet8_digits",
             "recipe": "quick",
             "recipe_sha256": config.recipe_sha256,
+            "mean": "[0.3054]",
+            "std": "[0.3753]",
         }
 
 

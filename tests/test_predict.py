@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,25 @@ def test_a_picture_too_large_to_be_one_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ImageError, match="can't be read as a picture"):
         read_picture(PHOTO)
+
+
+def test_no_program_is_started_for_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "cat.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    with pytest.raises(ImageError, match="can't be read as a picture"):
+        read_picture(tmp_path / "cat.png")
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
+    Image.new("1", (10_000, 6_000)).save(tmp_path / "large.png")
+    with pytest.raises(ImageError, match=r"it has 10,000×6,000 pixels, expected up to 50,000,000; make it smaller"):
+        read_picture(tmp_path / "large.png")
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match="it is no regular file"):
+        read_picture(tmp_path / "pipe.png")

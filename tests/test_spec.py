@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import math
 from typing import Any
 
 import pytest
@@ -62,9 +64,32 @@ def test_a_recipe_comes_back_from_json_and_keeps_its_hash() -> None:
     assert dataclasses.replace(PAPER, lr=0.2).sha256() != PAPER.sha256()
 
 
-def test_a_field_at_its_default_is_no_part_of_the_hash_so_that_later_fields_leave_it_as_it_is() -> None:
-    assert Recipe(epochs=200).chosen() == {"epochs": 200}
-    assert PAPER.chosen().keys() < PAPER.to_json().keys()
+def test_its_hash_is_that_of_every_field_so_that_another_default_is_another_recipe() -> None:
+    spelt_out = {"v": 2, **PAPER.to_json()}
+    assert PAPER.sha256() == hashlib.sha256(json.dumps(spelt_out, sort_keys=True).encode()).hexdigest()
+    assert spelt_out["momentum"] == 0.9
+
+
+def test_numbers_are_what_their_fields_say_however_they_are_written() -> None:
+    whole, same = Recipe(epochs=5, lr=1, mixup=1, mean=[0, 1]), Recipe(epochs=5, lr=1.0, mixup=1.0, mean=(0.0, 1.0))  # type: ignore[arg-type]
+    assert whole == same
+    assert whole.sha256() == same.sha256()
+    assert isinstance(whole.lr, float)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"opt": "adamm"}, {"lr": math.inf}, {"lr": math.nan}, {"weight_decay": math.inf}, {"div_factor": 0.0},
+        {"div_factor": math.nan}, {"final_div_factor": 0.0}, {"std": (0.0,)}, {"mean": (math.nan,)}, {"min_lr": -1.0},
+        {"clip_grad": math.inf}, {"temperature": math.inf}, {"decay_milestones": (-5,)}, {"cutout": 10**20},
+        {"crop_padding": 3000}, {"warmup_epochs": 9, "warmup_lr": 0.01}, {"epochs": "two"}, {"nesterov": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_no_training_can_have_is_refused_by_its_field(fields: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=f"recipe: {next(iter(fields))} should be"):
+        Recipe(**{"epochs": 2, **fields})
 
 
 def test_a_recipe_of_a_newer_zoo_is_refused_rather_than_half_read() -> None:

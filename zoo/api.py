@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ModelInfo", "Row", "Trained",
-    "compare", "evaluate", "find", "info", "layers", "list_models", "load", "overview", "plot", "predict", "pull",
-    "push", "report", "reproduce", "search", "train", "transforms", "verify",
+    "compare", "convert", "evaluate", "find", "info", "layers", "list_models", "load", "overview", "plot", "predict",
+    "pull", "push", "report", "reproduce", "search", "train", "transforms", "verify",
 ]  # fmt: skip
 
 
@@ -246,13 +246,13 @@ def evaluate(
     from zoo.data import batches, sources
     from zoo.evaluation.evaluate import Evaluated, measure
     from zoo.nets.device import choose
-    from zoo.nets.weights import load_file
+    from zoo.nets.weights import load_file, normalisation_of
 
     on = choose(device)
     if weights is not None:
         model, card = registry.load(registry.resolve(str(name_or_path_or_hub_id))), None
         net, metadata = load_file(model.architecture, model.dataset, weights)
-        mean, std = model.normalisation(model.recipes.get(metadata.get("recipe", "")))
+        mean, std = normalisation_of(metadata, model, weights)
     else:
         found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
         model, net, card = found.model, found.net(), found.config
@@ -429,6 +429,13 @@ def push(path: Path, *, hub: str | None = None, weights_at: str | None = None) -
     revision and hash instead.
     """
     return publish.push(path, hub=hub, weights_at=weights_at)
+
+
+def convert(path: Path) -> Config:
+    """Write a model folder of an earlier format anew in today's, in its place; raises FolderError or PluginError."""
+    from zoo.training.result import convert
+
+    return convert(path, published(path).known)
 
 
 def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = None, out: Path | None = None) -> Path:

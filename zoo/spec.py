@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -69,6 +70,13 @@ class Dataset:
         _require_name("data set", self.name)
 
 
+# Beyond these a recipe is a slip or an attack: they are what memory and time are taken by.
+MOST = {
+    "epochs": 1_000_000, "batch_size": 1_000_000, "crop_padding": 512, "cutout": 4096, "val_images": 10**9,
+    "patience_epochs": 1_000_000,
+}  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """The hyper-parameters that train a model, under timm's and torch's names.
@@ -122,12 +130,25 @@ class Recipe:
     std: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        for name, hint in hints(Recipe).items():
+            try:
+                object.__setattr__(self, name, fit(hint, getattr(self, name), name))  # lr=1 is 1.0
+            except SchemaError as error:
+                raise RecipeError(f"recipe: {error}") from None
+            for value in spread_out(getattr(self, name)):
+                self._require(not isinstance(value, float) or math.isfinite(value), name, "finite")
+        for name, most in MOST.items():
+            self._require(getattr(self, name) <= most, name, f"up to {most:,}")
         self._require(self.epochs >= 1, "epochs", "at least 1")
         self._require(self.batch_size >= 1, "batch_size", "at least 1")
         self._require(self.lr > 0, "lr", "above 0")
         self._require(0 <= self.momentum < 1, "momentum", "from 0 up to, but not, 1")
         self._require(self.weight_decay >= 0, "weight_decay", "0 or more")
-        self._require(self.decay_rate > 0, "decay_rate", "above 0")
+        for name in ("decay_rate", "div_factor", "final_div_factor"):
+            self._require(getattr(self, name) > 0, name, "above 0")
+        self._require(0 <= self.min_lr <= self.lr, "min_lr", "from 0 to lr")
+        self._require(min(self.decay_milestones, default=1) >= 1, "decay_milestones", "epochs from 1")
+        self._require(min(self.std or (1.0,)) > 0, "std", "above 0")
         self._require(0 < self.pct_start < 1, "pct_start", "between 0 and 1")
         self._require(0 <= self.smoothing < 1, "smoothing", "from 0 up to, but not, 1")
         self._require(self.clip_grad is None or self.clip_grad > 0, "clip_grad", "above 0, or null")
@@ -145,6 +166,7 @@ class Recipe:
             self._require(not self.sched_on_updates, "sched_on_updates", "false with plateau")
             self._require(self.warmup_epochs == 0, "warmup_epochs", "0 with plateau")
         self._require(self.warmup_epochs >= 0, "warmup_epochs", "0 or more")
+        self._require(self.warmup_epochs <= self.epochs, "warmup_epochs", f"up to epochs, which are {self.epochs}")
         if self.warmup_epochs:
             self._require(0 < self.warmup_lr <= self.lr, "warmup_lr", "above 0 and up to lr in a warm-up")
             self._require(self.sched != "onecycle", "warmup_epochs", "0 with onecycle, which warms up itself")
@@ -187,19 +209,19 @@ class Recipe:
         except (SchemaError, TypeError) as error:
             raise RecipeError(f"recipe: {error}") from None
 
-    def chosen(self) -> dict[str, object]:
-        """The fields that differ from their defaults, as JSON types.
-
-        This is what identifies a recipe: a field that a later zoo adds leaves the recipes without it as they are.
-        """
-        defaults = {one.name: one.default for one in dataclasses.fields(self)}
-        return {name: value for name, value in self.to_json().items() if getattr(self, name) != defaults[name]}
-
     def sha256(self) -> str:
-        """Identify the recipe: SHA-256 of the JSON of its chosen fields, sorted; 64 hex digits."""
+        """Identify the recipe: SHA-256 of the JSON of all its fields, sorted, under a version; 64 hex digits.
+
+        A field that a later zoo adds, or a default that it changes, is another recipe.
+        """
         import hashlib
 
-        return hashlib.sha256(json.dumps(self.chosen(), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps({"v": 2, **self.to_json()}, sort_keys=True).encode()).hexdigest()
+
+
+def spread_out(value: object) -> tuple[object, ...]:
+    """The values in a field, which may be several."""
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _no_such_field(name: str) -> str:

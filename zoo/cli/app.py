@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from zoo.cli.plain import one_line
 from zoo.errors import HubWarning, PluginWarning, ZooError
 
 # Name: the file and the function, and what `zoo --help` says of it: its docstring's first paragraph.
@@ -37,6 +38,10 @@ COMMANDS = {
     "push": (
         "hub:push",
         "Publish a model folder to a hub, under its model's name.",
+    ),
+    "convert": (
+        "hub:convert",
+        "Write model folders of an earlier format anew in today's; their weights stay the same bytes.",
     ),
     "pull": (
         "hub:pull",
@@ -129,7 +134,7 @@ def main() -> None:
     try:
         app()
     except ZooError as error:
-        print(f"zoo: {error}", file=sys.stderr)
+        print(f"zoo: {one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of a pipe went away: `zoo list | head`
         sys.stderr.close()
@@ -145,4 +150,4 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     text = str(message) if issubclass(category, PluginWarning | HubWarning) else f"{category.__name__}: {message}"
-    print(f"zoo: warning: {text}", file=sys.stderr)
+    print(f"zoo: warning: {one_line(text)}", file=sys.stderr)

@@ -25,6 +25,15 @@ def push(
     say(f"published as {published.address} at revision {published.revision[:12]}")
 
 
+def convert(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Model folders, also of a hub's.")],
+) -> None:
+    """Write model folders of an earlier format anew in today's; their weights stay the same bytes."""
+    for folder in folders:
+        config = api.convert(folder)
+        say(f"{folder}: {config.name}, format {config.format}")
+
+
 def pull(
     name: Annotated[
         str,

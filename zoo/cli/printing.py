@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from zoo.cli.plain import plain
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,28 +18,29 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """A line, at once also where it goes into a pipe."""
-    print(text, flush=True)
+    print(plain(text), flush=True)
 
 
 def print_json(value: object) -> None:
     """JSON for programs."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2, ensure_ascii=True))
 
 
 def print_table(heading: tuple[str, ...], cells: Sequence[tuple[str, ...]], *, right: tuple[int, ...]) -> None:
     """A table on a terminal, with the columns `right` set to the right; tab-separated lines in a pipe."""
     if not sys.stdout.isatty():
         for line in (heading, *cells):
-            say("\t".join(line))
+            say("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line))
         return
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
     for column, name in enumerate(heading):
         table.add_column(name, justify="right" if column in right else "left", no_wrap=True)
     for line in cells:
-        table.add_row(*line)
+        table.add_row(*(Text(plain(cell.replace("\n", " "))) for cell in line))
     console().print(table)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,10 @@ from torch import Tensor, nn
 
 from zoo.errors import ImageError
 from zoo.nets.precision import exact
+
+# What Pillow decodes itself: others start programs (Ghostscript) or are no pictures.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "JPEG2000")
+PIXELS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -57,22 +63,36 @@ def predictions(
 
 def pictures(paths: Iterable[Path]) -> Iterator[Path]:
     """The paths themselves, and for a folder every file under it that is named as a picture, sorted."""
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
     for path in paths:
         if path.is_dir():
-            suffixes = Image.registered_extensions()
             yield from sorted(one for one in path.rglob("*") if one.suffix.lower() in suffixes and one.is_file())
         else:
             yield path
 
 
 def read_picture(path: Path) -> Image.Image:
-    """Read a picture, the way up that its camera noted; raises ImageError."""
+    """Read a picture, the way up that its camera noted; raises ImageError.
+
+    Only formats that Pillow decodes itself are opened, and only as many pixels as fit in memory.
+    """
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            upright.load()
-            return upright
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ImageError(f"{path} can't be read as a picture: it is no regular file")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound below is a lower one
+            with Image.open(path, formats=FORMATS) as image:
+                if image.width * image.height > PIXELS:
+                    raise ImageError(
+                        f"{path} can't be read as a picture: it has {image.width:,}×{image.height:,} pixels, "
+                        f"expected up to {PIXELS:,}; make it smaller"
+                    )
+                upright = ImageOps.exif_transpose(image)
+                upright.load()
+                return upright
+    except ImageError:
+        raise
+    except Exception as error:  # a decoder may fail in any way on what is no picture
         reason = getattr(error, "strerror", None) or str(error).partition(f" '{path}")[0] or type(error).__name__
         raise ImageError(f"{path} can't be read as a picture: {reason}") from None
 

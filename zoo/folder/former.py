@@ -6,10 +6,21 @@ an empty version, or was then the only way that there was.
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from zoo.spec import Recipe
+
+
+def recipe_sha256(recipe: Recipe) -> str:
+    """What identified a recipe then: SHA-256 of the fields that were not at the defaults of the day."""
+    import hashlib
+
+    defaults = {one.name: one.default for one in dataclasses.fields(recipe)}
+    chosen = {name: value for name, value in recipe.to_json().items() if getattr(recipe, name) != defaults[name]}
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
 
 
 def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,6 +56,7 @@ def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
     pin = {"hub": weights["hub"], "revision": weights["revision"]} if weights.get("hub") else None
     return kept | {
         "job": job,
+        "recipe_sha256": recipe.sha256(),
         "training": {name: training[name] for name in ("epochs", "train_seconds")}
         | {"compile_seconds": training.get("compile_seconds", 0.0), "fp32_top1": weights.get("fp32_top1")},
         "environment": {name: environment[name] for name in ("device", "python")}

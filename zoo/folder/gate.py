@@ -90,7 +90,7 @@ def _require_texts(config: Config) -> None:
     for place, text in texts.items():
         assert isinstance(text, str)
         _require(len(text) <= TEXT and not CONTROL.search(text), place, f"one line of up to {TEXT} characters")
-    _require(SHA256.fullmatch(config.recipe_sha256) is not None, "recipe_sha256", "64 hex digits")
+    _require(config.recipe_sha256 == config.job.recipe.sha256(), "recipe_sha256", "that of the job's recipe")
 
 
 def _require_results(config: Config) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import registry
-from zoo.errors import DataError, PluginError, UnknownModel
+from zoo.errors import DataError, HubError, PluginError, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config, EpochRow
 from zoo.hub import find
@@ -103,4 +103,9 @@ class Published:
 def published(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Published:
     """The model of a name, a path or an address; raises NotFound, HubError, FolderError or UnknownModel."""
     located = find.locate(name_or_path_or_hub_id, hub=hub, revision=revision)
-    return Published(find.facts(located), located)
+    config = find.facts(located)
+    if isinstance(located, find.InHub) and config.name != located.name:
+        raise HubError(
+            f"{located.hub.address.model(located.name)} holds the model {config.name}, and not the one of its name"
+        )
+    return Published(config, located)

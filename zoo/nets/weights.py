@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from zoo.errors import FolderError
-from zoo.folder import store
+from zoo.folder import former, store
 from zoo.folder.config import Config
-from zoo.nets.build import build
-from zoo.spec import Architecture, Dataset
+from zoo.nets.build import build, count
+from zoo.spec import Architecture, Dataset, Model
 
 
 def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> bytes:
@@ -40,6 +41,12 @@ def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> 
     return len(text).to_bytes(8, "little") + text + content[end:]
 
 
+def not_finite(net: nn.Module) -> str | None:
+    """The first tensor of a net's state that has a value that is not finite; None where there is none."""
+    state = net.state_dict()
+    return next((name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())), None)
+
+
 def rounded_to_half(net: nn.Module) -> dict[str, Tensor]:
     """The net's state as fp16 would store it, in its own types; infinite where that can't hold a value."""
     state = net.state_dict()
@@ -62,10 +69,12 @@ def load(
     content, file = store.read_weights(path, config), path / store.WEIGHTS
     try:
         tensors = load_safetensors(content)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise FolderError(f"{file} is not a safetensors file ({error}); fetch it again") from None
     net = build(architecture, config)
     _require_fit(file, net.state_dict(), tensors)
+    if count(net) != config.parameters:
+        raise FolderError(f"{file} has {count(net):,} parameters, its config.json says {config.parameters:,}")
     if num_classes or in_channels:
         net = build(architecture, config, num_classes, in_channels)
     return _filled(net, tensors)
@@ -81,7 +90,7 @@ def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple
         tensors = load_safetensors(content)
     except OSError as error:
         raise FolderError(f"{path} can't be read: {error.strerror}") from None
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise FolderError(
             f"{path} is not a safetensors file ({error}); a pickle can run code when it is opened: "
             "write its state dict with safetensors.torch.save_file where you trust it"
@@ -89,7 +98,29 @@ def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple
     net = build(architecture, dataset)
     _require_fit(path, net.state_dict(), tensors)
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return _filled(net, tensors), header.get("__metadata__", {})
+    return _filled(net, tensors), header.get("__metadata__") or {}
+
+
+def normalisation_of(
+    metadata: Mapping[str, str], model: Model, path: Path
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean and std that a weights file was trained with, by what it says of itself; raises FolderError.
+
+    A file without a word of the zoo's was trained with the data set's own, as far as anybody can say.
+    """
+    if "mean" in metadata and "std" in metadata:
+        try:
+            mean, std = (tuple(map(float, json.loads(metadata[name]))) for name in ("mean", "std"))
+        except (ValueError, TypeError):
+            raise FolderError(f"{path} names a mean or std that is none; evaluate its model folder instead") from None
+        return mean, std
+    recipe, sha256 = model.recipes.get(metadata.get("recipe", "")), metadata.get("recipe_sha256")
+    if sha256 is None or (recipe and sha256 in (recipe.sha256(), former.recipe_sha256(recipe))):
+        return model.normalisation(recipe)
+    raise FolderError(
+        f"{path} was trained by a recipe {metadata.get('recipe')!r} that the plugin has otherwise now, and does not "
+        "say how its images were normalised; evaluate its model folder instead"
+    )
 
 
 def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -106,9 +137,14 @@ def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
     """Every name of a state dict to the first name of the same tensor: a tied tensor has several."""
     seen: dict[object, str] = {}
     return {
-        name: seen.setdefault((tensor.data_ptr(), tensor.shape) if tensor.numel() else name, name)
+        name: seen.setdefault((tensor.data_ptr(), tensor.shape, tensor.stride()) if tensor.numel() else name, name)
         for name, tensor in state.items()
     }
+
+
+def _stands_for(stored: torch.dtype, own: torch.dtype) -> bool:
+    """Whether values of a type may be loaded as those of another: the same, or fp16 for what is computed in fp32."""
+    return stored == own or (stored == torch.float16 and own.is_floating_point)
 
 
 def _require_fit(path: Path, state: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
@@ -119,6 +155,11 @@ def _require_fit(path: Path, state: Mapping[str, Tensor], found: Mapping[str, Te
         f"has {name} of shape {tuple(found[name].shape)}, expected {tuple(wanted[name].shape)}"
         for name in wanted.keys() & found.keys()
         if wanted[name].shape != found[name].shape
+    ]
+    problems += [
+        f"has {name} as {found[name].dtype}, expected {wanted[name].dtype}"
+        for name in wanted.keys() & found.keys()
+        if not _stands_for(found[name].dtype, wanted[name].dtype)
     ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""

@@ -1,12 +1,15 @@
 """Everything that a training needs to go on as if it had never stopped, in one file.
 
-The checkpoint is plain tensors and numbers and is read with `weights_only=True`; it is written aside
+The checkpoint is plain tensors and numbers and is read with `weights_only=True`, after its own hash, which
+it begins with, has been found to be right: torch checks none. It is written aside
 and renamed, so a kill at any moment leaves the one before or the one after.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,12 +49,23 @@ def path_in(run: Path) -> Path:
 def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> None:
     """Write the checkpoint of a run aside, and rename it into place; `state` is the learner's."""
     content = {"job": job.to_json(), "progress": dataclasses.asdict(progress), "learner": state}
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     target = path_in(run)
     aside = target.with_suffix(".partial")
-    torch.save(content, aside)
-    store.sync(aside)
-    aside.replace(target)
-    store.sync(run)
+    try:
+        with aside.open("wb") as file:
+            file.write(hashlib.sha256(buffer.getbuffer()).digest())
+            file.write(buffer.getbuffer())
+        store.sync(aside)
+        aside.replace(target)
+        store.sync(run)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise TrainingError(
+            f"the checkpoint in {run} can't be written ({error.strerror}); the one before is as it was: "
+            "make room and give the same command with --resume"
+        ) from None
 
 
 def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
@@ -73,7 +87,11 @@ def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
 def _read(run: Path) -> dict[str, Any]:
     path = path_in(run)
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        whole = path.read_bytes()
+        digest, saved = whole[:32], whole[32:]
+        if hashlib.sha256(saved).digest() != digest:
+            raise TrainingError(f"{path} can't be read (its hash is another); remove {run} and start again")
+        content: dict[str, Any] = torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(f"there is no checkpoint in {run}; start the run without --resume") from None
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, SchemaError) as error:

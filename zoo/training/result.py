@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import warnings
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from zoo.errors import HalfWarning
+from zoo.data import batches
+from zoo.errors import HalfWarning, NonFiniteLoss
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.evaluate import evaluate
 from zoo.folder import card, curve, store
-from zoo.folder.config import Config, EpochRow, Results, log_text
+from zoo.folder.config import FORMAT, Config, EpochRow, Results, log_text
 from zoo.folder.config import Training as TrainingFacts
 from zoo.folder.replace import written_aside
 from zoo.nets import weights
 from zoo.nets.build import count
-from zoo.spec import Model
+from zoo.spec import Architecture, Model
 from zoo.training import distributed
 from zoo.training.environment import environment
 from zoo.training.loop import Training
@@ -34,13 +37,16 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
     What could not be done as it was asked for (compiled, stored in fp16) is recorded as it was done.
     """
     job, net = plan.job, training.learner.published()
+    if (name := weights.not_finite(net)) is not None:
+        raise NonFiniteLoss(f"{name} is not finite after the last step; train with a lower rate (--set lr=…)")
     results, fp32_top1, rounded = _measured(net, training, half=job.dtype == "fp16")
     rows = training.progress.rows
     rows[-1] = rows[-1].tested(results)
     how = training.learner.how
-    metadata = {"name": job.name, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
-    content = weights.dump(net, metadata, half=rounded)
     mean, std = model.normalisation(job.recipe)
+    metadata = {"name": job.name, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
+    metadata |= {"mean": json.dumps(mean), "std": json.dumps(std)}
+    content = weights.dump(net, metadata, half=rounded)
     config = Config(
         name=model.name,
         architecture=job.architecture,
@@ -84,6 +90,21 @@ def record_seeds(out: Path, repetitions: list[Config], model: Model) -> Config:
     return _write(out, config, store.read_log(out), model, store.read_weights(out, config))
 
 
+def convert(folder: Path, known: Model | Architecture) -> Config:
+    """Write a model folder of an earlier format anew in this one; its weights' file stays the very same bytes.
+
+    `known` is its model, or its architecture where no plugin declares the data set. Raises FolderError.
+    """
+    config = store.check(folder)
+    content = store.read_weights(folder, config)
+    if not config.known_answers:
+        net = weights.load(known.architecture if isinstance(known, Model) else known, folder, config)
+        pixels = batches.pixels(config.mean, config.std, torch.device("cpu"))
+        answers = known_answers(net, pixels, config.input_size)
+        config = dataclasses.replace(config, known_answers=tuple(tuple(row) for row in answers.tolist()))
+    return _write(folder, dataclasses.replace(config, format=FORMAT), store.read_log(folder), known, content)
+
+
 def _measured(net: nn.Module, training: Training, *, half: bool) -> tuple[Results, float | None, bool]:
     """The results of the net as it is stored, the top-1 before it was rounded to fp16, and whether it was."""
     splits, pixels = training.splits, training.pixels
@@ -101,10 +122,10 @@ def _measured(net: nn.Module, training: Training, *, half: bool) -> tuple[Result
     return fp32, None, False
 
 
-def _write(out: Path, config: Config, rows: list[EpochRow], model: Model, content: bytes) -> Config:
+def _write(out: Path, config: Config, rows: list[EpochRow], known: Model | Architecture, content: bytes) -> Config:
     """Put the whole folder into its place at once; all of it is there before anything is moved."""
     files = {
-        store.README: card.write(config, rows, model).encode(),
+        store.README: card.write(config, rows, known).encode(),
         store.WEIGHTS: content,
         store.LOG: log_text(rows).encode(),
         store.CURVE: curve.draw(config.name, rows).encode(),

@@ -1,0 +1,133 @@
+"""A folder, a file or a hub of somebody else's, held against what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import zoo
+from zoo import api
+from zoo.errors import FolderError, HubError, NonFiniteLoss, RecipeError
+from zoo.folder import store
+
+from .conftest import CHECKOUT, Run
+from .folders import config_of, hashed
+
+NAME = "resnet8_digits"
+
+
+def test_a_hub_folder_that_holds_another_model_is_not_loaded_under_its_name(tmp_path: Path) -> None:
+    shutil.copytree(CHECKOUT / "hub_cards" / NAME, tmp_path / "resnet20_cifar10")
+    with pytest.raises(HubError, match=f"resnet20_cifar10 holds the model {NAME}, and not the one of its name"):
+        zoo.load("resnet20_cifar10", pretrained=True, hub=f"file:{tmp_path}")
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/tmp/escaped", "FOLDER"])
+def test_a_name_that_is_a_path_is_pulled_nowhere(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "hub").mkdir()
+    model_folder.rename(tmp_path / "hub" / NAME)
+    config_of(tmp_path / "hub" / NAME, name=name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FolderError, match="name should be a name of a-z"):
+        api.pull(NAME, hub=f"file:{tmp_path / 'hub'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["hub"]
+
+
+@pytest.mark.parametrize("kind", [torch.int16, torch.int32, torch.bool, torch.float64, torch.bfloat16])
+def test_weights_of_another_type_are_not_cast(model_folder: Path, kind: torch.dtype) -> None:
+    tensors = load_file(model_folder / store.WEIGHTS)
+    save_file({name: tensor.to(kind) for name, tensor in tensors.items()}, model_folder / store.WEIGHTS)
+    with pytest.raises(FolderError, match="does not fit the architecture"):
+        zoo.load(hashed(model_folder), pretrained=True)
+
+
+def test_parameters_are_counted_and_not_copied(model_folder: Path) -> None:
+    with pytest.raises(FolderError, match=r"has 75,002 parameters, its config\.json says 999"):
+        zoo.load(config_of(model_folder, parameters=999), pretrained=True)
+
+
+def test_a_file_of_weights_is_evaluated_with_the_normalisation_that_it_was_trained_with(tmp_path: Path) -> None:
+    settings = {"mean": "0.1", "std": "0.9"}
+    done = api.train("resnet8", epochs=2, settings=settings, out=tmp_path / "model", amp=False)
+    alone = tmp_path / "alone.safetensors"
+    shutil.copyfile(done.folder / store.WEIGHTS, alone)
+    assert api.evaluate(NAME, weights=alone).results == done.config.results
+
+
+def test_a_file_whose_recipe_is_not_the_plugins_any_more_is_not_guessed_at(model_folder: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.safetensors"
+    tensors = load_file(model_folder / store.WEIGHTS)
+    save_file(tensors, alone, {"recipe": "quick", "recipe_sha256": "0" * 64})
+    with pytest.raises(FolderError, match="does not say how its images were normalised"):
+        api.evaluate(NAME, weights=alone)
+    save_file(tensors, alone)
+    assert api.evaluate(NAME, weights=alone).results == store.read_config(model_folder).results
+
+
+@pytest.mark.parametrize("settings", [{"weight_decay": "Infinity"}, {"lr": "Infinity"}, {"div_factor": "NaN"}])
+def test_numbers_that_end_in_no_model_are_refused_before_the_first_step(
+    tmp_path: Path, settings: dict[str, str]
+) -> None:
+    with pytest.raises(RecipeError, match="should be finite"):
+        api.train("resnet8", settings=settings, out=tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_are_not_finite_are_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zoo.training import learner
+
+    published = learner.Learner.published
+
+    def broken(self: learner.Learner) -> torch.nn.Module:
+        net = published(self)
+        with torch.no_grad():
+            next(iter(net.parameters()))[0] = math.nan
+        return net
+
+    monkeypatch.setattr(learner.Learner, "published", broken)
+    with pytest.raises(NonFiniteLoss, match=r"conv1\.weight is not finite after the last step"):
+        api.train("resnet8", epochs=1, limit_train=64, out=tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+STRANGE: dict[str, dict[str, Any]] = {
+    "markup": {"license": "[/x] [bold]free[/bold]"},
+    "an escape": {"license": "\x1b]0;owned\x07"},
+    "a row of its own": {"license": "mit\nresnet99\t1\t99.99%"},
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_a_strangers_text_does_not_command_the_terminal(
+    model_folder: Path, tmp_path: Path, run_zoo: Run, what: str
+) -> None:
+    (tmp_path / "hub").mkdir()
+    model_folder.rename(tmp_path / "hub" / NAME)
+    config_of(tmp_path / "hub" / NAME, **STRANGE[what])
+    for words in (["list", "--hub", f"file:{tmp_path / 'hub'}"], ["info", NAME, "--hub", f"file:{tmp_path / 'hub'}"]):
+        finished = run_zoo(*words)
+        text = finished.stdout + finished.stderr
+        assert "Traceback" not in text
+        assert "\x1b" not in text
+        assert not any(line.startswith("resnet99") for line in text.splitlines())
+
+
+def test_a_folder_of_the_first_format_is_converted_by_one_command(tmp_path: Path, run_zoo: Run) -> None:
+    folder = shutil.copytree(CHECKOUT / "tests" / "format1" / NAME, tmp_path / NAME)
+    before = store.check(folder)
+    assert json.loads((folder / store.CONFIG).read_text())["format"] == 1
+    assert run_zoo("convert", folder).stdout == f"{folder}: {NAME}, format 2\n"
+    after = store.check(folder)
+    assert json.loads((folder / store.CONFIG).read_text())["format"] == 2
+    assert set(after.files) == set(store.FILES) - {store.CONFIG}
+    assert (after.job, after.results, after.weights) == (before.job, before.results, before.weights)
+    assert api.verify(folder).differences == ()

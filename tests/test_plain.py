@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from zoo.cli.plain import MOST, one_line, plain
+
+
+def test_what_a_terminal_would_obey_is_shown_and_not_sent() -> None:
+    assert plain("\x1b]0;owned\x07 \x1b[2J \x9b31m") == "\ufffd]0;owned\ufffd \ufffd[2J \ufffd31m"
+    assert plain("half of one \ud800").isprintable()
+    assert plain("Gewöhnlich, 普通, ✓\n") == "Gewöhnlich, 普通, ✓\n"
+
+
+def test_a_message_is_one_line_of_a_bearable_length() -> None:
+    assert one_line("wrong\nzoo: all good\r") == "wrong zoo: all good\ufffd"
+    assert len(one_line("A" * 3_000_000)) == MOST + 1
