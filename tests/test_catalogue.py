@@ -9,7 +9,7 @@ import pytest
 
 import zoo
 from zoo import api, registry
-from zoo.errors import FolderError, HashMismatch, HubError
+from zoo.errors import HashMismatch, HubError, HubWarning
 from zoo.folder import store
 from zoo.hub import find
 from zoo.hub.catalogue import catalogue, top1
@@ -32,12 +32,15 @@ def test_its_accuracies_alone_are_those_of_its_folders() -> None:
     assert top1() == {one.name: one.test_top1 for one in catalogue().models()}
 
 
-def test_a_folder_that_has_no_accuracy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "hub_cards" / "resnet8_digits").mkdir(parents=True)
-    (tmp_path / "hub_cards" / "resnet8_digits" / "config.json").write_text('{"results": 3}')
+def test_a_folder_that_has_no_accuracy_is_passed_over_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in (("resnet8_digits", '{"results": 3}'), ("resnet20_cifar10", '{"results": {"test_top1": 92.0}}')):
+        (tmp_path / "hub_cards" / name).mkdir(parents=True)
+        (tmp_path / "hub_cards" / name / "config.json").write_text(text)
     monkeypatch.setattr("zoo.hub.catalogue.__file__", str(tmp_path / "hub" / "catalogue.py"))
-    with pytest.raises(FolderError, match=r"resnet8_digits/config\.json is not a model's"):
-        top1()
+    with pytest.warns(HubWarning, match=r"resnet8_digits/config\.json is not a model's"):
+        assert top1() == {"resnet20_cifar10": 92.0}
 
 
 @pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.name)
