@@ -395,7 +395,7 @@ def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkey
     monkeypatch.setenv("CXX", "sh")
     monkeypatch.setattr(torch, "compile", lambda forward, **options: forward)
     short, long, eager = (
-        api.train("resnet8", epochs=1, limit_train=images, out=tmp_path / name, amp=False, compile=compile)
+        api.train("resnet8", epochs=1, limit_train=images, out=tmp_path / name, amp=True, compile=compile)
         for name, images, compile in (("short", 299, "auto"), ("long", 300, "auto"), ("eager", 300, "none"))
     )
     assert [one.config.job.compile for one in (short, long, eager)] == ["none", "default", "none"]

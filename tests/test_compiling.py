@@ -15,9 +15,15 @@ RECIPE = Recipe(epochs=1)
 
 
 def choose(
-    asked: str, images: int = 1, *, device: torch.device = CPU, recipe: Recipe = RECIPE, processes: int = 1
+    asked: str,
+    images: int = 1,
+    *,
+    device: torch.device = CPU,
+    recipe: Recipe = RECIPE,
+    processes: int = 1,
+    amp: bool = True,
 ) -> Compilation:
-    return compiling.choose(asked, recipe, device=device, images=images, processes=processes)
+    return compiling.choose(asked, recipe, device=device, amp=amp, images=images, processes=processes)
 
 
 @pytest.mark.parametrize("asked", ["none", "default"])
@@ -33,6 +39,12 @@ def test_a_long_training_on_a_cpu_is_worth_compiling_where_there_is_a_compiler(m
     assert choose("auto", IMAGES_WORTH_COMPILING) == Compilation(
         "none", "auto: there is no C++ compiler; install g++ or name one with CXX"
     )
+
+
+def test_a_training_in_fp32_on_a_cpu_is_not_worth_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "sh")
+    assert choose("auto", 10**9, amp=False) == Compilation("none", "auto: in fp32 a CPU gains nothing by it")
+    assert choose("default", amp=False).how == "default"
 
 
 def test_a_training_on_a_gpu_is_a_graph_until_it_is_worth_compiling() -> None:

@@ -14,7 +14,8 @@ from zoo.spec import Recipe
 
 WORDS = ("auto", "none", "graph", "default")
 
-# On two CPU cores compiling takes half a minute and more, and makes a step a fifth faster: it pays from here on.
+# On two CPU cores compiling takes half a minute and more, and makes a step in bf16 up to a fifth faster: it pays from
+# here on. In fp32 it does not (examples/benchmark_training.py).
 IMAGES_WORTH_COMPILING = 1_000_000
 # On a GPU a graph alone takes away the launches. What compiling takes off beside it, a tenth to a fifth, is less
 # than its half minute (resnet20) to three (resnet110) until so many images; estimated, not measured.
@@ -36,7 +37,7 @@ class Compilation:
         return f"{self.how} ({self.why})"
 
 
-def choose(asked: str, recipe: Recipe, *, device: torch.device, images: int, processes: int) -> Compilation:
+def choose(asked: str, recipe: Recipe, *, device: torch.device, amp: bool, images: int, processes: int) -> Compilation:
     """The way that was asked for; for `auto` the one that a training of so many images in all is worth.
 
     Raises TrainingError for a word that is none, and for a graph that can't be captured.
@@ -53,6 +54,8 @@ def choose(asked: str, recipe: Recipe, *, device: torch.device, images: int, pro
         if obstacle is None and images < IMAGES_WORTH_COMPILING_ON_A_GPU:
             return Compilation("graph", f"auto: {many} on a GPU are sooner trained than compiled for")
         return Compilation("default", f"auto: {obstacle or f'{many} are worth compiling for'}")
+    if not amp:
+        return Compilation("none", "auto: in fp32 a CPU gains nothing by it")
     if images < IMAGES_WORTH_COMPILING:
         return Compilation("none", f"auto: {many} on a CPU are sooner trained than compiled for")
     if shutil.which(os.environ.get("CXX", "g++")) is None:

@@ -72,8 +72,9 @@ def plan(model: Model, options: Options, machine: Machine, *, seed: int, teacher
     most = model.dataset.train_images - recipe.val_images
     device, processes = machine.device, distributed.share().world
     images = most if options.limit_train is None else options.limit_train
+    amp = has_bf16(device) if options.amp is None else options.amp
     compilation = compiling.choose(
-        options.compile, recipe, device=device, images=recipe.epochs * images, processes=processes
+        options.compile, recipe, device=device, amp=amp, images=recipe.epochs * images, processes=processes
     )
     job = Job(
         architecture=model.architecture.name,
@@ -83,7 +84,7 @@ def plan(model: Model, options: Options, machine: Machine, *, seed: int, teacher
         seed=seed,
         train_images=images,
         device=device.type,
-        amp=has_bf16(device) if options.amp is None else options.amp,
+        amp=amp,
         compile=compilation.how,
         deterministic=device.type == "cpu" if options.deterministic is None else options.deterministic,
         grad_checkpointing=options.grad_checkpointing,
@@ -105,9 +106,8 @@ def again(published: Job, model: Model, machine: Machine, teacher: Origin | None
     recipe = published.recipe if options.epochs is None else published.recipe.changed({"epochs": str(options.epochs)})
     processes, device = distributed.share().world, machine.device
     asked = published.compile if published.device == device.type else "auto"
-    compilation = compiling.choose(
-        asked, recipe, device=device, images=recipe.epochs * published.train_images, processes=processes
-    )
+    images = recipe.epochs * published.train_images
+    compilation = compiling.choose(asked, recipe, device=device, amp=published.amp, images=images, processes=processes)
     job = replace(
         published,
         recipe=recipe,
