@@ -24,6 +24,7 @@ COMMANDS = [
     "predict",
     "plot",
     "compare",
+    "convert",
     "verify",
     "reproduce",
 ]

@@ -14,7 +14,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from zoo.cli.plain import one_line
 from zoo.errors import HubWarning, PluginWarning, ZooError
 
 # Name: the file and the function, and what `zoo --help` says of it: its docstring's first paragraph.
@@ -134,7 +133,7 @@ def main() -> None:
     try:
         app()
     except ZooError as error:
-        print(f"zoo: {one_line(str(error))}", file=sys.stderr)
+        _complain(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of a pipe went away: `zoo list | head`
         sys.stderr.close()
@@ -150,4 +149,11 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     text = str(message) if issubclass(category, PluginWarning | HubWarning) else f"{category.__name__}: {message}"
-    print(f"zoo: warning: {one_line(text)}", file=sys.stderr)
+    _complain(f"warning: {text}")
+
+
+def _complain(text: str) -> None:
+    """One line on stderr, whoever wrote what is in it."""
+    from zoo.cli.plain import one_line
+
+    print(f"zoo: {one_line(text)}", file=sys.stderr)
