@@ -83,10 +83,10 @@ def _require_texts(config: Config) -> None:
         **{f"job.versions.{name}": value for name, value in vars(config.job.versions).items()},
         **{f"classes[{number}]": name for number, name in enumerate(config.classes)},
     }
-    for origin in (config.job.start, config.job.teacher):
+    for place, origin in (("job.start", config.job.start), ("job.teacher", config.job.teacher)):
         if origin is not None:
-            texts |= {"job": origin.address}
-            _require(SHA256.fullmatch(origin.sha256) is not None, "job", "of hashed origins")
+            texts[f"{place}.address"] = origin.address
+            _require(SHA256.fullmatch(origin.sha256) is not None, f"{place}.sha256", "64 hex digits")
     for place, text in texts.items():
         assert isinstance(text, str)
         _require(len(text) <= TEXT and not CONTROL.search(text), place, f"one line of up to {TEXT} characters")

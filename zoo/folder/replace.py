@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -59,13 +60,13 @@ def recover(target: Path) -> None:
 
     Nobody else may be writing there meanwhile.
     """
-    for before in target.parent.glob(f".{target.name}.*{BEFORE}"):
-        if not target.exists() and any(before.iterdir()):
-            before.rename(target)
+    for left in list(target.parent.iterdir()) if target.parent.is_dir() else []:
+        if not re.fullmatch(rf"\.{re.escape(target.name)}\.[^.]+({re.escape(ASIDE)}|{re.escape(BEFORE)})", left.name):
+            continue
+        if left.suffix == BEFORE and not target.exists() and any(left.iterdir()):
+            left.rename(target)
         else:
-            shutil.rmtree(before)
-    for aside in target.parent.glob(f".{target.name}.*{ASIDE}"):
-        shutil.rmtree(aside)
+            shutil.rmtree(left)
 
 
 def _exchanged(one: Path, other: Path) -> bool:

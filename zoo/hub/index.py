@@ -83,7 +83,7 @@ def _read(path: Path) -> dict[str, tuple[Stamp, dict[str, object]]]:
     """What the index says, as far as it can be read."""
     try:
         rows = json.loads((path / ".revisions" / "index.json").read_text(encoding="utf-8"))
-        return {name: ((stamp[0], stamp[1]), facts) for name, (stamp, facts) in rows.items()}
+        return {name: ((stamp[0], stamp[1]), dict(facts)) for name, (stamp, facts) in rows.items()}
     except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return {}
 

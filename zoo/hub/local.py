@@ -88,12 +88,10 @@ class FolderHub:
     def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
         """A folder of the hub itself that no push changes; of an earlier revision by the first digits of its id."""
         _require_name(name)
-        current = self._current(name)
-        if current is None:
-            raise NotFound(f"{self.address} has no model {name}{self._close_to(name)}")
+        current, kept = self._served(name), self._kept(name)
+        known = {**kept, current: kept.get(current, self.path / name)}
         if revision is None:
-            return self._kept(name).get(current, self.path / name)
-        known = {**self._kept(name), current: self._kept(name).get(current, self.path / name)}
+            return known[current]
         fitting = [identity for identity in known if identity.startswith(revision)]
         if len(fitting) != 1 or not revision:
             ids = ", ".join(identity[:12] for identity in self.revisions(name)[:5])
@@ -111,10 +109,14 @@ class FolderHub:
     def revisions(self, name: str) -> list[str]:
         """The ids of a model's revisions, newest first."""
         _require_name(name)
-        current = self._current(name)
+        return list(dict.fromkeys([self._served(name), *reversed(self._kept(name))]))
+
+    def _served(self, name: str) -> str:
+        """The id of what a reader gets: the current revision, or the newest where a push is between two renames."""
+        current = self._current(name) or next(reversed(self._kept(name)), None)
         if current is None:
             raise NotFound(f"{self.address} has no model {name}{self._close_to(name)}")
-        return list(dict.fromkeys([current, *reversed(self._kept(name))]))
+        return current
 
     def _current(self, name: str) -> str | None:
         """The id of the current revision: its config.json, one small file, says it; None where there is no model."""

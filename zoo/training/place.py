@@ -15,6 +15,7 @@ from zoo.errors import TrainingError
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.folder.job import Job
+from zoo.folder.replace import recover
 from zoo.training import checkpoint
 
 Mode = Literal["fresh", "resume", "overwrite"]
@@ -42,7 +43,11 @@ class Place:
         return Place(self.folder.with_name(f"{self.folder.name}-seed{seed}"), self.mode)
 
     def require(self) -> None:
-        """Refuse what would be lost: a model folder or an unfinished run; raises TrainingError."""
+        """Refuse what would be lost, a model folder or an unfinished run; raises TrainingError.
+
+        What a killed process has left beside the folder is cleared, or taken back, first.
+        """
+        recover(self.folder)
         if self.mode != "fresh":
             return
         if self.folder.exists():
