@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 INSTALLED := $(VENV)/installed
 
-.PHONY: install demo test test-hub-old check generated clean
+.PHONY: install demo test test-hub-old test-kill check generated clean
 
 install: $(INSTALLED)
 
@@ -31,6 +31,10 @@ test-hub-old: $(INSTALLED)
 	test -d $(VENV)/hub-old || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/hub-old 'huggingface_hub<2'
 	PYTHONPATH=$(VENV)/hub-old $(BIN)/python -c 'import huggingface_hub as client; assert client.__version__.startswith("1."), client'
 	PYTHONPATH=$(CURDIR)/$(VENV)/hub-old OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_hub_hugging_face.py tests/test_faults.py tests/test_check_hub.py
+
+# Killed before every file operation of a training, a push and a pull, and not only before some.
+test-kill: $(INSTALLED)
+	ZOO_KILL_EVERY=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_kill.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

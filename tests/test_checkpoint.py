@@ -103,7 +103,7 @@ def test_a_save_that_fails_is_one_line_and_leaves_the_checkpoint_before(
 
     monkeypatch.setattr(store, "sync", full)
     with pytest.raises(
-        TrainingError, match=r"can't be written \(No space left on device\); the one before is as it was"
+        TrainingError, match=r"can't be written \(No space left on device\); what it had saved is whole"
     ):
         checkpoint.save(tmp_path, JOB, Progress(epoch=2), STATE)
     assert checkpoint.restore(tmp_path, JOB)[0] == Progress()

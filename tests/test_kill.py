@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from .conftest import CHECKOUT
 
 ARGUMENTS = ["-m", "zoo", "train", "resnet8_digits", "--epochs", "8", "--set", "lr=0.05"]
 
@@ -66,3 +69,32 @@ def test_a_signal_ends_with_a_checkpoint_and_says_how_to_go_on(
     assert process.returncode == code
     finish(start(out, "--resume"))
     assert (out / "model.safetensors").read_bytes() == undisturbed
+
+
+# Every so many-th operation, so that the suite stays short; ZOO_KILL_EVERY=1 (make test-kill) is every one.
+@pytest.mark.parametrize(
+    ("command", "every"),
+    [
+        ("train", 15),
+        ("overwrite", 15),
+        ("overwrite --two-renames", 15),
+        ("seeds", 15),
+        ("push", 7),
+        ("push --two-renames", 7),
+        ("pull", 7),
+    ],
+)
+def test_killed_before_any_file_operation_the_next_command_makes_it_good(
+    tmp_path: Path, command: str, every: int
+) -> None:
+    name, *words = command.split()
+    every = int(os.environ.get("ZOO_KILL_EVERY", every))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.killed", name, str(tmp_path), "--every", str(every), *words],
+        capture_output=True, text=True, cwd=CHECKOUT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(outcomes) >= 3
+    for one in outcomes:
+        assert one == {"operation": one["operation"], "killed": True, "again": True, "same": True}, done.stderr

@@ -211,20 +211,21 @@ def _train(
 ) -> Trained:
     """Train what is planned already, whoever planned it."""
     from zoo.training import distributed
+    from zoo.training.place import owned
     from zoo.training.run import run_seeds
 
-    is_first = distributed.share().is_first
-    if is_first:
-        for place in places:
-            place.require()
-        if target is not None:
-            target.require_writable(model.name)
-    with distributed.process_group(machine.device):
-        config = run_seeds(
-            plans, model, places, machine=machine, watch=watch, teacher=teacher, side_by_side=side_by_side
-        )
-    folder = places[0].folder
-    return Trained(folder, config, target.push(folder, model.name) if target is not None and is_first else None)
+    is_first, folder = distributed.share().is_first, places[0].folder
+    with owned(places if is_first else ()):
+        if is_first:
+            for place in places:
+                place.require()
+            if target is not None:
+                target.require_writable(model.name)
+        with distributed.process_group(machine.device):
+            config = run_seeds(
+                plans, model, places, machine=machine, watch=watch, teacher=teacher, side_by_side=side_by_side
+            )
+        return Trained(folder, config, target.push(folder, model.name) if target is not None and is_first else None)
 
 
 def evaluate(

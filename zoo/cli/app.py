@@ -6,6 +6,7 @@ and no other: nobody waits for what they didn't ask for.
 
 import gc
 import importlib
+import signal
 import sys
 import warnings
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from zoo.errors import HubWarning, PluginWarning, ZooError
+from zoo.errors import HubWarning, Interrupted, PluginWarning, ZooError
 
 # Name: the file and the function, and what `zoo --help` says of it: its docstring's first paragraph.
 COMMANDS = {
@@ -86,6 +87,13 @@ class LazyGroup(TyperGroup):
         """Find the command that the first of `args` names, and import it; the rest of `args` is its own."""
         name, known, rest = super().resolve_command(ctx, args)
         return name, known if name is None else load(name), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; Ctrl-C that nothing else has answered is the end, and no bug."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped by Ctrl-C", signal.SIGINT) from None
 
 
 def load(name: str) -> Any:

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from zoo.errors import FolderError
 from zoo.folder.store import sync
 
 ASIDE, BEFORE = ".aside", ".before"
@@ -28,19 +29,24 @@ AT_FDCWD = -100
 def written_aside(target: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; on leaving, it is on the disk and in the place of `target`.
 
-    If the body fails, nothing is left of it, and `target` is what it was.
+    If the body fails, nothing is left of it, and `target` is what it was. Raises FolderError where the disk is full,
+    or nothing can be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=ASIDE, dir=target.parent))
+    aside = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=ASIDE, dir=target.parent))
         yield aside
         aside.chmod(0o777 & ~_umask())  # mkdtemp's are its owner's alone
         for path in sorted(aside.rglob("*")):
             sync(path)
         sync(aside)
         exchange(aside, target)
+    except OSError as error:
+        raise FolderError(f"{target} can't be written ({error.strerror}); make room or name another place") from None
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def exchange(new: Path, target: Path) -> None:

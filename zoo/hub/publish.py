@@ -6,6 +6,7 @@ from pathlib import Path
 
 from zoo.errors import FolderError, HubError
 from zoo.folder import store
+from zoo.folder.lock import alone
 from zoo.folder.replace import written_aside
 from zoo.hub.protocol import Pinning, Pushed
 from zoo.hub.published import Published
@@ -34,10 +35,24 @@ def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None)
 
 
 def copy(model: Published, out: Path | None = None) -> Path:
-    """Copy a published model folder, whole and hash checked, to `out` (`./NAME`); raises FolderError or HubError."""
+    """Copy a published model folder, whole and hash checked, to `out` (`./NAME`); nothing where it is there already.
+
+    Raises FolderError or HubError.
+    """
     target = out or Path(model.config.name)
-    if target.exists():
-        raise FolderError(f"{target} is there already; remove it or name another folder with --out")
-    with written_aside(target) as aside:
-        store.copy_files(model.folder, aside)
+    with alone(target):
+        if target.is_symlink() or target.exists():
+            if not _is(target, model):
+                raise FolderError(f"{target} is there already; remove it or name another folder with --out")
+            return target
+        with written_aside(target) as aside:
+            store.copy_files(model.folder, aside)
     return target
+
+
+def _is(folder: Path, model: Published) -> bool:
+    """Whether a folder is that model's, whole."""
+    try:
+        return store.check(folder) == model.config and store.identity(folder) == store.identity(model.folder)
+    except FolderError:
+        return False

@@ -7,14 +7,15 @@ and renamed, so a kill at any moment leaves the one before or the one after.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -41,9 +42,14 @@ class Progress:
         self.epoch, self.step, self.train_seconds, self.compile_seconds = row.epoch, 0, 0.0, 0.0
 
 
+CHECKPOINT: Final = "checkpoint.pt"
+# Everything that is ever in the folder of a run.
+FILES: Final = (CHECKPOINT, "checkpoint.partial", store.LOG, "log.partial")
+
+
 def path_in(run: Path) -> Path:
     """The checkpoint of a run."""
-    return run / "checkpoint.pt"
+    return run / CHECKPOINT
 
 
 def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> None:
@@ -54,18 +60,16 @@ def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> N
     target = path_in(run)
     aside = target.with_suffix(".partial")
     try:
-        with aside.open("wb") as file:
-            file.write(hashlib.sha256(buffer.getbuffer()).digest())
-            file.write(buffer.getbuffer())
-        store.sync(aside)
-        aside.replace(target)
-        store.sync(run)
-    except OSError as error:
+        with _written(run):
+            with aside.open("wb") as file:
+                file.write(hashlib.sha256(buffer.getbuffer()).digest())
+                file.write(buffer.getbuffer())
+            store.sync(aside)
+            aside.replace(target)
+            store.sync(run)
+    except TrainingError:
         aside.unlink(missing_ok=True)
-        raise TrainingError(
-            f"the checkpoint in {run} can't be written ({error.strerror}); the one before is as it was: "
-            "make room and give the same command with --resume"
-        ) from None
+        raise
 
 
 def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
@@ -101,14 +105,30 @@ def _read(run: Path) -> dict[str, Any]:
 
 
 def append_log(run: Path, row: EpochRow) -> None:
-    """Add an epoch to the log that can be followed while the run goes on."""
-    with (run / store.LOG).open("a", encoding="utf-8") as log:
+    """Add an epoch to the log that can be followed while the run goes on; raises TrainingError."""
+    with _written(run), (run / store.LOG).open("a", encoding="utf-8") as log:
         log.write(log_text([row]))
 
 
 def rewrite_log(run: Path, rows: list[EpochRow]) -> None:
-    """Make the log speak of exactly these epochs: a killed run may have logged one that is trained again."""
+    """Make the log speak of exactly these epochs: a killed run may have logged one that is trained again.
+
+    Raises TrainingError.
+    """
     path = run / store.LOG
     aside = path.with_suffix(".partial")
-    aside.write_text(log_text(rows), encoding="utf-8")
-    aside.replace(path)
+    with _written(run):
+        aside.write_text(log_text(rows), encoding="utf-8")
+        aside.replace(path)
+
+
+@contextlib.contextmanager
+def _written(run: Path) -> Iterator[None]:
+    """Tell a person where a run can't be written; raises TrainingError."""
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"the run in {run} can't be written ({error.strerror}); what it had saved is whole: "
+            "make room and give the same command with --resume"
+        ) from None

@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from zoo.data import batches
-from zoo.errors import HalfWarning, NonFiniteLoss
+from zoo.errors import FolderError, HalfWarning, NonFiniteLoss
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.evaluate import evaluate
 from zoo.folder import card, curve, store
 from zoo.folder.config import FORMAT, Config, EpochRow, Results, log_text
 from zoo.folder.config import Training as TrainingFacts
+from zoo.folder.lock import alone
 from zoo.folder.replace import written_aside
 from zoo.nets import weights
 from zoo.nets.build import count
@@ -77,7 +78,10 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
             tuple(row) for row in known_answers(net, training.pixels, model.dataset.input_size).tolist()
         ),
     )
-    return _write(place.folder, config, rows, model, content)
+    try:
+        return _write(place.folder, config, rows, model, content)
+    except FolderError as error:
+        raise FolderError(f"{error}; what was trained is in {place.run}: --resume goes on from there") from None
 
 
 def record_seeds(out: Path, repetitions: list[Config], model: Model) -> Config:
@@ -95,14 +99,15 @@ def convert(folder: Path, known: Model | Architecture) -> Config:
 
     `known` is its model, or its architecture where no plugin declares the data set. Raises FolderError.
     """
-    config = store.check(folder)
-    content = store.read_weights(folder, config)
-    if not config.known_answers:
-        net = weights.load(known.architecture if isinstance(known, Model) else known, folder, config)
-        pixels = batches.pixels(config.mean, config.std, torch.device("cpu"))
-        answers = known_answers(net, pixels, config.input_size)
-        config = dataclasses.replace(config, known_answers=tuple(tuple(row) for row in answers.tolist()))
-    return _write(folder, dataclasses.replace(config, format=FORMAT), store.read_log(folder), known, content)
+    with alone(folder):
+        config = store.check(folder)
+        content = store.read_weights(folder, config)
+        if not config.known_answers:
+            net = weights.load(known.architecture if isinstance(known, Model) else known, folder, config)
+            pixels = batches.pixels(config.mean, config.std, torch.device("cpu"))
+            answers = known_answers(net, pixels, config.input_size)
+            config = dataclasses.replace(config, known_answers=tuple(tuple(row) for row in answers.tolist()))
+        return _write(folder, dataclasses.replace(config, format=FORMAT), store.read_log(folder), known, content)
 
 
 def _measured(net: nn.Module, training: Training, *, half: bool) -> tuple[Results, float | None, bool]:

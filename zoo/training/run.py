@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -36,9 +35,11 @@ def run(
 
     Raises TrainingError where the place is taken or the run there is another's, DataError, Interrupted.
     """
-    if (finished := place.finished(plan.job)) is not None:
-        return finished
     share = distributed.share()
+    if (finished := place.finished(plan.job)) is not None:
+        if share.is_first:
+            place.clear()  # a kill may have come before that
+        return finished
     watch = watch if share.is_first else replace(watch, report=Silent())
     # The caller's random numbers and settings are left as they were.
     with _as_asked(plan.job, machine.device):
@@ -48,7 +49,7 @@ def run(
             distributed.wait_for_all()
             return store.read_config(place.folder)
         config = result.write(training, plan, model, place)
-    shutil.rmtree(place.run)
+    place.clear()
     distributed.wait_for_all()
     return config
 
@@ -102,7 +103,8 @@ def _run_side_by_side(
         train_side_by_side(list(trainings.values()))
         for number, training in trainings.items():
             configs[number] = result.write(training, plans[number], model, places[number])
-            shutil.rmtree(places[number].run)
+        for place in places:
+            place.clear()
     return [config for config in configs if config is not None]
 
 

@@ -1,0 +1,205 @@
+"""A command killed before every one of its file operations, and then given again.
+
+    python -m tests.killed COMMAND FOLDER [--every N] [--two-renames]
+
+Everything is imported once; each command runs in a fork, which an audit hook ends with SIGKILL before the N-th
+operation that changes a file. Prints a line of JSON for each N: what the next command made of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot  # noqa: F401 - imported here, it is not imported in every fork
+import torch  # noqa: F401
+
+from zoo import api
+from zoo.folder import card, curve, replace, store  # noqa: F401
+from zoo.hub.local import FolderHub
+from zoo.training import run  # noqa: F401
+
+NAME = "resnet8_digits"
+CHANGES = (
+    "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is there before, what is run, what is run after the kill, and what is compared."""
+
+    before: Callable[[Path], None]
+    given: Callable[[Path], object]
+    again: Callable[[Path], object]
+    state: Callable[[Path], object]
+
+
+def _train(place: Path, **options: Any) -> None:
+    api.train(NAME, out=place / "m", epochs=2, amp=False, limit_train=64, eval_every=9, **options)
+
+
+def _models(place: Path) -> object:
+    """What every model folder is, but for the seconds that it took, and whatever else lies there."""
+    found: dict[str, object] = {"names": sorted(path.name for path in place.iterdir())}
+    for folder in (path for path in place.iterdir() if path.is_dir()):
+        config = store.check(folder)
+        rows = [dataclasses.replace(row, train_seconds=0.0) for row in store.read_log(folder)]
+        found[folder.name] = (config.weights.sha256, config.job.to_json(), [vars(row) for row in rows])
+        found[f"{folder.name} seeds"] = [vars(one) for one in config.seeds]
+    return found
+
+
+def _files(place: Path) -> object:
+    """Every file's bytes by its name."""
+    return {
+        str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(place.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _nothing(place: Path) -> None:
+    place.mkdir()
+
+
+def _trained(place: Path) -> None:
+    place.mkdir()
+    _train(place)
+
+
+def _two_seeds(place: Path) -> None:
+    """Two finished seeds, of which no card speaks yet."""
+    place.mkdir()
+    _train(place)
+    api.train(NAME, out=place / "m-seed1", epochs=2, amp=False, limit_train=64, eval_every=9, seed=1)
+
+
+def _hub(place: Path) -> None:
+    """A hub with one revision of a model, and the folder of another one."""
+    place.mkdir()
+    _train(place)
+    FolderHub(place / "hub").push(place / "m", NAME)
+    _train(place, overwrite=True, seed=1)
+
+
+def _push(place: Path) -> None:
+    api.push(place / "m", hub=f"file:{place / 'hub'}")
+
+
+def _published(place: Path) -> None:
+    place.mkdir()
+    _train(place)
+    _push(place)
+    shutil.rmtree(place / "m")
+
+
+def _pull(place: Path) -> None:
+    api.pull(NAME, hub=f"file:{place / 'hub'}", out=place / "m")
+
+
+COMMANDS = {
+    "train": Command(_nothing, _train, lambda place: _train(place, resume=True), _models),
+    "overwrite": Command(
+        _trained,
+        lambda place: _train(place, overwrite=True, seed=1),
+        lambda place: _train(place, overwrite=True, seed=1),
+        _models,
+    ),
+    "seeds": Command(
+        _two_seeds,
+        lambda place: _train(place, resume=True, seeds=2),
+        lambda place: _train(place, resume=True, seeds=2),
+        _models,
+    ),
+    "push": Command(_hub, _push, _push, _files),
+    "pull": Command(_published, _pull, _pull, _files),
+}
+
+
+def forked(work: Callable[[], object], *, operations: int | None = None) -> int:
+    """Run something in a fork that is killed before it changes a file for the N-th time; its wait status."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            if operations is not None:
+                kill_before(operations)
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return os.waitpid(child, 0)[1]
+
+
+def kill_before(operation: int) -> None:
+    """End this process before its N-th change of a file."""
+    left = operation
+    sync = os.fsync
+
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        opened = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        exchanged = event == "ctypes.dlsym" and arguments[1] == "renameat2"
+        if opened or exchanged or event in CHANGES:
+            count()
+
+    def counted(descriptor: int) -> None:
+        count()  # what was written may not have left this process
+        sync(descriptor)
+
+    os.fsync = counted  # type: ignore[assignment]
+    sys.addaudithook(hook)
+
+
+def main(name: str, scratch: Path, every: int) -> None:
+    """Kill the command before its first, and every so many-th operation after it, until it comes to its end."""
+    command, start, place = COMMANDS[name], scratch / "start", scratch / "place"
+    assert forked(lambda: command.before(start)) == 0
+    shutil.copytree(start, place)
+    assert forked(lambda: command.given(place)) == 0
+    expected, operation = command.state(place), 0
+    while True:
+        shutil.rmtree(place)
+        shutil.copytree(start, place)
+        status = forked(functools.partial(command.given, place), operations=operation)
+        if status == 0:
+            break
+        outcome = {"operation": operation, "killed": os.WTERMSIG(status) == signal.SIGKILL}
+        outcome["again"] = forked(functools.partial(command.again, place)) == 0
+        found = command.state(place) if outcome["again"] else None
+        print(json.dumps({**outcome, "same": found == expected}), flush=True)
+        if found != expected:
+            print(f"expected {expected}\nfound {found}", file=sys.stderr)
+        operation += every
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--two-renames", action="store_true", help="as on a system that can't exchange two folders")
+    arguments = parser.parse_args()
+    if arguments.two_renames:
+        replace._exchanged = lambda one, other: False
+    main(arguments.command, arguments.folder, arguments.every)

@@ -1,0 +1,204 @@
+"""Where a training leaves its folder: what it refuses, what it takes back, and that it is alone there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zoo import api
+from zoo.errors import FolderError, TrainingError, ZooError
+from zoo.folder import store
+from zoo.training.place import Place
+
+from .conftest import CHECKOUT
+
+MODES = ["fresh", "resume", "overwrite"]
+
+
+def quick(out: Path, mode: str = "fresh") -> api.Trained:
+    """A training that takes a moment."""
+    return api.train(
+        "resnet8", out=out, epochs=1, limit_train=64, amp=False, resume=mode == "resume", overwrite=mode == "overwrite"
+    )
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from zoo.folder.lock import alone
+
+with alone(Path(sys.argv[1]), "trained"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process at work on the place `m`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "m")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_second_process_is_told_who_trains_there(tmp_path: Path, held: subprocess.Popen[str], mode: str) -> None:
+    with pytest.raises(TrainingError, match=f"m is being trained by pid {held.pid} on "):
+        quick(tmp_path / "m", mode)
+
+
+def test_the_place_of_a_process_that_was_killed_is_free(tmp_path: Path, held: subprocess.Popen[str]) -> None:
+    held.kill()
+    held.wait()
+    assert quick(tmp_path / "m").folder == tmp_path / "m"
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_nothing_is_pulled_into_a_place_where_another_process_trains(
+    tmp_path: Path, held: subprocess.Popen[str]
+) -> None:
+    with pytest.raises(FolderError, match=f"m is being written by pid {held.pid} on "):
+        api.pull("resnet8_digits", out=tmp_path / "m")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("what", ["notes", "a subfolder", "a file"])
+def test_what_the_zoo_did_not_write_is_never_removed(tmp_path: Path, model_folder: Path, mode: str, what: str) -> None:
+    out = model_folder
+    if what == "notes":
+        (out / "notes.txt").write_text("mine")
+    elif what == "a subfolder":
+        (out / "pictures").mkdir()
+    else:
+        out = tmp_path / "file"
+        out.write_text("mine")
+    with pytest.raises(TrainingError, match=r"which the zoo did not write|is a file, and no place"):
+        quick(out, mode)
+    assert out.exists()
+
+
+def test_a_folder_with_files_of_the_same_names_that_is_no_model_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "project"
+    out.mkdir()
+    (out / "README.md").write_text("my project")
+    with pytest.raises(TrainingError, match=r"holds README\.md, which the zoo did not write"):
+        quick(out, "overwrite")
+
+
+def test_a_strange_file_in_the_folder_of_a_run_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "m.run").mkdir()
+    (tmp_path / "m.run" / "thesis.tex").write_text("mine")
+    with pytest.raises(TrainingError, match=r"m\.run holds thesis\.tex, which the zoo did not write"):
+        quick(tmp_path / "m", "overwrite")
+
+
+def test_a_damaged_model_folder_may_be_overwritten(model_folder: Path) -> None:
+    (model_folder / store.CONFIG).write_text("{")
+    assert quick(model_folder, "overwrite").config.training.epochs == 1
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    quick(tmp_path / "m")
+    store.check(tmp_path / "m")
+
+
+def test_what_is_left_of_a_run_that_is_finished_is_removed(tmp_path: Path) -> None:
+    first = quick(tmp_path / "m")
+    place = Place(tmp_path / "m")
+    place.run.mkdir()
+    (place.run / "checkpoint.pt").write_bytes(b"killed after the folder was in its place")
+    assert quick(tmp_path / "m", "resume").config == first.config
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_what_was_begun_over_another_model_is_gone_on_with(
+    model_folder: Path,
+) -> None:
+    command = [sys.executable, "-m", "zoo", "train", "resnet8", "--seed", "3", "--epochs", "8", "--no-amp"]
+    process = subprocess.Popen(
+        [*command, "--out", str(model_folder), "--overwrite"], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    next(line for line in process.stdout if line.startswith("epoch"))
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    assert store.check(model_folder).job.seed == 0
+    config = api.train("resnet8", out=model_folder, resume=True, seed=3, epochs=8, amp=False).config
+    assert (config.job.seed, config.training.epochs) == (3, 8)
+
+
+@pytest.mark.parametrize("out", [".", "..", "nowhere/..", "/"])
+def test_a_place_that_is_no_folder_of_its_own_is_refused(out: str) -> None:
+    with pytest.raises(TrainingError, match="should name a folder to be made"):
+        quick(Path(out))
+
+
+@pytest.mark.parametrize("out", ["/dev/null/m", "/proc/nothing/m", "m" * 300, "link", "link/m"])
+def test_a_place_that_cannot_be_written_is_one_line_before_the_first_step(tmp_path: Path, out: str) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nothing" / "there")
+    with pytest.raises(ZooError, match=r"can't be written \(|is a link"):
+        quick(tmp_path / out)
+
+
+def test_a_full_disk_at_the_writing_of_the_folder_loses_nothing(tmp_path: Path) -> None:
+    """The limit on a file's size is met by the weights, which only the folder has in one file with their card."""
+    command = [
+        sys.executable,
+        "-m",
+        "zoo",
+        "train",
+        "resnet8",
+        "--epochs",
+        "1",
+        "--no-amp",
+        "--out",
+        str(tmp_path / "m"),
+    ]
+    limited = (
+        "import resource, signal, runpy, sys;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from zoo.folder import curve; draw = curve.draw;"
+        "curve.draw = lambda *given: (resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)), draw(*given))[1];"
+        "from zoo.__main__ import main; main()"
+    )
+    full = subprocess.run([sys.executable, "-c", limited, *command[3:]], capture_output=True, text=True, cwd=CHECKOUT)
+    assert full.returncode == 1, full.stderr
+    assert full.stderr.count("\n") == 1
+    assert "can't be written (File too large)" in full.stderr
+    assert "--resume goes on from there" in full.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["m.run"]
+    assert subprocess.run([*command, "--resume"], capture_output=True).returncode == 0
+    undisturbed = api.train("resnet8", epochs=1, amp=False, out=tmp_path / "undisturbed").config
+    assert store.check(tmp_path / "m").weights == undisturbed.weights
+
+
+@pytest.mark.parametrize("module", ["zoo.cli.app", "typer", "zoo.cli.train", "zoo.api", "torch"])
+def test_ctrl_c_while_a_module_is_being_imported_is_one_line(module: str) -> None:
+    code = f"""
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from zoo.__main__ import main
+main()
+"""
+    process = subprocess.run([sys.executable, "-c", code, "train", "resnet8"], capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (130, "zoo: stopped by Ctrl-C\n")
