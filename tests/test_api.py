@@ -339,6 +339,8 @@ def test_an_unfinished_run_is_not_lost_by_starting_again(tmp_path: Path) -> None
 def test_a_published_folder_is_pulled_whole(hub: str, trained: Path, tmp_path: Path) -> None:
     out = api.pull("resnet8_digits", hub=hub, out=tmp_path / "pulled")
     assert store.identity(out) == store.identity(trained)
+    assert api.pull("resnet8_digits", hub=hub, out=out) == out
+    (out / store.LOG).write_text("")
     with pytest.raises(FolderError, match="is there already"):
         api.pull("resnet8_digits", hub=hub, out=out)
 
@@ -376,7 +378,8 @@ def test_several_seeds_go_on_where_they_were_stopped(tmp_path: Path) -> None:
 
 def test_a_folder_that_a_later_seed_would_need_is_seen_before_the_first_is_trained(tmp_path: Path) -> None:
     (tmp_path / "out-seed1").mkdir()
-    with pytest.raises(TrainingError, match="out-seed1 is there already"):
+    (tmp_path / "out-seed1" / "notes").touch()
+    with pytest.raises(TrainingError, match="out-seed1 holds notes, which the zoo did not write"):
         api.train("resnet8", epochs=1, seeds=2, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

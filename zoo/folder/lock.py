@@ -28,7 +28,9 @@ def alone(target: Path, doing: str = "written") -> Iterator[None]:
     Raises FolderError where another process is at it, which is named, or where nothing can be written.
     """
     path = target.with_name(f".{target.name}.lock")
+    made: list[Path] = []
     try:
+        made += [folder for folder in path.parents if not folder.exists()]
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _locked(path, target, doing)
     except OSError as error:
@@ -41,6 +43,9 @@ def alone(target: Path, doing: str = "written") -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)  # and only then let go
         os.close(descriptor)
+        with contextlib.suppress(OSError):  # what was refused leaves no empty folders; one that is filled stays
+            for folder in made:
+                folder.rmdir()
 
 
 def _locked(path: Path, target: Path, doing: str) -> int:
