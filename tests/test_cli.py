@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -175,8 +176,8 @@ def test_verify_says_what_it_checked_and_exits_0(run_zoo: Run, tmp_path: Path) -
     assert finished.returncode == 0, finished.stderr
     lines = finished.stdout.splitlines()
     assert "resnet8_digits: as published" in lines
-    assert "resnet20_cifar10: as published" in lines
-    assert "  test set: not run, cifar10 is not there" in lines
+    assert "resnet20_cifar10: not measured: test set" in lines
+    assert "  test set: not run, cifar10 is not there, or not whole" in lines
 
 
 def test_verify_exits_1_where_a_number_is_not_the_models(run_zoo: Run, model_folder: Path) -> None:
@@ -188,6 +189,36 @@ def test_verify_exits_1_where_a_number_is_not_the_models(run_zoo: Run, model_fol
     assert finished.returncode == 1
     assert finished.stderr.startswith("zoo: resnet8_digits: top-1 is ")
     assert "DIFFERS" in finished.stdout
+
+
+def test_verify_goes_on_after_a_damaged_model_and_its_json_is_whole(
+    run_zoo: Run, model_folder: Path, trained: Path
+) -> None:
+    (model_folder / store.README).write_text("another card")
+    words = ["verify", model_folder, "plain20", trained]
+    finished = run_zoo(*words, "--json")
+    assert finished.returncode == 1
+    damaged, missing, whole = json.loads(finished.stdout)
+    assert [one["outcome"] for one in (damaged, missing, whole)] == ["differs", "not measured", "as published"]
+    assert "README.md has SHA-256" in damaged["checks"][0]["finding"]
+    lines = finished.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("zoo: ") for line in lines)
+    assert "resnet8_digits: as published" in run_zoo(*words).stdout.splitlines()
+
+
+def test_verify_all_exits_1_where_a_model_is_too_damaged_to_be_listed(
+    run_zoo: Run, trained: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    hub = tmp_path / "hub"
+    shutil.copytree(trained, hub / "resnet8_digits")
+    assert run_zoo("verify", "--all", "--hub", f"file:{hub}").returncode == 0
+    model_folder.rename(hub / "resnet20_digits")
+    (hub / "resnet20_digits" / store.CONFIG).write_text("{")
+    finished = run_zoo("verify", "--all", "--hub", f"file:{hub}", "--json")
+    assert finished.returncode == 1
+    assert [one["outcome"] for one in json.loads(finished.stdout)] == ["as published"]
+    assert finished.stderr.count("\n") == 1
 
 
 def test_reproduce_sets_what_it_trains_beside_the_card(run_zoo: Run, trained: Path) -> None:

@@ -98,8 +98,10 @@ def test_it_predicts_its_own_classes(folder: Path) -> None:
 def test_it_is_verified_but_for_the_test_set(folder: Path) -> None:
     found = api.verify(folder)
     assert found.differences == ()
-    assert dict(found.checks)["test set"] == "not run, flowers is declared by no plugin here"
-    assert dict(found.checks)["known answers"] == "within 0.0e+00"
+    assert found.not_measured == ("test set",)
+    findings = {one.name: one.finding for one in found.checks}
+    assert findings["test set"] == "not run, flowers is declared by no plugin here"
+    assert findings["known answers"] == "within 0.0e+00"
 
 
 def test_what_needs_the_data_set_says_so(folder: Path) -> None:
@@ -111,7 +113,7 @@ def test_what_needs_the_data_set_says_so(folder: Path) -> None:
 def test_where_the_data_set_is_again_it_is_evaluated_and_reproduced(folder: Path, plugin: Path, tmp_path: Path) -> None:
     with installed(plugin):
         assert api.evaluate(folder).results == store.read_config(folder).results
-        assert "as on the card" in dict(api.verify(folder).checks)["test set"]
+        assert "as on the card" in api.verify(folder).checks[-1].finding
         done, published = api.reproduce(folder, out=tmp_path / "again")
     assert done.config.weights.sha256 == published.weights.sha256
 

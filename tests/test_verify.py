@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+import socket
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +17,10 @@ from zoo import api
 from zoo.data import batches
 from zoo.errors import HashMismatch
 from zoo.evaluation import answers
+from zoo.evaluation.verify import Verified
 from zoo.folder import store
 
+from .conftest import CHECKOUT
 from .folders import hashed
 
 CPU = torch.device("cpu")
@@ -43,11 +50,16 @@ def test_answers_are_in_evaluation_mode_and_leave_the_net_as_it_was() -> None:
     assert net.training
 
 
-def test_a_folder_as_it_was_trained_has_no_differences(trained: Path) -> None:
+def finding(found: Verified, name: str) -> str:
+    """What one of the checks found."""
+    return next(one.finding for one in found.checks if one.name == name)
+
+
+def test_a_folder_as_it_was_trained_is_as_published(trained: Path) -> None:
     found = api.verify(trained)
-    assert found.differences == ()
-    assert [name for name, _ in found.checks] == ["hash", "strict load", "known answers", "test set"]
-    assert dict(found.checks)["known answers"] == "within 0.0e+00"
+    assert (found.outcome, found.differences, found.not_measured) == ("as published", (), ())
+    assert [one.name for one in found.checks] == ["hash", "strict load", "known answers", "test set"]
+    assert finding(found, "known answers") == "within 0.0e+00"
 
 
 def test_weights_that_answer_differently_are_found_without_data(model_folder: Path, tmp_path: Path) -> None:
@@ -55,7 +67,30 @@ def test_weights_that_answer_differently_are_found_without_data(model_folder: Pa
     tensors["fc.bias"] += 0.5
     save_file(tensors, model_folder / store.WEIGHTS)
     found = api.verify(hashed(model_folder))
+    assert found.outcome == "differs"
     assert any("the logits of the fixed inputs differ" in one for one in found.differences)
+
+
+def test_a_folder_without_known_answers_differs(model_folder: Path) -> None:
+    found = api.verify(changed(model_folder, known_answers=[]))
+    assert found.differences == ("the folder has 0 known answers, expected 4",)
+    config = json.loads((model_folder / store.CONFIG).read_text())
+    whole = store.read_config(CHECKOUT / "hub_cards" / "resnet8_digits").known_answers
+    config["known_answers"] = whole[:1]
+    assert api.verify(changed(model_folder, **config)).differences == ("the folder has 1 known answers, expected 4",)
+
+
+def test_a_folder_of_the_first_format_may_be_without_known_answers(tmp_path: Path) -> None:
+    folder = shutil.copytree(CHECKOUT / "tests" / "format1" / "resnet8_digits", tmp_path / "model")
+    found = api.verify(changed(folder, known_answers=[]))
+    assert (found.outcome, found.not_measured) == ("not measured", ("known answers",))
+
+
+def test_every_file_of_the_folder_is_held_against_its_hash(model_folder: Path) -> None:
+    card = (model_folder / store.README).read_text()
+    (model_folder / store.README).write_text(card.replace("top-1", "TOP-1"))
+    with pytest.raises(HashMismatch, match=r"README\.md has SHA-256"):
+        api.verify(model_folder)
 
 
 def test_a_flipped_byte_is_a_wrong_hash(model_folder: Path) -> None:
@@ -66,30 +101,68 @@ def test_a_flipped_byte_is_a_wrong_hash(model_folder: Path) -> None:
         api.verify(model_folder)
 
 
+# What decides whether the same numbers are to be expected, changed one by one.
+ELSEWHERE: dict[str, Callable[[dict[str, Any]], object]] = {
+    "here": lambda config: config,
+    "another processor": lambda config: config["environment"].update(device="another one"),
+    "other threads": lambda config: config["job"].update(threads=77),
+    "another torch": lambda config: config["job"]["versions"].update(torch="1.0"),
+}
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
 @pytest.mark.parametrize(
-    ("points", "device", "differs"), [(0.04, False, False), (0.06, False, True), (0.01, True, True)]
+    ("what", "by", "here_only"),
+    [
+        ("test_top1", 0.01, True),
+        ("test_top1", 0.06, False),
+        ("test_top5", 0.01, True),
+        ("test_top5", 0.06, False),
+        ("test_loss", 1e-6, True),
+        ("test_loss", 1e-3, False),
+    ],
 )
-def test_accuracy_must_be_exact_on_the_same_device_and_close_on_another(
-    model_folder: Path, points: float, device: bool, differs: bool
+def test_results_must_be_the_same_where_that_is_to_be_expected_and_close_elsewhere(
+    model_folder: Path, where: str, what: str, by: float, here_only: bool
 ) -> None:
     config = json.loads((model_folder / store.CONFIG).read_text())
-    config["results"]["test_top1"] += points
-    if not device:
-        config["environment"]["device"] = "another one"
+    config["results"][what] -= by
+    ELSEWHERE[where](config)
     found = api.verify(changed(model_folder, **config))
-    assert any(one.startswith("top-1 is ") for one in found.differences) is differs
+    assert found.outcome == ("differs" if where == "here" or not here_only else "as published")
 
 
-def test_data_that_are_not_there_are_not_downloaded(tmp_path: Path) -> None:
+def test_data_that_are_not_there_are_not_measured_and_not_downloaded(tmp_path: Path) -> None:
     found = api.verify("resnet20_cifar10", data=tmp_path)
-    assert dict(found.checks)["test set"] == "not run, cifar10 is not there"
+    assert (found.outcome, found.not_measured, found.differences) == ("not measured", ("test set",), ())
+    assert finding(found, "test set") == "not run, cifar10 is not there, or not whole"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_set_of_which_only_the_folder_is_there_is_not_downloaded_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as network:
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{network.getsockname()[1]}")
+        monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies of its first use
+        network.setblocking(False)
+        socket.setdefaulttimeout(1)  # so that an attempt ends
+        try:
+            found = api.verify("resnet20_cifar10", data=tmp_path)
+        finally:
+            socket.setdefaulttimeout(None)
+        assert found.not_measured == ("test set",)
+        with pytest.raises(BlockingIOError):
+            network.accept()
+    assert [path.name for path in tmp_path.rglob("*")] == ["cifar-10-batches-py"]
 
 
 @pytest.mark.cifar
 def test_the_catalogue_scores_what_it_says_on_the_real_data() -> None:
     for row in api.overview(pretrained=True):
-        assert api.verify(row.name).differences == ()
+        assert api.verify(row.name).outcome == "as published"
 
 
 def test_a_published_model_is_reproduced_by_its_own_recipe(trained: Path, tmp_path: Path) -> None:

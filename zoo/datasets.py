@@ -49,6 +49,27 @@ def _read_cifar(kind: type, root: Path, *, train: bool) -> tuple[npt.NDArray[np.
     return data.data, np.asarray(data.targets, dtype=np.int64)
 
 
+def _is_whole_cifar10(root: Path) -> bool:
+    from torchvision.datasets import CIFAR10
+
+    return _is_whole(CIFAR10, root)
+
+
+def _is_whole_cifar100(root: Path) -> bool:
+    from torchvision.datasets import CIFAR100
+
+    return _is_whole(CIFAR100, root)
+
+
+def _is_whole(kind: type, root: Path) -> bool:
+    """Whether torchvision's class finds every file with its MD5, and so would download nothing."""
+    try:
+        kind(root, train=False, download=False)
+    except (OSError, RuntimeError, EOFError):
+        return False
+    return True
+
+
 def _read_digits(root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Read from scikit-learn's package; the last 360 images, other writers' in part, are the test set."""
     import numpy as np
@@ -73,6 +94,7 @@ CIFAR10 = Dataset(
     test_images=10_000,
     hub_id="uoft-cs/cifar10",
     folder="cifar-10-batches-py",
+    is_whole=_is_whole_cifar10,
     read=_read_cifar10,
 )  # fmt: skip
 
@@ -99,6 +121,7 @@ CIFAR100 = Dataset(
     test_images=10_000,
     hub_id="uoft-cs/cifar100",
     folder="cifar-100-python",
+    is_whole=_is_whole_cifar100,
     read=_read_cifar100,
 )  # fmt: skip
 

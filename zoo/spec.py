@@ -11,7 +11,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self
@@ -64,6 +64,8 @@ class Dataset:
     test_images: int
     hub_id: str  # of the data set on the Hugging Face Hub, for the card; "" where it is not there
     folder: str | None = field(default=None, kw_only=True)  # what `read` needs in its root; None for nothing
+    # Whether `folder` in this root is whole, so that `read` would download nothing; None where it never would.
+    is_whole: Callable[[Path], bool] | None = field(default=None, kw_only=True, repr=False)
     read: Reader = field(repr=False)
 
     def __post_init__(self) -> None:

@@ -141,7 +141,9 @@ def main() -> None:
     try:
         app()
     except ZooError as error:
-        _complain(str(error))
+        from zoo.cli.plain import complain
+
+        complain(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of a pipe went away: `zoo list | head`
         sys.stderr.close()
@@ -156,12 +158,7 @@ def _show_warning(
     file: object = None,
     line: str | None = None,
 ) -> None:
+    from zoo.cli.plain import complain
+
     text = str(message) if issubclass(category, PluginWarning | HubWarning) else f"{category.__name__}: {message}"
-    _complain(f"warning: {text}")
-
-
-def _complain(text: str) -> None:
-    """One line on stderr, whoever wrote what is in it."""
-    from zoo.cli.plain import one_line
-
-    print(f"zoo: {one_line(text)}", file=sys.stderr)
+    complain(f"warning: {text}")

@@ -1,15 +1,20 @@
 """`zoo eval`, `zoo verify`, `zoo predict`: what a model does, and whether it is what it says."""
 
 import dataclasses
-import sys
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo import api
 from zoo.cli import completion, options
+from zoo.cli.plain import complain
 from zoo.cli.printing import print_json, print_table, say
+from zoo.errors import FolderError, HubWarning, ZooError
+
+if TYPE_CHECKING:
+    from zoo.evaluation.verify import Verified
 
 
 def evaluate(
@@ -76,25 +81,56 @@ def verify(
 ) -> None:
     """Hold models against their folders: hash, strict load, known answers, and the test set where the data is there.
 
-    The exit code is 1 where anything differs.
+    Each is "as published", "DIFFERS", or "not measured", with the names of what could not be checked:
+    the test set where its data is not there (nothing is downloaded for it), the known answers of an old
+    folder. The exit code is 1 where anything differs, or a model could not be read; the others are
+    verified all the same. It is 0 where something was not measured, and nothing differs.
     """
+    from zoo.evaluation.verify import Check, Verified
+
     if everything == bool(models):
         raise typer.BadParameter("name models, or give --all", param_hint="MODEL")
-    names = [row.name for row in api.overview(pretrained=True, hub=hub)] if everything else models or []
-    found = []
+    names, unreadable = _published(hub) if everything else (models or [], 0)
+    found: list[Verified] = []
     for name in names:
-        one = api.verify(name, hub=hub, device=device, data=data)
+        try:
+            one = api.verify(name, hub=hub, device=device, data=data)
+        except FolderError as error:
+            one = Verified(name, (Check("folder", "differs", str(error)),))
+        except ZooError as error:
+            one = Verified(name, (Check("folder", "not measured", str(error)),))
+            unreadable += 1
+            complain(f"{name}: {error}")
         found.append(one)
         if not as_json:
-            say(f"{one.name}: {'DIFFERS' if one.differences else 'as published'}")
-            for what, finding in one.checks:
-                say(f"  {what}: {finding}")
-            for difference in one.differences:
-                print(f"zoo: {one.name}: {difference}", file=sys.stderr)
+            _say_verified(one)
+        for difference in one.differences:
+            complain(f"{one.name}: {difference}")
     if as_json:
-        print_json([dataclasses.asdict(one) for one in found])
-    if any(one.differences for one in found):
+        print_json(
+            [{**dataclasses.asdict(one), "outcome": one.outcome, "not_measured": one.not_measured} for one in found]
+        )
+    if unreadable or any(one.outcome == "differs" for one in found):
         raise typer.Exit(1)
+
+
+def _published(hub: str | None) -> tuple[list[str], int]:
+    """The names of all models in the catalogue, or in a hub, and how many are too damaged to be listed."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", HubWarning)
+        names = [row.name for row in api.overview(pretrained=True, hub=hub)]
+    for one in seen:
+        warnings.showwarning(one.message, one.category, one.filename, one.lineno)
+    return names, sum(issubclass(one.category, HubWarning) for one in seen)
+
+
+def _say_verified(verified: "Verified") -> None:
+    outcome = "DIFFERS" if verified.outcome == "differs" else verified.outcome
+    named = f": {', '.join(verified.not_measured)}" if verified.outcome == "not measured" else ""
+    say(f"{verified.name}: {outcome}{named}")
+    for check in verified.checks:
+        if check.outcome != "differs":  # those go to stderr
+            say(f"  {check.name}: {check.finding}")
 
 
 def predict(
@@ -117,7 +153,7 @@ def predict(
     for one in api.predict(model, pictures, top=top, hub=hub, revision=revision, device=device):
         unreadable += one.error is not None
         if one.error is not None:
-            print(f"zoo: {one.error}", file=sys.stderr)
+            complain(one.error)
         if as_json:
             answers.append({**dataclasses.asdict(one), "path": str(one.path)})
         elif one.error is None:

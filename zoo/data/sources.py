@@ -40,7 +40,9 @@ def default_root() -> Path:
 
 def is_there(dataset: Dataset, root: Path) -> bool:
     """Whether a data set can be read without downloading it."""
-    return dataset.folder is None or (root / dataset.folder).is_dir()
+    if dataset.folder is None:
+        return True
+    return (root / dataset.folder).is_dir() and (dataset.is_whole is None or dataset.is_whole(root))
 
 
 def read_split(dataset: Dataset, root: Path, *, train: bool, device: torch.device, part: slice = slice(None)) -> Split:

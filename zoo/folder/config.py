@@ -131,7 +131,7 @@ class Config:
     files: Mapping[str, File]  # every other file of the folder, by its name in it
     pin: Pin | None = None  # where the weights are, if they do not lie in the folder
     seeds: tuple[SeedResults, ...] = ()  # where the training was repeated: every seed's, this folder's own first
-    format: int = FORMAT
+    format: int = FORMAT  # of the folder that was read; what is written has today's
 
     def fits(self, dataset: Dataset) -> bool:
         """Whether its net sees the images and names the classes of that data set."""

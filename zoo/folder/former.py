@@ -1,4 +1,4 @@
-"""Config.json of format 1, read as one of format 2.
+"""Config.json of format 1, read as one of format 2; its `format` says which it was.
 
 It had a job's facts in three places, and some nowhere; what nobody wrote down is said to be unknown by
 an empty version, or was then the only way that there was.
@@ -65,5 +65,5 @@ def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
         # Nothing else was hashed.
         "files": {"model.safetensors": {"sha256": weights["sha256"], "bytes": weights["bytes"]}},
         "pin": pin,
-        "format": 2,
+        "format": 1,
     }

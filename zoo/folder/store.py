@@ -52,7 +52,8 @@ def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
 
     Raises FolderError for facts that can't be a model's, before anything is written.
     """
-    config = dataclasses.replace(config, files={name: file_facts(content) for name, content in files.items()})
+    hashed = {name: file_facts(content) for name, content in files.items()}
+    config = dataclasses.replace(config, files=hashed, format=FORMAT)
     try:
         gate.require_sound(config)
         text = to_json(config, indent=2) + "\n"

@@ -16,7 +16,7 @@ from zoo.errors import FolderError, HalfWarning, NonFiniteLoss
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.evaluate import evaluate
 from zoo.folder import card, curve, store
-from zoo.folder.config import FORMAT, Config, EpochRow, Results, log_text
+from zoo.folder.config import Config, EpochRow, Results, log_text
 from zoo.folder.config import Training as TrainingFacts
 from zoo.folder.lock import alone
 from zoo.folder.replace import written_aside
@@ -107,7 +107,7 @@ def convert(folder: Path, known: Model | Architecture) -> Config:
             pixels = batches.pixels(config.mean, config.std, torch.device("cpu"))
             answers = known_answers(net, pixels, config.input_size)
             config = dataclasses.replace(config, known_answers=tuple(tuple(row) for row in answers.tolist()))
-        return _write(folder, dataclasses.replace(config, format=FORMAT), store.read_log(folder), known, content)
+        return _write(folder, config, store.read_log(folder), known, content)
 
 
 def _measured(net: nn.Module, training: Training, *, half: bool) -> tuple[Results, float | None, bool]:
