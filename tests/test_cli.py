@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from zoo.cli import app
 from zoo.cli.app import load
@@ -13,6 +14,7 @@ from zoo.folder import store
 from zoo.registry import core_version
 
 from .conftest import CHECKOUT, Run
+from .folders import hashed
 
 COMMANDS = [
     "list",
@@ -228,7 +230,27 @@ def test_reproduce_sets_what_it_trains_beside_the_card(run_zoo: Run, trained: Pa
     assert lines[1].startswith("resnet8_digits  here: top-1 ")
     assert lines[2].startswith("resnet8_digits  card: top-1 ")
     assert lines[1].split("top-1")[1] == lines[2].split("top-1")[1]
-    assert lines[3] == "the weights are the published ones, byte for byte"
+    assert lines[3] == "expected to be the same bytes"
+    assert lines[4] == "the weights are the published ones, byte for byte"
+
+
+def test_reproduce_exits_1_where_the_same_bytes_were_expected_and_did_not_come(
+    run_zoo: Run, trained: Path, model_folder: Path
+) -> None:
+    tensors = load_file(model_folder / store.WEIGHTS)
+    tensors["fc.bias"] += 0.5
+    save_file(tensors, model_folder / store.WEIGHTS)
+    finished = run_zoo("reproduce", hashed(model_folder), "--quiet")
+    assert finished.returncode == 1
+    assert finished.stdout.splitlines()[3:] == [
+        "expected to be the same bytes",
+        "the weights are not the published bytes",
+    ]
+    finished = run_zoo("reproduce", trained, "--quiet", "--epochs", "1", "--seed", "7", "--out", "shorter")
+    assert finished.returncode == 0
+    assert finished.stdout.splitlines()[3] == (
+        "not expected to be the same bytes: recipe epochs 3 there, 1 here; seed 0 there, 7 here"
+    )
 
 
 @pytest.mark.parametrize(

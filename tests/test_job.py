@@ -122,9 +122,10 @@ def test_going_on_and_starting_again_can_not_both_be_asked_for(tmp_path: Path) -
 
 def test_what_a_published_job_is_trained_with_again_is_the_job_itself() -> None:
     job = plan(MODEL, Options(recipe="quick", threads=3, compile="default"), MACHINE, seed=5).job
-    assert again(job, MODEL, MACHINE, None, Options()).job == job
+    assert again(job, MODEL, MACHINE).job == job
+    assert again(job, MODEL, MACHINE, epochs=7).job == replace(job, recipe=replace(job.recipe, epochs=7))
     from_a_gpu = replace(job, device="cuda", compile="graph")
-    assert again(from_a_gpu, MODEL, MACHINE, None, Options()).job == replace(job, compile="none")
+    assert again(from_a_gpu, MODEL, MACHINE).job == replace(job, compile="none")
 
 
 def test_a_folder_of_the_first_format_reads_as_one_of_this() -> None:

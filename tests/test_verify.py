@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import socket
@@ -13,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from zoo import api
+from zoo import api, registry
 from zoo.data import batches
-from zoo.errors import HashMismatch
+from zoo.errors import HashMismatch, TrainingError
 from zoo.evaluation import answers
 from zoo.evaluation.verify import Verified
 from zoo.folder import store
@@ -171,3 +172,46 @@ def test_a_published_model_is_reproduced_by_its_own_recipe(trained: Path, tmp_pa
     assert done.config.weights.sha256 == published.weights.sha256
     shorter, _ = api.reproduce(trained, out=tmp_path / "shorter", epochs=1, seed=5)
     assert (shorter.config.training.epochs, shorter.config.job.seed) == (1, 5)
+
+
+def test_a_model_is_reproduced_with_the_normalisation_it_was_published_with(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = registry.load("resnet8_digits")
+    other = dataclasses.replace(declared, dataset=dataclasses.replace(declared.dataset, mean=(0.1,), std=(0.9,)))
+    monkeypatch.setattr(registry, "load", lambda name: other)
+    done, published = api.reproduce(trained, out=tmp_path / "again")
+    assert (done.config.mean, done.config.std) == (published.mean, published.std)
+    assert done.config.weights.sha256 == published.weights.sha256
+
+
+def test_a_model_is_not_reproduced_on_another_data_set_than_its_own(model_folder: Path, tmp_path: Path) -> None:
+    config = json.loads((model_folder / store.CONFIG).read_text())
+    results = {**config["results"], "test_images": 200}
+    with pytest.raises(TrainingError, match="measured on 200 test images, digits as it is declared here has 360"):
+        api.reproduce(changed(model_folder, results=results), out=tmp_path / "again")
+    recipe = dataclasses.replace(store.read_config(model_folder).job.recipe, mean=(0.25,))
+    job = {**config["job"], "recipe": recipe.to_json()}
+    changed(model_folder, results=config["results"], job=job, recipe_sha256=recipe.sha256())
+    with pytest.raises(TrainingError, match="names another mean or std than its recipe"):
+        api.reproduce(model_folder, out=tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_model_is_not_reproduced_with_another_teacher(
+    trained: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    api.push(trained, hub=hub)
+    settings = {"teacher": f"{hub}/resnet8_digits"}
+    taught = api.train("resnet8", epochs=1, limit_train=64, settings=settings, out=tmp_path / "taught").folder
+    done, published = api.reproduce(taught, out=tmp_path / "again")
+    assert done.config.weights.sha256 == published.weights.sha256
+
+    tensors = load_file(model_folder / store.WEIGHTS)
+    tensors["fc.bias"] += 0.5
+    save_file(tensors, model_folder / store.WEIGHTS)
+    api.push(hashed(model_folder), hub=hub)
+    with pytest.raises(TrainingError, match=r"learned from a teacher with SHA-256 .* has .* now"):
+        api.reproduce(taught, out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()

@@ -403,18 +403,19 @@ def reproduce(
 ) -> tuple[Trained, Config]:
     """Train a published model again with the very recipe in its folder; returns it beside what was published.
 
-    Recipe, seed, images, bf16 and compilation are the folder's, whatever the plugin's recipe of that
-    name is by now. `epochs` and `seed` are the only things that can be changed.
+    Recipe, seed, images, normalisation, threads, bf16, compilation and teacher are the folder's, whatever
+    the plugin declares by now. `epochs` and `seed` are the only things that can be changed. Whether the
+    same bytes are to be expected, `zoo.folder.same_bytes` says of the two.
 
-    Raises what `load` and `train` raise.
+    Raises what `load` and `train` raise, and TrainingError where the teacher or the data set is another by now.
     """
     from zoo.training.place import Place, mode_of
-    from zoo.training.plan import Options, again
+    from zoo.training.plan import again, as_published
 
     found, machine = published(name_or_path_or_hub_id, hub=hub, revision=revision), _machine(device, data)
-    model, job = found.model, found.config.job
+    model, job = as_published(found.model, found.config), found.config.job
     teacher, origin = _teacher(model, job.recipe, machine.device)
-    planned = again(job, model, machine, origin, Options(epochs=epochs))
+    planned = again(job, model, machine, teacher=origin, epochs=epochs)
     if seed is not None:
         planned = planned.seeded(seed)
     place = Place(out or Path("runs") / f"{model.name}-reproduced", mode_of(resume=resume, overwrite=overwrite))

@@ -9,6 +9,7 @@ from zoo import api
 from zoo.cli import completion, options
 from zoo.cli.printing import progress, say, say_trained
 from zoo.folder.config import spread
+from zoo.folder.same_bytes import obstacles
 
 
 def train(
@@ -74,9 +75,7 @@ def train(
         hub=hub,
         report=None if quiet else progress(),
     )
-    from zoo.training.distributed import share
-
-    if not share().is_first:  # torchrun's first process speaks for all
+    if not _speaks_for_all():
         return
     say_trained(trained)
     if len(trained.config.seeds) > 1:
@@ -103,7 +102,11 @@ def reproduce(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a published model again with the recipe in its folder, and set the result beside its card's."""
+    """Train a published model again with the recipe in its folder, and set the result beside its card's.
+
+    Where processor, threads, versions and all else that decides the weights are the same, the same bytes
+    are to be expected; the exit code is 1 where they are, and don't come.
+    """
     trained, published = api.reproduce(
         model,
         hub=hub,
@@ -117,6 +120,8 @@ def reproduce(
         overwrite=overwrite,
         report=None if quiet else progress(),
     )
+    if not _speaks_for_all():
+        return
     say_trained(trained)
     for who, config in (("here", trained.config), ("card", published)):
         results, training = config.results, config.training
@@ -124,8 +129,12 @@ def reproduce(
             f"{config.name}  {who}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
             f"{training.epochs} epochs, seed {config.job.seed}, {config.environment.device}"
         )
+    different = obstacles(trained.config, published)
+    say(f"not expected to be the same bytes: {'; '.join(different)}" if different else "expected to be the same bytes")
     same = trained.config.weights.sha256 == published.weights.sha256
     say("the weights are the published ones, byte for byte" if same else "the weights are not the published bytes")
+    if not (different or same):
+        raise typer.Exit(1)
 
 
 def compare(
@@ -169,6 +178,13 @@ def compare(
     for one in trained:
         say_trained(one)
     say(f"the errors are drawn to {out / 'errors.svg'} and {out / 'errors.png'}")
+
+
+def _speaks_for_all() -> bool:
+    """Whether this process is torchrun's first, which alone prints."""
+    from zoo.training.distributed import share
+
+    return share().is_first
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:

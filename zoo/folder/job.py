@@ -70,8 +70,12 @@ class Job:
 
     def differences(self, other: Job) -> list[str]:
         """What this job has and the other has not, a phrase each: "seed 0, not 7"."""
-        its, others = _flat(self.to_json()), _flat(other.to_json())
-        return [f"{name} {value!r}, not {others[name]!r}" for name, value in its.items() if value != others[name]]
+        return [f"{name} {value!r}, not {its!r}" for name, value, its in self.pairs(other) if value != its]
+
+    def pairs(self, other: Job) -> list[tuple[str, object, object]]:
+        """Every value of the job by its path, "recipe lr", and the other's beside it."""
+        others = _flat(other.to_json())
+        return [(name, value, others[name]) for name, value in _flat(self.to_json()).items()]
 
 
 def _flat(facts: dict[str, object]) -> dict[str, object]:

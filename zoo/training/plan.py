@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from zoo.errors import RecipeError, TrainingError
+from zoo.folder.config import Config
 from zoo.folder.job import Job, Origin, Versions
 from zoo.nets.device import has_bf16
 from zoo.registry import core_version, provider
@@ -98,12 +99,38 @@ def plan(model: Model, options: Options, machine: Machine, *, seed: int, teacher
     return Plan(job, compilation.why)
 
 
-def again(published: Job, model: Model, machine: Machine, teacher: Origin | None, options: Options) -> Plan:
-    """A job that was published, for this machine: what `options` may change are its epochs.
+def as_published(model: Model, published: Config) -> Model:
+    """The model with the normalisation that was published, whatever its plugin declares by now.
 
-    On another kind of device, what was compiled there is compiled as this one does it.
+    Raises TrainingError where that can't be followed.
     """
-    recipe = published.recipe if options.epochs is None else published.recipe.changed({"epochs": str(options.epochs)})
+    dataset = replace(model.dataset, mean=published.mean, std=published.std)
+    followed = replace(model, dataset=dataset)
+    if followed.normalisation(published.job.recipe) != (published.mean, published.std):
+        raise TrainingError(f"{published.name} names another mean or std than its recipe; it can't be reproduced")
+    if published.results.test_images != dataset.test_images:
+        raise TrainingError(
+            f"{published.name} was measured on {published.results.test_images:,} test images, {dataset.name} as it is "
+            f"declared here has {dataset.test_images:,}; install the plugin that declares its own"
+        )
+    return followed
+
+
+def again(
+    published: Job, model: Model, machine: Machine, *, teacher: Origin | None = None, epochs: int | None = None
+) -> Plan:
+    """A job that was published, for this machine; with other `epochs` where they are given.
+
+    On another kind of device, what was compiled there is compiled as this one does it. Raises
+    TrainingError where `teacher` is not the one it had.
+    """
+    had, has = (one.sha256 if one else None for one in (published.teacher, teacher))
+    if had != has:
+        raise TrainingError(
+            f"{published.name} learned from a teacher with SHA-256 {had}, "
+            f"but {published.recipe.teacher} has {has} now; name the hub that has the one of then with ZOO_HUB"
+        )
+    recipe = published.recipe if epochs is None else published.recipe.changed({"epochs": str(epochs)})
     processes, device = distributed.share().world, machine.device
     asked = published.compile if published.device == device.type else "auto"
     images = recipe.epochs * published.train_images
