@@ -103,7 +103,7 @@ It has {config.parameters:,} parameters and takes images of {channels}×{height}
 |---:|---:|---:|---:|
 | {results.test_images:,} | {results.test_top1:.2f}% | {results.test_top5:.2f}% | {results.test_loss:.4f} |
 
-Last epoch, the whole test set of {title}, one forward pass per image in fp32. Nothing was
+Last epoch, the whole test set of {title}, one forward pass per image in fp32. {_nothing(config)} was
 chosen on test data.{_half(config)}{_seeds(config)}
 
 ## Load it
@@ -177,11 +177,22 @@ def _part(config: Config, known: Model | Architecture) -> str:
     return "" if trained == dataset.train_images else f" on the first {trained:,} of {dataset.train_images:,} images,"
 
 
+def _nothing(config: Config) -> str:
+    """What was chosen on test data: by the first format the type that weights are stored in, by this one nothing."""
+    half = config.training.half
+    return "Nothing but to store the weights in fp16" if half and half.of == "test" else "Nothing"
+
+
 def _half(config: Config) -> str:
-    """What storing in fp16 cost, where it was done."""
-    if config.training.fp32_top1 is None:
+    """What storing in fp16 cost, where it was done, and on which images that was seen."""
+    half = config.training.half
+    if half is None:
         return ""
-    return f" The weights are stored in fp16, and measured so; before, top-1 was {config.training.fp32_top1:.2f}%."
+    images = {"held-out": "held-out images", "training": "last training images", "test": "test images"}[half.of]
+    return (
+        f" The weights are stored in fp16, and measured so; on the {half.images:,} {images} that this was decided by, "
+        f"top-1 was {half.fp32_top1:.2f}% before and {half.fp16_top1:.2f}% after."
+    )
 
 
 def _seeds(config: Config) -> str:

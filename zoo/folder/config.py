@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from zoo.folder.job import DType, How, Job
 from zoo.spec import Dataset, InputSize
@@ -59,6 +59,16 @@ class Results:
 
 
 @dataclass(frozen=True)
+class Half:
+    """What storing the weights in fp16 was decided by: top-1 in percent before and after, on which images."""
+
+    fp32_top1: float
+    fp16_top1: float
+    images: int
+    of: Literal["held-out", "training", "test"]  # test in format 1 only
+
+
+@dataclass(frozen=True)
 class Training:
     """What came of a job beside the weights; where something else was done than asked, what was asked."""
 
@@ -68,7 +78,7 @@ class Training:
     compile_why: str = ""  # why the steps were run as the job says
     compile_asked: How | None = None
     dtype_asked: DType | None = None
-    fp32_top1: float | None = None  # what the weights scored before they were stored in fp16
+    half: Half | None = None  # where they are stored in fp16
     batch_norm_images: int | None = None  # of a batch, that each process's batch norm saw where it didn't see them all
 
 

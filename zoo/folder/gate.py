@@ -99,6 +99,9 @@ def _require_results(config: Config) -> None:
         _require(0 <= value <= 100, f"results.{place}", "from 0 to 100")
     _require(math.isfinite(results.test_loss), "results.test_loss", "finite")
     _require(results.test_images > 0, "results.test_images", "above 0")
+    if (half := config.training.half) is not None:
+        _require(0 <= half.fp32_top1 <= 100 and 0 <= half.fp16_top1 <= 100, "training.half", "of top-1 from 0 to 100")
+        _require(0 < half.images < 2**40, "training.half.images", "a number of images")
     for seconds in (config.training.train_seconds, config.training.compile_seconds):
         _require(math.isfinite(seconds) and seconds >= 0, "training", "of so many seconds")
 

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from zoo.data import batches
+from zoo.data.sources import Split
 from zoo.errors import FolderError, HalfWarning, NonFiniteLoss
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.evaluate import evaluate
 from zoo.folder import card, curve, store
-from zoo.folder.config import Config, EpochRow, Results, log_text
+from zoo.folder.config import Config, EpochRow, Half, log_text
 from zoo.folder.config import Training as TrainingFacts
 from zoo.folder.lock import alone
 from zoo.folder.replace import written_aside
@@ -29,7 +30,9 @@ from zoo.training.loop import Training
 from zoo.training.place import Place
 from zoo.training.plan import Plan
 
-HALF_POINTS = 0.02  # of top-1 that storing weights in fp16 may cost
+# What storing weights in fp16 may cost, in points of top-1, on images that are no test images.
+HALF_POINTS = 0.02
+HALF_IMAGES = 5_000
 
 
 def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
@@ -40,14 +43,15 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
     job, net = plan.job, training.learner.published()
     if (name := weights.not_finite(net)) is not None:
         raise NonFiniteLoss(f"{name} is not finite after the last step; train with a lower rate (--set lr=…)")
-    results, fp32_top1, rounded = _measured(net, training, half=job.dtype == "fp16")
+    half = _rounded(net, training) if job.dtype == "fp16" else None
+    results = evaluate(net, training.splits.test, training.pixels)
     rows = training.progress.rows
     rows[-1] = rows[-1].tested(results)
     how = training.learner.how
     mean, std = model.normalisation(job.recipe)
     metadata = {"name": job.name, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
     metadata |= {"mean": json.dumps(mean), "std": json.dumps(std)}
-    content = weights.dump(net, metadata, half=rounded)
+    content = weights.dump(net, metadata, half=half is not None)
     config = Config(
         name=model.name,
         architecture=job.architecture,
@@ -59,7 +63,7 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
         parameters=count(net),
         license=model.architecture.license,
         paper=model.architecture.paper,
-        job=dataclasses.replace(job, compile=how, dtype="fp16" if rounded else "fp32"),
+        job=dataclasses.replace(job, compile=how, dtype="fp16" if half else "fp32"),
         recipe_sha256=job.recipe.sha256(),
         training=TrainingFacts(
             epochs=len(rows),
@@ -67,8 +71,8 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
             compile_seconds=sum(row.compile_seconds for row in rows),
             compile_why=plan.why if how == job.compile else f"{job.compile} failed",
             compile_asked=None if how == job.compile else job.compile,
-            dtype_asked=None if rounded == (job.dtype == "fp16") else job.dtype,
-            fp32_top1=fp32_top1,
+            dtype_asked=job.dtype if job.dtype == "fp16" and half is None else None,
+            half=half,
             batch_norm_images=distributed.batch_norm_images(net, min(job.recipe.batch_size, job.train_images)),
         ),
         results=results,
@@ -110,21 +114,24 @@ def convert(folder: Path, known: Model | Architecture) -> Config:
         return _write(folder, config, store.read_log(folder), known, content)
 
 
-def _measured(net: nn.Module, training: Training, *, half: bool) -> tuple[Results, float | None, bool]:
-    """The results of the net as it is stored, the top-1 before it was rounded to fp16, and whether it was."""
+def _rounded(net: nn.Module, training: Training) -> Half | None:
+    """Round the net to fp16 and say what it was decided by; None, and the net as it was, where it would cost too much.
+
+    That is seen on the images that the recipe holds out, else on the last that it was trained on, as they are.
+    """
     splits, pixels = training.splits, training.pixels
-    fp32 = evaluate(net, splits.test, pixels)
-    if not half:
-        return fp32, None, False
+    last = Split(splits.train.images[-HALF_IMAGES:], splits.train.labels[-HALF_IMAGES:])
+    images = last if splits.val is None else splits.val
+    fp32 = evaluate(net, images, pixels)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     net.load_state_dict(weights.rounded_to_half(net))
-    results = evaluate(net, splits.test, pixels)
-    if fp32.test_top1 - results.test_top1 < HALF_POINTS and math.isfinite(results.test_loss):
-        return results, fp32.test_top1, True
+    fp16 = evaluate(net, images, pixels)
+    if fp32.test_top1 - fp16.test_top1 < HALF_POINTS and math.isfinite(fp16.test_loss):
+        return Half(fp32.test_top1, fp16.test_top1, len(images), "training" if splits.val is None else "held-out")
     net.load_state_dict(before)
-    cost = f"{fp32.test_top1:.2f}% would become {results.test_top1:.2f}%"
+    cost = f"{fp32.test_top1:.2f}% of {len(images):,} training images would become {fp16.test_top1:.2f}%"
     warnings.warn(HalfWarning(f"the weights are stored in fp32: in fp16 a top-1 of {cost}"), stacklevel=3)
-    return fp32, None, False
+    return None
 
 
 def _write(out: Path, config: Config, rows: list[EpochRow], known: Model | Architecture, content: bytes) -> Config:
