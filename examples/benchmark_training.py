@@ -25,7 +25,7 @@ On a GPU the table sets the zoo beside both bounds, from what is measured there:
 On two AMX cores of a Xeon the step was profiled (torch 2.15, bf16, channels_last, batch 128). Eagerly, 1,000 images a
 second were convolutions 40% (most of it backward), batch norm 25%, ReLU and the additions 26%; making the batch, the
 optimizer and all else under 5%. Two things were in the way: glibc took the memory of every step's activations from the
-system anew (10,000 page faults a step, `zoo.nets.device.memory_kept`), and each of those small operations crossed the
+system anew (10,000 page faults a step, `zoo.training.memory`), and each of those small operations crossed the
 memory by itself, which compiling fuses. Neither gains much alone: compiled with the page faults a step was as slow as
 eager. What is left is half convolutions, in oneDNN's AMX kernels. Without effect: ReLU in place, Inductor's flags for
 floating point, and variance as E[x²] − E[x]²; huge pages gave 2%.
@@ -87,7 +87,7 @@ from zoo.spec import Model, Recipe
 from zoo.training import compiling
 from zoo.training.algorithms import algorithms
 from zoo.training.loop import begin, train
-from zoo.training.memory import memory_kept
+from zoo.training.memory import keep_memory
 from zoo.training.plan import versions
 from zoo.training.watch import Watch
 
@@ -180,10 +180,10 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
     split = sources.Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
     splits = sources.Splits(train=split, val=None, test=sources.Split(split.images[:1], split.labels[:1]))
     pixels = batches.pixels(model.dataset.mean, model.dataset.std, device)
+    keep_memory()  # as the command line does
     with (
         tempfile.TemporaryDirectory() as run,
         algorithms(device, deterministic=job.deterministic),
-        memory_kept(),
     ):
         rows = train(
             begin(

@@ -52,7 +52,7 @@ from zoo.training import optim
 from zoo.training.algorithms import algorithms
 from zoo.training.counts import BatchCounts
 from zoo.training.distributed import Share
-from zoo.training.memory import memory_kept
+from zoo.training.memory import keep_memory
 from zoo.training.objective import objective
 from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Moved, Step
 from zoo.training.stopwatch import Stopwatch
@@ -489,10 +489,10 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     stem = f"{model.name}-limit-{asked.limit}" if on_gpu else model.name
     failures = 0
+    keep_memory()  # as the command line does
     with (
         torch.cuda.device(device) if on_gpu else contextlib.nullcontext(),
         algorithms(device, deterministic=False),
-        memory_kept(),
     ):
         for name, part in chosen.items():
             try:

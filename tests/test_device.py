@@ -56,7 +56,7 @@ def test_the_callers_choice_of_algorithms_is_put_back(deterministic: bool) -> No
 
 PAGES_TAKEN = """
 import resource, torch
-from zoo.training.memory import memory_kept
+from zoo.training.memory import keep_memory
 
 def pages_taken(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -65,9 +65,9 @@ def pages_taken(times):
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 print(pages_taken(3))
-with memory_kept():
-    pages_taken(30)  # until the blocks that were freed are together
-    print(pages_taken(3))
+keep_memory()
+pages_taken(30)  # until the blocks that were freed are together
+print(pages_taken(3))
 """
 
 

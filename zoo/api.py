@@ -151,6 +151,8 @@ def train(
     `resume` goes on with a run that was stopped, and takes a finished one as it is; `overwrite` starts again.
 
     Under torchrun every process calls this with the same arguments; the first one writes and pushes.
+    The process is left as it was; one that does nothing but train on a CPU is faster with
+    `zoo.training.memory.keep_memory()`, which can't be put back, before.
 
     With `seeds` above 1 the training is repeated from the seeds after `seed`, each into a folder of its
     own; the model that is returned and pushed is that of `seed`, declared here, whichever is best, and

@@ -10,6 +10,7 @@ from zoo.cli import completion, options
 from zoo.cli.printing import progress, say, say_trained
 from zoo.folder.config import spread
 from zoo.folder.same_bytes import obstacles
+from zoo.training.memory import keep_memory
 
 
 def train(
@@ -48,6 +49,7 @@ def train(
 
     Ctrl-C leaves a checkpoint; --resume goes on from it, to the same weights.
     """
+    keep_memory()
     trained = api.train(
         name,
         dataset=dataset,
@@ -107,6 +109,7 @@ def reproduce(
     Where processor, threads, versions and all else that decides the weights are the same, the same bytes
     are to be expected; the exit code is 1 where they are, and don't come.
     """
+    keep_memory()
     trained, published = api.reproduce(
         model,
         hub=hub,
@@ -162,6 +165,7 @@ def compare(
     The degradation problem: zoo compare plain20 plain56 resnet20 resnet56 --recipe paper. What was
     finished before in the same folder is taken as it is, and what was stopped goes on.
     """
+    keep_memory()
     trained = api.compare(
         models,
         out=out,

@@ -13,7 +13,8 @@ import torch
 def algorithms(device: torch.device, *, deterministic: bool) -> Iterator[None]:
     """Compute with the fastest algorithms on a GPU, or with those that give the same bits every time.
 
-    A CPU's are the same either way. Settings are put back at the end.
+    A CPU's are the same either way. Settings are put back at the end; environment variables are by
+    `zoo.training.caller`.
     """
     cudnn = torch.backends.cudnn
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()

@@ -58,19 +58,18 @@ def process_group(device: torch.device) -> Iterator[None]:
     if share().world == 1:
         yield
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
     store, rank, world = next(rendezvous("env://"))
-    distributed.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo",
-        store=meeting.part_of(store, rank, world),
-        rank=rank,
-        world_size=world,
-    )
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
+    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+        distributed.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=meeting.part_of(store, rank, world),
+            rank=rank,
+            world_size=world,
+        )
+        try:
+            yield
+        finally:
+            distributed.destroy_process_group()
 
 
 def parallel(net: nn.Module, device: torch.device) -> nn.Module:

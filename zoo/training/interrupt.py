@@ -29,7 +29,9 @@ def stop_requests() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    # One that was not set from Python is None, and could not be put back.
+    before = {number: handler for number, handler in handlers.items() if handler is not None}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -39,7 +41,7 @@ def stop_requests() -> Iterator[StopRequest]:
         request.signal_number = number
         restore()
 
-    for number in SIGNALS:
+    for number in before:
         signal.signal(number, note)
     try:
         yield request

@@ -19,8 +19,8 @@ from zoo.nets.build import build, parameters
 from zoo.spec import Model
 from zoo.training import distributed, result
 from zoo.training.algorithms import algorithms, threads
+from zoo.training.caller import left_as_it_was
 from zoo.training.loop import Training, begin, train, train_side_by_side
-from zoo.training.memory import memory_kept
 from zoo.training.place import Place
 from zoo.training.plan import Machine, Plan
 from zoo.training.watch import Silent, Watch
@@ -140,10 +140,9 @@ def _prepared(
 def _as_asked(job: Job, device: torch.device) -> Iterator[None]:
     """Compute as the job says; afterwards everything is as it was."""
     with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        left_as_it_was(device),
         algorithms(device, deterministic=job.deterministic),
         threads(job.threads),
-        memory_kept(),
     ):
         yield
 
