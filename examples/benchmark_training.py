@@ -188,10 +188,10 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
         rows = train(
             begin(
                 job, build(model.architecture, model.dataset), splits, pixels,
-                run=Path(run), resume=False, watch=Watch(save_every=10, eval_every=10),
+                run=Path(run), watch=Watch(save_every=10, eval_every=10),
             )
         )  # fmt: skip
-    return task.images / rows[-1].train_seconds, sum(row.compile_seconds for row in rows)
+    return len(labels) / rows[-1].train_seconds, sum(row.compile_seconds for row in rows)
 
 
 def usual_loop(task: Task, loader: Loader, workers: int) -> tuple[float, float]:
@@ -263,13 +263,14 @@ def memory_bound(task: Task) -> tuple[float, float]:
     source = torch.empty(2**30, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     rates = []
-    for _ in range(10):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        start.record()
-        target.copy_(source)
-        end.record()
-        end.synchronize()
-        rates.append(2 * source.numel() / (start.elapsed_time(end) / 1000))
+    with torch.cuda.device(device):  # whose stream the events are recorded on
+        for _ in range(10):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+            start.record()
+            target.copy_(source)
+            end.record()
+            end.synchronize()
+            rates.append(2 * source.numel() / (start.elapsed_time(end) / 1000))
     shapes = [one.output_shape for one in layers(net, model.dataset.input_size, depth=9) if one.type == "Conv2d"]
     values = sum(int(np.prod(shape)) for shape in shapes if shape)
     return float(np.median(rates)) / (values * 2 * PASSES), 0.0

@@ -22,6 +22,7 @@ from zoo.data.batches import Pixels
 from zoo.data.sources import Split
 from zoo.datasets import DIGITS
 from zoo.errors import (
+    CompileWarning,
     FolderError,
     HalfWarning,
     HashMismatch,
@@ -410,6 +411,23 @@ def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkey
     assert "compile default: auto: 300 images in all on a CPU are worth compiling for" in card
     assert "--compile default" in card
     assert "compile none: asked for" in (eager.folder / store.README).read_text()
+
+
+def test_compiling_that_failed_is_recorded_as_asked_for_and_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(forward: object, **options: object) -> object:
+        def fail(positions: Tensor, scale: float) -> Tensor:
+            raise RuntimeError("no compiler here")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.warns(CompileWarning, match="training goes on without compiling: RuntimeError: no compiler here"):
+        done = api.train("resnet8", epochs=1, limit_train=128, compile="default", out=tmp_path / "model")
+    assert done.config.job.compile == "none"
+    assert (done.config.training.compile_asked, done.config.asked.compile) == ("default", "default")
+    assert "compile none: default failed" in (done.folder / store.README).read_text()
 
 
 def test_a_net_that_can_not_recompute_its_activations_is_refused(

@@ -75,9 +75,3 @@ def test_there_is_no_graph_on_a_cpu() -> None:
 def test_another_word_is_refused() -> None:
     with pytest.raises(TrainingError, match="should be one of auto, none, graph, default, not 'fast'"):
         choose("fast")
-
-
-def test_what_failed_is_said_to_have_failed() -> None:
-    asked = choose("default")
-    assert asked.done("default") == asked
-    assert str(asked.done("none")) == "none (default failed)"

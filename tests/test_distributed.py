@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,6 +38,13 @@ def finish(process: subprocess.Popen[str]) -> str:
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     return output
+
+
+def finish_with_errors(process: subprocess.Popen[str]) -> str:
+    """What a process that ends well has written to stderr."""
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    return errors
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +172,28 @@ def test_the_card_says_what_a_process_s_batch_norm_saw_where_that_was_not_the_wh
 
 def test_one_process_sees_the_whole_batch() -> None:
     assert distributed.batch_norm_images(nn.BatchNorm2d(4), 64) is None
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
+def test_where_one_process_can_not_compile_none_does(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    words = [*TRAIN[:-6], "--compile", "default", "--epochs", "1", "--out", "model"]
+    processes = [
+        start(
+            tmp_path,
+            *words,
+            RANK=str(rank),
+            LOCAL_RANK=str(rank),
+            WORLD_SIZE="2",
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=port,
+            CXX=compiler,
+            TORCHINDUCTOR_CACHE_DIR=str(tmp_path / f"cache{rank}"),  # no process takes what another has compiled
+        )
+        for rank, compiler in enumerate(("g++", "no-such-compiler"))
+    ]
+    for process in processes:
+        assert "training goes on without compiling: not every process can" in finish_with_errors(process)
+    config = store.check(tmp_path / "model")
+    assert (config.job.compile, config.training.compile_asked) == ("none", "default")

@@ -53,10 +53,13 @@ def begin_digits(
     torch.manual_seed(what.seed)
     splits = sources.read_splits(MODEL.dataset, what.recipe, Path(), device=CPU, train_images=IMAGES)
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
-    return begin(
+    training = begin(
         what, build(MODEL.architecture, MODEL.dataset), splits, pixels,
-        run=run, resume=resume, watch=watch or Watch(save_every=100, eval_every=100), now=now,
+        run=run, watch=watch or Watch(save_every=100, eval_every=100), now=now,
     )  # fmt: skip
+    if resume:
+        training.resume()
+    return training
 
 
 @dataclass
@@ -321,6 +324,6 @@ def test_a_gpu_trains_to_the_same_accuracy(tmp_path: Path) -> None:
     training = begin(
         what, build(MODEL.architecture, MODEL.dataset), splits,
         batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, cuda),
-        run=tmp_path, resume=False, watch=Watch(),
+        run=tmp_path, watch=Watch(),
     )  # fmt: skip
     assert train(training)[-1].train_top1 > 95

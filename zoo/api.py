@@ -243,7 +243,7 @@ def evaluate(
     """Run a model over its whole test set: what it scores now, and what its card says.
 
     With `weights`, a safetensors file, the first argument names the architecture, and there is no
-    card; the normalisation is that of the recipe the file names, else the data set's own.
+    card; the normalisation is that which the file's metadata names, else the data set's own.
 
     Raises what `load` raises, and DataError.
     """

@@ -137,7 +137,7 @@ class Recipe:
                 object.__setattr__(self, name, fit(hint, getattr(self, name), name))  # lr=1 is 1.0
             except SchemaError as error:
                 raise RecipeError(f"recipe: {error}") from None
-            for value in spread_out(getattr(self, name)):
+            for value in _spread_out(getattr(self, name)):
                 self._require(not isinstance(value, float) or math.isfinite(value), name, "finite")
         for name, most in MOST.items():
             self._require(getattr(self, name) <= most, name, f"up to {most:,}")
@@ -221,7 +221,7 @@ class Recipe:
         return hashlib.sha256(json.dumps({"v": 2, **self.to_json()}, sort_keys=True).encode()).hexdigest()
 
 
-def spread_out(value: object) -> tuple[object, ...]:
+def _spread_out(value: object) -> tuple[object, ...]:
     """The values in a field, which may be several."""
     return value if isinstance(value, tuple) else (value,)
 

@@ -29,13 +29,6 @@ class Compilation:
     how: How
     why: str
 
-    def done(self, how: How) -> Compilation:
-        """What was done in the end, where that was something else."""
-        return self if how == self.how else Compilation(how, f"{self.how} failed")
-
-    def __str__(self) -> str:
-        return f"{self.how} ({self.why})"
-
 
 def choose(asked: str, recipe: Recipe, *, device: torch.device, amp: bool, images: int, processes: int) -> Compilation:
     """The way that was asked for; for `auto` the one that a training of so many images in all is worth.
@@ -61,6 +54,19 @@ def choose(asked: str, recipe: Recipe, *, device: torch.device, amp: bool, image
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         return Compilation("none", "auto: there is no C++ compiler; install g++ or name one with CXX")
     return Compilation("default", f"auto: {many} on a CPU are worth compiling for")
+
+
+def works(device: torch.device) -> bool:
+    """Whether this process can compile at all: seen by compiling next to nothing."""
+    try:
+        torch.compile(_next_to_nothing, dynamic=False)(torch.zeros(8, device=device))
+    except Exception:  # a compiler may fail in any way
+        return False
+    return True
+
+
+def _next_to_nothing(values: torch.Tensor) -> torch.Tensor:
+    return values.sin() + 1
 
 
 def can_be_captured(recipe: Recipe, device: torch.device, processes: int) -> bool:

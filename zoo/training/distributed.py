@@ -115,6 +115,16 @@ def agreed(signal_number: int | None, step: int = 0) -> int | None:
     return int(number) or None
 
 
+def everywhere(here: bool) -> bool:
+    """Whether something that is so here is so in every process."""
+    if share().world == 1:
+        return here
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    so = torch.tensor(int(here), device=device)
+    distributed.all_reduce(so, distributed.ReduceOp.MIN)
+    return bool(so)
+
+
 def from_first(value: float | None) -> float | None:
     """The first process's value, in all of them."""
     if share().world == 1:

@@ -49,6 +49,11 @@ class Training:
     stopwatch: Stopwatch
     progress: Progress = field(default_factory=Progress)
 
+    def resume(self) -> None:
+        """Go on from the checkpoint in `run`; raises TrainingError where that can't be."""
+        self.progress, state = checkpoint.restore(self.run, self.job)
+        self.learner.restore(state)
+
     def save(self) -> None:
         """Leave a checkpoint; every process has to take part."""
         state = self.learner.state()
@@ -63,22 +68,14 @@ def begin(
     pixels: Pixels,
     *,
     run: Path,
-    resume: bool,
     watch: Watch,
     teacher: nn.Module | None = None,
     now: Callable[[], float] = time.perf_counter,
 ) -> Training:
-    """Put `net` before its task, on the device of `splits`; from the checkpoint in `run` where it is resumed.
-
-    Raises TrainingError where `run` can't be resumed.
-    """
+    """Put `net` before its task, on the device of `splits`; its checkpoints are left in `run`."""
     stopwatch = Stopwatch(splits.train.labels.device, now)
     learner = Learner(job, net, splits.train, pixels, teacher=teacher, stopwatch=stopwatch)
-    training = Training(job, learner, splits, pixels, run, watch, stopwatch)
-    if resume:
-        training.progress, state = checkpoint.restore(run, job)
-        learner.restore(state)
-    return training
+    return Training(job, learner, splits, pixels, run, watch, stopwatch)
 
 
 def train(training: Training) -> list[EpochRow]:

@@ -133,7 +133,10 @@ def _prepared(
         _checkpoint_gradients(net, job)
     watch.report.note(f"compile {job.compile} ({plan.why})")
     pixels = batches.pixels(*model.normalisation(job.recipe), machine.device)
-    return begin(job, net, splits, pixels, run=place.run, resume=place.resumes, watch=watch, teacher=teacher)
+    training = begin(job, net, splits, pixels, run=place.run, watch=watch, teacher=teacher)
+    if place.resumes:
+        training.resume()
+    return training
 
 
 @contextlib.contextmanager

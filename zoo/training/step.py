@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from zoo.errors import CompileWarning
 from zoo.folder.job import How
 from zoo.spec import Recipe
-from zoo.training import optim
-from zoo.training.compiling import can_be_captured
+from zoo.training import compiling, distributed, optim
 from zoo.training.counts import BatchCounts
 from zoo.training.distributed import Share
 from zoo.training.objective import Objective
@@ -29,6 +28,8 @@ from zoo.training.stopwatch import Stopwatch
 # A graph is captured after so many steps of a size have run: by then the optimizer has its state, and
 # the libraries have chosen their kernels.
 STEPS_BEFORE_CAPTURE = 3
+
+WITHOUT = "training goes on without"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,11 @@ class Step:
         self._sizes: set[int] = set()
         if self.compiled:
             torch.compiler.reset()  # what earlier trainings in this process compiled counts against a limit
-            self._whole = torch.compile(self._eager, dynamic=False)
+            if share.world > 1 and not distributed.everywhere(compiling.works(self.device)):
+                warnings.warn(CompileWarning(f"{WITHOUT} compiling: not every process can"), stacklevel=2)
+                self.compiled = False
+            else:
+                self._whole = torch.compile(self._eager, dynamic=False)
 
     @property
     def how(self) -> How:
@@ -90,14 +95,18 @@ class Step:
         self.moved.counts.add()
 
     def _first(self, positions: Tensor, batch_size: int) -> None:
-        """The first whole batch, at which the step is compiled; eagerly from here on where that fails."""
+        """The first whole batch, at which the step is compiled; eagerly from here on where that fails.
+
+        Several processes fail here together or not at all: they are the same program, and were asked before
+        whether they can compile. Now one could not ask the others, who would wait for it in the step itself.
+        """
         changed = [*self.moved.net.buffers(), self.moved.totals]
         before = [tensor.clone() for tensor in changed]
         try:
             self.run(positions, batch_size)
             return
         except Exception as error:  # a compiler may fail in any way; the step itself is tried again without it
-            _warn("without compiling", error)
+            _warn("compiling", error)
         self._whole, self.compiled = self._eager, False
         with torch.no_grad():
             for tensor, value in zip(changed, before, strict=True):
@@ -171,7 +180,7 @@ class GraphedStep:
                 self._graphs[size] = self._captured(size)
                 return
             except Exception as error:
-                _warn("without a CUDA graph", error)
+                _warn("a CUDA graph", error)
             # Out of the except block, which would keep the failed step's gradients alive.
             self._uncaptured.add(size)
             self.step.moved.optimizer.zero_grad()
@@ -189,15 +198,15 @@ class GraphedStep:
         return graph
 
 
-def _warn(how: str, error: BaseException) -> None:
+def _warn(what: str, error: BaseException) -> None:
     """Say what went wrong first: the end of a failed capture raises an error of its own over the cause."""
     while error.__context__ is not None:
         error = error.__context__
     reason = (str(error).splitlines() or [""])[0][:200]
-    warnings.warn(CompileWarning(f"training goes on {how}: {type(error).__name__}: {reason}"), stacklevel=3)
+    warnings.warn(CompileWarning(f"{WITHOUT} {what}: {type(error).__name__}: {reason}"), stacklevel=3)
 
 
 def fastest(step: Step, how: How) -> Step | GraphedStep:
     """The step, as a graph where that was asked for and can be had; where it was compiled, a graph comes with it."""
-    captured = how != "none" and can_be_captured(step.recipe, step.device, step.share.world)
+    captured = how != "none" and compiling.can_be_captured(step.recipe, step.device, step.share.world)
     return GraphedStep(step) if captured else step
