@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,31 @@ def test_a_tied_tensor_is_written_once_and_every_name_of_it_is_filled(tmp_path: 
     blocks = loaded.get_submodule("blocks")
     assert isinstance(blocks, nn.Sequential)
     assert blocks[0] is blocks[2]
+    images = torch.randn(4, 1, 8, 8)
+    assert torch.equal(loaded(images), net.eval()(images))
+
+
+class Transposed(nn.Module):
+    """Two square layers over one tensor, which the second reads across."""
+
+    def __init__(self, input_size: InputSize, num_classes: int) -> None:
+        super().__init__()
+        size = math.prod(input_size)
+        self.there, self.back = nn.Linear(size, size, bias=False), nn.Linear(size, size, bias=False)
+        self.back.weight = nn.Parameter(self.there.weight.t())
+        self.fc = nn.Linear(size, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.back(self.there(x.flatten(1))))
+        return logits
+
+
+def test_a_tensor_that_is_tied_to_its_transpose_comes_back_as_it_was(tmp_path: Path) -> None:
+    architecture = Architecture("transposed", Transposed, MODEL.recipes)
+    net, path = build(architecture, MODEL.dataset), tmp_path / "model.safetensors"
+    path.write_bytes(weights.dump(net, {}))
+    loaded, _ = weights.load_file(architecture, MODEL.dataset, path)
+    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in net.state_dict().items())
     images = torch.randn(4, 1, 8, 8)
     assert torch.equal(loaded(images), net.eval()(images))
 

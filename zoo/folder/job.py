@@ -32,7 +32,7 @@ class Versions:
     """Of the software whose numbers the weights are made of; empty where nobody wrote them down."""
 
     torch: str
-    numpy: str  # draws mixup and CutMix
+    numpy: str  # draws mixup, CutMix and cutout
     zoo: str
     plugin: str  # distribution and version, "zoo-resnet-cifar 0.1.0"
 

@@ -23,8 +23,9 @@ def obstacles(here: Config, there: Config) -> list[str]:
 
 
 def _mixes(config: Config) -> bool:
-    """Whether numpy drew anything: mixup and CutMix only."""
-    return config.job.recipe.mixup > 0 or config.job.recipe.cutmix > 0
+    """Whether numpy drew anything: mixup, CutMix and cutout only."""
+    recipe = config.job.recipe
+    return bool(recipe.mixup or recipe.cutmix or recipe.cutout)
 
 
 def _said(value: object) -> str:

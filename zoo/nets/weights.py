@@ -140,7 +140,10 @@ def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
 
 
 def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Every name of a state dict to the first name of the same tensor: a tied tensor has several."""
+    """Every name of a state dict to the first name of the same tensor: a tied tensor has several.
+
+    Its transpose lies in the same memory, and is another: it has other strides.
+    """
     seen: dict[object, str] = {}
     return {
         name: seen.setdefault((tensor.data_ptr(), tensor.shape, tensor.stride()) if tensor.numel() else name, name)
