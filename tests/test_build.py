@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
+import zoo
 from zoo import registry
 from zoo.datasets import CIFAR10, DIGITS
+from zoo.errors import BuildError
 from zoo.folder import store
 from zoo.nets.build import build, count, parameters
 from zoo.spec import Architecture, InputSize, Model, Recipe
@@ -35,6 +38,14 @@ def test_a_model_folder_gives_the_net_of_its_data_set(trained: Path) -> None:
 
 def test_other_classes_and_channels_leave_the_size_as_it_is() -> None:
     assert build(FLAT, DIGITS, num_classes=3, in_channels=2)(torch.zeros(1, 2, 8, 8)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+@pytest.mark.parametrize("number", [0, -1, 10**12])
+@pytest.mark.parametrize("what", ["num_classes", "in_channels"])
+def test_a_number_of_classes_or_channels_that_no_net_has_is_refused(what: str, number: int, pretrained: bool) -> None:
+    with pytest.raises(BuildError, match=rf"{what} should be at least 1 and up to [\d,]+, not {number}"):
+        zoo.load("resnet8_digits", pretrained=pretrained, **{what: number})  # type: ignore[arg-type]
 
 
 def test_a_tied_value_counts_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo import api
-from zoo.errors import FolderError, HubError, NonFiniteLoss, RecipeError
+from zoo.errors import FolderError, HubError, NonFiniteLoss, RecipeError, TrainingError
 from zoo.folder import store
 
 from .conftest import CHECKOUT, Run
@@ -131,3 +132,47 @@ def test_a_folder_of_the_first_format_is_converted_by_one_command(tmp_path: Path
     assert set(after.files) == set(store.FILES) - {store.CONFIG}
     assert (after.job, after.results, after.weights) == (before.job, before.results, before.weights)
     assert api.verify(folder).differences == ()
+
+
+BEYOND_REASON: dict[str, dict[str, Any]] = {
+    "crop_padding should be up to 8, the side of the images, not 512": {"recipe": {"crop_padding": 512}},
+    "--threads should be at least 1 and up to 1,024, not 1000000000": {"threads": 10**9},
+    "--threads should be at least 1 and up to 1,024, not 0": {"threads": 0},
+    "--seed should be from 0 to": {"seed": 10**30},
+    "--limit-train should be from 1 to": {"train_images": 10**12},
+}
+
+
+@pytest.mark.parametrize("message", BEYOND_REASON)
+def test_a_strangers_job_takes_no_memory_and_no_processors_beyond_reason(
+    model_folder: Path, tmp_path: Path, message: str
+) -> None:
+    changes = BEYOND_REASON[message]
+    job = store.read_config(model_folder).job
+    recipe = dataclasses.replace(job.recipe, **changes.get("recipe", {}))
+    facts = {**job.to_json(), **changes, "recipe": recipe.to_json()}
+    config_of(model_folder, job=facts, recipe_sha256=recipe.sha256())
+    with pytest.raises(TrainingError, match=message):
+        api.reproduce(model_folder, out=tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"crop_padding": 3000},
+        {"epochs": 10**9},
+        {"batch_size": 10**9},
+        {"mixup": 1e300},
+        {"decay_milestones": [1] * 5000},
+        {"cutout": 10**6},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_strangers_recipe_beyond_reason_is_refused_when_its_folder_is_read(
+    model_folder: Path, changes: dict[str, Any]
+) -> None:
+    job = json.loads((model_folder / store.CONFIG).read_text())["job"]
+    config_of(model_folder, job={**job, "recipe": {**job["recipe"], **changes}})
+    with pytest.raises(FolderError, match=f"{next(iter(changes))} should be up to"):
+        store.read_config(model_folder)

@@ -78,7 +78,7 @@ def load(
     checked, and every tensor must fit. With `num_classes` or `in_channels` other than the model's,
     the layers whose shapes depend on them start from their initialisation, all others from the weights.
 
-    Raises UnknownModel, PluginError, FolderError, HashMismatch, NotFound or HubError.
+    Raises UnknownModel, PluginError, BuildError, FolderError, HashMismatch, NotFound or HubError.
     """
     from zoo.nets.build import build
     from zoo.nets.device import choose
@@ -163,7 +163,7 @@ def train(
     be foreseen (hub, token, name, data, folder) before the first step.
     """
     from zoo.training.place import Place, mode_of
-    from zoo.training.plan import Options, plan, recipe_of
+    from zoo.training.plan import MOST_SEEDS, Options, plan, recipe_of
 
     model = registry.load(registry.resolve(name, dataset))
     options = Options(
@@ -178,8 +178,8 @@ def train(
         dtype=dtype,
         threads=threads,
     )
-    if seeds < 1:
-        raise TrainingError(f"--seeds should be at least 1, not {seeds}")
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise TrainingError(f"--seeds should be at least 1 and up to {MOST_SEEDS:,}, not {seeds}")
     machine = _machine(device, data)
     recipe_name, chosen = recipe_of(model, options)
     teacher, origin = _teacher(model, chosen, machine.device)
@@ -418,9 +418,7 @@ def reproduce(
     found, machine = published(name_or_path_or_hub_id, hub=hub, revision=revision), _machine(device, data)
     model, job = as_published(found.model, found.config), found.config.job
     teacher, origin = _teacher(model, job.recipe, machine.device)
-    planned = again(job, model, machine, teacher=origin, epochs=epochs)
-    if seed is not None:
-        planned = planned.seeded(seed)
+    planned = again(job, model, machine, teacher=origin, epochs=epochs, seed=seed)
     place = Place(out or Path("runs") / f"{model.name}-reproduced", mode_of(resume=resume, overwrite=overwrite))
     trained = _train([planned], model, [place], machine=machine, watch=_watch(1, 1, report), teacher=teacher)
     return trained, found.config

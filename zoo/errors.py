@@ -5,6 +5,7 @@
     │   ├── UnknownModel         no plugin provides a model, an architecture or a data set of that name
     │   ├── DuplicateModel       two distributions claim one name
     │   └── PluginError          a plugin is there but can't be used
+    ├── BuildError               a net that can't be built as it is asked for
     ├── RecipeError              a hyper-parameter that does not exist or can't be
     ├── DataError                a data set that is missing, incomplete or corrupted
     ├── ImageError               a file that is no picture
@@ -59,6 +60,10 @@ class HubWarning(UserWarning):
 
 class HalfWarning(UserWarning):
     """Weights would have lost accuracy in fp16 and are stored in fp32."""
+
+
+class BuildError(ZooError):
+    """A net that can't be built as it is asked for."""
 
 
 class RecipeError(ZooError):

@@ -75,7 +75,7 @@ class Dataset:
 # Beyond these a recipe is a slip or an attack: they are what memory and time are taken by.
 MOST = {
     "epochs": 1_000_000, "batch_size": 1_000_000, "crop_padding": 512, "cutout": 4096, "val_images": 10**9,
-    "patience_epochs": 1_000_000,
+    "patience_epochs": 1_000_000, "mixup": 1000, "cutmix": 1000,
 }  # fmt: skip
 
 
@@ -149,6 +149,7 @@ class Recipe:
         for name in ("decay_rate", "div_factor", "final_div_factor"):
             self._require(getattr(self, name) > 0, name, "above 0")
         self._require(0 <= self.min_lr <= self.lr, "min_lr", "from 0 to lr")
+        self._require(len(self.decay_milestones) <= 1000, "decay_milestones", "up to 1,000 epochs")
         self._require(min(self.decay_milestones, default=1) >= 1, "decay_milestones", "epochs from 1")
         self._require(min(self.std or (1.0,)) > 0, "std", "above 0")
         self._require(0 < self.pct_start < 1, "pct_start", "between 0 and 1")

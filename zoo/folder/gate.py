@@ -73,6 +73,7 @@ def require_sound(config: Config) -> None:
 def _require_texts(config: Config) -> None:
     texts: dict[str, object] = {
         "license": config.license,
+        "job.recipe.teacher": config.job.recipe.teacher or "",
         "paper": config.paper,
         "environment.device": config.environment.device,
         "environment.python": config.environment.python,

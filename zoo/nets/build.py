@@ -5,17 +5,33 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from zoo.errors import BuildError
 from zoo.folder.config import Config
+from zoo.folder.gate import CLASSES as MOST_CLASSES
 from zoo.spec import Architecture, Dataset, Model
+
+MOST_CHANNELS = 4096
 
 
 def build(
     architecture: Architecture, on: Dataset | Config, num_classes: int | None = None, in_channels: int | None = None
 ) -> nn.Module:
-    """The untrained net for what it is trained on, in training mode; for other classes or channels where given."""
+    """The untrained net for what it is trained on, in training mode; for other classes or channels where given.
+
+    Raises BuildError for a number of them that no net can have.
+    """
     channels, height, width = on.input_size
-    input_size = in_channels or channels, height, width
-    return architecture.build(input_size=input_size, num_classes=num_classes or len(on.classes))
+    classes = len(on.classes) if num_classes is None else _sound("num_classes", num_classes, MOST_CLASSES)
+    channels = channels if in_channels is None else _sound("in_channels", in_channels, MOST_CHANNELS)
+    return architecture.build(input_size=(channels, height, width), num_classes=classes)
+
+
+def _sound(name: str, value: int, most: int) -> int:
+    if not (isinstance(value, int) and 1 <= value <= most):
+        raise BuildError(
+            f"{name} should be at least 1 and up to {most:,}, not {value!r}; leave it out for the model's own"
+        )
+    return value
 
 
 def count(net: nn.Module) -> int:

@@ -75,7 +75,7 @@ def load(
     _require_fit(file, net.state_dict(), tensors)
     if count(net) != config.parameters:
         raise FolderError(f"{file} has {count(net):,} parameters, its config.json says {config.parameters:,}")
-    if num_classes or in_channels:
+    if num_classes is not None or in_channels is not None:
         net = build(architecture, config, num_classes, in_channels)
     return _filled(net, tensors)
 

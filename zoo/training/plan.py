@@ -17,6 +17,9 @@ from zoo.registry import core_version, provider
 from zoo.spec import Architecture, Model, Recipe
 from zoo.training import compiling, distributed
 
+MOST_SEEDS = 1_000  # of one command
+MOST_THREADS = 1_024
+
 
 @dataclass(frozen=True)
 class Options:
@@ -49,10 +52,6 @@ class Plan:
     job: Job
     why: str
 
-    def seeded(self, seed: int) -> Plan:
-        """The same from another seed."""
-        return replace(self, job=replace(self.job, seed=seed))
-
 
 def recipe_of(model: Model, options: Options) -> tuple[str, Recipe]:
     """The recipe that is asked for, changed as it is asked for, and its name; raises RecipeError."""
@@ -68,8 +67,6 @@ def plan(model: Model, options: Options, machine: Machine, *, seed: int, teacher
     name, recipe = recipe_of(model, options)
     if options.dtype not in ("fp32", "fp16"):
         raise TrainingError(f"--dtype should be fp32 or fp16, not {options.dtype!r}")
-    if options.threads is not None and options.threads < 1:
-        raise TrainingError(f"--threads should be at least 1, not {options.threads}")
     most = model.dataset.train_images - recipe.val_images
     device, processes = machine.device, distributed.share().world
     images = most if options.limit_train is None else options.limit_train
@@ -89,7 +86,7 @@ def plan(model: Model, options: Options, machine: Machine, *, seed: int, teacher
         compile=compilation.how,
         deterministic=device.type == "cpu" if options.deterministic is None else options.deterministic,
         grad_checkpointing=options.grad_checkpointing,
-        threads=options.threads or torch.get_num_threads(),
+        threads=torch.get_num_threads() if options.threads is None else options.threads,
         processes=processes,
         dtype=options.dtype,  # type: ignore[arg-type]
         versions=versions(model.architecture),
@@ -117,9 +114,15 @@ def as_published(model: Model, published: Config) -> Model:
 
 
 def again(
-    published: Job, model: Model, machine: Machine, *, teacher: Origin | None = None, epochs: int | None = None
+    published: Job,
+    model: Model,
+    machine: Machine,
+    *,
+    teacher: Origin | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
 ) -> Plan:
-    """A job that was published, for this machine; with other `epochs` where they are given.
+    """A job that was published, for this machine; with other `epochs` and from another `seed` where they are given.
 
     On another kind of device, what was compiled there is compiled as this one does it. Raises
     TrainingError where `teacher` is not the one it had.
@@ -138,6 +141,7 @@ def again(
     job = replace(
         published,
         recipe=recipe,
+        seed=published.seed if seed is None else seed,
         device=device.type,
         compile=compilation.how,
         processes=processes,
@@ -154,7 +158,19 @@ def versions(architecture: Architecture) -> Versions:
 
 
 def require_sense(job: Job, model: Model) -> None:
-    """Refuse what the data set has no images or channels for; raises TrainingError."""
+    """Refuse what the data set has no images or channels for, and numbers beyond reason; raises TrainingError.
+
+    A job may come from a stranger's folder, and memory and processors are taken by what it says.
+    """
+    if not 0 <= job.seed < 2**63:
+        raise TrainingError(f"--seed should be from 0 to {2**63 - 1}, not {job.seed}")
+    if not 1 <= job.threads <= MOST_THREADS:
+        raise TrainingError(f"--threads should be at least 1 and up to {MOST_THREADS:,}, not {job.threads}")
+    side = max(model.dataset.input_size[1:])
+    if job.recipe.crop_padding > side:
+        raise TrainingError(
+            f"recipe: crop_padding should be up to {side}, the side of the images, not {job.recipe.crop_padding}"
+        )
     most = model.dataset.train_images - job.recipe.val_images
     if most < 1:
         raise TrainingError(
