@@ -90,7 +90,7 @@ def test_a_hub_a_path_and_an_address_load_the_same(hub: str, trained: Path) -> N
         assert all(torch.equal(tensor, wanted[name]) for name, tensor in net.state_dict().items())
 
 
-def test_zoo_hub_is_asked_for_what_the_catalogue_has_not(
+def test_weights_that_the_catalogue_has_not_come_from_zoo_hub(
     hub: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(find, "catalogue", lambda: FolderHub(tmp_path / "empty"))

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import registry
-from zoo.errors import NotFound, RecipeError, TrainingError, UnknownModel
+from zoo.errors import HubError, NotPublished, RecipeError, TrainingError, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub import Hub, Pushed, open_hub, publish
-from zoo.hub.find import is_name
+from zoo.hub.find import full_name, is_name
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.hub.logs import logs
 from zoo.hub.published import published
@@ -73,10 +73,11 @@ def load(
     """Build a model, with its published weights and in evaluation mode where `pretrained`.
 
     The first argument is a model's name, a model folder's path, or an address in a hub
-    (`hf://namespace/name`, `file:PATH/name`). Weights of a name come from `hub`; without one from
-    the catalogue that ships with the zoo, then from ZOO_HUB where it is set. Their SHA-256 is
-    checked, and every tensor must fit. With `num_classes` or `in_channels` other than the model's,
-    the layers whose shapes depend on them start from their initialisation, all others from the weights.
+    (`hf://namespace/name`, `file:PATH/name`); what has a separator or begins with `.` or `~` is a
+    path. Weights of a name come from `hub`; without one from ZOO_HUB where it is set and has them,
+    else from the catalogue that ships with the zoo. Their SHA-256 is checked, and every tensor must
+    fit. With `num_classes` or `in_channels` other than the model's, the layers whose shapes depend on
+    them start from their initialisation, all others from the weights.
 
     Raises UnknownModel, PluginError, BuildError, FolderError, HashMismatch, NotFound or HubError.
     """
@@ -84,8 +85,10 @@ def load(
     from zoo.nets.device import choose
 
     target = choose(device)
-    if not pretrained and is_name(name_or_path_or_hub_id):
-        model = registry.load(registry.resolve(str(name_or_path_or_hub_id)))
+    if not pretrained and hub is None and is_name(name_or_path_or_hub_id):
+        if revision is not None:
+            raise HubError(f"revision {revision} is one of published weights; load them with pretrained=True")
+        model = registry.load(full_name(str(name_or_path_or_hub_id), None))
         return build(model.architecture, model.dataset, num_classes, in_channels).to(target)
     found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
     make = found.net if pretrained else found.untrained
@@ -97,15 +100,14 @@ def transforms(
 ) -> v2.Compose:
     """The preprocessing a model was evaluated with: an image of any size and mode to [C, H, W] float32.
 
-    From the model's folder where it is published, with its own mean and std; with the data set's where not.
+    From the model's folder where it is published, with its own mean and std. Of a name that no hub and no
+    revision is given with (and no ZOO_HUB is set for), with the data set's where the catalogue has no weights.
     """
     from zoo.data.preprocess import preprocessing
 
     try:
         return published(name_or_path_or_hub_id, hub=hub, revision=revision).preprocess
-    except NotFound:
-        if hub is not None or not is_name(name_or_path_or_hub_id):
-            raise
+    except NotPublished:
         dataset = registry.load(registry.resolve(str(name_or_path_or_hub_id))).dataset
         return preprocessing(dataset.input_size, dataset.mean, dataset.std)
 
@@ -306,7 +308,7 @@ def layers(name: str, *, depth: int = 2) -> list[Layer]:
 def plot(runs: Iterable[str | Path], out: Path) -> Path:
     """Draw loss, top-1 and learning rate of runs over one another into `out`, an SVG, PNG or PDF.
 
-    A run is a model's name, a model folder, the folder of an unfinished run, or an address in a hub.
+    A run is a model's name, the path of a model folder or of an unfinished run, or an address in a hub.
     """
     from zoo.folder import curve
 

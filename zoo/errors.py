@@ -16,6 +16,7 @@
     │   └── HashMismatch         weights that are not the ones the folder speaks of
     └── HubError
         └── NotFound             the hub is there, that model or revision is not
+            └── NotPublished     no hub is named, and the catalogue has no weights of that model
 
 Each message is one line: what is wrong, what was expected, what to do. The command line prints
 it and exits with `exit_code`; a traceback is left for bugs of the zoo's own.
@@ -56,6 +57,10 @@ class CompileWarning(UserWarning):
 
 class HubWarning(UserWarning):
     """A damaged model in a hub was passed over; the others are there."""
+
+
+class NameWarning(UserWarning):
+    """A name that was taken for a model's is also that of a folder here."""
 
 
 class HalfWarning(UserWarning):
@@ -108,3 +113,7 @@ class HubError(ZooError):
 
 class NotFound(HubError):
     """The hub is there, but not that model or that revision."""
+
+
+class NotPublished(NotFound):
+    """No hub is named, and the catalogue has no weights of that model."""

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from zoo.errors import HubWarning, Interrupted, PluginWarning, ZooError
+from zoo.errors import HubWarning, Interrupted, NameWarning, PluginWarning, ZooError
 
 # Name: the file and the function, and what `zoo --help` says of it: its docstring's first paragraph.
 COMMANDS = {
@@ -160,5 +160,6 @@ def _show_warning(
 ) -> None:
     from zoo.cli.plain import complain
 
-    text = str(message) if issubclass(category, PluginWarning | HubWarning) else f"{category.__name__}: {message}"
+    plainly = PluginWarning | HubWarning | NameWarning
+    text = str(message) if issubclass(category, plainly) else f"{category.__name__}: {message}"
     complain(f"warning: {text}")

@@ -73,7 +73,7 @@ def verify(
             autocompletion=completion.models,
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every model in the catalogue, or in --hub.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every model that zoo list shows weights of.")] = False,
     hub: options.Hub = None,
     device: options.Device = None,
     data: options.Data = None,
@@ -90,7 +90,9 @@ def verify(
 
     if everything == bool(models):
         raise typer.BadParameter("name models, or give --all", param_hint="MODEL")
-    names, unreadable = _published(hub) if everything else (models or [], 0)
+    names, unreadable = models or [], 0
+    if everything:
+        (names, unreadable), hub = _published(hub), None
     found: list[Verified] = []
     for name in names:
         try:
@@ -115,10 +117,14 @@ def verify(
 
 
 def _published(hub: str | None) -> tuple[list[str], int]:
-    """The names of all models in the catalogue, or in a hub, and how many are too damaged to be listed."""
+    """All models that zoo list shows weights of, or those in a hub, and how many are too damaged to be listed.
+
+    By their addresses: what is called `resnet8` in a hub is that one's, and not resnet8 on its default data set.
+    """
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always", HubWarning)
-        names = [row.name for row in api.overview(pretrained=True, hub=hub)]
+        rows = api.overview(pretrained=True, hub=hub)
+        names = [row.name if row.weights in (None, "catalogue") else row.weights for row in rows]
     for one in seen:
         warnings.showwarning(one.message, one.category, one.filename, one.lineno)
     return names, sum(issubclass(one.category, HubWarning) for one in seen)

@@ -23,11 +23,11 @@ def list_models(
     ] = None,
     pretrained: Annotated[
         bool | None,
-        typer.Option("--pretrained/--untrained", help="Only models with, or without, weights in the catalogue."),
+        typer.Option("--pretrained/--untrained", help="Only models with, or without, published weights."),
     ] = None,
     hub: Annotated[
         str | None,
-        typer.Option("--hub", metavar="HUB", help="The models in this hub, not the catalogue. " + options.HUB_HELP),
+        typer.Option("--hub", metavar="HUB", help="The models in this hub alone. " + options.HUB_HELP),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -53,7 +53,9 @@ def info(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A model's name: resnet20, resnet20_cifar100.", autocompletion=completion.models
+            metavar="MODEL",
+            help="A model's name: resnet20, resnet20_cifar100; or a path or an address.",
+            autocompletion=completion.models,
         ),
     ],
     hub: options.Hub = None,

@@ -13,13 +13,13 @@ ModelName = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A model's name, a model folder's path, or hf://namespace/name.",
+        help="A model's name, a model folder's path (./NAME), or hf://namespace/name.",
         autocompletion=completion.models,
     ),
 ]
 HUB_HELP = "Which hub: file:PATH for a folder, hf://NAMESPACE for the Hugging Face Hub."
 Hub = Annotated[
-    str | None, typer.Option("--hub", metavar="HUB", help=HUB_HELP + " [default: the catalogue, then ZOO_HUB]")
+    str | None, typer.Option("--hub", metavar="HUB", help=HUB_HELP + " [default: ZOO_HUB, then the catalogue]")
 ]
 PushHub = Annotated[
     str | None,

@@ -15,7 +15,7 @@ def plot(
         list[str],
         typer.Argument(
             metavar="RUN...",
-            help="Model folders, unfinished runs, names, or addresses in a hub.",
+            help="Paths of model folders and unfinished runs (./NAME), names, or addresses in a hub.",
             autocompletion=completion.models,
         ),
     ],

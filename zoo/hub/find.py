@@ -1,23 +1,29 @@
 """From a name, a path or an address to where a model is, and to its folder on this machine.
 
-Weights of a name come from the hub that is named; without one from the catalogue, then from ZOO_HUB.
+A name is a name and a path is a path, whatever lies here: what begins with a scheme is an address, what has a
+separator or begins with `.` or `~` is a path (and so is a pathlib.Path), all else is a name. A folder called as
+a model is meant by `./NAME`; who gives the name is told so.
+
+Weights of a name come from the hub that is named; without one from ZOO_HUB's, and from the catalogue where
+that one does not have the model. (A push goes to the hub that is named, else to ZOO_HUB's, else to `hf://`.)
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from zoo import registry
-from zoo.errors import FolderError, HubError, NotFound, UnknownModel
+from zoo.errors import FolderError, HubError, NameWarning, NotFound, NotPublished, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub.address import Address, is_address, parse_model
 from zoo.hub.catalogue import catalogue
 from zoo.hub.protocol import Hub
 from zoo.hub.schemes import open_hub
-from zoo.spec import NAME
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,10 @@ def locate(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revisi
         if hub is not None:
             raise HubError(f"{text!r} names its hub itself; leave out {hub}")
         return _at(parse_model(text).at(revision))
-    if not is_name(name_or_path_or_hub_id):
+    if is_path(name_or_path_or_hub_id):
+        for said in (hub, revision):
+            if said is not None:
+                raise HubError(f"{text} is a path, which is in no hub and has no revisions; leave out {said}")
         path = Path(name_or_path_or_hub_id).expanduser()
         if not path.is_dir():
             raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
@@ -68,33 +77,56 @@ def fetch(located: Located, *, weights: bool = True) -> Path:
 
 
 def source_of(name: str, hub: str | None, revision: str | None) -> Hub:
-    """The hub that a model's weights come from: the one named, else the catalogue, else ZOO_HUB's."""
+    """The hub that a model's weights come from: the one named, else ZOO_HUB's, else the catalogue.
+
+    Raises NotPublished where none is named and the catalogue has no weights, or what asking ZOO_HUB's raises.
+    """
     if hub is not None:
         return open_hub(hub)
-    if revision is None and (catalogue().path / name).is_dir():
-        return catalogue()
+    shipped = catalogue()
+    in_catalogue = _is_folder(shipped.path / name)
     if os.environ.get("ZOO_HUB"):
-        return open_hub()
-    what = name if revision is None else f"{name} at revision {revision}"
-    raise NotFound(
+        own = open_hub()
+        falls_back = in_catalogue and not _has(own, name, revision) and _has(shipped, name, revision)
+        return shipped if falls_back else own
+    if in_catalogue:
+        return shipped
+    what, kind = (name, NotPublished) if revision is None else (f"{name} at revision {revision}", NotFound)
+    raise kind(
         f"the catalogue has no weights of {what}; name the hub that has them (--hub, hub=…, or ZOO_HUB), "
         f"or train it: zoo train {name}"
     )
 
 
+def is_path(name_or_path_or_hub_id: str | Path) -> bool:
+    """Whether it is a path: no address, and with a separator in it or a `.` or `~` at its beginning."""
+    if isinstance(name_or_path_or_hub_id, Path):
+        return True
+    text, separators = name_or_path_or_hub_id, [one for one in (os.sep, os.altsep) if one]
+    return not is_address(text) and (text.startswith((".", "~")) or any(one in text for one in separators))
+
+
 def is_name(name_or_path_or_hub_id: str | Path) -> bool:
-    """Whether it can be a model's name, and is no path and no address."""
-    return isinstance(name_or_path_or_hub_id, str) and bool(NAME.fullmatch(name_or_path_or_hub_id))
+    """Whether it is a name: no path and no address."""
+    return not is_path(name_or_path_or_hub_id) and not is_address(str(name_or_path_or_hub_id))
 
 
 def full_name(name: str, hub: str | None) -> str:
-    """The full name where a plugin knows the model; `hub` or ZOO_HUB's may have models that no plugin here knows."""
+    """The full name where a plugin knows the model; `hub` or ZOO_HUB's may have models that no plugin here knows.
+
+    A folder here that is called so is not meant, and a NameWarning says by what it would be. Raises UnknownModel.
+    """
+    is_folder_too = bool(name) and _is_folder(Path(name))
     try:
-        return registry.resolve(name)
-    except UnknownModel:
+        full = registry.resolve(name)
+    except UnknownModel as error:
         if hub is None and not os.environ.get("ZOO_HUB"):
-            raise
-        return name
+            hint = f"; ./{name} is a folder here: give ./{name} to mean it" if is_folder_too else ""
+            raise UnknownModel(f"{error}{hint}") from None
+        full = name
+    if is_folder_too:
+        warnings.warn(NameWarning(f"./{name} is a folder here too; give ./{name} to mean it"), stacklevel=3)
+    return full
 
 
 def place(source: Hub, name: str) -> str:
@@ -118,3 +150,17 @@ def _with_weights(path: Path) -> Path:
     fetched = pinned.hub.pull(pinned.name, pinned.revision)
     store.read_weights(fetched, config)
     return fetched
+
+
+def _has(hub: Hub, name: str, revision: str | None) -> bool:
+    try:
+        hub.facts(name, revision)
+    except NotFound:
+        return False
+    return True
+
+
+def _is_folder(path: Path) -> bool:
+    with contextlib.suppress(OSError):  # a name may be longer than any file's
+        return path.is_dir()
+    return False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import os
+import warnings
 from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zoo import registry
-from zoo.errors import HubError, NotFound, UnknownModel
+from zoo.errors import HubError, HubWarning, NotFound, UnknownModel, ZooError
 from zoo.hub import catalogue
 from zoo.hub.protocol import Listed, Searchable
 from zoo.hub.schemes import open_hub
@@ -58,9 +60,17 @@ def list_models(pattern: str | None = None, *, dataset: str | None = None, pretr
 
 
 def info(name: str, *, hub: str | None = None) -> ModelInfo:
-    """Everything known of a model: its facts, and its published results where `load` would find them."""
-    from zoo.hub.find import full_name, place, source_of  # here: a listing reads no folder, and starts faster without
+    """Everything known of a model: its facts, and its published results where `load` would find them.
 
+    A path or an address is taken as `load` takes it, too.
+    """
+    # Here: a listing reads no folder, and starts faster without.
+    from zoo.hub.find import full_name, is_name, place, source_of
+    from zoo.hub.published import published
+
+    if not is_name(name):
+        config = published(name, hub=hub).config
+        return ModelInfo(config.name, _model(config.name), name, config)
     full = full_name(name, hub)
     model = _model(full)
     try:
@@ -80,23 +90,26 @@ def overview(
     pretrained: bool | None = None,
     hub: str | None = None,
 ) -> list[Row]:
-    """What `zoo list` shows: the plugins' models with the catalogue's results, or the models in `hub`.
+    """What `zoo list` shows: the plugins' models with the results of ZOO_HUB's and the catalogue's, or those in `hub`.
 
-    Imports no torch, and no plugin whose models are not asked for. A model in a hub is shown even
-    where its plugin is not installed.
+    A model that ZOO_HUB's has is shown as it is there, as `load` would find it; where that hub can't be
+    read, a HubWarning says so. Imports no torch, and no plugin whose models are not asked for. A model in
+    a hub is shown even where its plugin is not installed.
     """
 
     def asked(name: str, published: Container[str]) -> bool:
         return (pattern is None or fnmatch.fnmatchcase(name, pattern)) and pretrained in (None, name in published)
 
+    listed = _own() if hub is None else {one.name: one for one in open_hub(hub).models()}
     if hub is None:
         known, top1 = registry.entries(), catalogue.top1()
-        models = registry.load_all(entry for name, entry in known.items() if asked(name, top1))
+        published: Container[str] = top1.keys() | listed.keys()
+        models = registry.load_all(e for name, e in known.items() if name not in listed and asked(name, published))
         rows = [_row(model, known[model.name], top1.get(model.name)) for model in models]
     else:
-        listed = {one.name: one for one in open_hub(hub).models()}
-        rows = [_row_in_hub(one) for name, one in listed.items() if asked(name, listed)]
-    return [row for row in rows if dataset in (None, row.dataset)]
+        rows, published = [], listed.keys()
+    rows += [_row_in_hub(one) for name, one in listed.items() if asked(name, published)]
+    return sorted((row for row in rows if dataset in (None, row.dataset)), key=lambda row: row.name)
 
 
 def search(text: str, *, hub: str = "hf://") -> list[Row]:
@@ -105,6 +118,17 @@ def search(text: str, *, hub: str = "hf://") -> list[Row]:
     if not isinstance(source, Searchable):
         raise HubError(f"{hub} can't be searched; see what it has with: zoo list --hub {hub}")
     return [_row_in_hub(one) for one in source.search(text)]
+
+
+def _own() -> dict[str, Listed]:
+    """The models of ZOO_HUB's, by name; none, and a warning, where it can't be read."""
+    if not os.environ.get("ZOO_HUB"):
+        return {}
+    try:
+        return {one.name: one for one in open_hub().models()}
+    except ZooError as error:
+        warnings.warn(HubWarning(f"{error} (ZOO_HUB; only the catalogue's are listed)"), stacklevel=3)
+        return {}
 
 
 def _model(name: str) -> Model | None:

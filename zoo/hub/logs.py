@@ -8,13 +8,14 @@ from pathlib import Path
 from zoo.errors import FolderError
 from zoo.folder import store
 from zoo.folder.config import EpochRow
+from zoo.hub.find import is_path
 from zoo.hub.published import published
 
 
 def logs(runs: Iterable[str | Path]) -> dict[str, list[EpochRow]]:
     """Each run's log, under a name that tells it from the others.
 
-    A run is a model's name, a model folder, the folder of an unfinished run, or an address in a hub.
+    A run is a model's name, the path of a model folder or of an unfinished run, or an address in a hub.
     Raises what `published` raises, and FolderError where a run has finished no epoch yet.
     """
     found: dict[str, list[EpochRow]] = {}
@@ -27,11 +28,11 @@ def logs(runs: Iterable[str | Path]) -> dict[str, list[EpochRow]]:
 
 
 def _log(run: str | Path) -> tuple[str, list[EpochRow]]:
-    path = Path(run).expanduser()
-    unfinished = path.with_name(f"{path.name}.run")
-    for one in (path, unfinished):
-        if (one / store.LOG).is_file() and not (one / store.CONFIG).is_file():
-            return one.name, store.read_log(one)
-    model = published(path if (path / store.CONFIG).is_file() else run)
+    if is_path(run):
+        path = Path(run).expanduser()
+        for one in (path, path.with_name(f"{path.name}.run")):
+            if (one / store.LOG).is_file() and not (one / store.CONFIG).is_file():
+                return one.name, store.read_log(one)
+    model = published(run)
     job = model.config.job
     return f"{model.config.name} {job.recipe_name} seed {job.seed}", model.log()

@@ -1,0 +1,241 @@
+"""Names, paths and addresses: which of them is meant, and which hub is asked first."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+import zoo
+from zoo import api
+from zoo.errors import HubError, HubWarning, NameWarning, NotFound, NotPublished, UnknownModel
+from zoo.folder import store
+from zoo.hub import find
+from zoo.hub.local import FolderHub
+
+from . import loopback_hub
+from .conftest import CHECKOUT, Run
+from .folders import config_of, with_card
+
+NAME = "resnet8_digits"
+
+
+@pytest.fixture
+def own(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A hub that ZOO_HUB names, with the model that was trained in it, which is not the catalogue's."""
+    address = f"file:{tmp_path / 'own'}"
+    api.push(trained, hub=address)
+    monkeypatch.setenv("ZOO_HUB", address)
+    return address
+
+
+@pytest.fixture
+def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that one is in: the trained model is in it under its own name, and as `mine`."""
+    for name in (NAME, "mine"):
+        shutil.copytree(trained, tmp_path / "here" / name)
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def shipped() -> Path:
+    return CHECKOUT / "hub_cards" / NAME
+
+
+# -- what is meant ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["./x", "../x", ".", "..", "a/b", "/a", "~", "~/x", "~me/x", "x/"])
+def test_a_path_has_a_separator_or_begins_with_a_dot_or_a_tilde(text: str) -> None:
+    assert find.is_path(text)
+    assert find.is_path(Path(text))
+    assert not find.is_name(text)
+
+
+@pytest.mark.parametrize("text", ["resnet8", NAME, "Mine", "model.run", "with space", ""])
+def test_all_else_but_an_address_is_a_name(text: str) -> None:
+    assert find.is_name(text)
+    assert not find.is_path(text)
+    assert not find.is_name(f"file:{text}")
+    assert not find.is_path(f"file:a/{text}")
+
+
+def test_a_name_that_is_a_folder_here_too_is_the_catalogues_and_a_warning_says_how_to_mean_the_folder(
+    here: Path,
+) -> None:
+    with pytest.warns(NameWarning, match=rf"^\./{NAME} is a folder here too; give \./{NAME} to mean it$"):
+        found = api.find(NAME)
+    assert store.identity(found) == store.identity(shipped())
+    assert api.find(f"./{NAME}") == api.find(Path(NAME)) == Path(NAME)
+
+
+def test_the_command_line_says_it_in_one_line(here: Path, run_zoo: Run, tmp_path: Path) -> None:
+    here.rename(tmp_path / "work")
+    finished = run_zoo("plot", NAME)
+    assert finished.returncode == 0
+    assert finished.stderr == f"zoo: warning: ./{NAME} is a folder here too; give ./{NAME} to mean it\n"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda name: zoo.load(name, pretrained=True),
+        zoo.load,
+        zoo.transforms,
+        zoo.info,
+        api.pull,
+        api.evaluate,
+        lambda name: api.plot([name], Path("plot.svg")),
+    ],
+    ids=["load", "untrained load", "transforms", "info", "pull", "evaluate", "plot"],
+)
+def test_an_unknown_name_that_is_a_folder_here_is_refused_with_its_path(
+    here: Path, ask: Callable[[str], object]
+) -> None:
+    with pytest.raises(UnknownModel, match=r"no model 'mine'; .* \./mine is a folder here: give \./mine to mean it$"):
+        ask("mine")
+
+
+def test_an_unfinished_run_is_drawn_by_its_path(here: Path) -> None:
+    (here / "going.run").mkdir()
+    shutil.copy(here / "mine" / store.LOG, here / "going.run")
+    for run in ("./going", "./going.run", here / "going"):
+        assert ">going.run<" in api.plot([run], here / "plot.svg").read_text()
+    with pytest.raises(UnknownModel, match=r"give \./going\.run to mean it"):
+        api.plot(["going.run"], here / "plot.svg")
+
+
+def test_info_takes_a_path_and_an_address_as_every_other_command_does(here: Path, own: str) -> None:
+    for name in ("./mine", f"{own}/{NAME}"):
+        found = zoo.info(name)
+        assert (found.name, found.weights) == (NAME, name)
+        assert found.config == store.read_config(here / "mine")
+
+
+@pytest.mark.parametrize("asked", [{"hub": "file:x"}, {"revision": "v1"}], ids=str)
+def test_a_path_has_no_hub_and_no_revision(here: Path, asked: dict[str, str]) -> None:
+    for name in ("./mine", here / "mine"):
+        with pytest.raises(HubError, match=r"mine is a path, which is in no hub and has no revisions; leave out"):
+            zoo.load(name, pretrained=True, **asked)  # type: ignore[arg-type]
+
+
+def test_a_net_without_weights_has_no_revision() -> None:
+    with pytest.raises(HubError, match="revision v1 is one of published weights; load them with pretrained=True"):
+        zoo.load(NAME, revision="v1")
+
+
+def test_an_untrained_net_is_that_of_the_hub_that_is_named(own: str) -> None:
+    config_of(FolderHub(Path(own.removeprefix("file:"))).pull(NAME), classes=["a", "b"], known_answers=[])
+    net = zoo.load(NAME, hub=f"file:{Path(own.removeprefix('file:'))}")
+    assert net.training
+    fc = net.get_submodule("fc")
+    assert isinstance(fc, nn.Linear)
+    assert fc.out_features == 2
+
+
+# -- who is asked ----------------------------------------------------------------------------------
+
+
+def test_zoo_hub_is_asked_before_the_catalogue(own: str, trained: Path) -> None:
+    assert store.identity(api.find(NAME)) == store.identity(trained)
+    assert zoo.info(NAME).weights == f"{own}/{NAME}"
+
+
+def test_the_catalogue_is_asked_for_what_zoo_hub_has_not(own: str) -> None:
+    assert zoo.info("resnet20_cifar10").weights == "catalogue"
+    assert api.find("resnet20_cifar10") == CHECKOUT / "hub_cards" / "resnet20_cifar10"
+
+
+def test_a_hub_that_is_named_is_the_only_one_asked(own: str, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=f"empty has no model {NAME}"):
+        api.find(NAME, hub=f"file:{tmp_path / 'empty'}")
+
+
+def test_a_revision_is_the_one_of_whoever_has_it(own: str, trained: Path) -> None:
+    for folder in (trained, shipped()):
+        revision = store.identity(folder)
+        assert store.identity(api.find(NAME, revision=revision[:12])) == revision
+    with pytest.raises(NotFound, match=f"own/{NAME} has no revision 'v9'"):
+        api.find(NAME, revision="v9")
+
+
+def test_without_zoo_hub_a_revision_is_the_catalogues() -> None:
+    revision = store.identity(shipped())
+    assert store.identity(api.find(NAME, revision=revision[:12])) == revision
+    with pytest.raises(NotFound, match=f"{NAME} has no revision 'v9'; it has {revision[:12]}"):
+        api.find(NAME, revision="v9")
+
+
+def test_a_hub_that_can_not_be_reached_is_not_passed_over(
+    hub: loopback_hub.Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_HUB", "hf://me")
+    hub.stop()
+    for ask in (api.find, zoo.transforms, zoo.info):
+        with pytest.raises(HubError, match="can't be reached"):
+            ask(NAME)
+
+
+def test_transforms_are_the_data_sets_only_where_nobody_was_asked_to_have_the_model(
+    hub: loopback_hub.Hub, trained: Path, own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ZOO_HUB")
+    assert zoo.transforms("plain20_cifar10")
+    with pytest.raises(NotPublished, match="the catalogue has no weights of plain20_cifar10; name the hub"):
+        api.find("plain20_cifar10")
+    with pytest.raises(NotFound, match="no weights of plain20_cifar10 at revision v1"):
+        zoo.transforms("plain20_cifar10", revision="v1")
+    with pytest.raises(NotFound, match="has no revision 'v9'"):
+        zoo.transforms(NAME, revision="v9")
+    with pytest.raises(NotFound, match="has no model plain20_cifar10"):
+        zoo.transforms("plain20_cifar10", hub=own)
+    monkeypatch.setenv("ZOO_HUB", "hf://me")
+    with pytest.raises(NotFound, match="is not there, or is private"):
+        zoo.transforms("plain20_cifar10")
+
+
+# -- what is listed --------------------------------------------------------------------------------
+
+
+def test_a_listing_shows_weights_where_load_would_find_them(own: str, trained: Path, tmp_path: Path) -> None:
+    other = config_of(with_card(trained, tmp_path / "other", "card"), name="other_digits")
+    shutil.copytree(other, tmp_path / "own" / "other_digits")
+    rows = {row.name: row for row in api.overview()}
+    assert list(rows) == sorted(rows)
+    assert rows[NAME].weights == f"{own}/{NAME}"
+    assert rows[NAME].top1 == store.read_config(trained).results.test_top1
+    assert rows["other_digits"].weights == f"{own}/other_digits"
+    assert rows["resnet20_cifar10"].weights == "catalogue"
+    assert rows["plain20_cifar10"].weights is None
+    assert {row.name for row in api.overview(pretrained=True)} >= {NAME, "other_digits", "resnet20_cifar10"}
+    assert NAME not in {row.name for row in api.overview(pretrained=False)}
+
+
+def test_a_zoo_hub_that_can_not_be_reached_is_one_warning_and_the_catalogue_is_listed(
+    hub: loopback_hub.Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ZOO_HUB", raising=False)
+    wanted = api.overview()
+    monkeypatch.setenv("ZOO_HUB", "hf://me")
+    hub.stop()
+    with pytest.warns(HubWarning, match="can't be reached.*only the catalogue's are listed") as said:
+        assert api.overview() == wanted
+    assert len(said) == 1
+
+
+def test_all_of_a_hub_is_verified_by_address_whatever_its_folders_are_called(
+    trained: Path, tmp_path: Path, run_zoo: Run
+) -> None:
+    """A folder may be called as an architecture alone; that name would be resnet8 on its default data set."""
+    config = json.loads((trained / store.CONFIG).read_text())
+    shutil.copytree(trained, tmp_path / "hub" / "resnet8")
+    config_of(tmp_path / "hub" / "resnet8", **{**config, "name": "resnet8"})
+    finished = run_zoo("verify", "--all", "--hub", f"file:{tmp_path / 'hub'}")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("resnet8: as published\n")
+    assert dataclasses.asdict(store.read_config(tmp_path / "hub" / "resnet8"))["name"] == "resnet8"
