@@ -103,7 +103,8 @@ def test_weights_that_the_catalogue_has_not_come_from_zoo_hub(
 def test_a_revision_is_loaded_by_its_id(hub: str, model_folder: Path) -> None:
     before = FolderHub(Path(hub.removeprefix("file:"))).revisions("resnet8_digits")[0]
     tensors = {name: torch.zeros_like(tensor) for name, tensor in load_file(model_folder / store.WEIGHTS).items()}
-    api.push(rewrite(model_folder, tensors), hub=hub)
+    api.convert(rewrite(model_folder, tensors))
+    api.push(model_folder, hub=hub)
     assert not zoo.load("resnet8_digits", pretrained=True, hub=hub).get_parameter("fc.weight").any()
     assert zoo.load("resnet8_digits", pretrained=True, hub=hub, revision=before).get_parameter("fc.weight").any()
     assert zoo.load(f"{hub}/resnet8_digits@{before}", pretrained=True).get_parameter("fc.weight").any()
@@ -188,7 +189,7 @@ def test_a_path_that_is_not_there_and_a_folder_that_is_none_say_so(tmp_path: Pat
 def test_a_folder_of_a_plugin_that_is_not_installed_says_which_distribution(model_folder: Path) -> None:
     config = json.loads((model_folder / store.CONFIG).read_text())
     config["job"]["versions"]["plugin"], config["job"]["architecture"] = "zoo-other 2.0", "other"
-    (model_folder / store.CONFIG).write_text(json.dumps({**config, "architecture": "other"}))
+    (model_folder / store.CONFIG).write_text(json.dumps({**config, "name": "other_digits", "architecture": "other"}))
     with pytest.raises(PluginError, match=r"needs the plugin zoo-other.*pip install zoo-other"):
         zoo.load(model_folder, pretrained=True)
 
@@ -245,7 +246,8 @@ def test_a_model_in_a_hub_is_listed_though_its_plugin_is_not_installed(hub: str)
     there = Path(hub.removeprefix("file:"))
     shutil.copytree(there / "resnet8_digits", there / "other_digits")
     config = json.loads((there / "other_digits" / store.CONFIG).read_text())
-    (there / "other_digits" / store.CONFIG).write_text(json.dumps({**config, "name": "other_digits"}))
+    config |= {"name": "other_digits", "architecture": "other", "job": {**config["job"], "architecture": "other"}}
+    (there / "other_digits" / store.CONFIG).write_text(json.dumps(config))
     other, ours = api.overview(hub=hub)
     assert (other.name, other.installed, other.plugin) == ("other_digits", False, "zoo-resnet-cifar")
     assert (ours.name, ours.installed, ours.weights) == ("resnet8_digits", True, f"{hub}/resnet8_digits")

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from torch import nn
 
 import zoo
 from zoo import api
 from zoo.errors import HubError, HubWarning, NameWarning, NotFound, NotPublished, UnknownModel
 from zoo.folder import store
 from zoo.hub import find
-from zoo.hub.local import FolderHub
 
 from . import loopback_hub
 from .conftest import CHECKOUT, Run
-from .folders import config_of, with_card
+from .folders import config_of
 
 NAME = "resnet8_digits"
 
@@ -130,12 +127,9 @@ def test_a_net_without_weights_has_no_revision() -> None:
 
 
 def test_an_untrained_net_is_that_of_the_hub_that_is_named(own: str) -> None:
-    config_of(FolderHub(Path(own.removeprefix("file:"))).pull(NAME), classes=["a", "b"], known_answers=[])
-    net = zoo.load(NAME, hub=f"file:{Path(own.removeprefix('file:'))}")
-    assert net.training
-    fc = net.get_submodule("fc")
-    assert isinstance(fc, nn.Linear)
-    assert fc.out_features == 2
+    assert zoo.load(NAME, hub=own).training
+    with pytest.raises(NotFound, match="own has no model resnet20_cifar10"):
+        zoo.load("resnet20", hub=own)
 
 
 # -- who is asked ----------------------------------------------------------------------------------
@@ -203,8 +197,9 @@ def test_transforms_are_the_data_sets_only_where_nobody_was_asked_to_have_the_mo
 
 
 def test_a_listing_shows_weights_where_load_would_find_them(own: str, trained: Path, tmp_path: Path) -> None:
-    other = config_of(with_card(trained, tmp_path / "other", "card"), name="other_digits")
-    shutil.copytree(other, tmp_path / "own" / "other_digits")
+    shutil.copytree(trained, tmp_path / "own" / "other_digits")
+    job = json.loads((trained / store.CONFIG).read_text())["job"] | {"architecture": "other"}
+    config_of(tmp_path / "own" / "other_digits", name="other_digits", architecture="other", job=job)
     rows = {row.name: row for row in api.overview()}
     assert list(rows) == sorted(rows)
     assert rows[NAME].weights == f"{own}/{NAME}"
@@ -228,14 +223,13 @@ def test_a_zoo_hub_that_can_not_be_reached_is_one_warning_and_the_catalogue_is_l
     assert len(said) == 1
 
 
-def test_all_of_a_hub_is_verified_by_address_whatever_its_folders_are_called(
+def test_all_of_a_hub_is_verified_by_address_and_a_folder_called_as_an_architecture_is_refused(
     trained: Path, tmp_path: Path, run_zoo: Run
 ) -> None:
-    """A folder may be called as an architecture alone; that name would be resnet8 on its default data set."""
-    config = json.loads((trained / store.CONFIG).read_text())
+    """The name `resnet8` would be resnet8 on its default data set, which may be there too."""
+    shutil.copytree(trained, tmp_path / "hub" / NAME)
+    assert run_zoo("verify", "--all", "--hub", f"file:{tmp_path / 'hub'}").returncode == 0
     shutil.copytree(trained, tmp_path / "hub" / "resnet8")
-    config_of(tmp_path / "hub" / "resnet8", **{**config, "name": "resnet8"})
     finished = run_zoo("verify", "--all", "--hub", f"file:{tmp_path / 'hub'}")
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.startswith("resnet8: as published\n")
-    assert dataclasses.asdict(store.read_config(tmp_path / "hub" / "resnet8"))["name"] == "resnet8"
+    assert finished.returncode == 1
+    assert finished.stderr.endswith(f"hub/resnet8 holds the model {NAME}, and not the one of its name\n")

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo import api
-from zoo.errors import FolderError, HubError, NonFiniteLoss, RecipeError, TrainingError
+from zoo.errors import DataError, FolderError, HubError, NonFiniteLoss, RecipeError, TrainingError
 from zoo.folder import store
 
 from .conftest import CHECKOUT, Run
@@ -54,6 +54,39 @@ def test_weights_of_another_type_are_not_cast(model_folder: Path, kind: torch.dt
 def test_parameters_are_counted_and_not_copied(model_folder: Path) -> None:
     with pytest.raises(FolderError, match=r"has 75,002 parameters, its config\.json says 999"):
         zoo.load(config_of(model_folder, parameters=999), pretrained=True)
+
+
+def test_parameters_are_counted_of_a_net_without_weights_too(model_folder: Path) -> None:
+    with pytest.raises(FolderError, match=r"resnet8_digits has 75,002 parameters, its config\.json says 999"):
+        zoo.load(config_of(model_folder, parameters=999))
+
+
+SEEN: tuple[dict[str, Any], ...] = (
+    {"classes": ["cat"] * 10},
+    {"input_size": [3, 8, 8], "mean": [0.5] * 3, "std": [0.5] * 3},
+    {"input_size": [1, 16, 16]},
+)
+
+
+@pytest.mark.parametrize("facts", SEEN, ids=str)
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_what_a_model_sees_is_what_its_plugin_declares(
+    model_folder: Path, facts: dict[str, Any], pretrained: bool
+) -> None:
+    with pytest.raises(DataError, match="of other classes or images than digits, as it is declared here"):
+        zoo.load(config_of(model_folder, **facts), pretrained=pretrained)
+
+
+def test_a_head_of_ones_own_is_not_held_against_the_declared_classes(model_folder: Path) -> None:
+    folder = config_of(model_folder, classes=["cat"] * 10)
+    assert zoo.load(folder, pretrained=True, num_classes=3)(torch.randn(2, 1, 8, 8)).shape == (2, 3)
+    with pytest.raises(DataError, match="of other classes or images than digits"):
+        zoo.load(folder, pretrained=True, in_channels=2)
+
+
+def test_a_name_is_that_of_the_architecture_and_the_data_set(model_folder: Path) -> None:
+    with pytest.raises(FolderError, match="name should be resnet8_digits, its architecture's and its data set's"):
+        zoo.load(config_of(model_folder, name="resnet20_cifar10"), pretrained=True)
 
 
 def test_a_file_of_weights_is_evaluated_with_the_normalisation_that_it_was_trained_with(tmp_path: Path) -> None:

@@ -131,14 +131,16 @@ def test_it_teaches_an_architecture_on_its_data_set(
     assert done.config.job.teacher == Origin("resnet8", store.read_config(folder).weights.sha256)
 
 
-def test_a_data_set_of_that_name_with_other_classes_is_a_difference(folder: Path, plugin: Path, tmp_path: Path) -> None:
+def test_where_a_data_set_of_that_name_has_other_classes_it_is_not_loaded_but_with_another_head(
+    folder: Path, plugin: Path, tmp_path: Path
+) -> None:
     other = write_plugin(tmp_path / "site", "zoo-flowers", {"petals_flowers": "flowers:petals_flowers"})
     (other / "flowers.py").write_text((plugin / "flowers.py").read_text().replace("tulip", "orchid"))
     with installed(other):
-        assert api.verify(folder).differences == ("its classes or the size of its images are not those of flowers",)
-        with pytest.raises(DataError, match="of other classes or images than flowers, as it is declared here"):
-            api.evaluate(folder)
-        assert not zoo.load(folder, pretrained=True).training
+        for ask in (api.verify, api.evaluate, zoo.load, lambda path: zoo.load(path, pretrained=True)):
+            with pytest.raises(DataError, match="of other classes or images than flowers, as it is declared here"):
+                ask(folder)
+        assert zoo.load(folder, pretrained=True, num_classes=7)(torch.randn(2, 3, 12, 10)).shape == (2, 7)
 
 
 def test_its_card_says_the_title_where_that_is_known_and_the_name_where_not(folder: Path, plugin: Path) -> None:

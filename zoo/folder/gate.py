@@ -52,7 +52,9 @@ def require_sound(config: Config) -> None:
         ("job.recipe_name", config.job.recipe_name),
     ):
         _require(len(name) <= 200 and NAME.fullmatch(name) is not None, place, "a name of a-z, 0-9, '.', '_' and '-'")
-    _require(config.job.name == f"{config.architecture}_{config.dataset}", "job", "of the same model")
+    whole = f"{config.architecture}_{config.dataset}"
+    _require(config.job.name == whole, "job", "of the same model")
+    _require(config.name == whole, "name", f"{whole}, its architecture's and its data set's")
     _require_texts(config)
     channels, *sides = config.input_size
     _require(1 <= channels <= CHANNELS, "input_size", f"of 1 to {CHANNELS} channels")

@@ -69,28 +69,46 @@ class Published:
                 f"{self.config.name} was trained on {self.config.dataset}, a data set that no plugin here declares; "
                 "install the one that does"
             )
-        if not self.config.fits(self.known.dataset):
-            raise DataError(
-                f"{self.config.name} was trained on a data set of other classes or images than {self.config.dataset}, "
-                "as it is declared here; install the plugin that declares its own"
-            )
+        self._require_declared()
         return self.known
 
     def net(
         self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None
     ) -> nn.Module:
-        """Its net with its weights, hash checked, in evaluation mode; raises what `folder` raises."""
+        """Its net with its weights, hash checked, in evaluation mode.
+
+        Its classes and images are those of its data set where a plugin declares that one, but for what is
+        asked for otherwise. Raises what `folder` raises, and DataError.
+        """
         from zoo.nets import weights
 
+        self._require_declared(num_classes, in_channels)
         return weights.load(self.architecture, self.folder, self.config, num_classes, in_channels).to(device)
 
     def untrained(
         self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None
     ) -> nn.Module:
         """The same net as its architecture initialises it, in training mode; fetches no weights."""
-        from zoo.nets.build import build
+        from zoo.nets.build import build, require_counted
 
-        return build(self.architecture, self.config, num_classes, in_channels).to(device)
+        self._require_declared(num_classes, in_channels)
+        net = build(self.architecture, self.config, num_classes, in_channels)
+        if num_classes is None and in_channels is None:
+            require_counted(net, self.config, self.config.name)
+        return net.to(device)
+
+    def _require_declared(self, num_classes: int | None = None, in_channels: int | None = None) -> None:
+        """Hold what its config.json says that it sees against its data set, where a plugin declares that one."""
+        if isinstance(self.known, Architecture):
+            return
+        own, declared = self.config, self.known.dataset
+        same_classes = num_classes is not None or own.classes == declared.classes
+        first = 0 if in_channels is None else 1  # of channels, height, width
+        if not same_classes or own.input_size[first:] != declared.input_size[first:]:
+            raise DataError(
+                f"{self.config.name} was trained on a data set of other classes or images than {self.config.dataset}, "
+                "as it is declared here; install the plugin that declares its own"
+            )
 
     @property
     def preprocess(self) -> v2.Compose:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from zoo.errors import BuildError
+from zoo.errors import BuildError, FolderError
 from zoo.folder.config import Config
 from zoo.folder.gate import CLASSES as MOST_CLASSES
 from zoo.spec import Architecture, Dataset, Model
@@ -37,6 +37,12 @@ def _sound(name: str, value: int, most: int) -> int:
 def count(net: nn.Module) -> int:
     """How many trainable values a net has; one that is tied under several names counts once."""
     return sum(parameter.numel() for parameter in net.parameters())
+
+
+def require_counted(net: nn.Module, config: Config, what: object) -> None:
+    """Make sure that the net of `config` has as many values as that says; raises FolderError, which names `what`."""
+    if count(net) != config.parameters:
+        raise FolderError(f"{what} has {count(net):,} parameters, its config.json says {config.parameters:,}")
 
 
 def parameters(model: Model) -> int:

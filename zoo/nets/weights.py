@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo.errors import FolderError
 from zoo.folder import former, store
 from zoo.folder.config import Config
-from zoo.nets.build import build, count
+from zoo.nets.build import build, require_counted
 from zoo.spec import Architecture, Dataset, Model
 
 
@@ -73,8 +73,7 @@ def load(
         raise FolderError(f"{file} is not a safetensors file ({error}); fetch it again") from None
     net = _to_be_filled(architecture, config)
     _require_fit(file, net.state_dict(), tensors)
-    if count(net) != config.parameters:
-        raise FolderError(f"{file} has {count(net):,} parameters, its config.json says {config.parameters:,}")
+    require_counted(net, config, file)
     if num_classes is not None or in_channels is not None:
         net = build(architecture, config, num_classes, in_channels)
     return _filled(net, tensors)
