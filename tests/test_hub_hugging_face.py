@@ -20,7 +20,7 @@ from zoo.folder import store
 from zoo.hub.hugging_face import HuggingFaceHub
 
 from .conftest import Run
-from .folders import hashed
+from .folders import config_of, hashed
 from .loopback_hub import Account, Cut, Drop, File, Flip, Hub, Status
 
 NAME = "resnet8_digits"
@@ -155,10 +155,10 @@ def test_two_pushes_at_once_end_in_a_state_that_the_history_explains(
 ) -> None:
     HuggingFaceHub("me").push(trained, NAME)
     third = Path(shutil.copytree(trained, model_folder.parent / "third"))
-    with (third / store.README).open("a") as card:
-        card.write("\nA third line.\n")
-    hashed(third)
-    another(model_folder)
+    for seconds, folder in ((100, model_folder), (200, third)):
+        config = json.loads((folder / store.CONFIG).read_text())
+        config_of(folder, training={**config["training"], "train_seconds": seconds})
+        api.convert(folder)
     command = [sys.executable, "-m", "zoo", "push"]
     environment = {**os.environ, "ZOO_HUB": "hf://me"}
     processes = [

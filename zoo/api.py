@@ -225,6 +225,7 @@ def _train(
             for place in places:
                 place.require()
             if target is not None:
+                publish.require_public(plans[0].job, target)
                 target.require_writable(model.name)
         with distributed.process_group(machine.device):
             config = run_seeds(

@@ -69,7 +69,7 @@ def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
 def read_file(folder: Path, config: Config, name: str) -> bytes:
     """Read a file of a folder, size and hash checked; raises FolderError or HashMismatch."""
     path, facts = folder / name, config.files[name]
-    content = _read(path, facts.bytes)
+    content = _read(folder, name, facts.bytes)
     actual = _sha256(content)
     if actual != facts.sha256:
         raise HashMismatch(
@@ -88,7 +88,7 @@ def read_weights(folder: Path, config: Config) -> bytes:
 
 def read_log(folder: Path) -> list[EpochRow]:
     """Read the log.jsonl of a model folder, or of a run that is still going on; raises FolderError."""
-    return _log(_read(folder / LOG, LOG_BYTES), folder / LOG)
+    return _log(_read(folder, LOG, LOG_BYTES), folder / LOG)
 
 
 def check(folder: Path) -> Config:
@@ -121,7 +121,7 @@ def copy_files(source: Path, target: Path) -> None:
             continue
         size = config.files[name].bytes if name in config.files else LOG_BYTES
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        (target / name).write_bytes(_read(source / name, size))
+        (target / name).write_bytes(_read(source, name, size))
     if check(target) != config:
         raise FolderError(f"{source} changed while it was copied; copy it again")
 
@@ -162,7 +162,7 @@ def _document(folder: Path) -> Mapping[str, Any]:
     if not path.exists():
         raise FolderError(f"{folder} is not a model folder: it has no {CONFIG}")
     try:
-        return gate.mapping(gate.decoded(_read(path, gate.CONFIG_BYTES).decode("utf-8")))
+        return gate.mapping(gate.decoded(_read(folder, CONFIG, gate.CONFIG_BYTES).decode("utf-8")))
     except (SchemaError, UnicodeDecodeError) as error:
         raise FolderError(f"{path} is not a model's: {_short(error)}; fetch or train the model again") from None
 
@@ -199,10 +199,13 @@ def _log(content: bytes, path: Path) -> list[EpochRow]:
         raise FolderError(f"{path} is not a training log: {_short(error)}") from None
 
 
-def _read(path: Path, most: int) -> bytes:
-    """A regular file of up to so many bytes; nothing else is opened. Raises FolderError."""
+def _read(folder: Path, name: str, most: int) -> bytes:
+    """A regular file of a folder, of up to so many bytes; nothing else is opened. Raises FolderError."""
+    path = folder / name
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would be waited for
+        real = _inside(folder, name)
+        # A pipe without a writer would be waited for; what became a link meanwhile is not followed.
+        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as file:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
@@ -212,6 +215,22 @@ def _read(path: Path, most: int) -> bytes:
             return file.read(most + 1)
     except OSError as error:
         raise FolderError(f"{path} can't be read: {error.strerror}") from None
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The file itself that a name in a folder leads to; raises FolderError where a link leads out of the folder.
+
+    In the cache of the Hugging Face Hub a folder is REPOSITORY/snapshots/COMMIT, and its files are links into
+    REPOSITORY/blobs.
+    """
+    try:
+        home, real = folder.resolve(), (folder / name).resolve()
+    except RuntimeError:
+        raise FolderError(f"{folder / name} is a link in a circle; fetch or train the model again") from None
+    root = home.parent.parent if home.parent.name == "snapshots" else home
+    if root not in real.parents:
+        raise FolderError(f"{folder / name} is a link out of its folder, to {real}; put the file itself there")
+    return real
 
 
 def _identity(values: Mapping[str, Any]) -> str:

@@ -1,16 +1,24 @@
-"""Into a hub, and out of one."""
+"""Into a hub, and out of one.
+
+What is published says of itself what is so: its card is the one of its facts, and no path of this machine is in it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.errors import FolderError, HubError
-from zoo.folder import store
+from zoo.errors import FolderError, HubError, PluginError
+from zoo.folder import card, store
+from zoo.folder.config import Config
+from zoo.folder.job import Job
 from zoo.folder.lock import alone
 from zoo.folder.replace import written_aside
-from zoo.hub.protocol import Pinning, Pushed
+from zoo.hub.address import is_address, parse_model
+from zoo.hub.find import is_path
+from zoo.hub.protocol import Hub, Pinning, Pushed
 from zoo.hub.published import Published
 from zoo.hub.schemes import open_hub
+from zoo.spec import Model
 
 
 def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None) -> Pushed:
@@ -22,6 +30,8 @@ def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None)
     """
     config = store.check(folder)
     target = open_hub(hub)
+    _require_card(folder, config)
+    require_public(config.job, target)
     target.require_writable(config.name)
     if weights_at is None:
         return target.push(folder, config.name)
@@ -32,6 +42,38 @@ def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None)
     elsewhere = open_hub(weights_at)
     elsewhere.require_writable(config.name)
     return target.push_pinned(folder, config.name, elsewhere.push(folder, config.name))
+
+
+def require_public(job: Job, target: Hub) -> None:
+    """Refuse a job that names a path of this machine, where the hub is not a folder of it itself; raises HubError."""
+    named = {"teacher": job.recipe.teacher}
+    named |= {what: one.address for what, one in (("teacher", job.teacher), ("start", job.start)) if one is not None}
+    for what, address in named.items():
+        if address is not None and _is_local(address) and target.address.scheme != "file":
+            raise HubError(
+                f"{job.name} can't be published: its {what} {address} is a path of this machine; "
+                f"publish the {what} first, and train with the address that it has then"
+            )
+
+
+def _is_local(address: str) -> bool:
+    return is_path(address) or (is_address(address) and parse_model(address).scheme == "file")
+
+
+def _require_card(folder: Path, config: Config) -> None:
+    """Make sure that the card is the one of the facts and the log, where the plugins here can say so."""
+    try:
+        known = Published(config, folder).known
+    except PluginError:
+        return
+    if not isinstance(known, Model):
+        return  # its card has the title of a data set that nobody here knows
+    text = card.write(config, store.read_log(folder), known).encode()
+    if config.files.get(store.README) != store.file_facts(text):
+        raise FolderError(
+            f"{folder / store.README} is not the card of its {store.CONFIG} and {store.LOG}; "
+            f"write it anew with: zoo convert {folder}"
+        )
 
 
 def copy(model: Published, out: Path | None = None) -> Path:

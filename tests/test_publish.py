@@ -1,0 +1,116 @@
+"""What is published says of itself what is so, and has nothing of the machine in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from zoo import api
+from zoo.errors import FolderError, HubError
+from zoo.folder import store
+from zoo.folder.job import Origin
+from zoo.hub.hugging_face import HuggingFaceHub
+from zoo.hub.publish import require_public
+
+from .folders import config_of, hashed
+from .loopback_hub import Hub
+
+NAME = "resnet8_digits"
+
+
+def taught_by(folder: Path, teacher: str) -> Path:
+    """The same folder, as if it had been distilled."""
+    config = store.read_config(folder)
+    recipe = dataclasses.replace(config.job.recipe, teacher=teacher)
+    job = {**config.job.to_json(), "recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
+    config_of(folder, job=job, recipe_sha256=recipe.sha256())
+    api.convert(folder)
+    return folder
+
+
+def test_a_card_that_says_something_else_is_not_published_and_can_be_written_anew(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    card = model_folder / store.README
+    card.write_text(card.read_text().replace("Nothing was\nchosen on test data.", "It is the best there is."))
+    hashed(model_folder)
+    hub = f"file:{tmp_path / 'hub'}"
+    with pytest.raises(FolderError, match=r"README\.md is not the card .*; write it anew with: zoo convert .*model$"):
+        api.push(model_folder, hub=hub)
+    assert not (tmp_path / "hub").exists()
+    api.convert(model_folder)
+    assert api.push(model_folder, hub=hub).revision == store.identity(model_folder)
+
+
+def test_facts_that_are_not_on_the_card_are_not_published(model_folder: Path, tmp_path: Path) -> None:
+    results = json.loads((model_folder / store.CONFIG).read_text())["results"]
+    config_of(model_folder, results={**results, "test_top1": 99.99})
+    with pytest.raises(FolderError, match="is not the card"):
+        api.push(model_folder, hub=f"file:{tmp_path / 'hub'}")
+
+
+@pytest.mark.parametrize("teacher", ["/home/me/teacher", "./teacher", "~/teacher", "file:/home/me/hub/resnet8_digits"])
+def test_a_teacher_on_this_machine_is_not_named_in_public(
+    hub: Hub, model_folder: Path, tmp_path: Path, teacher: str
+) -> None:
+    taught_by(model_folder, teacher)
+    with pytest.raises(HubError, match=f"its teacher {teacher} is a path of this machine; publish the teacher first"):
+        api.push(model_folder, hub="hf://me")
+    assert hub.requests == []
+    assert api.push(model_folder, hub=f"file:{tmp_path / 'hub'}").revision == store.identity(model_folder)
+
+
+@pytest.mark.parametrize("teacher", ["resnet8", "hf://me/resnet8_digits"])
+def test_a_teacher_that_everybody_can_find_is(hub: Hub, model_folder: Path, teacher: str) -> None:
+    assert api.push(taught_by(model_folder, teacher), hub="hf://me").revision
+    assert len(hub.repositories) == 1
+
+
+def test_a_teacher_on_this_machine_is_refused_before_the_first_step(
+    hub: Hub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.training.run.train", None)
+    settings = {"teacher": str(trained)}
+    with pytest.raises(HubError, match="is a path of this machine"):
+        api.train("resnet8", settings=settings, push=True, hub="hf://me", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_start_on_this_machine_is_not_named_either(trained: Path) -> None:
+    job = dataclasses.replace(store.read_config(trained).job, start=Origin("./start", "0" * 64))
+    with pytest.raises(HubError, match=r"its start \./start is a path of this machine; publish the start first"):
+        require_public(job, HuggingFaceHub("me"))
+
+
+@pytest.mark.parametrize("name", store.FILES)
+def test_a_link_out_of_a_folder_is_not_followed(model_folder: Path, tmp_path: Path, name: str) -> None:
+    """An unpacked archive could publish what only its reader may see."""
+    secret = tmp_path / "secret"
+    (model_folder / name).rename(secret)
+    (model_folder / name).symlink_to(secret)
+    with pytest.raises(FolderError, match=f"{name} is a link out of its folder, to {secret}; put the file itself"):
+        api.push(model_folder, hub=f"file:{tmp_path / 'hub'}")
+    assert not (tmp_path / "hub").exists()
+    (tmp_path / "hub").mkdir()
+    shutil.copytree(model_folder, tmp_path / "hub" / NAME, symlinks=True)
+    with pytest.raises(FolderError, match="is a link out of its folder"):
+        api.pull(NAME, hub=f"file:{tmp_path / 'hub'}", out=tmp_path / "pulled")
+    assert not (tmp_path / "pulled").exists()
+
+
+def test_a_link_in_a_circle_is_one_line(model_folder: Path) -> None:
+    (model_folder / store.LOG).unlink()
+    (model_folder / store.LOG).symlink_to(store.LOG)
+    with pytest.raises(FolderError, match=r"log\.jsonl"):
+        store.read_log(model_folder)
+
+
+def test_a_folder_may_be_named_by_a_link_and_have_links_within(model_folder: Path, tmp_path: Path) -> None:
+    (model_folder / store.CURVE).rename(model_folder / "real.svg")
+    (model_folder / store.CURVE).symlink_to("real.svg")
+    (tmp_path / "short").symlink_to(model_folder)
+    assert api.push(tmp_path / "short", hub=f"file:{tmp_path / 'hub'}").revision == store.identity(model_folder)
