@@ -190,7 +190,7 @@ def test_a_folder_of_a_plugin_that_is_not_installed_says_which_distribution(mode
     config = json.loads((model_folder / store.CONFIG).read_text())
     config["job"]["versions"]["plugin"], config["job"]["architecture"] = "zoo-other 2.0", "other"
     (model_folder / store.CONFIG).write_text(json.dumps({**config, "name": "other_digits", "architecture": "other"}))
-    with pytest.raises(PluginError, match=r"needs the plugin zoo-other.*pip install zoo-other"):
+    with pytest.raises(PluginError, match=r"needs the architecture other, .* names the distribution 'zoo-other'"):
         zoo.load(model_folder, pretrained=True)
 
 

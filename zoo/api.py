@@ -15,7 +15,7 @@ from zoo.errors import HubError, NotPublished, RecipeError, TrainingError, Unkno
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub import Hub, Pushed, open_hub, publish
-from zoo.hub.find import full_name, is_name
+from zoo.hub.find import full_name, is_name, require_allowed
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.hub.logs import logs
 from zoo.hub.published import published
@@ -54,6 +54,8 @@ class Trained:
 
 def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
     """The model folder on this machine of a name, a path or an address, weights included.
+
+    Weights that a folder only pins are not in it; `pull` writes a folder that has them.
 
     Raises UnknownModel, FolderError, NotFound or HubError.
     """
@@ -420,6 +422,8 @@ def reproduce(
 
     found, machine = published(name_or_path_or_hub_id, hub=hub, revision=revision), _machine(device, data)
     model, job = as_published(found.model, found.config), found.config.job
+    if job.recipe.teacher is not None:
+        require_allowed(job.recipe.teacher, f"the teacher of {found.config.name}")
     teacher, origin = _teacher(model, job.recipe, machine.device)
     planned = again(job, model, machine, teacher=origin, epochs=epochs, seed=seed)
     place = Place(out or Path("runs") / f"{model.name}-reproduced", mode_of(resume=resume, overwrite=overwrite))

@@ -45,5 +45,8 @@ def pull(
     revision: options.Revision = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL]")] = None,
 ) -> None:
-    """Fetch a published model folder, whole and hash checked."""
+    """Fetch a published model folder, whole and hash checked.
+
+    Weights that it leaves in another hub are fetched where ZOO_TRUST lists that one.
+    """
     say(f"pulled into {api.pull(name, hub=hub, revision=revision, out=out)}")

@@ -54,15 +54,7 @@ def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
     """
     hashed = {name: file_facts(content) for name, content in files.items()}
     config = dataclasses.replace(config, files=hashed, format=FORMAT)
-    try:
-        gate.require_sound(config)
-        text = to_json(config, indent=2) + "\n"
-    except (SchemaError, ValueError) as error:
-        raise FolderError(f"{config.name} can't be written: its {error}") from None
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    (folder / CONFIG).write_text(text, encoding="utf-8")
+    _write(folder, config, files)
     return config
 
 
@@ -110,6 +102,15 @@ def check(folder: Path) -> Config:
     return config
 
 
+def check_whole(folder: Path) -> Config:
+    """Make sure that a folder is whole, its weights in it too; raises FolderError or HashMismatch."""
+    config = check(folder)
+    if not (folder / WEIGHTS).exists():
+        at = config.pin.hub if config.pin else "nowhere"
+        raise FolderError(f"{folder} has no weights, it pins those at {at}; make a whole one with: zoo pull --out")
+    return config
+
+
 def copy_files(source: Path, target: Path) -> None:
     """Copy a model folder's files, and nothing else that may lie there, into an existing folder; then check that.
 
@@ -128,11 +129,9 @@ def copy_files(source: Path, target: Path) -> None:
 
 def write_pinned(source: Path, target: Path, pin: Pin) -> None:
     """Write a model folder without its weights, which are where the pin says, into an empty folder."""
-    config = check(source)
-    files = {name: read_file(source, config, name) for name in config.files}
-    written = write(target, dataclasses.replace(config, pin=pin), files)
-    (target / WEIGHTS).unlink()
-    assert written.pin is not None
+    config = check_whole(source)
+    files = {name: read_file(source, config, name) for name in config.files if name != WEIGHTS}
+    _write(target, dataclasses.replace(config, pin=pin, format=FORMAT), files)
 
 
 def file_facts(content: bytes) -> File:
@@ -154,6 +153,18 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _write(folder: Path, config: Config, files: Mapping[str, bytes]) -> None:
+    try:
+        gate.require_sound(config)
+        text = to_json(config, indent=2) + "\n"
+    except (SchemaError, ValueError) as error:
+        raise FolderError(f"{config.name} can't be written: its {error}") from None
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / CONFIG).write_text(text, encoding="utf-8")
 
 
 def _document(folder: Path) -> Mapping[str, Any]:

@@ -68,12 +68,46 @@ def facts(located: Located) -> Config:
 def fetch(located: Located, *, weights: bool = True) -> Path:
     """The folder on this machine of what is there; without `weights`, none are fetched for it.
 
-    Raises NotFound, HubError or FolderError.
+    Weights that it only pins are not in it: see `fetch_weights`. Raises NotFound, HubError or FolderError.
     """
     if isinstance(located, Path):
         return located
-    path = located.hub.pull(located.name, located.revision, weights=weights)
-    return _with_weights(path) if weights else path
+    return located.hub.pull(located.name, located.revision, weights=weights)
+
+
+def fetch_weights(located: Located, config: Config) -> Path:
+    """The folder on this machine with the weights of what is there: its own, or the one that it pins.
+
+    `config` are the facts of what is there. Of a folder that is pinned the weights alone are used, and
+    held against those facts. Raises NotFound, HubError, FolderError or HashMismatch.
+    """
+    folder = fetch(located)
+    if config.pin is None or (folder / store.WEIGHTS).exists():
+        return folder
+    if not is_address(config.pin.hub) or (address := parse_model(config.pin.hub)).scheme == "file":
+        raise FolderError(f"{folder} pins its weights to {config.pin.hub!r}; expected hf://namespace/name")
+    if not _may_pin(located, address):
+        require_allowed(config.pin.hub, f"the file of weights of {config.name}")
+    pinned = _at(address.at(config.pin.revision))
+    fetched = pinned.hub.pull(pinned.name, pinned.revision)
+    store.read_weights(fetched, config)
+    return fetched
+
+
+def require_allowed(named: str, what: str) -> None:
+    """Refuse to ask a hub, or to read a path, that somebody's folder names and nobody here has allowed.
+
+    Allowed is what ZOO_TRUST lists, hubs' and models' addresses and paths, a comma between two; a
+    name is always. `what` is said in the error: whose teacher, whose weights. Raises HubError.
+    """
+    if is_name(named):
+        return
+    place = str(parse_model(named).hub) if is_address(named) else named
+    trusted = {one.strip().rstrip("/") for one in os.environ.get("ZOO_TRUST", "").split(",")}
+    if not trusted & {named.rstrip("/"), place}:
+        raise HubError(
+            f"{what} is said to be at {named}; nothing is fetched there unasked, allow it: ZOO_TRUST={place}"
+        )
 
 
 def source_of(name: str, hub: str | None, revision: str | None) -> Hub:
@@ -139,17 +173,11 @@ def _at(address: Address) -> InHub:
     return InHub(open_hub(address), address.name, address.revision)
 
 
-def _with_weights(path: Path) -> Path:
-    """The folder itself, or the one in a hub that has the weights it only pins; held against the pin."""
-    config = store.read_config(path)
-    if config.pin is None or (path / store.WEIGHTS).is_file():
-        return path
-    if not is_address(config.pin.hub):
-        raise FolderError(f"{path} pins its weights to {config.pin.hub!r}; expected hf://namespace/name")
-    pinned = _at(parse_model(config.pin.hub).at(config.pin.revision))
-    fetched = pinned.hub.pull(pinned.name, pinned.revision)
-    store.read_weights(fetched, config)
-    return fetched
+def _may_pin(located: Located, address: Address) -> bool:
+    """Whether what is there may have its weights at that address unasked: the catalogue, and the very hub it is in."""
+    if isinstance(located, Path):
+        return located.resolve().parent == catalogue().path.resolve()
+    return located.hub.address in (catalogue().address, address.hub)
 
 
 def _has(hub: Hub, name: str, revision: str | None) -> bool:

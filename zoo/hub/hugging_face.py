@@ -73,7 +73,7 @@ class HuggingFaceHub:
 
         The same bytes again make no commit. What was published is pulled back and compared.
         """
-        config = store.check(folder)
+        config = store.check_whole(folder)
         place, repository = self.address.model(name), f"{self.namespace}/{name}"
         with said_plainly(place):
             patiently(lambda: self._api.create_repo(repository, exist_ok=True))

@@ -13,7 +13,7 @@ from zoo.folder.config import Config
 from zoo.folder.job import Job
 from zoo.folder.lock import alone
 from zoo.folder.replace import written_aside
-from zoo.hub.address import is_address, parse_model
+from zoo.hub.address import is_address, parse_hub, parse_model
 from zoo.hub.find import is_path
 from zoo.hub.protocol import Hub, Pinning, Pushed
 from zoo.hub.published import Published
@@ -28,19 +28,21 @@ def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None)
     nothing), and `hub`, a folder as the catalogue is one, gets everything but them: their place,
     revision and hash instead.
     """
-    config = store.check(folder)
     target = open_hub(hub)
-    _require_card(folder, config)
-    require_public(config.job, target)
-    target.require_writable(config.name)
     if weights_at is None:
+        config = store.check(folder) if isinstance(target, Pinning) else store.check_whole(folder)
+        _require_publishable(folder, config, target)
         return target.push(folder, config.name)
     if not isinstance(target, Pinning):
         raise HubError(
             f"only a folder can leave weights elsewhere, {target.address} has to have them; leave out {weights_at}"
         )
     elsewhere = open_hub(weights_at)
-    elsewhere.require_writable(config.name)
+    if parse_hub(weights_at).scheme == "file":
+        raise HubError(f"{weights_at} is of this machine, and a pin is for others; expected hf://namespace")
+    config = store.check_whole(folder)
+    for one in (target, elsewhere):
+        _require_publishable(folder, config, one)
     return target.push_pinned(folder, config.name, elsewhere.push(folder, config.name))
 
 
@@ -54,6 +56,12 @@ def require_public(job: Job, target: Hub) -> None:
                 f"{job.name} can't be published: its {what} {address} is a path of this machine; "
                 f"publish the {what} first, and train with the address that it has then"
             )
+
+
+def _require_publishable(folder: Path, config: Config, target: Hub) -> None:
+    _require_card(folder, config)
+    require_public(config.job, target)
+    target.require_writable(config.name)
 
 
 def _is_local(address: str) -> bool:
@@ -89,12 +97,15 @@ def copy(model: Published, out: Path | None = None) -> Path:
             return target
         with written_aside(target) as aside:
             store.copy_files(model.folder, aside)
+            if not (aside / store.WEIGHTS).exists():
+                (aside / store.WEIGHTS).write_bytes(store.read_weights(model.weights, model.config))
+                store.check_whole(aside)
     return target
 
 
 def _is(folder: Path, model: Published) -> bool:
     """Whether a folder is that model's, whole."""
     try:
-        return store.check(folder) == model.config and store.identity(folder) == store.identity(model.folder)
+        return store.check_whole(folder) == model.config and store.identity(folder) == store.identity(model.folder)
     except FolderError:
         return False

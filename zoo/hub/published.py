@@ -7,6 +7,7 @@ each finds, reads and resolves in the same way.
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from torchvision.transforms import v2
 
 
+# A distribution's name (PEP 508), of a bearable length: what a stranger wrote is not printed as part of a command.
+DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+
+
 @dataclass(frozen=True, eq=False)
 class Published:
     """A handle on a model folder, wherever it lies. Whatever it gives is held against the same `config`."""
@@ -34,8 +39,16 @@ class Published:
 
     @functools.cached_property
     def folder(self) -> Path:
-        """The folder on this machine, with its weights; raises FolderError, HashMismatch, NotFound or HubError."""
+        """The folder on this machine, with its weights but where they are pinned.
+
+        Raises FolderError, HashMismatch, NotFound or HubError.
+        """
         return find.fetch(self.located)
+
+    @functools.cached_property
+    def weights(self) -> Path:
+        """The folder on this machine with the weights, its own or the one that it pins; raises as `folder` does."""
+        return find.fetch_weights(self.located, self.config)
 
     def log(self) -> list[EpochRow]:
         """A row an epoch; fetches no weights."""
@@ -47,9 +60,11 @@ class Published:
         try:
             return registry.architecture(self.config.architecture)
         except UnknownModel:
+            named = self.config.plugin_distribution
+            by = f"the distribution {named!r}" if DISTRIBUTION.fullmatch(named) else "no distribution that could be one"
             raise PluginError(
-                f"{self.config.name} needs the plugin {self.config.plugin_distribution}, which is not installed: "
-                f"pip install {self.config.plugin_distribution}"
+                f"{self.config.name} needs the architecture {self.config.architecture}, which no plugin here provides; "
+                f"its config.json names {by}: install it where you trust it"
             ) from None
 
     @functools.cached_property
@@ -83,7 +98,7 @@ class Published:
         from zoo.nets import weights
 
         self._require_declared(num_classes, in_channels)
-        return weights.load(self.architecture, self.folder, self.config, num_classes, in_channels).to(device)
+        return weights.load(self.architecture, self.weights, self.config, num_classes, in_channels).to(device)
 
     def untrained(
         self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None
