@@ -190,6 +190,7 @@ class Hub:
         self.repositories: dict[str, Repository] = {}
         self.stored: dict[str, bytes] = {}  # LFS objects by SHA-256
         self.faults: list[Fault] = []
+        self.next_page = ""  # where a listing says that it goes on
         self.requests: list[tuple[str, str]] = []
         self.bodies: list[bytes] = []
 
@@ -455,7 +456,7 @@ class Handler(BaseHTTPRequestHandler):
         repository, commit = self._commit(name, revision)
         return 200, _json(_info(repository, commit) | {"siblings": [{"rfilename": path} for path in commit.files]})
 
-    def listing(self) -> tuple[int, bytes]:
+    def listing(self) -> tuple[int, bytes, dict[str, str]]:
         asked = parse_qs(urlsplit(self.path).query)
         account = self._account()
         found = []
@@ -471,7 +472,8 @@ class Handler(BaseHTTPRequestHandler):
             if "cardData" not in asked:
                 del info["cardData"]
             found.append(info)
-        return 200, _json(found)
+        following = self.hub.next_page if "page" not in asked else ""
+        return 200, _json(found), {"Link": f'<{following}>; rel="next"'} if following else {}
 
     def resolve(self, name: str, revision: str, path: str) -> tuple[int, bytes, dict[str, str]]:
         _, commit = self._commit(name, revision)

@@ -11,17 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from huggingface_hub import ModelCard, ModelCardData, constants
 
 import zoo
 from zoo import api
-from zoo.errors import HashMismatch, HubError
+from zoo.errors import HashMismatch, HubError, HubWarning
 from zoo.folder import store
 from zoo.hub.hugging_face import HuggingFaceHub
 
 from .conftest import Run
 from .folders import config_of, hashed
-from .loopback_hub import Account, Cut, Drop, File, Flip, Hub, Status
+from .loopback_hub import Account, Cut, Drop, File, Flip, Hub, Repository, Status
 
 NAME = "resnet8_digits"
 
@@ -96,8 +97,6 @@ def test_another_version_is_a_commit_on_the_one_before_with_a_tag_of_its_own(
 
 
 def test_the_results_are_published_in_both_forms_the_hub_reads(hub: Hub, trained: Path) -> None:
-    import yaml
-
     HuggingFaceHub("me").push(trained, NAME)
     files = hub.repositories[f"me/{NAME}"].commits[-1].files
     card = ModelCard(files["README.md"].content.decode()).data
@@ -374,6 +373,65 @@ def test_a_namespace_is_listed_with_results_in_one_request(published: Hub, train
     assert one.top1 == pytest.approx(config.results.test_top1, abs=1e-4)
     assert one.weights == f"hf://me/{NAME}"
     assert [method for method, _ in published.requests] == ["GET"]
+
+
+def with_card_of(hub: Hub, **changes: object) -> None:
+    """Another repository, with the card of the model but for these fields: of the zoo's facts, or of the whole."""
+    content = hub.repositories[f"me/{NAME}"].commits[-1].files[store.README].content.decode()
+    metadata = yaml.safe_load(content.split("---\n")[1])
+    for name, value in changes.items():
+        (metadata["zoo"] if name in metadata["zoo"] else metadata)[name.replace("_", "-")] = value
+    text = f"---\n{yaml.safe_dump(metadata)}\n---\n"
+    repository = Repository("me/odd_digits")
+    repository.commit("initial commit", {store.README: File(text.encode(), lfs=False)})
+    hub.repositories["me/odd_digits"] = repository
+
+
+def metric(value: object) -> list[object]:
+    return [{"name": "x", "results": [{"task": {}, "dataset": {}, "metrics": [{"type": "accuracy", "value": value}]}]}]
+
+
+ODD: dict[str, tuple[object, ...]] = {
+    "parameters": ("many", [1], None, {}, -1, 2**63, 1.5, True),
+    "model_index": (
+        *map(metric, ("high", {"a": 1}, None, [92.0], 101, -1, float("nan"))),
+        *(None, [], 3, "x", [3], [{"name": "x"}], [{"results": [{"metrics": []}]}]),
+    ),
+    "license": (None, 3, ["mit"], {}, "A" * 3_000_000, "mit\nresnet99"),
+    "dataset": (None, 3, "\x1b[31m"),
+    "plugin": (["zoo"],),
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, one) for field in ODD for one in ODD[field]])
+def test_a_strangers_card_of_odd_facts_is_one_warning_and_the_others_are_listed(
+    published: Hub, field: str, value: object
+) -> None:
+    with_card_of(published, **{field: value})
+    asks: tuple[Callable[[], list[api.Row]], ...] = (lambda: api.overview(hub="hf://me"), lambda: api.search("digits"))
+    for ask in asks:
+        with pytest.warns(HubWarning, match="hf://me/odd_digits is passed over, its card is not a model's: ") as said:
+            assert [one.name for one in ask()] == [NAME]
+        assert len(said) == 1
+        assert len(str(said[0].message)) < 500
+
+
+@pytest.mark.parametrize("zoo_facts", [None, 3, [], "x"])
+def test_a_card_with_the_tag_that_is_not_the_zoos_is_passed_over_in_silence(published: Hub, zoo_facts: object) -> None:
+    with_card_of(published, zoo=zoo_facts)
+    assert [one.name for one in api.overview(hub="hf://me")] == [NAME]
+
+
+def test_a_listing_goes_on_to_the_next_page_at_the_same_host_only(published: Hub) -> None:
+    published.next_page = "/api/models?page=2&cardData=true"
+    assert len(api.search("digits")) == 2
+    elsewhere = Hub()
+    elsewhere.start()
+    published.next_page = f"{elsewhere.endpoint}/api/models?page=2"
+    with pytest.warns(HubWarning, match=r"its next page is at another host, 127\.0\.0\.1:"):
+        assert len(api.search("digits")) == 1
+    assert elsewhere.requests == []
+    elsewhere.stop()
 
 
 def test_a_hub_that_is_down_is_one_line_for_a_listing_too(published: Hub, run_zoo: Run) -> None:

@@ -92,8 +92,19 @@ def _require_texts(config: Config) -> None:
             _require(SHA256.fullmatch(origin.sha256) is not None, f"{place}.sha256", "64 hex digits")
     for place, text in texts.items():
         assert isinstance(text, str)
-        _require(len(text) <= TEXT and not CONTROL.search(text), place, f"one line of up to {TEXT} characters")
+        require_line(text, place)
     _require(config.recipe_sha256 == config.job.recipe.sha256(), "recipe_sha256", "that of the job's recipe")
+
+
+def require_line(text: str, place: str) -> None:
+    """Refuse a text that is no line, or has no end; raises SchemaError."""
+    _require(len(text) <= TEXT and not CONTROL.search(text), place, f"one line of up to {TEXT} characters")
+
+
+def require_row(parameters: int, test_top1: float) -> None:
+    """Refuse what a listing can't show of a model; raises SchemaError."""
+    _require(0 < parameters < 2**40, "parameters", "a number of values")
+    _require(0 <= test_top1 <= 100, "test_top1", "from 0 to 100")
 
 
 def _require_results(config: Config) -> None:

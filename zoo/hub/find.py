@@ -106,7 +106,7 @@ def require_allowed(named: str, what: str) -> None:
     trusted = {one.strip().rstrip("/") for one in os.environ.get("ZOO_TRUST", "").split(",")}
     if not trusted & {named.rstrip("/"), place}:
         raise HubError(
-            f"{what} is said to be at {named}; nothing is fetched there unasked, allow it: ZOO_TRUST={place}"
+            f"{what} is said to be at {named}; nothing is fetched there unasked: to allow it, list it in ZOO_TRUST"
         )
 
 

@@ -7,23 +7,26 @@ comes between is noticed and nothing is repeated blindly.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
 
-from zoo.errors import FolderError, HubError, NotFound
-from zoo.folder import store
+from zoo.errors import FolderError, HubError, HubWarning, NotFound
+from zoo.folder import gate, store
 from zoo.folder.config import Config
 from zoo.hub.address import Address, not_a_hub
 from zoo.hub.faults import ATTEMPTS, LOG_IN, download, is_passing, patiently, said_plainly
 from zoo.hub.protocol import Listed, Pushed
+from zoo.schema import SchemaError, fit, from_json
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, HfApi, ModelInfo
+    from huggingface_hub import CommitOperationAdd, HfApi
 
 TAG = "zoo"  # what the cards of the zoo's models carry, and what a listing asks for
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -214,13 +217,12 @@ def _address(namespace: str) -> Address:
     return Address("hf", namespace, mark="://")
 
 
-def _find(query: dict[str, str]) -> list[ModelInfo]:
-    """The models with the zoo's tag, cards included, page by page.
+def _find(query: dict[str, str]) -> list[object]:
+    """What the Hub says of the models with the zoo's tag, cards included, page by page.
 
     Through the client's session, not its `list_models`: that one knocks for 23 seconds, and aloud, at a Hub
-    that can't be reached.
+    that can't be reached. A page at another host is not asked for: the token goes with every request.
     """
-    from huggingface_hub import ModelInfo
     from huggingface_hub.utils import (  # type: ignore[attr-defined]
         build_hf_headers,
         get_session,
@@ -228,10 +230,10 @@ def _find(query: dict[str, str]) -> list[ModelInfo]:
     )
 
     headers = build_hf_headers(library_name="zoo")
-    url: str | None = f"{_client().endpoint}/api/models"
+    first = url = f"{_client().endpoint}/api/models"
     parameters: dict[str, str] | None = {**query, "filter": TAG, "cardData": "true"}
-    found: list[ModelInfo] = []
-    while url is not None:
+    found: list[object] = []
+    while True:
 
         def page(url: str = url, parameters: dict[str, str] | None = parameters) -> Any:
             response = get_session().get(url, params=parameters, headers=headers, timeout=TIMEOUT)
@@ -239,9 +241,15 @@ def _find(query: dict[str, str]) -> list[ModelInfo]:
             return response
 
         response = patiently(page)
-        found += [ModelInfo(**one) for one in response.json()]  # type: ignore[no-untyped-call]
-        url, parameters = response.links.get("next", {}).get("url"), None
-    return found
+        found += fit(list[object], response.json(), "the Hub's listing")
+        following = response.links.get("next", {}).get("url")
+        if following is None:
+            return found
+        url, parameters = urljoin(url, following), None
+        if urlsplit(url)[:2] != urlsplit(first)[:2]:
+            message = f"the listing is cut off: its next page is at another host, {urlsplit(url).netloc}"
+            warnings.warn(HubWarning(message), stacklevel=3)
+            return found
 
 
 def _require_readable(folder: Path) -> None:
@@ -288,24 +296,64 @@ def _hashes(operation: CommitOperationAdd) -> tuple[str, str]:
     return hashlib.sha256(content).hexdigest(), hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
-def _listed(found: Iterable[ModelInfo]) -> list[Listed]:
-    """What the cards say; a model with the tag whose card is not the zoo's is passed over."""
+@dataclass(frozen=True)
+class _Metric:
+    value: float
+
+
+@dataclass(frozen=True)
+class _Result:
+    metrics: tuple[_Metric, ...]
+
+
+@dataclass(frozen=True)
+class _Evaluated:
+    results: tuple[_Result, ...]
+
+
+@dataclass(frozen=True)
+class _Card:
+    """What a listing reads of a card: the zoo's own facts, and of `model-index` the first metric."""
+
+    dataset: str
+    parameters: int
+    plugin: str
+    license: str
+    evaluated: tuple[_Evaluated, ...]
+
+
+def _listed(found: Iterable[object]) -> list[Listed]:
+    """What the cards say; one with the tag that is not the zoo's is passed over, one of odd facts with a warning."""
     listed = []
     for one in found:
-        facts = one.card_data.get("zoo") if one.card_data else None
-        if not isinstance(facts, dict) or not one.card_data or not one.card_data.eval_results:
+        card = one.get("cardData") if isinstance(one, Mapping) else None
+        if not isinstance(one, Mapping) or not isinstance(card, Mapping) or not isinstance(card.get("zoo"), Mapping):
             continue
-        namespace, _, name = one.id.partition("/")
-        with contextlib.suppress(KeyError):
-            listed.append(
-                Listed(
-                    name=name,
-                    address=_address(namespace).model(name),
-                    dataset=facts["dataset"],
-                    parameters=facts["parameters"],
-                    license=str(one.card_data.license),
-                    test_top1=one.card_data.eval_results[0].metric_value,
-                    plugin=facts["plugin"],
-                )
-            )
+        try:
+            listed.append(_row(fit(str, one.get("id"), "id"), card))
+        except SchemaError as error:
+            message = f"hf://{str(one.get('id'))[:200]} is passed over, its card is not a model's: {error}"
+            warnings.warn(HubWarning(message), stacklevel=3)
     return sorted(listed, key=lambda one: str(one.address))
+
+
+def _row(repository: str, metadata: Mapping[str, Any]) -> Listed:
+    """What a listing shows of a repository with a card of the zoo's; raises SchemaError for what can't be shown."""
+    facts = {**metadata["zoo"], "license": metadata.get("license"), "evaluated": metadata.get("model-index")}
+    card = from_json(_Card, facts)
+    metrics = [one for model in card.evaluated for result in model.results for one in result.metrics]
+    if not metrics:
+        raise SchemaError("model-index has no metric")
+    for place in ("dataset", "plugin", "license"):
+        gate.require_line(getattr(card, place), place)
+    gate.require_row(card.parameters, metrics[0].value)
+    namespace, _, name = repository.partition("/")
+    return Listed(
+        name=name,
+        address=_address(namespace).model(name),
+        dataset=card.dataset,
+        parameters=card.parameters,
+        license=card.license,
+        test_top1=metrics[0].value,
+        plugin=card.plugin,
+    )
