@@ -232,6 +232,7 @@ class Handler(BaseHTTPRequestHandler):
         ("POST", r"/api/models/([^/]+/[^/]+)/tag/([^/]+)", "tag"),
         ("GET", r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", "tree"),
         ("GET", r"/api/models/([^/]+/[^/]+)/commits/([^/]+)", "history"),
+        ("GET", r"/api/models/([^/]+/[^/]+)/refs", "refs"),
         ("GET", r"/api/models/([^/]+/[^/]+)/revision/([^/]+)", "info"),
         ("GET", r"/api/models/([^/]+/[^/]+)", "info"),
         ("HEAD", r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
@@ -451,6 +452,12 @@ class Handler(BaseHTTPRequestHandler):
                 for one in reversed(upto)
             ]
         )
+
+    def refs(self, name: str) -> tuple[int, bytes]:
+        repository = self._repository(name)
+        tags = [{"name": tag, "ref": f"refs/tags/{tag}", "targetCommit": oid} for tag, oid in repository.tags.items()]
+        head = {"name": "main", "ref": "refs/heads/main", "targetCommit": repository.commits[-1].oid}
+        return 200, _json({"branches": [head], "converts": [], "tags": tags})
 
     def info(self, name: str, revision: str = "main") -> tuple[int, bytes]:
         repository, commit = self._commit(name, revision)

@@ -16,7 +16,7 @@ from huggingface_hub import ModelCard, ModelCardData, constants
 
 import zoo
 from zoo import api
-from zoo.errors import HashMismatch, HubError, HubWarning
+from zoo.errors import HashMismatch, HubError, HubWarning, NotFound
 from zoo.folder import store
 from zoo.hub.hugging_face import HuggingFaceHub
 
@@ -45,6 +45,12 @@ def another(model_folder: Path) -> Path:
 def cached(name: str) -> Path:
     """A file of the model in the client's cache, as the blob that it is."""
     return next(Path(constants.HF_HUB_CACHE).glob(f"models--me--{NAME}/snapshots/*/{name}")).resolve()
+
+
+def tamper(config: Path) -> bytes:
+    """Give a config.json another licence, sound as it is; returns what it is now."""
+    config.write_text(json.dumps({**json.loads(config.read_text()), "license": "mine"}))
+    return config.read_bytes()
 
 
 def flip(path: Path) -> None:
@@ -287,6 +293,52 @@ def test_a_damaged_config_in_the_cache_is_healed(published: Hub) -> None:
     HuggingFaceHub("me").pull(NAME)
     cached(store.CONFIG).write_text("{")
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+
+
+@pytest.mark.parametrize("by", ["commit", "id", "branch"])
+def test_facts_that_were_changed_in_the_cache_are_not_served(published: Hub, trained: Path, by: str) -> None:
+    (identity, commit), *_ = published.repositories[f"me/{NAME}"].tags.items()
+    revision = {"commit": commit, "id": identity, "branch": None}[by]
+    HuggingFaceHub("me").pull(NAME, revision)
+    tamper(cached(store.CONFIG))
+    assert HuggingFaceHub("me").facts(NAME, revision) == store.read_config(trained)
+    tamper(cached(store.CONFIG))
+    published.stop()
+    with pytest.raises(HashMismatch, match=r"config\.json is not what the Hub has at .* that failed: .*reached"):
+        HuggingFaceHub("me").facts(NAME, revision)
+
+
+def test_an_id_is_computed_anew_whatever_the_cache_and_the_hub_say(published: Hub) -> None:
+    repository = published.repositories[f"me/{NAME}"]
+    identity, *_ = repository.tags
+    HuggingFaceHub("me").pull(NAME, identity)
+    other = tamper(cached(store.CONFIG))
+    link = next(Path(constants.HF_HUB_CACHE).glob(f"models--me--{NAME}/snapshots/*/{store.CONFIG}"))
+    link.unlink()
+    link.write_bytes(other)  # no link: its name says nothing of its bytes
+    with pytest.raises(HashMismatch, match=f"is not revision {identity[:12]}; remove it from the cache"):
+        HuggingFaceHub("me").facts(NAME, identity)
+    link.unlink()
+    files = {**repository.commits[-1].files, store.CONFIG: File(other, lfs=False)}
+    repository.tags[identity] = repository.commit("move the tag", files).oid
+    with pytest.raises(HashMismatch, match=f"is not revision {identity[:12]}; "):
+        HuggingFaceHub("me").pull(NAME, identity)
+
+
+def test_a_revision_is_found_by_its_first_digits_where_they_are_one_revisions(
+    published: Hub, trained: Path, model_folder: Path
+) -> None:
+    repository = published.repositories[f"me/{NAME}"]
+    HuggingFaceHub("me").push(another(model_folder), NAME)
+    for identity, commit in repository.tags.items():
+        for revision in (identity, identity[:12], commit[:12]):
+            assert HuggingFaceHub("me").pull(NAME, revision).name == commit
+    with pytest.raises(NotFound, match="has no revision 0123456789"):
+        HuggingFaceHub("me").pull(NAME, "0123456789")
+    first, second = repository.tags
+    repository.tags[first[:32] + second[32:]] = repository.tags[second]
+    with pytest.raises(NotFound, match=f"has several revisions that begin with '{first[:12]}'; give more digits"):
+        HuggingFaceHub("me").pull(NAME, first[:12])
 
 
 @pytest.mark.parametrize("action", [Status(503), Cut(1000)], ids=["503", "cut"])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from zoo.errors import FolderError, HubError, HubWarning, NotFound
+from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
 from zoo.folder import gate, store
 from zoo.folder.config import Config
 from zoo.hub.address import Address, not_a_hub
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 TAG = "zoo"  # what the cards of the zoo's models carry, and what a listing asks for
 COMMIT = re.compile(r"[0-9a-f]{40}")
+IDENTITY = re.compile(r"[0-9a-f]{64}")  # of a folder: the tag of the commit that it was pushed as
+DIGITS = re.compile(r"[0-9a-f]{4,63}")
 TIMEOUT = 10  # seconds
 REMEDIES = f"{LOG_IN}, or name a folder with --hub file:PATH"
 
@@ -173,26 +175,52 @@ class HuggingFaceHub:
                 if Path(path).read_bytes() != (source / name).read_bytes():
                     raise HubError(f"hf://{repository} has another {name} than was pushed; push it again")
 
-    def _resolve(self, repository: str, revision: str | None) -> str:
-        """The commit that a revision stands for now; without a network, the one it stood for when last seen."""
+    def _resolve(self, repository: str, revision: str | None) -> tuple[str, str | None]:
+        """The commit that a revision stands for now, and the folder's id where that is what was given.
+
+        Without a network, it is the commit it stood for when last seen. A commit or an id may be given by
+        its first digits, where the Hub knows no branch or tag of that name.
+        """
         from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import RevisionNotFoundError
 
         if revision is not None and COMMIT.fullmatch(revision):
-            return revision
+            return revision, None
         branch = revision or "main"
         if not isinstance(try_to_load_from_cache(repository, store.CONFIG, revision=branch), str):
             # With nothing cached, the client would knock for 23 seconds at a door that is shut.
-            patiently(lambda: self._api.model_info(repository, revision=revision, timeout=TIMEOUT))
+            try:
+                patiently(lambda: self._api.model_info(repository, revision=revision, timeout=TIMEOUT))
+            except RevisionNotFoundError:
+                if not DIGITS.fullmatch(branch) or (found := self._begins_with(repository, branch)) is None:
+                    raise
+                return found
         path = download(lambda: self._api.hf_hub_download(repository, store.CONFIG, revision=branch))
-        return Path(path).parent.name
+        return Path(path).parent.name, branch if IDENTITY.fullmatch(branch) else None
+
+    def _begins_with(self, repository: str, digits: str) -> tuple[str, str | None] | None:
+        """The one commit, or the one id and its commit, that begins with these digits; None where there is none."""
+        tags = patiently(lambda: self._api.list_repo_refs(repository)).tags
+        commits = patiently(lambda: self._api.list_repo_commits(repository))
+        named: list[tuple[str, str | None]] = [(one.commit_id, None) for one in commits]
+        named += [(one.target_commit, one.name) for one in tags if IDENTITY.fullmatch(one.name)]
+        fitting = [one for one in named if (one[1] or one[0]).startswith(digits)]
+        if len(fitting) > 1:
+            raise NotFound(f"hf://{repository} has several revisions that begin with {digits!r}; give more digits")
+        return fitting[0] if fitting else None
 
     def _brought(self, name: str, revision: str | None, files: Sequence[str], check: Callable[[Path], object]) -> Path:
-        """The folder in the cache with these files of one commit; what `check` finds damaged is fetched again, once."""
+        """The folder in the cache with these files of one commit; what is found damaged is fetched again, once.
+
+        Its config.json is held against the Hub's own name for these bytes, and against the folder's id where
+        that was asked for; `check` holds the rest against its config.json.
+        """
         place, repository = self.address.model(name), f"{self.namespace}/{name}"
         with said_plainly(place, revision):
-            commit = self._resolve(repository, revision)
+            commit, identity = self._resolve(repository, revision)
             path = self._fetch(repository, commit, files)
         try:
+            _require_same(path, identity)
             check(path)
         except FolderError as damage:
             try:
@@ -200,6 +228,7 @@ class HuggingFaceHub:
                     self._fetch(repository, commit, files, force_download=True)
             except HubError as error:
                 raise type(damage)(f"{damage}; that failed: {error}") from None
+            _require_same(path, identity)
             check(path)
         return path
 
@@ -252,6 +281,21 @@ def _find(query: dict[str, str]) -> list[object]:
             return found
 
 
+def _require_same(folder: Path, identity: str | None) -> None:
+    """Make sure that a cached config.json is the Hub's, by the name of its blob, and of the id; raises HashMismatch.
+
+    A blob is named by git's SHA-1 of it, or by its SHA-256; where the system has no links the name is not kept.
+    """
+    path = folder / store.CONFIG
+    blob = path.resolve()
+    if path.is_symlink() and blob.is_file() and blob.name not in _hashes_of(blob.read_bytes()):
+        raise HashMismatch(
+            f"{path} is not what the Hub has at {folder.name[:12]}; the cache was changed: fetch it again"
+        )
+    if identity is not None and store.identity(folder) != identity:
+        raise HashMismatch(f"{path} is not revision {identity[:12]}; remove it from the cache, and fetch it again")
+
+
 def _require_readable(folder: Path) -> None:
     """Make sure that a folder without weights can be read; raises FolderError."""
     store.read_config(folder)
@@ -288,11 +332,14 @@ def _eval_results(source: Path) -> bytes:
 
 
 def _hashes(operation: CommitOperationAdd) -> tuple[str, str]:
+    with operation.as_file() as file:
+        return _hashes_of(file.read())
+
+
+def _hashes_of(content: bytes) -> tuple[str, str]:
     """The hashes under which the Hub may know a file: SHA-256 (LFS), and git's SHA-1 of the blob."""
     import hashlib
 
-    with operation.as_file() as file:
-        content = file.read()
     return hashlib.sha256(content).hexdigest(), hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
