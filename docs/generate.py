@@ -1,4 +1,4 @@
-"""Write what this repository has generated: the catalogue's cards, curves and known answers, and the README's table.
+"""Write what this repository has generated: the catalogue's cards, curves and ids, and the README's table.
 
 python docs/generate.py             # or: make generated
 python docs/generate.py --check     # say what would change, and fail where anything would
@@ -6,6 +6,7 @@ python docs/generate.py --check     # say what would change, and fail where anyt
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 import zoo
 from zoo.folder import card, curve, store
 from zoo.folder.config import Config, spread
-from zoo.hub.catalogue import catalogue
+from zoo.hub.catalogue import IDS, catalogue
 from zoo.hub.published import published
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -27,6 +28,8 @@ def generated() -> Iterator[tuple[Path, str]]:
         model = published(path)
         yield path / store.README, card.write(model.config, model.log(), model.known)
         yield path / store.CURVE, curve.draw(model.config.name, model.log())
+    ids = {one.name: store.identity(catalogue().path / one.name) for one in catalogue().models()}
+    yield catalogue().path / IDS, json.dumps(ids, indent=2) + "\n"
     marked = r"(<!-- python docs/generate.py -->\n).*?(<!-- /models -->)"
     text = README.read_text(encoding="utf-8")
     yield README, re.sub(marked, lambda match: match[1] + table() + match[2], text, flags=re.DOTALL)

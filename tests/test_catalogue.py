@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from zoo import api, registry
 from zoo.errors import HashMismatch, HubError, HubWarning
 from zoo.folder import store
 from zoo.hub import find
-from zoo.hub.catalogue import catalogue, top1
+from zoo.hub.catalogue import IDS, catalogue, top1
 from zoo.hub.local import FolderHub
 
+from .folders import config_of
 from .loopback_hub import Hub
 
 NAME = "resnet8_digits"
@@ -41,6 +43,37 @@ def test_a_folder_that_has_no_accuracy_is_passed_over_with_a_warning(
     monkeypatch.setattr("zoo.hub.catalogue.__file__", str(tmp_path / "hub" / "catalogue.py"))
     with pytest.warns(HubWarning, match=r"resnet8_digits/config\.json is not a model's"):
         assert top1() == {"resnet20_cifar10": 92.0}
+
+
+def test_its_ids_are_those_of_its_folders() -> None:
+    """Written by docs/generate.py."""
+    assert json.loads((catalogue().path / IDS).read_text()) == {path.name: store.identity(path) for path in FOLDERS}
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The catalogue as it is in an installed package."""
+    ignored = shutil.ignore_patterns("resnet20*", ".revisions")
+    inside = shutil.copytree(catalogue().path, tmp_path / "zoo" / "hub_cards", ignore=ignored)
+    monkeypatch.setattr("zoo.hub.catalogue.__file__", str(tmp_path / "zoo" / "hub" / "catalogue.py"))
+    return Path(inside)
+
+
+def test_installed_it_gives_the_models_that_it_came_with(installed: Path) -> None:
+    assert api.find(NAME) == installed / NAME
+
+
+@pytest.mark.parametrize("ids", [None, "", "[1]", "{}", "keep"])
+def test_installed_it_gives_no_other(installed: Path, ids: str | None) -> None:
+    if ids == "keep":
+        config_of(installed / NAME, license="mine")
+    elif ids is None:
+        (installed / IDS).unlink()
+    else:
+        (installed / IDS).write_text(ids)
+    for ask in (api.find, zoo.info, zoo.transforms, lambda name: zoo.load(name, pretrained=True)):
+        with pytest.raises(HashMismatch, match=f"{NAME} is not the model that came with this zoo; install the zoo"):
+            ask(NAME)
 
 
 @pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.name)

@@ -45,6 +45,13 @@ def test_the_wheel_brings_the_catalogue(installed: Path, tmp_path: Path) -> None
     assert str(installed.parent.parent) in output
 
 
+def test_the_wheel_brings_the_ids_of_its_catalogue(installed: Path, tmp_path: Path) -> None:
+    code = "from zoo.hub.catalogue import catalogue; from zoo.folder.store import identity as i; h = catalogue()\n"
+    code += "print({one.name: i(h.pull(one.name)) for one in h.models()} == h._ids, len(h._ids))"
+    output = subprocess.run([installed, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True).stdout
+    assert output == f"True {len(list((CHECKOUT / 'hub_cards').glob('*/config.json')))}\n"
+
+
 def test_the_command_line_of_the_wheel_lists_and_evaluates(installed: Path, tmp_path: Path) -> None:
     assert "catalogue" in zoo(installed, "list", "resnet8*", cwd=tmp_path)
     now, card = zoo(installed, "eval", "resnet8", cwd=tmp_path).splitlines()

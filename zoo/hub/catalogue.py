@@ -1,11 +1,17 @@
-"""The model folders that ship with the zoo: a folder hub inside the package, `hub_cards/` in a checkout."""
+"""The model folders that ship with the zoo: a folder hub inside the package, `hub_cards/` in a checkout.
+
+    hub_cards/NAME/       a model folder
+    hub_cards/ids.json    every model's id by its name; generated, and held against in an installed package
+
+In a checkout models are trained and pushed to it, and git knows what was changed.
+"""
 
 from __future__ import annotations
 
 import json
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zoo.errors import HubWarning
 from zoo.spec import NAME
@@ -13,12 +19,14 @@ from zoo.spec import NAME
 if TYPE_CHECKING:
     from zoo.hub.local import FolderHub
 
+IDS: Final = "ids.json"
+
 
 def catalogue() -> FolderHub:
     """The catalogue."""
     from zoo.hub.local import FolderHub
 
-    return FolderHub(_path())
+    return FolderHub(_path(), _ids())
 
 
 def top1() -> dict[str, float]:
@@ -39,6 +47,19 @@ def top1() -> dict[str, float]:
 
 
 def _path() -> Path:
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "hub_cards"
-    return inside if inside.is_dir() else package.parent / "hub_cards"
+    return _inside() if _inside().is_dir() else _inside().parent.parent / "hub_cards"
+
+
+def _ids() -> dict[str, str] | None:
+    """The ids of the models that came with an installed package, by name; None in a checkout."""
+    if not _inside().is_dir():
+        return None
+    try:
+        return dict(json.loads((_inside() / IDS).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}  # and no model is the one that it should be
+
+
+def _inside() -> Path:
+    """Where the catalogue is in an installed package."""
+    return Path(__file__).resolve().parent.parent / "hub_cards"

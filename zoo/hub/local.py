@@ -15,7 +15,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from zoo.errors import HashMismatch, HubError, NotFound
@@ -38,10 +38,11 @@ def open_folder(address: Address) -> FolderHub:
 
 
 class FolderHub:
-    """The hub `file:PATH`."""
+    """The hub `file:PATH`; with `ids`, every model in it has to be the folder of the id that is there for its name."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ids: Mapping[str, str] | None = None) -> None:
         self.path = path
+        self._ids = ids
 
     @property
     def address(self) -> Address:
@@ -89,6 +90,8 @@ class FolderHub:
         """A folder of the hub itself that no push changes; of an earlier revision by the first digits of its id."""
         _require_name(name)
         current, kept = self._served(name), self._kept(name)
+        if self._ids is not None and current != self._ids.get(name):
+            raise HashMismatch(f"{self.path / name} is not the model that came with this zoo; install the zoo again")
         known = {**kept, current: kept.get(current, self.path / name)}
         if revision is None:
             return known[current]
@@ -151,7 +154,9 @@ class FolderHub:
         import difflib
 
         there = (
-            [one.name for one in os.scandir(self.path) if not one.name.startswith(".")] if self.path.is_dir() else []
+            [one.name for one in os.scandir(self.path) if one.is_dir() and NAME.fullmatch(one.name)]
+            if self.path.is_dir()
+            else []
         )
         close = difflib.get_close_matches(name, there, n=3)
         return f"; it has {', '.join(close)}" if close else f"; see what it has with: zoo list --hub {self.address}"
