@@ -72,7 +72,7 @@ def resolve(name: str, dataset: str | None = None) -> str:
         return load(name).name
     chosen = models if len(models) == 1 else [model for model in models if model.default]
     if len(chosen) != 1:
-        sets = ", ".join(model.dataset.name for model in models)
+        sets = ", ".join([model.dataset.name for model in models[:5]] + ["…"] * (len(models) > 5))
         raise UnknownModel(f"{name} has no default data set; choose one of {sets} with --dataset")
     return chosen[0].name
 
@@ -265,4 +265,5 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(close)}?" if close else "no plugin provides it"
-    return f"there is no {what} {name!r}; {hint} (zoo list shows all)"
+    asked = name if len(name) <= 100 else f"{name[:100]}…"
+    return f"there is no {what} {asked!r}; {hint} (zoo list shows all)"

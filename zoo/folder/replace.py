@@ -37,7 +37,7 @@ def written_aside(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=ASIDE, dir=target.parent))
         yield aside
-        aside.chmod(0o777 & ~_umask())  # mkdtemp's are its owner's alone
+        aside.chmod(0o777 & ~umask())  # mkdtemp's are its owner's alone
         for path in sorted(aside.rglob("*")):
             sync(path)
         sync(aside)
@@ -89,7 +89,8 @@ def _exchanged(one: Path, other: Path) -> bool:
     return True
 
 
-def _umask() -> int:
+def umask() -> int:
+    """What this process takes away of the permissions of what it makes."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

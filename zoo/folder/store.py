@@ -13,6 +13,7 @@ every byte of the folder. Whatever is read is held against config.json; nothing 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import stat
@@ -73,7 +74,7 @@ def read_file(folder: Path, config: Config, name: str) -> bytes:
 
 def read_weights(folder: Path, config: Config) -> bytes:
     """Read a folder's weights, size and hash checked; raises FolderError or HashMismatch."""
-    if not (folder / WEIGHTS).exists():
+    if is_missing(folder / WEIGHTS):
         raise FolderError(f"{folder} has no {WEIGHTS}; fetch the model again with zoo pull {config.name}")
     return read_file(folder, config, WEIGHTS)
 
@@ -89,9 +90,9 @@ def check(folder: Path) -> Config:
     Weights that are pinned to a hub may be missing. Raises FolderError or HashMismatch.
     """
     config = read_config(folder)
-    here = [name for name in config.files if not (name == WEIGHTS and config.pin and not (folder / name).exists())]
+    here = [name for name in config.files if not (name == WEIGHTS and config.pin and is_missing(folder / name))]
     unhashed = [name for name in (README, LOG, CURVE) if name not in config.files]  # format 1 hashed weights only
-    if missing := [name for name in (*here, *unhashed) if not (folder / name).is_file()]:
+    if missing := [name for name in (*here, *unhashed) if is_missing(folder / name)]:
         raise FolderError(f"{folder} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
     for name in here:
         content = read_file(folder, config, name)
@@ -105,7 +106,7 @@ def check(folder: Path) -> Config:
 def check_whole(folder: Path) -> Config:
     """Make sure that a folder is whole, its weights in it too; raises FolderError or HashMismatch."""
     config = check(folder)
-    if not (folder / WEIGHTS).exists():
+    if is_missing(folder / WEIGHTS):
         at = config.pin.hub if config.pin else "nowhere"
         raise FolderError(f"{folder} has no weights, it pins those at {at}; make a whole one with: zoo pull --out")
     return config
@@ -118,7 +119,7 @@ def copy_files(source: Path, target: Path) -> None:
     """
     config = check(source)
     for name in (CONFIG, *dict.fromkeys((*config.files, README, LOG, CURVE))):
-        if name == WEIGHTS and config.pin and not (source / name).exists():
+        if name == WEIGHTS and config.pin and is_missing(source / name):
             continue
         size = config.files[name].bytes if name in config.files else LOG_BYTES
         (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -137,6 +138,17 @@ def write_pinned(source: Path, target: Path, pin: Pin) -> None:
 def file_facts(content: bytes) -> File:
     """The hash and size of a file."""
     return File(_sha256(content), len(content))
+
+
+def is_missing(path: Path) -> bool:
+    """Whether nothing is there; what may not be looked at is there, and says so when it is read."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
 
 
 def ground(path: Path) -> Path:
@@ -170,7 +182,7 @@ def _write(folder: Path, config: Config, files: Mapping[str, bytes]) -> None:
 def _document(folder: Path) -> Mapping[str, Any]:
     """The decoded config.json."""
     path = folder / CONFIG
-    if not path.exists():
+    if is_missing(path):
         raise FolderError(f"{folder} is not a model folder: it has no {CONFIG}")
     try:
         return gate.mapping(gate.decoded(_read(folder, CONFIG, gate.CONFIG_BYTES).decode("utf-8")))

@@ -6,6 +6,7 @@
     local         a folder as a hub: `file:PATH`
     hugging_face  the Hugging Face Hub: `hf://namespace`; its faults in lines for people: `faults`
     catalogue     the folder hub that ships with the zoo
+    paths         the paths that a person gives
     find          from a name, a path or an address to a model folder on this machine
     listing       what there is
 

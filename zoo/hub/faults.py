@@ -86,6 +86,8 @@ def _plain(error: BaseException, place: Address | str, revision: str | None) -> 
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
         error = error.__cause__  # why it could not be fetched
     match error:
+        case UnicodeEncodeError():
+            return HubError(f"{place}: the token has characters that no token has; {LOG_IN}")
         case errors.HFValidationError():
             return HubError(f"{place}: the Hub refuses that name; expected letters, digits, '-', '_' and '.'")
         case errors.GatedRepoError():

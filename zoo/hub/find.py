@@ -10,7 +10,6 @@ that one does not have the model. (A push goes to the hub that is named, else to
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub.address import Address, is_address, parse_model
 from zoo.hub.catalogue import catalogue
+from zoo.hub.paths import is_folder, path_of
 from zoo.hub.protocol import Hub
 from zoo.hub.schemes import open_hub
 
@@ -50,8 +50,8 @@ def locate(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revisi
         for said in (hub, revision):
             if said is not None:
                 raise HubError(f"{text} is a path, which is in no hub and has no revisions; leave out {said}")
-        path = Path(name_or_path_or_hub_id).expanduser()
-        if not path.is_dir():
+        path = path_of(name_or_path_or_hub_id)
+        if not is_folder(path):
             raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
         return path
     name = full_name(text, hub)
@@ -82,7 +82,7 @@ def fetch_weights(located: Located, config: Config) -> Path:
     held against those facts. Raises NotFound, HubError, FolderError or HashMismatch.
     """
     folder = fetch(located)
-    if config.pin is None or (folder / store.WEIGHTS).exists():
+    if config.pin is None or not store.is_missing(folder / store.WEIGHTS):
         return folder
     if not is_address(config.pin.hub) or (address := parse_model(config.pin.hub)).scheme == "file":
         raise FolderError(f"{folder} pins its weights to {config.pin.hub!r}; expected hf://namespace/name")
@@ -118,7 +118,7 @@ def source_of(name: str, hub: str | None, revision: str | None) -> Hub:
     if hub is not None:
         return open_hub(hub)
     shipped = catalogue()
-    in_catalogue = _is_folder(shipped.path / name)
+    in_catalogue = is_folder(shipped.path / name)
     if os.environ.get("ZOO_HUB"):
         own = open_hub()
         falls_back = in_catalogue and not _has(own, name, revision) and _has(shipped, name, revision)
@@ -150,7 +150,7 @@ def full_name(name: str, hub: str | None) -> str:
 
     A folder here that is called so is not meant, and a NameWarning says by what it would be. Raises UnknownModel.
     """
-    is_folder_too = bool(name) and _is_folder(Path(name))
+    is_folder_too = bool(name) and is_folder(Path(name))
     try:
         full = registry.resolve(name)
     except UnknownModel as error:
@@ -186,9 +186,3 @@ def _has(hub: Hub, name: str, revision: str | None) -> bool:
     except NotFound:
         return False
     return True
-
-
-def _is_folder(path: Path) -> bool:
-    with contextlib.suppress(OSError):  # a name may be longer than any file's
-        return path.is_dir()
-    return False

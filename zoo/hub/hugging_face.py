@@ -8,6 +8,7 @@ comes between is noticed and nothing is repeated blindly.
 from __future__ import annotations
 
 import functools
+import os
 import re
 import tempfile
 import warnings
@@ -40,6 +41,7 @@ def open_namespace(address: Address) -> HuggingFaceHub:
     """The hub at `hf://namespace` or `hf://`; raises HubError for what can't be a namespace."""
     if "/" in address.place or "@" in address.place:
         raise not_a_hub(address)
+    _require_endpoint(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     return HuggingFaceHub(address.place or None)
 
 
@@ -240,6 +242,17 @@ class HuggingFaceHub:
 
         paths = [download(functools.partial(fetch, name)) for name in files]
         return Path(paths[0]).parent
+
+
+def _require_endpoint(text: str) -> None:
+    """Make sure that HF_ENDPOINT is a Hub's address, before the client is imported, which reads it then."""
+    try:
+        address = urlsplit(text)
+        sound = address.scheme in ("http", "https") and bool(address.hostname)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise HubError("HF_ENDPOINT is no address of a Hub; expected https://HOST, or nothing for huggingface.co")
 
 
 def _address(namespace: str) -> Address:

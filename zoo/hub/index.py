@@ -15,8 +15,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from zoo.errors import FolderError, HubWarning
+from zoo.errors import FolderError, HubError, HubWarning
 from zoo.folder import store
+from zoo.folder.replace import umask
 from zoo.hub.address import Address
 from zoo.hub.protocol import Listed
 from zoo.schema import SchemaError, from_json
@@ -70,12 +71,17 @@ class _Facts:
 def _stamps(path: Path) -> dict[str, Stamp]:
     """Every model's config.json by the model's name, as it is now: when it was changed, and its size."""
     found = {}
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
-        for entry in entries:
-            if NAME.fullmatch(entry.name):
-                with contextlib.suppress(OSError):
-                    facts = Path(entry.path, store.CONFIG).stat()
-                    found[entry.name] = (facts.st_mtime_ns, facts.st_size)
+    try:
+        with os.scandir(path) as entries:
+            names = [entry.name for entry in entries if NAME.fullmatch(entry.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise HubError(f"file:{path} can't be read: {error.strerror}") from None
+    for name in names:
+        with contextlib.suppress(OSError):
+            facts = (path / name / store.CONFIG).stat()
+            found[name] = (facts.st_mtime_ns, facts.st_size)
     return found
 
 
@@ -94,6 +100,7 @@ def _write(path: Path, rows: dict[str, tuple[Stamp, dict[str, object]]]) -> None
     with contextlib.suppress(OSError):
         if place.is_dir():
             descriptor, aside = tempfile.mkstemp(dir=place, suffix=".aside")
+            os.fchmod(descriptor, 0o666 & ~umask())  # mkstemp's is its owner's alone
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(rows, file)
             Path(aside).replace(place / "index.json")

@@ -24,6 +24,7 @@ from zoo.folder.config import Config, Pin
 from zoo.folder.replace import ASIDE, recover, written_aside
 from zoo.hub.address import Address, not_a_hub
 from zoo.hub.index import listed
+from zoo.hub.paths import LONGEST, path_of
 from zoo.hub.protocol import Listed, Pushed
 from zoo.spec import NAME
 
@@ -34,7 +35,7 @@ def open_folder(address: Address) -> FolderHub:
     """The hub at `file:PATH`; raises HubError where no path is named."""
     if not address.place:
         raise not_a_hub(address)
-    return FolderHub(Path(address.place).expanduser())
+    return FolderHub(path_of(address.place))
 
 
 class FolderHub:
@@ -123,7 +124,7 @@ class FolderHub:
 
     def _current(self, name: str) -> str | None:
         """The id of the current revision: its config.json, one small file, says it; None where there is no model."""
-        if not (self.path / name / store.CONFIG).exists():
+        if store.is_missing(self.path / name / store.CONFIG):
             return None
         return store.identity(self.path / name)
 
@@ -197,5 +198,5 @@ def _share_files(before: Path, new: Path) -> None:
 
 
 def _require_name(name: str) -> None:
-    if not NAME.fullmatch(name):
-        raise HubError(f"{name!r} can't be a model's name; expected a-z, 0-9, '.', '_' and '-'")
+    if not NAME.fullmatch(name) or len(name) > LONGEST:
+        raise HubError(f"{name[:100]!r} can't be a model's name; expected a-z, 0-9, '.', '_' and '-', up to {LONGEST}")

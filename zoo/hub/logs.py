@@ -9,6 +9,7 @@ from zoo.errors import FolderError
 from zoo.folder import store
 from zoo.folder.config import EpochRow
 from zoo.hub.find import is_path
+from zoo.hub.paths import path_of
 from zoo.hub.published import published
 
 
@@ -29,8 +30,8 @@ def logs(runs: Iterable[str | Path]) -> dict[str, list[EpochRow]]:
 
 def _log(run: str | Path) -> tuple[str, list[EpochRow]]:
     if is_path(run):
-        path = Path(run).expanduser()
-        for one in (path, path.with_name(f"{path.name}.run")):
+        path = path_of(run)
+        for one in (path, path.parent / f"{path.name}.run"):
             if (one / store.LOG).is_file() and not (one / store.CONFIG).is_file():
                 return one.name, store.read_log(one)
     model = published(run)

@@ -15,6 +15,7 @@ from zoo.folder.lock import alone
 from zoo.folder.replace import written_aside
 from zoo.hub.address import is_address, parse_hub, parse_model
 from zoo.hub.find import is_path
+from zoo.hub.paths import path_of
 from zoo.hub.protocol import Hub, Pinning, Pushed
 from zoo.hub.published import Published
 from zoo.hub.schemes import open_hub
@@ -28,7 +29,7 @@ def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None)
     nothing), and `hub`, a folder as the catalogue is one, gets everything but them: their place,
     revision and hash instead.
     """
-    target = open_hub(hub)
+    folder, target = path_of(folder), open_hub(hub)
     if weights_at is None:
         config = store.check(folder) if isinstance(target, Pinning) else store.check_whole(folder)
         _require_publishable(folder, config, target)
@@ -89,16 +90,17 @@ def copy(model: Published, out: Path | None = None) -> Path:
 
     Raises FolderError or HubError.
     """
-    target = out or Path(model.config.name)
+    target = path_of(out or model.config.name)
     with alone(target):
         if target.is_symlink() or target.exists():
             if not _is(target, model):
                 raise FolderError(f"{target} is there already; remove it or name another folder with --out")
             return target
+        source, weights = model.folder, model.weights
         with written_aside(target) as aside:
-            store.copy_files(model.folder, aside)
-            if not (aside / store.WEIGHTS).exists():
-                (aside / store.WEIGHTS).write_bytes(store.read_weights(model.weights, model.config))
+            store.copy_files(source, aside)
+            if weights != source:
+                (aside / store.WEIGHTS).write_bytes(store.read_weights(weights, model.config))
                 store.check_whole(aside)
     return target
 

@@ -1,0 +1,119 @@
+"""Slips of a person's who names a path: each is one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import zoo
+from zoo import api
+from zoo.errors import FolderError, HubError, UnknownModel, ZooError
+from zoo.folder import store
+from zoo.hub.local import FolderHub
+
+from .loopback_hub import Hub
+
+NAME = "resnet8_digits"
+LONG = "a" * 300
+
+ASK: dict[str, Callable[[str], object]] = {
+    "load": lambda path: zoo.load(path, pretrained=True),
+    "info": zoo.info,
+    "plot": lambda path: api.plot([path], Path("plot.svg")),
+    "pull": api.pull,
+    "push": lambda path: api.push(Path(path), hub="file:hub"),
+    "convert": lambda path: api.convert(Path(path)),
+    "find in a hub": lambda path: api.find(NAME, hub=f"file:{path}"),
+    "find by address": lambda path: api.find(f"file:{path}/{NAME}"),
+    "push to a hub": lambda path: api.push(api.find(NAME), hub=f"file:{path}"),
+    "pull to": lambda path: api.pull(NAME, out=Path(path)),
+}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("dangling").symlink_to("nothing")
+
+
+@pytest.mark.parametrize("ask", ASK)
+@pytest.mark.parametrize(
+    "path", ["~nosuchuser/x", f"./{LONG}", "./a\0b", "/proc/x/y", "/dev/null/x", "./file/sub", "./dangling", "/sys/x"]
+)
+def test_a_path_that_can_be_none_or_is_not_there_is_one_line(ask: str, path: str) -> None:
+    with pytest.raises(ZooError) as caught:
+        ASK[ask](path)
+    assert "\n" not in str(caught.value)
+    assert sorted(one.name for one in Path().iterdir()) == ["dangling", "file"]
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x", LONG, "a\0b"])
+def test_a_hub_that_can_be_no_folder_is_one_line_for_a_listing(path: str) -> None:
+    with pytest.raises(FolderError, match=r"begins with the home folder|more than 255 bytes|has a NUL in it"):
+        api.overview(hub=f"file:{path}")
+
+
+def test_a_name_longer_than_any_is_one_line_of_a_bearable_length(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel) as caught:
+        zoo.load(LONG)
+    assert len(str(caught.value)) < 200
+    with pytest.raises(HubError, match="can't be a model's name") as refused:
+        api.find(LONG, hub=f"file:{tmp_path}")
+    assert len(str(refused.value)) < 250
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_a_folder_that_may_not_be_read_is_one_line(model_folder: Path, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    model_folder.rename(closed / NAME)
+    closed.chmod(0o000)
+    asks: tuple[Callable[[], object], ...] = (
+        lambda: zoo.load(closed / NAME),
+        lambda: api.overview(hub=f"file:{closed}"),
+        lambda: api.pull(NAME, hub=f"file:{closed}"),
+    )
+    for ask in asks:
+        with pytest.raises(ZooError):
+            ask()
+    closed.chmod(0o700)
+
+
+def test_an_index_is_there_for_everybody_that_the_umask_lets_read(trained: Path, tmp_path: Path) -> None:
+    hub = FolderHub(tmp_path / "hub")
+    hub.push(trained, NAME)
+    before = os.umask(0o022)
+    try:
+        hub.models()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "hub" / ".revisions" / "index.json").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "http://[::bad", "ftp://x", "https://"])
+def test_an_endpoint_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    for ask in (lambda: zoo.load(f"hf://me/{NAME}"), lambda: api.overview(hub="hf://me")):
+        with pytest.raises(HubError, match="HF_ENDPOINT is no address of a Hub; expected https://HOST"):
+            ask()
+
+
+def test_a_token_of_odd_characters_is_one_line_without_it(
+    hub: Hub, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_é")
+    asks: tuple[Callable[[], object], ...] = (
+        lambda: zoo.load(f"hf://me/{NAME}"),
+        lambda: api.overview(hub="hf://me"),
+        lambda: api.search("resnet8"),
+        lambda: api.push(trained, hub="hf://me"),
+    )
+    for ask in asks:
+        with pytest.raises(HubError, match="the token has characters that no token has; log in") as caught:
+            ask()
+        assert "é" not in str(caught.value)
+    assert store.check(trained)

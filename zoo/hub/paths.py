@@ -1,0 +1,32 @@
+"""The paths that a person gives: what can be none is one line, before anything is looked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from zoo.errors import FolderError
+
+LONGEST = 255  # bytes of a name, on every file system that people have
+
+
+def path_of(given: str | Path) -> Path:
+    """The path that is given, `~` at its beginning as the home folder; raises FolderError for what can be none."""
+    try:
+        path = Path(given).expanduser()
+    except RuntimeError:
+        raise FolderError(f"{given} begins with the home folder of somebody who is not here") from None
+    if "\0" in str(path):
+        raise FolderError(f"{str(given)!r} can't be a path: it has a NUL in it")
+    for part in path.parts:
+        if len(os.fsencode(part)) > LONGEST:
+            raise FolderError(f"{part[:40]}… can't be a file's name: it has more than {LONGEST} bytes")
+    return path
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder that may be looked into."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
