@@ -230,6 +230,79 @@ def config_with_a_path(at: Scene) -> None:
     at.load()
 
 
+def config_changed_in_cache(at: Scene) -> None:
+    commit = at.hub.repositories[f"me/{NAME}"].commits[-1].oid
+    at.pull(revision=commit)
+    config_of(HuggingFaceHub("me").pull(NAME, commit), license="mine")
+    at.hub.stop()
+    at.pull(revision=commit)
+
+
+def digits_of_two(at: Scene) -> None:
+    repository = at.hub.repositories[f"me/{NAME}"]
+    repository.tags |= {f"aaaa{digit * 60}": repository.commits[-1].oid for digit in "bc"}
+    at.pull(revision="aaaa")
+
+
+def odd_token(at: Scene) -> None:
+    at.monkeypatch.setenv("HF_TOKEN", "hf_é")
+    at.pull()
+
+
+def endpoint_that_is_none(at: Scene) -> None:
+    at.monkeypatch.setenv("HF_ENDPOINT", "nonsense")
+    at.pull()
+
+
+def pin_unallowed(at: Scene) -> None:
+    at.config(pin={"hub": PLACE, "revision": "main"})
+    (at.folder / store.WEIGHTS).unlink()
+    at.load()
+
+
+def pin_on_one_machine(at: Scene) -> None:
+    at.config(pin={"hub": f"file:hub/{NAME}", "revision": "main"})
+    (at.folder / store.WEIGHTS).unlink()
+    at.load()
+
+
+def push_without_weights(at: Scene) -> None:
+    at.config(pin={"hub": PLACE, "revision": "main"})
+    (at.folder / store.WEIGHTS).unlink()
+    api.push(at.folder, hub="hf://me")
+
+
+def another_card(at: Scene) -> None:
+    with (at.folder / store.README).open("a") as card:
+        card.write("The best there is.\n")
+    at.hash_again()
+    api.push(at.folder, hub="hf://me")
+
+
+def link_out(at: Scene) -> None:
+    (at.folder / store.LOG).rename(at.tmp_path / "secret")
+    (at.folder / store.LOG).symlink_to(at.tmp_path / "secret")
+    api.push(at.folder, hub="hf://me")
+
+
+def teacher_here(at: Scene) -> None:
+    job = json.loads((at.folder / store.CONFIG).read_text())["job"]
+    at.config(job={**job, "teacher": {"address": "./teacher", "sha256": "0" * 64}})
+    api.convert(at.folder)
+    api.push(at.folder, hub="hf://me")
+
+
+def other_classes(at: Scene) -> None:
+    at.config(classes=list("abcdefghij"))
+    at.load()
+
+
+def missing_plugin(at: Scene) -> None:
+    job = json.loads((at.folder / store.CONFIG).read_text())["job"]
+    at.config(name="other_digits", architecture="other", job={**job, "architecture": "other"})
+    at.load()
+
+
 def half_written_revision(at: Scene) -> None:
     hub = f"file:{at.tmp_path / 'hub'}"
     api.push(at.folder, hub=hub)
@@ -265,6 +338,18 @@ INJECTED: dict[str, Callable[[Scene], None]] = {
     "config.json that is not JSON": config_not_json,
     "config.json without fields": config_without_fields,
     "config.json with a path": config_with_a_path,
+    "config.json changed in the cache": config_changed_in_cache,
+    "digits of two revisions": digits_of_two,
+    "token of odd characters": odd_token,
+    "endpoint that is none": endpoint_that_is_none,
+    "pin that nobody allowed": pin_unallowed,
+    "pin on one machine": pin_on_one_machine,
+    "push without weights": push_without_weights,
+    "card that is not the facts'": another_card,
+    "link out of the folder": link_out,
+    "teacher on this machine": teacher_here,
+    "classes of another data set": other_classes,
+    "plugin that is not installed": missing_plugin,
     "half-written revision": half_written_revision,
 }
 

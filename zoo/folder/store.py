@@ -153,7 +153,7 @@ def is_missing(path: Path) -> bool:
 
 def ground(path: Path) -> Path:
     """The path itself where it exists, else the nearest folder above it that does."""
-    while not path.exists() and path != path.parent:
+    while is_missing(path) and path != path.parent:
         path = path.parent
     return path
 

@@ -24,7 +24,7 @@ from zoo.folder.config import Config, Pin
 from zoo.folder.replace import ASIDE, recover, written_aside
 from zoo.hub.address import Address, not_a_hub
 from zoo.hub.index import listed
-from zoo.hub.paths import LONGEST, path_of
+from zoo.hub.paths import LONGEST, is_folder, path_of
 from zoo.hub.protocol import Listed, Pushed
 from zoo.spec import NAME
 
@@ -54,7 +54,7 @@ class FolderHub:
         """Make sure that the folder can be made and written; raises HubError."""
         _require_name(name)
         there = store.ground(self.path)
-        if not there.is_dir():
+        if os.access(there, os.F_OK) and not is_folder(there):
             raise HubError(f"{self.address} can't be a hub: {there} is a file; name a folder with --hub")
         if not os.access(there, os.W_OK | os.X_OK):
             raise HubError(f"{self.address} can't be written: no permission in {there}; name another folder with --hub")

@@ -5,6 +5,7 @@ What is published says of itself what is so: its card is the one of its facts, a
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from zoo.errors import FolderError, HubError, PluginError
@@ -92,7 +93,7 @@ def copy(model: Published, out: Path | None = None) -> Path:
     """
     target = path_of(out or model.config.name)
     with alone(target):
-        if target.is_symlink() or target.exists():
+        if os.path.lexists(target):
             if not _is(target, model):
                 raise FolderError(f"{target} is there already; remove it or name another folder with --out")
             return target
