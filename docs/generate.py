@@ -51,11 +51,11 @@ def table() -> str:
         name, ours, how = f"`{model.name}`", "not trained yet", "| "
         if config is not None:
             name = f"[{name}](hub_cards/{model.name}/README.md)"
-            ours = f"**{config.results.test_top1:.2f}**"
+            ours = f"**{config.own.results.test_top1:.2f}**"
             if len(config.seeds) > 1:
                 ours += f" ({spread([one.test_top1 for one in config.seeds])})"
             seeds = ", ".join(str(one.seed) for one in config.seeds or [config.seed_results])
-            how = f"{config.job.recipe_name}, {config.training.epochs}, {seeds} | {_place(config)}"
+            how = f"{config.own.job.recipe_name}, {config.own.training.epochs}, {seeds} | {_place(config)}"
         lines.append(f"| {name} | {model.parameters:,} | {paper} | {reproduction} | {ours} | {how} |")
     marks = [f"<sup>{number}</sup> {text}" for text, number in notes.items()]
     return "\n".join([*lines, "", "Test top-1 in percent. " + "; ".join(marks) + "."]) + "\n"
@@ -78,7 +78,7 @@ def _reported(model: zoo.Model, kind: str, notes: dict[str, int]) -> str:
 
 
 def _place(config: Config) -> str:
-    return f"{config.environment.device.partition(',')[0]}, {config.training.train_seconds:,.0f} s"
+    return f"{config.own.environment.device.partition(',')[0]}, {config.own.training.train_seconds:,.0f} s"
 
 
 def main(check: bool) -> int:

@@ -109,7 +109,7 @@ def train(models: list[str], epochs: int | None, limit_train: int | None, out: P
             failures += 1
             print(f"{entry.model}: {error}", file=sys.stderr, flush=True)
             continue
-        print(f"{entry.model}: top-1 {done.config.results.test_top1:.2f}%", flush=True)
+        print(f"{entry.model}: top-1 {done.config.own.results.test_top1:.2f}%", flush=True)
     return failures
 
 

@@ -57,7 +57,7 @@ def _models(place: Path) -> object:
     for folder in (path for path in place.iterdir() if path.is_dir()):
         config = store.check(folder)
         rows = [dataclasses.replace(row, train_seconds=0.0) for row in store.read_log(folder)]
-        found[folder.name] = (config.weights.sha256, config.job.to_json(), [vars(row) for row in rows])
+        found[folder.name] = (config.weights.sha256, config.own.job.to_json(), [vars(row) for row in rows])
         found[f"{folder.name} seeds"] = [vars(one) for one in config.seeds]
     return found
 

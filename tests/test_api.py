@@ -75,7 +75,7 @@ def test_pretrained_weights_come_from_the_catalogue_in_evaluation_mode() -> None
     assert not net.training
     config = store.read_config(api.find("resnet8_digits"))
     test = sources.read_split(DIGITS, Path(), train=False, device=CPU)
-    assert evaluate(net, test, batches.pixels(config.mean, config.std, CPU)).test_top1 == config.results.test_top1
+    assert evaluate(net, test, batches.pixels(config.mean, config.std, CPU)).test_top1 == config.own.results.test_top1
 
 
 def test_a_hub_a_path_and_an_address_load_the_same(hub: str, trained: Path) -> None:
@@ -283,9 +283,9 @@ def test_a_recipe_is_chosen_and_changed_and_stands_in_the_folder(tmp_path: Path)
     settings = {"opt": "adamw", "nesterov": "false", "lr": "0.01", "mean": "0.5"}
     out = tmp_path / "model"
     config = api.train("resnet8", settings=settings, epochs=1, limit_train=100, out=out).config
-    assert (config.job.recipe.opt, config.job.recipe.lr, config.job.recipe.epochs) == ("adamw", 0.01, 1)
+    assert (config.own.job.recipe.opt, config.own.job.recipe.lr, config.own.job.recipe.epochs) == ("adamw", 0.01, 1)
     assert (config.mean, config.std) == ((0.5,), DIGITS.std)
-    assert config.job.train_images == 100
+    assert config.own.job.train_images == 100
 
 
 @pytest.mark.parametrize(
@@ -325,8 +325,8 @@ def test_a_disk_without_room_is_found_before_the_first_step(tmp_path: Path, monk
 def test_a_finished_folder_is_not_written_over_unless_asked(trained: Path, model_folder: Path) -> None:
     with pytest.raises(TrainingError, match="is there already"):
         api.train("resnet8", epochs=1, out=model_folder)
-    assert store.check(model_folder).training.epochs == 3
-    assert api.train("resnet8", epochs=1, out=model_folder, overwrite=True).config.training.epochs == 1
+    assert store.check(model_folder).own.training.epochs == 3
+    assert api.train("resnet8", epochs=1, out=model_folder, overwrite=True).config.own.training.epochs == 1
     assert [path.name for path in model_folder.parent.iterdir()] == ["model"]
 
 
@@ -363,15 +363,15 @@ def test_several_seeds_give_a_folder_each_and_their_mean_on_the_card_of_the_firs
     assert done.folder == tmp_path / "out"
     folders = [tmp_path / "out", tmp_path / "out-seed4", tmp_path / "out-seed5"]
     configs = [store.check(one) for one in folders]
-    assert [config.job.seed for config in configs] == [3, 4, 5]
-    assert [one.test_top1 for one in done.config.seeds] == [config.results.test_top1 for config in configs]
+    assert [config.own.job.seed for config in configs] == [3, 4, 5]
+    assert [one.test_top1 for one in done.config.seeds] == [config.own.results.test_top1 for config in configs]
     assert done.config.seeds[1].weights_sha256 == configs[1].weights.sha256
-    top1 = [config.results.test_top1 for config in configs]
+    top1 = [config.own.results.test_top1 for config in configs]
     text = (done.folder / store.README).read_text()
     assert f"top-1 **{mean(top1):.2f} ± {stdev(top1):.2f}%**" in text
     assert "--seeds 3\n" in text
     # Whichever is best, the declared seed's weights are the model.
-    assert store.read_config(api.find("resnet8_digits", hub=hub)).job.seed == 3
+    assert store.read_config(api.find("resnet8_digits", hub=hub)).own.job.seed == 3
 
 
 def test_several_seeds_go_on_where_they_were_stopped(tmp_path: Path) -> None:
@@ -408,7 +408,7 @@ def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkey
         api.train("resnet8", epochs=1, limit_train=images, out=tmp_path / name, amp=True, compile=compile)
         for name, images, compile in (("short", 299, "auto"), ("long", 300, "auto"), ("eager", 300, "none"))
     )
-    assert [one.config.job.compile for one in (short, long, eager)] == ["none", "default", "none"]
+    assert [one.config.own.job.compile for one in (short, long, eager)] == ["none", "default", "none"]
     card = (long.folder / store.README).read_text()
     assert "compile default: auto: 300 images in all on a CPU are worth compiling for" in card
     assert "--compile default" in card
@@ -427,8 +427,8 @@ def test_compiling_that_failed_is_recorded_as_asked_for_and_not_done(
     monkeypatch.setattr(torch, "compile", broken)
     with pytest.warns(CompileWarning, match="training goes on without compiling: RuntimeError: no compiler here"):
         done = api.train("resnet8", epochs=1, limit_train=128, compile="default", out=tmp_path / "model")
-    assert done.config.job.compile == "none"
-    assert (done.config.training.compile_asked, done.config.asked.compile) == ("default", "default")
+    assert done.config.own.job.compile == "none"
+    assert (done.config.own.training.compile_asked, done.config.asked.compile) == ("default", "default")
     assert "compile none: default failed" in (done.folder / store.README).read_text()
 
 
@@ -456,7 +456,7 @@ def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored
     done = api.train("resnet8", epochs=3, out=tmp_path / "half", amp=False, dtype="fp16")
     whole = store.read_config(trained)
     assert done.config.weights.bytes < 0.6 * whole.weights.bytes
-    assert done.config.job.dtype == "fp16"
+    assert done.config.own.job.dtype == "fp16"
     net = zoo.load(done.folder, pretrained=True)
     assert all(parameter.dtype is torch.float32 for parameter in net.parameters())
     assert api.evaluate(done.folder).results == done.config.results
@@ -479,7 +479,7 @@ def test_fp16_is_decided_by_training_images_and_the_test_set_is_run_once(
     settings = {"val_images": str(held_out)}
     done = api.train("resnet8", epochs=2, settings=settings, out=tmp_path / "half", amp=False, dtype="fp16")
     assert measured == [images, images, 360]
-    half = done.config.training.half
+    half = done.config.own.training.half
     assert half is not None
     assert (half.of, half.images) == (of, images)
     card = (done.folder / store.README).read_text()
@@ -504,7 +504,7 @@ def test_weights_that_would_lose_by_fp16_stay_in_fp32_with_a_warning(
     ):
         done = api.train("resnet8", epochs=3, out=tmp_path / "whole", amp=False, dtype="fp16")
     assert done.config.weights == store.read_config(trained).weights
-    assert (done.config.job.dtype, done.config.asked.dtype) == ("fp32", "fp16")
+    assert (done.config.own.job.dtype, done.config.asked.dtype) == ("fp32", "fp16")
 
 
 # -- evaluate with weights, predict, plot, compare -------------------------------------------------

@@ -25,8 +25,8 @@ def test_the_hub_reads_license_tags_data_set_and_results_from_it(trained: Path) 
     assert data.datasets == [MODEL.dataset.hub_id]
     assert set(data.tags or []) >= {"zoo", "resnet8", "digits"}
     top1, top5 = data.eval_results or []
-    assert (top1.metric_name, top1.metric_value) == ("top-1", round(config.results.test_top1, 4))
-    assert (top5.metric_name, top5.metric_value) == ("top-5", round(config.results.test_top5, 4))
+    assert (top1.metric_name, top1.metric_value) == ("top-1", round(config.own.results.test_top1, 4))
+    assert (top5.metric_name, top5.metric_value) == ("top-5", round(config.own.results.test_top5, 4))
     assert data.model_name == "resnet8_digits"
 
 
@@ -35,11 +35,11 @@ def test_it_says_how_the_weights_came_about(trained: Path) -> None:
     config = store.read_config(trained)
     for fact in (
         "Recipe `quick`, seed 0, 3 epochs in",
-        config.environment.device,
-        f"torch {config.job.versions.torch}",
-        config.recipe_sha256,
+        config.own.environment.device,
+        f"torch {config.own.job.versions.torch}",
+        str(config.recipe_sha256),
         config.weights.sha256,
-        f"{config.results.test_top1:.2f}%",
+        f"{config.own.results.test_top1:.2f}%",
         "| `weight_decay` | `0.0005` |",
         "(curve.svg)",
     ):
@@ -47,7 +47,7 @@ def test_it_says_how_the_weights_came_about(trained: Path) -> None:
 
 
 def test_its_command_leaves_nothing_to_what_a_later_machine_would_choose(trained: Path) -> None:
-    job = store.read_config(trained).job
+    job = store.read_config(trained).own.job
     expected = (
         "zoo train resnet8_digits --recipe quick --epochs 3 --seed 0 --device cpu --no-amp --compile none "
         f"--deterministic --threads {job.threads}"
@@ -60,8 +60,10 @@ def test_its_command_names_what_was_changed(trained: Path) -> None:
     config = dataclasses.replace(
         config,
         job=dataclasses.replace(
-            config.job,
-            recipe=dataclasses.replace(config.job.recipe, lr=0.05, decay_milestones=(1, 2), opt="adam", nesterov=False),
+            config.own.job,
+            recipe=dataclasses.replace(
+                config.own.job.recipe, lr=0.05, decay_milestones=(1, 2), opt="adam", nesterov=False
+            ),
             train_images=500,
         ),
     )

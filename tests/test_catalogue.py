@@ -81,9 +81,9 @@ def test_its_facts_are_the_plugins_and_its_recipe_can_be_read_back(path: Path) -
     config, model = store.read_config(path), registry.load(path.name)
     assert config.parameters == model.parameters
     assert config.classes == model.dataset.classes
-    assert config.job.recipe.sha256() == config.recipe_sha256
-    assert config.job.train_images == model.dataset.train_images
-    assert config.results.test_images == model.dataset.test_images
+    assert config.own.job.recipe.sha256() == config.recipe_sha256
+    assert config.own.job.train_images == model.dataset.train_images
+    assert config.own.results.test_images == model.dataset.test_images
 
 
 def test_it_is_small_enough_for_a_wheel() -> None:

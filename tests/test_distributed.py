@@ -72,9 +72,9 @@ def assert_one_training(several: Path, alone: Path) -> None:
     more: three epochs at 0.1 are chaotic, and end within some 2% of top-1 of each other however they are rounded.
     """
     two, one = store.check(several), store.check(alone)
-    assert (two.job.processes, one.job.processes) == (2, 1)
-    assert two.training.batch_norm_images is None
-    assert two.results.test_top1 == pytest.approx(one.results.test_top1, abs=100 * 3 / 360)  # three images
+    assert (two.own.job.processes, one.own.job.processes) == (2, 1)
+    assert two.own.training.batch_norm_images is None
+    assert two.own.results.test_top1 == pytest.approx(one.own.results.test_top1, abs=100 * 3 / 360)  # three images
     rows = [store.read_log(path) for path in (several, alone)]
     assert [row.epoch for row in rows[0]] == [1, 2, 3]
     losses = [[row.train_loss for row in log] for log in rows]
@@ -165,7 +165,7 @@ def test_the_card_says_what_a_process_s_batch_norm_saw_where_that_was_not_the_wh
     finish(
         start(tmp_path, *TWO, "-m", "zoo", "train", "own", "--limit-train", "62", "--out", "model", PYTHONPATH=paths)
     )
-    assert store.check(tmp_path / "model").training.batch_norm_images == 16
+    assert store.check(tmp_path / "model").own.training.batch_norm_images == 16
     text = (tmp_path / "model" / store.README).read_text()
     assert "2 processes, batch norm over the 16 images of a batch that each process had" in text
 
@@ -196,4 +196,4 @@ def test_where_one_process_can_not_compile_none_does(tmp_path: Path) -> None:
     for process in processes:
         assert "training goes on without compiling: not every process can" in finish_with_errors(process)
     config = store.check(tmp_path / "model")
-    assert (config.job.compile, config.training.compile_asked) == ("none", "default")
+    assert (config.own.job.compile, config.own.training.compile_asked) == ("none", "default")

@@ -203,7 +203,7 @@ def test_a_listing_shows_weights_where_load_would_find_them(own: str, trained: P
     rows = {row.name: row for row in api.overview()}
     assert list(rows) == sorted(rows)
     assert rows[NAME].weights == f"{own}/{NAME}"
-    assert rows[NAME].top1 == store.read_config(trained).results.test_top1
+    assert rows[NAME].top1 == store.read_config(trained).own.results.test_top1
     assert rows["other_digits"].weights == f"{own}/other_digits"
     assert rows["resnet20_cifar10"].weights == "catalogue"
     assert rows["plain20_cifar10"].weights is None

@@ -25,9 +25,9 @@ def test_a_finished_run_leaves_a_whole_folder(trained: Path) -> None:
     assert sorted(path.name for path in trained.iterdir()) == sorted(store.FILES)
     config = store.check(trained)
     assert config.name == "resnet8_digits"
-    assert config.job.recipe_name == "quick"
+    assert config.own.job.recipe_name == "quick"
     assert config.weights.bytes == (trained / store.WEIGHTS).stat().st_size
-    assert (config.training.epochs, config.job.train_images) == (3, 1437)
+    assert (config.own.training.epochs, config.own.job.train_images) == (3, 1437)
     assert len(store.read_log(trained)) == 3
 
 
@@ -46,7 +46,7 @@ def test_the_weights_carry_name_recipe_hash_and_normalisation(trained: Path) -> 
 
 
 def test_the_last_row_of_the_log_has_the_results_of_the_config(trained: Path) -> None:
-    results, last = store.read_config(trained).results, store.read_log(trained)[-1]
+    results, last = store.read_config(trained).own.results, store.read_log(trained)[-1]
     assert (last.test_top1, last.test_loss) == (results.test_top1, results.test_loss)
 
 
@@ -142,7 +142,7 @@ def test_a_config_of_odd_json_is_one_line(model_folder: Path, what: str) -> None
 
 def test_facts_that_are_not_finite_can_not_be_written(trained: Path, tmp_path: Path) -> None:
     config = store.read_config(trained)
-    broken = dataclasses.replace(config, results=dataclasses.replace(config.results, test_loss=math.nan))
+    broken = dataclasses.replace(config, results=dataclasses.replace(config.own.results, test_loss=math.nan))
     files = {name: store.read_file(trained, config, name) for name in config.files}
     with pytest.raises(FolderError, match=r"can't be written: its results\.test_loss should be finite"):
         store.write(tmp_path, broken, files)

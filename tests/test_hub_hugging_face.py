@@ -422,7 +422,7 @@ def test_a_namespace_is_listed_with_results_in_one_request(published: Hub, train
     (one,) = api.overview(hub="hf://me")
     config = store.read_config(trained)
     assert (one.name, one.parameters) == (NAME, 75_002)
-    assert one.top1 == pytest.approx(config.results.test_top1, abs=1e-4)
+    assert one.top1 == pytest.approx(config.own.results.test_top1, abs=1e-4)
     assert one.weights == f"hf://me/{NAME}"
     assert [method for method, _ in published.requests] == ["GET"]
 

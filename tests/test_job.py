@@ -130,10 +130,10 @@ def test_what_a_published_job_is_trained_with_again_is_the_job_itself() -> None:
 
 def test_a_folder_of_the_first_format_reads_as_one_of_this() -> None:
     config = store.read_config(CHECKOUT / "tests" / "format1" / "resnet8_digits")
-    assert config.job.name == "resnet8_digits"
-    assert (config.job.recipe_name, config.job.seed, config.job.compile) == ("quick", 0, "none")
-    assert isinstance(config.job.recipe, Recipe)
-    assert config.training.epochs == config.job.recipe.epochs
+    assert config.own.job.name == "resnet8_digits"
+    assert (config.own.job.recipe_name, config.own.job.seed, config.own.job.compile) == ("quick", 0, "none")
+    assert isinstance(config.own.job.recipe, Recipe)
+    assert config.own.training.epochs == config.own.job.recipe.epochs
     assert config.plugin_distribution == "zoo-resnet-cifar"
 
 

@@ -141,10 +141,10 @@ def test_a_distilled_model_names_its_teacher_with_its_hash(trained: Path, tmp_pa
     api.push(trained, hub=hub)
     settings = {"teacher": f"{hub}/resnet8_digits", "temperature": "2"}
     done = api.train("resnet8", settings=settings, epochs=2, out=tmp_path / "student", amp=False)
-    assert done.config.job.teacher == Origin(f"{hub}/resnet8_digits", store.read_config(trained).weights.sha256)
+    assert done.config.own.job.teacher == Origin(f"{hub}/resnet8_digits", store.read_config(trained).weights.sha256)
     text = (done.folder / store.README).read_text()
     assert f"the logits that `{hub}/resnet8_digits` (SHA-256 of its weights" in text
-    assert np.isfinite(done.config.results.test_loss)
+    assert np.isfinite(done.config.own.results.test_loss)
 
 
 def test_a_teacher_that_is_an_architecture_is_the_one_on_the_students_data_set() -> None:

@@ -104,7 +104,7 @@ def test_a_file_whose_recipe_is_not_the_plugins_any_more_is_not_guessed_at(model
     with pytest.raises(FolderError, match="does not say how its images were normalised"):
         api.evaluate(NAME, weights=alone)
     save_file(tensors, alone)
-    assert api.evaluate(NAME, weights=alone).results == store.read_config(model_folder).results
+    assert api.evaluate(NAME, weights=alone).results == store.read_config(model_folder).own.results
 
 
 @pytest.mark.parametrize("settings", [{"weight_decay": "Infinity"}, {"lr": "Infinity"}, {"div_factor": "NaN"}])
@@ -181,7 +181,7 @@ def test_a_strangers_job_takes_no_memory_and_no_processors_beyond_reason(
     model_folder: Path, tmp_path: Path, message: str
 ) -> None:
     changes = BEYOND_REASON[message]
-    job = store.read_config(model_folder).job
+    job = store.read_config(model_folder).own.job
     recipe = dataclasses.replace(job.recipe, **changes.get("recipe", {}))
     facts = {**job.to_json(), **changes, "recipe": recipe.to_json()}
     config_of(model_folder, job=facts, recipe_sha256=recipe.sha256())

@@ -128,7 +128,7 @@ def test_it_teaches_an_architecture_on_its_data_set(
     with installed(plugin):
         done = api.train("resnet20", dataset="flowers", epochs=1, settings=asked, recipe="quick", out=tmp_path / "out")
     assert done.config.name == "resnet20_flowers"
-    assert done.config.job.teacher == Origin("resnet8", store.read_config(folder).weights.sha256)
+    assert done.config.own.job.teacher == Origin("resnet8", store.read_config(folder).weights.sha256)
 
 
 def test_where_a_data_set_of_that_name_has_other_classes_it_is_not_loaded_but_with_another_head(
@@ -153,7 +153,7 @@ def test_its_card_says_the_title_where_that_is_known_and_the_name_where_not(fold
     assert f"\nzoo train {NAME} --recipe quick --epochs 3 --set hflip=0.0 --seed 0 --device cpu " in known
     unknown = card.write(config, rows, registry.architecture("resnet8"))
     assert f"{sentence} flowers." in unknown
-    assert f"--seed 0 --limit-train {config.job.train_images} --device cpu " in unknown
+    assert f"--seed 0 --limit-train {config.own.job.train_images} --device cpu " in unknown
 
 
 def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_zoo: Run, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_strange_file_in_the_folder_of_a_run_is_left_alone(tmp_path: Path) -> 
 
 def test_a_damaged_model_folder_may_be_overwritten(model_folder: Path) -> None:
     (model_folder / store.CONFIG).write_text("{")
-    assert quick(model_folder, "overwrite").config.training.epochs == 1
+    assert quick(model_folder, "overwrite").config.own.training.epochs == 1
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_what_was_begun_over_another_model_is_gone_on_with(
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert process.returncode == 130
-    assert store.check(model_folder).job.seed == 0
+    assert store.check(model_folder).own.job.seed == 0
     config = api.train("resnet8", out=model_folder, resume=True, seed=3, epochs=8, amp=False).config
-    assert (config.job.seed, config.training.epochs) == (3, 8)
+    assert (config.own.job.seed, config.own.training.epochs) == (3, 8)
 
 
 @pytest.mark.parametrize("out", [".", "..", "nowhere/..", "/"])

@@ -25,8 +25,8 @@ NAME = "resnet8_digits"
 def taught_by(folder: Path, teacher: str) -> Path:
     """The same folder, as if it had been distilled."""
     config = store.read_config(folder)
-    recipe = dataclasses.replace(config.job.recipe, teacher=teacher)
-    job = {**config.job.to_json(), "recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
+    recipe = dataclasses.replace(config.own.job.recipe, teacher=teacher)
+    job = {**config.own.job.to_json(), "recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
     config_of(folder, job=job, recipe_sha256=recipe.sha256())
     api.convert(folder)
     return folder
@@ -81,7 +81,7 @@ def test_a_teacher_on_this_machine_is_refused_before_the_first_step(
 
 
 def test_a_start_on_this_machine_is_not_named_either(trained: Path) -> None:
-    job = dataclasses.replace(store.read_config(trained).job, start=Origin("./start", "0" * 64))
+    job = dataclasses.replace(store.read_config(trained).own.job, start=Origin("./start", "0" * 64))
     with pytest.raises(HubError, match=r"its start \./start is a path of this machine; publish the start first"):
         require_public(job, HuggingFaceHub("me"))
 

@@ -146,7 +146,7 @@ def test_a_folder_without_weights_is_not_published_as_if_it_had_them(pinned: Pat
 def taught(folder: Path, teacher: str) -> Path:
     """The same folder, as if it had been distilled."""
     config = store.read_config(folder)
-    recipe = dataclasses.replace(config.job.recipe, teacher=teacher)
+    recipe = dataclasses.replace(config.own.job.recipe, teacher=teacher)
     job = json.loads((folder / store.CONFIG).read_text())["job"]
     job |= {"recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
     return config_of(folder, job=job, recipe_sha256=recipe.sha256())

@@ -171,7 +171,7 @@ def test_a_published_model_is_reproduced_by_its_own_recipe(trained: Path, tmp_pa
     assert done.config.job == published.job
     assert done.config.weights.sha256 == published.weights.sha256
     shorter, _ = api.reproduce(trained, out=tmp_path / "shorter", epochs=1, seed=5)
-    assert (shorter.config.training.epochs, shorter.config.job.seed) == (1, 5)
+    assert (shorter.config.own.training.epochs, shorter.config.own.job.seed) == (1, 5)
 
 
 def test_a_model_is_reproduced_with_the_normalisation_it_was_published_with(
@@ -190,7 +190,7 @@ def test_a_model_is_not_reproduced_on_another_data_set_than_its_own(model_folder
     results = {**config["results"], "test_images": 200}
     with pytest.raises(TrainingError, match="measured on 200 test images, digits as it is declared here has 360"):
         api.reproduce(changed(model_folder, results=results), out=tmp_path / "again")
-    recipe = dataclasses.replace(store.read_config(model_folder).job.recipe, mean=(0.25,))
+    recipe = dataclasses.replace(store.read_config(model_folder).own.job.recipe, mean=(0.25,))
     job = {**config["job"], "recipe": recipe.to_json()}
     changed(model_folder, results=config["results"], job=job, recipe_sha256=recipe.sha256())
     with pytest.raises(TrainingError, match="names another mean or std than its recipe"):

@@ -421,7 +421,7 @@ def reproduce(
     from zoo.training.plan import again, as_published
 
     found, machine = published(name_or_path_or_hub_id, hub=hub, revision=revision), _machine(device, data)
-    model, job = as_published(found.model, found.config), found.config.job
+    model, job = as_published(found.model, found.config), found.config.own.job
     if job.recipe.teacher is not None:
         require_allowed(job.recipe.teacher, f"the teacher of {found.config.name}")
     teacher, origin = _teacher(model, job.recipe, machine.device)

@@ -61,6 +61,9 @@ def fit(hint: Any, value: object, place: str) -> Any:
     if hint is object or hint is Any:
         return value
     if origin in (types.UnionType, typing.Union):
+        rest = [one for one in arguments if one is not types.NoneType]
+        if value is not None and len(rest) == 1 and dataclasses.is_dataclass(rest[0]):
+            return fit(rest[0], value, place)  # whose complaint names the place in it
         for one in arguments:
             try:
                 return fit(one, value, place)

@@ -1,13 +1,16 @@
 """`zoo list`, `zoo search`, `zoo info`: what there is."""
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo.cli import completion, options
 from zoo.cli.printing import console, count, print_json, print_rows, print_table
 from zoo.hub import listing
+
+if TYPE_CHECKING:
+    from zoo.folder.config import Config
 
 
 def list_models(
@@ -47,6 +50,24 @@ def search(
 ) -> None:
     """Search the whole Hugging Face Hub for models of the zoo, or one hub."""
     print_rows(listing.search(text, hub=hub), as_json=as_json)
+
+
+def _results(config: "Config") -> list[str]:
+    """What published weights score, and how they came about."""
+    lines = []
+    if (results := config.results) is not None:
+        lines.append(
+            f"  results     top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%, "
+            f"loss {results.test_loss:.4f} on {results.test_images:,} test images"
+        )
+    if (origin := config.origin) is None:
+        job = config.own.job
+        return [*lines, f"  trained     recipe {job.recipe_name}, seed {job.seed}, {config.own.training.epochs} epochs"]
+    lines += [] if results else ["  results     not measured here"]
+    lines.append(f"  trained by  {origin.by}, not by the zoo; {origin.address or origin.file}, {config.license}")
+    if (claim := origin.claim) is not None:
+        lines.append(f"  claimed     top-1 {claim.test_top1:.2f}%" + (f" ({claim.meaning})" if claim.meaning else ""))
+    return lines
 
 
 def info(
@@ -93,12 +114,7 @@ def info(
         remark = f" ({one.remark})" if one.remark else ""
         lines.append(f"  reported    top-1 {one.test_top1:.2f}% by {one.by}{remark}")
     if config:
-        results, training = config.results, config.training
-        lines.append(
-            f"  results     top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%, "
-            f"loss {results.test_loss:.4f} on {results.test_images:,} test images; recipe {config.job.recipe_name}, "
-            f"seed {config.job.seed}, {training.epochs} epochs"
-        )
+        lines += _results(config)
     for name_of_recipe, recipe in model.recipes.items():
         default = " (default)" if name_of_recipe == model.default_recipe else ""
         fields = ", ".join(f"{key}={value}" for key, value in recipe.to_json().items() if value not in (None, []))

@@ -127,10 +127,10 @@ def reproduce(
         return
     say_trained(trained)
     for who, config in (("here", trained.config), ("card", published)):
-        results, training = config.results, config.training
+        job, results, training = config.own.job, config.own.results, config.own.training
         say(
             f"{config.name}  {who}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
-            f"{training.epochs} epochs, seed {config.job.seed}, {config.environment.device}"
+            f"{training.epochs} epochs, seed {job.seed}, {config.own.environment.device}"
         )
     different = obstacles(trained.config, published)
     say(f"not expected to be the same bytes: {'; '.join(different)}" if different else "expected to be the same bytes")

@@ -15,7 +15,7 @@ from zoo.data.batches import Pixels
 from zoo.errors import DataError
 from zoo.evaluation.answers import INPUTS, known_answers
 from zoo.evaluation.evaluate import evaluate
-from zoo.folder.config import Config, Results
+from zoo.folder.config import Claim, Config, Results
 from zoo.nets.build import count
 from zoo.nets.device import describe
 from zoo.spec import Architecture, Model
@@ -88,6 +88,8 @@ def _load(config: Config, net: nn.Module) -> Check:
 def _answers(config: Config, net: nn.Module, pixels: Pixels) -> Check:
     """The logits of the fixed inputs; only a folder of the first format may be without."""
     name = "known answers"
+    if not config.known_answers and config.origin is not None:
+        return Check(name, "not measured", "the folder has none, nobody has had the weights")
     if not config.known_answers and config.format == 1:
         return Check(name, "not measured", "the folder has none, it is of format 1; add them with zoo convert")
     if len(config.known_answers) != INPUTS:
@@ -113,18 +115,28 @@ def _test(config: Config, known: Model | Architecture, net: nn.Module, pixels: P
     except DataError as error:
         return Check(name, "not measured", f"not run, {error}")
     now, exact = evaluate(net, test, pixels), _computes_as_then(config, device)
+    found = f"top-1 {now.test_top1:.2f}%, top-5 {now.test_top5:.2f}%"
+    if config.results is None:
+        claim = config.origin.claim if config.origin else None
+        said = f"; its author says {claim.test_top1:.2f}%{_what(claim)}" if claim else ""
+        return Check(name, "not measured", f"{found}, measured now: the card has no results{said}")
     if differences := _differences(now, config.results, exact=exact):
         return Check(name, "differs", "; ".join(differences))
     compared = "as on the card" if exact else f"within {POINTS_TOLERANCE} points of the card"
-    return Check(name, "as published", f"top-1 {now.test_top1:.2f}%, top-5 {now.test_top5:.2f}%, {compared}")
+    return Check(name, "as published", f"{found}, {compared}")
+
+
+def _what(claim: Claim) -> str:
+    return f" ({claim.meaning})" if claim.meaning else ""
 
 
 def _computes_as_then(config: Config, device: torch.device) -> bool:
     """Whether the same numbers are to be expected to the last bit: the same processor, threads and torch."""
     return (
-        describe(device) == config.environment.device
-        and torch.get_num_threads() == config.job.threads
-        and str(torch.__version__) == config.job.versions.torch
+        config.environment is not None
+        and describe(device) == config.environment.device
+        and torch.get_num_threads() == config.threads
+        and str(torch.__version__) == config.versions.torch
     )
 
 

@@ -1,5 +1,7 @@
 """The card of a model: config and log to the text of README.md, as the Hugging Face Hub renders it.
 
+What the zoo trained tells how; of what somebody else did it says so first, whose it is and from where.
+
 Generated whenever a folder is written, never edited: whatever it says stands in config.json, or in what
 the plugins know of the model. Where no plugin declares its data set the card has that one's name.
 """
@@ -10,7 +12,7 @@ import json
 from collections.abc import Sequence
 
 from zoo.folder.command import command
-from zoo.folder.config import Config, EpochRow, spread
+from zoo.folder.config import WEIGHTS, Config, EpochRow, Provenance, spread
 from zoo.spec import Architecture, Dataset, Model
 
 
@@ -35,10 +37,8 @@ def _metadata(config: Config, known: Model | Architecture) -> str:
     """The YAML block that the Hub reads."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    results = {
-        "top-1": ("accuracy", config.results.test_top1),
-        "top-5": ("accuracy", config.results.test_top5),
-    }
+    measured = config.results
+    results = {"top-1": measured.test_top1, "top-5": measured.test_top5} if measured else {}
     dataset = _dataset(known)
     hub_id = dataset.hub_id if dataset else ""
     data = ModelCardData(
@@ -56,57 +56,112 @@ def _metadata(config: Config, known: Model | Architecture) -> str:
                 dataset_type=hub_id or config.dataset,
                 dataset_name=_title(config, known),
                 dataset_split="test",
-                metric_type=kind,
+                metric_type="accuracy",
                 metric_name=name,
                 metric_value=round(value, 4),
             )
-            for name, (kind, value) in results.items()
-        ],
+            for name, value in results.items()
+        ]
+        or None,
         # What a listing shows of a model without a request for its config.json.
         zoo={
             "dataset": config.dataset,
             "parameters": config.parameters,
             "plugin": config.plugin_distribution,
-            "recipe": config.job.recipe_name,
-            "seed": config.job.seed,
-            "sha256": config.weights.sha256,
+            **_how(config),
         },
     )
     return data.to_yaml().strip()
 
 
+def _how(config: Config) -> dict[str, object]:
+    """What a listing says of how it came about."""
+    if config.origin is not None:
+        return {"by": config.origin.by}
+    job = config.own.job
+    return {"recipe": job.recipe_name, "seed": job.seed, "sha256": config.weights.sha256}
+
+
 def _text(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
-    results, training, environment = config.results, config.training, config.environment
-    job, versions = config.job, config.job.versions
     channels, height, width = config.input_size
     source = f" [Source]({config.paper})." if config.paper else ""
     architecture, title = known.architecture if isinstance(known, Model) else known, _title(config, known)
-    how = ["bf16 autocast" if job.amp else "fp32", _plural(job.threads, "thread")]
-    if job.processes > 1:
-        how.append(f"{job.processes} processes")
-    if training.batch_norm_images is not None:
-        images = _plural(training.batch_norm_images, "image")
-        how.append(f"batch norm over the {images} of a batch that each process had")
-    if job.grad_checkpointing:
-        how.append("activations recomputed")
-    how.append(f"compile {job.compile}" + (f": {training.compile_why}" if training.compile_why else ""))
-    if training.compile_seconds:
-        how.append(f"{_duration(training.compile_seconds)} more to compile")
-    recipe = "\n".join(f"| `{name}` | `{json.dumps(value)}` |" for name, value in job.recipe.to_json().items())
+    whose = _whose(config.origin) if config.origin else ""
     return f"""# {config.name}
 
-{architecture.trained_on(title)}{source}
+{whose}{architecture.trained_on(title)}{source}
 It has {config.parameters:,} parameters and takes images of {channels}×{height}×{width} to
 {len(config.classes)} classes.
 
-| test images | top-1 | top-5 | loss |
+{_results(config, title)}
+
+{_loading(config, known)}
+
+{_origin(config, config.origin) if config.origin else _training(config, rows, known)}"""
+
+
+def _results(config: Config, title: str) -> str:
+    claimed = _claim(config.origin) if config.origin else ""
+    if (results := config.results) is None:
+        return f"Not measured here.{claimed} `zoo verify {config.name}` measures it where there is a network."
+    how = f"the whole test set of {title}, one forward pass per image in fp32."
+    said = (
+        f"Measured by the zoo: {how}{claimed}"
+        if config.origin
+        else f"Last epoch, {how} Nothing was\nchosen on test data."
+    )
+    return f"""| test images | top-1 | top-5 | loss |
 |---:|---:|---:|---:|
 | {results.test_images:,} | {results.test_top1:.2f}% | {results.test_top5:.2f}% | {results.test_loss:.4f} |
 
-Last epoch, the whole test set of {title}, one forward pass per image in fp32. {_nothing(config)} was
-chosen on test data.{_half(config)}{_seeds(config)}
+{said}{_half(config)}{_seeds(config)}"""
 
-## Load it
+
+def _whose(origin: Provenance) -> str:
+    """The first line of a card of somebody else's weights."""
+    at = f" at <{origin.address}>" if origin.address.startswith("https:") else f" at `{origin.address}`"
+    return f"**Trained by {origin.by}, not by the zoo**, and published{at if origin.address else ''}.\n\n"
+
+
+def _claim(origin: Provenance) -> str:
+    if (claim := origin.claim) is None:
+        return ""
+    return f" Its author says {claim.test_top1:.2f}%{f', {claim.meaning}' if claim.meaning else ''}."
+
+
+def _origin(config: Config, origin: Provenance) -> str:
+    """Whose weights they are, and what was made of their file."""
+    known = len(origin.sha256) == 64
+    hashed = (
+        f"`{origin.sha256}`" if known else f"begins with `{origin.sha256}`, as its name says; no more is known here"
+    )
+    facts = {
+        "by": origin.by,
+        "address": f"`{origin.address}`" if origin.address else "a file that was given",
+        "revision": f"`{origin.revision}`" if origin.revision else "",
+        "file": f"`{origin.file}`" + (f", {origin.bytes:,} bytes" if origin.bytes else ""),
+        "SHA-256 of the file": hashed,
+        "license": config.license,
+        "citation": origin.citation,
+        "names of tensors": origin.mapped,
+    }
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items() if value)
+    weights = config.files.get(WEIGHTS)
+    stored = f"\nSHA-256 of the weights as safetensors `{weights.sha256}`." if weights else ""
+    return f"""## Where it is from
+
+| | |
+|---|---|
+{rows}
+
+The zoo has no recipe of it. Its tensors are the author's; only their names and their container were changed.
+{stored}
+"""
+
+
+def _loading(config: Config, known: Model | Architecture) -> str:
+    channels, height, width = config.input_size
+    return f"""## Load it
 
 By name, from the zoo's catalogue or the hub it was published to (`hub="hf://NAMESPACE"`, `hub="file:PATH"`):
 
@@ -135,18 +190,34 @@ model = zoo.load("PATH/TO/{config.name}", pretrained=True)
 
 The architecture comes with the plugin `{config.plugin_distribution}`. Without the zoo: `model.safetensors`
 is a plain state dict, and an input is (pixel / 255 − mean) / std with mean {list(config.mean)} and
-std {list(config.std)}.
+std {list(config.std)}."""
 
-## How it was trained
 
-Recipe `{config.job.recipe_name}`, seed {job.seed},{_part(config, known)} {_plural(training.epochs, "epoch")} in \
+def _training(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
+    own = config.own
+    job, training, environment, versions = own.job, own.training, own.environment, own.job.versions
+    how = ["bf16 autocast" if job.amp else "fp32", _plural(job.threads, "thread")]
+    if job.processes > 1:
+        how.append(f"{job.processes} processes")
+    if training.batch_norm_images is not None:
+        images = _plural(training.batch_norm_images, "image")
+        how.append(f"batch norm over the {images} of a batch that each process had")
+    if job.grad_checkpointing:
+        how.append("activations recomputed")
+    how.append(f"compile {job.compile}" + (f": {training.compile_why}" if training.compile_why else ""))
+    if training.compile_seconds:
+        how.append(f"{_duration(training.compile_seconds)} more to compile")
+    recipe = "\n".join(f"| `{name}` | `{json.dumps(value)}` |" for name, value in job.recipe.to_json().items())
+    return f"""## How it was trained
+
+Recipe `{job.recipe_name}`, seed {job.seed},{_part(config, known)} {_plural(training.epochs, "epoch")} in \
 {_duration(training.train_seconds)} on
 {environment.device} ({", ".join(how)}); Python \
 {environment.python}, torch {versions.torch}, zoo {versions.zoo}, {versions.plugin}\
 {f", commit {environment.commit}" if environment.commit else ""}.
 
 ```sh
-{command(config.job, known, max(1, len(config.seeds)))}
+{command(job, known, max(1, len(config.seeds)))}
 ```
 
 | hyper-parameter | value |
@@ -171,7 +242,7 @@ def _entry(config: Config, known: Model | Architecture) -> str:
 
 def _part(config: Config, known: Model | Architecture) -> str:
     """How much of the data set it was trained on, where that isn't all of it."""
-    trained, dataset = config.job.train_images, _dataset(known)
+    trained, dataset = config.own.job.train_images, _dataset(known)
     if dataset is None:
         return f" {trained:,} images,"
     return "" if trained == dataset.train_images else f" on the first {trained:,} of {dataset.train_images:,} images,"
@@ -179,13 +250,13 @@ def _part(config: Config, known: Model | Architecture) -> str:
 
 def _nothing(config: Config) -> str:
     """What was chosen on test data: by the first format the type that weights are stored in, by this one nothing."""
-    half = config.training.half
+    half = config.training.half if config.training else None
     return "Nothing but to store the weights in fp16" if half and half.of == "test" else "Nothing"
 
 
 def _half(config: Config) -> str:
     """What storing in fp16 cost, where it was done, and on which images that was seen."""
-    half = config.training.half
+    half = config.training.half if config.training else None
     if half is None:
         return ""
     images = {"held-out": "held-out images", "training": "last training images", "test": "test images"}[half.of]
@@ -204,7 +275,7 @@ def _seeds(config: Config) -> str:
     return f"""
 
 From {len(config.seeds)} seeds (mean ± standard deviation): top-1 **{spread(top1)}%**, top-5 {spread(top5)}%.
-These weights are those of seed {config.job.seed}, which was declared before the runs.
+These weights are those of seed {config.own.job.seed}, which was declared before the runs.
 
 | seed | top-1 | top-5 |
 |---:|---:|---:|
@@ -213,7 +284,7 @@ These weights are those of seed {config.job.seed}, which was declared before the
 
 def _teacher(config: Config) -> str:
     """What was distilled, where anything was."""
-    teacher = config.job.teacher
+    teacher = config.own.job.teacher
     if teacher is None:
         return ""
     return f"""

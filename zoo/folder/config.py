@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from zoo.folder.job import DType, How, Job
+from zoo.errors import FolderError
+from zoo.folder.job import DType, How, Job, Versions
 from zoo.spec import Dataset, InputSize
 
 FORMAT: Final = 2
@@ -119,8 +120,37 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """What the author of weights says that they score: top-1 in percent, and what that figure is."""
+
+    test_top1: float
+    meaning: str = ""  # "best over test epochs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Weights that somebody else trained and published: whose they are, and what was made of their file."""
+
+    by: str
+    address: str  # of their file, https://… or hf://…; empty where there is none
+    file: str  # its name
+    sha256: str  # of the file: 64 hex digits, or the first 8, which its name has, where nobody here had it
+    bytes: int | None  # None where nobody here had it
+    revision: str = ""  # of the repository that it is in
+    citation: str = ""
+    mapped: str = ""  # how the names of its tensors became the net's
+    claim: Claim | None = None
+    threads: int  # of the processor, that measured it
+    versions: Versions
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
-    """The facts of a trained model: all that loading, checking and reproducing it need."""
+    """The facts of a model: all that loading, checking and reproducing it need.
+
+    The zoo trained it, and it has a job, or somebody else did, and it has an origin: then results, known answers and
+    the weights' hash are there as far as anybody here has had the weights.
+    """
 
     name: str
     architecture: str
@@ -132,15 +162,16 @@ class Config:
     parameters: int
     license: str
     paper: str
-    job: Job
-    recipe_sha256: str
-    training: Training
-    results: Results
-    environment: Environment
+    job: Job | None
+    recipe_sha256: str | None
+    training: Training | None
+    results: Results | None  # None where nobody has measured it
+    environment: Environment | None  # where the weights came about; of somebody else's, where they were measured
     known_answers: tuple[tuple[float, ...], ...]  # logits of fixed inputs (`zoo.evaluation.answers`)
     files: Mapping[str, File]  # every other file of the folder, by its name in it
     pin: Pin | None = None  # where the weights are, if they do not lie in the folder
     seeds: tuple[SeedResults, ...] = ()  # where the training was repeated: every seed's, this folder's own first
+    origin: Provenance | None = None  # where somebody else trained it
     format: int = FORMAT  # of the folder that was read; what is written has today's
 
     def fits(self, dataset: Dataset) -> bool:
@@ -153,21 +184,56 @@ class Config:
         return self.files[WEIGHTS]
 
     @property
+    def may_lack_weights(self) -> bool:
+        """Whether its weights may lie elsewhere: in the hub that it pins, or where their author put them."""
+        return self.pin is not None or (self.origin is not None and bool(self.origin.address))
+
+    @property
+    def own(self) -> Own:
+        """How the zoo trained it; raises FolderError where it didn't."""
+        if self.job is None or self.training is None or self.results is None or self.environment is None:
+            by = self.origin.by if self.origin else "somebody else"
+            raise FolderError(f"{self.name} has no recipe and no log here: the zoo did not train it, {by} did")
+        return Own(self.job, self.training, self.results, self.environment)
+
+    @property
     def seed_results(self) -> SeedResults:
         """This folder's own results, as one among several seeds'."""
-        own = self.results
-        return SeedResults(self.job.seed, own.test_top1, own.test_top5, own.test_loss, self.weights.sha256)
+        job, results = self.own.job, self.own.results
+        return SeedResults(job.seed, results.test_top1, results.test_top5, results.test_loss, self.weights.sha256)
+
+    @property
+    def versions(self) -> Versions:
+        """Of what trained it, or measured it where somebody else did."""
+        return self.origin.versions if self.origin else self.own.job.versions
+
+    @property
+    def threads(self) -> int:
+        """Of the processor, that trained and measured it."""
+        return self.origin.threads if self.origin else self.own.job.threads
 
     @property
     def plugin_distribution(self) -> str:
         """The distribution that provides the architecture."""
-        return self.job.versions.plugin.partition(" ")[0]
+        return self.versions.plugin.partition(" ")[0]
 
     @property
     def asked(self) -> Job:
         """The job as it was asked for."""
-        how, dtype = self.training.compile_asked, self.training.dtype_asked
-        return dataclasses.replace(self.job, compile=how or self.job.compile, dtype=dtype or self.job.dtype)
+        job, training = self.own.job, self.own.training
+        return dataclasses.replace(
+            job, compile=training.compile_asked or job.compile, dtype=training.dtype_asked or job.dtype
+        )
+
+
+@dataclass(frozen=True)
+class Own:
+    """What only a model has that the zoo trained."""
+
+    job: Job
+    training: Training
+    results: Results
+    environment: Environment
 
 
 def spread(percents: Sequence[float]) -> str:
@@ -181,7 +247,7 @@ def to_json(facts: Config | EpochRow, *, indent: int | None = None) -> str:
     """A dataclass of this module as JSON text."""
     values = dataclasses.asdict(facts)
     if isinstance(facts, Config):
-        values["job"] = facts.job.to_json()
+        values["job"] = facts.job.to_json() if facts.job else None
     return json.dumps(values, indent=indent, ensure_ascii=False, allow_nan=False)
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from zoo.folder.config import WEIGHTS, Config
+from zoo.folder.config import WEIGHTS, Config, Provenance
 from zoo.schema import SchemaError
 from zoo.spec import NAME
 
@@ -22,6 +22,8 @@ CHANNELS = 64
 CLASSES = 100_000
 TEXT = 2_000  # characters
 SHA256 = re.compile(r"[0-9a-f]{64}")
+ORIGINAL = re.compile(r"[0-9a-f]{8}|[0-9a-f]{64}")
+TAG = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # Parts of a name in a folder: no hidden files, no way up.
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -49,12 +51,17 @@ def require_sound(config: Config) -> None:
         ("name", config.name),
         ("architecture", config.architecture),
         ("dataset", config.dataset),
-        ("job.recipe_name", config.job.recipe_name),
     ):
-        _require(len(name) <= 200 and NAME.fullmatch(name) is not None, place, "a name of a-z, 0-9, '.', '_' and '-'")
+        _require_name(name, place)
+    _require((config.job is None) != (config.origin is None), "job", "there, or an origin")
     whole = f"{config.architecture}_{config.dataset}"
-    _require(config.job.name == whole, "job", "of the same model")
-    _require(config.name == whole, "name", f"{whole}, its architecture's and its data set's")
+    if config.origin is None:
+        _require(config.name == whole, "name", f"{whole}, its architecture's and its data set's")
+        _require_trained(config)
+    else:
+        tag = config.name.removeprefix(f"{whole}.")
+        _require(tag != config.name and TAG.fullmatch(tag) is not None, "name", f"{whole}.TAG")
+        _require_origin(config, config.origin)
     _require_texts(config)
     channels, *sides = config.input_size
     _require(1 <= channels <= CHANNELS, "input_size", f"of 1 to {CHANNELS} channels")
@@ -72,28 +79,64 @@ def require_sound(config: Config) -> None:
     _require_files(config)
 
 
+def _require_trained(config: Config) -> None:
+    job, training = config.job, config.training
+    assert job is not None
+    _require(training is not None, "training", "there")
+    _require(config.results is not None, "results", "there")
+    _require(config.environment is not None, "environment", "there")
+    assert training is not None
+    _require_name(job.recipe_name, "job.recipe_name")
+    _require(job.name == config.name, "job", "of the same model")
+    _require(config.recipe_sha256 == job.recipe.sha256(), "recipe_sha256", "that of the job's recipe")
+    for place, origin in (("job.start", job.start), ("job.teacher", job.teacher)):
+        if origin is not None:
+            require_line(origin.address, f"{place}.address")
+            _require(SHA256.fullmatch(origin.sha256) is not None, f"{place}.sha256", "64 hex digits")
+    require_line(job.recipe.teacher or "", "job.recipe.teacher")
+    require_line(training.compile_why, "training.compile_why")
+    if (half := training.half) is not None:
+        _require(0 <= half.fp32_top1 <= 100 and 0 <= half.fp16_top1 <= 100, "training.half", "of top-1 from 0 to 100")
+        _require(0 < half.images < 2**40, "training.half.images", "a number of images")
+    for seconds in (training.train_seconds, training.compile_seconds):
+        _require(math.isfinite(seconds) and seconds >= 0, "training", "of so many seconds")
+
+
+def _require_origin(config: Config, origin: Provenance) -> None:
+    _require(config.training is None and not config.seeds, "training", "left out beside an origin")
+    _require(config.recipe_sha256 is None, "recipe_sha256", "left out beside an origin")
+    known = WEIGHTS in config.files
+    _require(known or bool(origin.address), "origin.address", "there where the weights are not")
+    _require(known or config.results is None, "results", "left out where nobody had the weights")
+    _require(bool(origin.by), "origin.by", "a name")
+    for name in ("by", "address", "file", "revision", "citation", "mapped"):
+        require_line(getattr(origin, name), f"origin.{name}")
+    _require(PART.fullmatch(origin.file) is not None, "origin.file", "a file's name")
+    _require(ORIGINAL.fullmatch(origin.sha256) is not None, "origin.sha256", "64 hex digits, or the first 8")
+    _require(origin.bytes is None or 0 < origin.bytes < 2**40, "origin.bytes", "a number of bytes")
+    _require(0 < origin.threads < 2**20, "origin.threads", "a number of threads")
+    if (claim := origin.claim) is not None:
+        _require(0 <= claim.test_top1 <= 100, "origin.claim.test_top1", "from 0 to 100")
+        require_line(claim.meaning, "origin.claim.meaning")
+
+
 def _require_texts(config: Config) -> None:
-    texts: dict[str, object] = {
+    texts = {
         "license": config.license,
-        "job.recipe.teacher": config.job.recipe.teacher or "",
         "paper": config.paper,
-        "environment.device": config.environment.device,
-        "environment.python": config.environment.python,
-        "environment.commit": config.environment.commit or "",
-        "training.compile_why": config.training.compile_why,
         "pin.hub": config.pin.hub if config.pin else "",
         "pin.revision": config.pin.revision if config.pin else "",
-        **{f"job.versions.{name}": value for name, value in vars(config.job.versions).items()},
+        **{f"versions.{name}": value for name, value in vars(config.versions).items()},
         **{f"classes[{number}]": name for number, name in enumerate(config.classes)},
     }
-    for place, origin in (("job.start", config.job.start), ("job.teacher", config.job.teacher)):
-        if origin is not None:
-            texts[f"{place}.address"] = origin.address
-            _require(SHA256.fullmatch(origin.sha256) is not None, f"{place}.sha256", "64 hex digits")
+    if (environment := config.environment) is not None:
+        texts |= {f"environment.{name}": value or "" for name, value in vars(environment).items()}
     for place, text in texts.items():
-        assert isinstance(text, str)
         require_line(text, place)
-    _require(config.recipe_sha256 == config.job.recipe.sha256(), "recipe_sha256", "that of the job's recipe")
+
+
+def _require_name(name: str, place: str) -> None:
+    _require(len(name) <= 200 and NAME.fullmatch(name) is not None, place, "a name of a-z, 0-9, '.', '_' and '-'")
 
 
 def require_line(text: str, place: str) -> None:
@@ -101,27 +144,23 @@ def require_line(text: str, place: str) -> None:
     _require(len(text) <= TEXT and not CONTROL.search(text), place, f"one line of up to {TEXT} characters")
 
 
-def require_row(parameters: int, test_top1: float) -> None:
+def require_row(parameters: int, test_top1: float | None) -> None:
     """Refuse what a listing can't show of a model; raises SchemaError."""
     _require(0 < parameters < 2**40, "parameters", "a number of values")
-    _require(0 <= test_top1 <= 100, "test_top1", "from 0 to 100")
+    _require(test_top1 is None or 0 <= test_top1 <= 100, "test_top1", "from 0 to 100")
 
 
 def _require_results(config: Config) -> None:
-    results = config.results
+    if (results := config.results) is None:
+        return
     for place, value in (("test_top1", results.test_top1), ("test_top5", results.test_top5)):
         _require(0 <= value <= 100, f"results.{place}", "from 0 to 100")
     _require(math.isfinite(results.test_loss), "results.test_loss", "finite")
     _require(results.test_images > 0, "results.test_images", "above 0")
-    if (half := config.training.half) is not None:
-        _require(0 <= half.fp32_top1 <= 100 and 0 <= half.fp16_top1 <= 100, "training.half", "of top-1 from 0 to 100")
-        _require(0 < half.images < 2**40, "training.half.images", "a number of images")
-    for seconds in (config.training.train_seconds, config.training.compile_seconds):
-        _require(math.isfinite(seconds) and seconds >= 0, "training", "of so many seconds")
 
 
 def _require_files(config: Config) -> None:
-    _require(WEIGHTS in config.files, "files", f"with {WEIGHTS}")
+    _require(WEIGHTS in config.files or config.origin is not None, "files", f"with {WEIGHTS}")
     _require(len(config.files) <= 1000, "files", "up to 1,000")
     for name, file in config.files.items():
         parts = PurePosixPath(name).parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zoo.folder.config import Config
+from zoo.folder.job import Job
 
 
 def obstacles(here: Config, there: Config) -> list[str]:
@@ -10,21 +11,22 @@ def obstacles(here: Config, there: Config) -> list[str]:
 
     What decides them is the job, versions and threads included, and the processor's name.
     """
+    ours, theirs = here.own, there.own
     found = [
         f"{name.removeprefix('versions ')} {_said(value)} there, {_said(other)} here"
-        for name, value, other in there.job.pairs(here.job)
-        if value != other and not (name == "versions numpy" and not _mixes(there))
+        for name, value, other in theirs.job.pairs(ours.job)
+        if value != other and not (name == "versions numpy" and not _mixes(theirs.job))
     ]
-    if there.environment.device != here.environment.device:
-        found.append(f"{there.environment.device} there, {here.environment.device} here")
-    if there.job.device != "cpu" and not there.job.deterministic:
+    if theirs.environment.device != ours.environment.device:
+        found.append(f"{theirs.environment.device} there, {ours.environment.device} here")
+    if theirs.job.device != "cpu" and not theirs.job.deterministic:
         found.append("--fast there, which never gives the same bytes twice")
     return found
 
 
-def _mixes(config: Config) -> bool:
+def _mixes(job: Job) -> bool:
     """Whether numpy drew anything: mixup, CutMix and cutout only."""
-    recipe = config.job.recipe
+    recipe = job.recipe
     return bool(recipe.mixup or recipe.cutmix or recipe.cutout)
 
 

@@ -90,8 +90,10 @@ def check(folder: Path) -> Config:
     Weights that are pinned to a hub may be missing. Raises FolderError or HashMismatch.
     """
     config = read_config(folder)
-    here = [name for name in config.files if not (name == WEIGHTS and config.pin and is_missing(folder / name))]
-    unhashed = [name for name in (README, LOG, CURVE) if name not in config.files]  # format 1 hashed weights only
+    here = [
+        name for name in config.files if not (name == WEIGHTS and config.may_lack_weights and is_missing(folder / name))
+    ]
+    unhashed = [name for name in _written(config) if name not in config.files]  # format 1 hashed weights only
     if missing := [name for name in (*here, *unhashed) if is_missing(folder / name)]:
         raise FolderError(f"{folder} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
     for name in here:
@@ -107,8 +109,8 @@ def check_whole(folder: Path) -> Config:
     """Make sure that a folder is whole, its weights in it too; raises FolderError or HashMismatch."""
     config = check(folder)
     if is_missing(folder / WEIGHTS):
-        at = config.pin.hub if config.pin else "nowhere"
-        raise FolderError(f"{folder} has no weights, it pins those at {at}; make a whole one with: zoo pull --out")
+        at = config.pin.hub if config.pin else config.origin.address if config.origin else "nowhere"
+        raise FolderError(f"{folder} has no weights, those are at {at}; make a whole one with: zoo pull --out")
     return config
 
 
@@ -118,8 +120,8 @@ def copy_files(source: Path, target: Path) -> None:
     Raises FolderError or HashMismatch where the source is not whole, also by the time it is copied.
     """
     config = check(source)
-    for name in (CONFIG, *dict.fromkeys((*config.files, README, LOG, CURVE))):
-        if name == WEIGHTS and config.pin and is_missing(source / name):
+    for name in files_of(config):
+        if name == WEIGHTS and config.may_lack_weights and is_missing(source / name):
             continue
         size = config.files[name].bytes if name in config.files else LOG_BYTES
         (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -135,9 +137,19 @@ def write_pinned(source: Path, target: Path, pin: Pin) -> None:
     _write(target, dataclasses.replace(config, pin=pin, format=FORMAT), files)
 
 
+def files_of(config: Config) -> tuple[str, ...]:
+    """The names of all files that a folder with these facts has, config.json first."""
+    return (CONFIG, *dict.fromkeys((*config.files, *_written(config))))
+
+
 def file_facts(content: bytes) -> File:
     """The hash and size of a file."""
     return File(_sha256(content), len(content))
+
+
+def _written(config: Config) -> tuple[str, ...]:
+    """What is written of every model beside its weights; what was not trained here has no log and no curve."""
+    return (README, LOG, CURVE) if config.origin is None else (README,)
 
 
 def is_missing(path: Path) -> bool:

@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,7 @@ class HuggingFaceHub:
         place, repository = self.address.model(name), f"{self.namespace}/{name}"
         with said_plainly(place):
             patiently(lambda: self._api.create_repo(repository, exist_ok=True))
-            commit = self._commit(repository, folder, f"{config.job.recipe_name}, seed {config.job.seed}")
+            commit = self._commit(repository, folder, _message(config))
             identity = store.identity(folder)
             patiently(lambda: self._api.create_tag(repository, tag=identity, revision=commit, exist_ok=True))
             self._compare(repository, commit, folder)
@@ -92,7 +92,7 @@ class HuggingFaceHub:
 
     def facts(self, name: str, revision: str | None = None) -> Config:
         """Read config.json, for which no other file is fetched."""
-        return store.read_config(self._brought(name, revision, (store.CONFIG,), store.read_config))
+        return store.read_config(self._brought(name, revision, lambda config: (), store.read_config))
 
     def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
         """Bring a model into the Hub's own cache: one commit for every file, the weights' hash checked.
@@ -100,8 +100,8 @@ class HuggingFaceHub:
         What is cached at a commit is used without a request. Damage is fetched again, once.
         """
         if weights:
-            return self._brought(name, revision, store.FILES, store.check)
-        return self._brought(name, revision, [one for one in store.FILES if one != store.WEIGHTS], _require_readable)
+            return self._brought(name, revision, store.files_of, store.check)
+        return self._brought(name, revision, _files_beside_weights, _require_readable)
 
     def revisions(self, name: str) -> list[str]:
         """The main branch's commits, newest first, without the empty one that the Hub begins a repository with."""
@@ -172,7 +172,7 @@ class HuggingFaceHub:
             def fetch(name: str) -> str:
                 return self._api.hf_hub_download(repository, name, revision=commit, cache_dir=scratch)
 
-            for name in store.FILES:
+            for name in store.files_of(store.read_config(source)):
                 path = download(functools.partial(fetch, name))
                 if Path(path).read_bytes() != (source / name).read_bytes():
                     raise HubError(f"hf://{repository} has another {name} than was pushed; push it again")
@@ -211,37 +211,47 @@ class HuggingFaceHub:
             raise NotFound(f"hf://{repository} has several revisions that begin with {digits!r}; give more digits")
         return fitting[0] if fitting else None
 
-    def _brought(self, name: str, revision: str | None, files: Sequence[str], check: Callable[[Path], object]) -> Path:
+    def _brought(
+        self,
+        name: str,
+        revision: str | None,
+        files: Callable[[Config], Iterable[str]],
+        check: Callable[[Path], object],
+    ) -> Path:
         """The folder in the cache with these files of one commit; what is found damaged is fetched again, once.
 
+        `files` says what is wanted beside config.json, by what that one says.
         Its config.json is held against the Hub's own name for these bytes, and against the folder's id where
         that was asked for; `check` holds the rest against its config.json.
         """
         place, repository = self.address.model(name), f"{self.namespace}/{name}"
         with said_plainly(place, revision):
             commit, identity = self._resolve(repository, revision)
-            path = self._fetch(repository, commit, files)
-        try:
-            _require_same(path, identity)
+
+        def brought(*, anew: bool) -> Path:
+            with said_plainly(place, revision):
+                path = self._fetch(repository, commit, store.CONFIG, force_download=anew).parent
+                _require_same(path, identity)
+                for one in files(store.read_config(path)):
+                    self._fetch(repository, commit, one, force_download=anew)
             check(path)
+            return path
+
+        try:
+            return brought(anew=False)
         except FolderError as damage:
             try:
-                with said_plainly(place):
-                    self._fetch(repository, commit, files, force_download=True)
+                return brought(anew=True)
             except HubError as error:
                 raise type(damage)(f"{damage}; that failed: {error}") from None
-            _require_same(path, identity)
-            check(path)
-        return path
 
-    def _fetch(self, repository: str, commit: str, files: Sequence[str], *, force_download: bool = False) -> Path:
-        """Download files of a model folder at a commit; what is cached costs no request."""
-
-        def fetch(name: str) -> str:
-            return self._api.hf_hub_download(repository, name, revision=commit, force_download=force_download)
-
-        paths = [download(functools.partial(fetch, name)) for name in files]
-        return Path(paths[0]).parent
+    def _fetch(self, repository: str, commit: str, name: str, *, force_download: bool = False) -> Path:
+        """Download a file of a model folder at a commit; what is cached costs no request."""
+        return Path(
+            download(
+                lambda: self._api.hf_hub_download(repository, name, revision=commit, force_download=force_download)
+            )
+        )
 
 
 def _require_endpoint(text: str) -> None:
@@ -311,8 +321,19 @@ def _require_same(folder: Path, identity: str | None) -> None:
 
 def _require_readable(folder: Path) -> None:
     """Make sure that a folder without weights can be read; raises FolderError."""
-    store.read_config(folder)
-    store.read_log(folder)
+    if store.read_config(folder).origin is None:
+        store.read_log(folder)
+
+
+def _files_beside_weights(config: Config) -> list[str]:
+    return [one for one in store.files_of(config) if one != store.WEIGHTS]
+
+
+def _message(config: Config) -> str:
+    """What the commit of a push says."""
+    if config.origin is not None:
+        return f"weights by {config.origin.by}"
+    return f"{config.own.job.recipe_name}, seed {config.own.job.seed}"
 
 
 def _client() -> HfApi:
@@ -325,7 +346,8 @@ def _operations(source: Path) -> list[CommitOperationAdd]:
     """A folder's files, and its results once more in the form that the Hub is going to read."""
     from huggingface_hub import CommitOperationAdd
 
-    files = [CommitOperationAdd(path_in_repo=one, path_or_fileobj=source / one) for one in store.FILES]
+    names = store.files_of(store.read_config(source))
+    files = [CommitOperationAdd(path_in_repo=one, path_or_fileobj=source / one) for one in names]
     results = CommitOperationAdd(path_in_repo=".eval_results/zoo.yaml", path_or_fileobj=_eval_results(source))
     return [*files, results]
 
@@ -379,7 +401,7 @@ class _Card:
     parameters: int
     plugin: str
     license: str
-    evaluated: tuple[_Evaluated, ...]
+    evaluated: tuple[_Evaluated, ...] | None = None
 
 
 def _listed(found: Iterable[object]) -> list[Listed]:
@@ -401,12 +423,11 @@ def _row(repository: str, metadata: Mapping[str, Any]) -> Listed:
     """What a listing shows of a repository with a card of the zoo's; raises SchemaError for what can't be shown."""
     facts = {**metadata["zoo"], "license": metadata.get("license"), "evaluated": metadata.get("model-index")}
     card = from_json(_Card, facts)
-    metrics = [one for model in card.evaluated for result in model.results for one in result.metrics]
-    if not metrics:
-        raise SchemaError("model-index has no metric")
+    metrics = [one for model in card.evaluated or () for result in model.results for one in result.metrics]
+    top1 = metrics[0].value if metrics else None  # of somebody else's weights, which nobody measured
     for place in ("dataset", "plugin", "license"):
         gate.require_line(getattr(card, place), place)
-    gate.require_row(card.parameters, metrics[0].value)
+    gate.require_row(card.parameters, top1)
     namespace, _, name = repository.partition("/")
     return Listed(
         name=name,
@@ -414,6 +435,6 @@ def _row(repository: str, metadata: Mapping[str, Any]) -> Listed:
         dataset=card.dataset,
         parameters=card.parameters,
         license=card.license,
-        test_top1=metrics[0].value,
+        test_top1=top1,
         plugin=card.plugin,
     )

@@ -57,7 +57,7 @@ class _Facts:
     dataset: str
     parameters: int
     license: str
-    test_top1: float
+    test_top1: float | None
     plugin: str
 
     @classmethod

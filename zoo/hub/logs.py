@@ -35,5 +35,5 @@ def _log(run: str | Path) -> tuple[str, list[EpochRow]]:
             if (one / store.LOG).is_file() and not (one / store.CONFIG).is_file():
                 return one.name, store.read_log(one)
     model = published(run)
-    job = model.config.job
+    job = model.config.own.job
     return f"{model.config.name} {job.recipe_name} seed {job.seed}", model.log()

@@ -32,7 +32,7 @@ class Listed:
     dataset: str
     parameters: int
     license: str
-    test_top1: float  # percent
+    test_top1: float | None  # percent; None where nobody has measured it
     plugin: str  # the distribution that provides its architecture
 
     @classmethod
@@ -44,7 +44,7 @@ class Listed:
             dataset=config.dataset,
             parameters=config.parameters,
             license=config.license,
-            test_top1=config.results.test_top1,
+            test_top1=config.results.test_top1 if config.results else None,
             plugin=config.plugin_distribution,
         )
 

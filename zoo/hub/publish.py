@@ -62,7 +62,8 @@ def require_public(job: Job, target: Hub) -> None:
 
 def _require_publishable(folder: Path, config: Config, target: Hub) -> None:
     _require_card(folder, config)
-    require_public(config.job, target)
+    if config.job is not None:
+        require_public(config.job, target)
     target.require_writable(config.name)
 
 

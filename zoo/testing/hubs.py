@@ -141,7 +141,7 @@ def _changed(folder: Path, target: Path) -> Path:
     """Another whole folder of the same model: it took a second longer."""
     _copy(folder, target)
     config = store.read_config(target)
-    training = dataclasses.replace(config.training, train_seconds=config.training.train_seconds + 1)
+    training = dataclasses.replace(config.own.training, train_seconds=config.own.training.train_seconds + 1)
     longer = dataclasses.replace(config, training=training)
     (target / store.CONFIG).write_text(to_json(longer, indent=2) + "\n", encoding="utf-8")
     return target

@@ -103,12 +103,12 @@ def as_published(model: Model, published: Config) -> Model:
     """
     dataset = replace(model.dataset, mean=published.mean, std=published.std)
     followed = replace(model, dataset=dataset)
-    if followed.normalisation(published.job.recipe) != (published.mean, published.std):
+    if followed.normalisation(published.own.job.recipe) != (published.mean, published.std):
         raise TrainingError(f"{published.name} names another mean or std than its recipe; it can't be reproduced")
-    if published.results.test_images != dataset.test_images:
+    if published.own.results.test_images != dataset.test_images:
         raise TrainingError(
-            f"{published.name} was measured on {published.results.test_images:,} test images, {dataset.name} as it is "
-            f"declared here has {dataset.test_images:,}; install the plugin that declares its own"
+            f"{published.name} was measured on {published.own.results.test_images:,} test images, {dataset.name} as it "
+            f"is declared here has {dataset.test_images:,}; install the plugin that declares its own"
         )
     return followed
 
