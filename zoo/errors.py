@@ -13,7 +13,8 @@
     │   ├── NonFiniteLoss
     │   └── Interrupted          stopped by Ctrl-C or SIGTERM, after a checkpoint
     ├── FolderError              a model folder that is incomplete or not one
-    │   └── HashMismatch         weights that are not the ones the folder speaks of
+    │   └── HashMismatch         weights that are not the ones that are spoken of
+    ├── WeightsError             a file of weights from elsewhere that can't be read, or fits no such net
     └── HubError
         └── NotFound             the hub is there, that model or revision is not
             └── NotPublished     no hub is named, and the catalogue has no weights of that model
@@ -104,7 +105,11 @@ class FolderError(ZooError):
 
 
 class HashMismatch(FolderError):
-    """Weights whose SHA-256 is not the one their config.json names."""
+    """Weights whose SHA-256 is not the one that their config.json, their name or their user gives."""
+
+
+class WeightsError(ZooError):
+    """A file of weights from elsewhere that can't be read, or does not fit the net."""
 
 
 class HubError(ZooError):

@@ -243,6 +243,25 @@ class Reported:
 
 
 @dataclass(frozen=True)
+class Renaming:
+    """What somebody else calls the tensors of an architecture's net.
+
+    `rules` lead from their names to the net's own: regular expressions and what they are replaced by, as
+    `re.sub` takes them, one after another on every name.
+    """
+
+    by: str  # whose names they are: "akamaster"
+    rules: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        for pattern, _ in self.rules:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{self.by}'s names: {pattern!r} is no regular expression ({error})") from None
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A net of one depth, whatever it is trained on, and the recipes that train it on any data set.
 
@@ -255,6 +274,7 @@ class Architecture:
     paper: str = ""  # where it comes from, a URL
     description: str = ""  # one sentence about the net, for the card
     license: str = "apache-2.0"  # of its weights, as the Hub spells it
+    renamings: tuple[Renaming, ...] = ()  # how others who published weights for it name its tensors
 
     def __post_init__(self) -> None:
         _require_name("architecture", self.name)

@@ -26,7 +26,7 @@ def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> 
     point values are stored in fp16.
     """
     state = net.state_dict()
-    first = _first_names(state)
+    first = first_names(state)
     state = {name: state[name].detach().cpu().contiguous() for name in dict.fromkeys(first.values())}
     if half:
         state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
@@ -131,14 +131,14 @@ def _to_be_filled(architecture: Architecture, facts: Dataset | Config) -> nn.Mod
 def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The net with these tensors, where they have the shapes of its own, in evaluation mode."""
     own = net.state_dict()
-    first = _first_names(own)
+    first = first_names(own)
     tensors = {name: tensors[first[name]] for name in own}
     fitting = {name: tensor if own[name].shape == tensor.shape else own[name] for name, tensor in tensors.items()}
     net.load_state_dict(fitting, strict=True)
     return net.eval()
 
 
-def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
+def first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
     """Every name of a state dict to the first name of the same tensor: a tied tensor has several.
 
     Its transpose lies in the same memory, and is another: it has other strides.
@@ -156,7 +156,7 @@ def _stands_for(stored: torch.dtype, own: torch.dtype) -> bool:
 
 
 def _require_fit(path: Path, state: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    wanted = {name: state[name] for name in dict.fromkeys(_first_names(state).values())}
+    wanted = {name: state[name] for name in dict.fromkeys(first_names(state).values())}
     problems = [f"lacks {name}" for name in wanted.keys() - found.keys()]
     problems += [f"has {name}, which the net has not" for name in found.keys() - wanted.keys()]
     problems += [

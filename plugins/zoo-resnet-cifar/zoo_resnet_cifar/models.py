@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from zoo.datasets import CIFAR10, CIFAR100, DIGITS
-from zoo.spec import Architecture, Dataset, InputSize, Model, Recipe, Reported
+from zoo.spec import Architecture, Dataset, InputSize, Model, Recipe, Renaming, Reported
 from zoo_resnet_cifar.shortcut import Shortcut
 
 if TYPE_CHECKING:
@@ -145,6 +145,13 @@ WORDS = {
 }
 
 
+# Both published this net under nearly these names; akamaster with either shortcut, chenyaofo with B alone.
+# kuangliu/pytorch-cifar, where akamaster's names come from, has wider nets of four stages: none of its weights fit.
+AKAMASTER = Renaming("akamaster", ((r"^linear\.", "fc."),))
+CHENYAOFO = Renaming("chenyaofo", ((r"(?<=\.)downsample\.", "shortcut."),))
+RENAMINGS = {Shortcut.NONE: (), Shortcut.A: (AKAMASTER,), Shortcut.B: (AKAMASTER, CHENYAOFO)}
+
+
 def _architecture(depth: int, shortcut: Shortcut) -> Architecture:
     own = {"cosine": COSINE} if shortcut is Shortcut.B else {"paper": PAPER_WARMUP if depth >= 110 else PAPER}
     taught = {"distilled": DISTILLED} if depth < TEACHER_DEPTH and shortcut is not Shortcut.NONE else {}
@@ -154,6 +161,7 @@ def _architecture(depth: int, shortcut: Shortcut) -> Architecture:
         recipes={**own, "quick": QUICK, "long": LONG, **taught},
         paper=PAPER_URL,
         description=f"The {depth}-layer CIFAR net of He et al. (2015) {WORDS[shortcut]}.",
+        renamings=RENAMINGS[shortcut],
     )
 
 
@@ -197,5 +205,6 @@ RESNET8 = Architecture(
     recipes={"quick": QUICK},
     paper=PAPER_URL,
     description="The smallest CIFAR net of He et al. (2015), 8 layers.",
+    renamings=RENAMINGS[A],
 )
 resnet8_digits = Model(RESNET8, DIGITS, 75_002, {"quick": QUICK_DIGITS})

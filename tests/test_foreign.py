@@ -1,0 +1,441 @@
+"""Somebody else's checkpoint, read and brought under the names of one of the zoo's nets."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+from safetensors.torch import save as save_safetensors
+from torch import Tensor, nn
+
+from zoo import registry
+from zoo.errors import WeightsError
+from zoo.nets.build import build
+from zoo.nets.foreign import Fitted, fitted, is_safetensors, read
+from zoo.spec import InputSize, Model, Renaming
+
+from .test_weights import Tied
+
+DIGITS, CIFAR, PROJECTED = (registry.load(f"resnet{name}") for name in ("8_digits", "20_cifar10", "20b_cifar10"))
+IMAGE: InputSize = (1, 8, 8)
+State = dict[str, Tensor]
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    """A net whose state is no fresh one's: statistics that are not 0 and 1, a count of batches."""
+    net = build(DIGITS.architecture, DIGITS.dataset)
+    net(torch.randn(8, *IMAGE))
+    return net
+
+
+def saved(value: object, *, zipped: bool = True) -> bytes:
+    file = io.BytesIO()
+    torch.save(value, file, _use_new_zipfile_serialization=zipped)
+    return file.getvalue()
+
+
+def renamed(state: Mapping[str, Tensor], *rules: tuple[str, str]) -> State:
+    names = {name: name for name in state}
+    for pattern, replacement in rules:
+        names = {name: re.sub(pattern, replacement, new) for name, new in names.items()}
+    return {names[name]: tensor for name, tensor in state.items()}
+
+
+def numbered(state: Mapping[str, Tensor]) -> State:
+    """The state under names that say nothing of the net but its modules: `0.weight`, `1.bias`."""
+    modules = list(dict.fromkeys(name.rpartition(".")[0] for name in state))
+    return {f"m{modules.index(name.rpartition('.')[0])}.{name.rpartition('.')[2]}": t for name, t in state.items()}
+
+
+def equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def fit(net: nn.Module, found: Mapping[str, Tensor], *renamings: Renaming, ordered: bool = False) -> Fitted:
+    return fitted(net, found, renamings, ordered_on=IMAGE if ordered else None)
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_torch_checkpoint_of_either_kind_is_read(net: nn.Module, zipped: bool) -> None:
+    assert equal(read(saved(net.state_dict(), zipped=zipped), "net.pth"), net.state_dict())
+
+
+def test_safetensors_are_read_and_known_to_have_no_order(net: nn.Module) -> None:
+    content = save_safetensors(net.state_dict())
+    found = read(content, "net.safetensors")
+    assert found.keys() == net.state_dict().keys()
+    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in found.items())
+    assert is_safetensors(content)
+    assert not is_safetensors(saved(net.state_dict()))
+    assert not is_safetensors(saved(net.state_dict(), zipped=False))
+
+
+@pytest.mark.parametrize("place", ["state_dict", "model", "net", "model_state_dict", "state_dict_ema"])
+def test_the_state_dict_is_taken_out_of_a_checkpoint(net: nn.Module, place: str) -> None:
+    checkpoint = {"epoch": 3, "best_prec1": torch.tensor(91.7), place: net.state_dict(), "optimizer": {"lr": 0.1}}
+    assert equal(read(saved(checkpoint), "net.pth"), net.state_dict())
+
+
+def test_a_state_dict_in_a_place_in_a_place_is_found(net: nn.Module) -> None:
+    assert equal(read(saved({"model": {"state_dict": net.state_dict()}}), "net.pth"), net.state_dict())
+
+
+def test_the_averaged_net_is_taken_only_where_there_is_no_other(net: nn.Module) -> None:
+    averaged = {name: torch.zeros_like(tensor) for name, tensor in net.state_dict().items()}
+    found = read(saved({"state_dict_ema": averaged, "state_dict": net.state_dict()}), "net.pth")
+    assert equal(found, net.state_dict())
+
+
+def test_of_two_nets_none_is_chosen(net: nn.Module) -> None:
+    with pytest.raises(WeightsError, match=r"net.pth holds several nets \(model, net\)"):
+        read(saved({"model": net.state_dict(), "net": net.state_dict()}), "net.pth")
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "model.", "net.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+)
+def test_what_stands_before_all_names_is_taken_off(net: nn.Module, prefix: str) -> None:
+    content = saved({prefix + name: tensor for name, tensor in net.state_dict().items()})
+    assert equal(read(content, "net.pth"), net.state_dict())
+
+
+def test_what_stands_before_some_names_is_part_of_them() -> None:
+    found = read(saved({"net.weight": torch.ones(1), "fc.weight": torch.ones(1)}), "net.pth")
+    assert list(found) == ["net.weight", "fc.weight"]
+
+
+class RunsCode:
+    """What a malicious file does when it is opened by pickle itself: it makes a folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (self.folder,)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        saved,
+        lambda value: saved(value, zipped=False),
+        pickle.dumps,
+        lambda value: pickle.dumps(value, protocol=2),
+    ],
+    ids=["zipped", "old", "plain", "plain, protocol 2"],
+)
+def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
+    tmp_path: object, write: Callable[[object], bytes]
+) -> None:
+    folder = f"{tmp_path}/made"
+    with pytest.raises(WeightsError, match=r"net\.pth is a pickle that is refused: it would run code") as caught:
+        read(write({"state_dict": {"weight": RunsCode(folder)}}), "net.pth")
+    assert "\n" not in str(caught.value)
+    assert not os.path.exists(folder)  # noqa: PTH110
+
+
+def test_a_whole_module_is_refused_by_its_name(net: nn.Module) -> None:
+    with pytest.raises(WeightsError, match=r"it would run code \(zoo_resnet_cifar\.resnet\.CifarResNet\)"):
+        read(saved(net), "net.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"\n<!DOCTYPE html><html><body>Not found</body></html>", "is a page of HTML"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "is a git-lfs pointer"),
+        (b'{"error": "rate limit exceeded"}', "is neither safetensors nor a torch checkpoint"),
+        (b"PK\x03\x04 and no more", "is cut off, damaged or no torch checkpoint"),
+        (saved({"epoch": 3, "lr": [0.1]}), "holds no state dict"),
+        (saved([torch.ones(1)]), "holds no state dict"),
+        (saved({"state_dict": {}}), "holds no state dict"),
+        (save_safetensors({}), "holds no tensors"),
+        (saved({"weight": torch.ones(2, device="meta")}), "holds weight sparse, quantized or without values"),
+        (saved({"weight": torch.ones(2, 2).to_sparse()}), "holds weight sparse, quantized or without values"),
+    ],
+)
+def test_what_is_no_state_dict_is_refused_in_one_line(content: bytes, reason: str) -> None:
+    with pytest.raises(WeightsError, match=f"net.pth {reason}") as caught:
+        read(content, "net.pth")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("write", [saved, lambda state: saved(state, zipped=False), save_safetensors])
+@pytest.mark.parametrize("part", [0.01, 0.5, 0.999])
+def test_a_file_that_is_cut_off_is_refused_in_one_line(
+    net: nn.Module, write: Callable[[Mapping[str, Tensor]], bytes], part: float
+) -> None:
+    content = write(net.state_dict())
+    with pytest.raises(WeightsError, match=r"net\.pth is cut off") as caught:
+        read(content[: int(len(content) * part)], "net.pth")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is_is_refused() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data.pkl", bytes(1_000_000))
+    with pytest.raises(WeightsError, match="is a packed archive and no torch checkpoint"):
+        read(file.getvalue(), "net.pth")
+
+
+# -- by names --------------------------------------------------------------------------------------
+
+
+def test_the_nets_own_names_come_first(net: nn.Module) -> None:
+    found = fit(net, net.state_dict(), *DIGITS.architecture.renamings, ordered=True)
+    assert found.how == "the net's own names"
+    assert equal(found.state_dict, net.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("model", "theirs", "how"),
+    [
+        (DIGITS, (r"^fc\.", "linear."), "akamaster's names: linear. → fc."),
+        (CIFAR, (r"^fc\.", "linear."), "akamaster's names: linear. → fc."),
+        (PROJECTED, (r"^fc\.", "linear."), "akamaster's names: linear. → fc."),
+        (PROJECTED, (r"\bshortcut\.", "downsample."), "chenyaofo's names: downsample. → shortcut."),
+    ],
+    ids=["akamaster's resnet8", "akamaster's resnet20", "akamaster's resnet20 with B", "chenyaofo's resnet20"],
+)
+def test_the_names_of_those_who_published_weights_are_known(model: Model, theirs: tuple[str, str], how: str) -> None:
+    net, other = (build(model.architecture, model.dataset) for _ in range(2))
+    found = fitted(net, renamed(other.state_dict(), theirs), model.architecture.renamings)
+    assert found.how == how
+    net.load_state_dict(found.state_dict, strict=True)
+    assert equal(net.state_dict(), other.state_dict())
+
+
+def test_rules_are_applied_one_after_another(net: nn.Module) -> None:
+    renaming = Renaming("somebody", ((r"^block(\d)\.", r"layer\1."), (r"^head\.", "fc.")))
+    found = fit(net, renamed(net.state_dict(), (r"^layer(\d)\.", r"block\1."), (r"^fc\.", "head.")), renaming)
+    assert found.how == "somebody's names: block1. → layer1., head. → fc."
+    assert equal(found.state_dict, net.state_dict())
+
+
+def test_rules_that_make_two_names_one_fit_nothing(net: nn.Module) -> None:
+    state = {**net.state_dict(), "linear.weight": torch.zeros(10, 64)}
+    with pytest.raises(WeightsError, match=r"linear\.weight is there, which the net has not"):
+        fit(net, state, *DIGITS.architecture.renamings)
+
+
+def test_a_rule_that_is_no_regular_expression_is_no_fact() -> None:
+    with pytest.raises(ValueError, match="is no regular expression"):
+        Renaming("somebody", (("(", ""),))
+
+
+def test_counters_that_old_files_lack_are_zero(net: nn.Module) -> None:
+    state = {name: tensor for name, tensor in net.state_dict().items() if "num_batches_tracked" not in name}
+    found = fit(net, state).state_dict
+    assert found["bn1.num_batches_tracked"].item() == 0
+    assert found["bn1.num_batches_tracked"].dtype == torch.int64
+    assert equal({name: found[name] for name in state}, state)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_floating_point_values_become_the_nets_type(net: nn.Module, dtype: torch.dtype) -> None:
+    state = {name: t.to(dtype) if t.is_floating_point() else t for name, t in net.state_dict().items()}
+    found = fit(net, state).state_dict
+    assert {tensor.dtype for tensor in found.values()} == {torch.float32, torch.int64}
+    assert torch.equal(found["fc.weight"], net.state_dict()["fc.weight"].to(dtype).float())
+
+
+def test_fitting_leaves_the_net_as_it_is(net: nn.Module) -> None:
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    net.get_submodule("layer1").eval()
+    random = torch.get_rng_state()
+    fit(net, numbered({name: tensor + 1 for name, tensor in before.items()}), ordered=True)
+    assert equal(net.state_dict(), before)
+    assert net.training
+    assert not net.get_submodule("layer1").training
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def without(*names: str) -> Callable[[State], State]:
+    return lambda state: {name: tensor for name, tensor in state.items() if name not in names}
+
+
+def with_(**tensors: Tensor) -> Callable[[State], State]:
+    return lambda state: {**state, **{name.replace("__", "."): tensor for name, tensor in tensors.items()}}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (without("fc.weight", "fc.bias"), r"fc\.weight of shape \(10, 64\) is missing"),
+        (without("bn1.running_mean"), r"bn1\.running_mean of shape \(16,\) is missing"),
+        (lambda state: dict(list(state.items())[: len(state) // 2]), r"layer2\S+ of shape \(32,\) is missing"),
+        (with_(more=torch.ones(1)), "more is there, which the net has not"),
+        (
+            with_(conv1__weight=torch.ones(8, 1, 3, 3)),
+            r"conv1\.weight has shape \(8, 1, 3, 3\), expected \(16, 1, 3, 3\)",
+        ),
+        (with_(fc__weight=torch.ones(10, 32)), r"fc\.weight has shape \(10, 32\), expected \(10, 64\)"),
+        (
+            with_(fc__weight=torch.ones(100, 64), fc__bias=torch.ones(100)),
+            r"they are for 100 classes and the net for 10: fc\.weight has shape \(100, 64\), expected \(10, 64\)",
+        ),
+        (with_(fc__bias=torch.ones(10, dtype=torch.int64)), r"fc\.bias is of torch\.int64, expected torch\.float32"),
+        (with_(bn1__num_batches_tracked=torch.tensor(1.0)), r"bn1\.num_batches_tracked is of torch\.float32"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_the_first_difference(
+    net: nn.Module, change: Callable[[State], State], reason: str
+) -> None:
+    with pytest.raises(WeightsError, match=f"the weights do not fit the net: {reason}") as caught:
+        fit(net, change(dict(net.state_dict())), *DIGITS.architecture.renamings)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_difference_is_the_one_under_the_names_that_fit_best(net: nn.Module) -> None:
+    state = renamed(net.state_dict(), (r"^fc\.", "linear."))
+    del state["linear.bias"]
+    with pytest.raises(WeightsError, match=r"fc\.bias of shape \(10,\) is missing"):
+        fit(net, state, *DIGITS.architecture.renamings)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_values_that_are_not_finite_in_the_nets_type_are_refused(net: nn.Module, value: float) -> None:
+    state = {**net.state_dict(), "fc.bias": torch.full((10,), value, dtype=torch.float64)}
+    with pytest.raises(WeightsError, match=r"fc\.bias has values that are not finite"):
+        fit(net, state, ordered=True)
+
+
+def test_another_architecture_is_refused_also_by_order() -> None:
+    net, other = (build(model.architecture, model.dataset) for model in (CIFAR, PROJECTED))
+    with pytest.raises(WeightsError, match=r"layer2\.0\.shortcut\.0\.weight is there, which the net has not") as caught:
+        fitted(net, other.state_dict(), CIFAR.architecture.renamings, ordered_on=(3, 32, 32))
+    assert "and by their order: " in str(caught.value)
+
+
+def test_a_tied_tensor_may_come_under_one_of_its_names_or_all() -> None:
+    net = Tied(IMAGE, 10)
+    assert equal(fit(net, net.state_dict()).state_dict, net.state_dict())
+    once = {name: tensor for name, tensor in net.state_dict().items() if not re.match(r"blocks\.[12]\.", name)}
+    assert equal(fit(net, once).state_dict, net.state_dict())
+
+
+def test_values_that_differ_for_one_tied_tensor_are_refused() -> None:
+    net = Tied(IMAGE, 10)
+    state = {**net.state_dict(), "blocks.2.0.bias": net.state_dict()["blocks.0.0.bias"] + 1}
+    with pytest.raises(WeightsError, match=r"blocks\.0\.0\.bias and .* are one tensor of the net and differ"):
+        fit(net, state)
+
+
+# -- by order --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [CIFAR, PROJECTED], ids=lambda model: model.name)
+def test_names_that_nobody_knows_are_mapped_by_the_order_of_the_computation(model: Model) -> None:
+    net, other = (build(model.architecture, model.dataset) for _ in range(2))
+    found = fitted(net, numbered(other.state_dict()), model.architecture.renamings, ordered_on=model.dataset.input_size)
+    assert found.how == "by the order of the computation"
+    assert equal({name: found.state_dict[name] for name in other.state_dict()}, other.state_dict())
+
+
+def test_counters_may_be_missing_there_too(net: nn.Module) -> None:
+    state = {name: tensor for name, tensor in net.state_dict().items() if "num_batches_tracked" not in name}
+    found = fit(net, numbered(state), ordered=True).state_dict
+    assert found["bn1.num_batches_tracked"].item() == 0
+    assert equal({name: found[name] for name in state}, state)
+
+
+def test_without_an_order_names_that_nobody_knows_are_refused(net: nn.Module) -> None:
+    with pytest.raises(WeightsError, match=r"fit the net: conv1\.weight of shape \(16, 1, 3, 3\) is missing$"):
+        fit(net, numbered(net.state_dict()))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (without("bn1.running_mean"), "bn1 should have .*, and what stands there is m1 with weight, bias, running_var"),
+        (without("fc.weight", "fc.bias"), "the net has 15 modules with tensors, and they have 14"),
+        (
+            lambda state: {**state, "conv1.weight": torch.ones(16, 1, 5, 5)},
+            r"conv1\.weight has shape \(16, 1, 5, 5\), expected \(16, 1, 3, 3\)",
+        ),
+        (with_(fc__weight=torch.ones(3, 64), fc__bias=torch.ones(3)), "they are for 3 classes and the net for 10"),
+    ],
+)
+def test_an_order_that_does_not_fit_is_refused_by_what_differs(
+    net: nn.Module, change: Callable[[State], State], reason: str
+) -> None:
+    with pytest.raises(WeightsError, match=f"and by their order: {reason}"):
+        fit(net, numbered(change(dict(net.state_dict()))), ordered=True)
+
+
+class Backwards(nn.Module):
+    """Two layers of one shape, registered in another order than they are called in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second, self.first = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.fc = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.second(self.first(x.flatten(1))))
+        return logits
+
+
+def test_an_order_that_could_be_the_one_of_the_registration_is_in_doubt() -> None:
+    net = Backwards()
+    with pytest.raises(WeightsError, match="there is doubt"):
+        fitted(net, numbered(net.state_dict()), (), ordered_on=(1, 2, 2))
+
+
+class ProjectsFirst(nn.Module):
+    """A block whose shortcut is computed first and registered last; the shapes tell them apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.shortcut = nn.Linear(4, 6), nn.Linear(4, 6, bias=False)
+        self.fc = nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        past = self.shortcut(x.flatten(1))
+        logits: Tensor = self.fc(self.conv(x.flatten(1)) + past)
+        return logits
+
+
+def test_the_order_is_that_of_the_computation_and_not_of_the_registration() -> None:
+    net = ProjectsFirst()
+    theirs = {"a.weight": torch.ones(6, 4), "b.weight": torch.zeros(6, 4), "b.bias": torch.zeros(6)}
+    theirs |= {"c.weight": torch.ones(2, 6), "c.bias": torch.ones(2)}
+    found = fitted(net, theirs, (), ordered_on=(1, 2, 2)).state_dict
+    assert found["shortcut.weight"].all()
+    assert not found["conv.weight"].any()
+
+
+def test_the_order_of_a_net_with_tied_tensors_says_nothing() -> None:
+    net = Tied(IMAGE, 10)
+    with pytest.raises(WeightsError, match="there is no telling: tensors of the net are tied"):
+        fit(net, numbered(net.state_dict()), ordered=True)
+
+
+class CallsByHand(nn.Module):
+    """A layer whose weights are used without calling it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.fc = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(x.flatten(1) @ self.hidden.weight)
+        return logits
+
+
+def test_the_order_of_a_net_that_does_not_call_its_layers_says_nothing() -> None:
+    net = CallsByHand()
+    with pytest.raises(WeightsError, match="there is no telling: hidden of the net is not called by itself"):
+        fitted(net, numbered(net.state_dict()), (), ordered_on=(1, 2, 2))
