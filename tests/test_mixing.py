@@ -18,13 +18,14 @@ from zoo.folder import store
 from zoo.folder.job import Origin
 from zoo.spec import Recipe
 from zoo.training.objective import objective
+from zoo.training.teacher import Renormalised
 
 CPU = torch.device("cpu")
 NONE = torch.zeros(2, 3)
 IMAGES = torch.stack([torch.full((1, 8, 8), 1.0), torch.full((1, 8, 8), 3.0)])
 
 
-def recipe(**fields: float) -> Recipe:
+def recipe(**fields: object) -> Recipe:
     return Recipe(epochs=1).changed({name: str(value) for name, value in fields.items()})
 
 
@@ -157,6 +158,16 @@ def test_a_teacher_of_other_classes_is_refused() -> None:
         api.train("resnet8", settings={"teacher": "resnet20_cifar10"})
 
 
-def test_a_teacher_that_sees_the_images_otherwise_is_refused(trained: Path) -> None:
-    with pytest.raises(RecipeError, match="its student has to do the same"):
-        api.train("resnet8", settings={"teacher": "resnet8_digits", "mean": "0.5"})
+def test_a_teacher_sees_the_images_as_it_was_trained_to() -> None:
+    """What its student sees is normalised otherwise; its logits are those that it gives on its own."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    images = torch.randint(256, (4, 8, 8, 1), dtype=torch.uint8)
+    own, shown = ((0.3054,), (0.3753,)), ((0.5,), (0.1,))
+    seen, given = (batches.pixels(*one, CPU).normalise(images) for one in (own, shown))
+    torch.testing.assert_close(Renormalised(net, shown, own)(given), net(seen), rtol=1e-5, atol=1e-5)
+
+
+def test_a_student_of_another_normalisation_is_trained_by_it(trained: Path, tmp_path: Path) -> None:
+    settings = {"teacher": str(trained), "mean": "0.5", "std": "0.1"}
+    done = api.train("resnet8", settings=settings, epochs=1, out=tmp_path / "student", amp=False)
+    assert (done.config.mean, done.config.std) == ((0.5,), (0.1,))

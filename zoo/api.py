@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from zoo.evaluation.predict import Prediction
     from zoo.evaluation.report import ClassResults
     from zoo.evaluation.verify import Verified
-    from zoo.folder.job import Origin
     from zoo.nets.layers import Layer
     from zoo.training.place import Place
     from zoo.training.plan import Machine, Plan
+    from zoo.training.teacher import Teacher
     from zoo.training.watch import Report, Watch
 
 __all__ = [
@@ -186,7 +186,8 @@ def train(
         raise TrainingError(f"--seeds should be at least 1 and up to {MOST_SEEDS:,}, not {seeds}")
     machine = _machine(device, data)
     recipe_name, chosen = recipe_of(model, options)
-    teacher, origin = _teacher(model, chosen, machine.device)
+    teacher = _teacher(model, chosen, machine.device)
+    origin = teacher.origin if teacher else None
     plans = [plan(model, options, machine, seed=one, teacher=origin) for one in range(seed, seed + seeds)]
     mode = mode_of(resume=resume, overwrite=overwrite)
     if out is None:
@@ -212,7 +213,7 @@ def _train(
     *,
     machine: Machine,
     watch: Watch,
-    teacher: nn.Module | None,
+    teacher: Teacher | None,
     target: Hub | None = None,
     side_by_side: bool = False,
 ) -> Trained:
@@ -231,7 +232,13 @@ def _train(
                 target.require_writable(model.name)
         with distributed.process_group(machine.device):
             config = run_seeds(
-                plans, model, places, machine=machine, watch=watch, teacher=teacher, side_by_side=side_by_side
+                plans,
+                model,
+                places,
+                machine=machine,
+                watch=watch,
+                teacher=teacher.net if teacher else None,
+                side_by_side=side_by_side,
             )
         return Trained(folder, config, target.push(folder, model.name) if target is not None and is_first else None)
 
@@ -424,8 +431,8 @@ def reproduce(
     model, job = as_published(found.model, found.config), found.config.own.job
     if job.recipe.teacher is not None:
         require_allowed(job.recipe.teacher, f"the teacher of {found.config.name}")
-    teacher, origin = _teacher(model, job.recipe, machine.device)
-    planned = again(job, model, machine, teacher=origin, epochs=epochs, seed=seed)
+    teacher = _teacher(model, job.recipe, machine.device)
+    planned = again(job, model, machine, teacher=teacher.origin if teacher else None, epochs=epochs, seed=seed)
     place = Place(out or Path("runs") / f"{model.name}-reproduced", mode_of(resume=resume, overwrite=overwrite))
     trained = _train([planned], model, [place], machine=machine, watch=_watch(1, 1, report), teacher=teacher)
     return trained, found.config
@@ -472,13 +479,14 @@ def _watch(save_every: int, eval_every: int, report: Report | None) -> Watch:
     return Watch(save_every, eval_every, report or Silent())
 
 
-def _teacher(model: Model, recipe: Recipe, on: torch.device) -> tuple[nn.Module | None, Origin | None]:
-    """The net that a recipe distils, if it does, and where it is from; it must see images as the student does."""
+def _teacher(model: Model, recipe: Recipe, on: torch.device) -> Teacher | None:
+    """The teacher that a recipe names, if it names one; it knows the student's classes. Raises RecipeError."""
     if recipe.teacher is None:
-        return None, None
+        return None
     import torch
 
     from zoo.folder.job import Origin
+    from zoo.training.teacher import Renormalised, Teacher
 
     found = published(_teacher_of(model, recipe.teacher))
     config = found.config
@@ -486,20 +494,20 @@ def _teacher(model: Model, recipe: Recipe, on: torch.device) -> tuple[nn.Module 
         raise RecipeError(
             f"recipe: teacher {config.name} knows other classes than {model.dataset.name}'s; name another"
         )
-    if (config.mean, config.std) != model.normalisation(recipe):
-        raise RecipeError(
-            f"recipe: teacher {config.name} normalises with mean {config.mean} and std {config.std}; "
-            "its student has to do the same: set them with --set mean=… and --set std=…"
-        )
     net: nn.Module = found.net(on).to(memory_format=torch.channels_last)
-    return net, Origin(recipe.teacher, config.weights.sha256)
+    own, students = (config.mean, config.std), model.normalisation(recipe)
+    if own != students:
+        net = Renormalised(net, students, own).to(on).eval()
+    return Teacher(net, Origin(recipe.teacher, found.with_weights.weights.sha256))
 
 
 def _teacher_of(model: Model, teacher: str) -> str:
-    """What `find` finds a teacher by; an architecture's name means that one on the student's data set."""
+    """What `find` finds a teacher by; an architecture's name means that one on the student's data set, its tag kept."""
     if not is_name(teacher):
         return teacher
-    try:
-        return f"{registry.architecture(teacher).name}_{model.dataset.name}"
-    except UnknownModel:
-        return teacher
+    for name, dot, tag in ((teacher, "", ""), teacher.rpartition(".")):
+        try:
+            return f"{registry.architecture(name).name}_{model.dataset.name}{dot}{tag}"
+        except UnknownModel:
+            continue
+    return teacher

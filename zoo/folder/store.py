@@ -110,7 +110,7 @@ def check_whole(folder: Path) -> Config:
     config = check(folder)
     if is_missing(folder / WEIGHTS):
         at = config.pin.hub if config.pin else config.origin.address if config.origin else "nowhere"
-        raise FolderError(f"{folder} has no weights, those are at {at}; make a whole one with: zoo pull --out")
+        raise FolderError(f"{folder} has no weights, it pins those at {at}; make a whole one with: zoo pull --out")
     return config
 
 

@@ -402,6 +402,7 @@ class _Card:
     plugin: str
     license: str
     evaluated: tuple[_Evaluated, ...] | None = None
+    by: str | None = None  # who trained it, where the zoo did not
 
 
 def _listed(found: Iterable[object]) -> list[Listed]:
@@ -424,7 +425,9 @@ def _row(repository: str, metadata: Mapping[str, Any]) -> Listed:
     facts = {**metadata["zoo"], "license": metadata.get("license"), "evaluated": metadata.get("model-index")}
     card = from_json(_Card, facts)
     metrics = [one for model in card.evaluated or () for result in model.results for one in result.metrics]
-    top1 = metrics[0].value if metrics else None  # of somebody else's weights, which nobody measured
+    if not metrics and card.by is None:
+        raise SchemaError("model-index has no metric")
+    top1 = metrics[0].value if metrics else None
     for place in ("dataset", "plugin", "license"):
         gate.require_line(getattr(card, place), place)
     gate.require_row(card.parameters, top1)

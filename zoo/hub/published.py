@@ -50,9 +50,14 @@ class Published:
         """The folder on this machine with the weights, its own or the one that it pins; raises as `folder` does."""
         return find.fetch_weights(self.located, self.config)
 
+    @property
+    def with_weights(self) -> Config:
+        """The facts with the weights' hash; of somebody else's that nobody had yet, the hash they are converted to."""
+        return self.config if store.WEIGHTS in self.config.files else store.read_config(self.weights)
+
     def log(self) -> list[EpochRow]:
-        """A row an epoch; fetches no weights."""
-        return store.read_log(find.fetch(self.located, weights=False))
+        """A row an epoch, none where the zoo did not train it; fetches no weights."""
+        return [] if self.config.origin else store.read_log(find.fetch(self.located, weights=False))
 
     @functools.cached_property
     def architecture(self) -> Architecture:
@@ -98,7 +103,7 @@ class Published:
         from zoo.nets import weights
 
         self._require_declared(num_classes, in_channels)
-        return weights.load(self.architecture, self.weights, self.config, num_classes, in_channels).to(device)
+        return weights.load(self.architecture, self.weights, self.with_weights, num_classes, in_channels).to(device)
 
     def untrained(
         self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None
