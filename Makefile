@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 INSTALLED := $(VENV)/installed
 
-.PHONY: install demo test test-hub-old test-kill check generated clean
+.PHONY: install demo test fuzz test-hub-old test-kill check generated clean
 
 install: $(INSTALLED)
 
@@ -25,6 +25,10 @@ demo: $(INSTALLED)
 # Two processes of one thread each: the suite is made of processes, and threads of torch's that share cores stall.
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+# Files and words that chance has written: 50,000, and others each time. The suite asks 2,000, always the same.
+fuzz: $(INSTALLED)
+	ZOO_FUZZ_CASES=50000 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_fuzz.py
 
 # The tests of the Hub once more, with the client's major version before the newest.
 test-hub-old: $(INSTALLED)

@@ -140,6 +140,27 @@ def test_a_config_of_odd_json_is_one_line(model_folder: Path, what: str) -> None
     assert len(str(caught.value)) < 1000
 
 
+def test_a_folder_has_an_id_whatever_else_stands_in_its_config(model_folder: Path) -> None:
+    before = store.identity(model_folder)
+    change(model_folder, **{"\ud800": "half of a character"})
+    assert store.identity(model_folder) != before
+    assert store.check(model_folder)
+
+
+def test_a_format_of_hundreds_of_digits_is_one_line(model_folder: Path) -> None:
+    change(model_folder, format=10**400)
+    with pytest.raises(FolderError, match="this zoo reads up to"):
+        store.read_config(model_folder)
+
+
+def test_a_log_with_a_number_that_is_none_is_one_line(model_folder: Path) -> None:
+    (model_folder / store.LOG).write_text(
+        '{"epoch": 1, "lr": 1e999, "train_loss": 1, "train_top1": 1, "train_seconds": 1}\n'
+    )
+    with pytest.raises(FolderError, match="is not a training log: it has 1e999, which is no number"):
+        store.read_log(model_folder)
+
+
 def test_facts_that_are_not_finite_can_not_be_written(trained: Path, tmp_path: Path) -> None:
     config = store.read_config(trained)
     broken = dataclasses.replace(config, results=dataclasses.replace(config.own.results, test_loss=math.nan))

@@ -24,8 +24,22 @@ FLOORS = [
     {"spec"},
     {"schema"},
     {"errors"},
+    {"plain"},
 ]
-TORCH_FREE = {"cli", "__main__", "__init__", "api", "registry", "datasets", "spec", "schema", "errors", "folder", "hub"}
+TORCH_FREE = {
+    "cli",
+    "__main__",
+    "__init__",
+    "api",
+    "registry",
+    "datasets",
+    "spec",
+    "schema",
+    "errors",
+    "plain",
+    "folder",
+    "hub",
+}
 TORCH_FREE_TOO = {
     "testing",
     "testing.hubs",

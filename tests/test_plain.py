@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from zoo.cli.plain import MOST, one_line, plain
+from zoo.errors import FolderError
+from zoo.plain import MOST, one_line, plain
 
 
 def test_what_a_terminal_would_obey_is_shown_and_not_sent() -> None:
@@ -11,4 +12,8 @@ def test_what_a_terminal_would_obey_is_shown_and_not_sent() -> None:
 
 def test_a_message_is_one_line_of_a_bearable_length() -> None:
     assert one_line("wrong\nzoo: all good\r") == "wrong zoo: all good\ufffd"
-    assert len(one_line("A" * 3_000_000)) == MOST + 1
+    assert len(one_line("A" * 3_000_000)) == MOST
+
+
+def test_what_a_stranger_wrote_into_an_error_is_part_of_its_line() -> None:
+    assert str(FolderError("config.json has \x1b[31m\nzoo: all good")) == "config.json has \ufffd[31m zoo: all good"

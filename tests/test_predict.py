@@ -91,6 +91,12 @@ def test_no_program_is_started_for_a_picture(tmp_path: Path, monkeypatch: pytest
     assert not (tmp_path / "started").exists()
 
 
+def test_a_picture_in_colours_that_pillow_does_not_convert_says_so(tmp_path: Path) -> None:
+    Image.new("LAB", (8, 8)).save(tmp_path / "lab.tiff")
+    with pytest.raises(ImageError, match="Pillow converts no LAB; save it as RGB"):
+        read_picture(tmp_path / "lab.tiff")
+
+
 def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
     Image.new("1", (10_000, 6_000)).save(tmp_path / "large.png")
     with pytest.raises(ImageError, match=r"it has 10,000×6,000 pixels, expected up to 50,000,000; make it smaller"):

@@ -70,7 +70,13 @@ def test_reads_what_is_typed_on_a_command_line(hint: object, text: str, expected
     assert parse(hint, text, "field") == expected
 
 
-@pytest.mark.parametrize(("hint", "text"), [(int, "1.5"), (int, "x"), (bool, "1"), (Literal["a"], "b"), (float, "")])
+@pytest.mark.parametrize(
+    ("hint", "text"),
+    [
+        (int, "1.5"), (int, "x"), (bool, "1"), (Literal["a"], "b"), (float, ""),
+        (float, "9" * 400), (int, "9" * 5_000), (tuple[int, ...], "[" * 100_000),
+    ],
+)  # fmt: skip
 def test_refuses_typed_text_of_another_type(hint: object, text: str) -> None:
     with pytest.raises(SchemaError, match="field should be"):
         parse(hint, text, "field")

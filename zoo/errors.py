@@ -25,11 +25,17 @@ it and exits with `exit_code`; a traceback is left for bugs of the zoo's own.
 
 from __future__ import annotations
 
+from zoo.plain import one_line
+
 
 class ZooError(Exception):
     """Base of every error that a person can mend."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Its one line, whoever wrote the names and values in it."""
+        return one_line(super().__str__())
 
 
 class RegistryError(ZooError):

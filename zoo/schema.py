@@ -6,6 +6,7 @@ The only reader of files that come from elsewhere (`config.json`), of checkpoint
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -20,8 +21,41 @@ T = TypeVar("T")
 hints: Callable[[type], Mapping[str, Any]] = functools.cache(typing.get_type_hints)
 
 
+SCALARS: typing.Final[frozenset[Any]] = frozenset({bool, int, float, str, types.NoneType})
+
+
 class SchemaError(ValueError):
     """A value that does not fit the declared type; the message names the place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Field:
+    """A field of a dataclass, and the types of values that it takes as they are: most that there are."""
+
+    name: str
+    hint: Any
+    is_needed: bool
+    as_it_is: frozenset[Any]
+
+
+@functools.cache
+def _fields(kind: type) -> tuple[_Field, ...]:
+    """The fields of a dataclass; worked out once for all of its objects, of which a log has one an epoch."""
+    return tuple(
+        _Field(
+            one.name,
+            hints(kind)[one.name],
+            one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING,
+            _scalars(hints(kind)[one.name]),
+        )
+        for one in dataclasses.fields(kind)
+    )
+
+
+def _scalars(hint: Any) -> frozenset[Any]:
+    """The scalar types that a hint is, or is a union of."""
+    is_union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    return SCALARS & frozenset(typing.get_args(hint) if is_union else [hint])
 
 
 def from_json(kind: type[T], value: object, place: str = "") -> T:
@@ -31,14 +65,15 @@ def from_json(kind: type[T], value: object, place: str = "") -> T:
     """
     if not isinstance(value, Mapping):
         raise SchemaError(f"{place or 'the document'} should be an object, not {_noun(value)}")
-    types_of = hints(kind)
     arguments: dict[str, Any] = {}
-    for field in dataclasses.fields(typing.cast("Any", kind)):
-        here = f"{place}.{field.name}" if place else field.name
+    for field in _fields(typing.cast("Any", kind)):
         if field.name in value:
-            arguments[field.name] = fit(types_of[field.name], value[field.name], here)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise SchemaError(f"{here} is missing")
+            inner = value[field.name]
+            if type(inner) not in field.as_it_is:
+                inner = fit(field.hint, inner, f"{place}.{field.name}" if place else field.name)
+            arguments[field.name] = inner
+        elif field.is_needed:
+            raise SchemaError(f"{place}.{field.name} is missing" if place else f"{field.name} is missing")
     return kind(**arguments)
 
 
@@ -87,7 +122,8 @@ def fit(hint: Any, value: object, place: str) -> Any:
             return None
     elif hint is float:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            with contextlib.suppress(OverflowError):  # of a whole number with hundreds of digits
+                return float(value)
     elif hint is int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
@@ -107,7 +143,7 @@ def parse(hint: Any, text: str, place: str) -> Any:
     for candidate in (text, f"[{text}]"):
         try:
             return fit(hint, json.loads(candidate), place)
-        except (json.JSONDecodeError, SchemaError):
+        except (ValueError, RecursionError):  # no JSON, or too deep, or of thousands of digits; SchemaError is one
             continue
     try:
         return fit(hint, text, place)

@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from zoo.errors import HubWarning, Interrupted, NameWarning, PluginWarning, ZooError
+from zoo.plain import complain
 
 # Name: the file and the function, and what `zoo --help` says of it: its docstring's first paragraph.
 COMMANDS = {
@@ -141,8 +142,6 @@ def main() -> None:
     try:
         app()
     except ZooError as error:
-        from zoo.cli.plain import complain
-
         complain(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of a pipe went away: `zoo list | head`
@@ -158,8 +157,6 @@ def _show_warning(
     file: object = None,
     line: str | None = None,
 ) -> None:
-    from zoo.cli.plain import complain
-
     plainly = PluginWarning | HubWarning | NameWarning
     text = str(message) if issubclass(category, plainly) else f"{category.__name__}: {message}"
     complain(f"warning: {text}")

@@ -9,9 +9,9 @@ import typer
 
 from zoo import api
 from zoo.cli import completion, options
-from zoo.cli.plain import complain
 from zoo.cli.printing import print_json, print_table, say
 from zoo.errors import FolderError, HubWarning, ZooError
+from zoo.plain import complain
 
 if TYPE_CHECKING:
     from zoo.evaluation.verify import Verified

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zoo.cli.plain import plain
+from zoo.plain import plain
 
 if TYPE_CHECKING:
     from rich.console import Console

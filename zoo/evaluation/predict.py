@@ -87,6 +87,8 @@ def read_picture(path: Path) -> Image.Image:
                         f"{path} can't be read as a picture: it has {image.width:,}×{image.height:,} pixels, "
                         f"expected up to {PIXELS:,}; make it smaller"
                     )
+                if image.mode == "LAB":
+                    raise ImageError(f"{path} can't be read as a picture: Pillow converts no LAB; save it as RGB")
                 upright = ImageOps.exif_transpose(image)
                 upright.load()
                 return upright

@@ -25,6 +25,17 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 ORIGINAL = re.compile(r"[0-9a-f]{8}|[0-9a-f]{64}")
 TAG = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def _finite(number: str) -> float:
+    """What a number says, unless that is none: Infinity and NaN, 1e999."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise SchemaError(f"it has {number[:20]}, which is no number")
+    return value
+
+
+DECODER = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
 # Parts of a name in a folder: no hidden files, no way up.
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -32,11 +43,8 @@ PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 def decoded(text: str) -> object:
     """A JSON document; raises SchemaError for what is none, or is deeper or has longer numbers than any of ours."""
 
-    def refuse(constant: str) -> object:
-        raise SchemaError(f"it has {constant}, which is no number")
-
     try:
-        return json.loads(text, parse_constant=refuse)
+        return DECODER.decode(text)
     except SchemaError:
         raise
     except json.JSONDecodeError as error:

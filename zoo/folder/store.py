@@ -206,7 +206,7 @@ def _config(values: Mapping[str, Any], folder: Path) -> Config:
     path, number = folder / CONFIG, values.get("format", 1)
     if isinstance(number, int) and number > FORMAT:
         raise FolderError(
-            f"{path} has format {number:.3g}, this zoo reads up to {FORMAT}; update it: pip install -U residual-zoo"
+            f"{path} has format {number}, this zoo reads up to {FORMAT}; update it: pip install -U residual-zoo"
         )
     try:
         values = _upgraded(values) if number == 1 else values
@@ -269,7 +269,8 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _identity(values: Mapping[str, Any]) -> str:
-    return _sha256(json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _sha256(text.encode(errors="surrogatepass"))  # halves of characters may stand where nothing is read
 
 
 def _short(error: Exception) -> str:

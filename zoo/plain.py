@@ -1,4 +1,4 @@
-"""Text that somebody else wrote, made fit for a terminal."""
+"""Text that somebody else wrote, made fit for a terminal: for its lines, and for every error's."""
 
 import re
 import sys
@@ -16,7 +16,7 @@ def plain(text: str) -> str:
 def one_line(text: str) -> str:
     """The same as a single line of a bearable length."""
     line = plain(text.replace("\n", " ").replace("\t", " "))
-    return line if len(line) <= MOST else f"{line[:MOST]}…"
+    return line if len(line) <= MOST else f"{line[: MOST - 1]}…"
 
 
 def complain(text: str) -> None:

@@ -1,0 +1,677 @@
+"""What the zoo makes of files and words that chance has written: the right answer, or one line.
+
+Whoever is asked runs in a process of its own (`bounded`), which has neither the memory nor the time for
+what a stranger's number asks for: 1 GB beside what the libraries take, 5 seconds of the processor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import math
+import os
+import resource
+import shutil
+import signal
+import struct
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hypothesis
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor, nn
+
+from zoo import api, registry
+from zoo.cli.app import app
+from zoo.datasets import DIGITS
+from zoo.errors import HubWarning, ZooError
+from zoo.evaluation.predict import predictions
+from zoo.folder import store
+from zoo.folder.config import to_json
+from zoo.hub.published import published
+from zoo.plain import one_line
+from zoo.spec import Recipe
+from zoo.training import optim
+
+T = TypeVar("T")
+
+NAME = "resnet8_digits"
+MEMORY = 2**30
+SECONDS = 5  # of the processor
+PATIENCE = 60  # seconds of the clock, on a machine that has other work too
+
+
+# Limits.
+
+
+class Exceeded(BaseException):
+    """A bound was exceeded; not an Exception, which code that is careful with strangers' libraries would take."""
+
+
+def bounded() -> None:
+    """Give this process no more memory than it should need, and alarms to stop at."""
+    torch.set_num_threads(1)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    registry.load_all(registry.entries().values())
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, resource.RLIM_INFINITY))
+    signal.signal(signal.SIGPROF, _stop)
+    signal.signal(signal.SIGALRM, _stop)
+
+
+def _stop(number: int, _: object) -> None:
+    raise Exceeded(f"took over {SECONDS} s" if number == signal.SIGPROF else f"hung for {PATIENCE} s")
+
+
+def asked(operation: Callable[[], T]) -> T | None:
+    """What an operation answers; None where it refuses in one line. Anything else is a fault."""
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", HubWarning)
+            return operation()
+    except ZooError as error:
+        require_line(str(error))
+        return None
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for warning in told:
+            require_line(str(warning.message))
+
+
+def require_line(text: str) -> None:
+    """A message is one line of a bearable length, with nothing that a terminal would obey."""
+    assert text == one_line(text), f"not a line: {text[:500]!r}"
+
+
+# JSON that is not what it was.
+
+# Written as they stand: no document of Python's has these.
+RAW = {
+    "<deep>": "[" * 100_000 + "]" * 100_000,
+    "<deep for us>": "[" * 900 + "]" * 900,
+    "<digits>": "9" * 5_000,
+    "<exponent>": "1e999999999",
+    "<long>": '"' + "x" * 1_000_000 + '"',
+    "<nothing>": "",
+    "<twice>": '1, "format": 2, "name": "other"',
+}
+TEXTS = [
+    "", "\x1b[31mred\x1b[0m", "two\nlines", "\r\x00", "\ud800", "\u2028", "\u202egpj", "[/x][bold]", "$\\frac$",
+    "../../escaped", "/etc/passwd", "FOLDER", "~nobody/x", "file:/etc", "hf://nobody/resnet8_digits", "file:a\0b",
+    "resnet8_digits", "resnet20_cifar10", "Ⅷ", "١", "nan", "-0", "model.safetensors", "a" * 300, "x" * 3_000,
+]  # fmt: skip
+NUMBERS = [
+    0, -1, 1, 2, 7, 2**31, 2**53 + 1, 2**63, 2**64, 10**30, 10**400, 1e308, 5e-324, -1e308, 0.1, 1.5, 1e18,
+    float("nan"), float("inf"), float("-inf"),
+]  # fmt: skip
+FINITE = [number for number in NUMBERS if isinstance(number, float) and math.isfinite(number)]
+SCALARS = st.one_of(
+    st.sampled_from(NUMBERS),
+    st.sampled_from(TEXTS),
+    st.sampled_from(sorted(RAW)),
+    st.sampled_from([None, True, False]),
+    st.text(st.characters(exclude_categories=()), max_size=20),
+    st.floats(),
+    st.integers(),
+)
+VALUES = st.one_of(
+    SCALARS,
+    st.recursive(
+        SCALARS,
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*TEXTS, "file"]), inner, max_size=3)
+        ),
+        max_leaves=4,
+    ),
+)
+
+
+def _places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value in a document; of a list, only of its first two."""
+    items = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from _places(inner, (*path, key))
+
+
+def edited(draw: st.DrawFn, document: Any) -> tuple[Any, tuple[str, ...]]:
+    """The document with one to three values added, left out, replaced, wrapped or retyped; and what was done."""
+    document, done = json.loads(json.dumps(document)), []
+    for _ in range(draw(st.integers(1, 3))):
+        places = list(_places(document))
+        if not places:
+            break
+        *way, key = draw(st.sampled_from(places))
+        inside = functools.reduce(lambda value, step: value[step], way, document)
+        how = draw(st.sampled_from(["replace", "delete", "add", "wrap", "text", "repeat", "near", "near"]))
+        match how:
+            case "replace":
+                inside[key] = draw(VALUES)
+            case "delete":
+                del inside[key]
+            case "add" if isinstance(inside, dict):
+                inside[draw(st.sampled_from(TEXTS) | st.text(max_size=5))] = draw(VALUES)
+            case "wrap":
+                inside[key] = draw(st.sampled_from([[inside[key]], {"x": inside[key]}, {}, []]))
+            case "text":
+                inside[key] = str(inside[key])
+            case "repeat" if isinstance(inside[key], list):
+                inside[key] = inside[key] * draw(st.sampled_from([0, 2, 300]))
+            case "near" if isinstance(inside[key], int | float):
+                inside[key] = draw(st.sampled_from([inside[key] + 1, -inside[key], inside[key] * 2**40, *FINITE]))
+            case _:
+                inside[key] = draw(SCALARS)
+        done.append(f"{how} {[*way, key]} -> {ascii(inside)[-300:]}")
+    return document, tuple(done)
+
+
+def as_text(document: object) -> str:
+    """JSON, with what no document has put in raw."""
+    text = json.dumps(document)
+    for mark, raw in RAW.items():
+        text = text.replace(json.dumps(mark), raw)
+    return text
+
+
+def agrees(read: object, written: object) -> bool:
+    """Whether facts that were read are those that were written; what was not written has a default."""
+    if isinstance(read, dict) and isinstance(written, dict):
+        return all(agrees(value, written[key]) for key, value in read.items() if key in written)
+    if isinstance(read, list) and isinstance(written, list):
+        return len(read) == len(written) and all(map(agrees, read, written))
+    if isinstance(read, float) and isinstance(written, int):
+        return read == float(written)  # a rate of 1 is 1.0
+    return read == written and isinstance(read, bool) == isinstance(written, bool)
+
+
+# Bytes that are not what they were.
+
+
+def mangled(draw: st.DrawFn, content: bytes) -> bytes:
+    """The bytes cut, lengthened, with some changed, or others altogether."""
+    where = draw(st.integers(0, max(0, len(content) - 1)))
+    match draw(st.sampled_from(["cut", "longer", "flip", "insert", "none", "text", "zeros"])):
+        case "cut":
+            return content[:where]
+        case "longer":
+            return content + b"\0" * draw(st.sampled_from([1, 7, 100_000]))
+        case "flip":
+            return content[:where] + bytes([content[where] ^ draw(st.integers(1, 255))]) + content[where + 1 :]
+        case "insert":
+            return content[:where] + draw(st.binary(min_size=1, max_size=8)) + content[where:]
+        case "none":
+            return b""
+        case "text":
+            return "\ufeff{}\n\u2028".encode() + draw(st.binary(max_size=20))
+        case _:
+            return b"\0" * len(content)
+
+
+# A model folder, in a hub, of which chance has written a part.
+
+
+class Content(bytes):
+    """What a file has in it, which is too much to show."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} bytes>"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What chance wrote: a file's new content, whether config.json has the new hashes, and what to ask then."""
+
+    operation: str
+    name: str
+    edits: tuple[str, ...]
+    content: Content
+    renewed: bool
+    odd: str | None = None  # another file of the folder, made into something that is no file
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the weights are still those of config.json."""
+        return self.name != store.WEIGHTS
+
+
+OPERATIONS = ["read", "load", "pull", "push", "verify", "predict", "list", "info", "convert"]
+
+
+@st.composite
+def configs(draw: st.DrawFn, model: Path) -> Folder:
+    """A config.json with odd facts, or odd bytes."""
+    path = draw(st.sampled_from([model, model, model.parent / "format1"])) / store.CONFIG
+    content, edits = path.read_bytes(), tuple[str, ...](["mangled"])
+    if draw(st.integers(0, 9)) == 0:
+        content = mangled(draw, content)
+    else:
+        document, edits = edited(draw, json.loads(content))
+        content = as_text(document).encode()
+    odd = draw(st.sampled_from([None] * 12 + ["fifo", "link", "folder", "missing", "sparse"]))
+    return Folder(draw(st.sampled_from(OPERATIONS)), store.CONFIG, edits, Content(content), False, odd)
+
+
+@st.composite
+def weights(draw: st.DrawFn, model: Path) -> Folder:
+    """A safetensors file with an odd header, or odd bytes."""
+    content, edits = (model / store.WEIGHTS).read_bytes(), ["mangled"]
+    if draw(st.integers(0, 9)) == 0:
+        content = mangled(draw, content)
+    else:
+        (length,) = struct.unpack("<Q", content[:8])
+        header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+        names = draw(st.lists(st.sampled_from(sorted(header)), min_size=1, max_size=2))
+        changed = {name: _header_row(draw, header.get(name, {})) for name in names}
+        about = draw(st.sampled_from([None, [], {"a": 1}, {"a": "b"}, header["__metadata__"]]))
+        text = as_text({**header, "__metadata__": about, **changed})
+        if is_twice := draw(st.integers(0, 9)) == 0:
+            text = f"{text[:-1]},{text[1:]}"  # every name
+        told = len(text) + draw(st.sampled_from([0] * 8 + [1, -1, 2**63, 2**40, 10**9, -len(text)]))
+        more = draw(st.sampled_from([0, 0, 0, 8, -8]))
+        content = struct.pack("<Q", told) + text.encode() + (data + bytes(more) if more >= 0 else data[:more])
+        edits = [ascii(changed)[:1000], ascii(about), f"length {told}", f"{more} more", "twice" * is_twice]
+    operation = draw(st.sampled_from(["load", "load", "pull", "push", "verify", "predict", "eval"]))
+    return Folder(operation, store.WEIGHTS, tuple(edits), Content(content), draw(st.integers(0, 4)) > 0)
+
+
+def _header_row(draw: st.DrawFn, row: Any) -> Any:
+    match draw(st.sampled_from(["dtype", "shape", "offsets", "edit", "other"])):
+        case "dtype":
+            kinds = [
+                "F64",
+                "F16",
+                "BF16",
+                "I64",
+                "I32",
+                "U8",
+                "BOOL",
+                "C64",
+                "F8_E4M3",
+                "F4",
+                "F6_E2M3",
+                "E8M0",
+                "U16",
+                "X",
+                "",
+            ]
+            return {**row, "dtype": draw(st.sampled_from(kinds))}
+        case "shape":
+            sides = st.sampled_from([0, 1, 2, 10, 16, 64, 2**31, 2**40, 2**63, -1, 1.0])
+            return {**row, "shape": draw(st.lists(sides, max_size=5))}
+        case "offsets":
+            ends = st.sampled_from([0, 8, 56, 120, 301_984, 301_992, 2**40, 2**64 - 1, -8])
+            return {**row, "data_offsets": draw(st.lists(ends, min_size=1, max_size=3))}
+        case "edit" if row:
+            return edited(draw, {"": row})[0].get("", {})
+        case _:
+            return draw(VALUES)
+
+
+@st.composite
+def logs(draw: st.DrawFn, model: Path) -> Folder:
+    """A log.jsonl with odd rows, or odd bytes."""
+    content, edits = (model / store.LOG).read_bytes(), tuple[str, ...](["mangled"])
+    if draw(st.integers(0, 9)) == 0:
+        content = mangled(draw, content)
+    else:
+        rows, edits = edited(draw, [json.loads(line) for line in content.splitlines()])
+        end = draw(st.sampled_from(["\n", "\n", "\n", "\r\n", "\n\n", "\u2028", ""]))
+        content = "".join(as_text(row) + end for row in rows).encode()
+    # A drawing takes as long as twenty of the others.
+    operation = draw(st.sampled_from(["log"] * 12 + ["pull", "push", "plot"]))
+    return Folder(operation, store.LOG, edits, Content(content), draw(st.integers(0, 9)) > 0)
+
+
+def ask_folder(model: Path, case: Folder) -> None:
+    """Put the folder into a hub, ask, and hold the answer against what was written."""
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        root = Path(scratch)
+        folder = root / "hub" / NAME
+        shutil.copytree(model, folder)
+        (folder / case.name).write_bytes(case.content)
+        if case.renewed:
+            config = json.loads((folder / store.CONFIG).read_text())
+            facts = store.file_facts(case.content)
+            config["files"][case.name] = {"sha256": facts.sha256, "bytes": facts.bytes}
+            (folder / store.CONFIG).write_text(json.dumps(config))
+        make_odd(folder / store.README if case.operation != "read" else folder / store.CONFIG, case.odd)
+        Path("here").mkdir()
+        os.chdir("here")
+        ASK[case.operation](model, case, folder)
+        assert {one.name for one in root.iterdir()} <= {"hub", "here", "other"}, "written outside"
+        assert {one.name for one in Path().iterdir()} <= {NAME, "curve.svg"}, "written outside"
+
+
+def make_odd(path: Path, kind: str | None) -> None:
+    """Make a file into what is none."""
+    if kind is None:
+        return
+    path.unlink()
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "link":
+            path.symlink_to("/dev/zero")
+        case "folder":
+            path.mkdir()
+        case "sparse":
+            with path.open("wb") as file:
+                file.truncate(6 * 2**30)
+
+
+def ask_read(_: Path, case: Folder, folder: Path) -> None:
+    config = asked(lambda: store.read_config(folder))
+    if config is not None and json.loads(case.content).get("format") == 2:
+        assert agrees(json.loads(to_json(config)), json.loads(case.content))
+
+
+def ask_load(model: Path, case: Folder, folder: Path) -> None:
+    net = asked(lambda: api.load(folder, pretrained=True))
+    if net is not None:
+        require_net(model, case, net)
+
+
+def ask_eval(model: Path, case: Folder, folder: Path) -> None:
+    from zoo.nets.weights import load_file, normalisation_of
+
+    known = registry.load(NAME)
+
+    def alone() -> nn.Module:
+        net, metadata = load_file(known.architecture, known.dataset, folder / store.WEIGHTS)
+        mean, std = normalisation_of(metadata, known, folder / store.WEIGHTS)
+        assert len(mean) == len(std) == 1
+        return net
+
+    net = asked(alone)
+    if net is not None:
+        require_tensors(case.content, net)
+
+
+def require_net(model: Path, case: Folder, net: nn.Module) -> None:
+    """The net has the tensors that were written, or gives the logits that it always gave."""
+    if case.is_untouched:
+        assert torch.equal(logits(net), right_logits(model))
+    else:
+        assert case.renewed or case.content == (model / store.WEIGHTS).read_bytes()
+        require_tensors(case.content, net)
+
+
+def require_tensors(content: bytes, net: nn.Module) -> None:
+    (length,) = struct.unpack("<Q", content[:8])
+    header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+    for name, own in net.state_dict().items():
+        start, end = header[name]["data_offsets"]
+        kind = {"F32": np.float32, "F16": np.float16, "I64": np.int64}[header[name]["dtype"]]
+        written = np.frombuffer(data[start:end], kind).reshape(header[name]["shape"])
+        np.testing.assert_array_equal(own.numpy(), written)
+
+
+def logits(net: nn.Module) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = net(torch.linspace(-1, 1, 128).reshape(2, 1, 8, 8))
+    return found
+
+
+@functools.cache
+def right_logits(model: Path) -> Tensor:
+    return logits(api.load(model, pretrained=True))
+
+
+def ask_pull(_: Path, case: Folder, folder: Path) -> None:
+    pulled = asked(lambda: api.pull(NAME, hub=f"file:{folder.parent}"))
+    if pulled is not None:
+        assert pulled == Path(NAME)
+        assert (pulled / case.name).read_bytes() == case.content
+        store.check(pulled)
+
+
+def ask_push(_: Path, case: Folder, folder: Path) -> None:
+    pushed = asked(lambda: api.push(folder, hub="file:../other"))
+    if pushed is not None:
+        assert (Path("../other") / NAME / case.name).read_bytes() == case.content
+        assert pushed.revision == store.identity(folder)
+
+
+def ask_verify(model: Path, case: Folder, folder: Path) -> None:
+    found = asked(lambda: api.verify(folder))
+    if found is not None:
+        for one in found.checks:
+            require_line(one.finding)
+        if found.outcome == "as published":
+            torch.testing.assert_close(logits(api.load(folder, pretrained=True)), right_logits(model), atol=0.1, rtol=0)
+
+
+def ask_predict(_: Path, case: Folder, folder: Path) -> None:
+    picture = Image.new("L", (8, 8), 100)
+    picture.save("../hub/picture.png")
+    found = asked(lambda: list(api.predict(folder, [Path("../hub/picture.png")])))
+    if found:
+        assert found[0].error is None
+        likely = [one.probability for one in found[0].guesses]
+        assert likely == sorted(likely, reverse=True) or case.name == store.WEIGHTS  # whose values may be no numbers
+
+
+def ask_list(_: Path, case: Folder, folder: Path) -> None:
+    printed = asked(lambda: command("list", "--hub", f"file:{folder.parent}"))
+    if printed is not None:
+        assert printed.count("\n") in (1, 2), printed
+
+
+def ask_info(_: Path, case: Folder, folder: Path) -> None:
+    asked(lambda: command("info", NAME, "--no-layers", "--hub", f"file:{folder.parent}"))
+
+
+def ask_convert(_: Path, case: Folder, folder: Path) -> None:
+    if asked(lambda: api.convert(folder)) is not None:
+        assert store.check(folder).format == 2
+
+
+def ask_log(_: Path, case: Folder, folder: Path) -> None:
+    rows = asked(lambda: store.read_log(folder))
+    if rows is not None:
+        written = [json.loads(line) for line in case.content.decode().splitlines()]
+        assert agrees([json.loads(to_json(row)) for row in rows], written)
+
+
+def ask_plot(_: Path, case: Folder, folder: Path) -> None:
+    asked(lambda: api.plot([folder], Path("curve.svg")))
+
+
+ASK: dict[str, Callable[[Path, Folder, Path], None]] = {
+    "read": ask_read, "load": ask_load, "pull": ask_pull, "push": ask_push, "verify": ask_verify, "eval": ask_eval,
+    "predict": ask_predict, "list": ask_list, "info": ask_info, "convert": ask_convert, "log": ask_log,
+    "plot": ask_plot,
+}  # fmt: skip
+
+
+def command(*words: str) -> str:
+    """What a command prints; nothing in it commands the terminal."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        app(list(words), standalone_mode=False)
+    for line in printed.getvalue().splitlines():
+        assert line.replace("\t", " ") == one_line(line) or len(line) > 2000, f"printed: {line[:500]!r}"
+    printed.getvalue().encode()
+    return printed.getvalue()
+
+
+# Pictures.
+
+MODES = [
+    "1",
+    "L",
+    "LA",
+    "La",
+    "P",
+    "PA",
+    "RGB",
+    "RGBA",
+    "RGBa",
+    "RGBX",
+    "CMYK",
+    "YCbCr",
+    "LAB",
+    "HSV",
+    "I",
+    "F",
+    "I;16",
+    "I;16B",
+]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file that may be a picture; None is a pipe."""
+
+    suffix: str
+    note: str
+    content: Content | None
+
+
+@st.composite
+def pictures(draw: st.DrawFn, _: Path) -> Picture:
+    """A picture of any mode, size, format and orientation; whole or not."""
+    suffix = draw(st.sampled_from(["png", "jpg", "webp", "gif", "bmp", "tiff", "ppm", "tga", "ico", "jp2", "eps"]))
+    mode = draw(st.sampled_from(MODES))
+    size = draw(st.sampled_from([(8, 8), (1, 1), (32, 32), (1, 3000), (3000, 1), (300, 200)]))
+    orientation, frames = draw(st.integers(0, 12)), draw(st.sampled_from([1, 1, 1, 3]))
+    note = f"{mode} {size} {orientation} {frames}"
+    match draw(st.sampled_from(["picture"] * 20 + ["pipe", "text", "bomb"])):
+        case "pipe":
+            return Picture(suffix, "pipe", None)
+        case "text":
+            return Picture(
+                suffix,
+                "text",
+                Content(draw(st.sampled_from([b"", b"%!PS", b"\x89PNG\r\n\x1a\n"])) + draw(st.binary(max_size=20))),
+            )
+        case "bomb":
+            sides = draw(st.sampled_from([(7_000, 7_000), (7_200, 7_200), (30_000, 30_000), (2**31 - 1, 1), (0, 0)]))
+            return Picture("png", f"bomb {sides}", Content(bomb(*sides)))
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    grey = Image.frombytes("L", size, bytes(i % 251 for i in range(size[0] * size[1])))
+    try:
+        image = grey.convert(mode) if mode not in ("I;16", "I;16B", "LAB") else Image.new(mode, size)
+        more = {"save_all": True, "append_images": [image] * (frames - 1)} if frames > 1 else {}
+        image.save(buffer, Image.registered_extensions()[f".{suffix}"], exif=exif, **more)
+    except (OSError, ValueError, KeyError):  # not every format has every mode
+        grey.save(buffer, "PNG", exif=exif)
+    content = buffer.getvalue()
+    if draw(st.booleans()):
+        return Picture(suffix, note, Content(content))
+    return Picture(suffix, f"{note} mangled", Content(mangled(draw, content)))
+
+
+@functools.cache
+def bomb(width: int, height: int) -> bytes:
+    """A PNG whose header says so many pixels; it has them where they are few enough to write."""
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress(bytes(1 + width)) if height * width > 10**8 else zlib.compress(bytes((1 + width) * height), 1)
+    size = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def ask_picture(model: Path, case: Picture) -> None:
+    """Predict it: probabilities, or a line."""
+    found = published_net(model)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"picture.{case.suffix}"
+        if case.content is None:
+            os.mkfifo(path)
+        else:
+            path.write_bytes(case.content)
+        answers = asked(lambda: list(predictions(found[0], found[1], DIGITS.classes, [path], top=10)))
+    assert answers is not None
+    (answer,) = answers
+    if answer.error is not None:
+        require_line(answer.error)
+    else:
+        assert abs(sum(one.probability for one in answer.guesses) - 1) < 1e-4
+
+
+@functools.cache
+def published_net(model: Path) -> tuple[nn.Module, Any]:
+    found = published(model)
+    return found.net(), found.preprocess
+
+
+# Settings of a recipe.
+
+
+@st.composite
+def settings(draw: st.DrawFn, _: Path) -> dict[str, str]:
+    """`--set FIELD=VALUE`, one to three times."""
+    values = st.one_of(
+        VALUES.map(as_text),
+        st.sampled_from([*TEXTS, *RAW.values(), *map(str, NUMBERS)]),
+        st.sampled_from(
+            ["sgd", "adam", "cosine", "onecycle", "multistep", "plateau", "constant", "value", "1,2", "[3]"]
+        ),
+        st.text(max_size=10),
+        st.floats().map(str),
+        st.integers(-5, 50).map(str),
+    )
+    names = st.sampled_from([*Recipe.__dataclass_fields__] * 2 + TEXTS)
+    return draw(st.dictionaries(names, values, min_size=1, max_size=3))
+
+
+def ask_settings(_: Path, case: dict[str, str]) -> None:
+    """A recipe that can be written, read back and stepped through, or a line."""
+    recipe = asked(lambda: registry.load(NAME).recipes["quick"].changed(case))
+    if recipe is not None:
+        assert Recipe.from_json(json.loads(json.dumps(recipe.to_json(), allow_nan=False))) == recipe
+        assert len(recipe.sha256()) == 64
+        parameter = nn.Parameter(torch.zeros(1))
+        parameter.grad = torch.ones(1)
+        over = optim.optimizer(recipe, [parameter])
+        steps = optim.schedule(recipe, over, 3)
+        over.step()
+        optim.end_epoch(recipe, steps, 50.0)
+        assert np.isfinite(over.param_groups[0]["lr"])
+
+
+# What is asked of each, and how often.
+
+KINDS: dict[str, tuple[Callable[[Path], st.SearchStrategy[Any]], Callable[[Path, Any], None], float]] = {
+    "config": (configs, ask_folder, 0.35),
+    "weights": (weights, ask_folder, 0.2),
+    "log": (logs, ask_folder, 0.15),
+    "picture": (pictures, ask_picture, 0.15),
+    "settings": (settings, ask_settings, 0.15),
+}
+
+
+def fuzz(kind: str, model: Path, cases: int, *, anew: bool) -> None:
+    """Ask so many times, of the same cases each time or of others; raises for the smallest case with a fault."""
+    made, ask, part = KINDS[kind]
+
+    @hypothesis.settings(
+        max_examples=max(1, int(cases * part)),
+        derandomize=not anew,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        print_blob=True,
+        report_multiple_bugs=True,
+    )
+    @hypothesis.given(made(model))
+    def each(case: object) -> None:
+        ask(model, case)
+
+    each()
