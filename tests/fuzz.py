@@ -1,7 +1,7 @@
 """What the zoo makes of files and words that chance has written: the right answer, or one line.
 
-Whoever is asked runs in a process of its own (`bounded`), which has neither the memory nor the time for
-what a stranger's number asks for: 1 GB beside what the libraries take, 5 seconds of the processor.
+Whoever is asked runs in a process of its own (`bounded`), and has neither the memory nor the time for
+what a stranger's number asks for: 1 GB beside what is taken already, 5 seconds of the processor.
 """
 
 from __future__ import annotations
@@ -58,12 +58,10 @@ class Exceeded(BaseException):
 
 
 def bounded() -> None:
-    """Give this process no more memory than it should need, and alarms to stop at."""
+    """Make this process one that `asked` can bound."""
     torch.set_num_threads(1)
     os.environ["HF_HUB_OFFLINE"] = "1"
     registry.load_all(registry.entries().values())
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, resource.RLIM_INFINITY))
     signal.signal(signal.SIGPROF, _stop)
     signal.signal(signal.SIGALRM, _stop)
 
@@ -74,6 +72,8 @@ def _stop(number: int, _: object) -> None:
 
 def asked(operation: Callable[[], T]) -> T | None:
     """What an operation answers; None where it refuses in one line. Anything else is a fault."""
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, resource.RLIM_INFINITY))
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     try:
@@ -86,6 +86,7 @@ def asked(operation: Callable[[], T]) -> T | None:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         for warning in told:
             require_line(str(warning.message))
 

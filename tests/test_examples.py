@@ -12,6 +12,8 @@ from .conftest import CHECKOUT
 # For the examples that would take their time; the catalogue's queue has nothing small.
 ARGUMENTS = {
     "benchmark_command_line.py": ["--pairs", "1"],
+    "benchmark_race.py": ["--seconds", "1", "--readers", "2"],
+    "benchmark_scale.py": ["--models", "20", "--rows", "20", "--pairs", "1"],
     "benchmark_training.py": ["--images", "192", "--batch-size", "64", "--model", "resnet8_digits", "--json"],
     "profile_training_step.py": [
         "--device", "cpu", "--only", "eager fp32", "--steps", "2", "--batch-size", "16", "--model", "resnet8_digits",
@@ -22,6 +24,13 @@ ARGUMENTS = {
 # What their output has in it, and the files that they leave.
 OUTPUT = {
     "benchmark_command_line.py": ["\nzoo list ", "\nbare list ", "\nzoo --help ", "\nbare --help ", "\nratio "],
+    "benchmark_race.py": ["pushed ", " loaded, ", " pulled, ", " asked, ", " listed: 0 failed, 0 mixed\n"],
+    "benchmark_scale.py": [
+        "\nzoo list ",
+        "\nzoo info resnet2o ",
+        "\nzoo list --hub, for the first time ",
+        "\na log of 20 ",
+    ],
     "profile_training_step.py": ["\neager fp32 ", " ms a step", "calls a step", " aten::convolution_backward\n"],
 }
 FILES = {"profile_training_step.py": ["runs/profile/resnet8_digits-eager-fp32.json"]}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -10,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from zoo import api
 from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
 from zoo.folder import store
 from zoo.hub.local import FolderHub
 
 from .folders import config_of, with_card
+from .opens import opened
 
 NAME = "resnet8_digits"
 
@@ -211,6 +214,56 @@ def test_a_listing_notices_what_changed_since_the_one_before(hub: FolderHub, tra
     assert [one.license for one in hub.models()] == ["mine-alone"]
     shutil.rmtree(hub.path / NAME)
     assert hub.models() == []
+
+
+def test_a_pattern_reads_only_the_models_that_it_asks_for(hub: FolderHub, trained: Path) -> None:
+    hub.push(trained, NAME)
+    shutil.copytree(trained, hub.path / "resnet20_other")
+    (hub.path / "resnet20_other" / store.CONFIG).write_text("damaged")
+    with opened() as files:
+        assert [one.name for one in hub.models_like("resnet8_*")] == [NAME]
+        assert [row.name for row in api.overview("resnet8_*", hub=str(hub.address))] == [NAME]
+    assert hub.path / NAME / store.CONFIG in files
+    assert not any(path.is_relative_to(hub.path / "resnet20_other") for path in files)
+
+
+def test_a_listing_opens_nothing_that_has_not_changed_since_one_before(hub: FolderHub, trained: Path) -> None:
+    hub.push(trained, NAME)
+    shutil.copytree(trained, hub.path / "resnet20_other")
+    every = hub.models()
+    with opened() as files:
+        assert hub.models_like("resnet20_*") == every[:1]
+        assert hub.models() == every
+    assert {path.name for path in files} == {"index.json"}
+
+
+@pytest.mark.parametrize("operation", ["load", "pull", "push", "push again"])
+def test_the_weights_are_read_once_and_hashed_once(
+    hub: FolderHub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    address = str(hub.address)
+    if operation != "push":
+        hub.push(trained, NAME)
+    hashed: list[int] = []
+    sha256 = hashlib.sha256
+
+    def counted(content: bytes) -> Any:
+        hashed.append(len(content))
+        return sha256(content)
+
+    monkeypatch.setattr(hashlib, "sha256", counted)
+    with opened() as files:
+        match operation:
+            case "load":
+                api.load(NAME, pretrained=True, hub=address)
+            case "pull":
+                api.pull(NAME, hub=address, out=tmp_path / "pulled")
+            case _:
+                api.push(trained, hub=address)
+    asked = trained if "push" in operation else hub.path
+    read = [path for path in files if path.name == store.WEIGHTS and path.is_relative_to(asked)]
+    assert len(read) == 1
+    assert hashed.count((trained / store.WEIGHTS).stat().st_size) == 1
 
 
 def _dies(source: Path, target: Path) -> None:

@@ -78,6 +78,20 @@ def test_an_unknown_name_is_an_error_that_suggests_close_ones() -> None:
         registry.load("zzzzz")
 
 
+def test_three_names_are_suggested_of_however_many() -> None:
+    many = [f"many{number}_digits" for number in range(10_000)]
+    assert registry.close_to("many123_digts", many) == registry.close_to("many123_digts", reversed(many))
+    assert registry.close_to("many123_digts", many)[0] == "many123_digits"
+    assert len(registry.close_to("many123_digts", many)) == 3
+    assert registry.close_to("zzzz", many) == []
+    assert registry.close_to("a", ["a"]) == ["a"]
+
+
+def test_the_architectures_that_are_provided_are_known_by_the_models_names() -> None:
+    assert {"resnet20", "resnet8", "plain20"} <= registry.provided()
+    assert "resnet20_cifar10" not in registry.provided()
+
+
 def test_an_architecture_is_found_by_its_bare_name() -> None:
     assert registry.architecture("resnet20") == registry.load("resnet20_cifar100").architecture
     with pytest.raises(UnknownModel):

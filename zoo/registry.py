@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import heapq
 import re
 import sys
 import warnings
@@ -131,9 +132,10 @@ def join(architecture: Architecture, dataset: Dataset) -> Model:
     return joined
 
 
-def provides(architecture: str) -> bool:
-    """Whether a plugin here declares models that are named by this architecture; imports none."""
-    return any(name.startswith(f"{architecture}_") for name in entries())
+def provided() -> set[str]:
+    """The architectures that declared models are named by, as far as a name tells; imports no plugin."""
+    parts = (name.split("_") for name in entries())
+    return {"_".join(one[:end]) for one in parts for end in range(1, len(one))}
 
 
 def provider(architecture: Architecture) -> str:
@@ -256,14 +258,23 @@ def _by_name(declared: list[Entry]) -> dict[str, Entry]:
     return known
 
 
+@functools.cache
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+def close_to(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three names like that one, closest first, among however many."""
     import difflib
 
-    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+    # It takes its time with each, so it sees only the hundred that share the most pairs of characters.
+    pairs = {name[start : start + 2] for start in range(max(1, len(name) - 1))}
+    likely = heapq.nlargest(100, sorted(known), key=lambda one: sum(map(one.__contains__, pairs)))
+    return difflib.get_close_matches(name, likely, n=3, cutoff=0.6)
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    close = close_to(name, known)
     hint = f"did you mean {' or '.join(close)}?" if close else "no plugin provides it"
     asked = name if len(name) <= 100 else f"{name[:100]}…"
     return f"there is no {what} {asked!r}; {hint} (zoo list shows all)"

@@ -52,6 +52,7 @@ def _fields(kind: type) -> tuple[_Field, ...]:
     )
 
 
+@functools.cache
 def _scalars(hint: Any) -> frozenset[Any]:
     """The scalar types that a hint is, or is a union of."""
     is_union = typing.get_origin(hint) in (types.UnionType, typing.Union)
@@ -90,6 +91,8 @@ def require_known(kind: type, value: object, place: str) -> None:
 
 def fit(hint: Any, value: object, place: str) -> Any:
     """Return `value` as the type `hint` (scalars, tuples, mappings, unions, dataclasses)."""
+    if type(value) in _scalars(hint):
+        return value
     if dataclasses.is_dataclass(hint):
         return from_json(typing.cast("type[Any]", hint), value, place)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)

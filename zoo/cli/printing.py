@@ -29,8 +29,8 @@ def print_json(value: object) -> None:
 def print_table(heading: tuple[str, ...], cells: Sequence[tuple[str, ...]], *, right: tuple[int, ...]) -> None:
     """A table on a terminal, with the columns `right` set to the right; tab-separated lines in a pipe."""
     if not sys.stdout.isatty():
-        for line in (heading, *cells):
-            say("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line))
+        lines = ("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line) for line in (heading, *cells))
+        say("\n".join(lines))
         return
     from rich import box
     from rich.table import Table

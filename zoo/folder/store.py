@@ -17,7 +17,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,44 +90,36 @@ def check(folder: Path) -> Config:
     Weights that are pinned to a hub may be missing. Raises FolderError or HashMismatch.
     """
     config = read_config(folder)
-    here = [
-        name for name in config.files if not (name == WEIGHTS and config.may_lack_weights and is_missing(folder / name))
-    ]
-    unhashed = [name for name in _written(config) if name not in config.files]  # format 1 hashed weights only
-    if missing := [name for name in (*here, *unhashed) if is_missing(folder / name)]:
-        raise FolderError(f"{folder} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
-    for name in here:
-        content = read_file(folder, config, name)
-        if name == LOG:
-            _log(content, folder / LOG)
-    if LOG in unhashed:
-        read_log(folder)
+    for _ in _contents(folder, config):
+        pass
     return config
 
 
 def check_whole(folder: Path) -> Config:
     """Make sure that a folder is whole, its weights in it too; raises FolderError or HashMismatch."""
     config = check(folder)
-    if is_missing(folder / WEIGHTS):
-        at = config.pin.hub if config.pin else config.origin.address if config.origin else "nowhere"
-        raise FolderError(f"{folder} has no weights, it pins those at {at}; make a whole one with: zoo pull --out")
+    require_weights(folder, config)
     return config
 
 
-def copy_files(source: Path, target: Path) -> None:
-    """Copy a model folder's files, and nothing else that may lie there, into an existing folder; then check that.
+def require_weights(folder: Path, config: Config) -> None:
+    """Refuse a folder that only says where its weights are; raises FolderError."""
+    if is_missing(folder / WEIGHTS):
+        at = config.pin.hub if config.pin else config.origin.address if config.origin else "nowhere"
+        raise FolderError(f"{folder} has no weights, it pins those at {at}; make a whole one with: zoo pull --out")
 
-    Raises FolderError or HashMismatch where the source is not whole, also by the time it is copied.
+
+def copy_files(source: Path, target: Path) -> None:
+    """Copy a model folder's files, and nothing else that may lie there, into an existing folder.
+
+    Each is read once, and what is written are the bytes that were held against config.json. Raises FolderError or
+    HashMismatch where the source is not whole, also by the time it is copied.
     """
-    config = check(source)
-    for name in files_of(config):
-        if name == WEIGHTS and config.may_lack_weights and is_missing(source / name):
-            continue
-        size = config.files[name].bytes if name in config.files else LOG_BYTES
+    facts = _read(source, CONFIG, gate.CONFIG_BYTES)
+    (target / CONFIG).write_bytes(facts)
+    for name, content in _contents(source, _config(_decoded(facts, source), source)):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        (target / name).write_bytes(_read(source, name, size))
-    if check(target) != config:
-        raise FolderError(f"{source} changed while it was copied; copy it again")
+        (target / name).write_bytes(content)
 
 
 def write_pinned(source: Path, target: Path, pin: Pin) -> None:
@@ -193,13 +185,34 @@ def _write(folder: Path, config: Config, files: Mapping[str, bytes]) -> None:
 
 def _document(folder: Path) -> Mapping[str, Any]:
     """The decoded config.json."""
-    path = folder / CONFIG
-    if is_missing(path):
+    if is_missing(folder / CONFIG):
         raise FolderError(f"{folder} is not a model folder: it has no {CONFIG}")
+    return _decoded(_read(folder, CONFIG, gate.CONFIG_BYTES), folder)
+
+
+def _decoded(content: bytes, folder: Path) -> Mapping[str, Any]:
     try:
-        return gate.mapping(gate.decoded(_read(folder, CONFIG, gate.CONFIG_BYTES).decode("utf-8")))
+        return gate.mapping(gate.decoded(content.decode("utf-8")))
     except (SchemaError, UnicodeDecodeError) as error:
-        raise FolderError(f"{path} is not a model's: {_short(error)}; fetch or train the model again") from None
+        message = f"{folder / CONFIG} is not a model's: {_short(error)}; fetch or train the model again"
+        raise FolderError(message) from None
+
+
+def _contents(folder: Path, config: Config) -> Iterator[tuple[str, bytes]]:
+    """Every file but config.json, one by one, as it should be: as hashed, the log readable.
+
+    Weights that are pinned to a hub may be missing. Raises FolderError or HashMismatch.
+    """
+    absent = {WEIGHTS} if config.may_lack_weights and is_missing(folder / WEIGHTS) else set()
+    here = [name for name in config.files if name not in absent]
+    unhashed = [name for name in _written(config) if name not in config.files]  # format 1 hashed weights only
+    if missing := [name for name in (*here, *unhashed) if is_missing(folder / name)]:
+        raise FolderError(f"{folder} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
+    for name in (*here, *unhashed):
+        content = _read(folder, name, LOG_BYTES) if name in unhashed else read_file(folder, config, name)
+        if name == LOG:
+            _log(content, folder / LOG)
+        yield name, content
 
 
 def _config(values: Mapping[str, Any], folder: Path) -> Config:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fnmatch
 import json
 import os
+import re
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from zoo.errors import FolderError, HubError, HubWarning
@@ -26,10 +29,15 @@ from zoo.spec import NAME
 Stamp = tuple[int, int]  # nanoseconds, bytes
 
 
-def listed(hub: Address, path: Path) -> list[Listed]:
-    """The models of the folder hub at `path`, by name; those that are damaged are passed over with a warning each."""
-    known, now, rows = _read(path), {}, []
-    for name, stamp in sorted(_stamps(path).items()):
+def listed(hub: Address, path: Path, pattern: str = "*") -> list[Listed]:
+    """The models of the folder hub at `path` whose names match, by name; nothing of the others is read.
+
+    Those that are damaged are passed over with a warning each.
+    """
+    asked = re.compile(fnmatch.translate(pattern)).match
+    known, rows = _read(path), []
+    now = {name: row for name, row in known.items() if not asked(name)}
+    for name, stamp in sorted(_stamps(path, asked).items()):
         address = hub.model(name)
         if name in known and known[name][0] == stamp and known[name][1].get("name") == name:
             with contextlib.suppress(SchemaError, TypeError):
@@ -65,22 +73,22 @@ class _Facts:
         return cls(one.name, one.dataset, one.parameters, one.license, one.test_top1, one.plugin)
 
     def at(self, address: Address) -> Listed:
-        return Listed(address=address, **dataclasses.asdict(self))
+        return Listed(address=address, **vars(self))
 
 
-def _stamps(path: Path) -> dict[str, Stamp]:
-    """Every model's config.json by the model's name, as it is now: when it was changed, and its size."""
+def _stamps(path: Path, asked: Callable[[str], object]) -> dict[str, Stamp]:
+    """The config.json of every model that is asked for, by its name: when it was changed, and its size."""
     found = {}
     try:
         with os.scandir(path) as entries:
-            names = [entry.name for entry in entries if NAME.fullmatch(entry.name)]
+            names = [entry.name for entry in entries if asked(entry.name) and NAME.fullmatch(entry.name)]
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise HubError(f"file:{path} can't be read: {error.strerror}") from None
     for name in names:
         with contextlib.suppress(OSError):
-            facts = (path / name / store.CONFIG).stat()
+            facts = os.stat(f"{path}/{name}/{store.CONFIG}")  # noqa: PTH116 - a Path takes as long as the call
             found[name] = (facts.st_mtime_ns, facts.st_size)
     return found
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zoo import registry
 from zoo.errors import HubError, HubWarning, NotFound, UnknownModel, ZooError
 from zoo.hub import catalogue
-from zoo.hub.protocol import Listed, Searchable
+from zoo.hub.protocol import Listed, Searchable, Selecting
 from zoo.hub.schemes import open_hub
 from zoo.spec import Model
 
@@ -100,7 +100,7 @@ def overview(
     def asked(name: str, published: Container[str]) -> bool:
         return (pattern is None or fnmatch.fnmatchcase(name, pattern)) and pretrained in (None, name in published)
 
-    listed = _own() if hub is None else {one.name: one for one in open_hub(hub).models()}
+    listed = _own(pattern) if hub is None else _listed(hub, pattern)
     if hub is None:
         known, top1 = registry.entries(), catalogue.top1()
         published: Container[str] = top1.keys() | listed.keys()
@@ -108,7 +108,8 @@ def overview(
         rows = [_row(model, known[model.name], top1.get(model.name)) for model in models]
     else:
         rows, published = [], listed.keys()
-    rows += [_row_in_hub(one) for name, one in listed.items() if asked(name, published)]
+    provided = registry.provided()
+    rows += [_row_in_hub(one, provided) for name, one in listed.items() if asked(name, published)]
     return sorted((row for row in rows if dataset in (None, row.dataset)), key=lambda row: row.name)
 
 
@@ -117,15 +118,24 @@ def search(text: str, *, hub: str = "hf://") -> list[Row]:
     source = open_hub(hub)
     if not isinstance(source, Searchable):
         raise HubError(f"{hub} can't be searched; see what it has with: zoo list --hub {hub}")
-    return [_row_in_hub(one) for one in source.search(text)]
+    provided = registry.provided()
+    return [_row_in_hub(one, provided) for one in source.search(text)]
 
 
-def _own() -> dict[str, Listed]:
+def _listed(hub: str | None, pattern: str | None) -> dict[str, Listed]:
+    """The models of a hub, by name; where it can select, only those that match."""
+    source = open_hub(hub)
+    if pattern is not None and isinstance(source, Selecting):
+        return {one.name: one for one in source.models_like(pattern)}
+    return {one.name: one for one in source.models()}
+
+
+def _own(pattern: str | None) -> dict[str, Listed]:
     """The models of ZOO_HUB's, by name; none, and a warning, where it can't be read."""
     if not os.environ.get("ZOO_HUB"):
         return {}
     try:
-        return {one.name: one for one in open_hub().models()}
+        return _listed(None, pattern)
     except ZooError as error:
         warnings.warn(HubWarning(f"{error} (ZOO_HUB; only the catalogue's are listed)"), stacklevel=3)
         return {}
@@ -151,7 +161,7 @@ def _row(model: Model, entry: registry.Entry, top1: float | None) -> Row:
     )
 
 
-def _row_in_hub(listed: Listed) -> Row:
+def _row_in_hub(listed: Listed, provided: Container[str]) -> Row:
     return Row(
         name=listed.name,
         dataset=listed.dataset,
@@ -160,5 +170,5 @@ def _row_in_hub(listed: Listed) -> Row:
         license=listed.license,
         weights=str(listed.address),
         plugin=listed.plugin,
-        installed=registry.provides(listed.name.removesuffix(f"_{listed.dataset}")),
+        installed=listed.name.removesuffix(f"_{listed.dataset}") in provided,
     )

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from zoo import registry
 from zoo.errors import HashMismatch, HubError, NotFound
 from zoo.folder import store
 from zoo.folder.config import Config, Pin
@@ -62,7 +63,6 @@ class FolderHub:
     def push(self, folder: Path, name: str) -> Pushed:
         """Publish a model folder; the revision before is kept and can be pulled by its id."""
         self.require_writable(name)
-        store.check(folder)
         return self._push(folder, name)
 
     def push_pinned(self, folder: Path, name: str, weights: Pushed) -> Pushed:
@@ -75,7 +75,9 @@ class FolderHub:
         new = store.identity(folder)
         try:
             with self._writing(name):
-                if new != self._current(name):
+                if new == self._current(name):
+                    store.check(folder)
+                else:
                     kept = self._keep(folder, name, new)
                     with written_aside(self.path / name) as aside:
                         _link_files(kept, aside)
@@ -110,6 +112,10 @@ class FolderHub:
         """The models that are there, by name; what is damaged is passed over with a warning."""
         return listed(self.address, self.path)
 
+    def models_like(self, pattern: str) -> list[Listed]:
+        """Those whose names match a pattern (`resnet*`); nothing of the others is read."""
+        return listed(self.address, self.path, pattern)
+
     def revisions(self, name: str) -> list[str]:
         """The ids of a model's revisions, newest first."""
         _require_name(name)
@@ -139,7 +145,10 @@ class FolderHub:
         current = self._current(name)
         if current is not None and current not in kept:
             kept[current] = self._numbered(self.path / name, name, current, kept)
-        return kept.get(identity) or self._numbered(folder, name, identity, kept)
+        if identity not in kept:
+            return self._numbered(folder, name, identity, kept)  # checks what it copies
+        store.check(folder)
+        return kept[identity]
 
     def _numbered(self, folder: Path, name: str, identity: str, kept: dict[str, Path]) -> Path:
         last = max((int(one.name.partition("-")[0]) for one in kept.values()), default=0)
@@ -152,14 +161,12 @@ class FolderHub:
 
     def _close_to(self, name: str) -> str:
         """Up to three models with a name like that, however many there are."""
-        import difflib
-
         there = (
             [one.name for one in os.scandir(self.path) if one.is_dir() and NAME.fullmatch(one.name)]
             if self.path.is_dir()
             else []
         )
-        close = difflib.get_close_matches(name, there, n=3)
+        close = registry.close_to(name, there)
         return f"; it has {', '.join(close)}" if close else f"; see what it has with: zoo list --hub {self.address}"
 
     @contextlib.contextmanager

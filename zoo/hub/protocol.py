@@ -91,6 +91,14 @@ class Searchable(Protocol):
 
 
 @runtime_checkable
+class Selecting(Protocol):
+    """A hub that lists some of its models without reading the others."""
+
+    def models_like(self, pattern: str) -> list[Listed]:
+        """The models whose names match a pattern (`resnet*`, as `fnmatch` has it), sorted by name."""
+
+
+@runtime_checkable
 class Pinning(Protocol):
     """A hub whose models may leave their weights in another one, pinned by revision and hash."""
 

@@ -32,7 +32,9 @@ def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None)
     """
     folder, target = path_of(folder), open_hub(hub)
     if weights_at is None:
-        config = store.check(folder) if isinstance(target, Pinning) else store.check_whole(folder)
+        config = store.read_config(folder)  # the hub checks the files, as it takes them
+        if not isinstance(target, Pinning):
+            store.require_weights(folder, config)
         _require_publishable(folder, config, target)
         return target.push(folder, config.name)
     if not isinstance(target, Pinning):
@@ -42,7 +44,8 @@ def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None)
     elsewhere = open_hub(weights_at)
     if parse_hub(weights_at).scheme == "file":
         raise HubError(f"{weights_at} is of this machine, and a pin is for others; expected hf://namespace")
-    config = store.check_whole(folder)
+    config = store.read_config(folder)
+    store.require_weights(folder, config)
     for one in (target, elsewhere):
         _require_publishable(folder, config, one)
     return target.push_pinned(folder, config.name, elsewhere.push(folder, config.name))
