@@ -54,9 +54,12 @@ def is_passing(error: BaseException) -> bool:
 
 def _stumbled(error: BaseException) -> bool:
     from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     error = _cause(error)
-    return isinstance(error, HfHubHTTPError) and error.response.status_code in (429, 500, 502, 503, 504)
+    if not isinstance(error, HfHubHTTPError | httpx.HTTPStatusError):
+        return False
+    return error.response.status_code in (429, 500, 502, 503, 504)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -1,0 +1,481 @@
+"""From a source's text to bytes that are hashed and here, over real HTTP to this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from zoo.errors import HashMismatch, HubError, NotFound, ZooError
+from zoo.hub import download
+from zoo.hub.download import fetch
+
+from .loopback_hub import Account, Cut, File, Flip, Hub, Repository, Status
+
+CONTENT = bytes(range(256)) * 20
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+NAME = f"resnet20-{SHA256[:8]}.th"
+REPOSITORY = "you/nets"
+HUB_FILE = f"hf://{REPOSITORY}/cifar/resnet20.pth"
+
+
+@dataclass
+class Answer:
+    """What a site says to a request: `announced` bytes where they are not the content's, none where it is None."""
+
+    content: bytes = CONTENT
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    announced: int | None = -1
+    hang: bool = False
+
+
+class Site:
+    """A web server on loopback: what it answers, in turn, the last for good; what it was asked, with which headers."""
+
+    def __init__(self) -> None:
+        self.answers = [Answer()]
+        self.requests: list[dict[str, str]] = []
+        self.let_go = threading.Event()
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                site.requests.append({"path": self.path, **self.headers})
+                answer = site.answers.pop(0) if len(site.answers) > 1 else site.answers[0]
+                if answer.hang:
+                    site.let_go.wait()
+                    return
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                if answer.announced is not None:
+                    announced = len(answer.content) if answer.announced == -1 else answer.announced
+                    self.send_header("Content-Length", str(announced))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.scheme, self.port = "http", self.server.server_address[1]
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    @contextmanager
+    def running(self) -> Iterator[Site]:
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield self
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Refuse connections from now on."""
+        self.let_go.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site().running() as site:
+        yield site
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def nets(hub: Hub) -> Repository:
+    """Somebody's repository on the Hub with one file in a folder."""
+    repository = Repository(REPOSITORY)
+    repository.commit("add a net", {"cifar/resnet20.pth": File(CONTENT, lfs=True), "README.md": File(b"", lfs=False)})
+    hub.repositories[REPOSITORY] = repository
+    return repository
+
+
+def refused(error: type[ZooError], reason: str, attempt: Callable[[], object]) -> None:
+    """The attempt fails with one line that has this in it."""
+    with pytest.raises(error) as caught:
+        attempt()
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# -- a path ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_is_read_where_it_is(tmp_path: Path, cache: Path, kind: Callable[[Path], str | Path]) -> None:
+    path = tmp_path / NAME
+    path.write_bytes(CONTENT)
+    found = fetch(kind(path), sha256=SHA256, bytes=len(CONTENT))
+    assert (found.content, found.sha256, found.size, found.name) == (CONTENT, SHA256, len(CONTENT), NAME)
+    assert found.address == str(path)
+    assert not cache.exists()
+
+
+def test_a_path_where_nothing_is_is_not_found(tmp_path: Path) -> None:
+    refused(NotFound, "there is no file", lambda: fetch(tmp_path / "none.pth"))
+    refused(NotFound, "there is no file", lambda: fetch(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("http://example.org/net.pth", "is not fetched from; expected a path, https://… or hf://…"),
+        ("ftp://example.org/net.pth", "is not fetched from"),
+        ("file:///etc/hostname", "is not fetched from"),
+        ("https://example.org/", "names no file"),
+        ("https://[example.org/net.pth", "is no address"),
+        ("https://me:secret@example.org/net.pth", "has a user's name in it"),
+        ("hf://you/nets", "names no file; expected hf://namespace/repository/path"),
+        ("hf://you/nets/../other/net.pth", "names no file"),
+    ],
+)
+def test_what_is_no_source_is_refused_with_what_is(source: str, reason: str) -> None:
+    refused(HubError, reason, lambda: fetch(source))
+
+
+def test_a_secret_in_an_address_is_not_repeated() -> None:
+    with pytest.raises(HubError) as caught:
+        fetch("https://me:secret@example.org/net.pth")
+    assert "secret" not in str(caught.value)
+
+
+# -- what is checked -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "sha256", "size", "reason"),
+    [
+        ("net-00000000.pth", None, None, f"has SHA-256 {SHA256}, expected one that begins with 00000000"),
+        ("net-00000000.tar.gz", SHA256, None, "expected one that begins with 00000000"),
+        ("net.pth", "0" * 64, None, f"has SHA-256 {SHA256}, expected {'0' * 64}"),
+        ("net.pth", None, 17, "has 5,120 bytes, expected 17"),
+    ],
+)
+def test_a_file_is_held_against_what_is_known_of_it(
+    site: Site, tmp_path: Path, name: str, sha256: str | None, size: int | None, reason: str
+) -> None:
+    (tmp_path / name).write_bytes(CONTENT)
+    for source in (str(tmp_path / name), f"{site}/{name}"):
+        refused(HashMismatch, reason, lambda source=source: fetch(source, sha256=sha256, bytes=size))  # type: ignore[misc]
+
+
+def test_what_was_refused_is_not_kept(site: Site, cache: Path) -> None:
+    with pytest.raises(HashMismatch):
+        fetch(f"{site}/net-00000000.pth")
+    assert not list(cache.rglob("*.*"))
+
+
+def test_a_hash_that_is_none_is_refused(tmp_path: Path) -> None:
+    refused(HubError, "is no SHA-256; expected 64 hex digits", lambda: fetch(tmp_path / "net.pth", sha256="12fca82f"))
+
+
+# -- the web ---------------------------------------------------------------------------------------
+
+
+def test_a_file_of_the_web_is_fetched_with_its_address_name_and_hash(site: Site) -> None:
+    found = fetch(f"{site}/nets/{NAME}")
+    assert (found.content, found.sha256, found.name) == (CONTENT, SHA256, NAME)
+    assert found.address == f"{site}/nets/{NAME}"
+
+
+def test_no_credentials_are_sent(site: Site, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    site.answers = [Answer(status=302, headers={"Location": "/there.pth", "Set-Cookie": "who=me"}), Answer()]
+    fetch(f"{site}/net.pth")
+    assert [one["path"] for one in site.requests] == ["/net.pth", "/there.pth"]
+    assert not any("authorization" in map(str.lower, one) for one in site.requests)
+
+
+def test_the_name_of_a_file_is_one_of_this_folder(site: Site, cache: Path) -> None:
+    assert fetch(f"{site}/a/..%2F..%2Fnet%20(1).pth?raw=true").name == "net__1_.pth"
+    assert (cache / "downloads" / SHA256 / "net__1_.pth").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("code", [404, 410])
+def test_what_is_not_there_is_not_found(site: Site, code: int) -> None:
+    site.answers = [Answer(b"<html>", status=code)]
+    refused(NotFound, f"/net.pth is not there ({code}); check the address", lambda: fetch(f"{site}/net.pth"))
+    assert len(site.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "asked"),
+    [
+        (403, "is not open to everybody (403)", 1),
+        (418, "the server failed (418)", 1),
+        (429, "too many requests (429)", 4),
+        (503, "the server failed (503); try again later", 4),
+    ],
+)
+def test_a_status_is_one_line_and_tried_again_only_where_it_may_pass(
+    site: Site, code: int, reason: str, asked: int
+) -> None:
+    site.answers = [Answer(b"", status=code)]
+    refused(HubError, reason, lambda: fetch(f"{site}/net.pth"))
+    assert len(site.requests) == asked
+
+
+def test_a_fault_that_passes_is_not_seen(site: Site) -> None:
+    site.answers = [Answer(b"", status=503), Answer(CONTENT[:100], announced=len(CONTENT)), Answer()]
+    assert fetch(f"{site}/{NAME}").content == CONTENT
+    assert len(site.requests) == 3
+
+
+def test_a_file_that_is_cut_off_each_time_is_refused(site: Site, cache: Path) -> None:
+    site.answers = [Answer(CONTENT[:100], announced=len(CONTENT))]
+    refused(HubError, "/net.pth: the connection broke off", lambda: fetch(f"{site}/net.pth"))
+    assert len(site.requests) == 4
+    assert not list(cache.rglob("*.*"))
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "TIMEOUT", 0.2)
+    site.answers = [Answer(hang=True)]
+    refused(HubError, "did not answer in time", lambda: fetch(f"{site}/net.pth"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(), Answer(announced=None), Answer(b"a beginning", announced=2**40)],
+    ids=["announced", "not announced", "announced, not sent"],
+)
+def test_a_file_that_is_too_large_is_refused(site: Site, answer: Answer) -> None:
+    site.answers = [answer]
+    refused(HubError, "has more than 5,000 bytes", lambda: fetch(f"{site}/net.pth", most=5000))
+    assert len(site.requests) == 1
+
+
+def test_a_path_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.pth").write_bytes(CONTENT)
+    refused(HubError, "has more than 5,000 bytes", lambda: fetch(tmp_path / "net.pth", most=5000))
+
+
+@pytest.mark.parametrize(
+    "astray", ["http://example.org/net.pth", "ftp://example.org/net.pth", "https://me:secret@example.org/net.pth"]
+)
+def test_a_redirect_that_leads_astray_is_refused_by_both_hosts(site: Site, astray: str) -> None:
+    site.answers = [Answer(b"", status=302, headers={"Location": astray})]
+    where = astray.replace("me:secret@", "").removesuffix("/net.pth")
+    refused(HubError, f"http://127.0.0.1 redirects to {where}, which is not followed", lambda: fetch(f"{site}/net.pth"))
+
+
+def test_redirects_without_an_end_are_refused(site: Site) -> None:
+    site.answers = [Answer(b"", status=302, headers={"Location": "/net.pth"})]
+    refused(HubError, "redirects more than 10 times", lambda: fetch(f"{site}/net.pth"))
+
+
+@pytest.fixture
+def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A site that speaks TLS, with a certificate of its own that this machine trusts for the length of a test."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl, to make a certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate)]
+    options = ["-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+    site = Site()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    site.server.socket = context.wrap_socket(site.server.socket, server_side=True)
+    site.scheme = "https"
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with site.running():
+        yield site
+
+
+def test_https_is_fetched_and_never_led_to_http(site: Site, secure: Site) -> None:
+    assert fetch(f"{secure}/{NAME}").content == CONTENT
+    secure.answers = [Answer(b"", status=302, headers={"Location": f"{site}/net.pth"})]
+    reason = "https://127.0.0.1 redirects to http://127.0.0.1, which is not followed"
+    refused(HubError, reason, lambda: fetch(f"{secure}/net.pth"))
+    assert not site.requests
+
+
+def test_a_certificate_that_nobody_trusts_is_refused(secure: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    refused(HubError, "can't be reached, and is not cached", lambda: fetch(f"{secure}/net.pth"))
+    assert not secure.requests
+
+
+# -- the cache -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [NAME, "net.pth"])
+@pytest.mark.parametrize("sha256", [SHA256, SHA256.upper(), None])
+def test_what_was_fetched_is_there_without_a_request(site: Site, cache: Path, name: str, sha256: str | None) -> None:
+    first = fetch(f"{site}/{name}", sha256=sha256)
+    assert (cache / "downloads" / SHA256 / name).read_bytes() == CONTENT
+    site.stop()
+    again = fetch(f"{site}/{name}", sha256=sha256)
+    assert (again.content, again.address, again.name) == (first.content, first.address, first.name)
+    assert len(site.requests) == 1
+
+
+def test_the_hash_alone_finds_what_was_fetched_from_elsewhere(site: Site) -> None:
+    fetch(f"{site}/net.pth")
+    again = fetch("https://example.org/other.pth", sha256=SHA256)
+    assert (again.content, again.address, again.name) == (CONTENT, "https://example.org/other.pth", "other.pth")
+
+
+def test_the_beginning_of_a_hash_does_not_find_what_is_from_elsewhere(site: Site) -> None:
+    # Eight digits can be had on purpose: another's file may not stand for this one.
+    fetch(f"{site}/one/{NAME}")
+    fetch(f"{site}/other/{NAME}")
+    assert len(site.requests) == 2
+
+
+def test_another_hash_at_the_same_address_is_asked_for(site: Site) -> None:
+    fetch(f"{site}/net.pth")
+    site.answers = [Answer(b"a newer net")]
+    newer = hashlib.sha256(b"a newer net").hexdigest()
+    assert fetch(f"{site}/net.pth", sha256=newer).content == b"a newer net"
+    assert fetch(f"{site}/net.pth", sha256=SHA256).content == CONTENT
+    assert len(site.requests) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(CONTENT[:-1] + b"\0"), lambda path: path.unlink()])
+def test_what_is_damaged_in_the_cache_is_fetched_again(
+    site: Site, cache: Path, damage: Callable[[Path], object]
+) -> None:
+    fetch(f"{site}/{NAME}")
+    path = cache / "downloads" / SHA256 / NAME
+    damage(path)
+    assert fetch(f"{site}/{NAME}").content == CONTENT
+    assert path.read_bytes() == CONTENT
+    assert len(site.requests) == 2
+
+
+@pytest.mark.parametrize("row", ["{", "[]", '{"sha256": "../../secret"}'])
+def test_a_row_of_the_cache_that_is_damaged_is_written_again(site: Site, cache: Path, row: str) -> None:
+    fetch(f"{site}/{NAME}")
+    (path,) = (cache / "downloads" / "addresses").iterdir()
+    written = path.read_text()
+    path.write_text(row)
+    assert fetch(f"{site}/{NAME}").content == CONTENT
+    assert path.read_text() == written
+
+
+def test_a_row_of_another_address_is_not_believed(site: Site, cache: Path) -> None:
+    fetch(f"{site}/{NAME}")
+    (row,) = (cache / "downloads" / "addresses").iterdir()
+    fetch(f"{site}/net.pth")
+    (other,) = set((cache / "downloads" / "addresses").iterdir()) - {row}
+    shutil.copy(row, other)
+    fetch(f"{site}/net.pth")
+    assert [one["path"] for one in site.requests] == [f"/{NAME}", "/net.pth", "/net.pth"]
+
+
+def test_what_is_written_is_put_in_place_and_nothing_is_left_beside_it(site: Site, cache: Path) -> None:
+    fetch(f"{site}/{NAME}")
+    assert sorted(path.name for path in (cache / "downloads").iterdir()) == sorted([SHA256, "addresses"])
+
+
+def test_a_server_that_is_down_is_one_line(site: Site) -> None:
+    site.stop()
+    refused(HubError, "can't be reached, and is not cached", lambda: fetch(f"{site}/{NAME}"))
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(site: Site, cache: Path) -> None:
+    cache.write_text("no folder")
+    refused(HubError, "can't be written", lambda: fetch(f"{site}/{NAME}"))
+
+
+# -- the hub ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("revision", ["", "@main", "@v1"])
+def test_a_file_of_the_hub_is_that_of_a_commit_which_is_named(nets: Repository, revision: str) -> None:
+    commit = nets.tags["v1"] = nets.commits[-1].oid
+    found = fetch(f"{HUB_FILE}{revision}", sha256=SHA256, bytes=len(CONTENT))
+    assert (found.content, found.sha256, found.name) == (CONTENT, SHA256, "resnet20.pth")
+    assert found.address == f"{HUB_FILE}@{commit}"
+
+
+def test_a_commit_that_is_named_stays_that_one(nets: Repository) -> None:
+    commit = nets.commits[-1].oid
+    nets.commit("another net", {"cifar/resnet20.pth": File(b"another", lfs=True)})
+    assert fetch(f"{HUB_FILE}@{commit}").content == CONTENT
+    assert fetch(HUB_FILE).content == b"another"
+
+
+def test_what_was_fetched_of_the_hub_is_there_without_a_request(hub: Hub, nets: Repository) -> None:
+    first = fetch(HUB_FILE)
+    asked = len(hub.requests)
+    hub.stop()
+    for address in (HUB_FILE, first.address):
+        again = fetch(address)
+        assert (again.content, again.address, again.name) == (first.content, first.address, first.name)
+    assert len(hub.requests) == asked
+
+
+def test_a_passing_fault_of_the_hub_is_not_seen(hub: Hub, nets: Repository) -> None:
+    hub.fail("HEAD", "/resolve/", Status(503), times=1)
+    hub.fail("GET", "/resolve/", Status(500), times=1)
+    hub.fail("GET", "/resolve/", Cut(1000), times=1)
+    assert fetch(HUB_FILE).content == CONTENT
+
+
+def test_a_file_of_the_hub_that_is_damaged_on_the_way_is_refused_and_not_believed_later(
+    hub: Hub, nets: Repository
+) -> None:
+    hub.fail("GET", "/resolve/", Flip(), times=1)
+    refused(HashMismatch, f"expected {SHA256}", lambda: fetch(HUB_FILE))
+    assert fetch(HUB_FILE).content == CONTENT
+
+
+def test_a_file_of_the_hub_that_is_too_large_is_not_begun(hub: Hub, nets: Repository) -> None:
+    refused(HubError, "has more than 5,000 bytes", lambda: fetch(HUB_FILE, most=5000))
+    assert hub.count("GET", "/resolve/") == 0
+
+
+def private(hub: Hub) -> None:
+    hub.repositories[REPOSITORY].private = True
+
+
+def gated(hub: Hub) -> None:
+    hub.repositories[REPOSITORY].gated = True
+    hub.accounts["hf_writer"] = Account("me")
+
+
+@pytest.mark.parametrize(
+    ("address", "fault", "error", "reason"),
+    [
+        ("hf://you/nets/none.pth", lambda hub: None, NotFound, "is not there: the repository has no such file"),
+        ("hf://you/none/net.pth", lambda hub: None, NotFound, "hf://you/none is not there, or is private"),
+        (f"{HUB_FILE}@v9", lambda hub: None, NotFound, "hf://you/nets has no revision v9"),
+        (HUB_FILE, private, NotFound, "hf://you/nets is not there, or is private"),
+        (HUB_FILE, gated, HubError, "hf://you/nets is gated"),
+        (HUB_FILE, Hub.stop, HubError, "can't be reached, and is not cached"),
+        (HUB_FILE, lambda hub: hub.fail("HEAD", "", Status(500)), HubError, "the Hub failed (500)"),
+        (HUB_FILE, lambda hub: hub.fail("GET", "", Cut(100)), HubError, "the connection broke off"),
+    ],
+)
+def test_a_fault_of_the_hub_is_one_line(
+    hub: Hub, nets: Repository, address: str, fault: Callable[[Hub], None], error: type[ZooError], reason: str
+) -> None:
+    fault(hub)
+    refused(error, reason, lambda: fetch(address))

@@ -1,0 +1,351 @@
+"""A file of somebody else's, by its source: a path, `https://…` or `hf://namespace/repository/path@REVISION`.
+
+What comes from elsewhere is kept, under the hash of its content, in ZOO_CACHE or ~/.cache/zoo:
+
+    downloads/SHA256/NAME               the file
+    downloads/addresses/SHA256.json     of an address, by its hash: what was found there (`_Kept`)
+
+and whoever asks again, by the address or by the hash, gets that without a request. It is hashed whenever it is read.
+An address that names no revision and no hash stays what it was when it was first fetched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from zoo.errors import HashMismatch, HubError, NotFound, ZooError
+from zoo.folder.store import file_facts, sync
+from zoo.hub import faults
+from zoo.schema import SchemaError, from_json
+
+if TYPE_CHECKING:
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+MOST = 2**30  # bytes
+TIMEOUT = 10  # seconds, to connect and between two pieces
+REDIRECTS = 10
+LOOPBACK = ("127.0.0.1", "localhost")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+DIGITS = re.compile(r"-([0-9a-f]{8})\.")  # torch.hub's convention: the first of the SHA-256, at the name's end
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+HUB_FILE = re.compile(r"hf://(?P<repository>[^/@]+/[^/@]+)/(?P<path>.+?)(?:@(?P<revision>[^@]+))?")
+
+
+@dataclass(frozen=True, eq=False)
+class Fetched:
+    """A file that is here: its bytes, hashed, and where they are from, with the commit where there is one."""
+
+    content: bytes = field(repr=False)
+    address: str
+    name: str
+    sha256: str
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.content)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is known of a file before it is fetched, None for what is not."""
+
+    sha256: str | None
+    size: int | None
+    most: int
+
+    def problem(self, found: Fetched) -> str | None:
+        """By what a file is another than the one that is wanted; None where it may be that one."""
+        if self.sha256 is not None and found.sha256 != self.sha256:
+            return f"has SHA-256 {found.sha256}, expected {self.sha256}; it is damaged or another file"
+        if (digits := DIGITS.search(found.name)) and not found.sha256.startswith(digits[1]):
+            return (
+                f"has SHA-256 {found.sha256}, expected one that begins with {digits[1]}, as torch.hub's convention "
+                "reads its name; it is damaged, another file, or should have another name"
+            )
+        if self.size is not None and found.size != self.size:
+            return f"has {found.size:,} bytes, expected {self.size:,}; it is cut off or another file"
+        return None
+
+    def require_bearable(self, place: str, size: int) -> None:
+        """Raise HubError for a size that is too much to be read."""
+        if size > self.most:
+            raise HubError(f"{place} has more than {self.most:,} bytes, the most that is fetched; is it the file?")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What was found at an address."""
+
+    asked: str
+    address: str
+    name: str
+    sha256: str
+
+
+def fetch(
+    source: str | Path,
+    *,
+    sha256: str | None = None,
+    bytes: int | None = None,  # noqa: A002
+    most: int = MOST,
+) -> Fetched:
+    """The file at a source, of up to `most` bytes; what was fetched before costs no request.
+
+    `sha256` (64 hex digits) and `bytes`, its size, are held against it where they are given, and so is the beginning of
+    a hash in its name, `NAME-12fca82f.pth`. Raises NotFound, HubError or HashMismatch.
+    """
+    if sha256 is not None and not SHA256.fullmatch(sha256 := sha256.lower()):
+        raise HubError(f"{sha256!r} is no SHA-256; expected 64 hex digits")
+    text, wanted = str(source), _Wanted(sha256, bytes, most)
+    if isinstance(source, Path) or not SCHEME.match(text):
+        return _sound(_from_path(Path(text).expanduser(), wanted), wanted)
+    name = _name(text)
+    kept = _kept(text, name, wanted)
+    if kept is not None:
+        return kept
+    found = _sound(_from_hub(text, name, wanted) if text.startswith("hf:") else _from_web(text, name, wanted), wanted)
+    _keep(text, found)
+    return found
+
+
+def _sound(found: Fetched, wanted: _Wanted) -> Fetched:
+    if (problem := wanted.problem(found)) is not None:
+        raise HashMismatch(f"{found.address} {problem}")
+    return found
+
+
+def _fetched(content: bytes, address: str, name: str) -> Fetched:
+    return Fetched(content, address, name, file_facts(content).sha256)
+
+
+def _name(address: str) -> str:
+    """The name of the file at an address, fit for a folder; raises HubError for what is no file's address."""
+    try:
+        parts = urlsplit(address)
+        host, who = parts.hostname, parts.username
+    except ValueError:
+        raise HubError(f"{address!r} is no address; expected https://host/path") from None
+    if parts.scheme == "hf":
+        match = HUB_FILE.fullmatch(address)
+        if match is None or {"", ".", ".."} & set(match["path"].split("/")):
+            raise HubError(f"{address!r} names no file; expected hf://namespace/repository/path, with @revision or not")
+        path = match["path"]
+    elif parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK):
+        if who is not None:
+            raise HubError(f"the address at {host} has a user's name in it; nobody is logged in there: leave it out")
+        path = unquote(parts.path)
+    else:
+        raise HubError(f"{address!r} is not fetched from; expected a path, https://… or hf://…")
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", path.rpartition("/")[2]).lstrip(".-")[-100:]
+    if not name:
+        raise HubError(f"{address!r} names no file; expected one at its end")
+    return name
+
+
+# -- from where it is ------------------------------------------------------------------------------
+
+
+def _from_path(path: Path, wanted: _Wanted) -> Fetched:
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}; expected a path, https://… or hf://…")
+    try:
+        wanted.require_bearable(str(path), path.stat().st_size)
+        return _fetched(path.read_bytes(), str(path), path.name)
+    except OSError as error:
+        raise HubError(f"{path} can't be read: {error.strerror}") from None
+
+
+def _from_web(address: str, name: str, wanted: _Wanted) -> Fetched:
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # client 1.x: httpx, 2.x: httpx2
+
+    def read() -> bytes:
+        # Asked for as it is, so that the announced size is the file's.
+        with (
+            httpx.Client(timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as client,
+            contextlib.closing(_answer(client, client.build_request("GET", address))) as response,
+        ):
+            response.raise_for_status()
+            wanted.require_bearable(address, int(response.headers.get("Content-Length", 0)))
+            content = bytearray()
+            for piece in response.iter_bytes():
+                content += piece
+                wanted.require_bearable(address, len(content))
+            return bytes(content)
+
+    with _said_plainly(address):
+        return _fetched(faults.patiently(read), address, name)
+
+
+def _answer(client: httpx.Client, request: httpx.Request) -> httpx.Response:
+    """The answer at the end of all redirects, its content not read; raises HubError for one that leads astray."""
+    asked = request.url
+    for _ in range(REDIRECTS):
+        response = client.send(request, stream=True)
+        if response.next_request is None:
+            return response
+        response.close()
+        request = response.next_request
+        url = request.url
+        plain = url.scheme == "http" and asked.scheme == "http" and url.host in LOOPBACK
+        if url.userinfo or not (url.scheme == "https" or plain):
+            raise HubError(
+                f"{asked.scheme}://{asked.host} redirects to {url.scheme}://{url.host}, which is not followed; "
+                "expected https without a user's name"
+            )
+    raise HubError(f"{asked} redirects more than {REDIRECTS} times; expected a file")
+
+
+def _from_hub(address: str, name: str, wanted: _Wanted) -> Fetched:
+    """A file of a repository of the Hugging Face Hub, at the commit that its revision stands for now."""
+    from huggingface_hub import HfApi, hf_hub_url
+
+    match = HUB_FILE.fullmatch(address)
+    assert match is not None
+    repository, path, revision = match["repository"], match["path"], match["revision"]
+    api = HfApi(library_name="zoo")
+    with faults.said_plainly(f"hf://{repository}", revision), _said_plainly(address):
+        url = hf_hub_url(repository, path, revision=revision, endpoint=api.endpoint)
+        facts = faults.patiently(lambda: api.get_hf_file_metadata(url=url, timeout=TIMEOUT))
+        wanted.require_bearable(address, facts.size or 0)
+        # In a cache of its own: what the client once got, it believes for good.
+        with tempfile.TemporaryDirectory(prefix=".hf-", dir=_made(_downloads())) as scratch:
+            file = faults.download(
+                lambda: api.hf_hub_download(repository, path, revision=facts.commit_hash, cache_dir=scratch)
+            )
+            found = _fetched(Path(file).read_bytes(), f"hf://{repository}/{path}@{facts.commit_hash}", name)
+    stored = facts.etag if facts.etag and SHA256.fullmatch(facts.etag) else None  # what the Hub says of large files
+    return _sound(found, _Wanted(stored, facts.size, wanted.most))
+
+
+@contextlib.contextmanager
+def _said_plainly(address: str) -> Iterator[None]:
+    """Turn what goes wrong on the way into one line that says what to do."""
+    try:
+        yield
+    except ZooError:
+        raise
+    except Exception as error:
+        plain = _plain(error, address)
+        if plain is None:
+            raise
+        raise plain from None
+
+
+def _plain(error: Exception, address: str) -> HubError | None:
+    from huggingface_hub import errors
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    match error:
+        case errors.RemoteEntryNotFoundError():
+            return NotFound(f"{address} is not there: the repository has no such file; its page lists them")
+        case httpx.HTTPStatusError():
+            return _refused(error.response.status_code, address)
+        case httpx.TimeoutException():
+            return HubError(f"{address} did not answer in time, and is not cached; try again later")
+        case httpx.ConnectError():
+            return HubError(f"{address} can't be reached, and is not cached ({_short(error)}); check the network")
+        case httpx.RequestError():
+            return HubError(f"{address}: the connection broke off ({_short(error)}); try again")
+        case httpx.InvalidURL():
+            return HubError(f"{address!r} is no address ({_short(error)}); expected https://host/path")
+    return None
+
+
+def _refused(code: int, address: str) -> HubError:
+    if code in (404, 410):
+        return NotFound(f"{address} is not there ({code}); check the address")
+    if code in (401, 403):
+        return HubError(f"{address} is not open to everybody ({code}); fetch it yourself, and name its path")
+    if code == 429:
+        return HubError(f"{address}: too many requests (429); wait a few minutes")
+    return HubError(f"{address}: the server failed ({code}); try again later")
+
+
+def _short(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+# -- the cache -------------------------------------------------------------------------------------
+
+
+def _downloads() -> Path:
+    return Path(os.environ.get("ZOO_CACHE") or Path.home() / ".cache" / "zoo").expanduser() / "downloads"
+
+
+def _row(address: str) -> Path:
+    return _downloads() / "addresses" / f"{file_facts(address.encode()).sha256}.json"
+
+
+def _kept(address: str, name: str, wanted: _Wanted) -> Fetched | None:
+    """What was fetched before from this address, or has the hash that is wanted; None where neither is there, whole."""
+    candidates = [] if wanted.sha256 is None else [_Kept(address, address, name, wanted.sha256)]
+    with contextlib.suppress(OSError, ValueError, SchemaError, RecursionError):
+        values: Any = json.loads(_row(address).read_text(encoding="utf-8"))
+        row = from_json(_Kept, values)
+        if row.asked == address and SHA256.fullmatch(row.sha256):
+            candidates.insert(0, row)
+    for one in candidates:
+        content = _content(one.sha256)
+        if content is not None:
+            found = Fetched(content, one.address, name, one.sha256)
+            if wanted.problem(found) is None:
+                return found
+    return None
+
+
+def _content(sha256: str) -> bytes | None:
+    """The file of this hash in the cache; None where there is none that has it."""
+    with contextlib.suppress(OSError):
+        for path in (_downloads() / sha256).iterdir():
+            content = path.read_bytes()
+            if file_facts(content).sha256 == sha256:
+                return content
+    return None
+
+
+def _keep(asked: str, found: Fetched) -> None:
+    """Leave a file for the next time, also under the address that names its commit; raises HubError."""
+    try:
+        if _content(found.sha256) is None:
+            _write(_downloads() / found.sha256 / found.name, found.content)
+        for address in dict.fromkeys((asked, found.address)):
+            kept = _Kept(address, found.address, found.name, found.sha256)
+            _write(_row(address), json.dumps(dataclasses.asdict(kept)).encode())
+    except OSError as error:
+        raise _unwritable(error) from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file aside and put it in its place in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, aside = tempfile.mkstemp(prefix=".", suffix=".aside", dir=_downloads())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        sync(Path(aside))
+        Path(aside).replace(path)
+    finally:
+        Path(aside).unlink(missing_ok=True)
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(error) from None
+    return folder
+
+
+def _unwritable(error: OSError) -> HubError:
+    return HubError(f"{_downloads()} can't be written ({error.strerror}); make room or name another with ZOO_CACHE")
