@@ -13,7 +13,7 @@ from zoo import api, registry
 from zoo.errors import HashMismatch, HubError, HubWarning
 from zoo.folder import store
 from zoo.hub import find
-from zoo.hub.catalogue import IDS, catalogue, top1
+from zoo.hub.catalogue import IDS, catalogue, shipped
 from zoo.hub.local import FolderHub
 
 from .folders import config_of
@@ -31,18 +31,22 @@ def test_a_folder_is_whole_and_its_model_can_be_loaded(path: Path) -> None:
 
 
 def test_its_accuracies_alone_are_those_of_its_folders() -> None:
-    assert top1() == {one.name: one.test_top1 for one in catalogue().models()}
+    listed = {one.name: (one.test_top1, one.license) for one in catalogue().models()}
+    assert {name: (one.test_top1, one.license) for name, one in shipped().items()} == listed
 
 
 def test_a_folder_that_has_no_accuracy_is_passed_over_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, text in (("resnet8_digits", '{"results": 3}'), ("resnet20_cifar10", '{"results": {"test_top1": 92.0}}')):
+    for name, text in (
+        ("resnet8_digits", '{"results": 3}'),
+        ("resnet20_cifar10", '{"results": {"test_top1": 92.0}, "license": "mit"}'),
+    ):
         (tmp_path / "hub_cards" / name).mkdir(parents=True)
         (tmp_path / "hub_cards" / name / "config.json").write_text(text)
     monkeypatch.setattr("zoo.hub.catalogue.__file__", str(tmp_path / "hub" / "catalogue.py"))
     with pytest.warns(HubWarning, match=r"resnet8_digits/config\.json is not a model's"):
-        assert top1() == {"resnet20_cifar10": 92.0}
+        assert {name: one.test_top1 for name, one in shipped().items()} == {"resnet20_cifar10": 92.0}
 
 
 def test_its_ids_are_those_of_its_folders() -> None:

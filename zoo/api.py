@@ -6,7 +6,7 @@ Each function is one way through the house; torch is imported by those that comp
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from zoo.errors import HubError, NotPublished, RecipeError, TrainingError, Unkno
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub import Hub, Pushed, open_hub, publish
-from zoo.hub.find import full_name, is_name, require_allowed
+from zoo.hub.find import full_name, is_name, is_path, require_allowed, tagged
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.hub.logs import logs
 from zoo.hub.published import published
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zoo.evaluation.predict import Prediction
     from zoo.evaluation.report import ClassResults
     from zoo.evaluation.verify import Verified
+    from zoo.hub.others import Credit
     from zoo.nets.layers import Layer
     from zoo.training.place import Place
     from zoo.training.plan import Machine, Plan
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ModelInfo", "Row", "Trained",
-    "compare", "convert", "evaluate", "find", "info", "layers", "list_models", "load", "overview", "plot", "predict",
-    "pull", "push", "report", "reproduce", "search", "train", "transforms", "verify",
+    "compare", "convert", "evaluate", "find", "import_model", "info", "layers", "list_models", "load", "overview",
+    "plot", "predict", "pull", "push", "report", "reproduce", "search", "train", "transforms", "verify",
 ]  # fmt: skip
 
 
@@ -90,7 +91,7 @@ def load(
     if not pretrained and hub is None and is_name(name_or_path_or_hub_id):
         if revision is not None:
             raise HubError(f"revision {revision} is one of published weights; load them with pretrained=True")
-        model = registry.load(full_name(str(name_or_path_or_hub_id), None))
+        model = registry.load(tagged(full_name(str(name_or_path_or_hub_id), None))[0])
         return build(model.architecture, model.dataset, num_classes, in_channels).to(target)
     found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
     make = found.net if pretrained else found.untrained
@@ -461,6 +462,62 @@ def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = 
     Raises FolderError or HubError.
     """
     return publish.copy(published(name_or_hub_id, hub=hub, revision=revision), out)
+
+
+def import_model(
+    name: str,
+    source: str | Path,
+    credit: Credit,
+    *,
+    tag: str | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    sha256: str | None = None,
+    out: Path | None = None,
+    device: str | None = None,
+    data: Path | None = None,
+) -> tuple[Path, Config]:
+    """Take in weights that somebody else published for a model; its folder is `out` (`./NAME.TAG`).
+
+    `source` is a path, `https://…` or `hf://namespace/repository/path@REVISION`, of a safetensors file or a torch
+    checkpoint, which is read without running its code. `tag` is the author's name where none is given; `mean` and
+    `std` are what the weights were trained with, the data set's own where not given. Where the data set is
+    there, the model is measured on its whole test set; nothing is downloaded for that.
+
+    Raises RegistryError, HubError, HashMismatch, WeightsError, FolderError or DataError.
+    """
+    import torch
+
+    from zoo.data import batches, sources
+    from zoo.evaluation.answers import known_answers
+    from zoo.evaluation.evaluate import evaluate
+    from zoo.hub import others
+    from zoo.hub.download import fetch
+    from zoo.nets.device import choose
+    from zoo.training.environment import environment
+    from zoo.training.plan import versions
+
+    model, on, root = registry.load(registry.resolve(name)), choose(device), data or sources.default_root()
+    fetched = fetch(source, sha256=sha256)
+    done = others.converted(model.architecture, model.dataset, fetched)
+    net, pixels = done.net.to(on), batches.pixels(mean or model.dataset.mean, std or model.dataset.std, on)
+    is_there = sources.is_there(model.dataset, root)
+    test = sources.read_split(model.dataset, root, train=False, device=on) if is_there else None
+    config = others.facts(
+        model,
+        others.tag_of(credit) if tag is None else tag,
+        credit if is_path(source) else replace(credit, address=fetched.address),
+        others.Original(fetched.name, fetched.sha256, fetched.size, done.mapped),
+        (mean or model.dataset.mean, std or model.dataset.std),
+        others.Computing(torch.get_num_threads(), versions(model.architecture)),
+    )
+    config = replace(
+        config,
+        results=evaluate(net, test, pixels) if test else None,
+        environment=environment(on) if test else None,
+        known_answers=tuple(tuple(row) for row in known_answers(net, pixels, model.dataset.input_size).tolist()),
+    )
+    return others.write_new(out or Path(config.name), config, model, others.dump(net, config))
 
 
 def _machine(device: str | None, data: Path | None) -> Machine:

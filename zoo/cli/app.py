@@ -44,6 +44,10 @@ COMMANDS = {
         "hub:convert",
         "Write model folders of an earlier format anew in today's; their weights stay the same bytes.",
     ),
+    "import": (
+        "hub:import_model",
+        "Take in weights that somebody else published: fetched, hashed, fitted to a net, measured, as a model folder.",
+    ),
     "pull": (
         "hub:pull",
         "Fetch a published model folder, whole and hash checked.",

@@ -8,6 +8,8 @@ import typer
 from zoo import api
 from zoo.cli import completion, options
 from zoo.cli.printing import say
+from zoo.folder.config import Claim
+from zoo.hub.others import Credit
 
 
 def push(
@@ -32,6 +34,74 @@ def convert(
     for folder in folders:
         config = api.convert(folder)
         say(f"{folder}: {config.name}, format {config.format}")
+
+
+def import_model(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Whose net they are for: resnet56_cifar10.", autocompletion=completion.models
+        ),
+    ],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A path, https://…, or hf://namespace/repository/path@REVISION.")
+    ],
+    by: Annotated[str, typer.Option("--by", metavar="AUTHOR", help="Who trained them.")],
+    license: Annotated[  # noqa: A002 - the Hub's word for it
+        str, typer.Option("--license", help="What they are published under: bsd-2-clause, unknown.")
+    ],
+    tag: Annotated[
+        str | None, typer.Option("--tag", metavar="TAG", help="For the name MODEL.TAG. [default: the author's name]")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option("--mean", help="They were trained with: 0.5,0.5,0.5. [default: the data set's]")
+    ] = None,
+    std: Annotated[str | None, typer.Option("--std", help="The same. [default: the data set's]")] = None,
+    sha256: Annotated[str | None, typer.Option("--sha256", help="The file must have.")] = None,
+    at: Annotated[str, typer.Option("--at", metavar="ADDRESS", help="Where a file given by path is published.")] = "",
+    revision: Annotated[str, typer.Option("--revision", help="Of the repository that it is published in.")] = "",
+    citation: Annotated[str, typer.Option("--citation", help="How their author wants to be cited.")] = "",
+    claim: Annotated[
+        float | None, typer.Option("--claim", metavar="TOP-1", help="Percent, that their author says they score.")
+    ] = None,
+    claim_means: Annotated[
+        str, typer.Option("--claim-means", metavar="TEXT", help="What that is: 'best over test epochs'.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL.TAG]")
+    ] = None,
+    device: options.Device = None,
+    data: options.Data = None,
+    push: options.Push = False,
+    hub: options.PushHub = None,
+) -> None:
+    """Take in weights that somebody else published: fetched, hashed, fitted to a net, measured, as a model folder."""
+    credit = Credit(
+        by=by,
+        license=license,
+        address=at,
+        revision=revision,
+        citation=citation,
+        claim=None if claim is None else Claim(claim, claim_means),
+    )
+    folder, config = api.import_model(
+        model, source, credit, tag=tag, mean=_numbers("--mean", mean), std=_numbers("--std", std), sha256=sha256,
+        out=out, device=device, data=data,
+    )  # fmt: skip
+    scores = "not measured here"
+    if (results := config.results) is not None:
+        scores = f"top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%"
+    say(f"{config.name}: {scores}; the model folder is {folder}")
+    if push:
+        published = api.push(folder, hub=hub)
+        say(f"published as {published.address} at revision {published.revision[:12]}")
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(float(one) for one in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} should be numbers with commas between them", param_hint=option) from None
 
 
 def pull(

@@ -119,8 +119,8 @@ def _results(config: Config, title: str) -> str:
 
 def _whose(origin: Provenance) -> str:
     """The first line of a card of somebody else's weights."""
-    at = f" at <{origin.address}>" if origin.address.startswith("https:") else f" at `{origin.address}`"
-    return f"**Trained by {origin.by}, not by the zoo**, and published{at if origin.address else ''}.\n\n"
+    at = f"<{origin.address}>" if origin.address.startswith("https:") else f"`{origin.address}`"
+    return f"**Trained by {origin.by}, not by the zoo**{f', and published at {at}' if origin.address else ''}.\n\n"
 
 
 def _claim(origin: Provenance) -> str:

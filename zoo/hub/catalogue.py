@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,8 +30,16 @@ def catalogue() -> FolderHub:
     return FolderHub(_path(), _ids())
 
 
-def top1() -> dict[str, float]:
-    """The models of the catalogue by name, and their test top-1 in percent; reads no other fact of theirs.
+@dataclass(frozen=True)
+class Shipped:
+    """What a listing shows of a model in the catalogue."""
+
+    test_top1: float | None  # percent; None where nobody has measured it
+    license: str
+
+
+def shipped() -> dict[str, Shipped]:
+    """The models of the catalogue by name, variants too; reads no other fact of theirs.
 
     What is damaged is passed over with a warning.
     """
@@ -39,11 +48,18 @@ def top1() -> dict[str, float]:
         if not NAME.fullmatch(path.parent.name):
             continue
         try:
-            found[path.parent.name] = float(json.loads(path.read_text(encoding="utf-8"))["results"]["test_top1"])
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            top1 = None if facts["results"] is None else float(facts["results"]["test_top1"])
+            found[path.parent.name] = Shipped(top1, str(facts["license"]))
         except (OSError, ValueError, LookupError, TypeError) as error:
             message = f"{path} is not a model's ({error!r}); fetch or train the model again"
             warnings.warn(HubWarning(message), stacklevel=2)
     return found
+
+
+def variants(name: str) -> list[str]:
+    """The names of other people's weights for a model, `NAME.TAG`, that the catalogue has."""
+    return sorted(path.parent.name for path in _path().glob(f"{name}.*/config.json"))
 
 
 def _path() -> Path:

@@ -26,6 +26,7 @@ from urllib.parse import unquote, urlsplit
 from zoo.errors import HashMismatch, HubError, NotFound, ZooError
 from zoo.folder.store import file_facts, sync
 from zoo.hub import faults
+from zoo.hub.paths import cache
 from zoo.schema import SchemaError, from_json
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ def _short(error: Exception) -> str:
 
 
 def _downloads() -> Path:
-    return Path(os.environ.get("ZOO_CACHE") or Path.home() / ".cache" / "zoo").expanduser() / "downloads"
+    return cache() / "downloads"
 
 
 def _row(address: str) -> Path:

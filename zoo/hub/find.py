@@ -10,6 +10,7 @@ that one does not have the model. (A push goes to the hub that is named, else to
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from zoo.errors import FolderError, HubError, NameWarning, NotFound, NotPublishe
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub.address import Address, is_address, parse_model
-from zoo.hub.catalogue import catalogue
+from zoo.hub.catalogue import catalogue, variants
 from zoo.hub.paths import is_folder, path_of
 from zoo.hub.protocol import Hub
 from zoo.hub.schemes import open_hub
@@ -82,8 +83,10 @@ def fetch_weights(located: Located, config: Config) -> Path:
     held against those facts. Raises NotFound, HubError, FolderError or HashMismatch.
     """
     folder = fetch(located)
-    if config.pin is None or not store.is_missing(folder / store.WEIGHTS):
+    if not config.may_lack_weights or not store.is_missing(folder / store.WEIGHTS):
         return folder
+    if config.pin is None:
+        return _from_their_author(located, folder, config)
     if not is_address(config.pin.hub) or (address := parse_model(config.pin.hub)).scheme == "file":
         raise FolderError(f"{folder} pins its weights to {config.pin.hub!r}; expected hf://namespace/name")
     if not _may_pin(located, address):
@@ -125,11 +128,32 @@ def source_of(name: str, hub: str | None, revision: str | None) -> Hub:
         return shipped if falls_back else own
     if in_catalogue:
         return shipped
+    base, tag = tagged(name)
+    if tag is not None:
+        there = ", ".join(variants(base)) or "none"
+        raise NotFound(f"the catalogue has no weights of {name}; of other people's for {base} it has {there}")
     what, kind = (name, NotPublished) if revision is None else (f"{name} at revision {revision}", NotFound)
+    others = f" (other people's are there: {', '.join(variants(name))})" if variants(name) else ""
     raise kind(
-        f"the catalogue has no weights of {what}; name the hub that has them (--hub, hub=…, or ZOO_HUB), "
+        f"the catalogue has no weights of {what}{others}; name the hub that has them (--hub, hub=…, or ZOO_HUB), "
         f"or train it: zoo train {name}"
     )
+
+
+def tagged(name: str) -> tuple[str, str | None]:
+    """A name as a model's full name, and the tag of other people's weights for it, `NAME.TAG`, where it has one.
+
+    Raises UnknownModel.
+    """
+    try:
+        return registry.resolve(name), None
+    except UnknownModel:
+        base, dot, tag = name.rpartition(".")
+        if not dot:
+            raise
+        with contextlib.suppress(UnknownModel):
+            return registry.resolve(base), tag
+        raise
 
 
 def is_path(name_or_path_or_hub_id: str | Path) -> bool:
@@ -152,7 +176,8 @@ def full_name(name: str, hub: str | None) -> str:
     """
     is_folder_too = bool(name) and is_folder(Path(name))
     try:
-        full = registry.resolve(name)
+        base, tag = tagged(name)
+        full = base if tag is None else f"{base}.{tag}"
     except UnknownModel as error:
         if hub is None and not os.environ.get("ZOO_HUB"):
             hint = f"; ./{name} is a folder here: give ./{name} to mean it" if is_folder_too else ""
@@ -173,11 +198,26 @@ def _at(address: Address) -> InHub:
     return InHub(open_hub(address), address.name, address.revision)
 
 
-def _may_pin(located: Located, address: Address) -> bool:
-    """Whether what is there may have its weights at that address unasked: the catalogue, and the very hub it is in."""
+def _from_their_author(located: Located, folder: Path, config: Config) -> Path:
+    """The folder in the cache with weights that their author published, fetched and converted."""
+    from zoo.hub import others
+
+    assert config.origin is not None
+    if not _is_shipped(located):
+        require_allowed(config.origin.address, f"the file of weights of {config.name}")
+    return others.whole(folder, config)
+
+
+def _is_shipped(located: Located) -> bool:
+    """Whether what is there is the catalogue's."""
     if isinstance(located, Path):
         return located.resolve().parent == catalogue().path.resolve()
-    return located.hub.address in (catalogue().address, address.hub)
+    return located.hub.address == catalogue().address
+
+
+def _may_pin(located: Located, address: Address) -> bool:
+    """Whether what is there may have its weights at that address unasked: the catalogue, and the very hub it is in."""
+    return _is_shipped(located) or (isinstance(located, InHub) and located.hub.address == address.hub)
 
 
 def _has(hub: Hub, name: str, revision: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 import warnings
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from zoo import registry
 from zoo.errors import HubError, HubWarning, NotFound, UnknownModel, ZooError
 from zoo.hub import catalogue
+from zoo.hub.catalogue import Shipped
 from zoo.hub.protocol import Listed, Searchable, Selecting
 from zoo.hub.schemes import open_hub
 from zoo.spec import Model
@@ -47,15 +49,16 @@ class ModelInfo:
 def list_models(pattern: str | None = None, *, dataset: str | None = None, pretrained: bool | None = None) -> list[str]:
     """The names of the models that plugins provide, sorted: those that match `pattern` (`resnet*`).
 
-    `pretrained=True` keeps those whose weights are in the catalogue, False the others.
+    `pretrained=True` gives those whose weights are in the catalogue, other people's too, False the others.
     """
     known = registry.entries()
     names = [name for name in known if pattern is None or fnmatch.fnmatchcase(name, pattern)]
     if dataset is not None:
         names = [m.name for m in registry.load_all(known[name] for name in names) if m.dataset.name == dataset]
     if pretrained is not None:
-        published = catalogue.top1()
-        names = [name for name in names if (name in published) is pretrained]
+        published = catalogue.shipped()
+        others = [one for name in names for one in catalogue.variants(name)] if pretrained else []
+        names = sorted([*(name for name in names if (name in published) is pretrained), *others])
     return names
 
 
@@ -102,10 +105,16 @@ def overview(
 
     listed = _own(pattern) if hub is None else _listed(hub, pattern)
     if hub is None:
-        known, top1 = registry.entries(), catalogue.top1()
-        published: Container[str] = top1.keys() | listed.keys()
-        models = registry.load_all(e for name, e in known.items() if name not in listed and asked(name, published))
-        rows = [_row(model, known[model.name], top1.get(model.name)) for model in models]
+        known, shipped = registry.entries(), catalogue.shipped()
+        published: Container[str] = shipped.keys() | listed.keys()
+        bases = {name: name for name in known} | {name: _base(name) for name in shipped if _base(name) in known}
+        names = [name for name in bases if name not in listed and asked(name, published)]
+        models = {one.name: one for one in registry.load_all(known[one] for one in {bases[name] for name in names})}
+        rows = [
+            _row(name, models[bases[name]], known[bases[name]], shipped.get(name))
+            for name in names
+            if bases[name] in models
+        ]
     else:
         rows, published = [], listed.keys()
     provided = registry.provided()
@@ -141,21 +150,26 @@ def _own(pattern: str | None) -> dict[str, Listed]:
         return {}
 
 
+def _base(name: str) -> str:
+    """The model that a variant's weights are for; the name itself where it has no tag."""
+    return name if name in registry.entries() else name.rpartition(".")[0]
+
+
 def _model(name: str) -> Model | None:
-    try:
-        return registry.load(name)
-    except UnknownModel:
-        return None
+    for one in (name, name.rpartition(".")[0]):
+        with contextlib.suppress(UnknownModel):
+            return registry.load(one)
+    return None
 
 
-def _row(model: Model, entry: registry.Entry, top1: float | None) -> Row:
+def _row(name: str, model: Model, entry: registry.Entry, shipped: Shipped | None) -> Row:
     return Row(
-        name=model.name,
+        name=name,
         dataset=model.dataset.name,
         parameters=model.parameters,
-        top1=top1,
-        license=model.architecture.license,
-        weights=None if top1 is None else "catalogue",
+        top1=shipped.test_top1 if shipped else None,
+        license=shipped.license if shipped else model.architecture.license,
+        weights="catalogue" if shipped else None,
         plugin=entry.distribution,
         installed=True,
     )
@@ -170,5 +184,5 @@ def _row_in_hub(listed: Listed, provided: Container[str]) -> Row:
         license=listed.license,
         weights=str(listed.address),
         plugin=listed.plugin,
-        installed=listed.name.removesuffix(f"_{listed.dataset}") in provided,
+        installed=listed.name.removesuffix(f"_{listed.dataset}").partition(f"_{listed.dataset}.")[0] in provided,
     )

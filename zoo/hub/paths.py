@@ -24,6 +24,11 @@ def path_of(given: str | Path) -> Path:
     return path
 
 
+def cache() -> Path:
+    """The folder that is kept between commands for what can be had again: ZOO_CACHE, else ~/.cache/zoo."""
+    return path_of(os.environ.get("ZOO_CACHE") or "~/.cache/zoo")
+
+
 def is_folder(path: Path) -> bool:
     """Whether it is a folder that may be looked into."""
     try:

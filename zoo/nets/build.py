@@ -26,6 +26,12 @@ def build(
     return architecture.build(input_size=(channels, height, width), num_classes=classes)
 
 
+def to_be_filled(architecture: Architecture, on: Dataset | Config) -> nn.Module:
+    """A net whose initialisation nobody will see: the caller's random numbers are left alone."""
+    with torch.random.fork_rng(devices=[]):
+        return build(architecture, on)
+
+
 def _sound(name: str, value: int, most: int) -> int:
     if not (isinstance(value, int) and 1 <= value <= most):
         raise BuildError(
@@ -49,5 +55,4 @@ def parameters(model: Model) -> int:
     """How many trainable values the net of a model has: as declared, else counted."""
     if model.parameters is not None:
         return model.parameters
-    with torch.random.fork_rng(devices=[]):
-        return count(build(model.architecture, model.dataset))
+    return count(to_be_filled(model.architecture, model.dataset))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo.errors import FolderError
 from zoo.folder import former, store
 from zoo.folder.config import Config
-from zoo.nets.build import build, require_counted
+from zoo.nets.build import build, require_counted, to_be_filled
 from zoo.spec import Architecture, Dataset, Model
 
 
@@ -71,7 +71,7 @@ def load(
         tensors = load_safetensors(content)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise FolderError(f"{file} is not a safetensors file ({error}); fetch it again") from None
-    net = _to_be_filled(architecture, config)
+    net = to_be_filled(architecture, config)
     _require_fit(file, net.state_dict(), tensors)
     require_counted(net, config, file)
     if num_classes is not None or in_channels is not None:
@@ -94,7 +94,7 @@ def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple
             f"{path} is not a safetensors file ({error}); a pickle can run code when it is opened: "
             "write its state dict with safetensors.torch.save_file where you trust it"
         ) from None
-    net = _to_be_filled(architecture, dataset)
+    net = to_be_filled(architecture, dataset)
     _require_fit(path, net.state_dict(), tensors)
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return _filled(net, tensors), header.get("__metadata__") or {}
@@ -120,12 +120,6 @@ def normalisation_of(
         f"{path} was trained by a recipe {metadata.get('recipe')!r} that the plugin has otherwise now, and does not "
         "say how its images were normalised; evaluate its model folder instead"
     )
-
-
-def _to_be_filled(architecture: Architecture, facts: Dataset | Config) -> nn.Module:
-    """A net whose initialisation nobody will see: the caller's random numbers are left alone."""
-    with torch.random.fork_rng(devices=[]):
-        return build(architecture, facts)
 
 
 def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
