@@ -134,7 +134,7 @@ def test_a_folder_without_weights_is_not_published_as_if_it_had_them(pinned: Pat
         lambda: HuggingFaceHub("me").push(pinned, NAME),
     )
     for push in pushes:
-        with pytest.raises(FolderError, match=rf"has no weights, it pins those at hf://me/{NAME}; make a whole one"):
+        with pytest.raises(FolderError, match=rf"has no weights, those are at hf://me/{NAME}; make a whole one"):
             push()
     assert hub.repositories == {}
     assert not (tmp_path / "other").exists()
