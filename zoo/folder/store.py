@@ -106,7 +106,7 @@ def require_weights(folder: Path, config: Config) -> None:
     """Refuse a folder that only says where its weights are; raises FolderError."""
     if is_missing(folder / WEIGHTS):
         at = config.pin.hub if config.pin else config.origin.address if config.origin else "nowhere"
-        raise FolderError(f"{folder} has no weights, it pins those at {at}; make a whole one with: zoo pull --out")
+        raise FolderError(f"{folder} has no weights, those are at {at}; make a whole one with: zoo pull --out")
 
 
 def copy_files(source: Path, target: Path) -> None:
