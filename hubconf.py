@@ -48,4 +48,4 @@ def _entry(name: str) -> Callable[..., nn.Module]:
 
 
 load = zoo.load  # of any model folder, also on a data set of your own
-globals().update({_name: _entry(_name) for _name in zoo.list_models()})
+globals().update({_name: _entry(_name) for _name in (*zoo.list_models(), *zoo.list_models(pretrained=True))})

@@ -28,7 +28,8 @@ def generated() -> Iterator[tuple[Path, str]]:
         path = catalogue().path / one.name
         model = published(path)
         yield path / store.README, card.write(model.config, model.log(), model.known)
-        yield path / store.CURVE, curve.draw(model.config.name, model.log())
+        if model.config.origin is None:
+            yield path / store.CURVE, curve.draw(model.config.name, model.log())
     ids = {one.name: store.identity(catalogue().path / one.name) for one in catalogue().models()}
     yield catalogue().path / IDS, json.dumps(ids, indent=2) + "\n"
     marked = r"(<!-- python docs/generate.py -->\n).*?(<!-- /models -->)"

@@ -500,9 +500,6 @@ def import_model(
     model, on, root = registry.load(registry.resolve(name)), choose(device), data or sources.default_root()
     fetched = fetch(source, sha256=sha256)
     done = others.converted(model.architecture, model.dataset, fetched)
-    net, pixels = done.net.to(on), batches.pixels(mean or model.dataset.mean, std or model.dataset.std, on)
-    is_there = sources.is_there(model.dataset, root)
-    test = sources.read_split(model.dataset, root, train=False, device=on) if is_there else None
     config = others.facts(
         model,
         others.tag_of(credit) if tag is None else tag,
@@ -511,6 +508,9 @@ def import_model(
         (mean or model.dataset.mean, std or model.dataset.std),
         others.Computing(torch.get_num_threads(), versions(model.architecture)),
     )
+    net, pixels = done.net.to(on), batches.pixels(config.mean, config.std, on)
+    is_there = sources.is_there(model.dataset, root)
+    test = sources.read_split(model.dataset, root, train=False, device=on) if is_there else None
     config = replace(
         config,
         results=evaluate(net, test, pixels) if test else None,

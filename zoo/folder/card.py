@@ -188,9 +188,15 @@ import zoo
 model = zoo.load("PATH/TO/{config.name}", pretrained=True)
 ```
 
-The architecture comes with the plugin `{config.plugin_distribution}`. Without the zoo: `model.safetensors`
+The architecture comes with the plugin `{config.plugin_distribution}`. Without the zoo: `{_file(config)}
 is a plain state dict, and an input is (pixel / 255 − mean) / std with mean {list(config.mean)} and
 std {list(config.std)}."""
+
+
+def _file(config: Config) -> str:
+    """Where the weights are as safetensors; of what only says where they are, after they were fetched."""
+    fetched = config.origin is not None and config.may_lack_weights
+    return f"model.safetensors` that `zoo pull {config.name}` leaves" if fetched else "model.safetensors`"
 
 
 def _training(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:

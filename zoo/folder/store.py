@@ -122,8 +122,8 @@ def copy_files(source: Path, target: Path) -> None:
         (target / name).write_bytes(content)
 
 
-def write_pinned(source: Path, target: Path, pin: Pin) -> None:
-    """Write a model folder without its weights, which are where the pin says, into an empty folder."""
+def write_pinned(source: Path, target: Path, pin: Pin | None) -> None:
+    """Write a model folder without its weights into an empty folder; they are where the pin says, or its origin."""
     config = check_whole(source)
     files = {name: read_file(source, config, name) for name in config.files if name != WEIGHTS}
     _write(target, dataclasses.replace(config, pin=pin, format=FORMAT), files)

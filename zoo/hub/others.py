@@ -17,6 +17,7 @@ from zoo import registry
 from zoo.errors import FolderError, HashMismatch
 from zoo.folder import card, store
 from zoo.folder.config import Claim, Config, Provenance
+from zoo.folder.gate import TAG
 from zoo.folder.job import Versions
 from zoo.folder.lock import alone
 from zoo.folder.replace import written_aside
@@ -76,9 +77,15 @@ def facts(
     normalisation: Normalisation,
     computing: Computing,
 ) -> Config:
-    """The facts of somebody's weights for a model, as long as nobody has had them."""
+    """The facts of somebody's weights for a model, as long as nobody has had them; raises FolderError."""
     from zoo.nets.build import parameters
 
+    if not TAG.fullmatch(tag):
+        raise FolderError(f"a tag should be of a-z, 0-9, '_' and '-', not {tag!r}; give one with --tag")
+    channels = model.dataset.input_size[0]
+    for what, values in zip(("mean", "std"), normalisation, strict=True):
+        if len(values) != channels:
+            raise FolderError(f"{what} should have {channels} numbers, one a channel, not {len(values)}")
     return Config(
         name=f"{model.name}.{tag}",
         architecture=model.architecture.name,

@@ -77,12 +77,13 @@ def _is_local(address: str) -> bool:
 def _require_card(folder: Path, config: Config) -> None:
     """Make sure that the card is the one of the facts and the log, where the plugins here can say so."""
     try:
-        known = Published(config, folder).known
+        model = Published(config, folder)
+        known = model.known
     except PluginError:
         return
     if not isinstance(known, Model):
         return  # its card has the title of a data set that nobody here knows
-    text = card.write(config, store.read_log(folder), known).encode()
+    text = card.write(config, model.log(), known).encode()
     if config.files.get(store.README) != store.file_facts(text):
         raise FolderError(
             f"{folder / store.README} is not the card of its {store.CONFIG} and {store.LOG}; "

@@ -1,0 +1,262 @@
+"""Other people's weights, from a file that somebody publishes to a model that loads, over real HTTP to this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import zoo
+from zoo import api
+from zoo.errors import FolderError, HashMismatch, HubError, NotFound, NotPublished, UnknownModel, WeightsError
+from zoo.folder import store
+from zoo.folder.config import Claim
+from zoo.hub.catalogue import catalogue
+from zoo.hub.local import FolderHub
+from zoo.hub.others import Credit
+
+from .conftest import CHECKOUT, Run
+from .test_download import Answer, Site
+
+MODEL, NAME = "resnet8_digits", "resnet8_digits.somebody"
+CREDIT = Credit(by="Somebody", license="mit", claim=Claim(97.5, "the best over test epochs"))
+MEAN, STD = (0.25,), (0.5,)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    """A checkpoint as people publish them: the old kind, under their own names, with an accuracy beside it."""
+    state = zoo.load(MODEL, pretrained=True).state_dict()
+    theirs = {f"module.{name.replace('fc.', 'linear.')}": tensor for name, tensor in state.items()}
+    buffer = io.BytesIO()
+    torch.save({"state_dict": theirs, "best_prec1": 97.5}, buffer, _use_new_zipfile_serialization=False)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def site(content: bytes) -> Iterator[Site]:
+    with Site().running() as site:
+        site.answers = [Answer(content)]
+        yield site
+
+
+@pytest.fixture
+def file(content: bytes, tmp_path: Path) -> Path:
+    path = tmp_path / f"resnet8-{hashlib.sha256(content).hexdigest()[:8]}.th"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture
+def taken_in(file: Path, tmp_path: Path) -> Path:
+    folder, _ = api.import_model(MODEL, file, CREDIT, mean=MEAN, std=STD, out=tmp_path / NAME)
+    return folder
+
+
+@pytest.fixture
+def pinned(site: Site, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderHub:
+    """A catalogue that only says where somebody's weights are."""
+    address = f"{site}/{file.name}"
+    folder, _ = api.import_model(MODEL, address, CREDIT, mean=MEAN, std=STD, out=tmp_path / "whole")
+    inside = tmp_path / "shipped"
+    (inside / NAME).mkdir(parents=True)
+    store.write_pinned(folder, inside / NAME, None)
+    shutil.rmtree(tmp_path / "cache")
+    site.requests.clear()
+    monkeypatch.setattr("zoo.hub.catalogue._path", lambda: inside)
+    return catalogue()
+
+
+def test_the_folder_is_a_models_with_an_origin_and_results_measured_here(taken_in: Path, content: bytes) -> None:
+    config = store.check_whole(taken_in)
+    assert (config.name, config.job, config.recipe_sha256, config.training) == (NAME, None, None, None)
+    origin = config.origin
+    assert origin is not None
+    assert (origin.by, origin.sha256, origin.bytes) == ("Somebody", hashlib.sha256(content).hexdigest(), len(content))
+    assert origin.mapped == "akamaster's names: linear. → fc."
+    assert config.results is not None
+    assert config.results.test_images == 360
+    assert sorted(path.name for path in taken_in.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_its_tensors_are_the_authors(taken_in: Path) -> None:
+    own, theirs = zoo.load(MODEL, pretrained=True).state_dict(), zoo.load(taken_in, pretrained=True).state_dict()
+    assert all(torch.equal(theirs[name], tensor) for name, tensor in own.items())
+
+
+def test_its_card_says_first_that_the_zoo_did_not_train_it_and_then_what_is_claimed(taken_in: Path) -> None:
+    text = (taken_in / store.README).read_text().partition("---\n\n")[2]
+    lines = [line for line in text.splitlines() if line]
+    assert lines[1] == "**Trained by Somebody, not by the zoo**."
+    assert "Its author says 97.50%, the best over test epochs." in text
+    assert "How it was trained" not in text
+
+
+def test_it_is_measured_as_any_is_with_its_own_normalisation(taken_in: Path) -> None:
+    evaluated, config = api.evaluate(taken_in), store.read_config(taken_in)
+    assert evaluated.results == config.results
+    assert api.evaluate(MODEL, weights=taken_in / store.WEIGHTS).results == config.results
+    assert api.verify(taken_in).outcome == "as published"
+
+
+def test_it_can_be_neither_reproduced_nor_drawn_and_says_why(taken_in: Path, tmp_path: Path) -> None:
+    for ask in (lambda: api.reproduce(taken_in), lambda: api.plot([taken_in], tmp_path / "plot.svg")):
+        with pytest.raises(FolderError, match="no recipe and no log here: the zoo did not train it, Somebody did"):
+            ask()
+
+
+def test_nobody_trains_it_by_mistake() -> None:
+    with pytest.raises(UnknownModel, match=f"there is no model '{NAME}'; did you mean {MODEL}"):
+        api.train(NAME)
+
+
+def test_a_hub_has_it_beside_the_zoos_own(taken_in: Path, trained: Path, tmp_path: Path) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    for folder in (taken_in, trained):
+        api.push(folder, hub=hub)
+    assert [row.name for row in api.overview("resnet8*", hub=hub)] == [MODEL, NAME]
+    assert zoo.info(NAME, hub=hub).config == store.read_config(taken_in)
+    for name in (NAME, "resnet8.somebody"):
+        zoo.load(name, pretrained=True, hub=hub)
+    assert store.check(api.pull(NAME, hub=hub, out=tmp_path / "pulled")) == store.read_config(taken_in)
+
+
+def test_where_there_are_only_others_weights_a_line_says_whose_and_none_is_taken(pinned: FolderHub, site: Site) -> None:
+    with pytest.raises(NotPublished, match=rf"no weights of {MODEL} \(other people's are there: {NAME}\)"):
+        zoo.load(MODEL, pretrained=True)
+    with pytest.raises(NotFound, match=rf"no weights of {MODEL}\.nobody; of other people's .* it has {NAME}"):
+        zoo.load(f"{MODEL}.nobody", pretrained=True)
+    with pytest.raises(NotFound):
+        zoo.transforms(f"{MODEL}.nobody")
+    assert site.requests == []
+
+
+def test_pinned_weights_are_fetched_once_and_never_asked_for_again(
+    pinned: FolderHub, taken_in: Path, site: Site
+) -> None:
+    first = zoo.load(NAME, pretrained=True).state_dict()
+    assert len(site.requests) == 1
+    site.stop()
+    again = zoo.load(NAME, pretrained=True).state_dict()
+    expected = zoo.load(taken_in, pretrained=True).state_dict()
+    assert all(
+        torch.equal(first[name], tensor) and torch.equal(again[name], tensor) for name, tensor in expected.items()
+    )
+    assert api.verify(NAME).outcome == "as published"
+
+
+def test_its_facts_need_no_request(pinned: FolderHub, site: Site) -> None:
+    assert zoo.list_models("resnet8*", pretrained=True) == [NAME]
+    assert zoo.info(NAME).weights == "catalogue"
+    assert zoo.transforms(NAME).transforms[-1].mean == list(MEAN)
+    assert site.requests == []
+
+
+def test_a_server_that_is_down_is_one_line(pinned: FolderHub, site: Site) -> None:
+    site.stop()
+    with pytest.raises(HubError, match="can't be reached, and is not cached"):
+        zoo.load(NAME, pretrained=True)
+
+
+def test_what_was_damaged_in_the_cache_is_converted_again(pinned: FolderHub, site: Site, cache: Path) -> None:
+    zoo.load(NAME, pretrained=True)
+    (kept,) = (cache / "converted").glob("*/model.safetensors")
+    kept.write_bytes(b"damaged")
+    zoo.load(NAME, pretrained=True)
+    assert len(site.requests) == 1
+
+
+def test_a_strangers_address_is_not_fetched_from_unasked(
+    pinned: FolderHub, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "strange").mkdir()
+    folder = shutil.copytree(pinned.path / NAME, tmp_path / "strange" / NAME)
+    with pytest.raises(HubError, match=f"the file of weights of {NAME} is said to be at {site}/.*ZOO_TRUST"):
+        zoo.load(folder, pretrained=True)
+    assert site.requests == []
+    monkeypatch.setenv("ZOO_TRUST", str(site))
+    zoo.load(folder, pretrained=True)
+
+
+def test_torch_hub_loads_it_from_a_checkout(pinned: FolderHub, site: Site, tmp_path: Path) -> None:
+    code = f"""
+import torch, zoo.hub.catalogue
+from pathlib import Path
+zoo.hub.catalogue._path = lambda: Path({str(pinned.path)!r})
+net = torch.hub.load({str(CHECKOUT)!r}, {NAME!r}, source="local", pretrained=True, trust_repo=True)
+print(sum(parameter.numel() for parameter in net.parameters()))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert found.stdout.split() == ["75002"], found.stderr
+    assert len(site.requests) == 1
+
+
+def test_it_teaches_under_its_own_normalisation(pinned: FolderHub, tmp_path: Path) -> None:
+    for teacher in (NAME, "resnet8.somebody"):
+        done = api.train(
+            "resnet8", settings={"teacher": teacher}, epochs=1, limit_train=64, amp=False, out=tmp_path / teacher
+        )
+        assert done.config.own.job.teacher is not None
+        assert done.config.own.job.teacher.address == teacher
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+def test_another_file_than_the_pinned_one_is_refused(pinned: FolderHub, site: Site) -> None:
+    site.answers = [Answer(b"x" * 100)]
+    with pytest.raises(HashMismatch, match=r"has SHA-256 .*expected"):
+        zoo.load(NAME, pretrained=True)
+
+
+def test_a_page_in_place_of_the_file_is_refused(site: Site, tmp_path: Path) -> None:
+    site.answers = [Answer(b"<!doctype html><html>log in</html>")]
+    with pytest.raises(WeightsError, match="is a page of HTML and no weights"):
+        api.import_model(MODEL, f"{site}/net.th", CREDIT, out=tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_another_architecture_is_refused_with_the_first_difference(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="do not fit the net: "):
+        api.import_model("resnet20_cifar10", file, CREDIT, out=tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--by", "x"], "Missing option '--license'"),
+        (["--by", "x", "--license", "mit", "--mean", "a,b"], "should be numbers with commas between them"),
+        (["--by", "x", "--license", "mit", "--tag", "A B"], "a tag should be of a-z"),
+        (["--by", "x", "--license", "mit", "--mean", "0.1,0.2"], "mean should have 1 numbers, one a channel, not 2"),
+        (["--by", "x", "--license", "mit", "--sha256", "0" * 64], "has SHA-256"),
+    ],
+)
+def test_what_is_missing_or_cannot_be_is_one_line(run_zoo: Run, file: Path, words: list[str], complaint: str) -> None:
+    done = run_zoo("import", MODEL, file, *words)
+    assert done.returncode != 0
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_says_what_it_measured_and_publishes(run_zoo: Run, file: Path, tmp_path: Path) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    done = run_zoo(
+        "import", "resnet8", file, "--by", "somebody", "--license", "mit", "--mean", "0.3054", "--std", "0.3753",
+        "--push", "--hub", hub,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{NAME}: top-1 98.06%")
+    assert [row.name for row in api.overview(hub=hub)] == [NAME]
