@@ -22,6 +22,7 @@ COMMANDS = [
     "info",
     "train",
     "push",
+    "import",
     "pull",
     "eval",
     "predict",
