@@ -16,7 +16,8 @@ from pathlib import Path
 import zoo
 from zoo.folder import card, curve, store
 from zoo.folder.config import Config, spread
-from zoo.hub.catalogue import IDS, catalogue
+from zoo.hub.catalogue import IDS, catalogue, variants
+from zoo.hub.listing import ModelInfo
 from zoo.hub.published import published
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -40,27 +41,43 @@ def generated() -> Iterator[tuple[Path, str]]:
 def table() -> str:
     """The Markdown table of the systems that others published, and of all models with weights in the catalogue."""
     lines = [
-        "| model | parameters | paper | reproduction | here | recipe, epochs, seeds | trained on |",
-        "|---|---:|---:|---:|---:|---|---|",
+        "| model | parameters | paper | reported by others | weights by others: here (their claim) | ours "
+        "| recipe, epochs, seeds | trained on |",
+        "|---|---:|---:|---:|---|---:|---|---|",
     ]
     notes: dict[str, int] = {}
     models = [one.model for name in zoo.list_models() if (one := zoo.info(name)).model is not None]
     for model in sorted(models, key=_order):
-        config = zoo.info(model.name).config
-        if not model.reported and config is None:
+        config, others = zoo.info(model.name).config, variants(model.name)
+        if not model.reported and config is None and not others:
             continue
         paper, reproduction = (_reported(model, kind, notes) for kind in ("paper", "reproduction"))
+        theirs = ", ".join(_of_others(zoo.info(name), notes) for name in others) or "–"
         name, ours, how = f"`{model.name}`", "not trained yet", "| "
         if config is not None:
+            own = config.own
             name = f"[{name}](hub_cards/{model.name}/README.md)"
-            ours = f"**{config.own.results.test_top1:.2f}**"
+            ours = f"**{own.results.test_top1:.2f}**"
             if len(config.seeds) > 1:
                 ours += f" ({spread([one.test_top1 for one in config.seeds])})"
             seeds = ", ".join(str(one.seed) for one in config.seeds or [config.seed_results])
-            how = f"{config.own.job.recipe_name}, {config.own.training.epochs}, {seeds} | {_place(config)}"
-        lines.append(f"| {name} | {model.parameters:,} | {paper} | {reproduction} | {ours} | {how} |")
+            how = f"{own.job.recipe_name}, {own.training.epochs}, {seeds} | {_place(config)}"
+        lines.append(f"| {name} | {model.parameters:,} | {paper} | {reproduction} | {theirs} | {ours} | {how} |")
     marks = [f"<sup>{number}</sup> {text}" for text, number in notes.items()]
     return "\n".join([*lines, "", "Test top-1 in percent. " + "; ".join(marks) + "."]) + "\n"
+
+
+def _of_others(found: ModelInfo, notes: dict[str, int]) -> str:
+    """Somebody's weights: a link to their card, what they score here, and what is claimed of them."""
+    assert found.config is not None
+    config, origin = found.config, found.config.origin
+    assert origin is not None
+    here = f"{config.results.test_top1:.2f}" if config.results else "not measured"
+    claim = ""
+    if origin.claim is not None:
+        note = f"{origin.by}, {origin.claim.meaning}" if origin.claim.meaning else origin.by
+        claim = f" ({origin.claim.test_top1:.2f}<sup>{notes.setdefault(note, len(notes) + 1)}</sup>)"
+    return f"[{origin.by}](hub_cards/{found.name}/README.md) {here}{claim}"
 
 
 def _order(model: zoo.Model) -> tuple[str, list[str | int]]:
@@ -70,10 +87,10 @@ def _order(model: zoo.Model) -> tuple[str, list[str | int]]:
 
 
 def _reported(model: zoo.Model, kind: str, notes: dict[str, int]) -> str:
-    """The numbers of one kind, each with a mark for who reports it and what it is."""
-    cells = []
+    """The numbers of one kind, each with a mark for who reports it and what it is; not those with weights here."""
+    cells, there = [], {name.rpartition(".")[2] for name in variants(model.name)}
     for one in model.reported:
-        if one.kind == kind:
+        if one.kind == kind and one.by.partition("/")[0] not in there:
             text = f"{one.by}{', ' + one.remark if one.remark else ''}"
             cells.append(f"{one.test_top1:.2f}<sup>{notes.setdefault(text, len(notes) + 1)}</sup>")
     return ", ".join(cells) or "–"

@@ -21,9 +21,11 @@ from .loopback_hub import Hub
 
 NAME = "resnet8_digits"
 FOLDERS = [catalogue().path / one.name for one in catalogue().models()]
+OTHERS = [path for path in FOLDERS if store.read_config(path).origin is not None]
+OWN = [path for path in FOLDERS if path not in OTHERS]
 
 
-@pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
 def test_a_folder_is_whole_and_its_model_can_be_loaded(path: Path) -> None:
     config = store.check(path)
     assert config.name == path.name
@@ -80,7 +82,20 @@ def test_installed_it_gives_no_other(installed: Path, ids: str | None) -> None:
             ask(NAME)
 
 
-@pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.name)
+def test_other_peoples_weights_are_named_and_not_shipped(path: Path) -> None:
+    config = store.check(path)
+    model = registry.load(f"{config.architecture}_{config.dataset}")
+    assert (config.name, config.parameters, config.classes) == (path.name, model.parameters, model.dataset.classes)
+    origin = config.origin
+    assert origin is not None
+    assert origin.address.startswith("https://")
+    assert path.name.endswith(f".{origin.by}")
+    assert f"-{origin.sha256[:8]}." in origin.file
+    assert not (path / store.WEIGHTS).exists()
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
 def test_its_facts_are_the_plugins_and_its_recipe_can_be_read_back(path: Path) -> None:
     config, model = store.read_config(path), registry.load(path.name)
     assert config.parameters == model.parameters

@@ -171,6 +171,12 @@ def test_a_server_that_is_down_is_one_line(pinned: FolderHub, site: Site) -> Non
         zoo.load(NAME, pretrained=True)
 
 
+def test_verify_says_that_weights_that_cannot_be_had_were_not_measured(pinned: FolderHub, site: Site) -> None:
+    site.stop()
+    verified = api.verify(NAME)
+    assert (verified.outcome, verified.not_measured) == ("not measured", ("weights",))
+
+
 def test_what_was_damaged_in_the_cache_is_converted_again(pinned: FolderHub, site: Site, cache: Path) -> None:
     zoo.load(NAME, pretrained=True)
     (kept,) = (cache / "converted").glob("*/model.safetensors")

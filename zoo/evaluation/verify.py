@@ -89,7 +89,7 @@ def _answers(config: Config, net: nn.Module, pixels: Pixels) -> Check:
     """The logits of the fixed inputs; only a folder of the first format may be without."""
     name = "known answers"
     if not config.known_answers and config.origin is not None:
-        return Check(name, "not measured", "the folder has none, nobody has had the weights")
+        return Check(name, "not measured", "the folder has none, nobody had the weights")
     if not config.known_answers and config.format == 1:
         return Check(name, "not measured", "the folder has none, it is of format 1; add them with zoo convert")
     if len(config.known_answers) != INPUTS:
