@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import torch
 
 import zoo
 from zoo import api
+from zoo.cli.app import load
 from zoo.errors import FolderError, HashMismatch, HubError, NotFound, NotPublished, UnknownModel, WeightsError
 from zoo.folder import store
 from zoo.folder.config import Claim
@@ -266,3 +269,27 @@ def test_the_command_says_what_it_measured_and_publishes(run_zoo: Run, file: Pat
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{NAME}: top-1 98.06%")
     assert [row.name for row in api.overview(hub=hub)] == [NAME]
+
+
+# -- the page about it -----------------------------------------------------------------------------
+
+PAGE = (CHECKOUT / "docs" / "others.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_the_pages_commands_are_ones(line: str, run_zoo: Run) -> None:
+    program, command, *words = shlex.split(line)
+    assert program == "zoo"
+    if command == "import":  # of files that are not here: its words are all known
+        load(command).make_context(command, words)
+    else:
+        done = run_zoo(command, *words)
+        assert done.returncode == 0, done.stderr
+        assert "resnet56_cifar10.akamaster" in done.stdout
+
+
+def test_the_pages_python_runs() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "resnet56_cifar10.akamaster" in zoo.list_models("resnet56*", pretrained=True)
