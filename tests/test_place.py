@@ -186,9 +186,11 @@ def test_a_full_disk_at_the_writing_of_the_folder_loses_nothing(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("module", ["zoo.cli.app", "typer", "zoo.cli.train", "zoo.api", "torch"])
-def test_ctrl_c_while_a_module_is_being_imported_is_one_line(module: str) -> None:
+def test_ctrl_c_while_a_module_is_being_imported_is_one_line(module: str, tmp_path: Path) -> None:
     code = f"""
 import os, signal, sys
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell is born without
 
 class Interrupting:
     def find_spec(self, name, path, target=None):
@@ -200,5 +202,6 @@ sys.meta_path.insert(0, Interrupting())
 from zoo.__main__ import main
 main()
 """
-    process = subprocess.run([sys.executable, "-c", code, "train", "resnet8"], capture_output=True, text=True)
+    command = [sys.executable, "-c", code, "train", "resnet8"]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (process.returncode, process.stderr) == (130, "zoo: stopped by Ctrl-C\n")

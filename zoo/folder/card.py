@@ -108,7 +108,7 @@ def _results(config: Config, title: str) -> str:
     said = (
         f"Measured by the zoo: {how}{claimed}"
         if config.origin
-        else f"Last epoch, {how} Nothing was\nchosen on test data."
+        else f"Last epoch, {how} {_nothing(config)} was\nchosen on test data."
     )
     return f"""| test images | top-1 | top-5 | loss |
 |---:|---:|---:|---:|
