@@ -137,18 +137,24 @@ def write_plugin(site: Path, distribution: str, entry_points: dict[str, str], gr
 
 
 @pytest.fixture(autouse=True)
-def declarations_are_read_anew() -> None:
+def declarations_are_read_anew() -> Iterator[None]:
     """What one test installs is no other's."""
-    from zoo import registry
+    forget_declarations()
+    yield
+    forget_declarations()
 
+
+def forget_declarations() -> None:
+    """As in another process: what is declared is read again."""
+    from zoo import plugins, registry
+
+    plugins.declared.cache_clear()
     registry.entries.cache_clear()
 
 
 @pytest.fixture
 def fake_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
     """Install a distribution with entry points, as pip would leave it, for the length of a test."""
-    from zoo import registry
-
     made: list[str] = []
 
     def install(
@@ -164,9 +170,10 @@ def fake_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
             (site / f"{module}.py").write_text(code)
             made.append(module)
         monkeypatch.syspath_prepend(str(site))
-        registry.entries.cache_clear()
+        forget_declarations()
         return site
 
     yield install
+    forget_declarations()
     for module in made:
         sys.modules.pop(module, None)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from zoo.cli import app
 from zoo.cli.app import load
 from zoo.folder import store
-from zoo.registry import core_version
+from zoo.plugins import core_version
 
 from .conftest import CHECKOUT, Run
 from .folders import hashed

@@ -18,7 +18,7 @@ from zoo.errors import DataError, UnknownModel
 from zoo.folder import card, store
 from zoo.folder.job import Origin
 
-from .conftest import CHECKOUT, Run, write_plugin
+from .conftest import CHECKOUT, Run, forget_declarations, write_plugin
 from .loopback_hub import Hub
 from .test_hubconf import run
 
@@ -53,10 +53,10 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(plugin: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(plugin))
-        registry.entries.cache_clear()
+        forget_declarations()
         yield
     sys.modules.pop("flowers")
-    registry.entries.cache_clear()
+    forget_declarations()
 
 
 @pytest.fixture(scope="module")

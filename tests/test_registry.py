@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from zoo import registry
+from zoo import plugins, registry
 from zoo.datasets import DIGITS
 from zoo.errors import DuplicateModel, PluginError, PluginWarning, UnknownModel
+
+from .conftest import CHECKOUT
 
 Install = Callable[..., Path]
 
@@ -18,6 +20,8 @@ from zoo.datasets import DIGITS
 from zoo.spec import Architecture, Model, Recipe
 mine_digits = Model(Architecture("mine", None, {"r": Recipe(epochs=1)}), DIGITS, parameters=1)
 """
+
+BUILD = "MINE = mine_digits.architecture\n"
 
 FLOWERS = GOOD.replace("DIGITS, parameters", "FLOWERS, parameters").replace(
     "mine_digits =",
@@ -144,8 +148,10 @@ def test_two_plugins_with_different_nets_of_one_name_are_an_error_naming_both(fa
     fake_plugin("zoo-mine", {"mine_digits": "mine:mine_digits"}, "mine", GOOD)
     other = FLOWERS.replace("epochs=1", "epochs=2")
     fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"}, "flowers", other)
-    with pytest.raises(DuplicateModel, match="both zoo-mine and zoo-flowers claim the architecture name mine"):
+    with pytest.raises(DuplicateModel, match="both zoo-flowers and zoo-mine claim the architecture name mine"):
         registry.architecture("mine")
+    assert registry.architecture("zoo-mine:mine").recipes["r"].epochs == 1
+    assert registry.architecture("zoo-flowers:mine").recipes["r"].epochs == 2
 
 
 def test_a_broken_plugin_of_the_same_architecture_hurts_only_itself(fake_plugin: Install) -> None:
@@ -157,6 +163,39 @@ def test_a_broken_plugin_of_the_same_architecture_hurts_only_itself(fake_plugin:
     fake_plugin("zoo-alone", {"alone_mine": "alone:a"}, "alone", "1 / 0\n")
     with pytest.raises(PluginError, match="zoo-alone can't be imported"):
         registry.architecture("alone")
+
+
+SIBLING = """
+from dataclasses import replace
+from zoo.datasets import DIGITS
+from zoo.spec import Model
+from zoo_resnet_cifar.models import RESNET8
+PIX = replace(DIGITS, name="pix")
+resnet8_pix = Model(RESNET8, PIX, parameters=1, default=True)
+resnet8_qix = Model(RESNET8, replace(PIX, name="qix"), parameters=1, default=True)
+"""
+
+
+def test_a_bare_architecture_means_its_own_familys_model_whatever_others_put_it_on(fake_plugin: Install) -> None:
+    names = ("resnet8_pix", "resnet8_qix")
+    fake_plugin("a-sibling", {name: f"sibling:{name}" for name in names}, "sibling", SIBLING)
+    assert registry.resolve("resnet8") == "resnet8_digits"
+    assert registry.resolve("resnet8", "pix") == "resnet8_pix"
+    assert registry.resolve("a-sibling:resnet8", "pix") == "a-sibling:resnet8_pix"
+    assert registry.load("resnet8_pix").dataset.name == "pix"
+
+
+def test_a_family_that_the_zoo_does_not_ship_has_its_own_name_too(fake_plugin: Install) -> None:
+    fake_plugin(
+        "zoo-mine",
+        {"mine_digits": "mine:mine_digits"},
+        "mine",
+        "def build(input_size, num_classes): ...\n" + GOOD.replace("None", "build") + BUILD,
+    )
+    code = SIBLING.replace("zoo_resnet_cifar.models import RESNET8", "mine import MINE as RESNET8")
+    code = code.replace("resnet8_", "mine_")
+    fake_plugin("a-sibling", {"mine_pix": "sibling:mine_pix", "mine_qix": "sibling:mine_qix"}, "sibling", code)
+    assert registry.resolve("mine") == "mine_digits"
 
 
 def test_a_plugin_of_the_former_form_is_told_what_to_write(fake_plugin: Install) -> None:
@@ -175,11 +214,35 @@ old_digits = Model(name="old_digits", dataset=DIGITS, build=build, parameters=1,
     assert "\n" not in message
 
 
-def test_two_plugins_that_claim_one_name_are_an_error_naming_both(fake_plugin: Install) -> None:
-    fake_plugin("zoo-one", {"mine_digits": "mine:mine_digits"})
-    fake_plugin("zoo-two", {"mine_digits": "other:mine_digits"})
-    with pytest.raises(DuplicateModel, match="both zoo-one and zoo-two claim the model name mine_digits"):
-        registry.entries()
+def test_two_plugins_that_claim_one_name_are_a_warning_and_the_other_ones_is_named_by_its_distribution(
+    fake_plugin: Install,
+) -> None:
+    fake_plugin("zoo-two", {"mine_digits": "other:mine_digits"}, "other", GOOD.replace("epochs=1", "epochs=2"))
+    fake_plugin("zoo-one", {"mine_digits": "mine:mine_digits"}, "mine", GOOD)
+    with pytest.warns(PluginWarning, match="both zoo-one and zoo-two claim the model name mine_digits; .*zoo-one's"):
+        assert registry.entries()["mine_digits"].distribution == "zoo-one"
+    assert registry.load("mine_digits").recipes["r"].epochs == 1
+    assert registry.load("zoo-two:mine_digits").recipes["r"].epochs == 2
+    assert registry.resolve("Zoo_Two:mine") == "Zoo_Two:mine_digits"
+    assert registry.load("zoo-one:mine_digits") == registry.load("mine_digits")
+
+
+def test_a_name_of_the_zoos_own_stays_its_own(fake_plugin: Install) -> None:
+    names = ("resnet20_cifar10", "resnet20_cifar100")
+    fake_plugin("a-fork", {name: f"fork:{name}" for name in names})
+    with pytest.warns(PluginWarning, match="and a-fork claim the model name resnet20_cifar10 and 1 more;") as seen:
+        assert registry.entries()["resnet20_cifar10"].distribution == "zoo-resnet-cifar"
+    assert len(seen) == 1
+    assert registry.resolve("resnet20") == "resnet20_cifar10"
+
+
+def test_the_zoos_own_distributions_are_those_in_its_repository() -> None:
+    assert {path.name for path in (CHECKOUT / "plugins").iterdir()} == plugins.SHIPPED
+
+
+def test_a_distribution_that_is_not_here_has_no_names() -> None:
+    with pytest.raises(UnknownModel, match="no plugin 'zoo-nowhere' is here"):
+        registry.resolve("zoo-nowhere:resnet20")
 
 
 def test_a_plugin_that_fails_to_import_is_a_named_warning_and_hurts_only_itself(fake_plugin: Install) -> None:
@@ -204,12 +267,12 @@ def test_in_a_plain_checkout_the_declarations_are_read_from_the_plugins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = _checkout(tmp_path, monkeypatch)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [])
     entries = registry.entries()
     assert set(entries) == {"mine_digits"}
     assert entries["mine_digits"].folder == root / "plugins" / "zoo-mine"
     assert registry.load("mine_digits").name == "mine_digits"
-    assert registry.core_version() == "9.9"
+    assert plugins.core_version() == "9.9"
 
 
 def test_an_installed_plugin_stands_before_the_checkouts_of_the_same_name(
@@ -241,6 +304,6 @@ def _checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     (plugin / "mine_in_checkout.py").write_text(GOOD)
     (root / "zoo").mkdir()
-    monkeypatch.setattr(registry, "__file__", str(root / "zoo" / "registry.py"))
+    monkeypatch.setattr(plugins, "__file__", str(root / "zoo" / "plugins.py"))
     monkeypatch.setattr(sys, "path", [*sys.path])
     return root

@@ -1,9 +1,8 @@
-"""Names to models: entry points of the group `zoo.models`, one per model.
+"""Names to models: what a name of a model, an architecture or a data set means.
 
-Names are known without importing a plugin; a plugin's module of facts is imported when its model
-is asked for. Architectures and data sets are those of the declared models, and any two of them can be
-joined to one that nobody declares. In a plain checkout where nothing is installed (torch.hub clones one)
-the same declarations are read from `plugins/*/pyproject.toml`, for distributions that aren't installed.
+Architectures and data sets are those of the declared models (`zoo.plugins`), and any two of them can be joined
+to one that nobody declares. A name belongs to one distribution; what another one has by the same name is
+`DISTRIBUTION:NAME`, wherever a name is taken.
 """
 
 from __future__ import annotations
@@ -12,70 +11,77 @@ import contextlib
 import functools
 import heapq
 import re
-import sys
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points, version
-from pathlib import Path
-from typing import Any
 
-from zoo import datasets
-from zoo.errors import DuplicateModel, PluginError, PluginWarning, UnknownModel, ZooError
-from zoo.spec import Architecture, Dataset, Model
+from zoo import datasets, plugins
+from zoo.errors import DuplicateModel, PluginError, PluginWarning, UnknownModel
+from zoo.plugins import Entry
+from zoo.spec import NAME, Architecture, Dataset, Model
 
-GROUP = "zoo.models"
-DISTRIBUTION = "residual-zoo"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A declared model: its name, where its facts are, and who declares it."""
-
-    name: str
-    value: str  # module:attribute
-    distribution: str
-    version: str
-    folder: Path | None = None  # of a plugin that is not installed
+# What a distribution may be called (PEP 508), and a name of one of its models or architectures.
+QUALIFIED = re.compile(rf"(?P<distribution>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?):(?P<name>{NAME.pattern})")
 
 
 @functools.cache
 def entries() -> Mapping[str, Entry]:
-    """Every declared model by name, sorted; raises DuplicateModel where two plugins claim one.
+    """Every declared model by name, sorted; two claims to one name are a PluginWarning, and no error.
 
-    Read once a process: a plugin that is installed meanwhile is there in the next.
+    Read once a process, as what is declared.
     """
-    named = functools.cache(lambda of: (of.name, of.version))  # each asking parses its metadata again
-    installed = [
-        Entry(point.name, point.value, *named(point.dist))
-        for point in entry_points(group=GROUP)
-        if point.dist is not None
-    ]
-    present = {_normal(entry.distribution) for entry in installed}
-    return _by_name([*installed, *_declared_in_checkout(present)])
+    known: dict[str, Entry] = {}
+    others: dict[tuple[str, str], list[str]] = {}
+    for entry in plugins.declared():
+        owner = known.setdefault(entry.name, entry)
+        if owner is not entry:
+            others.setdefault((owner.distribution, entry.distribution), []).append(entry.name)
+    for (owner_name, other), names in others.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        warnings.warn(
+            PluginWarning(
+                f"both {owner_name} and {other} claim the model name {names[0]}{more}; it means {owner_name}'s, "
+                f"and the other one is {other}:{names[0]}"
+            ),
+            stacklevel=2,
+        )
+    return known
+
+
+def split(name: str) -> tuple[str | None, str]:
+    """The distribution that a name is said to be of, None where it says none, and the bare name."""
+    match = QUALIFIED.fullmatch(name)
+    return (match["distribution"], match["name"]) if match else (None, name)
+
+
+def is_qualified(text: str) -> bool:
+    """Whether a text is `DISTRIBUTION:NAME`, of a distribution that is here; else it may be an address in a hub."""
+    distribution, _ = split(text)
+    return distribution is not None and any(entry.is_by(distribution) for entry in plugins.declared())
 
 
 def resolve(name: str, dataset: str | None = None) -> str:
     """The full name of a model: `resnet32` on `cifar100`, or on its default data set where none is named.
 
-    An architecture and a data set that are both declared give a name also where no plugin declares the pair.
+    A bare architecture means that of the distribution whose it is, whatever others put it on. An
+    architecture and a data set that are both declared give a name also where no plugin declares the pair.
     Raises UnknownModel, with close names, where there is none.
     """
-    known = entries()
-    if name in known and dataset is None:
+    whose, bare = split(name)
+    known, prefix = _known(whose), f"{whose}:" if whose else ""
+    if bare in known and dataset is None:
         return name
-    models = _models_of(name, known)
+    models = _models_of(bare, known)
     if dataset is not None:
-        bare = name if models else load(name).architecture.name
-        full = f"{bare}_{dataset}"
-        return full if full in known else f"{bare}_{_dataset(dataset, known).name}"
+        architecture = bare if models else load(name).architecture.name
+        full = f"{architecture}_{dataset}"
+        return prefix + (full if full in known else f"{architecture}_{_dataset(dataset).name}")
     if not models:
-        return load(name).name
+        return prefix + load(name).name
     chosen = models if len(models) == 1 else [model for model in models if model.default]
     if len(chosen) != 1:
         sets = ", ".join([model.dataset.name for model in models[:5]] + ["…"] * (len(models) > 5))
         raise UnknownModel(f"{name} has no default data set; choose one of {sets} with --dataset")
-    return chosen[0].name
+    return prefix + chosen[0].name
 
 
 def load(name: str) -> Model:
@@ -83,35 +89,29 @@ def load(name: str) -> Model:
 
     Raises UnknownModel, or PluginError where the plugin can't be imported.
     """
-    known = entries()
-    if name in known:
-        return _load(known[name])
-    parts = name.split("_")
+    whose, bare = split(name)
+    known, prefix = _known(whose), f"{whose}:" if whose else ""
+    if bare in known:
+        return plugins.load(known[bare])
+    parts = bare.split("_")
     for end in range(len(parts) - 1, 0, -1):
         with contextlib.suppress(UnknownModel):
-            return join(architecture("_".join(parts[:end])), _dataset("_".join(parts[end:]), known))
+            return join(architecture(prefix + "_".join(parts[:end])), _dataset("_".join(parts[end:])))
     raise UnknownModel(_unknown("model", name, {one.rpartition("_")[0] for one in known} | known.keys()))
 
 
 def architecture(name: str) -> Architecture:
     """The architecture of that name, as the declared models have it; imports only plugins that may declare one.
 
-    Raises UnknownModel, DuplicateModel where two distributions have different nets of that name, or
-    PluginError where what may declare it can't be imported.
+    Raises UnknownModel, DuplicateModel where two distributions have different nets of that name and it is
+    neither's, or PluginError where what may declare it can't be imported.
     """
-    known = entries()
-    models = _models_of(name, known)
+    whose, bare = split(name)
+    known = _known(whose)
+    models = _models_of(bare, known)
     if not models:
         raise UnknownModel(_unknown("architecture", name, {one.rpartition("_")[0] for one in known}))
-    first = models[0]
-    for other in models[1:]:
-        one, another = known[first.name].distribution, known[other.name].distribution
-        if one != another and first.architecture != other.architecture:
-            raise DuplicateModel(
-                f"both {one} and {another} claim the architecture name {name}, for different nets; "
-                f"remove one of them with: pip uninstall {another}"
-            )
-    return first.architecture
+    return models[0].architecture
 
 
 def dataset(name: str) -> Dataset:
@@ -119,16 +119,18 @@ def dataset(name: str) -> Dataset:
 
     Imports only plugins that may declare it. Raises UnknownModel where none does.
     """
-    return _dataset(name, entries())
+    return _dataset(name)
 
 
 def join(architecture: Architecture, dataset: Dataset) -> Model:
     """The declared model of the two; where none is declared one whose parameters nobody has counted."""
-    joined, known = Model(architecture, dataset, parameters=None), entries()
-    if joined.name in known:
-        declared = _load(known[joined.name])
-        if (declared.architecture, declared.dataset) == (architecture, dataset):
-            return declared
+    joined = Model(architecture, dataset, parameters=None)
+    for entry in plugins.declared():
+        if entry.name == joined.name:
+            with contextlib.suppress(PluginError):
+                declared = plugins.load(entry)
+                if (declared.architecture, declared.dataset) == (architecture, dataset):
+                    return declared
     return joined
 
 
@@ -140,33 +142,80 @@ def provided() -> set[str]:
 
 def provider(architecture: Architecture) -> str:
     """The distribution that an architecture is from, and its version; its package where no plugin declares it."""
-    known, package = entries(), architecture.build.__module__.partition(".")[0]
-    declared = [known[one.name] for one in _models_of(architecture.name, known) if one.architecture == architecture]
+    loaded, _ = _loaded(one for one in plugins.declared() if one.name.startswith(f"{architecture.name}_"))
+    declared = [entry for entry, model in loaded if model.architecture == architecture]
     # Not the first: a plugin may put another one's architecture on a data set of its own.
-    entry = min(declared, key=lambda one: re.split("[.:]", one.value)[0] != package, default=None)
-    return f"{entry.distribution} {entry.version}" if entry else package
+    entry = min(declared, key=lambda one: one.package != _package(architecture), default=None)
+    return f"{entry.distribution} {entry.version}" if entry else _package(architecture)
 
 
 def load_all(declared: Iterable[Entry]) -> list[Model]:
     """The facts of several models; a plugin that can't be used is passed over with one PluginWarning."""
-    models, failed = _loaded(declared)
+    loaded, failed = _loaded(declared)
     for error in failed:
         warnings.warn(PluginWarning(str(error)), stacklevel=2)
-    return models
+    return [model for _, model in loaded]
+
+
+def _known(distribution: str | None) -> Mapping[str, Entry]:
+    """The models by their bare names: those that these mean, or all of one distribution. Raises UnknownModel."""
+    if distribution is None:
+        return entries()
+    own = {entry.name: entry for entry in plugins.declared() if entry.is_by(distribution)}
+    if not own:
+        raise UnknownModel(f"no plugin {distribution!r} is here; zoo plugins shows those that are")
+    return own
 
 
 def _models_of(architecture: str, known: Mapping[str, Entry]) -> list[Model]:
-    """The declared models of an architecture; a plugin that can't be used matters where it may be the only one."""
-    models, failed = _loaded(entry for name, entry in known.items() if name.startswith(f"{architecture}_"))
-    models = [model for model in models if model.architecture.name == architecture]
-    if failed and not models:
+    """The declared models of an architecture that are of the distribution whose it is.
+
+    A plugin that can't be used matters where it may be the only one. Raises DuplicateModel.
+    """
+    loaded, failed = _loaded(entry for name, entry in known.items() if name.startswith(f"{architecture}_"))
+    by: dict[str, list[tuple[Entry, Model]]] = {}
+    for entry, model in loaded:
+        if model.architecture.name == architecture:
+            by.setdefault(plugins.normal(entry.distribution), []).append((entry, model))
+    if failed and not by:
         raise failed[0]
     for error in failed:
         warnings.warn(PluginWarning(str(error)), stacklevel=3)
-    return models
+    return [model for _, model in _owners(architecture, by)] if by else []
 
 
-def _dataset(name: str, known: Mapping[str, Entry]) -> Dataset:
+def _owners(architecture: str, by: Mapping[str, list[tuple[Entry, Model]]]) -> list[tuple[Entry, Model]]:
+    """Of the models of one architecture by distribution, those of the one whose it is.
+
+    The zoo's own has it before others, and who builds the net before who only puts it on a data set; then who
+    declares most, and the first by name. Raises DuplicateModel where that leaves two different nets.
+    """
+    shipped = {one: models for one, models in by.items() if one in plugins.SHIPPED}
+    builds = {
+        one: models
+        for one, models in by.items()
+        if any(entry.package == _package(model.architecture) for entry, model in models)
+    }
+    candidates = shipped or builds or by
+    first, *others = sorted(candidates.values(), key=lambda models: (-len(models), models[0][0].distribution))
+    (entry, model) = first[0]
+    for other, another in (models[0] for models in others):
+        if another.architecture != model.architecture:
+            one, two = sorted((entry.distribution, other.distribution))
+            raise DuplicateModel(
+                f"both {one} and {two} claim the architecture name {architecture}, for different nets; "
+                f"say which: {one}:{architecture} or {two}:{architecture}"
+            )
+    return first
+
+
+def _package(architecture: Architecture) -> str:
+    """The package of what builds a net."""
+    return str(getattr(architecture.build, "__module__", None) or "").partition(".")[0]
+
+
+def _dataset(name: str) -> Dataset:
+    known = entries()
     for own in vars(datasets).values():
         if isinstance(own, Dataset) and own.name == name:
             return own
@@ -176,91 +225,16 @@ def _dataset(name: str, known: Mapping[str, Entry]) -> Dataset:
     raise UnknownModel(_unknown("data set", name, {one.rpartition("_")[2] for one in known}))
 
 
-def _loaded(declared: Iterable[Entry]) -> tuple[list[Model], list[PluginError]]:
+def _loaded(declared: Iterable[Entry]) -> tuple[list[tuple[Entry, Model]], list[PluginError]]:
     """The models that can be loaded, and the first error of every distribution with one that can't."""
-    models: list[Model] = []
+    models: list[tuple[Entry, Model]] = []
     failed: dict[str, PluginError] = {}
     for entry in declared:
         try:
-            models.append(_load(entry))
+            models.append((entry, plugins.load(entry)))
         except PluginError as error:
             failed.setdefault(entry.distribution, error)
     return models, list(failed.values())
-
-
-def _load(entry: Entry) -> Model:
-    if entry.folder is not None and str(entry.folder) not in sys.path:
-        sys.path.append(str(entry.folder))
-    try:
-        model = EntryPoint(entry.name, entry.value, GROUP).load()
-    except Exception as error:  # a plugin may fail in any way; it must not take the zoo with it
-        reason = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}".splitlines()[0]
-        raise PluginError(
-            f"model {entry.name}: plugin {entry.distribution} can't be imported ({reason}); "
-            f"repair it, or remove it with: pip uninstall {entry.distribution}"
-        ) from error
-    if not isinstance(model, Model) or model.name != entry.name:
-        found = f"the model {model.name}" if isinstance(model, Model) else f"a {type(model).__name__}"
-        raise PluginError(
-            f"model {entry.name}: {entry.value} of plugin {entry.distribution} is {found}, "
-            f"not the zoo.spec.Model of that name; mend its entry in [project.entry-points.{GROUP!r}]"
-        )
-    return model
-
-
-def checkout() -> Path | None:
-    """The root of the source tree that this module runs from; None where the zoo is installed as a wheel."""
-    root = Path(__file__).resolve().parent.parent
-    return root if (root / "pyproject.toml").is_file() and (root / "plugins").is_dir() else None
-
-
-def core_version() -> str:
-    """The version of the zoo itself, also from a checkout where it is not installed."""
-    root = checkout()
-    return version(DISTRIBUTION) if root is None else str(_project(root)["version"])
-
-
-def _declared_in_checkout(installed: set[str]) -> list[Entry]:
-    """The models of the checkout's plugins, but for those installed; a folder is named as its distribution."""
-    root = checkout()
-    found = []
-    for folder in sorted((root / "plugins").iterdir()) if root else []:
-        if _normal(folder.name) in installed or not (folder / "pyproject.toml").is_file():
-            continue
-        try:
-            project = _project(folder)
-            declared = project.get("entry-points", {}).get(GROUP, {})
-            found += [
-                Entry(name, value, project["name"], project["version"], folder) for name, value in declared.items()
-            ]
-        except (ValueError, KeyError) as error:
-            warnings.warn(PluginWarning(f"{folder} declares no plugin: {error!r}"), stacklevel=3)
-    return found
-
-
-def _project(folder: Path) -> dict[str, Any]:
-    import tomllib
-
-    project: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    return project
-
-
-def _by_name(declared: list[Entry]) -> dict[str, Entry]:
-    """Sort and refuse two claims to one name; the order of entry points is not stable by itself."""
-    known: dict[str, Entry] = {}
-    for entry in sorted(declared, key=lambda one: (one.name, one.distribution)):
-        first = known.setdefault(entry.name, entry)
-        if _normal(first.distribution) != _normal(entry.distribution):
-            raise DuplicateModel(
-                f"both {first.distribution} and {entry.distribution} claim the model name {entry.name}; "
-                f"remove one of them with: pip uninstall {entry.distribution}"
-            )
-    return known
-
-
-@functools.cache
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def close_to(name: str, known: Iterable[str]) -> list[str]:

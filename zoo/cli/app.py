@@ -123,7 +123,7 @@ app = typer.Typer(
 
 def _print_version(ctx: typer.Context, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
-        from zoo.registry import core_version
+        from zoo.plugins import core_version
 
         print(f"zoo {core_version()}")
         raise typer.Exit

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from zoo import registry
 from zoo.errors import HubError
 
 # At least two characters: C:\models is a path.
@@ -56,8 +57,11 @@ class Address:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text begins with a scheme; what does not is a name or a path."""
-    return SCHEME.match(text) is not None
+    """Whether a text begins with a scheme; what does not is a name or a path.
+
+    `DISTRIBUTION:NAME`, of a plugin that is here, is a name: a model's address has a slash behind its scheme.
+    """
+    return SCHEME.match(text) is not None and not registry.is_qualified(text)
 
 
 def parse_hub(text: str) -> Address:

@@ -2,7 +2,8 @@
 
 A name is a name and a path is a path, whatever lies here: what begins with a scheme is an address, what has a
 separator or begins with `.` or `~` is a path (and so is a pathlib.Path), all else is a name. A folder called as
-a model is meant by `./NAME`; who gives the name is told so.
+a model is meant by `./NAME`; who gives the name is told so. Where two plugins have a name, `DISTRIBUTION:NAME` is
+the other one's.
 
 Weights of a name come from the hub that is named; without one from ZOO_HUB's, and from the catalogue where
 that one does not have the model. (A push goes to the hub that is named, else to ZOO_HUB's, else to `hf://`.)
@@ -25,6 +26,7 @@ from zoo.hub.catalogue import catalogue, variants
 from zoo.hub.paths import is_folder, path_of
 from zoo.hub.protocol import Hub
 from zoo.hub.schemes import open_hub
+from zoo.plugins import normal
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class InHub:
     hub: Hub
     name: str
     revision: str | None
+    distribution: str | None = None  # whose net it has to be, where the name that was given says so
 
 
 # A model folder on this machine, or a model in a hub.
@@ -55,15 +58,23 @@ def locate(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revisi
         if not is_folder(path):
             raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
         return path
-    name = full_name(text, hub)
-    return InHub(source_of(name, hub, revision), name, revision)
+    distribution, name = registry.split(full_name(text, hub))
+    return InHub(source_of(name, hub, revision), name, revision, distribution)
 
 
 def facts(located: Located) -> Config:
     """The facts of what is there; fetches no weights. Raises NotFound, HubError or FolderError."""
-    return (
-        store.read_config(located) if isinstance(located, Path) else located.hub.facts(located.name, located.revision)
-    )
+    if isinstance(located, Path):
+        return store.read_config(located)
+    config = located.hub.facts(located.name, located.revision)
+    if located.distribution is not None and normal(config.plugin_distribution) != normal(located.distribution):
+        kind = NotPublished if located.hub.address == catalogue().address else NotFound
+        asked = f"{located.distribution}:{located.name}"
+        raise kind(
+            f"{place(located.hub, located.name)} has {located.name} by {config.plugin_distribution}, "
+            f"and no weights of {asked}; train it: zoo train {asked}"
+        )
+    return config
 
 
 def fetch(located: Located, *, weights: bool = True) -> Path:

@@ -16,6 +16,7 @@ from zoo.hub import catalogue
 from zoo.hub.catalogue import Shipped
 from zoo.hub.protocol import Listed, Searchable, Selecting
 from zoo.hub.schemes import open_hub
+from zoo.plugins import Entry
 from zoo.spec import Model
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def info(name: str, *, hub: str | None = None) -> ModelInfo:
     A path or an address is taken as `load` takes it, too.
     """
     # Here: a listing reads no folder, and starts faster without.
-    from zoo.hub.find import full_name, is_name, place, source_of
+    from zoo.hub.find import InHub, facts, full_name, is_name, place, source_of
     from zoo.hub.published import published
 
     if not is_name(name):
@@ -77,13 +78,14 @@ def info(name: str, *, hub: str | None = None) -> ModelInfo:
     full = full_name(name, hub)
     model = _model(full)
     try:
-        source = source_of(full, hub, None)
-        config = source.facts(full)
+        distribution, bare = registry.split(full)
+        source = source_of(bare, hub, None)
+        config = facts(InHub(source, bare, None, distribution))
     except NotFound:
         if model is None:
             raise
         return ModelInfo(full, model, None, None)
-    return ModelInfo(full, model, place(source, full), config)
+    return ModelInfo(full, model, place(source, bare), config)
 
 
 def overview(
@@ -162,7 +164,7 @@ def _model(name: str) -> Model | None:
     return None
 
 
-def _row(name: str, model: Model, entry: registry.Entry, shipped: Shipped | None) -> Row:
+def _row(name: str, model: Model, entry: Entry, shipped: Shipped | None) -> Row:
     return Row(
         name=name,
         dataset=model.dataset.name,

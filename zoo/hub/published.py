@@ -6,6 +6,7 @@ each finds, reads and resolves in the same way.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from dataclasses import dataclass
@@ -61,25 +62,30 @@ class Published:
 
     @functools.cached_property
     def architecture(self) -> Architecture:
-        """What builds its net; raises PluginError, with the distribution, where no plugin here has it."""
-        try:
-            return registry.architecture(self.config.architecture)
-        except UnknownModel:
-            named = self.config.plugin_distribution
-            by = f"the distribution {named!r}" if DISTRIBUTION.fullmatch(named) else "no distribution that could be one"
-            raise PluginError(
-                f"{self.config.name} needs the architecture {self.config.architecture}, which no plugin here provides; "
-                f"its config.json names {by}: install it where you trust it"
-            ) from None
+        """What builds its net; raises PluginError, with the distribution, where no plugin here has it.
+
+        That of the plugin that its config.json names goes before another's of the same name.
+        """
+        named = self.config.plugin_distribution
+        for name in (f"{named}:{self.config.architecture}", self.config.architecture):
+            with contextlib.suppress(UnknownModel):
+                return registry.architecture(name)
+        by = f"the distribution {named!r}" if DISTRIBUTION.fullmatch(named) else "no distribution that could be one"
+        raise PluginError(
+            f"{self.config.name} needs the architecture {self.config.architecture}, which no plugin here provides; "
+            f"its config.json names {by}: install it where you trust it"
+        )
 
     @functools.cached_property
     def known(self) -> Model | Architecture:
         """The model as the plugins know it; its architecture alone where none declares its data set."""
-        architecture = self.architecture
-        try:
-            return registry.load(f"{self.config.architecture}_{self.config.dataset}")
-        except (UnknownModel, PluginError):
-            return architecture
+        architecture, name = self.architecture, f"{self.config.architecture}_{self.config.dataset}"
+        for one in (f"{self.config.plugin_distribution}:{name}", name):
+            with contextlib.suppress(UnknownModel, PluginError):
+                known = registry.load(one)
+                if known.architecture == architecture:
+                    return known
+        return architecture
 
     @property
     def model(self) -> Model:

@@ -10,7 +10,7 @@ import torch
 
 from zoo.folder.config import Environment
 from zoo.nets.device import describe
-from zoo.registry import checkout
+from zoo.plugins import checkout
 
 
 def environment(device: torch.device) -> Environment:

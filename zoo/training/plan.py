@@ -13,7 +13,8 @@ from zoo.errors import RecipeError, TrainingError
 from zoo.folder.config import Config
 from zoo.folder.job import Job, Origin, Versions
 from zoo.nets.device import has_bf16
-from zoo.registry import core_version, provider
+from zoo.plugins import core_version
+from zoo.registry import provider
 from zoo.spec import Architecture, Model, Recipe
 from zoo.training import compiling, distributed
 

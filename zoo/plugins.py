@@ -1,0 +1,134 @@
+"""Who declares which models: distributions with entry points of the group `zoo.models`, one per model.
+
+Names are known without importing a plugin; its module of facts is imported when a model of it is asked for,
+and whatever that does then hurts nobody else. In a plain checkout where nothing is installed (torch.hub
+clones one) the same declarations are read from `plugins/*/pyproject.toml`, for distributions that aren't
+installed.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
+from typing import Any, Final
+
+from zoo.errors import PluginError, PluginWarning, ZooError
+from zoo.spec import Model
+
+GROUP: Final = "zoo.models"
+DISTRIBUTION: Final = "residual-zoo"
+SHIPPED: Final = frozenset({"zoo-resnet-cifar", "zoo-resnet-tied", "zoo-resnet-wide", "zoo-timm"})  # with the zoo
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A claim to a model's name: where the facts are, and who makes it."""
+
+    name: str
+    value: str  # module:attribute
+    distribution: str
+    version: str
+    folder: Path | None = None  # of a plugin that is not installed
+
+    @property
+    def package(self) -> str:
+        """What is imported for it, as far as the first dot."""
+        return re.split("[.:]", self.value)[0]
+
+    def is_by(self, distribution: str) -> bool:
+        """Whether that distribution makes the claim, however its name is spelled."""
+        return normal(self.distribution) == normal(distribution)
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the distribution is one of the zoo's own."""
+        return normal(self.distribution) in SHIPPED
+
+
+@functools.cache
+def declared() -> tuple[Entry, ...]:
+    """Every claim to a model's name, by name; of several to one name the first is whose it is.
+
+    That is the distribution that the zoo ships, else the first by name; the order of entry points is not stable
+    by itself. Read once a process: a plugin that is installed meanwhile is there in the next.
+    """
+    named = functools.cache(lambda of: (of.name, of.version))  # each asking parses its metadata again
+    installed = [
+        Entry(point.name, point.value, *named(point.dist))
+        for point in entry_points(group=GROUP)
+        if point.dist is not None
+    ]
+    present = {normal(entry.distribution) for entry in installed}
+    claims: dict[tuple[str, str], Entry] = {}
+    for entry in [*installed, *_declared_in_checkout(present)]:
+        claims.setdefault((entry.name, normal(entry.distribution)), entry)
+    return tuple(sorted(claims.values(), key=lambda one: (one.name, not one.is_shipped, normal(one.distribution))))
+
+
+def load(entry: Entry) -> Model:
+    """The facts of a declared model; imports its plugin. Raises PluginError, whatever that one does."""
+    if entry.folder is not None and str(entry.folder) not in sys.path:
+        sys.path.append(str(entry.folder))
+    try:
+        model = EntryPoint(entry.name, entry.value, GROUP).load()
+    except Exception as error:  # a plugin may fail in any way; it must not take the zoo with it
+        reason = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}".splitlines()[0]
+        raise PluginError(
+            f"model {entry.name}: plugin {entry.distribution} can't be imported ({reason}); "
+            f"repair it, or remove it with: pip uninstall {entry.distribution}"
+        ) from error
+    if not isinstance(model, Model) or model.name != entry.name:
+        found = f"the model {model.name}" if isinstance(model, Model) else f"a {type(model).__name__}"
+        raise PluginError(
+            f"model {entry.name}: {entry.value} of plugin {entry.distribution} is {found}, "
+            f"not the zoo.spec.Model of that name; mend its entry in [project.entry-points.{GROUP!r}]"
+        )
+    return model
+
+
+@functools.cache
+def normal(name: str) -> str:
+    """A distribution's name in the one spelling that pip compares (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def checkout() -> Path | None:
+    """The root of the source tree that this module runs from; None where the zoo is installed as a wheel."""
+    root = Path(__file__).resolve().parent.parent
+    return root if (root / "pyproject.toml").is_file() and (root / "plugins").is_dir() else None
+
+
+def core_version() -> str:
+    """The version of the zoo itself, also from a checkout where it is not installed."""
+    root = checkout()
+    return version(DISTRIBUTION) if root is None else str(_project(root)["version"])
+
+
+def _declared_in_checkout(installed: set[str]) -> list[Entry]:
+    """The models of the checkout's plugins, but for those installed; a folder is named as its distribution."""
+    root = checkout()
+    found = []
+    for folder in sorted((root / "plugins").iterdir()) if root else []:
+        if normal(folder.name) in installed or not (folder / "pyproject.toml").is_file():
+            continue
+        try:
+            project = _project(folder)
+            declared = project.get("entry-points", {}).get(GROUP, {})
+            found += [
+                Entry(name, value, project["name"], project["version"], folder) for name, value in declared.items()
+            ]
+        except (ValueError, KeyError) as error:
+            warnings.warn(PluginWarning(f"{folder} declares no plugin: {error!r}"), stacklevel=3)
+    return found
+
+
+def _project(folder: Path) -> dict[str, Any]:
+    import tomllib
+
+    project: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    return project
