@@ -257,7 +257,7 @@ def test_a_plugin_that_fails_to_import_is_a_named_warning_and_hurts_only_itself(
 
 def test_an_entry_that_is_not_the_model_of_its_name_is_an_error(fake_plugin: Install) -> None:
     fake_plugin("zoo-wrong", {"x_digits": "wrong:x", "y_digits": "wrong:mine_digits"}, "wrong", GOOD + "x = 3\n")
-    with pytest.raises(PluginError, match="is a int"):
+    with pytest.raises(PluginError, match="is of the type int"):
         registry.load("x_digits")
     with pytest.raises(PluginError, match="is the model mine_digits"):
         registry.load("y_digits")

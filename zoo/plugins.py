@@ -8,9 +8,12 @@ installed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import re
 import sys
+import time
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, version
@@ -66,29 +69,72 @@ def declared() -> tuple[Entry, ...]:
     present = {normal(entry.distribution) for entry in installed}
     claims: dict[tuple[str, str], Entry] = {}
     for entry in [*installed, *_declared_in_checkout(present)]:
-        claims.setdefault((entry.name, normal(entry.distribution)), entry)
+        if normal(entry.distribution) not in left_out():
+            claims.setdefault((entry.name, normal(entry.distribution)), entry)
     return tuple(sorted(claims.values(), key=lambda one: (one.name, not one.is_shipped, normal(one.distribution))))
 
 
+def left_out() -> set[str]:
+    """The distributions that ZOO_DISABLE_PLUGINS names, a comma between two."""
+    return {normal(one.strip()) for one in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",") if one.strip()}
+
+
 def load(entry: Entry) -> Model:
-    """The facts of a declared model; imports its plugin. Raises PluginError, whatever that one does."""
+    """The facts of a declared model; imports its plugin. Raises PluginError, whatever that one does.
+
+    What it prints meanwhile goes to stderr: stdout is for what was asked for.
+    """
     if entry.folder is not None and str(entry.folder) not in sys.path:
         sys.path.append(str(entry.folder))
     try:
-        model = EntryPoint(entry.name, entry.value, GROUP).load()
-    except Exception as error:  # a plugin may fail in any way; it must not take the zoo with it
+        with contextlib.redirect_stdout(sys.stderr):
+            model = EntryPoint(entry.name, entry.value, GROUP).load()
+    except (Exception, SystemExit) as error:  # a plugin may fail in any way; it must not take the zoo with it
         reason = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}".splitlines()[0]
         raise PluginError(
             f"model {entry.name}: plugin {entry.distribution} can't be imported ({reason}); "
             f"repair it, or remove it with: pip uninstall {entry.distribution}"
         ) from error
     if not isinstance(model, Model) or model.name != entry.name:
-        found = f"the model {model.name}" if isinstance(model, Model) else f"a {type(model).__name__}"
+        found = f"the model {model.name}" if isinstance(model, Model) else f"of the type {type(model).__name__}"
         raise PluginError(
             f"model {entry.name}: {entry.value} of plugin {entry.distribution} is {found}, "
             f"not the zoo.spec.Model of that name; mend its entry in [project.entry-points.{GROUP!r}]"
         )
     return model
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What a distribution brings, as `zoo plugins` shows it."""
+
+    distribution: str
+    version: str
+    models: tuple[str, ...]  # by the names that they are reached by
+    import_seconds: float  # of all its modules of facts, what others had imported already left out
+    shadowed: tuple[str, ...]  # the models whose bare names are another plugin's
+    failed: tuple[str, ...]  # what is wrong, a line each
+
+
+def survey() -> list[Plugin]:
+    """Every plugin that is here, by name, each imported; who fails is told with why, and who prints on stderr."""
+    owners: dict[str, Entry] = {}
+    for entry in declared():
+        owners.setdefault(entry.name, entry)
+    found = []
+    for distribution in sorted({entry.distribution for entry in declared()}, key=normal):
+        own = [entry for entry in declared() if entry.is_by(distribution)]
+        shadowed = tuple(entry.name for entry in own if owners[entry.name] is not entry)
+        began, failed = time.perf_counter(), []
+        for entry in own:
+            try:
+                load(entry)
+            except PluginError as error:
+                failed.append(str(error))
+        names = tuple(f"{distribution}:{one.name}" if one.name in shadowed else one.name for one in own)
+        seconds = time.perf_counter() - began
+        found.append(Plugin(distribution, own[0].version, names, seconds, shadowed, tuple(dict.fromkeys(failed))))
+    return found
 
 
 @functools.cache

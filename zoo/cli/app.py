@@ -24,6 +24,10 @@ COMMANDS = {
         "models:list_models",
         "List the models: parameters, test accuracy, license, and where the weights are.",
     ),
+    "plugins": (
+        "plugins:list_plugins",
+        "List the plugins: what each declares, how long importing it takes, and what is wrong with it.",
+    ),
     "search": (
         "models:search",
         "Search the whole Hugging Face Hub for models of the zoo, or one hub.",
