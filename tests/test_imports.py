@@ -45,6 +45,8 @@ TORCH_FREE = {
 TORCH_FREE_TOO = {
     "testing",
     "testing.hubs",
+    "testing.distributions",
+    "testing.pytest_plugin",
     "training.job",
     "training.interrupt",
     "training.progress",

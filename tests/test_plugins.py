@@ -12,7 +12,7 @@ import pytest
 
 import zoo
 from zoo import api, plugins, registry
-from zoo.errors import NotFound, NotPublished, PluginWarning
+from zoo.errors import DataError, DuplicateModel, NotFound, NotPublished, PluginError, PluginWarning
 from zoo.hub import find
 
 from .conftest import Run
@@ -170,3 +170,102 @@ def test_plugins_can_be_left_out(fake_plugin: Install, run_zoo: Run) -> None:
     assert "resnet8_digits" in finished.stdout
     assert "resnet18_cifar10" not in finished.stdout
     assert run_zoo("plugins", **asked).returncode == 0
+
+
+# -- what a plugin says that isn't so --------------------------------------------------------------
+
+
+PIX = """
+import numpy as np
+from zoo.spec import Architecture, Dataset, Model, Recipe
+
+def build(input_size, num_classes):
+    from torch import nn
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, num_classes))
+
+def read(root, *, train):
+    labels = np.arange(64 if train else 16) % 3
+    images = np.random.default_rng(train).integers(0, 256, (len(labels), 4, 4, 3))
+    return images.astype(np.uint8), labels.astype(np.int64)
+
+PIX = Dataset("pix", "Pixels", ("a", "b", "c"), (3, 4, 4), (0.5, 0.5, 0.5), (0.3, 0.3, 0.3),
+    64, 16, hub_id="", read=read)
+net_pix = Model(Architecture("net", build, {"r": Recipe(epochs=1)}), PIX, parameters=147)
+"""
+
+
+def test_a_plugin_that_is_right_trains(fake_plugin: Install, tmp_path: Path) -> None:
+    fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", PIX)
+    assert api.train("net", out=tmp_path / "out").config.parameters == 147
+
+
+NET_OF = "model net_pix, of plugin zoo-pix: its net"
+READER = "data set pix: its reader, of plugin zoo-pix, "
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("parameters=147", "parameters=999", f"{NET_OF} has 147 parameters, it declares 999; write parameters=147"),
+        ("4 * 4, num_classes", "4 * 4, 5", f"{NET_OF} gives (1, 5) for an image, expected (1, 3)"),
+        ("3 * 4 * 4,", "7,", f"{NET_OF} fails on an image of (3, 4, 4) (RuntimeError: "),
+        (
+            "build(input_size, num_classes)",
+            "build(c, n)",
+            "architecture net: its build, of plugin zoo-pix, should take (input_size, num_classes), by these names",
+        ),
+        ("return nn.Sequential", "return str(nn.Linear) or ", "build, of plugin zoo-pix, gives a str, expected"),
+        (
+            "images.astype(np.uint8)",
+            "(images / 255).astype(np.float32)",
+            f"{READER}gives images as float32 and labels as int64, expected uint8, 0 to 255, and int64",
+        ),
+        ("labels.astype", "(labels + 1).astype", f"{READER}gives labels from 1 to 3, its classes are 0 to 2"),
+        (
+            "64 if train",
+            "63 if train",
+            f"{READER}gives images (63, 4, 4, 3) and labels (63,), expected (64, 4, 4, 3) and (64,) by "
+            "its input_size and train_images; mend whichever is wrong",
+        ),
+        ("labels = np", "np.stack([])\n    labels = np", f"{READER}fails on ROOT (ValueError: need at least one array"),
+        ("return images.astype", "return images, labels, images.astype", f"{READER}should give two arrays"),
+        (
+            "(0.5, 0.5, 0.5)",
+            "(0.5,)",
+            "plugin zoo-pix can't be imported (data set pix: mean should be 3 numbers, one a channel, not 1)",
+        ),
+        ("(0.3, 0.3, 0.3)", "(0.3, 0.3, 0.0)", "data set pix: std should be above 0, not (0.3, 0.3, 0.0)"),
+        ('"b", "c"', '"b", "b"', "data set pix: classes should be all different, not ['b']"),
+        ("64, 16, hub", "0, 16, hub", "data set pix: train_images should be at least 1, not 0"),
+        ("parameters=147", "parameters=0", "model net_pix: parameters should be at least 1, or None, not 0"),
+        (', PIX, par', ', "pix", par', "a model's dataset should be a zoo.spec.Dataset, not of the type str"),
+    ],
+    ids=lambda one: one[:24],
+)  # fmt: skip
+def test_what_is_wrong_with_a_plugin_is_said_before_the_first_step(
+    fake_plugin: Install, tmp_path: Path, right: str, wrong: str, message: str
+) -> None:
+    assert right in PIX
+    fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", PIX.replace(right, wrong))
+    with pytest.raises((PluginError, DataError)) as seen:
+        api.train("net_pix", data=tmp_path / "data", out=tmp_path / "out")
+    text = str(seen.value)
+    assert message.replace("ROOT", str(tmp_path / "data")) in text
+    assert "\n" not in text
+    assert str(tmp_path) not in text or "ROOT" in message
+
+
+def test_a_data_set_may_not_have_the_name_of_one_of_the_zoos(fake_plugin: Install) -> None:
+    code = PIX.replace('"pix", ', '"digits", ')
+    fake_plugin("zoo-pix", {"net_digits": "pix:net_pix"}, "pix", code)
+    with pytest.raises(PluginError, match="plugin zoo-pix has a data set of its own by the name digits"):
+        registry.load("net_digits")
+
+
+def test_two_plugins_data_sets_of_one_name_are_an_error_only_for_who_asks_for_it(fake_plugin: Install) -> None:
+    fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", PIX)
+    fake_plugin("zoo-pox", {"other_pix": "pox:net_pix"}, "pox", PIX.replace('"net"', '"other"').replace("64", "65"))
+    assert registry.load("net_pix").dataset.train_images == 64
+    assert registry.load("other_pix").dataset.train_images == 65
+    with pytest.raises(DuplicateModel, match="both zoo-pix and zoo-pox claim the data set name pix, for different"):
+        registry.resolve("resnet8", "pix")

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from torch import Tensor, nn
 
 from zoo.datasets import CIFAR10, DIGITS
-from zoo.spec import Architecture, InputSize, Model, Recipe
-from zoo.testing import check_model, check_training
+from zoo.spec import Architecture, Dataset, InputSize, Model, Recipe
+from zoo.testing import check_dataset, check_model, check_plugin, check_training
+
+Install = Callable[..., Path]
+Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
 
 class Small(nn.Module):
@@ -52,3 +62,124 @@ def test_a_net_that_does_not_look_at_the_number_of_classes_is_found() -> None:
 
 def test_checking_takes_a_pair_that_nobody_counted() -> None:
     check_model(Model(SMALL, DIGITS, None))
+
+
+# -- data sets and whole distributions -------------------------------------------------------------
+
+
+def square(size: int, seed: int) -> Arrays:
+    labels = np.arange(size, dtype=np.int64) % 2
+    noise = np.random.default_rng(seed).integers(0, 256, (size, 4, 4, 1), dtype=np.uint8)
+    return noise, labels
+
+
+def read(root: Path, *, train: bool) -> Arrays:
+    return square(200 if train else 40, int(train))
+
+
+NOISE = Dataset("noise", "Noise", ("a", "b"), (1, 4, 4), (0.5,), (0.29,), 200, 40, hub_id="", read=read)
+
+
+def test_a_data_set_that_is_what_it_says_passes(tmp_path: Path) -> None:
+    check_dataset(NOISE, tmp_path)
+    check_dataset(DIGITS, tmp_path)
+
+
+def one_class(root: Path, *, train: bool) -> Arrays:
+    images, labels = read(root, train=train)
+    return images, labels if train else np.zeros_like(labels)
+
+
+def other_each_time(root: Path, *, train: bool) -> Arrays:
+    return square(200 if train else 40, np.random.SeedSequence().entropy % 2**32)  # type: ignore[operator]
+
+
+def leaking(root: Path, *, train: bool) -> Arrays:
+    images, labels = read(root, train=True)
+    return (images, labels) if train else (images[:40], labels[:40])
+
+
+def missing(root: Path, *, train: bool) -> Arrays:
+    raise FileNotFoundError(root / "noise")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            dataclasses.replace(NOISE, mean=(0.25,)),
+            r"mean is \(0.25,\), that of the training set is \(0.\d+,\); write mean",
+        ),
+        (dataclasses.replace(NOISE, std=(0.4,)), r"std is \(0.4,\), that of the training set is"),
+        (dataclasses.replace(NOISE, test_images=41), r"expected \(41, 4, 4, 1\)"),
+        (dataclasses.replace(NOISE, read=one_class), "the test set has no image of b"),
+        (dataclasses.replace(NOISE, read=other_each_time), "read twice, the training set is another"),
+        (dataclasses.replace(NOISE, read=leaking), "40 of 40 test images are trained on too"),
+        (dataclasses.replace(NOISE, read=missing), "fails on .*FileNotFoundError"),
+        (dataclasses.replace(NOISE, folder="nowhere"), "it was read, and its folder or is_whole says it isn't there"),
+    ],
+)
+def test_a_data_set_that_is_not_what_it_says_is_found(wrong: Dataset, message: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_dataset(wrong, tmp_path)
+
+
+SITE = """
+import numpy as np
+from zoo.spec import Architecture, Dataset, Model, Recipe
+
+def build(input_size, num_classes):
+    from torch import nn
+    channels, height, width = input_size
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, num_classes))
+
+def read(root, *, train):
+    images = np.random.default_rng(train).integers(0, 256, (200 if train else 40, 4, 4, 1), dtype=np.uint8)
+    return images, np.arange(len(images), dtype=np.int64) % 2
+
+NOISE = Dataset("noise", "Noise", ("a", "b"), (1, 4, 4), (0.5,), (0.29,), 200, 40, hub_id="", read=read)
+line_noise = Model(Architecture("line", build, {"r": Recipe(epochs=1, opt="adam", lr=0.01)}), NOISE, parameters=34)
+"""
+
+
+def test_a_distribution_that_is_right_passes(fake_plugin: Install) -> None:
+    fake_plugin("zoo-line", {"line_noise": "line:line_noise"}, "line", SITE)
+    check_plugin("zoo-line")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        (
+            "parameters=34",
+            "parameters=35",
+            "zoo-line, line_noise-model: line_noise has 34 parameters, its facts say 35",
+        ),
+        ("(0.5,)", "(0.4,)", "zoo-line, noise-dataset: noise: mean is"),
+        ("import numpy", "import torch\nimport numpy", "zoo-line, facts: .*importing its facts imports torch"),
+        ("import numpy", "print(1)\nimport numpy", "zoo-line, facts: importing its facts prints '1"),
+        ("import numpy", "import nowhere\nimport numpy", "No module named 'nowhere'"),
+    ],
+)
+def test_a_distribution_that_is_wrong_is_told_by_the_checks_name(
+    fake_plugin: Install, right: str, wrong: str, message: str
+) -> None:
+    fake_plugin("zoo-line", {"line_noise": "line:line_noise"}, "line", SITE.replace(right, wrong))
+    with pytest.raises(AssertionError, match=message):
+        check_plugin("zoo-line")
+
+
+def test_pytest_has_a_test_for_each_thing_that_a_distribution_declares(fake_plugin: Install, tmp_path: Path) -> None:
+    site = fake_plugin("zoo-line", {"line_noise": "line:line_noise"}, "line", SITE.replace("=34", "=35"))
+    words = ["-p", "zoo.testing.pytest_plugin", "-q", "--zoo-plugin", "zoo-line", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    (tmp_path / "empty").mkdir()
+    command = [sys.executable, "-m", "pytest", *words]
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path / "empty")
+    assert finished.returncode == 1
+    assert "line_noise has 34 parameters, its facts say 35" in finished.stdout
+    assert "2 failed, 2 passed" in finished.stdout  # as the model is not what it says, it is not trained either
+    command[-3] = "zoo-nowhere"
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path / "empty")
+    assert finished.returncode == 4
+    assert "no distribution zoo-nowhere that is installed here declares a model" in finished.stderr

@@ -20,8 +20,9 @@ from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Any, Final
 
+from zoo import datasets
 from zoo.errors import PluginError, PluginWarning, ZooError
-from zoo.spec import Model
+from zoo.spec import Dataset, Model
 
 GROUP: Final = "zoo.models"
 DISTRIBUTION: Final = "residual-zoo"
@@ -101,6 +102,12 @@ def load(entry: Entry) -> Model:
             f"model {entry.name}: {entry.value} of plugin {entry.distribution} is {found}, "
             f"not the zoo.spec.Model of that name; mend its entry in [project.entry-points.{GROUP!r}]"
         )
+    for own in vars(datasets).values():
+        if isinstance(own, Dataset) and own.name == model.dataset.name and own != model.dataset:
+            raise PluginError(
+                f"model {entry.name}: plugin {entry.distribution} has a data set of its own by the name {own.name}, "
+                "which is one of the zoo's; give it another name"
+            )
     return model
 
 

@@ -149,6 +149,16 @@ def provider(architecture: Architecture) -> str:
     return f"{entry.distribution} {entry.version}" if entry else _package(architecture)
 
 
+def whose(function: object) -> str:
+    """Whose a function of a plugin's facts is, in words for an error: `plugin zoo-tiny`, else its module."""
+    module = str(getattr(function, "__module__", None) or type(function).__module__)
+    package = module.partition(".")[0]
+    if package == "zoo":
+        return "the zoo"
+    found = next((one.distribution for one in plugins.declared() if one.package == package), None)
+    return f"plugin {found}" if found else f"module {module}"
+
+
 def load_all(declared: Iterable[Entry]) -> list[Model]:
     """The facts of several models; a plugin that can't be used is passed over with one PluginWarning."""
     loaded, failed = _loaded(declared)
@@ -219,9 +229,18 @@ def _dataset(name: str) -> Dataset:
     for own in vars(datasets).values():
         if isinstance(own, Dataset) and own.name == name:
             return own
-    for model in load_all(entry for one, entry in known.items() if one.endswith(f"_{name}")):
-        if model.dataset.name == name:
-            return model.dataset
+    loaded, failed = _loaded(entry for one, entry in known.items() if one.endswith(f"_{name}"))
+    for error in failed:
+        warnings.warn(PluginWarning(str(error)), stacklevel=3)
+    found = [(entry, model.dataset) for entry, model in loaded if model.dataset.name == name]
+    for entry, other in found[1:]:
+        if other != found[0][1]:
+            raise DuplicateModel(
+                f"both {found[0][0].distribution} and {entry.distribution} claim the data set name {name}, for "
+                f"different ones; leave one of them out with ZOO_DISABLE_PLUGINS={entry.distribution}"
+            )
+    if found:
+        return found[0][1]
     raise UnknownModel(_unknown("data set", name, {one.rpartition("_")[2] for one in known}))
 
 

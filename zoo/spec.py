@@ -70,6 +70,22 @@ class Dataset:
 
     def __post_init__(self) -> None:
         _require_name("data set", self.name)
+        channels = self.input_size[0]
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            self._require(len(values) == channels, name, f"{_numbers(channels)}, one a channel", len(values))
+            self._require(all(map(math.isfinite, values)), name, "finite", values)
+        self._require(min(self.std) > 0, "std", "above 0", self.std)
+        self._require(len(self.classes) > 0, "classes", "at least one", 0)
+        twice = [one for one in self.classes if self.classes.count(one) > 1][:1]
+        self._require(not twice, "classes", "all different", twice)
+        for name in ("train_images", "test_images"):
+            self._require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        self._require(min(self.input_size) >= 1, "input_size", "at least 1 a side", self.input_size)
+
+    def _require(self, condition: bool, name: str, expected: str, found: object) -> None:
+        if not condition:
+            raise PluginError(f"data set {self.name}: {name} should be {expected}, not {found}")
 
 
 # Beyond these a recipe is a slip or an attack: they are what memory and time are taken by.
@@ -315,6 +331,12 @@ class Model:
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
+        for name, kind in (("architecture", Architecture), ("dataset", Dataset)):
+            if not isinstance(getattr(self, name), kind):
+                found = type(getattr(self, name)).__name__
+                raise PluginError(f"a model's {name} should be a zoo.spec.{kind.__name__}, not of the type {found}")
+        if self.parameters is not None and not (isinstance(self.parameters, int) and self.parameters >= 1):
+            raise PluginError(f"model {self.name}: parameters should be at least 1, or None, not {self.parameters!r}")
         own = self.recipes
         object.__setattr__(self, "recipes", {**own, **self.architecture.recipes, **own})  # own first, and own at last
 
@@ -337,6 +359,10 @@ class Model:
     def default_recipe(self) -> str:
         """The name of the first recipe."""
         return next(iter(self.recipes))
+
+
+def _numbers(count: int) -> str:
+    return "1 number" if count == 1 else f"{count} numbers"
 
 
 def _require_name(what: str, name: str) -> None:

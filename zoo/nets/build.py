@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import sys
+
 import torch
 from torch import nn
 
-from zoo.errors import BuildError, FolderError
+from zoo import registry
+from zoo.errors import BuildError, FolderError, PluginError
 from zoo.folder.config import Config
 from zoo.folder.gate import CLASSES as MOST_CLASSES
 from zoo.spec import Architecture, Dataset, Model
@@ -18,12 +23,23 @@ def build(
 ) -> nn.Module:
     """The untrained net for what it is trained on, in training mode; for other classes or channels where given.
 
-    Raises BuildError for a number of them that no net can have.
+    Raises BuildError for a number of them that no net can have, and PluginError for a builder that can't be called
+    so, or gives no net.
     """
     channels, height, width = on.input_size
     classes = len(on.classes) if num_classes is None else _sound("num_classes", num_classes, MOST_CLASSES)
     channels = channels if in_channels is None else _sound("in_channels", in_channels, MOST_CHANNELS)
-    return architecture.build(input_size=(channels, height, width), num_classes=classes)
+    size = (channels, height, width)
+    by = f"architecture {architecture.name}: its build, of {registry.whose(architecture.build)},"
+    try:
+        inspect.signature(architecture.build).bind(input_size=size, num_classes=classes)
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"{by} should take (input_size, num_classes), by these names ({error}); mend it") from None
+    with contextlib.redirect_stdout(sys.stderr):
+        net: object = architecture.build(input_size=size, num_classes=classes)
+    if not isinstance(net, nn.Module):
+        raise PluginError(f"{by} gives a {type(net).__name__}, expected a torch.nn.Module; mend it")
+    return net
 
 
 def to_be_filled(architecture: Architecture, on: Dataset | Config) -> nn.Module:
@@ -49,6 +65,42 @@ def require_counted(net: nn.Module, config: Config, what: object) -> None:
     """Make sure that the net of `config` has as many values as that says; raises FolderError, which names `what`."""
     if count(net) != config.parameters:
         raise FolderError(f"{what} has {count(net):,} parameters, its config.json says {config.parameters:,}")
+
+
+def require_as_declared(model: Model) -> None:
+    """Hold a net of the model against what its plugin says: parameters, and a logit a class. Raises PluginError.
+
+    A net without memory answers that at once; where its code can't do without, one on the CPU does.
+    """
+    by = f"model {model.name}, of {registry.whose(model.architecture.build)}:"
+    try:
+        counted, shape = _measured(model, torch.device("meta"))
+    except PluginError:
+        raise
+    except Exception:  # whatever a net's code can't do without values
+        try:
+            counted, shape = _measured(model, torch.device("cpu"))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise PluginError(f"{by} its net fails on an image of {model.dataset.input_size} ({reason})") from error
+    classes = len(model.dataset.classes)
+    if shape != (1, classes):
+        raise PluginError(
+            f"{by} its net gives {shape} for an image, expected {(1, classes)}, a logit for each of {classes} classes; "
+            "mend its build, which is told num_classes"
+        )
+    if model.parameters not in (None, counted):
+        raise PluginError(
+            f"{by} its net has {counted:,} parameters, it declares {model.parameters:,}; write parameters={counted}"
+        )
+
+
+def _measured(model: Model, device: torch.device) -> tuple[int, tuple[int, ...] | None]:
+    """How many parameters the model's net has, and the shape of its answer to one image; None for no tensor."""
+    with device, torch.no_grad():
+        net = to_be_filled(model.architecture, model.dataset).eval()
+        answer = net(torch.zeros(1, *model.dataset.input_size))
+    return count(net), tuple(answer.shape) if isinstance(answer, torch.Tensor) else None
 
 
 def parameters(model: Model) -> int:

@@ -1,12 +1,16 @@
-"""What a plugin's tests call: its models held against their facts, its kind of hub against what a hub has to do.
+"""What a plugin's tests call: its models and data sets held against their facts, its kind of hub against what one does.
 
-    from zoo.testing import check_model, check_training
+    from zoo.testing import check_dataset, check_model, check_training
 
     def test_my_model() -> None:
         check_model(my_model)
         check_training(my_model)
 
-Torch comes with the checks of a model; that of a hub does without.
+    def test_my_data_set() -> None:
+        check_dataset(my_data_set, root)
+
+All of them for everything that a distribution declares is `check_plugin("zoo-mine")`, or `pytest --zoo-plugin zoo-mine`
+with a test for each. Torch comes with the checks of a model; that of a hub does without.
 """
 
 from __future__ import annotations
@@ -15,17 +19,21 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zoo.testing.datasets import check_dataset
+    from zoo.testing.distributions import check_plugin
     from zoo.testing.hubs import check_hub
     from zoo.testing.models import check_model, check_training, learning_rates
 
 _HOMES = {
+    "check_dataset": "zoo.testing.datasets",
+    "check_plugin": "zoo.testing.distributions",
     "check_hub": "zoo.testing.hubs",
     "check_model": "zoo.testing.models",
     "check_training": "zoo.testing.models",
     "learning_rates": "zoo.testing.models",
 }
 
-__all__ = ["check_hub", "check_model", "check_training", "learning_rates"]
+__all__ = ["check_dataset", "check_hub", "check_model", "check_plugin", "check_training", "learning_rates"]
 
 
 def __getattr__(name: str) -> object:

@@ -12,6 +12,7 @@ import torch
 from zoo.errors import RecipeError, TrainingError
 from zoo.folder.config import Config
 from zoo.folder.job import Job, Origin, Versions
+from zoo.nets.build import require_as_declared
 from zoo.nets.device import has_bf16
 from zoo.plugins import core_version
 from zoo.registry import provider
@@ -64,7 +65,11 @@ def recipe_of(model: Model, options: Options) -> tuple[str, Recipe]:
 
 
 def plan(model: Model, options: Options, machine: Machine, *, seed: int, teacher: Origin | None = None) -> Plan:
-    """The job that is asked for, on this machine; raises RecipeError or TrainingError where it can't be."""
+    """The job that is asked for, on this machine; raises RecipeError or TrainingError where it can't be.
+
+    Raises PluginError where the model isn't what its plugin says.
+    """
+    require_as_declared(model)
     name, recipe = recipe_of(model, options)
     if options.dtype not in ("fp32", "fp16"):
         raise TrainingError(f"--dtype should be fp32 or fp16, not {options.dtype!r}")
@@ -128,6 +133,7 @@ def again(
     On another kind of device, what was compiled there is compiled as this one does it. Raises
     TrainingError where `teacher` is not the one it had.
     """
+    require_as_declared(model)
     had, has = (one.sha256 if one else None for one in (published.teacher, teacher))
     if had != has:
         raise TrainingError(

@@ -1,0 +1,67 @@
+"""A data set, read by its author's own reader, held against what its facts say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from zoo.data import sources
+from zoo.data.sources import Split
+from zoo.errors import ZooError
+from zoo.spec import Dataset
+
+CPU = torch.device("cpu")
+CLOSE = 0.005  # of a mean or std, on the scale 0 to 1
+
+
+def check_dataset(dataset: Dataset, root: Path) -> None:
+    """Read both halves of the data set in `root` and make sure that they are what its facts say.
+
+    Types, shapes, counts and labels; images of every class in both halves; the same images when they are read
+    again; no test image among those that are trained on; `mean` and `std` those of the training set; nothing left
+    to download afterwards. Raises AssertionError.
+    """
+    train, test = _read(dataset, root, train=True), _read(dataset, root, train=False)
+    for half, split in (("training", train), ("test", test)):
+        absent = set(range(len(dataset.classes))) - set(split.labels.tolist())
+        names = ", ".join(dataset.classes[one] for one in sorted(absent)[:3])
+        assert not absent, f"{dataset.name}: the {half} set has no image of {names}"
+    again = _read(dataset, root, train=True)
+    same = torch.equal(train.images, again.images) and torch.equal(train.labels, again.labels)
+    assert same, f"{dataset.name}: read twice, the training set is another"
+    both = _hashes(train) & _hashes(test)
+    assert len(both) <= len(test) // 100, f"{dataset.name}: {len(both)} of {len(test)} test images are trained on too"
+    _check_normalisation(dataset, train)
+    assert sources.is_there(dataset, root), (
+        f"{dataset.name}: it was read, and its folder or is_whole says it isn't there"
+    )
+
+
+def _read(dataset: Dataset, root: Path, *, train: bool) -> Split:
+    try:
+        return sources.read_split(dataset, root, train=train, device=CPU)
+    except ZooError as error:
+        raise AssertionError(str(error)) from error
+
+
+def _hashes(split: Split) -> set[int]:
+    return {hash(image.tobytes()) for image in split.images.numpy()}
+
+
+def _check_normalisation(dataset: Dataset, train: Split) -> None:
+    """A step at a time: as floating point, all images at once may not fit."""
+    channels = dataset.input_size[0]
+    total, squares, pixels = torch.zeros(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64), 0
+    for images in torch.split(train.images, 1_000):
+        values = images.reshape(-1, channels).double() / 255
+        total, squares, pixels = total + values.sum(0), squares + values.square().sum(0), pixels + len(values)
+    mean = total / pixels
+    std = (squares / pixels - mean.square()).clamp(min=0).sqrt()
+    for name, found in (("mean", mean), ("std", std)):
+        rounded = tuple(round(value, 4) for value in found.tolist())
+        declared = getattr(dataset, name)
+        close = all(abs(one - other) <= CLOSE for one, other in zip(rounded, declared, strict=True))
+        assert close, (
+            f"{dataset.name}: {name} is {declared}, that of the training set is {rounded}; write {name}={rounded}"
+        )

@@ -1,0 +1,105 @@
+"""Everything that a distribution declares, as checks with a name each."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo import datasets, plugins
+from zoo.errors import PluginError
+from zoo.plugins import Entry
+from zoo.spec import Dataset, Model
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a plugin has to do; `run` raises AssertionError where it doesn't."""
+
+    name: str
+    run: Callable[[], None]
+
+
+def checks(distribution: str, root: Path | None = None) -> Iterator[Check]:
+    """What `check_plugin` makes sure of, one by one; imports the plugin's facts, and torch only when one is run.
+
+    Raises AssertionError where no such distribution declares a model.
+    """
+    declared = [entry for entry in plugins.declared() if entry.is_by(distribution)]
+    assert declared, f"no distribution {distribution} that is installed here declares a model"
+    yield Check("facts", functools.partial(_check_facts, declared))
+    models = []
+    for entry in declared:
+        try:
+            models.append(plugins.load(entry))
+        except PluginError as error:
+            yield Check(entry.name, _failing(str(error)))
+    for model in models:
+        yield Check(f"{model.name}-model", functools.partial(_check_model, model))
+    for model in {one.architecture.name: one for one in reversed(models)}.values():
+        yield Check(f"{model.name}-training", functools.partial(_check_training, model))
+    zoos = [one for one in vars(datasets).values() if isinstance(one, Dataset)]
+    for dataset in {one.dataset.name: one.dataset for one in models if one.dataset not in zoos}.values():
+        yield Check(f"{dataset.name}-dataset", functools.partial(_check_dataset, dataset, root))
+
+
+def check_plugin(distribution: str, root: Path | None = None) -> None:
+    """Make sure of everything that a distribution declares; its own data sets are read from `root`.
+
+    Its facts print nothing, import no torch and claim no name of another's; every model passes `check_model`, one
+    of every architecture `check_training`, every data set of its own `check_dataset`. Without `root` they are read
+    from where `zoo train` would read them. Raises AssertionError, with the check's name.
+    """
+    for check in checks(distribution, root):
+        try:
+            check.run()
+        except AssertionError as error:
+            raise AssertionError(f"{distribution}, {check.name}: {error}") from error
+
+
+def _failing(reason: str) -> Callable[[], None]:
+    def fail() -> None:
+        raise AssertionError(reason)
+
+    return fail
+
+
+def _check_facts(declared: list[Entry]) -> None:
+    """In a process of its own: this one has imported torch, or will."""
+    for entry in declared:
+        owner = next(one for one in plugins.declared() if one.name == entry.name)
+        claimed = f"the name {entry.name} is {owner.distribution}'s; give the architecture or the data set another"
+        assert owner == entry, claimed
+    modules = sorted({entry.value.partition(":")[0] for entry in declared})
+    folders = sorted({str(entry.folder) for entry in declared if entry.folder})
+    code = f"import sys; sys.path = {[*sys.path, *folders]!r}\n"
+    code += "".join(f"import {module}\n" for module in modules)
+    code += "heavy = {'torch', 'torchvision', 'timm'} & sys.modules.keys()\n"
+    code += (
+        "assert not heavy, 'importing its facts imports ' + ', '.join(sorted(heavy)) + '; do so inside build and read'"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr.strip().splitlines()[-1]
+    assert not finished.stdout, f"importing its facts prints {finished.stdout[:60]!r}"
+
+
+def _check_model(model: Model) -> None:
+    from zoo.testing.models import check_model
+
+    check_model(model)
+
+
+def _check_training(model: Model) -> None:
+    from zoo.testing.models import check_training
+
+    check_training(model)
+
+
+def _check_dataset(dataset: Dataset, root: Path | None) -> None:
+    from zoo.data.sources import default_root
+    from zoo.testing.datasets import check_dataset
+
+    check_dataset(dataset, root or default_root())
