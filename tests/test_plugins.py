@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 import zoo
-from zoo import api, plugins, registry
+from zoo import api, plugins, registry, spec
 from zoo.errors import DataError, DuplicateModel, NotFound, NotPublished, PluginError, PluginWarning
 from zoo.hub import find
 
-from .conftest import Run
+from .conftest import CHECKOUT, Run
 
 Install = Callable[..., Path]
 
@@ -269,3 +273,64 @@ def test_two_plugins_data_sets_of_one_name_are_an_error_only_for_who_asks_for_it
     assert registry.load("other_pix").dataset.train_images == 65
     with pytest.raises(DuplicateModel, match="both zoo-pix and zoo-pox claim the data set name pix, for different"):
         registry.resolve("resnet8", "pix")
+
+
+# -- which version of the contract, and what stands on a card ---------------------------------------
+
+
+@pytest.mark.parametrize(("version", "advice"), [(spec.API + 1, "update residual-zoo"), (0, "update the plugin")])
+def test_a_plugin_for_another_version_of_the_facts_is_told_in_one_line(
+    fake_plugin: Install, version: int, advice: str
+) -> None:
+    code = f"from zoo.spec import require_api\nrequire_api({version})\nfrom zoo.spec import Nowhere\n"
+    fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", code)
+    with pytest.raises(PluginError) as seen:
+        registry.load("net_pix")
+    assert f"it is written for version {version} of zoo.spec, this zoo knows {spec.API}; {advice})" in str(seen.value)
+
+
+def test_a_plugin_for_this_version_is_used(fake_plugin: Install) -> None:
+    fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", f"from zoo.spec import *\nrequire_api({spec.API})\n{PIX}")
+    assert registry.load("net_pix").parameters == 147
+
+
+def test_a_readers_error_is_to_be_had_where_the_facts_are() -> None:
+    assert spec.DataError is DataError
+
+
+OWN = PIX.replace('hub_id="", read=read', 'read=read, license="cc0-1.0", homepage="https://pix.example"')
+OWN = OWN.replace("Recipe(epochs=1)}", 'Recipe(epochs=1)}, tags=("linear", "tiny")')
+
+
+@pytest.fixture
+def published(fake_plugin: Install, tmp_path: Path) -> Path:
+    """The hub's folder with the model of a plugin that has a repository of its own."""
+    site = fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", OWN)
+    git = ["git", "-C", str(site), "-c", "user.name=me", "-c", "user.email=me@example.com"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "All of it"]):
+        subprocess.run([*git, *words], check=True)
+    api.train("net", out=tmp_path / "out", push=True, hub=f"file:{tmp_path / 'hub'}")
+    return tmp_path / "hub"
+
+
+def test_its_card_has_its_own_tags_data_set_and_commit(published: Path, tmp_path: Path) -> None:
+    text = (published / "net_pix" / "README.md").read_text()
+    data = yaml.safe_load(text.split("---")[1])
+    assert data["tags"] == ["zoo", "linear", "tiny", "net", "pix"]
+    assert "datasets" not in data
+    assert "The data set: [Pixels](https://pix.example), cc0-1.0." in text
+    words = ["git", "-C", str(tmp_path / "site" / "zoo-pix"), "rev-parse", "--short=12", "HEAD"]
+    head = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    assert re.search(rf"zoo-pix 1\.0 \(commit {head}(-dirty)?\)\.", text)
+
+
+def test_its_card_loads_it_by_each_of_the_ways_that_it_shows(published: Path, tmp_path: Path) -> None:
+    text = (published / "net_pix" / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 3
+    environment = {**os.environ, "PYTHONPATH": on_path(tmp_path / "site" / "zoo-pix")}
+    for block in blocks:
+        code = block.replace("HUB", f"file:{published}").replace("PATH/TO/CHECKOUT", str(CHECKOUT))
+        code = code.replace("PATH/TO", str(published))
+        check = "\nassert not model.training and sum(p.numel() for p in model.parameters()) == 147\n"
+        subprocess.run([sys.executable, "-c", code + check], check=True, cwd=tmp_path, env=environment)

@@ -521,7 +521,7 @@ def import_model(
     config = replace(
         config,
         results=evaluate(net, test, pixels) if test else None,
-        environment=environment(on) if test else None,
+        environment=environment(on, model.architecture) if test else None,
         known_answers=tuple(tuple(row) for row in known_answers(net, pixels, model.dataset.input_size).tolist()),
     )
     return others.write_new(out or Path(config.name), config, model, others.dump(net, config))

@@ -1,7 +1,8 @@
 """The facts of the zoo: what a data set, a recipe, an architecture and a model are.
 
 Frozen dataclasses, free of torch, so that a catalogue of models costs nothing to list. A plugin
-is a module of such facts; this is (with `zoo.datasets`) all that it imports of the zoo.
+is a module of such facts; this is (with `zoo.datasets`) all that it imports of the zoo, `DataError` for its
+readers too.
 An architecture knows no data set and a data set no architecture; a model joins one of each.
 """
 
@@ -14,8 +15,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Final, Literal, Protocol, Self
 
+from zoo.errors import DataError as DataError
 from zoo.errors import PluginError, RecipeError
 from zoo.schema import SchemaError, fit, hints, parse
 
@@ -23,6 +25,21 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from torch import nn
+
+API: Final = 1  # of what is in this module; another one where a plugin has to be written anew
+OLDEST_API: Final = 1  # that this zoo still understands
+
+
+def require_api(version: int) -> None:
+    """Say which version of this module a plugin is written for, before it states anything; raises PluginError.
+
+    A call, and no field of a fact: a fact of another version may have fields that this one can't even be given.
+    """
+    if not OLDEST_API <= version <= API:
+        known = f"{API}" if OLDEST_API == API else f"{OLDEST_API} to {API}"
+        advice = "update residual-zoo" if version > API else "update the plugin"
+        raise PluginError(f"it is written for version {version} of zoo.spec, this zoo knows {known}; {advice}")
+
 
 NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 
@@ -51,7 +68,10 @@ class Reader(Protocol):
 class Dataset:
     """A classification data set: images of one size, a training and a test set.
 
-    `mean` and `std` are those of the training set's pixels, on the scale 0 to 1, per channel.
+    `mean` and `std` are those of the training set's pixels, on the scale 0 to 1, per channel. `folder` is what
+    `read` needs in its root, None for nothing; `is_whole` says whether that is whole, so that `read` would download
+    nothing, None where it never would. For the card: `title`, `hub_id` on the Hugging Face Hub, `license` as that one
+    spells it, and `homepage`, a URL, where there are such.
     """
 
     name: str
@@ -62,11 +82,12 @@ class Dataset:
     std: tuple[float, ...]
     train_images: int
     test_images: int
-    hub_id: str  # of the data set on the Hugging Face Hub, for the card; "" where it is not there
-    folder: str | None = field(default=None, kw_only=True)  # what `read` needs in its root; None for nothing
-    # Whether `folder` in this root is whole, so that `read` would download nothing; None where it never would.
+    hub_id: str = ""
+    folder: str | None = field(default=None, kw_only=True)
     is_whole: Callable[[Path], bool] | None = field(default=None, kw_only=True, repr=False)
-    read: Reader = field(repr=False)
+    read: Reader = field(kw_only=True, repr=False)
+    license: str = field(default="", kw_only=True)
+    homepage: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         _require_name("data set", self.name)
@@ -291,6 +312,7 @@ class Architecture:
     description: str = ""  # one sentence about the net, for the card
     license: str = "apache-2.0"  # of its weights, as the Hub spells it
     renamings: tuple[Renaming, ...] = ()  # how others who published weights for it name its tensors
+    tags: tuple[str, ...] = ()  # what its models are found by on the Hub: "resnet"
 
     def __post_init__(self) -> None:
         _require_name("architecture", self.name)

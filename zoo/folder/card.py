@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from zoo import plugins
 from zoo.folder.command import command
 from zoo.folder.config import WEIGHTS, Config, EpochRow, Provenance, spread
 from zoo.spec import Architecture, Dataset, Model
@@ -26,6 +27,10 @@ def write(config: Config, rows: Sequence[EpochRow], known: Model | Architecture)
 
 def _dataset(known: Model | Architecture) -> Dataset | None:
     return known.dataset if isinstance(known, Model) else None
+
+
+def _architecture(known: Model | Architecture) -> Architecture:
+    return known.architecture if isinstance(known, Model) else known
 
 
 def _title(config: Config, known: Model | Architecture) -> str:
@@ -45,7 +50,7 @@ def _metadata(config: Config, known: Model | Architecture) -> str:
         license=config.license,
         library_name="zoo",
         pipeline_tag="image-classification",
-        tags=["zoo", "resnet", config.architecture, config.dataset],
+        tags=list(dict.fromkeys(["zoo", *_architecture(known).tags, config.architecture, config.dataset])),
         datasets=[hub_id] if hub_id else None,
         metrics=["accuracy"],
         model_name=config.name,
@@ -85,19 +90,27 @@ def _how(config: Config) -> dict[str, object]:
 def _text(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
     channels, height, width = config.input_size
     source = f" [Source]({config.paper})." if config.paper else ""
-    architecture, title = known.architecture if isinstance(known, Model) else known, _title(config, known)
+    architecture, title = _architecture(known), _title(config, known)
     whose = _whose(config.origin) if config.origin else ""
     return f"""# {config.name}
 
 {whose}{architecture.trained_on(title)}{source}
 It has {config.parameters:,} parameters and takes images of {channels}×{height}×{width} to
-{len(config.classes)} classes.
+{len(config.classes)} classes.{_about(_dataset(known))}
 
 {_results(config, title)}
 
 {_loading(config, known)}
 
 {_origin(config, config.origin) if config.origin else _training(config, rows, known)}"""
+
+
+def _about(dataset: Dataset | None) -> str:
+    """Where the data set is from, where its facts say so."""
+    if dataset is None or not (dataset.homepage or dataset.license):
+        return ""
+    named = f"[{dataset.title}]({dataset.homepage})" if dataset.homepage else dataset.title
+    return f"\nThe data set: {named}{f', {dataset.license}' if dataset.license else ''}."
 
 
 def _results(config: Config, title: str) -> str:
@@ -161,18 +174,23 @@ The zoo has no recipe of it. Its tensors are the author's; only their names and 
 
 def _loading(config: Config, known: Model | Architecture) -> str:
     channels, height, width = config.input_size
+    by_name, bare = '"' + config.name + '"', "nothing installed but torch and safetensors"
+    where = 'the zoo\'s catalogue or the hub it was published to (`hub="hf://NAMESPACE"`, `hub="file:PATH"`)'
+    if not _is_shipped(config):  # which the catalogue has no models of
+        by_name, bare = f'"HUB/{config.name}"', f"with `{config.plugin_distribution}` installed"
+        where = "the hub it was published to (`hf://NAMESPACE` or `file:PATH`)"
     return f"""## Load it
 
-By name, from the zoo's catalogue or the hub it was published to (`hub="hf://NAMESPACE"`, `hub="file:PATH"`):
+By name, from {where}:
 
 ```python
 import zoo
 
-model = zoo.load("{config.name}", pretrained=True)  # hash checked, eval mode
-preprocess = zoo.transforms("{config.name}")  # image to tensor [{channels}, {height}, {width}]
+model = zoo.load({by_name}, pretrained=True)  # hash checked, eval mode
+preprocess = zoo.transforms({by_name})  # image to tensor [{channels}, {height}, {width}]
 ```
 
-From a checkout of the zoo, nothing installed but torch and safetensors:
+From a checkout of the zoo, {bare}:
 
 ```python
 import torch
@@ -219,8 +237,7 @@ def _training(config: Config, rows: Sequence[EpochRow], known: Model | Architect
 Recipe `{job.recipe_name}`, seed {job.seed},{_part(config, known)} {_plural(training.epochs, "epoch")} in \
 {_duration(training.train_seconds)} on
 {environment.device} ({", ".join(how)}); Python \
-{environment.python}, torch {versions.torch}, zoo {versions.zoo}, {versions.plugin}\
-{f", commit {environment.commit}" if environment.commit else ""}.
+{environment.python}, torch {versions.torch}, {_versions(config)}.
 
 ```sh
 {command(job, known, max(1, len(config.seeds)))}
@@ -240,9 +257,23 @@ SHA-256 of the recipe `{config.recipe_sha256}`, of the weights `{config.weights.
 """
 
 
+def _versions(config: Config) -> str:
+    """The zoo and the plugin, and the commits where they ran from checkouts: one, where the plugin is in the zoo's."""
+    versions, own = config.own.job.versions, config.own.environment
+    if own.plugin_commit is None:
+        return f"zoo {versions.zoo}, {versions.plugin}" + (f", commit {own.commit}" if own.commit else "")
+    zoos = f" (commit {own.commit})" if own.commit else ""
+    return f"zoo {versions.zoo}{zoos}, {versions.plugin} (commit {own.plugin_commit})"
+
+
+def _is_shipped(config: Config) -> bool:
+    """Whether its plugin comes with the zoo: the catalogue and torch.hub's door know such models alone."""
+    return plugins.normal(config.plugin_distribution) in plugins.SHIPPED
+
+
 def _entry(config: Config, known: Model | Architecture) -> str:
     """What torch.hub is asked for: hubconf.py has a name for every declared model, and a door for the others."""
-    declared = isinstance(known, Model) and known.parameters is not None
+    declared = isinstance(known, Model) and known.parameters is not None and _is_shipped(config)
     return f'"{config.name}"' if declared else f'"load", "PATH/TO/{config.name}"'
 
 

@@ -101,6 +101,7 @@ class Environment:
     device: str  # as its maker calls it
     python: str
     commit: str | None  # of the zoo's checkout, where it ran from one
+    plugin_commit: str | None = None  # of the plugin's own checkout, where it ran from another one
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
             batch_norm_images=distributed.batch_norm_images(net, min(job.recipe.batch_size, job.train_images)),
         ),
         results=results,
-        environment=environment(training.splits.train.labels.device),
+        environment=environment(training.splits.train.labels.device, model.architecture),
         files={store.WEIGHTS: store.file_facts(content)},
         known_answers=tuple(
             tuple(row) for row in known_answers(net, training.pixels, model.dataset.input_size).tolist()

@@ -162,6 +162,7 @@ def _architecture(depth: int, shortcut: Shortcut) -> Architecture:
         paper=PAPER_URL,
         description=f"The {depth}-layer CIFAR net of He et al. (2015) {WORDS[shortcut]}.",
         renamings=RENAMINGS[shortcut],
+        tags=("resnet",),
     )
 
 
@@ -206,5 +207,6 @@ RESNET8 = Architecture(
     paper=PAPER_URL,
     description="The smallest CIFAR net of He et al. (2015), 8 layers.",
     renamings=RENAMINGS[A],
+    tags=("resnet",),
 )
 resnet8_digits = Model(RESNET8, DIGITS, 75_002, {"quick": QUICK_DIGITS})

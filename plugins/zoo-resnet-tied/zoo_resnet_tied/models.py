@@ -43,6 +43,7 @@ RESNET_TIED = Architecture(
     build=build,
     recipes={"paper": PAPER, "quick": QUICK},
     description="A residual net whose stages apply one identity block several times with the same weights.",
+    tags=("resnet",),
 )
 
 resnet_tied_cifar100 = Model(

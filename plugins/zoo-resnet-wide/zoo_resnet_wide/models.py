@@ -49,6 +49,7 @@ RESNET26_WIDE = Architecture(
         "A 26-layer residual net of four stages, 32 to 256 channels, with channel dropout and no ReLU "
         "after the addition."
     ),
+    tags=("resnet",),
 )
 
 # Published with the statistics of CIFAR-100 to three digits.

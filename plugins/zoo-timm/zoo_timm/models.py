@@ -52,6 +52,7 @@ def timm_model(name: str, dataset: Dataset, parameters: int) -> Model:
         recipes={"cosine": COSINE, "quick": QUICK},
         paper="https://github.com/huggingface/pytorch-image-models",
         description=f"timm's {name}, for small images with a stem that keeps their size.",
+        tags=("resnet", "timm"),
     )
     return Model(architecture, dataset, parameters, default=dataset is CIFAR10)
 
