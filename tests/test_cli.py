@@ -18,6 +18,7 @@ from .folders import hashed
 
 COMMANDS = [
     "list",
+    "new",
     "plugins",
     "search",
     "info",

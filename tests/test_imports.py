@@ -14,7 +14,7 @@ from .conftest import CHECKOUT
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"api", "testing"},
+    {"api", "testing", "templates"},
     {"training"},
     {"evaluation", "hub"},
     {"data", "nets"},
@@ -34,6 +34,7 @@ TORCH_FREE = {
     "api",
     "registry",
     "plugins",
+    "templates",
     "datasets",
     "spec",
     "schema",

@@ -28,6 +28,10 @@ COMMANDS = {
         "plugins:list_plugins",
         "List the plugins: what each declares, how long importing it takes, and what is wrong with it.",
     ),
+    "new": (
+        "new:new",
+        "Write a plugin to begin with: an architecture, tests, README and CI; with --dataset a data set too.",
+    ),
     "search": (
         "models:search",
         "Search the whole Hugging Face Hub for models of the zoo, or one hub.",

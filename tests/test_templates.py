@@ -1,0 +1,76 @@
+"""What `zoo new plugin` writes is a plugin that passes its own tests."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zoo import templates
+from zoo.errors import FolderError, PluginError
+
+from .conftest import Run
+
+
+def make(folder: Path, *words: str, **environment: str) -> str:
+    command = ["make", *words, f"PYTHON={sys.executable}"]
+    asked = {**os.environ, **environment}
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=asked)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+def test_a_plugin_passes_its_own_tests(run_zoo: Run, tmp_path: Path) -> None:
+    finished = run_zoo("new", "plugin", "mine")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("written to zoo-mine; next: cd zoo-mine && pip install -e . && make test")
+    assert "2 passed" in make(tmp_path / "work" / "zoo-mine", "test")
+
+
+def test_a_plugin_with_a_data_set_passes_its_own_tests_and_the_zoos_as_it_is_installed(tmp_path: Path) -> None:
+    folder, site = templates.new_plugin("mine", dataset="petals", out=tmp_path / "zoo-mine"), tmp_path / "site"
+    assert "3 passed" in make(folder, "test")
+    pip = f"{sys.executable} -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation"
+    subprocess.run([*pip.split(), "--target", site, folder], check=True)
+    subprocess.run([sys.executable, folder / "sample.py", tmp_path / "data"], check=True)
+    environment = {
+        "PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        "ZOO_DATA": f"{tmp_path}/data",
+    }
+    words = ["-m", "pytest", "-q", "-p", "zoo.testing.pytest_plugin", "--zoo-plugin", "zoo-mine", "tests"]
+    finished = subprocess.run(
+        [sys.executable, *words], cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert "7 passed" in finished.stdout, finished.stdout
+
+
+def test_nothing_is_left_to_fill_in_and_every_file_is_for_something() -> None:
+    texts = dict(templates.written("mine", "petals"))
+    for path, text in texts.items():
+        assert not re.search(r"@[a-zA-Z_]+@", text), path
+    shipped = {path.name for path in (Path(templates.__file__).parent / "plugin").iterdir()}
+    assert len(shipped) == len(texts) + 1  # about_data.txt is a part of the README
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "message"),
+    [
+        ("Mine!", None, "'Mine!' can't be the name of an architecture"),
+        ("mine", "my_set", "'my_set' can't be the name of a data set"),
+        ("resnet20", None, "there is an architecture resnet20 already"),
+        ("mine", "cifar10", "there is a data set cifar10 already"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(name: str, dataset: str | None, message: str, tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=message):
+        templates.new_plugin(name, dataset=dataset, out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="is there already"):
+        templates.new_plugin("mine", out=tmp_path)
