@@ -41,11 +41,35 @@ def test_other_classes_and_channels_leave_the_size_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("pretrained", [False, True])
-@pytest.mark.parametrize("number", [0, -1, 10**12])
-@pytest.mark.parametrize("what", ["num_classes", "in_channels"])
+@pytest.mark.parametrize(
+    ("what", "number"),
+    [("num_classes", -1), ("num_classes", 10**12), ("in_channels", 0), ("in_channels", -1), ("in_channels", 10**12)],
+)
 def test_a_number_of_classes_or_channels_that_no_net_has_is_refused(what: str, number: int, pretrained: bool) -> None:
     with pytest.raises(BuildError, match=rf"{what} should be at least 1 and up to [\d,]+, not {number}"):
         zoo.load("resnet8_digits", pretrained=pretrained, **{what: number})  # type: ignore[arg-type]
+
+
+def test_no_classes_are_refused_by_a_net_that_can_not_do_without_its_head() -> None:
+    with pytest.raises(BuildError, match=r"num_classes should be at least 1 and up to [\d,]+, not 0"):
+        build(FLAT, DIGITS, num_classes=0)
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_without_classes_a_net_that_has_reset_classifier_gives_its_features(pretrained: bool) -> None:
+    net = zoo.load("resnet8_digits", pretrained=pretrained, num_classes=0)
+    assert net(torch.randn(2, 1, 8, 8)).shape == (2, 64)
+    assert not any(name.startswith("fc.") for name in net.state_dict())
+
+
+def test_a_library_that_a_net_needs_and_that_is_not_there_is_named_with_what_installs_it() -> None:
+    def build_with(input_size: InputSize, num_classes: int) -> nn.Module:
+        import a_library_that_is_not_there  # type: ignore[import-not-found]
+
+        return a_library_that_is_not_there.net(input_size, num_classes)  # type: ignore[no-any-return]
+
+    with pytest.raises(BuildError, match="install it with: pip install a_library_that_is_not_there"):
+        build(Architecture("needy", build_with, {"one": Recipe(epochs=1)}), DIGITS)
 
 
 def test_a_tied_value_counts_once() -> None:

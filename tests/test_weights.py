@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import zoo
 from zoo import registry
 from zoo.errors import FolderError
 from zoo.folder import store
@@ -102,6 +103,18 @@ def test_a_pickle_or_anything_else_is_refused_with_the_way_out(tmp_path: Path, w
     write(build(MODEL.architecture, MODEL.dataset).state_dict(), path)  # type: ignore[operator]
     with pytest.raises(FolderError, match=r"is not a safetensors file.*safetensors\.torch\.save_file"):
         weights.load_file(MODEL.architecture, MODEL.dataset, path)
+
+
+def test_a_single_channel_gets_the_sum_of_a_pretrained_stem() -> None:
+    wanted = zoo.load("resnet20_cifar10", pretrained=True).state_dict()["conv1.weight"]
+    found = zoo.load("resnet20_cifar10", pretrained=True, in_channels=1).state_dict()["conv1.weight"]
+    assert torch.equal(found, wanted.sum(dim=1, keepdim=True))
+
+
+def test_more_channels_get_those_of_a_pretrained_stem_in_turn_scaled_to_their_number() -> None:
+    wanted = zoo.load("resnet20_cifar10", pretrained=True).state_dict()["conv1.weight"]
+    found = zoo.load("resnet20_cifar10", pretrained=True, in_channels=7).state_dict()["conv1.weight"]
+    assert torch.equal(found, wanted[:, [0, 1, 2, 0, 1, 2, 0]] * (3 / 7))
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -79,8 +79,10 @@ def load(
     (`hf://namespace/name`, `file:PATH/name`); what has a separator or begins with `.` or `~` is a
     path. Weights of a name come from `hub`; without one from ZOO_HUB where it is set and has them,
     else from the catalogue that ships with the zoo. Their SHA-256 is checked, and every tensor must
-    fit. With `num_classes` or `in_channels` other than the model's, the layers whose shapes depend on
-    them start from their initialisation, all others from the weights.
+    fit. With `num_classes` other than the model's, the layers whose shapes depend on it start from
+    their initialisation, all others from the weights; with 0 the net ends with its features, where it
+    has timm's `reset_classifier`. With `in_channels` other than the model's, the weights of its first
+    convolution are summed or repeated over them, as timm does it.
 
     Raises UnknownModel, PluginError, BuildError, FolderError, HashMismatch, NotFound or HubError.
     """

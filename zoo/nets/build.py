@@ -23,9 +23,12 @@ def build(
 ) -> nn.Module:
     """The untrained net for what it is trained on, in training mode; for other classes or channels where given.
 
-    Raises BuildError for a number of them that no net can have, and PluginError for a builder that can't be called
-    so, or gives no net.
+    With 0 classes it ends with its features, where the net has timm's `reset_classifier`. Raises BuildError for
+    a number of them that it can't have, and where a library that it needs is not installed; PluginError for a
+    builder that can't be called so, or gives no net.
     """
+    if num_classes == 0:
+        return _without_head(build(architecture, on, None, in_channels))
     channels, height, width = on.input_size
     classes = len(on.classes) if num_classes is None else _sound("num_classes", num_classes, MOST_CLASSES)
     channels = channels if in_channels is None else _sound("in_channels", in_channels, MOST_CHANNELS)
@@ -35,8 +38,15 @@ def build(
         inspect.signature(architecture.build).bind(input_size=size, num_classes=classes)
     except (TypeError, ValueError) as error:
         raise PluginError(f"{by} should take (input_size, num_classes), by these names ({error}); mend it") from None
-    with contextlib.redirect_stdout(sys.stderr):
-        net: object = architecture.build(input_size=size, num_classes=classes)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            net: object = architecture.build(input_size=size, num_classes=classes)
+    except ModuleNotFoundError as error:  # in a plain checkout nothing is installed that only a plugin needs
+        needed = (error.name or "").partition(".")[0]
+        raise BuildError(
+            f"{architecture.name} of {registry.provider(architecture)} needs {needed}, which is not installed; "
+            f"install it with: pip install {needed}"
+        ) from error
     if not isinstance(net, nn.Module):
         raise PluginError(f"{by} gives a {type(net).__name__}, expected a torch.nn.Module; mend it")
     return net
@@ -46,6 +56,15 @@ def to_be_filled(architecture: Architecture, on: Dataset | Config) -> nn.Module:
     """A net whose initialisation nobody will see: the caller's random numbers are left alone."""
     with torch.random.fork_rng(devices=[]):
         return build(architecture, on)
+
+
+def _without_head(net: nn.Module) -> nn.Module:
+    reset_classifier = getattr(net, "reset_classifier", None)
+    if reset_classifier is None:
+        _sound("num_classes", 0, MOST_CLASSES)
+    else:
+        reset_classifier(0)
+    return net
 
 
 def _sound(name: str, value: int, most: int) -> int:

@@ -63,8 +63,9 @@ def load(
     """The net that `config` speaks of with the weights of its folder `path`, in evaluation mode.
 
     The hash is checked, then every tensor must be there, and no other, and fit. With another number
-    of classes or channels, the tensors whose shapes the architecture makes depend on it keep their
-    initialisation. Raises FolderError or HashMismatch.
+    of classes, the tensors whose shapes the architecture makes depend on it keep their initialisation;
+    with another number of channels, the convolution that sees them has the weights of its channels
+    summed or repeated. Raises FolderError or HashMismatch.
     """
     content, file = store.read_weights(path, config), path / store.WEIGHTS
     try:
@@ -76,6 +77,11 @@ def load(
     require_counted(net, config, file)
     if num_classes is not None or in_channels is not None:
         net = build(architecture, config, num_classes, in_channels)
+    if in_channels is not None:
+        own = net.state_dict()
+        tensors = {
+            name: _for_channels(tensor, own[name]) if name in own else tensor for name, tensor in tensors.items()
+        }
     return _filled(net, tensors)
 
 
@@ -130,6 +136,23 @@ def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     fitting = {name: tensor if own[name].shape == tensor.shape else own[name] for name, tensor in tensors.items()}
     net.load_state_dict(fitting, strict=True)
     return net.eval()
+
+
+def _for_channels(kernel: Tensor, own: Tensor) -> Tensor:
+    """A convolution's weights [O, I, H, W] for another number of channels, as timm's adapt_input_conv makes them.
+
+    Those of one channel are the sum of all; of more they are repeated in turn, and scaled so that the sum stays about
+    what it was. All else is as it was.
+    """
+    others = (0, *range(2, kernel.ndim))
+    if kernel.ndim != 4 or own.ndim != 4 or any(kernel.shape[i] != own.shape[i] for i in others):
+        return kernel
+    had, wanted = kernel.shape[1], own.shape[1]
+    if had == wanted:
+        return kernel
+    if wanted == 1:
+        return kernel.float().sum(dim=1, keepdim=True)
+    return kernel.float().repeat(1, -(-wanted // had), 1, 1)[:, :wanted] * (had / wanted)
 
 
 def first_names(state: Mapping[str, Tensor]) -> dict[str, str]:

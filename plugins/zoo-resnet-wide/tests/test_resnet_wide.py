@@ -75,6 +75,7 @@ def test_initialisation_is_kaiming_fan_out_and_the_linear_bias_0() -> None:
         elif isinstance(module, nn.BatchNorm2d):
             assert (module.weight == 1).all()
             assert (module.bias == 0).all()
+    assert isinstance(net.fc, nn.Linear)
     assert not net.fc.bias.any()
 
 

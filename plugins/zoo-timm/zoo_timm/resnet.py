@@ -28,4 +28,6 @@ def timm_resnet(name: str, input_size: tuple[int, int, int], num_classes: int) -
         assert isinstance(first, nn.Conv2d)
         first.stride = (1, 1)
     net.set_submodule("maxpool", nn.Identity())
+    for stage in net.feature_info:  # type: ignore[union-attr]
+        stage["reduction"] = max(1, stage["reduction"] // 4)
     return net

@@ -1,0 +1,166 @@
+"""The zoo's models as timm's registry has them."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.models import FeatureInfo, adapt_input_conv, group_parameters
+from zoo_timm.registry import register
+
+import zoo
+
+NAMES = ["resnet20_cifar10", "resnet8_digits", "resnet26_wide_cifar100", "resnet_tied_cifar100", "resnet18_cifar10"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered() -> None:
+    for name in NAMES:
+        register(name)
+
+
+def images(name: str) -> torch.Tensor:
+    return torch.randn(2, *timm.get_pretrained_cfg(name).input_size)
+
+
+def test_a_tag_names_somebody_elses_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, out = zoo.pull("resnet8_digits", out=tmp_path / "pulled"), tmp_path / "hub" / "resnet8_digits.somebody"
+    words = ["import", "resnet8_digits", str(path / "model.safetensors"), "--by", "Somebody", "--license", "mit"]
+    subprocess.run([sys.executable, "-m", "zoo", *words, "--out", str(out)], check=True)
+    monkeypatch.setenv("ZOO_HUB", f"file:{out.parent}")
+    net = timm.create_model("resnet8_digits.somebody", pretrained=True)
+    theirs = zoo.load("resnet8_digits.somebody", pretrained=True).state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in net.state_dict().items())
+    assert (net.pretrained_cfg["tag"], net.pretrained_cfg["license"]) == ("somebody", "mit")
+
+
+def test_a_tag_that_nobody_has_is_refused_by_its_name() -> None:
+    with pytest.raises(zoo.ZooError, match=r"no weights of resnet8_digits\.nobody"):
+        timm.create_model("resnet8_digits.nobody", pretrained=True)
+
+
+def test_timm_lists_the_models_with_weights_as_pretrained_and_has_facts_of_all() -> None:
+    assert timm.list_models("resnet*_digits", pretrained=True) == ["resnet8_digits"]
+    assert timm.is_model_pretrained("resnet20_cifar10")
+    assert not timm.is_model_pretrained("resnet18_cifar10")
+    cfg = timm.get_pretrained_cfg("resnet26_wide_cifar100")
+    assert cfg is not None
+    assert (cfg.num_classes, cfg.input_size) == (100, (3, 32, 32))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_facts_of_a_net_name_its_first_and_its_last_layer_and_the_size_of_its_map(name: str) -> None:
+    net = timm.create_model(name)
+    cfg = net.pretrained_cfg
+    assert (cfg["first_conv"], cfg["classifier"]) == ("conv1", "fc")
+    assert net.forward_features(images(name)).shape[2:] == cfg["pool_size"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_classes_a_net_gives_its_features(name: str) -> None:
+    net = timm.create_model(name, num_classes=0).eval()
+    x = images(name)
+    features = net(x)
+    assert features.shape == (2, net.num_features)
+    assert torch.equal(features, net.forward_head(net.forward_features(x), pre_logits=True))
+    assert net.num_classes == 0
+    assert timm.create_model(name, num_classes=0, global_pool="")(x).ndim == 4
+
+
+def test_without_classes_the_weights_of_all_else_are_the_zoos() -> None:
+    net = timm.create_model("resnet20_cifar10", pretrained=True, num_classes=0)
+    ours = zoo.load("resnet20_cifar10", pretrained=True).state_dict()
+    assert ours.keys() - net.state_dict().keys() == {"fc.weight", "fc.bias"}
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize("channels", [1, 2, 7])
+def test_other_channels_get_the_weights_that_timm_would_give_them(channels: int) -> None:
+    net = timm.create_model("resnet20_cifar10", pretrained=True, in_chans=channels)
+    ours = zoo.load("resnet20_cifar10", pretrained=True).state_dict()["conv1.weight"]
+    assert torch.equal(net.state_dict()["conv1.weight"], adapt_input_conv(channels, ours))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_classifier_comes_with_the_type_and_mode_of_the_net(name: str) -> None:
+    net = timm.create_model(name).double().eval()
+    net.reset_classifier(7)
+    assert net(images(name).double()).shape == (2, 7)
+    assert net.get_classifier().weight.dtype == torch.float64
+    assert not any(module.training for module in net.modules())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "resnet18_cifar10"])
+def test_a_pooling_that_a_net_has_not_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="global_pool should be"):
+        timm.create_model(name, global_pool="catavgmax")
+
+
+def test_a_dropout_or_an_argument_that_no_net_has_is_refused() -> None:
+    assert timm.create_model("resnet20_cifar10", drop_rate=0.0).num_classes == 10
+    with pytest.raises(ValueError, match="has no dropout"):
+        timm.create_model("resnet20_cifar10", drop_rate=0.1)
+    with pytest.raises(TypeError):
+        timm.create_model("resnet20_cifar10", not_an_argument=1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_features_only_gives_the_map_of_every_stage(name: str) -> None:
+    net = timm.create_model(name, features_only=True).eval()
+    maps = net(torch.randn(2, *net.pretrained_cfg["input_size"]))
+    assert isinstance(net.feature_info, FeatureInfo)
+    assert [one.shape[1] for one in maps] == net.feature_info.channels()
+    side = net.pretrained_cfg["input_size"][1]
+    for one, reduction in zip(maps, net.feature_info.reduction(), strict=True):
+        assert side // reduction - 1 <= one.shape[2] <= -(-side // reduction)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_intermediates_are_those_asked_for_before_them_the_last_map(name: str) -> None:
+    net = timm.create_model(name).eval()
+    x = images(name)
+    last, maps = net.forward_intermediates(x, indices=2)
+    assert torch.equal(last, net.forward_features(x))
+    assert torch.equal(maps[-1], last)
+    assert len(maps) == 2
+    (first,) = net.forward_intermediates(x, indices=[0], stop_early=True, intermediates_only=True)
+    assert first.shape[1] == net.feature_info[0]["num_chs"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rates_can_fall_layer_by_layer(name: str) -> None:
+    net = timm.create_model(name)
+    groups = group_parameters(net, net.group_matcher(coarse=True), reverse=True)
+    in_order = [
+        next(group for key, group in groups.items() if key.startswith(part)) for part in ("conv1", "layer1", "fc")
+    ]
+    assert in_order == sorted(set(in_order))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The TorchScript type system doesn't support:UserWarning")  # of torch's own layers
+def test_torchscript_and_fx_compute_the_same(name: str) -> None:
+    net = timm.create_model(name).eval()
+    x = images(name)
+    assert torch.equal(torch.jit.script(net)(x), net(x))
+    assert torch.equal(torch.jit.script(torch.fx.symbolic_trace(net))(x), net(x))
+
+
+def test_a_net_of_the_registry_can_be_pickled() -> None:
+    net = timm.create_model("resnet8_digits", pretrained=True)
+    assert pickle.loads(pickle.dumps(net))(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+
+
+def test_a_file_that_timm_is_pointed_at_is_loaded_by_timm(tmp_path: Path) -> None:
+    ours, path = zoo.load("resnet8_digits").state_dict(), tmp_path / "model.safetensors"
+    save_file(ours, path)
+    net = timm.create_model("resnet8_digits", pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in net.state_dict().items())
