@@ -2,27 +2,38 @@
 
 torch.hub.load("PATH/TO/CHECKOUT", "resnet20_cifar10", source="local", pretrained=True)
 torch.hub.load("PATH/TO/CHECKOUT", "load", "PATH/TO/FOLDER", source="local", pretrained=True)  # as zoo.load
+
+Whatever stands here by a name without an underscore and can be called is a model to torch.hub.list.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
+import sys as _sys
+from collections.abc import Callable as _Callable
+from pathlib import Path as _Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
 
-# torch.hub takes this folder off the path again when it is done; plugins are imported later too.
-sys.path.append(str(Path(__file__).resolve().parent))
+_checkout = _Path(__file__).resolve().parent
+# torch.hub puts this folder before the path and takes it off again when it is done; plugins are imported later too.
+if str(_checkout) not in _sys.path[1:]:
+    _sys.path.append(str(_checkout))
 
-import zoo
+import zoo  # noqa: E402 - from this folder
+
+_own = _Path(zoo.__file__).resolve().parent.parent
+if _own != _checkout:
+    raise ImportError(
+        f"this process runs the zoo of {_own} already, and can't run that of {_checkout} too; "
+        "load that in another process"
+    )
 
 dependencies = ["torch", "safetensors"]
 
 
-def _entry(name: str) -> Callable[..., nn.Module]:
+def _entry(name: str) -> _Callable[..., nn.Module]:
     def entry(
         pretrained: bool = False,
         *,

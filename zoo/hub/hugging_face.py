@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -41,6 +42,9 @@ def open_namespace(address: Address) -> HuggingFaceHub:
     """The hub at `hf://namespace` or `hf://`; raises HubError for what can't be a namespace."""
     if "/" in address.place or "@" in address.place:
         raise not_a_hub(address)
+    if find_spec("huggingface_hub") is None:  # a plain checkout does without, for all but this
+        remedies = "install it with: pip install huggingface_hub, or name a folder with --hub file:PATH"
+        raise HubError(f"{address} needs huggingface_hub, which is not installed; {remedies}")
     _require_endpoint(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     return HuggingFaceHub(address.place or None)
 
