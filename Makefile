@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 INSTALLED := $(VENV)/installed
 
-.PHONY: install demo test fuzz test-hub-old test-kill check generated clean
+.PHONY: install demo test fuzz test-hub-old test-timm test-kill check generated clean
 
 install: $(INSTALLED)
 
@@ -35,6 +35,15 @@ test-hub-old: $(INSTALLED)
 	test -d $(VENV)/hub-old || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/hub-old 'huggingface_hub<2'
 	PYTHONPATH=$(VENV)/hub-old $(BIN)/python -c 'import huggingface_hub as client; assert client.__version__.startswith("1."), client'
 	PYTHONPATH=$(CURDIR)/$(VENV)/hub-old OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_hub_hugging_face.py tests/test_faults.py tests/test_check_hub.py
+
+# timm's own tests of its models, from its source distribution of the version that is installed, asked of the zoo's.
+TIMM_TESTS := forward or backward or default_cfgs or load_pretrained or features_pretrained
+test-timm: $(INSTALLED)
+	test -d $(VENV)/timm || $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary timm \
+		--dest $(VENV)/timm "timm==$$($(BIN)/python -c 'import timm; print(timm.__version__)')"
+	tar --extract --gzip --strip-components 1 --directory $(VENV)/timm --file $(VENV)/timm/timm-*.tar.gz
+	PYTHONPATH=$(CURDIR)/plugins/zoo-timm/tests OMP_NUM_THREADS=1 $(BIN)/pytest -c /dev/null --rootdir $(VENV)/timm \
+		-p timms_suite -p no:cacheprovider -W ignore -k '(cifar or digits) and ($(TIMM_TESTS))' $(VENV)/timm/tests/test_models.py
 
 # Killed before every file operation of a training, a push and a pull, and not only before some.
 test-kill: $(INSTALLED)
