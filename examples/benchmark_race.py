@@ -6,8 +6,8 @@ The pusher publishes two revisions of the digits' model by turns: of the same we
 card of its own. Each reader does by turns what people do: it loads the weights, pulls the folder, reads the facts,
 lists the hub. An error of any kind is a failure, as is a list without the model; mixed is a folder with files of both.
 
-Measured with Python 3.11 on two busy cores of a server: in 30 s 440 pushes, meanwhile 570 loads, pulls, askings and
-lists each, of which 0 failed and 0 were mixed.
+Measured with Python 3.11 on two busy cores of a server: in 30 s 902 pushes, meanwhile 1,088 each of loads, pulls,
+askings and lists, of which 0 failed and 0 were mixed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import api
 from zoo.folder import store
+from zoo.hub import open_hub
 
 NAME = "resnet8_digits"
 MODEL = Path(__file__).resolve().parent.parent / "hub_cards" / NAME
@@ -109,7 +110,7 @@ def read(hub: str, scratch: Path, start: Barrier, seconds: float, counted: Queue
 
 def push(hub: str, revisions: list[Path], start: Barrier, seconds: float, counted: Queue[Counts]) -> None:
     """The pusher: one revision and the other, by turns."""
-    again({"pushed": lambda: [api.push(one, hub=hub) for one in revisions]}, start, seconds, counted)
+    again({"pushed": lambda: [open_hub(hub).push(one, NAME) for one in revisions]}, start, seconds, counted)
 
 
 def main() -> None:
@@ -124,7 +125,7 @@ def main() -> None:
         scratch = Path(folder)
         hub = f"file:{scratch / 'hub'}"
         revisions = [write_revision(scratch / terms, terms) for terms in LICENSES]
-        api.push(revisions[0], hub=hub)
+        open_hub(hub).push(revisions[0], NAME)
         processes = [context.Process(target=push, args=(hub, revisions, start, arguments.seconds, counted))]
         processes += [
             context.Process(target=read, args=(hub, scratch / f"reader{number}", start, arguments.seconds, counted))

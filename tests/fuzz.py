@@ -331,7 +331,7 @@ def logs(draw: st.DrawFn, model: Path) -> Folder:
         end = draw(st.sampled_from(["\n", "\n", "\n", "\r\n", "\n\n", "\u2028", ""]))
         content = "".join(as_text(row) + end for row in rows).encode()
     # A drawing takes as long as twenty of the others.
-    operation = draw(st.sampled_from(["log"] * 12 + ["pull", "push", "plot"]))
+    operation = draw(st.sampled_from(["log"] * 12 + ["pull", "push", "convert", "plot"]))
     return Folder(operation, store.LOG, edits, Content(content), draw(st.integers(0, 9)) > 0)
 
 

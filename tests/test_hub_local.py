@@ -75,7 +75,7 @@ def test_a_push_that_dies_while_copying_leaves_the_hub_as_it_was(
     hub.push(with_card(trained, tmp_path / "old", "old"), NAME)
     new = with_card(trained, tmp_path / "new", "new")
     with monkeypatch.context() as patch:
-        patch.setattr(store, "copy_files", _dies)
+        patch.setattr(store, "write_files", _dies)
         with pytest.raises(KeyboardInterrupt):
             hub.push(new, NAME)
     assert card(hub.pull(NAME)) == "old"
@@ -266,7 +266,7 @@ def test_the_weights_are_read_once_and_hashed_once(
     assert hashed.count((trained / store.WEIGHTS).stat().st_size) == 1
 
 
-def _dies(source: Path, target: Path) -> None:
+def _dies(files: dict[str, bytes], target: Path) -> None:
     raise KeyboardInterrupt
 
 

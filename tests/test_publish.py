@@ -47,6 +47,15 @@ def test_a_card_that_says_something_else_is_not_published_and_can_be_written_ane
     assert api.push(model_folder, hub=hub).revision == store.identity(model_folder)
 
 
+def test_a_folder_whose_log_is_empty_is_neither_published_nor_written_anew(model_folder: Path, tmp_path: Path) -> None:
+    (model_folder / store.LOG).write_text("")
+    hashed(model_folder)
+    with pytest.raises(FolderError, match=r"log\.jsonl has no epoch"):
+        api.push(model_folder, hub=f"file:{tmp_path / 'hub'}")
+    with pytest.raises(FolderError, match=r"log\.jsonl has no epoch"):
+        api.convert(model_folder)
+
+
 def test_facts_that_are_not_on_the_card_are_not_published(model_folder: Path, tmp_path: Path) -> None:
     results = json.loads((model_folder / store.CONFIG).read_text())["results"]
     config_of(model_folder, results={**results, "test_top1": 99.99})

@@ -48,6 +48,11 @@ def identity(folder: Path) -> str:
     return _identity(_document(folder))
 
 
+def identity_of(files: Mapping[str, bytes]) -> str:
+    """The id of a folder whose files were read."""
+    return _identity(json.loads(files[CONFIG]))
+
+
 def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
     """Write a model folder's files into an empty folder, and their hashes into its config.json; returns that.
 
@@ -109,17 +114,28 @@ def require_weights(folder: Path, config: Config) -> None:
         raise FolderError(f"{folder} has no weights, those are at {at}; make a whole one with: zoo pull --out")
 
 
+def read_files(folder: Path) -> dict[str, bytes]:
+    """A whole model folder: every file of it by its name, each read once and held against config.json.
+
+    Weights that are pinned to a hub may be missing. Raises FolderError or HashMismatch.
+    """
+    facts = _config_bytes(folder)
+    return {CONFIG: facts, **dict(_contents(folder, _config(_decoded(facts, folder), folder)))}
+
+
+def write_files(files: Mapping[str, bytes], target: Path) -> None:
+    """Write the files of a model folder into an existing folder."""
+    for name, content in files.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(content)
+
+
 def copy_files(source: Path, target: Path) -> None:
     """Copy a model folder's files, and nothing else that may lie there, into an existing folder.
 
-    Each is read once, and what is written are the bytes that were held against config.json. Raises FolderError or
-    HashMismatch where the source is not whole, also by the time it is copied.
+    Raises FolderError or HashMismatch where the source is not whole, before anything is written.
     """
-    facts = _read(source, CONFIG, gate.CONFIG_BYTES)
-    (target / CONFIG).write_bytes(facts)
-    for name, content in _contents(source, _config(_decoded(facts, source), source)):
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        (target / name).write_bytes(content)
+    write_files(read_files(source), target)
 
 
 def write_pinned(source: Path, target: Path, pin: Pin | None) -> None:
@@ -177,17 +193,19 @@ def _write(folder: Path, config: Config, files: Mapping[str, bytes]) -> None:
         text = to_json(config, indent=2) + "\n"
     except (SchemaError, ValueError) as error:
         raise FolderError(f"{config.name} can't be written: its {error}") from None
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+    write_files(files, folder)
     (folder / CONFIG).write_text(text, encoding="utf-8")
 
 
 def _document(folder: Path) -> Mapping[str, Any]:
     """The decoded config.json."""
+    return _decoded(_config_bytes(folder), folder)
+
+
+def _config_bytes(folder: Path) -> bytes:
     if is_missing(folder / CONFIG):
         raise FolderError(f"{folder} is not a model folder: it has no {CONFIG}")
-    return _decoded(_read(folder, CONFIG, gate.CONFIG_BYTES), folder)
+    return _read(folder, CONFIG, gate.CONFIG_BYTES)
 
 
 def _decoded(content: bytes, folder: Path) -> Mapping[str, Any]:
@@ -210,8 +228,8 @@ def _contents(folder: Path, config: Config) -> Iterator[tuple[str, bytes]]:
         raise FolderError(f"{folder} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
     for name in (*here, *unhashed):
         content = _read(folder, name, LOG_BYTES) if name in unhashed else read_file(folder, config, name)
-        if name == LOG:
-            _log(content, folder / LOG)
+        if name == LOG and not _log(content, folder / LOG):
+            raise FolderError(f"{folder / LOG} has no epoch; fetch or train the model again")
         yield name, content
 
 

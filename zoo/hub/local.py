@@ -63,22 +63,20 @@ class FolderHub:
     def push(self, folder: Path, name: str) -> Pushed:
         """Publish a model folder; the revision before is kept and can be pulled by its id."""
         self.require_writable(name)
-        return self._push(folder, name)
+        return self._push(store.read_files(folder), name)
 
     def push_pinned(self, folder: Path, name: str, weights: Pushed) -> Pushed:
         """Publish a model folder without its weights: their place, revision and hash instead."""
         with tempfile.TemporaryDirectory() as scratch:
             store.write_pinned(folder, Path(scratch), Pin(str(weights.address), weights.revision))
-            return self._push(Path(scratch), name)
+            return self._push(store.read_files(Path(scratch)), name)
 
-    def _push(self, folder: Path, name: str) -> Pushed:
-        new = store.identity(folder)
+    def _push(self, files: Mapping[str, bytes], name: str) -> Pushed:
+        new = store.identity_of(files)
         try:
             with self._writing(name):
-                if new == self._current(name):
-                    store.check(folder)
-                else:
-                    kept = self._keep(folder, name, new)
+                if new != self._current(name):
+                    kept = self._keep(files, name, new)
                     with written_aside(self.path / name) as aside:
                         _link_files(kept, aside)
         except OSError as error:
@@ -139,22 +137,19 @@ class FolderHub:
         numbered = sorted((self.path / KEPT / name).glob("[0-9]*-*"), key=lambda one: int(one.name.partition("-")[0]))
         return {one.name.partition("-")[2]: one for one in numbered}
 
-    def _keep(self, folder: Path, name: str, identity: str) -> Path:
+    def _keep(self, files: Mapping[str, bytes], name: str, identity: str) -> Path:
         """Keep a revision for good, and the current one where it is not kept yet; equal files are shared."""
         kept = self._kept(name)
         current = self._current(name)
         if current is not None and current not in kept:
-            kept[current] = self._numbered(self.path / name, name, current, kept)
-        if identity not in kept:
-            return self._numbered(folder, name, identity, kept)  # checks what it copies
-        store.check(folder)
-        return kept[identity]
+            kept[current] = self._numbered(store.read_files(self.path / name), name, current, kept)
+        return kept.get(identity) or self._numbered(files, name, identity, kept)
 
-    def _numbered(self, folder: Path, name: str, identity: str, kept: dict[str, Path]) -> Path:
+    def _numbered(self, files: Mapping[str, bytes], name: str, identity: str, kept: dict[str, Path]) -> Path:
         last = max((int(one.name.partition("-")[0]) for one in kept.values()), default=0)
         place = self.path / KEPT / name / f"{last + 1:04d}-{identity}"
         with written_aside(place) as aside:
-            store.copy_files(folder, aside)
+            store.write_files(files, aside)
             for before in kept.values():
                 _share_files(before, aside)
         return place

@@ -83,7 +83,10 @@ def _require_card(folder: Path, config: Config) -> None:
         return
     if not isinstance(known, Model):
         return  # its card has the title of a data set that nobody here knows
-    text = card.write(config, model.log(), known).encode()
+    rows = model.log()
+    if not rows and config.origin is None:
+        raise FolderError(f"{folder / store.LOG} has no epoch; fetch or train the model again")
+    text = card.write(config, rows, known).encode()
     if config.files.get(store.README) != store.file_facts(text):
         raise FolderError(
             f"{folder / store.README} is not the card of its {store.CONFIG} and {store.LOG}; "
