@@ -1,4 +1,4 @@
-"""Write what this repository has generated: the catalogue's cards, curves and ids, and the README's table.
+"""Write what this repository has generated: the catalogue's cards, curves and ids, the README's table, the contract.
 
 python docs/generate.py             # or: make generated
 python docs/generate.py --check     # say what would change, and fail where anything would
@@ -6,14 +6,17 @@ python docs/generate.py --check     # say what would change, and fail where anyt
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 
 import zoo
+from zoo import spec, templates, testing
 from zoo.folder import card, curve, store
 from zoo.folder.config import Config, spread
 from zoo.hub.catalogue import IDS, catalogue, variants
@@ -21,6 +24,9 @@ from zoo.hub.listing import ModelInfo
 from zoo.hub.published import published
 
 README = Path(__file__).resolve().parent.parent / "README.md"
+PLUGINS = README.parent / "docs" / "plugins.md"
+FACTS = (spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming)
+CHECKS = ("check_model", "check_training", "check_dataset", "check_plugin", "check_hub")
 
 
 def generated() -> Iterator[tuple[Path, str]]:
@@ -36,6 +42,60 @@ def generated() -> Iterator[tuple[Path, str]]:
     marked = r"(<!-- python docs/generate.py -->\n).*?(<!-- /models -->)"
     text = README.read_text(encoding="utf-8")
     yield README, re.sub(marked, lambda match: match[1] + table() + match[2], text, flags=re.DOTALL)
+    text = PLUGINS.read_text(encoding="utf-8")
+    for name, part in (("contract", contract()), ("data set", example()), ("checks", checks())):
+        before, begin, rest = text.partition(f"<!-- python docs/generate.py: {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        text = f"{before}{begin}\n{part.rstrip()}\n\n{end}{after}"
+    yield PLUGINS, text
+
+
+def contract() -> str:
+    """Every fact that a plugin states, and the two functions that it brings, from their docstrings and comments."""
+    parts = []
+    for kind in FACTS:
+        source, _ = inspect.getsourcelines(kind)
+        meaning = {match[1]: match[2] for line in source if (match := re.match(r"    (\w+): .*?  # (.*)", line))}
+        rows = [f"| `{one.name}` | `{_type(one)}` | {_default(one)} | {_cell(meaning, one)} |" for one in fields(kind)]
+        heading = ["| field | type | default | |", "|---|---|---|---|"]
+        parts.append("\n".join([f"### {kind.__name__}", "", inspect.getdoc(kind) or "", "", *heading, *rows]))
+    for function in (spec.Builder, spec.Reader):
+        called = str(inspect.signature(function.__call__)).replace("self, ", "").replace("'", "")
+        said = f"{inspect.getdoc(function)}\n\n{inspect.getdoc(function.__call__)}"
+        parts.append(f"### {function.__name__}\n\n```python\n{called}\n```\n\n{said}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _type(one: Field[object]) -> str:
+    return str(one.type).replace("|", "\\|")
+
+
+def _default(one: Field[object]) -> str:
+    if one.default_factory is not MISSING:
+        return "`{}`"
+    return "needed" if one.default is MISSING else f"`{one.default!r}`"
+
+
+def _cell(meaning: dict[str, str], one: Field[object]) -> str:
+    return meaning.get(one.name, "").replace("|", "\\|")
+
+
+def example() -> str:
+    """The data set of a new plugin, as `zoo new plugin mine --dataset petals` writes it."""
+    files = dict(templates.written("mine", "petals"))
+    return "\n\n".join(
+        f"```python\n# zoo-mine/{name}\n{files[name]}```" for name in ("zoo_mine_data.py", "zoo_mine.py")
+    )
+
+
+def checks() -> str:
+    """What a plugin's tests call, from the docstrings."""
+    said = (f"**`{name}{_called(name)}`** {inspect.getdoc(getattr(testing, name))}" for name in CHECKS)
+    return "\n\n".join(said) + "\n"
+
+
+def _called(name: str) -> str:
+    return str(inspect.signature(getattr(testing, name))).replace("'", "").removesuffix(" -> None")
 
 
 def table() -> str:

@@ -64,6 +64,10 @@ class Reader(Protocol):
         """Return images `[N, H, W, C]` (uint8, 0 to 255) and labels `[N]`; raises DataError."""
 
 
+# Of a root, the folder that data sets are in.
+Test = Callable[[Path], bool]
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A classification data set: images of one size, a training and a test set.
@@ -74,20 +78,20 @@ class Dataset:
     spells it, and `homepage`, a URL, where there are such.
     """
 
-    name: str
-    title: str
-    classes: tuple[str, ...]
-    input_size: InputSize
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    train_images: int
-    test_images: int
-    hub_id: str = ""
-    folder: str | None = field(default=None, kw_only=True)
-    is_whole: Callable[[Path], bool] | None = field(default=None, kw_only=True, repr=False)
-    read: Reader = field(kw_only=True, repr=False)
-    license: str = field(default="", kw_only=True)
-    homepage: str = field(default="", kw_only=True)
+    name: str  # of lower-case letters, digits, '.', '_' and '-'
+    title: str  # as a person calls it
+    classes: tuple[str, ...]  # their names, by label
+    input_size: InputSize  # channels, height, width
+    mean: tuple[float, ...]  # of the training set, from 0 to 1, a number a channel
+    std: tuple[float, ...]  # likewise
+    train_images: int  # how many `read` gives of its training half
+    test_images: int  # of its test half
+    hub_id: str = ""  # on the Hugging Face Hub, for the card
+    folder: str | None = field(default=None, kw_only=True)  # what `read` needs in its root; None for nothing
+    is_whole: Test | None = field(default=None, kw_only=True, repr=False)  # whether it is whole there
+    read: Reader = field(kw_only=True, repr=False)  # the function that reads it
+    license: str = field(default="", kw_only=True)  # as the Hub spells it, for the card
+    homepage: str = field(default="", kw_only=True)  # a URL, for the card
 
     def __post_init__(self) -> None:
         _require_name("data set", self.name)
@@ -124,16 +128,16 @@ class Recipe:
     counts time counts epochs.
     """
 
-    epochs: int
-    batch_size: int = 128
+    epochs: int  # how often every image is seen
+    batch_size: int = 128  # images a step
 
-    opt: Literal["sgd", "adam", "adamw"] = "sgd"
+    opt: Literal["sgd", "adam", "adamw"] = "sgd"  # the optimizer
     lr: float = 0.1  # the highest of the schedule
     momentum: float = 0.9  # sgd's momentum, adam's first beta
-    nesterov: bool = False
-    weight_decay: float = 0.0
+    nesterov: bool = False  # sgd's momentum looks ahead
+    weight_decay: float = 0.0  # L2
 
-    sched: Literal["constant", "multistep", "cosine", "onecycle", "plateau"] = "constant"
+    sched: Literal["constant", "multistep", "cosine", "onecycle", "plateau"] = "constant"  # how lr moves
     sched_on_updates: bool = False  # move the rate every step, not every epoch
     decay_milestones: tuple[int, ...] = ()  # multistep: epochs after which lr is multiplied by decay_rate
     decay_rate: float = 0.1  # plateau's too
@@ -144,12 +148,12 @@ class Recipe:
     final_div_factor: float = 1e4  # onecycle: ends at lr / div_factor / final_div_factor
     cycle_momentum: bool = False  # onecycle: momentum runs against the rate, 0.95 to 0.85
     val_images: int = 0  # the last of the training set, held out: validated every epoch, never trained on
-    warmup_epochs: int = 0
+    warmup_epochs: int = 0  # before the schedule
     warmup_lr: float = 0.0  # where the warm-up starts, or stays
-    warmup_mode: Literal["linear", "constant"] = "linear"
+    warmup_mode: Literal["linear", "constant"] = "linear"  # rising from warmup_lr, or staying there
 
-    clip_grad: float | None = None
-    clip_mode: Literal["norm", "value"] = "norm"
+    clip_grad: float | None = None  # the most that a gradient may be
+    clip_mode: Literal["norm", "value"] = "norm"  # of all together, or each by itself
     smoothing: float = 0.0  # of the labels
 
     crop_padding: int = 0  # pixels of black around an image before a random crop
@@ -160,13 +164,12 @@ class Recipe:
     mixup_switch_prob: float = 0.5  # of cutmix, where there are both
     cutout: int = 0  # pixels, the side of the square that is blackened
 
-    # Whose logits are learned too: a model's name or its address in a hub, or an architecture's name, which
-    # means the one that knows the student's own data set.
-    teacher: str | None = None
+    # An architecture's name means the one that knows the student's own data set.
+    teacher: str | None = None  # whose logits are learned too: a model's name or address, or an architecture's name
     distill: float = 0.9  # the weight of the teacher's part of the loss
     temperature: float = 4.0  # that both logits are divided by, for it
     mean: tuple[float, ...] | None = None  # the data set's own where None
-    std: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None  # likewise
 
     def __post_init__(self) -> None:
         for name, hint in hints(Recipe).items():
@@ -273,9 +276,9 @@ def _no_such_field(name: str) -> str:
 class Reported:
     """An accuracy that somebody published for a model: top-1 in percent, by whom, and what it is."""
 
-    test_top1: float
-    by: str
-    kind: Literal["paper", "reproduction"]
+    test_top1: float  # percent
+    by: str  # who says so
+    kind: Literal["paper", "reproduction"]  # whether the author says so or somebody who trained it again
     remark: str = ""  # "best over test epochs"
 
 
@@ -288,7 +291,7 @@ class Renaming:
     """
 
     by: str  # whose names they are: "akamaster"
-    rules: tuple[tuple[str, str], ...]
+    rules: tuple[tuple[str, str], ...]  # pattern and what stands for it
 
     def __post_init__(self) -> None:
         for pattern, _ in self.rules:
@@ -305,9 +308,9 @@ class Architecture:
     The first of `recipes` is the default.
     """
 
-    name: str
-    build: Builder = field(repr=False)
-    recipes: Mapping[str, Recipe]
+    name: str  # of lower-case letters, digits, '.', '_' and '-'
+    build: Builder = field(repr=False)  # the function that makes the net
+    recipes: Mapping[str, Recipe]  # by name, the default first
     paper: str = ""  # where it comes from, a URL
     description: str = ""  # one sentence about the net, for the card
     license: str = "apache-2.0"  # of its weights, as the Hub spells it
@@ -335,12 +338,12 @@ class Model:
     architecture name stands for, where there are several.
     """
 
-    architecture: Architecture
-    dataset: Dataset
-    parameters: int | None
-    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    architecture: Architecture  # a plugin's own, or another one's
+    dataset: Dataset  # likewise
+    parameters: int | None  # trainable values
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)  # of this pair, the default first
     reported: tuple[Reported, ...] = ()  # what others published for it
-    default: bool = False
+    default: bool = False  # whether the bare architecture name means this one
 
     def __new__(cls, *_: object, **fields: object) -> Self:
         """Refuse the facts of an architecture, which a model had itself in the zoo's first version."""

@@ -1,0 +1,42 @@
+"""docs/plugins.md: what it says of the contract is the code's own, and all of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+
+import pytest
+
+from zoo import spec, testing
+from zoo.cli import app
+
+from .conftest import CHECKOUT
+
+TEXT = (CHECKOUT / "docs" / "plugins.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming],
+    ids=lambda kind: kind.__name__,
+)
+def test_every_field_of_a_fact_is_there_with_its_meaning(kind: type) -> None:
+    section = TEXT.split(f"### {kind.__name__}\n")[1].split("\n### ")[0]
+    rows = {match[1]: match[2] for match in re.finditer(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", section, re.MULTILINE)}
+    assert list(rows) == [field.name for field in dataclasses.fields(kind)]
+    assert [name for name, meaning in rows.items() if not meaning.strip()] == []
+
+
+def test_every_check_is_there() -> None:
+    assert set(testing.__all__) - {"learning_rates"} <= set(re.findall(r"\*\*`(\w+)", TEXT))
+
+
+def test_its_commands_are_the_zoos() -> None:
+    lines = re.findall(r"^(?:\$ )?zoo (.*)$", TEXT, re.MULTILINE)
+    assert lines
+    assert {shlex.split(line)[0] for line in lines} <= app.COMMANDS.keys()
+
+
+def test_the_version_that_it_names_is_this_ones() -> None:
+    assert f"`require_api({spec.API})`" in TEXT
