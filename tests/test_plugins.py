@@ -176,6 +176,20 @@ def test_plugins_can_be_left_out(fake_plugin: Install, run_zoo: Run) -> None:
     assert run_zoo("plugins", **asked).returncode == 0
 
 
+HUB = "print('hello')\ndef open_hub(address): raise SystemExit('no such place')\n"
+
+
+def test_a_kind_of_hub_is_left_out_with_its_plugin_and_prints_nothing_into_the_json(
+    fake_plugin: Install, run_zoo: Run
+) -> None:
+    path = on_path(fake_plugin("zoo-memory", {"memory": "memory:open_hub"}, "memory", HUB, group="zoo.hubs"))
+    asked = run_zoo("list", "--hub", "memory:x", "--json", PYTHONPATH=path)
+    assert (asked.returncode, asked.stdout) == (1, "")
+    assert "hello\nzoo: memory:x can't be opened: plugin zoo-memory fails (SystemExit: no such place)" in asked.stderr
+    without = run_zoo("list", "--hub", "memory:x", PYTHONPATH=path, ZOO_DISABLE_PLUGINS="zoo-memory")
+    assert without.stderr == "zoo: 'memory:x' is not a hub; expected file:PATH or hf://namespace\n"
+
+
 # -- what a plugin says that isn't so --------------------------------------------------------------
 
 

@@ -61,3 +61,17 @@ def test_the_command_line_of_the_wheel_lists_and_evaluates(installed: Path, tmp_
 def test_the_wheels_zoo_trains_and_names_its_version_on_the_card(installed: Path, tmp_path: Path) -> None:
     zoo(installed, "train", "resnet8", "--epochs", "1", "--out", "model", cwd=tmp_path)
     assert "zoo 0.1.0, zoo-resnet-cifar 0.1.0." in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_the_wheel_brings_what_new_plugins_are_made_of(installed: Path, tmp_path: Path) -> None:
+    zoo(installed, "new", "plugin", "mine", "--dataset", "petals", cwd=tmp_path)
+    assert (tmp_path / "zoo-mine" / "zoo_mine_data.py").is_file()
+
+
+@pytest.mark.parametrize("words", [[], ["-p", "zoo.testing.pytest_plugin"]], ids=["by itself", "and named"])
+def test_pytest_finds_its_options_where_the_wheel_is_installed(
+    installed: Path, words: list[str], tmp_path: Path
+) -> None:
+    command = [str(installed), "-m", "pytest", *words, "--zoo-plugin", "zoo-nowhere", str(tmp_path)]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert "no distribution zoo-nowhere that is installed here declares a model" in finished.stderr

@@ -10,13 +10,16 @@ installed. No plugin can take their place.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from zoo.errors import PluginError, ZooError
 from zoo.hub.address import Address, not_a_hub, parse_hub
 from zoo.hub.protocol import Hub
+from zoo.plugins import left_out, normal
 
 GROUP: Final = "zoo.hubs"
 OWN: Final = {"file": "zoo.hub.local:open_folder", "hf": "zoo.hub.hugging_face:open_namespace"}
@@ -39,7 +42,7 @@ def open_hub(address: str | Address | None = None) -> Hub:
 
 
 def _opened_by_plugin(where: Address) -> Hub:
-    declared = entry_points(group=GROUP)
+    declared = [one for one in entry_points(group=GROUP) if normal(_distribution(one)) not in left_out()]
     claims = [point for point in declared if point.name == where.scheme]
     if not claims:
         raise not_a_hub(where, plugins=sorted({point.name for point in declared} - OWN.keys()))
@@ -50,7 +53,8 @@ def _opened_by_plugin(where: Address) -> Hub:
             f"remove one of them with: pip uninstall {distributions[-1]}"
         )
     try:
-        hub: Hub = claims[0].load()(where)
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for what was asked for
+            hub: Hub = claims[0].load()(where)
     except ZooError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may fail in any way
