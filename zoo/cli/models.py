@@ -11,6 +11,7 @@ from zoo.hub import listing
 
 if TYPE_CHECKING:
     from zoo.folder.config import Config
+    from zoo.spec import Recipe
 
 
 def list_models(
@@ -32,13 +33,19 @@ def list_models(
         str | None,
         typer.Option("--hub", metavar="HUB", help="The models in this hub alone. " + options.HUB_HELP),
     ] = None,
+    sort: Annotated[
+        listing.Order, typer.Option("--sort", help="By name, by top-1 (the best first), or by parameters (the fewest).")
+    ] = listing.Order.NAME,
     as_json: options.Json = False,
 ) -> None:
     """List the models: parameters, test accuracy, license, and where the weights are.
 
-    A table on a terminal, tab-separated lines in a pipe.
+    A table on a terminal, tab-separated lines in a pipe. Where there is nothing to list, it says so and exits with 1.
     """
-    print_rows(listing.overview(pattern, dataset=dataset, pretrained=pretrained, hub=hub), as_json=as_json)
+    rows = listing.overview(pattern, dataset=dataset, pretrained=pretrained, hub=hub)
+    if not rows:
+        raise listing.nothing(pattern, dataset=dataset, pretrained=pretrained, hub=hub)
+    print_rows(listing.ordered(rows, sort), as_json=as_json)
 
 
 def search(
@@ -70,6 +77,12 @@ def _results(config: "Config") -> list[str]:
     return lines
 
 
+def _chosen(recipe: "Recipe") -> set[str]:
+    """The fields of a recipe that it does not leave at their defaults, and those that everybody looks for."""
+    given = {one.name for one in dataclasses.fields(recipe) if getattr(recipe, one.name) != one.default}
+    return given | {"epochs", "batch_size", "opt", "lr"}
+
+
 def info(
     name: Annotated[
         str,
@@ -84,9 +97,13 @@ def info(
         bool, typer.Option("--layers/--no-layers", help="With the net's layers, which takes torch to build it.")
     ] = True,
     depth: Annotated[int, typer.Option("--depth", metavar="N", min=0, help="How deep to look into the net.")] = 2,
+    everything: Annotated[bool, typer.Option("--all", help="Every hyper-parameter of a recipe.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show a model: its recipes with every hyper-parameter, its published results, its layers."""
+    """Show a model: what its recipes choose, its published results, its layers.
+
+    What a recipe leaves at its default is not shown but with --all.
+    """
     from zoo import api  # here: `zoo list` starts faster without
 
     found = api.info(name, hub=hub)
@@ -117,7 +134,9 @@ def info(
         lines += _results(config)
     for name_of_recipe, recipe in model.recipes.items():
         default = " (default)" if name_of_recipe == model.default_recipe else ""
-        fields = ", ".join(f"{key}={value}" for key, value in recipe.to_json().items() if value not in (None, []))
+        values = recipe.to_json()
+        shown = values.keys() if everything else _chosen(recipe)
+        fields = ", ".join(f"{key}={value}" for key, value in values.items() if key in shown)
         lines.append(f"  recipe {name_of_recipe}{default}: {fields}")
     for text in lines:
         console().print(text, highlight=False, soft_wrap=True)

@@ -26,22 +26,38 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=True))
 
 
-def print_table(heading: tuple[str, ...], cells: Sequence[tuple[str, ...]], *, right: tuple[int, ...]) -> None:
-    """A table on a terminal, with the columns `right` set to the right; tab-separated lines in a pipe."""
+def print_table(
+    heading: tuple[str, ...],
+    cells: Sequence[tuple[str, ...]],
+    *,
+    right: tuple[int, ...],
+    spared: tuple[int, ...] = (),
+) -> None:
+    """A table on a terminal, with the columns `right` set to the right; tab-separated lines in a pipe.
+
+    Where a terminal is too narrow the columns `spared` are left out, one after the other, as far as it must be.
+    """
     if not sys.stdout.isatty():
         lines = ("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line) for line in (heading, *cells))
         say("\n".join(lines))
         return
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
+    terminal = console()
+    columns = list(range(len(heading)))
+    widths = [max(cell_len(line[column]) for line in (heading, *cells)) for column in columns]
+    for column in spared:
+        if sum(widths[one] + 3 for one in columns) + 1 > terminal.width:  # three between two columns, one at each end
+            columns.remove(column)
     table = Table(box=box.SIMPLE_HEAD)
-    for column, name in enumerate(heading):
-        table.add_column(name, justify="right" if column in right else "left", no_wrap=True)
+    for column in columns:
+        table.add_column(heading[column], justify="right" if column in right else "left", no_wrap=True)
     for line in cells:
-        table.add_row(*(Text(plain(cell.replace("\n", " "))) for cell in line))
-    console().print(table)
+        table.add_row(*(Text(plain(line[column].replace("\n", " "))) for column in columns))
+    terminal.print(table)
 
 
 def print_rows(rows: "list[Row]", *, as_json: bool) -> None:
@@ -60,7 +76,7 @@ def print_rows(rows: "list[Row]", *, as_json: bool) -> None:
         )
         for row in rows
     ]
-    print_table(heading, cells, right=(1, 2))
+    print_table(heading, cells, right=(1, 2), spared=(3, 4, 1))
 
 
 def say_trained(trained: "Trained") -> None:

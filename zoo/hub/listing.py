@@ -8,12 +8,14 @@ import os
 import warnings
 from collections.abc import Container
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from zoo import registry
 from zoo.errors import HubError, HubWarning, NotFound, UnknownModel, ZooError
 from zoo.hub import catalogue
 from zoo.hub.catalogue import Shipped
+from zoo.hub.paths import is_folder, path_of
 from zoo.hub.protocol import Listed, Searchable, Selecting
 from zoo.hub.schemes import open_hub
 from zoo.plugins import Entry
@@ -35,6 +37,14 @@ class Row:
     weights: str | None
     plugin: str  # the distribution that provides the architecture
     installed: bool
+
+
+class Order(StrEnum):
+    """What a listing is sorted by."""
+
+    NAME = "name"
+    TOP1 = "top1"  # the best first, those that nobody has measured last
+    PARAMETERS = "parameters"  # the fewest first, those that nobody has counted last
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,54 @@ def overview(
     provided = registry.provided()
     rows += [_row_in_hub(one, provided) for name, one in listed.items() if asked(name, published)]
     return sorted((row for row in rows if dataset in (None, row.dataset)), key=lambda row: row.name)
+
+
+def ordered(rows: list[Row], by: Order) -> list[Row]:
+    """The rows in that order, and by name where that leaves them equal."""
+    if by is Order.TOP1:
+        return sorted(rows, key=lambda row: (row.top1 is None, -(row.top1 or 0.0), row.name))
+    if by is Order.PARAMETERS:
+        return sorted(rows, key=lambda row: (row.parameters is None, row.parameters or 0, row.name))
+    return sorted(rows, key=lambda row: row.name)
+
+
+def nothing(
+    pattern: str | None = None, *, dataset: str | None = None, pretrained: bool | None = None, hub: str | None = None
+) -> ZooError:
+    """Why an overview has no rows, with names close to what was asked for, to be raised."""
+    everything = overview(hub=hub)
+    where = "the zoo" if hub is None else hub
+    if not everything and hub is None:
+        return UnknownModel("no plugin here provides a model; install one, as zoo-resnet-cifar")
+    if not everything:
+        return NotFound(f"{where} has no models{_other_folders(hub)}; push one there with: zoo push FOLDER --hub {hub}")
+    datasets = {row.dataset for row in everything}
+    if dataset is not None and dataset not in datasets:
+        close = registry.close_to(dataset, datasets)
+        return UnknownModel(
+            f"{where} has no models on a data set {dataset!r}; "
+            + (f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(datasets))}")
+        )
+    names = [row.name for row in everything]
+    if pattern is not None and not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+        close = registry.close_to(pattern.strip("*?"), names)
+        hint = f"did you mean {' or '.join(close)}?" if close else "zoo list shows all"
+        return UnknownModel(f"{where} has no model {pattern!r}; {hint}")
+    asked = [f"named {pattern!r}" if pattern else "", f"on {dataset}" if dataset else ""]
+    asked += [] if pretrained is None else ["with weights" if pretrained else "without weights"]
+    return NotFound(f"{where} has no model {' '.join(filter(None, asked))}; leave out one of these to see more")
+
+
+def _other_folders(hub: str | None) -> str:
+    """Where a hub is a folder that is not there: the folders beside it that are called nearly so."""
+    if hub is None or not hub.startswith("file:"):
+        return ""
+    path = path_of(hub.removeprefix("file:"))
+    if is_folder(path):
+        return ""
+    close = registry.close_to(path.name, [one.name for one in path.parent.glob("*/")])
+    named = " or ".join(f"file:{path.with_name(one)}" for one in close)
+    return f", and there is no such folder; did you mean {named}?" if close else ", and there is no such folder"
 
 
 def search(text: str, *, hub: str = "hf://") -> list[Row]:
