@@ -22,6 +22,16 @@ def test_the_bar_moves_also_where_an_epoch_is_over_before_a_glance() -> None:
     assert (task.completed, task.total) == (300, 1000)
 
 
+def test_the_bar_says_nothing_of_a_loss_before_there_is_one() -> None:
+    text = io.StringIO()
+    bar = Bar(Console(file=text, force_terminal=True, width=120))
+    bar.start(epochs=10, images=100, finished=0)
+    bar.finish()
+    assert "starting" in text.getvalue()
+    assert "nan" not in text.getvalue()
+    assert "loss" not in text.getvalue()
+
+
 def test_a_log_has_a_line_an_epoch_and_what_is_worth_noting() -> None:
     text = io.StringIO()
     lines = Lines(Console(file=text, width=200))

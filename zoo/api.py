@@ -269,7 +269,12 @@ def evaluate(
 
     on = choose(device)
     if weights is not None:
-        model, card = registry.load(registry.resolve(str(name_or_path_or_hub_id))), None
+        given = str(name_or_path_or_hub_id)
+        is_named = is_name(name_or_path_or_hub_id)
+        model, card = (
+            registry.load(full_name(given, None)) if is_named else published(given, revision=revision).model,
+            None,
+        )
         net, metadata = load_file(model.architecture, model.dataset, weights)
         mean, std = normalisation_of(metadata, model, weights)
     else:

@@ -267,9 +267,25 @@ def _spread_out(value: object) -> tuple[object, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+# What others call a field: torch's optimizers and schedules, other trainers, people.
+SYNONYMS = {
+    "learning_rate": "lr", "rate": "lr", "base_lr": "lr", "max_lr": "lr", "batch": "batch_size", "bs": "batch_size",
+    "num_epochs": "epochs", "n_epochs": "epochs", "max_epochs": "epochs", "wd": "weight_decay", "l2": "weight_decay",
+    "optimizer": "opt", "optim": "opt", "scheduler": "sched", "schedule": "sched", "lr_scheduler": "sched",
+    "milestones": "decay_milestones", "gamma": "decay_rate", "warmup": "warmup_epochs", "label_smoothing": "smoothing",
+    "flip": "hflip", "crop": "crop_padding", "padding": "crop_padding", "grad_clip": "clip_grad",
+    "patience": "patience_epochs",
+}  # fmt: skip
+
+
 def _no_such_field(name: str) -> str:
-    fields = ", ".join(one.name for one in dataclasses.fields(Recipe))
-    return f"recipe: there is no field {name!r}; the fields are {fields}"
+    import difflib
+
+    fields = [one.name for one in dataclasses.fields(Recipe)]
+    meant = SYNONYMS.get(name.lower())
+    close = [meant] if meant in fields else difflib.get_close_matches(name, fields, n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"the fields are {', '.join(fields)}"
+    return f"recipe: there is no field {name!r}; {hint}"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ and no other: nobody waits for what they didn't ask for.
 
 import gc
 import importlib
+import io
 import signal
 import sys
 import warnings
@@ -38,7 +39,7 @@ COMMANDS = {
     ),
     "info": (
         "models:info",
-        "Show a model: its recipes with every hyper-parameter, its published results, its layers.",
+        "Show a model: what its recipes choose, its published results, its layers.",
     ),
     "train": (
         "train:train",
@@ -88,6 +89,17 @@ COMMANDS = {
 }
 
 
+# What other programs call it, or a person who has something in mind and not its name.
+MEANT = {
+    "ls": "list", "models": "list", "find": "search", "show": "info", "describe": "info",
+    "fit": "train", "learn": "train",
+    "upload": "push", "publish": "push", "download": "pull", "fetch": "pull", "get": "pull", "clone": "pull",
+    "test": "eval or verify", "evaluate": "eval", "score": "eval", "check": "verify", "validate": "verify",
+    "classify": "predict", "infer": "predict", "run": "predict or train", "draw": "plot", "curves": "plot",
+    "diff": "compare", "retrain": "reproduce", "upgrade": "convert",
+}  # fmt: skip
+
+
 class LazyGroup(TyperGroup):
     """Its commands are names and texts; the one that is called becomes the real one."""
 
@@ -98,6 +110,8 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the command that the first of `args` names, and import it; the rest of `args` is its own."""
+        if args and args[0] not in self.commands and args[0] in MEANT:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {MEANT[args[0]]}?")
         name, known, rest = super().resolve_command(ctx, args)
         return name, known if name is None else load(name), rest
 
@@ -151,6 +165,9 @@ def main() -> None:
     """Run the command line; a person's mistake is one line on stderr and a non-zero exit."""
     gc.set_threshold(100_000)  # start-up makes many objects that stay; collecting among them takes a tenth of it
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a dash or a cross that its encoding has not is a question mark
+            stream.reconfigure(errors="replace")
     try:
         app()
     except ZooError as error:

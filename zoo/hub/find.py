@@ -55,6 +55,11 @@ def locate(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revisi
             if said is not None:
                 raise HubError(f"{text} is a path, which is in no hub and has no revisions; leave out {said}")
         path = path_of(name_or_path_or_hub_id)
+        if path.is_file():
+            raise FolderError(
+                f"{path} is a file, and no model folder; give the folder that it is in, {path.parent}, or a file of "
+                f"weights by itself with: zoo eval MODEL --weights {path}"
+            )
         if not is_folder(path):
             raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
         return path

@@ -59,7 +59,7 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:.0f}%"),
-            TextColumn("{task.fields[rate]:,.0f} images/s  loss {task.fields[loss]:.3f}  left"),
+            TextColumn("{task.fields[pace]}left"),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -69,9 +69,7 @@ class Bar:
         """Show the bar, where a resumed run stands."""
         self._lines.start(epochs, images, finished)
         self._epochs, self._images = epochs, images
-        self._task = self._bar.add_task(
-            "starting", total=epochs * images, completed=finished * images, rate=0.0, loss=float("nan")
-        )
+        self._task = self._bar.add_task("starting", total=epochs * images, completed=finished * images, pace="")
         self._bar.start()
 
     def note(self, text: str) -> None:
@@ -83,8 +81,7 @@ class Bar:
         self._bar.update(
             self._task,
             completed=(epoch - 1) * self._images + done,
-            rate=done / seconds,
-            loss=train_loss,
+            pace=f"{done / seconds:,.0f} images/s  loss {train_loss:.3f}  ",
             description=f"epoch {epoch}/{self._epochs}",
         )
 

@@ -1,0 +1,99 @@
+"""What a person gets wrong on the command line: a line that says what is wrong and what to do, and the exit code."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from zoo.cli.app import COMMANDS, MEANT
+
+from .conftest import CHECKOUT, Run
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "code"),
+    [
+        (["train", "resnet21"], "did you mean", 1),
+        (["train", "resnet8", "--recipe", "paper"], "it has quick", 1),
+        (["train", "resnet8", "--set", "nothing_of_it=1"], "the fields are epochs", 1),
+        (["train", "resnet8", "--set", "learning_rate=1"], "there is no field 'learning_rate'; did you mean lr?", 1),
+        (["train", "resnet8", "--set", "lr=abc"], "lr should be number, not 'abc'", 1),
+        (["train", "resnet8_digit"], "did you mean resnet8_digits", 1),
+        (["train", "resnet8", "--dataset", "cifar11"], "did you mean cifar10", 1),
+        (["train", "resnet8", "--epochs", "0"], "epochs", 1),
+        (["train", "resnet8", "--limit-train", "-5"], "--limit-train", 1),
+        (["train", "resnet8", "--set", "lr"], "FIELD=VALUE", 2),
+        (["train", "resnet8", "--push"], "hf auth login", 1),
+        (["train", "resnet8", "--device", "tpu"], "use cpu", 1),
+        (["info", "nothing"], "no model 'nothing'", 1),
+        (["eval", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
+        (["info", "model"], "./model is a folder here: give ./model to mean it", 1),
+        (["predict", "./model/model.safetensors", "photo.png"], "is a file, and no model folder", 1),
+        (["predict", "./nowhere", "photo.png"], "there is no folder nowhere", 1),
+        (["predict", "resnet8", "nowhere.png"], "nowhere.png", 1),
+        (["predict", "resnet32", "photo.png"], "the catalogue has no weights of resnet32_cifar10", 1),
+        (["predict", "resnet8"], "IMAGE", 2),
+        (["eval", "./model", "--weights", "photo.png"], "photo.png is not a safetensors file", 1),
+        (["eval", "model", "--weights", "photo.png"], "./model is a folder here: give ./model to mean it", 1),
+        (["plot", "./nowhere"], "there is no folder nowhere", 1),
+        (["list", "nosuch"], "the zoo has no model 'nosuch'", 1),
+        (["list", "--dataset", "cifar"], "did you mean cifar10 or cifar100?", 1),
+        (["list", "--hub", "file:nosuch"], "there is no such folder", 1),
+        (["pull", "resnet8", "--hub", "model"], "expected file:PATH or hf://namespace", 1),
+        (["download", "resnet8"], "No such command 'download'. Did you mean pull?", 2),
+        (["ls"], "No such command 'ls'. Did you mean list?", 2),
+        (["test", "resnet8"], "No such command 'test'. Did you mean eval or verify?", 2),
+        (["push", "nowhere"], "is not a model folder", 1),
+        (["pull", "resnet8", "--hub", "file:nowhere"], "has no model resnet8_digits", 1),
+        (["list", "--hub", "ftp://x"], "expected file:PATH or hf://namespace", 1),
+        (["train", "resnet8", "--epochs", "many"], "--epochs", 2),
+        (["train", "resnet8", "--seeds", "0"], "--seeds should be at least 1", 1),
+        (["train", "resnet8", "--seeds", str(10**12)], "--seeds should be at least 1 and up to 1,000", 1),
+        (["train", "resnet8", "--seed", str(10**30)], f"--seed should be from 0 to {2**63 - 1}", 1),
+        (["train", "resnet8", "--threads", str(10**9)], "--threads should be at least 1 and up to 1,024", 1),
+        (["reproduce", "resnet8", "--seed", str(10**30)], f"--seed should be from 0 to {2**63 - 1}", 1),
+        (["eval", "resnet8", "--weights", "none"], "none can't be read", 1),
+        (["plot", "resnet8", "--out", "plot.gif"], "should end in .svg", 1),
+        (["plot", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
+        (["predict", "resnet8", "empty"], "there is no picture in empty", 1),
+        (["compare", "plain21"], "did you mean", 1),
+        (["verify"], "name models, or give --all", 2),
+        (["verify", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
+        (["reproduce", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
+    ],
+)
+def test_a_mistake_is_one_line_and_a_non_zero_exit(
+    run_zoo: Run, tmp_path: Path, words: list[str], message: str, code: int
+) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(CHECKOUT / "hub_cards" / "resnet8_digits", work / "model")
+    shutil.copy(CHECKOUT / "tests" / "photo.png", work)
+    (work / "empty").mkdir()
+    finished = run_zoo(*words)
+    assert finished.returncode == code
+    assert message in finished.stderr
+    assert "Traceback" not in finished.stderr
+    if code == 1:
+        assert finished.stderr.startswith("zoo: ")
+        assert finished.stderr.count("\n") == 1
+
+
+def test_what_is_meant_are_commands_and_what_was_said_is_none() -> None:
+    assert {one for meant in MEANT.values() for one in meant.split(" or ")} <= COMMANDS.keys()
+    assert not MEANT.keys() & COMMANDS.keys()
+
+
+@pytest.mark.parametrize("words", [["list", "resnet20b*"], ["info", "resnet8"]], ids=lambda words: words[0])
+def test_a_terminal_that_has_not_all_characters_gets_question_marks_for_those(run_zoo: Run, words: list[str]) -> None:
+    finished = run_zoo(*words, PYTHONIOENCODING="ascii")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "?" in finished.stdout
+
+
+def test_a_folder_can_be_evaluated_with_other_weights(run_zoo: Run) -> None:
+    own = CHECKOUT / "hub_cards" / "resnet8_digits"
+    finished = run_zoo("eval", own, "--weights", own / "model.safetensors")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("resnet8_digits   now: top-1 98.06%")
