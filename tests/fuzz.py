@@ -34,7 +34,7 @@ from zoo import api, registry
 from zoo.cli.app import app
 from zoo.datasets import DIGITS
 from zoo.errors import HubWarning, ZooError
-from zoo.evaluation.predict import predictions
+from zoo.evaluation.predict import predictions, probabilities
 from zoo.folder import store
 from zoo.folder.config import to_json
 from zoo.hub.published import published
@@ -597,7 +597,9 @@ def ask_picture(model: Path, case: Picture) -> None:
             os.mkfifo(path)
         else:
             path.write_bytes(case.content)
-        answers = asked(lambda: list(predictions(found[0], found[1], DIGITS.classes, [path], top=10)))
+        answers = asked(
+            lambda: list(predictions(functools.partial(probabilities, *found), DIGITS.classes, [path], top=10))
+        )
     assert answers is not None
     (answer,) = answers
     if answer.error is not None:

@@ -31,6 +31,8 @@ COMMANDS = [
     "plot",
     "compare",
     "convert",
+    "export",
+    "import",
     "verify",
     "reproduce",
 ]

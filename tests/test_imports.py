@@ -15,7 +15,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"api", "testing", "templates"},
-    {"training"},
+    {"training", "exporters"},
     {"evaluation", "hub"},
     {"data", "nets"},
     {"folder"},
@@ -53,7 +53,12 @@ TORCH_FREE_TOO = {
     "training.progress",
     "evaluation.report",
 }
-HEAVY = {"tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy"}
+HEAVY = {
+    "tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy",
+    "onnx", "onnxscript", "onnxruntime",
+}  # fmt: skip
+# What only a person who exports has.
+EXTRA = {"onnx", "onnxscript", "onnxruntime"}
 
 
 def modules() -> dict[str, Path]:
@@ -126,6 +131,12 @@ def test_a_kind_of_hub_is_imported_by_its_scheme_only() -> None:
 def test_heavy_libraries_are_imported_where_they_are_used(module: str) -> None:
     top = {name.split(".")[0] for name in imports(modules()[module], at_the_top_only=True)}
     assert not top & HEAVY
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_what_is_an_extra_is_imported_where_it_is_used(module: str) -> None:
+    top = {name.split(".")[0] for name in imports(modules()[module], at_the_top_only=True)}
+    assert not top & EXTRA
 
 
 @pytest.mark.parametrize("module", sorted(one for one in modules() if room(one) in ("training", "evaluation", "data")))

@@ -17,8 +17,8 @@ from .conftest import CHECKOUT
 def test_the_public_names_are_these() -> None:
     assert zoo.__all__ == [
         "Architecture", "Dataset", "Model", "Recipe", "ZooError",
-        "evaluate", "info", "list_models", "load", "predict", "pull", "push", "reproduce", "train", "transforms",
-        "verify",
+        "evaluate", "export", "info", "list_models", "load", "predict", "pull", "push", "reproduce", "train",
+        "transforms", "verify",
     ]  # fmt: skip
     assert all(hasattr(zoo, name) for name in zoo.__all__)
     assert set(zoo.__all__) <= set(dir(zoo))
@@ -36,8 +36,9 @@ def test_a_name_that_is_none_is_an_attribute_error() -> None:
         (api.transforms, "name_or_path_or_hub_id hub revision"),
         (api.list_models, "pattern dataset pretrained"),
         (api.info, "name hub"),
-        (api.evaluate, "name_or_path_or_hub_id hub revision weights device data"),
-        (api.predict, "name_or_path_or_hub_id pictures top hub revision device"),
+        (api.evaluate, "name_or_path_or_hub_id hub revision weights device data runtime"),
+        (api.export, "name_or_path_or_hub_id to out hub revision data allow_loss"),
+        (api.predict, "name_or_path_or_hub_id pictures top hub revision device runtime"),
         (api.plot, "runs out"),
         (api.layers, "name depth"),
         (api.push, "path hub weights_at"),

@@ -15,14 +15,27 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zoo.api import evaluate, info, list_models, load, predict, pull, push, reproduce, train, transforms, verify
+    from zoo.api import (
+        evaluate,
+        export,
+        info,
+        list_models,
+        load,
+        predict,
+        pull,
+        push,
+        reproduce,
+        train,
+        transforms,
+        verify,
+    )
     from zoo.errors import ZooError
     from zoo.spec import Architecture, Dataset, Model, Recipe
 
 _HOMES = {
     "zoo.api": (
-        "evaluate", "info", "list_models", "load", "predict", "pull", "push", "reproduce", "train", "transforms",
-        "verify",
+        "evaluate", "export", "info", "list_models", "load", "predict", "pull", "push", "reproduce", "train",
+        "transforms", "verify",
     ),
     "zoo.errors": ("ZooError",),
     "zoo.spec": ("Architecture", "Dataset", "Model", "Recipe"),
@@ -35,6 +48,7 @@ __all__ = [
     "Recipe",
     "ZooError",
     "evaluate",
+    "export",
     "info",
     "list_models",
     "load",

@@ -5,20 +5,20 @@ Each function is one way through the house; torch is imported by those that comp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import registry
-from zoo.errors import HubError, NotPublished, RecipeError, TrainingError, UnknownModel
+from zoo.errors import ExportError, HubError, NotPublished, RecipeError, TrainingError, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub import Hub, Pushed, open_hub, publish
 from zoo.hub.find import full_name, is_name, is_path, require_allowed, tagged
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.hub.logs import logs
-from zoo.hub.published import published
+from zoo.hub.published import Published, published
 from zoo.spec import Model, Recipe
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ModelInfo", "Row", "Trained",
-    "compare", "convert", "evaluate", "find", "import_model", "info", "layers", "list_models", "load", "overview",
-    "plot", "predict", "pull", "push", "report", "reproduce", "search", "train", "transforms", "verify",
+    "compare", "convert", "evaluate", "export", "find", "import_model", "info", "layers", "list_models", "load",
+    "overview", "plot", "predict", "pull", "push", "report", "reproduce", "search", "train", "transforms", "verify",
 ]  # fmt: skip
 
 
@@ -254,19 +254,24 @@ def evaluate(
     weights: Path | None = None,
     device: str | None = None,
     data: Path | None = None,
+    runtime: str | None = None,
 ) -> Evaluated:
     """Run a model over its whole test set: what it scores now, and what its card says.
 
     With `weights`, a safetensors file, the first argument names the architecture, and there is no
-    card; the normalisation is that which the file's metadata names, else the data set's own.
+    card; the normalisation is that which the file's metadata names, else the data set's own. With `runtime`, the
+    format of a file that the folder has of it (`export`), that one is run, on the processor.
 
-    Raises what `load` raises, and DataError.
+    Raises what `load` raises, DataError, and ExportError.
     """
     from zoo.data import batches, sources
     from zoo.evaluation.evaluate import Evaluated, measure
     from zoo.nets.device import choose
     from zoo.nets.weights import load_file, normalisation_of
 
+    if runtime is not None:
+        _require_processor(device, weights)
+        return _evaluate_exported(published(name_or_path_or_hub_id, hub=hub, revision=revision), runtime, data)
     on = choose(device)
     if weights is not None:
         given = str(name_or_path_or_hub_id)
@@ -286,6 +291,28 @@ def evaluate(
     return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), card)
 
 
+def _evaluate_exported(found: Published, runtime: str, data: Path | None) -> Evaluated:
+    """What a file in another format scores, run by its own runtime."""
+    import torch
+
+    from zoo.data import sources
+    from zoo.evaluation.evaluate import Evaluated, score
+    from zoo.exporters.use import logits_of, opened
+
+    model, run = found.model, opened(found, runtime)
+    test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=torch.device("cpu"))
+    results, confusion = score(logits_of(run, len(model.dataset.classes)), test)
+    return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), found.config)
+
+
+def _require_processor(device: str | None, weights: Path | None = None) -> None:
+    """Refuse what an exported file has no say in; raises ExportError."""
+    if device not in (None, "cpu"):
+        raise ExportError(f"an exported file is run on the processor, not on {device}; leave out the device")
+    if weights is not None:
+        raise ExportError(f"an exported file has its own weights; leave out {weights}, or the runtime")
+
+
 def report(evaluated: Evaluated, out: Path) -> list[ClassResults]:
     """Write an evaluation's confusion matrix and its results class by class into the folder `out`; return those."""
     from zoo.evaluation.report import write
@@ -301,17 +328,28 @@ def predict(
     hub: str | None = None,
     revision: str | None = None,
     device: str | None = None,
+    runtime: str | None = None,
 ) -> Iterator[Prediction]:
     """What a published model sees in pictures of any size and mode, one by one; a folder means all that are in it.
 
-    A picture that can't be read is a Prediction with an error, and the others go on. Raises what
-    `load` raises, and ImageError where there is no picture at all.
+    A picture that can't be read is a Prediction with an error, and the others go on. With `runtime`, the format of a
+    file that the folder has of the model (`export`), that one is asked, on the processor. Raises what `load` raises,
+    ExportError, and ImageError where there is no picture at all.
     """
-    from zoo.evaluation.predict import predictions
+    from functools import partial
+
+    from zoo.evaluation.predict import predictions, probabilities
     from zoo.nets.device import choose
 
     found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
-    return predictions(found.net(choose(device)), found.preprocess, found.config.classes, pictures, top=top)
+    if runtime is not None:
+        from zoo.exporters.use import opened, probabilities_of
+
+        _require_processor(device)
+        look = probabilities_of(opened(found, runtime), found.config)
+    else:
+        look = partial(probabilities, found.net(choose(device)), found.preprocess)
+    return predictions(look, found.config.classes, pictures, top=top)
 
 
 def layers(name: str, *, depth: int = 2) -> list[Layer]:
@@ -396,7 +434,8 @@ def verify(
 
     The result is "as published", "differs", or "not measured" where something could not be checked: the
     test set is run where the data is there, and nothing is downloaded for it. Accuracies and loss must be
-    the card's where processor, threads and torch are the same; elsewhere accuracies within 0.05 points.
+    the card's where processor, threads and torch are the same; elsewhere accuracies within 0.05 points. Its files in
+    other formats are run by their own runtimes, where those are here.
 
     Raises what `load` raises, also for a file of the folder that is not the one it was; whatever differs
     otherwise is told in the result.
@@ -408,13 +447,19 @@ def verify(
 
     found, on = published(name_or_path_or_hub_id, hub=hub, revision=revision), choose(device)
     store.check(found.folder)
+    root = data or sources.default_root()
     try:
         net = found.net(on)
     except HubError as error:
         if found.config.origin is None:
             raise
         return Verified(found.config.name, (Check("weights", "not measured", str(error)),))
-    return held_against(found.with_weights, found.known, net, data or sources.default_root())
+    verified = held_against(found.with_weights, found.known, net, root)
+    if not found.config.exports:
+        return verified
+    from zoo.exporters.check import checks
+
+    return replace(verified, checks=(*verified.checks, *checks(found, root)))
 
 
 def reproduce(
@@ -476,6 +521,37 @@ def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = 
     Raises FolderError or HubError.
     """
     return publish.copy(published(name_or_hub_id, hub=hub, revision=revision), out)
+
+
+def export(
+    name_or_path_or_hub_id: str | Path,
+    *,
+    to: Sequence[str] = ("onnx",),
+    out: Path | None = None,
+    hub: str | None = None,
+    revision: str | None = None,
+    data: Path | None = None,
+    allow_loss: bool = False,
+) -> tuple[Path, Config]:
+    """Write a model in other formats too: a copy of its folder, with their files in it, is `out` (`./NAME-export`).
+
+    A format is `onnx`, `int8` (ONNX in whole numbers, calibrated on training images), `pt2` (torch.export), `aot`
+    (compiled for this processor), or a plugin's. Each takes pixels, uint8 [N, H, W, C], and answers logits and
+    probabilities. Each is run at once by its own runtime and held against the net: on fixed inputs, and where the data
+    is there on the whole test set; nothing is downloaded for that. What costs more than half a point of top-1 is
+    refused, unless `allow_loss`.
+
+    Raises what `load` raises, ExportError, PluginError and DataError.
+    """
+    from zoo.data import sources
+    from zoo.exporters import export as exporting
+
+    wanted = exporting.exporters(to)
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    target = out or Path(f"{found.config.name}-export")
+    exporting.require_free(target)
+    made = exporting.export(found, wanted, data or sources.default_root(), allow_loss=allow_loss)
+    return exporting.write(found, made, target)
 
 
 def import_model(

@@ -14,6 +14,7 @@
     │   └── Interrupted          stopped by Ctrl-C or SIGTERM, after a checkpoint
     ├── FolderError              a model folder that is incomplete or not one
     │   └── HashMismatch         weights that are not the ones that are spoken of
+    ├── ExportError              a format that isn't there, a net that can't have it, a runtime that answers otherwise
     ├── WeightsError             a file of weights from elsewhere that can't be read, or fits no such net
     └── HubError
         └── NotFound             the hub is there, that model or revision is not
@@ -116,6 +117,10 @@ class HashMismatch(FolderError):
 
 class WeightsError(ZooError):
     """A file of weights from elsewhere that can't be read, or does not fit the net."""
+
+
+class ExportError(ZooError):
+    """A format that is not there, a net that can't be exported to it, or a runtime that answers otherwise."""
 
 
 class HubError(ZooError):

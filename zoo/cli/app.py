@@ -78,6 +78,10 @@ COMMANDS = {
         "evaluate:predict",
         "Say what a published model sees in pictures: class names with probabilities.",
     ),
+    "export": (
+        "export:export",
+        "Write a model in other formats too, pixels in, probabilities out, each held to the same answers.",
+    ),
     "plot": (
         "plot:plot",
         "Draw loss, top-1 and learning rate against epoch, several runs over one another.",

@@ -33,10 +33,11 @@ def evaluate(
     ] = None,
     device: options.Device = None,
     data: options.Data = None,
+    runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:
     """Run a model over the whole test set again, beside what its card says."""
-    found = api.evaluate(model, hub=hub, revision=revision, weights=weights, device=device, data=data)
+    found = api.evaluate(model, hub=hub, revision=revision, weights=weights, device=device, data=data, runtime=runtime)
     card = found.config.results if found.config else None
     classes = api.report(found, out or Path(f"{found.name}-report")) if report else []
     if as_json:
@@ -148,6 +149,7 @@ def predict(
     hub: options.Hub = None,
     revision: options.Revision = None,
     device: options.Device = None,
+    runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:
     """Say what a published model sees in pictures: class names with probabilities.
@@ -156,7 +158,7 @@ def predict(
     """
     unreadable = 0
     answers = []
-    for one in api.predict(model, pictures, top=top, hub=hub, revision=revision, device=device):
+    for one in api.predict(model, pictures, top=top, hub=hub, revision=revision, device=device, runtime=runtime):
         unreadable += one.error is not None
         if one.error is not None:
             complain(one.error)

@@ -29,6 +29,11 @@ Revision = Annotated[
     str | None, typer.Option("--revision", metavar="ID", help="A revision of the model: a commit, tag or branch.")
 ]
 
+Runtime = Annotated[
+    str | None,
+    typer.Option("--with", metavar="FORMAT", help="Run the folder's file in this format (zoo export) in its runtime."),
+]
+
 # What is trained.
 
 Recipe = Annotated[

@@ -29,13 +29,12 @@ def preprocessing(input_size: tuple[int, int, int], mean: tuple[float, ...], std
 
     An image that has the size already is not resampled: its pixels / 255 are normalised, no more.
     """
+    to_float = v2.ToDtype(torch.float32, scale=True)
+    return v2.Compose([*to_pixels(input_size).transforms, to_float, v2.Normalize(list(mean), list(std))])
+
+
+def to_pixels(input_size: tuple[int, int, int]) -> v2.Compose:
+    """The first half of it: an image of any size and mode to a tensor of `input_size` [C, H, W], uint8."""
     channels, height, width = input_size
-    return v2.Compose(
-        [
-            ToMode("L" if channels == 1 else "RGB"),
-            v2.ToImage(),
-            v2.Resize((height, width), antialias=True),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(list(mean), list(std)),
-        ]
-    )
+    mode = ToMode("L" if channels == 1 else "RGB")
+    return v2.Compose([mode, v2.ToImage(), v2.Resize((height, width), antialias=True)])

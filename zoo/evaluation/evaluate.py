@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -41,27 +42,32 @@ def evaluate(net: nn.Module, split: Split, pixels: Pixels) -> Results:
 
 def measure(net: nn.Module, split: Split, pixels: Pixels) -> tuple[Results, Tensor]:
     """The same, with the confusion matrix [classes, classes] int64: true class by row, predicted by column."""
-    device = split.labels.device
     net.to(memory_format=torch.channels_last)  # the layout it was trained in
-    correct1 = torch.zeros((), dtype=torch.int64, device=device)
-    correct5 = torch.zeros((), dtype=torch.int64, device=device)
-    loss = torch.zeros((), dtype=torch.float64, device=device)
-    predicted: list[Tensor] = []
     was_training = net.training
     net.eval()
     try:
         with exact():
-            for start in range(0, len(split), BATCH):
-                labels = split.labels[start : start + BATCH]
-                logits = net(pixels.normalise(split.images[start : start + BATCH])).float()
-                top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
-                hits = top5 == labels[:, None]
-                predicted.append(top5[:, 0])
-                correct1 += hits[:, 0].sum()
-                correct5 += hits.sum()
-                loss += F.cross_entropy(logits, labels, reduction="sum").double()
+            return score(lambda images: net(pixels.normalise(images)).float(), split)
     finally:
         net.train(was_training)
+
+
+def score(logits_of: Callable[[Tensor], Tensor], split: Split) -> tuple[Results, Tensor]:
+    """The same of whatever answers to images [N, H, W, C] uint8 with logits [N, num_classes] float32."""
+    device = split.labels.device
+    correct1 = torch.zeros((), dtype=torch.int64, device=device)
+    correct5 = torch.zeros((), dtype=torch.int64, device=device)
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    predicted: list[Tensor] = []
+    for start in range(0, len(split), BATCH):
+        labels = split.labels[start : start + BATCH]
+        logits = logits_of(split.images[start : start + BATCH])
+        top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
+        hits = top5 == labels[:, None]
+        predicted.append(top5[:, 0])
+        correct1 += hits[:, 0].sum()
+        correct5 += hits.sum()
+        loss += F.cross_entropy(logits, labels, reduction="sum").double()
     results = Results(
         test_top1=100 * correct1.item() / len(split),
         test_top5=100 * correct5.item() / len(split),

@@ -37,12 +37,11 @@ class Prediction:
 
 
 Preprocess = Callable[[Image.Image], Tensor]
+Look = Callable[[Image.Image], Tensor]  # from a picture to the probability of every class [num_classes]
 
 
-def predictions(
-    net: nn.Module, preprocess: Preprocess, classes: Sequence[str], paths: Iterable[Path], *, top: int
-) -> Iterator[Prediction]:
-    """What a net sees in pictures, one by one, its `top` guesses; a folder means all pictures in it.
+def predictions(look: Look, classes: Sequence[str], paths: Iterable[Path], *, top: int) -> Iterator[Prediction]:
+    """What is seen in pictures, one by one, the `top` guesses; a folder means all pictures in it.
 
     Raises ImageError where there is no picture at all.
     """
@@ -52,7 +51,7 @@ def predictions(
         raise ImageError(f"there is no picture in {', '.join(map(str, asked)) or 'nothing'}; name files or folders")
     for picture in found:
         try:
-            likely = probabilities(net, preprocess, read_picture(picture))
+            likely = look(read_picture(picture))
         except ImageError as error:
             yield Prediction(picture, (), str(error))
             continue

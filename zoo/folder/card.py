@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from zoo import plugins
 from zoo.folder.command import command
-from zoo.folder.config import WEIGHTS, Config, EpochRow, Provenance, spread
+from zoo.folder.config import WEIGHTS, Config, EpochRow, Export, Provenance, spread
 from zoo.spec import Architecture, Dataset, Model
 
 
@@ -101,7 +101,7 @@ It has {config.parameters:,} parameters and takes images of {channels}×{height}
 {_results(config, title)}
 
 {_loading(config, known)}
-
+{_exports(config)}
 {_origin(config, config.origin) if config.origin else _training(config, rows, known)}"""
 
 
@@ -215,6 +215,48 @@ def _file(config: Config) -> str:
     """Where the weights are as safetensors; of what only says where they are, after they were fetched."""
     fetched = config.origin is not None and config.may_lack_weights
     return f"model.safetensors` that `zoo pull {config.name}` leaves" if fetched else "model.safetensors`"
+
+
+def _exports(config: Config) -> str:
+    """The same model in other formats, and how each was held against it."""
+    if not config.exports:
+        return ""
+    channels, height, width = config.input_size
+    rows = "\n".join(_export(config, one) for one in config.exports)
+    return f"""
+## Out of Python
+
+Pixels in, probabilities out: each of these files takes `pixels`, uint8 [N, {height}, {width}, {channels}] (N
+images of any number, their channels last), normalises them itself, and answers `logits` and `probabilities`, float32
+ [N, {len(config.classes)}]. Its metadata has the classes, in their order.
+
+| file | size | top-1 | classified otherwise | logits differ by up to | run by |
+|---|---:|---:|---:|---:|---|
+{rows}
+
+Each was run by its own runtime when it was written, and held against the net on {_on(config)}.
+"""
+
+
+def _export(config: Config, export: Export) -> str:
+    size, test = config.files[export.file].bytes, export.test
+    top1, otherwise, logits = (
+        (f"{test.test_top1:.2f}%", f"{test.otherwise:,} of {test.test_images:,}", max(test.logits, export.known_logits))
+        if test
+        else ("–", "–", export.known_logits)
+    )
+    remarks = ["any height and width"] * export.any_size + ["for this processor alone"] * export.only_here
+    run_by = f"{export.runtime}, {export.device}, {_plural(export.threads, 'thread')}"
+    note = "".join(f", {remark}" for remark in remarks)
+    return f"| `{export.file}` ({export.format}{note}) | {size:,} | {top1} | {otherwise} | {logits:.1e} | {run_by} |"
+
+
+def _on(config: Config) -> str:
+    """What exported files were held against the net on."""
+    everywhere = all(one.test for one in config.exports)
+    return "a few fixed inputs" + (
+        " and the whole test set" if everywhere else ", and where it has a top-1 the test set"
+    )
 
 
 def _training(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:

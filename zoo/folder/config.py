@@ -145,6 +145,31 @@ class Provenance:
     versions: Versions
 
 
+@dataclass(frozen=True)
+class ExportTest:
+    """What an exported file answered to all test images, in its own runtime, beside the net that it was made from."""
+
+    test_top1: float  # percent
+    test_images: int
+    otherwise: int  # images that it takes for another class than the net does
+    logits: float  # their largest difference from the net's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """The model in another format: a file of the folder, and how it was held against the net it was made from."""
+
+    format: str  # as `zoo export --to` names it
+    file: str  # its name in the folder
+    runtime: str  # that ran it, and its version
+    device: str  # that it ran on, as its maker calls it
+    threads: int  # of the processor
+    known_logits: float  # the largest difference from the net's logits of the fixed inputs
+    test: ExportTest | None  # None where the data was not there
+    any_size: bool = False  # takes images of any height and width; else of the model's alone
+    only_here: bool = False  # compiled for that very processor, and of no use on another
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The facts of a model: all that loading, checking and reproducing it need.
@@ -173,6 +198,7 @@ class Config:
     pin: Pin | None = None  # where the weights are, if they do not lie in the folder
     seeds: tuple[SeedResults, ...] = ()  # where the training was repeated: every seed's, this folder's own first
     origin: Provenance | None = None  # where somebody else trained it
+    exports: tuple[Export, ...] = ()  # the same model in other formats, a file of the folder each
     format: int = FORMAT  # of the folder that was read; what is written has today's
 
     def fits(self, dataset: Dataset) -> bool:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from zoo.folder.config import WEIGHTS, Config, Provenance
+from zoo.folder.config import CONFIG, CURVE, LOG, README, WEIGHTS, Config, Provenance
 from zoo.schema import SchemaError
 from zoo.spec import NAME
 
@@ -21,6 +21,8 @@ SIDE = 4096  # pixels
 CHANNELS = 64
 CLASSES = 100_000
 TEXT = 2_000  # characters
+EXPORTS = 16
+OWN_FILES = (README, CONFIG, WEIGHTS, LOG, CURVE)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 ORIGINAL = re.compile(r"[0-9a-f]{8}|[0-9a-f]{64}")
 TAG = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -85,6 +87,7 @@ def require_sound(config: Config) -> None:
         _require(len(row) == len(config.classes), "known_answers", "a logit for every class")
         _require(all(map(math.isfinite, row)), "known_answers", "finite")
     _require_files(config)
+    _require_exports(config)
 
 
 def _require_trained(config: Config) -> None:
@@ -176,6 +179,28 @@ def _require_files(config: Config) -> None:
         _require(sound, "files", "names inside the folder")
         _require(SHA256.fullmatch(file.sha256) is not None, "files", "hashed with 64 hex digits")
         _require(0 <= file.bytes < 2**40, "files", "of so many bytes")
+
+
+def _require_exports(config: Config) -> None:
+    _require(len(config.exports) <= EXPORTS, "exports", f"up to {EXPORTS}")
+    for place, of_each in (
+        ("format", [one.format for one in config.exports]),
+        ("file", [one.file for one in config.exports]),
+    ):
+        _require(len(set(of_each)) == len(of_each), f"exports.{place}", "another one each")
+    for number, one in enumerate(config.exports):
+        place, test = f"exports[{number}]", one.test
+        _require_name(one.format, f"{place}.format")
+        _require(one.file in config.files and one.file not in OWN_FILES, f"{place}.file", "one of the folder's files")
+        for name in ("runtime", "device"):
+            require_line(getattr(one, name), f"{place}.{name}")
+        _require(0 < one.threads < 2**20, f"{place}.threads", "a number of threads")
+        _require(math.isfinite(one.known_logits) and one.known_logits >= 0, f"{place}.known_logits", "a distance")
+        if test is not None:
+            _require(0 <= test.test_top1 <= 100, f"{place}.test.test_top1", "from 0 to 100")
+            _require(0 <= test.otherwise <= test.test_images < 2**40, f"{place}.test", "of so many images")
+            _require(test.test_images > 0, f"{place}.test.test_images", "above 0")
+            _require(math.isfinite(test.logits) and test.logits >= 0, f"{place}.test.logits", "a distance")
 
 
 def _require(condition: bool, place: str, expected: str) -> None:

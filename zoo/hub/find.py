@@ -119,14 +119,17 @@ def require_allowed(named: str, what: str) -> None:
     Allowed is what ZOO_TRUST lists, hubs' and models' addresses and paths, a comma between two; a
     name is always. `what` is said in the error: whose teacher, whose weights. Raises HubError.
     """
-    if is_name(named):
-        return
-    place = str(parse_model(named).hub) if is_address(named) else named
-    trusted = {one.strip().rstrip("/") for one in os.environ.get("ZOO_TRUST", "").split(",")}
-    if not trusted & {named.rstrip("/"), place}:
+    if not is_name(named) and not is_trusted(named):
         raise HubError(
             f"{what} is said to be at {named}; nothing is fetched there unasked: to allow it, list it in ZOO_TRUST"
         )
+
+
+def is_trusted(named: str) -> bool:
+    """Whether ZOO_TRUST lists a model's address, its hub's, or a path."""
+    place = str(parse_model(named).hub) if is_address(named) else named
+    trusted = {one.strip().rstrip("/") for one in os.environ.get("ZOO_TRUST", "").split(",")}
+    return bool(trusted & {named.rstrip("/"), place})
 
 
 def source_of(name: str, hub: str | None, revision: str | None) -> Hub:

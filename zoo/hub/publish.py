@@ -65,6 +65,10 @@ def require_public(job: Job, target: Hub) -> None:
 
 def _require_publishable(folder: Path, config: Config, target: Hub) -> None:
     _require_card(folder, config)
+    if target.address.scheme != "file" and (here := [one.format for one in config.exports if one.only_here]):
+        raise HubError(
+            f"{config.name} can't be published: its {here[0]} file is for this processor alone; export it without"
+        )
     if config.job is not None:
         require_public(config.job, target)
     target.require_writable(config.name)

@@ -38,6 +38,12 @@ class Published:
     config: Config
     located: Located
 
+    @property
+    def place(self) -> str:
+        """Where it is: its path, or its address in a hub."""
+        located = self.located
+        return str(located) if isinstance(located, Path) else str(located.hub.address.model(located.name))
+
     @functools.cached_property
     def folder(self) -> Path:
         """The folder on this machine, with its weights but where they are pinned.

@@ -6,7 +6,9 @@ import dataclasses
 import json
 import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -111,7 +113,8 @@ def convert(folder: Path, known: Model | Architecture) -> Config:
             pixels = batches.pixels(config.mean, config.std, torch.device("cpu"))
             answers = known_answers(net, pixels, config.input_size)
             config = dataclasses.replace(config, known_answers=tuple(tuple(row) for row in answers.tolist()))
-        return _write(folder, config, store.read_log(folder), known, content)
+        exported = {one.file: store.read_file(folder, config, one.file) for one in config.exports}
+        return _write(folder, config, store.read_log(folder), known, content, exported)
 
 
 def _rounded(net: nn.Module, training: Training) -> Half | None:
@@ -134,9 +137,17 @@ def _rounded(net: nn.Module, training: Training) -> Half | None:
     return None
 
 
-def _write(out: Path, config: Config, rows: list[EpochRow], known: Model | Architecture, content: bytes) -> Config:
+def _write(
+    out: Path,
+    config: Config,
+    rows: list[EpochRow],
+    known: Model | Architecture,
+    content: bytes,
+    exported: Mapping[str, bytes] = MappingProxyType({}),
+) -> Config:
     """Put the whole folder into its place at once; all of it is there before anything is moved."""
     files = {
+        **exported,
         store.README: card.write(config, rows, known).encode(),
         store.WEIGHTS: content,
         store.LOG: log_text(rows).encode(),

@@ -1,0 +1,489 @@
+"""Out of Python: what is written, how it is held to the answers, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoo import api
+from zoo.data.batches import pixels
+from zoo.data.preprocess import preprocessing
+from zoo.errors import ExportError, FolderError, HashMismatch, HubError, PluginError
+from zoo.evaluation.answers import fixed_inputs
+from zoo.exporters import formats, measure
+from zoo.exporters.graph import Graph, program
+from zoo.exporters.protocol import Answers
+from zoo.folder import card, store
+from zoo.folder.config import Config, ExportTest
+from zoo.hub.published import published
+
+from .conftest import CHECKOUT, Run
+from .folders import config_of, hashed
+
+PHOTO = CHECKOUT / "tests" / "photo.png"
+has_onnx = pytest.mark.skipif(
+    any(__import__("importlib.util").util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
+    reason="needs onnx, onnxscript and onnxruntime: pip install 'residual-zoo[export]'",
+)
+
+
+@pytest.fixture(scope="session")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained folder with an onnx and an int8 file. Not to be written to."""
+    out = tmp_path_factory.mktemp("exported") / "model"
+    return api.export(trained, to=("onnx", "int8"), out=out)[0]
+
+
+@pytest.fixture(scope="session")
+def exported_pt2(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained folder with a pt2 file. Not to be written to."""
+    return api.export(trained, to=("pt2",), out=tmp_path_factory.mktemp("exported") / "model")[0]
+
+
+def copied(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "copied"))
+
+
+# The graph.
+
+
+def test_the_graph_normalises_and_answers_with_logits_and_their_softmax(trained: Path) -> None:
+    found = published(trained)
+    net, config = found.net(), found.config
+    images = fixed_inputs(config.input_size)
+    with torch.inference_mode():
+        logits, probabilities = Graph(net, config, resizes=False)(images)
+        expected = net(pixels(config.mean, config.std, torch.device("cpu")).normalise(images))
+    assert torch.allclose(logits, expected, atol=1e-5)
+    assert torch.equal(probabilities, logits.softmax(dim=1))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 13), (40, 31), (200, 7)])
+def test_a_graph_that_resizes_does_it_as_the_zoo_does(trained: Path, size: tuple[int, int]) -> None:
+    found = published(trained)
+    net, config = found.net(), found.config
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, *size, 1), dtype=np.uint8))
+    with torch.inference_mode():
+        logits, _ = Graph(net, config, resizes=True)(image)
+        expected = net(preprocessing(config.input_size, config.mean, config.std)(image[0].permute(2, 0, 1))[None])
+    assert torch.allclose(logits, expected, atol=1e-5)
+
+
+def test_a_traced_graph_has_no_line_of_the_sources_it_is_from(trained: Path) -> None:
+    found = published(trained)
+    traced = program(found.net(), found.config, any_size=False)
+    assert not any("stack_trace" in node.meta for node in traced.graph.nodes)
+
+
+class Choosing(nn.Module):
+    """A net that looks at its images before it decides what to do."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        flat = images.flatten(1)[:, :10]
+        return flat if bool(images.sum() > 0) else -flat
+
+
+def test_a_net_that_cannot_be_followed_is_named_in_one_line(trained: Path) -> None:
+    with pytest.raises(
+        ExportError, match=r"resnet8_digits can't be exported: torch\.export can't follow its net"
+    ) as why:
+        program(Choosing(), published(trained).config, any_size=False)
+    assert "\n" not in str(why.value)
+
+
+# Held to the answers.
+
+
+def answering(logits: Tensor, probabilities: Tensor | None = None) -> Callable[[Tensor], Answers]:
+    def run(images: Tensor) -> Answers:
+        wide = logits.expand(len(images), -1)
+        return Answers(wide, wide.softmax(1) if probabilities is None else probabilities.expand(len(images), -1))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        (answering(torch.zeros(1, 9)), r"its logits are torch.float32 \[4, 9\], expected float32 \[4, 10\]"),
+        (answering(torch.zeros(1, 10, dtype=torch.float64)), "its logits are torch.float64"),
+        (answering(torch.full((1, 10), torch.nan)), "its logits are"),
+        (answering(torch.zeros(1, 10), torch.zeros(1, 10)), "not the softmax of its logits"),
+    ],
+)
+def test_what_is_no_answer_is_refused(run: Callable[[Tensor], Answers], why: str) -> None:
+    with pytest.raises(ExportError, match=why):
+        measure.answers(run, fixed_inputs((1, 8, 8)), 10)
+
+
+def test_an_image_has_the_same_answer_alone_and_in_a_batch(trained: Path) -> None:
+    def run(images: Tensor) -> Answers:
+        logits = torch.full((len(images), 10), float(len(images)))
+        return Answers(logits, logits.softmax(dim=1))
+
+    with pytest.raises(ExportError, match="others alone than in a batch"):
+        measure.known_logits(run, published(trained).config)
+
+
+@has_onnx
+def test_a_runtime_that_answers_otherwise_than_the_net_leaves_nothing(
+    trained: Path, tmp_path: Path, fake_plugin: Callable[..., Path]
+) -> None:
+    fake_plugin("zoo-wrong", {"wrong": "zoo_wrong:WRONG"}, "zoo_wrong", WRONG, group=formats.GROUP)
+    with pytest.raises(
+        ExportError, match=r"torch .* answers otherwise than the net: logits of the fixed inputs differ"
+    ):
+        api.export(trained, to=("wrong",), out=tmp_path / "out")
+    assert list(tmp_path.glob("out*")) == []
+
+
+WRONG = """
+import torch
+from zoo.exporters.protocol import Answers, Exporter
+
+def answer(images):
+    logits = torch.zeros(len(images), 10)
+    return Answers(logits, logits.softmax(dim=1))
+
+WRONG = Exporter("wrong", "wrong/model", (), "torch", lambda subject: b"wrong", lambda content, threads: answer)
+LOSSY = Exporter("lossy", "lossy/model", (), "torch", lambda subject: b"lossy", lambda content, threads: answer,
+                 is_exact=False)
+"""
+
+
+def test_what_costs_half_a_point_is_refused_unless_asked_for(
+    trained: Path, tmp_path: Path, fake_plugin: Callable[..., Path]
+) -> None:
+    fake_plugin("zoo-wrong", {"lossy": "zoo_wrong:LOSSY"}, "zoo_wrong", WRONG, group=formats.GROUP)
+    with pytest.raises(ExportError, match=r"lossy has a top-1 of .*, the net .*, expected up to 0\.5 points less"):
+        api.export(trained, to=("lossy",), out=tmp_path / "out")
+    _, config = api.export(trained, to=("lossy",), out=tmp_path / "out", allow_loss=True)
+    (export,) = config.exports
+    assert export.test is not None
+    assert export.test.test_top1 < 20
+    assert export.test.test_images == 360
+
+
+# The folder.
+
+
+@has_onnx
+def test_the_folder_is_the_models_with_a_listed_and_hashed_file_a_format(trained: Path, exported: Path) -> None:
+    before, config = store.read_config(trained), store.check_whole(exported)
+    assert {"onnx/model.onnx", "onnx/model_int8.onnx"} == set(config.files) - set(before.files)
+    assert dataclasses.replace(config, files=before.files, exports=()) == before
+    assert store.read_weights(exported, config) == store.read_weights(trained, before)
+    onnx, int8 = config.exports
+    assert (onnx.format, onnx.file, onnx.runtime.split()[0]) == ("onnx", "onnx/model.onnx", "onnxruntime")
+    assert onnx.known_logits < 1e-4
+    assert onnx.test == ExportTest(before.own.results.test_top1, 360, 0, onnx.test.logits if onnx.test else -1)
+    assert int8.test is not None
+    assert int8.test.test_top1 > before.own.results.test_top1 - 0.5
+
+
+@has_onnx
+def test_its_card_has_the_figures_and_the_zoo_says_the_same(exported: Path) -> None:
+    config, text = store.read_config(exported), (exported / store.README).read_text()
+    assert text == card.write(config, store.read_log(exported), published(exported).known)
+    row = next(line for line in text.splitlines() if line.startswith("| `onnx/model.onnx` (onnx) |"))
+    assert f"{config.own.results.test_top1:.2f}% | 0 of 360" in row
+
+
+@has_onnx
+def test_a_file_says_what_it_is_and_nothing_of_this_machine(trained: Path, exported: Path) -> None:
+    import onnx
+
+    for name in ("onnx/model.onnx", "onnx/model_int8.onnx"):
+        content = (exported / name).read_bytes()
+        said = {one.key: one.value for one in onnx.load_from_string(content).metadata_props}
+        assert json.loads(said["classes"]) == list(store.read_config(exported).classes)
+        assert (said["name"], said["license"], said["size"]) == ("resnet8_digits", "apache-2.0", "8x8")
+        assert said["id"] == store.identity(trained)
+        for path in (str(CHECKOUT), str(Path.home()) + "/", sys.prefix, "stack_trace"):
+            assert path.encode() not in content
+
+
+def test_a_pt2_file_says_what_it_is_and_nothing_of_this_machine(exported_pt2: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(exported_pt2 / "pt2" / "model.pt2") as archive:
+        said = {Path(name).name: archive.read(name) for name in archive.namelist() if "/extra/" in name}
+        assert (said["name"], said["size"]) == (b"resnet8_digits", b"any")
+        for path in (str(CHECKOUT), str(Path.home()) + "/", sys.prefix):
+            assert not any(path.encode() in archive.read(name) for name in archive.namelist())
+
+
+@has_onnx
+def test_another_format_is_added_to_those_that_are_there(exported: Path, tmp_path: Path) -> None:
+    folder, config = api.export(exported, to=("pt2",), out=tmp_path / "more")
+    assert [one.format for one in config.exports] == ["onnx", "int8", "pt2"]
+    assert (folder / "onnx" / "model.onnx").read_bytes() == (exported / "onnx" / "model.onnx").read_bytes()
+
+
+@has_onnx
+def test_a_place_that_is_taken_is_refused_before_anything_is_computed(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="is there already; remove it or name another folder with --out"):
+        api.export(trained, out=tmp_path)
+
+
+@has_onnx
+def test_it_goes_through_a_hub_with_its_files(exported: Path, tmp_path: Path) -> None:
+    api.push(exported, hub=f"file:{tmp_path / 'hub'}")
+    pulled = api.pull("resnet8_digits", hub=f"file:{tmp_path / 'hub'}", out=tmp_path / "pulled")
+    assert (pulled / "onnx" / "model.onnx").read_bytes() == (exported / "onnx" / "model.onnx").read_bytes()
+    assert store.check_whole(pulled) == store.read_config(exported)
+
+
+@has_onnx
+def test_it_goes_through_the_hub_with_its_files(exported: Path, tmp_path: Path, hub: object) -> None:
+    api.push(exported, hub="hf://me")
+    pulled = api.pull("hf://me/resnet8_digits", out=tmp_path / "pulled")
+    assert store.check_whole(pulled) == store.read_config(exported)
+    assert (pulled / "onnx" / "model_int8.onnx").is_file()
+
+
+@has_onnx
+def test_writing_the_folder_anew_keeps_its_exports(exported: Path, tmp_path: Path) -> None:
+    folder = copied(exported, tmp_path)
+    assert api.convert(folder).exports == store.read_config(exported).exports
+    store.check_whole(folder)
+
+
+# Used.
+
+
+@has_onnx
+@pytest.mark.parametrize("runtime", ["onnx", "int8"])
+def test_a_runtime_sees_in_a_picture_what_the_net_sees(exported: Path, runtime: str) -> None:
+    (net,), (found,) = (list(api.predict(exported, [PHOTO], top=10, runtime=how)) for how in (None, runtime))
+    close = 1e-5 if runtime == "onnx" else 0.1
+    expected = {one.label: one.probability for one in net.guesses}
+    assert {one.label: one.probability for one in found.guesses} == pytest.approx(expected, abs=close)
+
+
+@has_onnx
+def test_a_runtime_scores_on_the_test_set_what_the_card_says(exported: Path) -> None:
+    found = api.evaluate(exported, runtime="onnx")
+    assert found.config is not None
+    card_says = found.config.own.results
+    assert (found.results.test_top1, found.results.test_images) == (card_says.test_top1, card_says.test_images)
+    assert found.results.test_loss == pytest.approx(card_says.test_loss, rel=1e-4)
+
+
+def test_pt2_is_asked_where_a_person_names_the_folder(exported_pt2: Path) -> None:
+    (found,) = api.predict(exported_pt2, [PHOTO], runtime="pt2")
+    (net,) = api.predict(exported_pt2, [PHOTO])
+    assert found.guesses[0].label == net.guesses[0].label
+
+
+def test_pt2_of_a_hub_is_not_opened_unless_it_is_trusted(
+    exported_pt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    api.push(exported_pt2, hub=hub)
+    with pytest.raises(ExportError, match="is to run its author's code; where you trust them, list it in ZOO_TRUST"):
+        api.predict("resnet8_digits", [PHOTO], hub=hub, runtime="pt2")
+    monkeypatch.setenv("ZOO_TRUST", hub)
+    assert list(api.predict("resnet8_digits", [PHOTO], hub=hub, runtime="pt2"))
+
+
+def test_a_folder_without_that_format_says_how_to_have_it(trained: Path) -> None:
+    with pytest.raises(ExportError, match=r"resnet8_digits has no pt2 file; .* zoo export resnet8_digits --to pt2"):
+        api.predict(trained, [PHOTO], runtime="pt2")
+
+
+def test_a_runtime_has_no_say_on_the_device_and_the_weights(trained: Path) -> None:
+    with pytest.raises(ExportError, match="run on the processor, not on cuda"):
+        api.predict(trained, [PHOTO], runtime="pt2", device="cuda")
+    with pytest.raises(ExportError, match="has its own weights"):
+        api.evaluate(trained, runtime="pt2", weights=trained / store.WEIGHTS)
+
+
+# Verified.
+
+
+def outcomes(folder: Path) -> dict[str, str]:
+    return {one.name: one.outcome for one in api.verify(folder).checks}
+
+
+@has_onnx
+def test_what_was_exported_is_verified_again(exported: Path) -> None:
+    found = api.verify(exported)
+    assert (found.outcome, [one.name for one in found.checks][-2:]) == ("as published", ["onnx", "int8"])
+
+
+def test_pt2_is_verified_only_where_it_is_trusted(exported_pt2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert outcomes(exported_pt2)["pt2"] == "not measured"
+    monkeypatch.setenv("ZOO_TRUST", str(exported_pt2))
+    assert outcomes(exported_pt2)["pt2"] == "as published"
+
+
+@has_onnx
+def test_without_the_runtime_it_is_not_measured(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert outcomes(exported)["onnx"] == "not measured"
+
+
+@has_onnx
+def test_a_bit_flipped_in_the_file_is_a_wrong_hash(exported: Path, tmp_path: Path) -> None:
+    folder = copied(exported, tmp_path)
+    flip(folder / "onnx" / "model.onnx")
+    for asked in (lambda: api.verify(folder), lambda: api.predict(folder, [PHOTO], runtime="onnx")):
+        with pytest.raises(HashMismatch, match=r"onnx/model\.onnx has SHA-256"):
+            asked()
+
+
+@has_onnx
+def test_a_bit_flipped_in_the_weights_of_a_file_that_was_hashed_again_answers_otherwise(
+    exported: Path, tmp_path: Path
+) -> None:
+    folder = copied(exported, tmp_path)
+    flip(folder / "onnx" / "model.onnx")
+    (difference,) = api.verify(hashed(folder)).differences
+    assert difference.startswith("onnx/model.onnx: the logits of the fixed inputs differ from the net's by")
+
+
+@has_onnx
+def test_a_file_that_is_none_of_its_format_differs_and_is_one_line(exported: Path, tmp_path: Path) -> None:
+    folder = copied(exported, tmp_path)
+    (folder / "onnx" / "model.onnx").write_bytes(b"nothing of the kind")
+    (difference,) = api.verify(hashed(folder)).differences
+    assert "onnx/model.onnx of resnet8_digits can't be opened by onnxruntime" in difference
+    assert "\n" not in difference
+
+
+def flip(path: Path) -> None:
+    """Flip the sign of the largest value of the last layer's bias, in a file that is otherwise the same."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(path)
+    bias = next(one for one in model.graph.initializer if list(one.dims) == [10])
+    values = numpy_helper.to_array(bias).copy()
+    values[np.abs(values).argmax()] *= -1
+    bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+    path.write_bytes(model.SerializeToString())
+
+
+# What is refused.
+
+FALSE: dict[str, dict[str, Any]] = {
+    "no file of the folder": {"file": "elsewhere.onnx"},
+    "a way out": {"file": "../elsewhere"},
+    "the weights": {"file": store.WEIGHTS},
+    "a format with an escape": {"format": "onnx\x1b[2J"},
+    "a runtime of two lines": {"runtime": "onnxruntime\n1"},
+    "no threads": {"threads": 0},
+    "a distance below none": {"known_logits": -1.0},
+    "a top-1 above all": {"test": {"test_top1": 101, "test_images": 1, "otherwise": 0, "logits": 0}},
+    "more images than there are": {"test": {"test_top1": 1, "test_images": 1, "otherwise": 2, "logits": 0}},
+}
+
+
+@pytest.mark.parametrize("what", FALSE)
+def test_what_a_folder_says_of_its_exports_passes_the_gate(exported_pt2: Path, tmp_path: Path, what: str) -> None:
+    folder = copied(exported_pt2, tmp_path)
+    (said,) = json.loads((folder / store.CONFIG).read_text())["exports"]
+    with pytest.raises(FolderError, match=r"exports\[0\]"):
+        store.read_config(config_of(folder, exports=[{**said, **FALSE[what]}]))
+    with pytest.raises(FolderError, match=r"exports\.format should be another one each"):
+        store.read_config(config_of(folder, exports=[said, said]))
+
+
+def test_a_format_that_is_none_is_told_with_a_close_one(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="there is no format 'onxn'; did you mean onnx"):
+        api.export(trained, to=("onxn",), out=tmp_path / "out")
+    with pytest.raises(ExportError, match="there is no format 'zzz'; there are onnx, int8, pt2, aot"):
+        api.export(trained, to=("zzz",), out=tmp_path / "out")
+    with pytest.raises(ExportError, match="there is nothing to export to"):
+        api.export(trained, to=(), out=tmp_path / "out")
+
+
+def test_a_missing_extra_is_named_with_how_to_have_it(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, name, None)
+    expected = r"to export to onnx needs onnx and onnxscript and onnxruntime: pip install 'residual-zoo\[export\]'"
+    with pytest.raises(ExportError, match=expected):
+        api.export(trained, out=tmp_path / "out")
+
+
+def test_a_plugin_that_is_no_exporter_is_named(trained: Path, tmp_path: Path, fake_plugin: Callable[..., Path]) -> None:
+    fake_plugin("zoo-odd", {"odd": "zoo_odd:ODD", "bad": "zoo_bad:BAD"}, "zoo_odd", "ODD = 3\n", group=formats.GROUP)
+    with pytest.raises(
+        PluginError, match=r"zoo_odd:ODD of plugin zoo-odd is not the zoo\.exporters\.protocol\.Exporter"
+    ):
+        api.export(trained, to=("odd",), out=tmp_path / "out")
+    with pytest.raises(PluginError, match="format bad: plugin zoo-odd can't be imported"):
+        api.export(trained, to=("bad",), out=tmp_path / "out")
+    assert formats.formats() == ["onnx", "int8", "pt2", "aot", "bad", "odd"]
+
+
+def test_what_is_for_this_processor_alone_is_not_published(exported_pt2: Path, tmp_path: Path, hub: object) -> None:
+    folder = copied(exported_pt2, tmp_path)
+    config = store.read_config(folder)
+    here = dataclasses.replace(
+        config, exports=tuple(dataclasses.replace(one, only_here=True) for one in config.exports)
+    )
+    rewritten(folder, here)
+    with pytest.raises(HubError, match="its pt2 file is for this processor alone; export it without"):
+        api.push(folder, hub="hf://me")
+
+
+def rewritten(folder: Path, config: Config) -> None:
+    """Write a folder's card and config.json for other facts."""
+    text = card.write(config, store.read_log(folder), published(folder).known).encode()
+    (folder / store.README).write_bytes(text)
+    files = {**config.files, store.README: store.file_facts(text)}
+    config_of(folder, **json.loads(json.dumps(dataclasses.asdict(config)["exports"] and {
+        "exports": dataclasses.asdict(config)["exports"],
+        "files": {name: dataclasses.asdict(one) for name, one in files.items()},
+    })))  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_a_model_compiled_ahead_of_time_answers_the_same(trained: Path, tmp_path: Path) -> None:
+    folder, config = api.export(trained, to=("aot",), out=tmp_path / "out")
+    (export,) = config.exports
+    assert export.only_here
+    assert export.test is not None
+    assert (export.test.test_top1, export.test.otherwise) == (config.own.results.test_top1, 0)
+    assert outcomes(folder)["aot"] == "not measured"
+
+
+# The command.
+
+
+@has_onnx
+def test_the_command_writes_the_folder_publishes_it_and_says_what_it_held(run_zoo: Run, tmp_path: Path) -> None:
+    finished = run_zoo("export", "resnet8", "--push", "--hub", f"file:{tmp_path / 'hub'}")
+    assert finished.returncode == 0, finished.stderr
+    heading, row, held, pushed = finished.stdout.splitlines()
+    assert heading.split("\t")[0] == "format"
+    assert row.split("\t")[:2] == ["onnx", "onnx/model.onnx"]
+    assert row.split("\t")[4] == "0"
+    assert held.endswith("the model folder is resnet8_digits-export")
+    assert pushed.startswith("published as file:")
+    seen = run_zoo("predict", "resnet8", PHOTO, "--hub", f"file:{tmp_path / 'hub'}", "--with", "onnx")
+    assert seen.stdout == run_zoo("predict", "resnet8", PHOTO).stdout
+    scored = run_zoo("eval", "./resnet8_digits-export", "--with", "onnx")
+    assert "top-1" in scored.stdout
+
+
+def test_the_command_says_what_is_wrong_in_one_line(run_zoo: Run) -> None:
+    for words in (["--to", "onxn"], ["--to", ""]):
+        finished = run_zoo("export", "resnet8", *words)
+        assert finished.returncode == 1
+        assert len(finished.stderr.splitlines()) == 1
+    assert run_zoo("export", "resnet8", "--hub", "hf://me").returncode == 2

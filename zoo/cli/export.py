@@ -1,0 +1,84 @@
+"""`zoo export`: a model out of Python."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo import api
+from zoo.cli import options
+from zoo.cli.printing import print_json, print_table, say
+from zoo.folder.config import Config, Export
+
+
+def export(
+    model: options.ModelName,
+    to: Annotated[
+        str, typer.Option("--to", metavar="FORMAT,…", help="onnx, int8, pt2, aot, or a plugin's; a comma between two.")
+    ] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL-export]")
+    ] = None,
+    revision: options.Revision = None,
+    data: options.Data = None,
+    allow_loss: Annotated[
+        bool, typer.Option("--allow-loss", help="Keep a format that costs more than half a point of top-1, too.")
+    ] = False,
+    push: options.Push = False,
+    hub: options.PushHub = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write a model in other formats too, pixels in, probabilities out, each held to the same answers.
+
+    A copy of its model folder has their files: ONNX for onnxruntime, the same in 8-bit whole numbers (calibrated on
+    training images), torch.export's, and that compiled for this processor. Each is run at once by its own runtime, on
+    the whole test set too where the data is there; what answers otherwise is refused.
+    """
+    if hub is not None and not push:
+        raise typer.BadParameter(
+            "is where --push goes to; a model in a hub is named by its address", param_hint="--hub"
+        )
+    folder, config = api.export(
+        model, to=to.split(","), out=out, revision=revision, data=data, allow_loss=allow_loss
+    )  # fmt: skip
+    if as_json:
+        print_json(
+            {"folder": str(folder), "name": config.name, "exports": [_facts(config, one) for one in config.exports]}
+        )
+    else:
+        _say(folder, config)
+    if push:
+        published = api.push(folder, hub=hub)
+        if not as_json:
+            say(f"published as {published.address} at revision {published.revision[:12]}")
+
+
+def _facts(config: Config, export: Export) -> dict[str, object]:
+    test = export.test
+    return {
+        **{name: value for name, value in vars(export).items() if name != "test"},
+        "test": vars(test) if test else None,
+        "bytes": config.files[export.file].bytes,
+    }
+
+
+def _say(folder: Path, config: Config) -> None:
+    cells = []
+    for one in config.exports:
+        test = one.test
+        cells.append(
+            (
+                one.format,
+                one.file,
+                f"{config.files[one.file].bytes:,}",
+                f"{test.test_top1:.2f}%" if test else "–",
+                f"{test.otherwise:,}" if test else "–",
+                f"{max(one.known_logits, test.logits if test else 0):.1e}",
+                one.runtime,
+            )
+        )
+    heading = ("format", "file", "bytes", "top-1", "classified otherwise", "logits differ by", "run by")
+    print_table(heading, cells, right=(2, 3, 4, 5))
+    card = config.results
+    before = f", whose top-1 is {card.test_top1:.2f}%" if card else ""
+    say(f"held against {config.name}{before}; the model folder is {folder}")

@@ -1,0 +1,80 @@
+"""Which formats there are: the zoo's own, and entry points of the group `zoo.exporters`, named as the format.
+
+A format's module is imported when it is asked for. No plugin can take the place of the zoo's own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Final
+
+from zoo.errors import ExportError, PluginError
+from zoo.exporters.protocol import Exporter
+from zoo.registry import close_to
+
+GROUP: Final = "zoo.exporters"
+OWN: Final = {
+    "onnx": "zoo.exporters.onnx:ONNX",
+    "int8": "zoo.exporters.int8:INT8",
+    "pt2": "zoo.exporters.pt2:PT2",
+    "aot": "zoo.exporters.aot:AOT",
+}
+
+
+def formats() -> list[str]:
+    """The names of all formats, the zoo's own first; imports none of them."""
+    return [*OWN, *sorted({point.name for point in entry_points(group=GROUP)} - OWN.keys())]
+
+
+def exporter(name: str) -> Exporter:
+    """The format of that name; raises ExportError where there is none, PluginError where a plugin's can't be used."""
+    if name in OWN:
+        own: Exporter = EntryPoint(name, OWN[name], GROUP).load()
+        return own
+    claims = [point for point in entry_points(group=GROUP) if point.name == name]
+    if not claims:
+        close = close_to(name, formats())
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(formats())}"
+        raise ExportError(f"there is no format {name[:100]!r}; {hint}")
+    distributions = sorted(_distribution(point) for point in claims)
+    if len(claims) > 1:
+        raise PluginError(
+            f"both {' and '.join(distributions)} claim the format {name}; "
+            f"remove one of them with: pip uninstall {distributions[-1]}"
+        )
+    return _of_plugin(claims[0], distributions[0])
+
+
+def require_installed(wanted: Iterable[str], what: str) -> None:
+    """Refuse what takes modules that are not installed; raises ExportError, which says how to install them."""
+    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ExportError(f"{what} needs {' and '.join(missing)}: pip install 'residual-zoo[export]'")
+
+
+def runtime(exporter: Exporter) -> str:
+    """What runs its files, and the version: `onnxruntime 1.32.0`."""
+    return f"{exporter.runtime} {version(exporter.runtime)}"
+
+
+def _of_plugin(point: EntryPoint, distribution: str) -> Exporter:
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:  # a plugin may fail in any way
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise PluginError(
+            f"format {point.name}: plugin {distribution} can't be imported ({reason}); "
+            f"repair it, or remove it with: pip uninstall {distribution}"
+        ) from error
+    if not isinstance(found, Exporter) or found.format != point.name:
+        raise PluginError(
+            f"format {point.name}: {point.value} of plugin {distribution} is not the zoo.exporters.protocol.Exporter "
+            f"of that name; mend its entry in [project.entry-points.{GROUP!r}]"
+        )
+    return found
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value

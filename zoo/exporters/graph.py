@@ -1,0 +1,70 @@
+"""The one graph that every format is made of: pixels in, logits and probabilities out."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.nn import functional as F
+
+from zoo.errors import ExportError
+from zoo.evaluation.answers import fixed_inputs
+from zoo.folder.config import Config
+
+PIXELS, LOGITS, PROBABILITIES = "pixels", "logits", "probabilities"
+REASON = 300  # characters of a library's complaint
+
+
+class Graph(nn.Module):
+    """A net with what stands before it and after it: resizing where asked for, normalisation, softmax."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: nn.Module, config: Config, *, resizes: bool) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(net).eval().cpu().requires_grad_(False)
+        self.size = config.input_size[1:] if resizes else None
+        self.register_buffer("mean", torch.tensor(config.mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(config.std)[:, None, None])
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [N, H, W, C] uint8 to logits and probabilities, each [N, num_classes] float32."""
+        images = pixels.permute(0, 3, 1, 2)
+        if self.size is not None:  # as torchvision does it, in whole numbers; of the size already, nothing changes
+            images = F.interpolate(images, self.size, mode="bilinear", antialias=True)
+        scaled = (images.to(torch.float32) * (1 / 255) - self.mean) / self.std
+        logits = self.net(scaled).float()
+        return logits, logits.softmax(dim=1)
+
+
+def program(net: nn.Module, config: Config, *, any_size: bool) -> ExportedProgram:
+    """The graph of a net as torch.export sees it, for any number of images; with `any_size`, of any height and width.
+
+    What it says of the sources that it was traced from is left out: those are paths of this machine. Raises
+    ExportError where the net can't be traced.
+    """
+    channels, height, width = config.input_size
+    # Not of the model's size, which would be taken for the only one.
+    example = fixed_inputs((channels, height + 3, width + 5) if any_size else config.input_size)
+    free = {0: Dim("N", min=1), **({1: Dim("H", min=1), 2: Dim("W", min=1)} if any_size else {})}
+    try:
+        traced = torch.export.export(Graph(net, config, resizes=any_size), (example,), dynamic_shapes=(free,))
+    except Exception as error:  # a net may be anything
+        raise ExportError(
+            f"{config.name} can't be exported: torch.export can't follow its net ({reason(error)}); "
+            "let its forward pass do the same to every image, in torch's operations alone"
+        ) from error
+    for node in traced.graph.nodes:
+        for said in ("stack_trace", "custom"):
+            node.meta.pop(said, None)
+    return traced
+
+
+def reason(error: Exception) -> str:
+    """The first line of what a library complains of."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return text if len(text) <= REASON else f"{text[:REASON]}…"

@@ -1,0 +1,50 @@
+"""`pt2`: the graph as torch.export keeps it, for torch without the zoo and without the net's source.
+
+It resizes as torchvision does, with the same function of torch's, so that it takes pictures of any size.
+
+Opening one is running code: torch reads expressions and objects in it with Python's own means.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import torch
+from torch import Tensor
+
+from zoo.exporters.graph import program
+from zoo.exporters.protocol import Answers, Exporter, Run, Subject
+
+
+def write(subject: Subject) -> bytes:
+    """The model as a .pt2 archive, its metadata in extra/; raises ExportError."""
+    target = io.BytesIO()
+    traced = program(subject.net, subject.config, any_size=True)
+    torch.export.save(traced, target, extra_files=subject.metadata(any_size=True))
+    return target.getvalue()
+
+
+def open_file(content: bytes, threads: int) -> Run:
+    """What runs such a file; the threads are those of this process, which are torch's to set."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = torch.export.load(io.BytesIO(content)).module()
+
+    def run(images: Tensor) -> Answers:
+        with torch.inference_mode():
+            return Answers(*module(images))
+
+    return run
+
+
+PT2 = Exporter(
+    format="pt2",
+    file="pt2/model.pt2",
+    needs=(),
+    runtime="torch",
+    write=write,
+    open=open_file,
+    any_size=True,
+    runs_code=True,
+)
