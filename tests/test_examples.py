@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from .conftest import CHECKOUT
 # For the examples that would take their time; the catalogue's queue has nothing small.
 ARGUMENTS = {
     "benchmark_command_line.py": ["--pairs", "1"],
+    "benchmark_inference.py": [
+        "--model", "resnet8_digits", "--ways", "eager,channels_last,onnx", "--batches", "1,2", "--seconds", "0",
+    ],
     "benchmark_race.py": ["--seconds", "1", "--readers", "2"],
     "benchmark_scale.py": ["--models", "20", "--rows", "20", "--pairs", "1"],
     "benchmark_training.py": ["--images", "192", "--batch-size", "64", "--model", "resnet8_digits", "--json"],
@@ -24,6 +28,7 @@ ARGUMENTS = {
 # What their output has in it, and the files that they leave.
 OUTPUT = {
     "benchmark_command_line.py": ["\nzoo list ", "\nbare list ", "\nzoo --help ", "\nbare --help ", "\nratio "],
+    "benchmark_inference.py": ["model resnet8_digits, processor ", "\neager ", "\nchannels_last ", "1.00 ×"],
     "benchmark_race.py": ["pushed ", " loaded, ", " pulled, ", " asked, ", " listed: 0 failed, 0 mixed\n"],
     "benchmark_scale.py": [
         "\nzoo list ",
@@ -36,7 +41,11 @@ OUTPUT = {
 FILES = {"profile_training_step.py": ["runs/profile/resnet8_digits-eager-fp32.json"]}
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (CHECKOUT / "examples").glob("*.py")))
+# Those that take files that have to be made first, and have a test of their own.
+OTHERWISE = {"predict_with_onnxruntime.py"}
+
+
+@pytest.mark.parametrize("name", sorted({path.name for path in (CHECKOUT / "examples").glob("*.py")} - OTHERWISE))
 def test_an_example_runs_from_a_plain_checkout(name: str, bare_python: Path, tmp_path: Path) -> None:
     finished = subprocess.run(
         [bare_python, CHECKOUT / "examples" / name, *ARGUMENTS.get(name, [])],
@@ -49,6 +58,44 @@ def test_an_example_runs_from_a_plain_checkout(name: str, bare_python: Path, tmp
     assert finished.stdout
     assert all(text in finished.stdout for text in OUTPUT.get(name, [])), finished.stdout
     assert all((tmp_path / file).is_file() for file in FILES.get(name, []))
+
+
+def test_an_exported_file_is_asked_by_onnxruntime_numpy_and_pillow_alone(tmp_path: Path) -> None:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name)
+    from zoo import api
+
+    folder, _ = api.export("resnet8_digits", out=tmp_path / "model")
+    for module in ("torch", "torchvision", "zoo"):
+        (tmp_path / f"{module}.py").write_text(f"raise RuntimeError('{module} was imported')\n")
+    script, photo = CHECKOUT / "examples" / "predict_with_onnxruntime.py", CHECKOUT / "tests" / "photo.png"
+    finished = subprocess.run(
+        [sys.executable, script, folder / "onnx" / "model.onnx", photo],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert finished.returncode == 0, finished.stderr
+    (found,) = api.predict("resnet8_digits", [photo])
+    seen = [line.split() for line in finished.stdout.splitlines()]
+    assert [label for _, label in seen] == [guess.label for guess in found.guesses]
+    # Pillow rounds a resized pixel here and there to its neighbour.
+    expected = [100 * guess.probability for guess in found.guesses]
+    assert [float(share.rstrip("%")) for share, _ in seen] == pytest.approx(expected, abs=2)
+
+
+def test_a_benchmark_of_inference_has_a_ratio_of_one_run_for_every_way_as_json(bare_python: Path) -> None:
+    script, words = CHECKOUT / "examples" / "benchmark_inference.py", ["--ways", "channels_last", "--seconds", "0"]
+    finished = subprocess.run(
+        [bare_python, script, "--model", "resnet8_digits", *words, "--batches", "1", "--json"],
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    found = json.loads(finished.stdout)
+    assert [(one["way"], one["batch"]) for one in found["timings"]] == [("eager", 1), ("channels_last", 1)]
+    assert found["timings"][0]["ratio"] == 1
+    assert {"model", "processor", "threads", "torch"} < set(found)
 
 
 def test_a_benchmark_of_the_command_line_has_both_commands_and_their_ratio_as_json(bare_python: Path) -> None:
