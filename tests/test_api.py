@@ -581,7 +581,7 @@ def test_a_comparison_of_one_architecture_on_two_data_sets_draws_both(
         return api.Trained(trained, config, None)
 
     monkeypatch.setattr(api, "train", finished)
-    api.compare(["resnet20_cifar10", "resnet20_cifar100", "resnet20"], out=tmp_path)
+    api.compare(["resnet20_cifar10", "resnet20_cifar100", "resnet20"], out=tmp_path, mixed=True)
     svg = (tmp_path / "errors.svg").read_text()
     assert ">resnet20_cifar10<" in svg
     assert ">resnet20_cifar100<" in svg

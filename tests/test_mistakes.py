@@ -58,6 +58,7 @@ from .conftest import CHECKOUT, Run
         (["plot", "resnet8", "--out", "plot.gif"], "should end in .svg", 1),
         (["plot", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
         (["predict", "resnet8", "empty"], "there is no picture in empty", 1),
+        (["compare", "resnet8", "resnet20"], "errors on digits and cifar10 are not to be compared", 1),
         (["compare", "plain21"], "did you mean", 1),
         (["verify"], "name models, or give --all", 2),
         (["verify", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),

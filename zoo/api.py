@@ -384,19 +384,26 @@ def compare(
     amp: bool | None = None,
     data: Path | None = None,
     limit_train: int | None = None,
+    mixed: bool = False,
     report: Report | None = None,
 ) -> list[Trained]:
     """Train several models the same way, each into its folder in `out`, and draw their errors to `out/errors.svg`.
 
-    What is finished there already is taken as it is, and what was stopped goes on.
+    What is finished there already is taken as it is, and what was stopped goes on. Models on different data sets are
+    refused, with a TrainingError, but where `mixed`.
     """
     from zoo.folder import curve
     from zoo.training.plan import Options, recipe_of
 
     full = list(dict.fromkeys(registry.resolve(name) for name in names))
-    for name in full:
-        model = registry.load(name)
-        recipe_of(model, Options(recipe=recipe, settings=settings or {}, epochs=epochs))
+    models = [registry.load(name) for name in full]
+    recipes = [recipe_of(model, Options(recipe=recipe, settings=settings or {}, epochs=epochs))[0] for model in models]
+    datasets = list(dict.fromkeys(model.dataset.name for model in models))
+    if len(datasets) > 1 and not mixed:
+        raise TrainingError(
+            f"errors on {' and '.join(datasets)} are not to be compared; name models of one data set, in full as in "
+            f"{full[0]}, or give --mixed to draw them together"
+        )
     trained = [
         train(
             name,
@@ -417,8 +424,9 @@ def compare(
     # By architecture, or in full where one of them is there on two data sets.
     short = len({one.config.architecture for one in trained}) == len(trained)
     runs = {one.config.architecture if short else one.config.name: store.read_log(one.folder) for one in trained}
+    title = f"{', '.join(datasets)}, recipe {', '.join(dict.fromkeys(recipes))}"
     for kind in ("svg", "png"):
-        curve.write(out / f"errors.{kind}", curve.errors(runs, kind))
+        curve.write(out / f"errors.{kind}", curve.errors(runs, kind, title))
     return trained
 
 

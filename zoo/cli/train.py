@@ -158,6 +158,9 @@ def compare(
     out: Annotated[
         Path, typer.Option("--out", metavar="FOLDER", help="Where the model folders and the plot go.")
     ] = Path("compare"),
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Also models on different data sets, in the same axes.")
+    ] = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Train several models the same way, and draw error against epoch, train dashed and test solid.
@@ -177,6 +180,7 @@ def compare(
         amp=amp,
         data=data,
         limit_train=limit_train,
+        mixed=mixed,
         report=None if quiet else progress(),
     )
     for one in trained:

@@ -67,13 +67,13 @@ def overlay(runs: Runs, kind: str) -> bytes:
         labels = (("loss", "loss"), ("top1", "top-1 (%)"), ("lr", "learning rate"))
         for axes, (quantity, label) in zip(panels, labels, strict=True):
             for number, (name, rows) in enumerate(runs.items()):
-                marker, color = ("o" if len(rows) == 1 else None), f"C{number % 10}"
+                color = f"C{number % 10}"
                 if quantity == "lr":
-                    _line(axes, rows, "lr", linestyle="-", marker=marker, label=name, color=color)
+                    _line(axes, rows, "lr", linestyle="-", marker=_mark(rows, "lr"), label=name, color=color)
                     continue
-                _line(axes, rows, f"train_{quantity}", linestyle="--", marker=marker, color=color)
-                _line(axes, rows, f"val_{quantity}", linestyle=":", marker=marker, color=color)
-                _line(axes, rows, f"test_{quantity}", linestyle="-", marker=marker, color=color)
+                for who, linestyle in (("train", "--"), ("val", ":"), ("test", "-")):
+                    measured = f"{who}_{quantity}"
+                    _line(axes, rows, measured, linestyle=linestyle, marker=_mark(rows, measured), color=color)
             axes.set_ylabel(label)
             _epochs(axes)
         held_out = any(row.val_loss is not None for rows in runs.values() for row in rows)
@@ -86,8 +86,8 @@ def overlay(runs: Runs, kind: str) -> bytes:
         return _saved(figure, kind)
 
 
-def errors(runs: Runs, kind: str) -> bytes:
-    """Error against epoch, train dashed and test solid, as figure 6 of arXiv:1512.03385.
+def errors(runs: Runs, kind: str, title: str) -> bytes:
+    """Error against epoch, train dashed and test solid, as figure 6 of arXiv:1512.03385, under a title.
 
     A panel for each family of names, which is what is left of them without their numbers.
     """
@@ -99,14 +99,28 @@ def errors(runs: Runs, kind: str) -> bytes:
         for axes, names in zip(panels, families.values(), strict=True):
             for number, name in enumerate(names):
                 rows = runs[name]
-                marker, color = ("o" if len(rows) == 1 else None), f"C{number % 10}"
-                _line(axes, rows, "train_top1", linestyle="--", marker=marker, color=color, error=True)
-                _line(axes, rows, "test_top1", linestyle="-", marker=marker, color=color, error=True, label=name)
+                color = f"C{number % 10}"
+                for measured, linestyle, label in (("train_top1", "--", None), ("test_top1", "-", name)):
+                    marker = _mark(rows, measured)
+                    _line(
+                        axes, rows, measured, linestyle=linestyle, marker=marker, color=color, error=True, label=label
+                    )
             _epochs(axes)
             axes.legend()
         panels[0].set_ylabel("error (%)")
-        figure.suptitle("train dashed, test solid", fontsize=8)
+        alone = all(len(rows) == 1 for rows in runs.values())
+        figure.suptitle(f"{title}: {'train a cross, test a dot' if alone else 'train dashed, test solid'}", fontsize=8)
         return _saved(figure, kind)
+
+
+def _mark(rows: Sequence[EpochRow], quantity: str) -> str | None:
+    """What marks the epochs of a line: none where each was measured; where some were, those, which it only joins.
+
+    Of one epoch there is no line to tell what was trained on from what was not: the one is a cross.
+    """
+    if len(rows) == 1:
+        return "x" if quantity.startswith("train") else "o"
+    return "." if any(getattr(row, quantity) is None for row in rows) else None
 
 
 def _line(
