@@ -106,7 +106,9 @@ class _Build:
         if self.pretrained:
             net = zoo.load(self.name, pretrained=True, num_classes=classes, in_channels=channels)
         else:  # not by zoo.load, which puts it onto a device: timm builds on none too
-            net = model.architecture.build((channels, *dataset.input_size[1:]), classes or len(dataset.classes))
+            net = model.architecture.build(
+                input_size=(channels, *dataset.input_size[1:]), num_classes=classes or len(dataset.classes)
+            )
         if classes == 0 or global_pool is not None:
             reset_classifier = getattr(net, "reset_classifier", None)
             if reset_classifier is None:
