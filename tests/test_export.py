@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import shutil
 import sys
@@ -25,6 +26,7 @@ from zoo.exporters.graph import Graph, program
 from zoo.exporters.protocol import Answers
 from zoo.folder import card, store
 from zoo.folder.config import Config, ExportTest
+from zoo.hub.others import Credit
 from zoo.hub.published import published
 
 from .conftest import CHECKOUT, Run
@@ -32,7 +34,7 @@ from .folders import config_of, hashed
 
 PHOTO = CHECKOUT / "tests" / "photo.png"
 has_onnx = pytest.mark.skipif(
-    any(__import__("importlib.util").util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
+    any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
     reason="needs onnx, onnxscript and onnxruntime: pip install 'residual-zoo[export]'",
 )
 
@@ -234,6 +236,22 @@ def test_another_format_is_added_to_those_that_are_there(exported: Path, tmp_pat
 def test_a_place_that_is_taken_is_refused_before_anything_is_computed(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="is there already; remove it or name another folder with --out"):
         api.export(trained, out=tmp_path)
+
+
+def test_a_folder_of_the_first_format_is_converted_first(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match=r"is of format 1; write it anew first: zoo convert"):
+        api.export(CHECKOUT / "tests" / "format1" / "resnet8_digits", to=("pt2",), out=tmp_path / "out")
+
+
+def test_somebody_elses_weights_are_exported_with_whose_they_are(trained: Path, tmp_path: Path) -> None:
+    credit = Credit(by="Ada", license="mit", address="https://example.org/weights")
+    theirs, _ = api.import_model("resnet8", trained / store.WEIGHTS, credit, out=tmp_path / "theirs")
+    folder, config = api.export(theirs, to=("pt2",), out=tmp_path / "out")
+    assert store.check_whole(folder).origin == store.read_config(theirs).origin
+    assert config.name == "resnet8_digits.ada"
+    text = (folder / store.README).read_text()
+    assert "**Trained by Ada, not by the zoo**" in text
+    assert "| `pt2/model.pt2` (pt2, any height and width) |" in text
 
 
 @has_onnx
@@ -442,14 +460,10 @@ def test_what_is_for_this_processor_alone_is_not_published(exported_pt2: Path, t
 
 
 def rewritten(folder: Path, config: Config) -> None:
-    """Write a folder's card and config.json for other facts."""
-    text = card.write(config, store.read_log(folder), published(folder).known).encode()
-    (folder / store.README).write_bytes(text)
-    files = {**config.files, store.README: store.file_facts(text)}
-    config_of(folder, **json.loads(json.dumps(dataclasses.asdict(config)["exports"] and {
-        "exports": dataclasses.asdict(config)["exports"],
-        "files": {name: dataclasses.asdict(one) for name, one in files.items()},
-    })))  # fmt: skip
+    """Write a folder's card and config.json for other facts of its exports."""
+    text = card.write(config, store.read_log(folder), published(folder).known)
+    (folder / store.README).write_text(text)
+    hashed(config_of(folder, exports=[dataclasses.asdict(one) for one in config.exports]))
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")

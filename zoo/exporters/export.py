@@ -66,9 +66,11 @@ def require_free(out: Path) -> None:
 def export(found: Published, wanted: Sequence[Exporter], root: Path, *, allow_loss: bool) -> list[Exported]:
     """Write a model in these formats, and run what was written, on the test set too where it is there.
 
-    Raises ExportError, also where a runtime answers otherwise than the net, or a format costs more than MOST_LOSS
-    points and `allow_loss` does not allow it.
+    Raises FolderError for a folder of an earlier format, and ExportError: also where a runtime answers otherwise than
+    the net, or a format costs more than MOST_LOSS points and `allow_loss` does not allow it.
     """
+    if found.config.format == 1:
+        raise FolderError(f"{found.place} is of format 1; write it anew first: zoo convert {found.place}")
     asked = subject(found, root)
     net, config = asked.net, asked.config
     pixels = batches.pixels(config.mean, config.std, CPU)

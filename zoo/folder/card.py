@@ -226,9 +226,9 @@ def _exports(config: Config) -> str:
     return f"""
 ## Out of Python
 
-Pixels in, probabilities out: each of these files takes `pixels`, uint8 [N, {height}, {width}, {channels}] (N
-images of any number, their channels last), normalises them itself, and answers `logits` and `probabilities`, float32
- [N, {len(config.classes)}]. Its metadata has the classes, in their order.
+Pixels in, probabilities out: each of these files takes `pixels`, uint8 [N, {height}, {width}, {channels}] (any
+number N of images, channels last), normalises them itself, and answers `logits` and `probabilities`,
+float32 [N, {len(config.classes)}]. Its metadata has the classes, in their order.
 
 | file | size | top-1 | classified otherwise | logits differ by up to | run by |
 |---|---:|---:|---:|---:|---|

@@ -40,9 +40,9 @@ class Published:
 
     @property
     def place(self) -> str:
-        """Where it is: its path, or its address in a hub."""
+        """Where it is: its whole path, or its address in a hub."""
         located = self.located
-        return str(located) if isinstance(located, Path) else str(located.hub.address.model(located.name))
+        return str(located.absolute()) if isinstance(located, Path) else str(located.hub.address.model(located.name))
 
     @functools.cached_property
     def folder(self) -> Path:
