@@ -8,7 +8,7 @@ from .conftest import CHECKOUT
 from .test_imports import FLOORS, modules, room
 
 PAGE = (CHECKOUT / "docs" / "architecture.md").read_text()
-GROUND = {"registry", "datasets", "spec", "schema", "errors", "plain"}
+GROUND = {"registry", "datasets", "spec", "schema", "errors", "plain", "plugins"}
 
 
 def rooms_of_the_page() -> dict[str, set[str]]:
@@ -17,7 +17,7 @@ def rooms_of_the_page() -> dict[str, set[str]]:
     named = {}
     for names, files in rows:
         for name in re.findall(r"`([a-z]+)(?:/|\.py)`", names) or ["the ground"]:
-            named[name] = set(re.findall(r"`([a-z_]+)`", files))
+            named[name] = set(re.findall(r"`([a-z0-9_]+)`", files))
     return named
 
 

@@ -24,7 +24,6 @@ COMMANDS = [
     "info",
     "train",
     "push",
-    "import",
     "pull",
     "eval",
     "predict",

@@ -80,10 +80,11 @@ def test_an_exported_file_is_asked_by_onnxruntime_numpy_and_pillow_alone(tmp_pat
     )
     assert finished.returncode == 0, finished.stderr
     (found,) = api.predict("resnet8_digits", [picture])
-    seen = [line.split() for line in finished.stdout.splitlines()]
-    assert [label for _, label in seen] == [guess.label for guess in found.guesses]
-    expected = [100 * guess.probability for guess in found.guesses]
-    assert [float(share.rstrip("%")) for share, _ in seen] == pytest.approx(expected, abs=0.01)
+    seen = {label: float(share.rstrip("%")) for share, label in map(str.split, finished.stdout.splitlines())}
+    expected = {guess.label: 100 * guess.probability for guess in found.guesses}
+    assert next(iter(seen)) == next(iter(expected))
+    # The last of five may be as improbable as another.
+    assert seen == {label: pytest.approx(expected.get(label, 0.0), abs=0.01) for label in seen}
 
 
 def test_a_benchmark_of_inference_has_a_ratio_of_one_run_for_every_way_as_json(bare_python: Path) -> None:

@@ -119,7 +119,7 @@ def info(
         print_json({"name": found.name, **facts, "layers": [dataclasses.asdict(one) for one in summary]})
         return
     lines = [
-        model.name,
+        found.name,
         f"  {model.description}",
         f"  parameters  {count(model.parameters)}",
         f"  data set    {model.dataset.title}, {len(model.dataset.classes)} classes, input {model.dataset.input_size}",
