@@ -85,6 +85,15 @@ def test_its_hash_is_that_of_every_field_so_that_another_default_is_another_reci
     assert spelt_out["momentum"] == 0.9
 
 
+def test_a_field_that_was_added_later_changes_no_recipe_that_leaves_it_alone() -> None:
+    assert "img_size" not in PAPER.to_json()
+    assert PAPER.every()["img_size"] is None
+    larger = dataclasses.replace(PAPER, img_size=64)
+    assert larger.to_json()["img_size"] == 64
+    assert larger.sha256() != PAPER.sha256()
+    assert Recipe.from_json(larger.to_json()) == larger
+
+
 def test_numbers_are_what_their_fields_say_however_they_are_written() -> None:
     whole, same = Recipe(epochs=5, lr=1, mixup=1, mean=[0, 1]), Recipe(epochs=5, lr=1.0, mixup=1.0, mean=(0.0, 1.0))  # type: ignore[arg-type]
     assert whole == same
@@ -98,7 +107,10 @@ def test_numbers_are_what_their_fields_say_however_they_are_written() -> None:
         {"opt": "adamm"}, {"lr": math.inf}, {"lr": math.nan}, {"weight_decay": math.inf}, {"div_factor": 0.0},
         {"div_factor": math.nan}, {"final_div_factor": 0.0}, {"std": (0.0,)}, {"mean": (math.nan,)}, {"min_lr": -1.0},
         {"clip_grad": math.inf}, {"temperature": math.inf}, {"decay_milestones": (-5,)}, {"cutout": 10**20},
-        {"crop_padding": 3000}, {"warmup_epochs": 9, "warmup_lr": 0.01}, {"epochs": "two"}, {"nesterov": 1},
+        {"crop_padding": 3000}, {"img_size": 0}, {"img_size": 5000}, {"scale": (0.5,)}, {"scale": (0.0, 1.0)},
+        {"ratio": (2.0, 1.0)}, {"rand_magnitude": 31}, {"freeze_epochs": 3}, {"layer_decay": 0.0},
+       
+        {"model_ema_decay": 1.0}, {"distill_type": "crd"}, {"class_weight": "some"}, {"warmup_epochs": 9, "warmup_lr": 0.01}, {"epochs": "two"}, {"nesterov": 1},
     ],
     ids=str,
 )  # fmt: skip

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
 from zoo.errors import DataError as DataError
 from zoo.errors import PluginError, RecipeError
@@ -116,8 +116,17 @@ class Dataset:
 # Beyond these a recipe is a slip or an attack: they are what memory and time are taken by.
 MOST = {
     "epochs": 1_000_000, "batch_size": 1_000_000, "crop_padding": 512, "cutout": 4096, "val_images": 10**9,
-    "patience_epochs": 1_000_000, "mixup": 1000, "cutmix": 1000,
+    "patience_epochs": 1_000_000, "mixup": 1000, "cutmix": 1000, "dkd_alpha": 1000, "dkd_beta": 1000,
+    "img_size": 4096, "rand_augment": 20, "color_jitter": 1,
 }  # fmt: skip
+
+
+LATER: Final = "later"
+
+
+def _later(default: Any) -> Any:
+    """A field that was added since recipes are hashed (`Recipe.to_json`)."""
+    return field(default=default, metadata={LATER: True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,8 +177,24 @@ class Recipe:
     teacher: str | None = None  # whose logits are learned too: a model's name or address, or an architecture's name
     distill: float = 0.9  # the weight of the teacher's part of the loss
     temperature: float = 4.0  # that both logits are divided by, for it
+    distill_type: Literal["kd", "dkd"] = _later("kd")  # Hinton's, or decoupled (arXiv:2203.08679)
+    dkd_alpha: float = _later(1.0)  # dkd: the weight of the target class against all others
+    dkd_beta: float = _later(8.0)  # dkd: the weight of the others among themselves
+    distill_warmup_epochs: int = _later(0)  # in which the teacher's part grows from nothing, step by step
     mean: tuple[float, ...] | None = None  # the data set's own where None
     std: tuple[float, ...] | None = None  # likewise
+
+    img_size: int | None = _later(None)  # pixels a side, of pictures of any size; the data set's own where None
+    scale: tuple[float, ...] | None = _later(None)  # random resized crop: least and most part of the area, 0.08 to 1
+    ratio: tuple[float, ...] = _later((0.75, 4 / 3))  # likewise: width by height
+    color_jitter: float = _later(0.0)  # brightness, contrast, saturation: each from 1 - it to 1 + it times
+    rand_augment: int = _later(0)  # RandAugment (arXiv:1909.13719): how many changes one after another
+    rand_magnitude: int = _later(9)  # of 30, how strong they are
+    class_weight: Literal["none", "balanced"] = _later("none")  # balanced: rare classes weigh as much as common ones
+
+    freeze_epochs: int = _later(0)  # at the beginning, in which the head alone learns
+    layer_decay: float = _later(1.0)  # that the rate is multiplied by with each layer away from the head
+    model_ema_decay: float | None = _later(None)  # publish the average of the weights that keeps so much every step
 
     def __post_init__(self) -> None:
         for name, hint in hints(Recipe).items():
@@ -180,7 +205,7 @@ class Recipe:
             for value in _spread_out(getattr(self, name)):
                 self._require(not isinstance(value, float) or math.isfinite(value), name, "finite")
         for name, most in MOST.items():
-            self._require(getattr(self, name) <= most, name, f"up to {most:,}")
+            self._require((getattr(self, name) or 0) <= most, name, f"up to {most:,}")
         self._require(self.epochs >= 1, "epochs", "at least 1")
         self._require(self.batch_size >= 1, "batch_size", "at least 1")
         self._require(self.lr > 0, "lr", "above 0")
@@ -197,8 +222,18 @@ class Recipe:
         self._require(self.clip_grad is None or self.clip_grad > 0, "clip_grad", "above 0, or null")
         self._require(self.crop_padding >= 0, "crop_padding", "0 or more")
         self._require(0 <= self.hflip <= 1, "hflip", "from 0 to 1")
-        for name in ("mixup", "cutmix", "cutout"):
+        for name in ("mixup", "cutmix", "cutout", "dkd_alpha", "dkd_beta", "color_jitter", "rand_augment"):
             self._require(getattr(self, name) >= 0, name, "0 or more")
+        self._require(self.img_size is None or self.img_size >= 1, "img_size", "at least 1, or null")
+        if self.scale is not None:
+            self._require(len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 1, "scale", "two parts of 1")
+        self._require(len(self.ratio) == 2 and 0.01 <= self.ratio[0] <= self.ratio[1] <= 100, "ratio", "two ratios")
+        self._require(0 <= self.rand_magnitude <= 30, "rand_magnitude", "from 0 to 30")
+        for name in ("freeze_epochs", "distill_warmup_epochs"):
+            self._require(0 <= getattr(self, name) <= self.epochs, name, f"from 0 to epochs, which are {self.epochs}")
+        self._require(0 < self.layer_decay <= 1, "layer_decay", "above 0 and up to 1")
+        average = self.model_ema_decay
+        self._require(average is None or 0 < average < 1, "model_ema_decay", "between 0 and 1, or null")
         for name in ("mixup_prob", "mixup_switch_prob", "distill"):
             self._require(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
         self._require(self.temperature > 0, "temperature", "above 0")
@@ -236,9 +271,15 @@ class Recipe:
             raise RecipeError(f"recipe: {error}") from None
         return dataclasses.replace(self, **values)
 
-    def to_json(self) -> dict[str, object]:
+    def every(self) -> dict[str, object]:
         """Every field, as JSON types."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+
+    def to_json(self) -> dict[str, object]:
+        """The same without what a later zoo added and this recipe leaves at its default: it is what it was before."""
+        unused = {one.name for one in dataclasses.fields(self) if LATER in one.metadata}
+        unused = {name for name in unused if getattr(self, name) == getattr(type(self), name)}
+        return {name: value for name, value in self.every().items() if name not in unused}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, object]) -> Recipe:
@@ -253,9 +294,9 @@ class Recipe:
             raise RecipeError(f"recipe: {error}") from None
 
     def sha256(self) -> str:
-        """Identify the recipe: SHA-256 of the JSON of all its fields, sorted, under a version; 64 hex digits.
+        """Identify the recipe: SHA-256 of its JSON, sorted, under a version; 64 hex digits.
 
-        A field that a later zoo adds, or a default that it changes, is another recipe.
+        A default that a later zoo changes is another recipe; a field that it adds is one where it is used.
         """
         import hashlib
 
@@ -274,7 +315,8 @@ SYNONYMS = {
     "optimizer": "opt", "optim": "opt", "scheduler": "sched", "schedule": "sched", "lr_scheduler": "sched",
     "milestones": "decay_milestones", "gamma": "decay_rate", "warmup": "warmup_epochs", "label_smoothing": "smoothing",
     "flip": "hflip", "crop": "crop_padding", "padding": "crop_padding", "grad_clip": "clip_grad",
-    "patience": "patience_epochs",
+    "patience": "patience_epochs", "image_size": "img_size", "size": "img_size", "input_size": "img_size",
+    "freeze": "freeze_epochs", "ema": "model_ema_decay", "ema_decay": "model_ema_decay", "jitter": "color_jitter",
 }  # fmt: skip
 
 

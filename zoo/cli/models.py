@@ -134,7 +134,7 @@ def info(
         lines += _results(config)
     for name_of_recipe, recipe in model.recipes.items():
         default = " (default)" if name_of_recipe == model.default_recipe else ""
-        values = recipe.to_json()
+        values = recipe.every()
         shown = values.keys() if everything else _chosen(recipe)
         fields = ", ".join(f"{key}={value}" for key, value in values.items() if key in shown)
         lines.append(f"  recipe {name_of_recipe}{default}: {fields}")

@@ -30,8 +30,8 @@ def command(job: Job, known: Model | Architecture, seeds: int = 1) -> str:
 def _recipe(job: Job, known: Model | Architecture) -> list[str]:
     """The recipe by its name, and what differs from what the plugin has under that name now."""
     name = job.recipe_name if job.recipe_name in known.recipes else next(iter(known.recipes))
-    words, now = ["--recipe", name], known.recipes[name].to_json()
-    for field, value in job.recipe.to_json().items():
+    words, now = ["--recipe", name], known.recipes[name].every()
+    for field, value in job.recipe.every().items():
         if value == now[field]:
             continue
         text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

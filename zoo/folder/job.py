@@ -74,14 +74,14 @@ class Job:
 
     def pairs(self, other: Job) -> list[tuple[str, object, object]]:
         """Every value of the job by its path, "recipe lr", and the other's beside it."""
-        others = _flat(other.to_json())
-        return [(name, value, others[name]) for name, value in _flat(self.to_json()).items()]
+        others = _flat(other)
+        return [(name, value, others[name]) for name, value in _flat(self).items()]
 
 
-def _flat(facts: dict[str, object]) -> dict[str, object]:
+def _flat(job: Job) -> dict[str, object]:
     """Values by their path, "recipe lr"; an origin that is not there has a path all the same."""
     flat: dict[str, object] = {}
-    for name, value in facts.items():
+    for name, value in {**job.to_json(), "recipe": job.recipe.every()}.items():
         if name in ("recipe", "versions"):
             assert isinstance(value, dict)
             flat |= {f"{name} {inner}": one for inner, one in value.items()}
