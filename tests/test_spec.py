@@ -109,8 +109,8 @@ def test_numbers_are_what_their_fields_say_however_they_are_written() -> None:
         {"clip_grad": math.inf}, {"temperature": math.inf}, {"decay_milestones": (-5,)}, {"cutout": 10**20},
         {"crop_padding": 3000}, {"img_size": 0}, {"img_size": 5000}, {"scale": (0.5,)}, {"scale": (0.0, 1.0)},
         {"ratio": (2.0, 1.0)}, {"rand_magnitude": 31}, {"freeze_epochs": 3}, {"layer_decay": 0.0},
-       
-        {"model_ema_decay": 1.0}, {"distill_type": "crd"}, {"class_weight": "some"}, {"warmup_epochs": 9, "warmup_lr": 0.01}, {"epochs": "two"}, {"nesterov": 1},
+        {"model_ema_decay": 1.0}, {"distill_type": "crd"}, {"class_weight": "some"},
+        {"warmup_epochs": 9, "warmup_lr": 0.01}, {"epochs": "two"}, {"nesterov": 1},
     ],
     ids=str,
 )  # fmt: skip
