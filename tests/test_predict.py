@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 import zoo
+from zoo.data.picture import pictures, read_picture
 from zoo.data.preprocess import preprocessing
 from zoo.errors import ImageError
-from zoo.evaluation.predict import pictures, probabilities, read_picture
+from zoo.evaluation.predict import probabilities
 
 from .conftest import CHECKOUT
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import stat
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 
+from zoo.data.picture import pictures, read_picture
 from zoo.errors import ImageError
 from zoo.nets.precision import exact
-
-# What Pillow decodes itself: others start programs (Ghostscript) or are no pictures.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "JPEG2000")
-PIXELS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -58,44 +53,6 @@ def predictions(look: Look, classes: Sequence[str], paths: Iterable[Path], *, to
         best = likely.topk(min(top, len(likely)))
         guesses = (Guess(classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True))
         yield Prediction(picture, tuple(guesses))
-
-
-def pictures(paths: Iterable[Path]) -> Iterator[Path]:
-    """The paths themselves, and for a folder every file under it that is named as a picture, sorted."""
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(one for one in path.rglob("*") if one.suffix.lower() in suffixes and one.is_file())
-        else:
-            yield path
-
-
-def read_picture(path: Path) -> Image.Image:
-    """Read a picture, the way up that its camera noted; raises ImageError.
-
-    Only formats that Pillow decodes itself are opened, and only as many pixels as fit in memory.
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ImageError(f"{path} can't be read as a picture: it is no regular file")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound below is a lower one
-            with Image.open(path, formats=FORMATS) as image:
-                if image.width * image.height > PIXELS:
-                    raise ImageError(
-                        f"{path} can't be read as a picture: it has {image.width:,}×{image.height:,} pixels, "
-                        f"expected up to {PIXELS:,}; make it smaller"
-                    )
-                if image.mode == "LAB":
-                    raise ImageError(f"{path} can't be read as a picture: Pillow converts no LAB; save it as RGB")
-                upright = ImageOps.exif_transpose(image)
-                upright.load()
-                return upright
-    except ImageError:
-        raise
-    except Exception as error:  # a decoder may fail in any way on what is no picture
-        reason = getattr(error, "strerror", None) or str(error).partition(f" '{path}")[0] or type(error).__name__
-        raise ImageError(f"{path} can't be read as a picture: {reason}") from None
 
 
 def probabilities(net: nn.Module, preprocess: Preprocess, image: Image.Image) -> Tensor:

@@ -23,8 +23,8 @@ from zoo.exporters.protocol import Exporter, Run, Subject
 from zoo.folder import card, store
 from zoo.folder.config import Config, Export
 from zoo.folder.lock import alone
+from zoo.folder.paths import path_of
 from zoo.folder.replace import written_aside
-from zoo.hub.paths import path_of
 from zoo.hub.published import Published
 from zoo.nets.device import describe
 from zoo.spec import Model

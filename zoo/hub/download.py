@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from zoo.errors import HashMismatch, HubError, NotFound, ZooError
+from zoo.folder.paths import cache
 from zoo.folder.store import file_facts, sync
 from zoo.hub import faults
-from zoo.hub.paths import cache
 from zoo.schema import SchemaError, from_json
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from zoo import registry
 from zoo.errors import FolderError, HubError, NameWarning, NotFound, NotPublished, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
+from zoo.folder.paths import is_folder, path_of
 from zoo.hub.address import Address, is_address, parse_model
 from zoo.hub.catalogue import catalogue, variants
-from zoo.hub.paths import is_folder, path_of
 from zoo.hub.protocol import Hub
 from zoo.hub.schemes import open_hub
 from zoo.plugins import normal

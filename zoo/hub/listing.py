@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from zoo import registry
 from zoo.errors import HubError, HubWarning, NotFound, UnknownModel, ZooError
+from zoo.folder.paths import is_folder, path_of
 from zoo.hub import catalogue
 from zoo.hub.catalogue import Shipped
-from zoo.hub.paths import is_folder, path_of
 from zoo.hub.protocol import Listed, Searchable, Selecting
 from zoo.hub.schemes import open_hub
 from zoo.plugins import Entry

@@ -22,10 +22,10 @@ from zoo import registry
 from zoo.errors import HashMismatch, HubError, NotFound
 from zoo.folder import store
 from zoo.folder.config import Config, Pin
+from zoo.folder.paths import LONGEST, is_folder, path_of
 from zoo.folder.replace import ASIDE, recover, written_aside
 from zoo.hub.address import Address, not_a_hub
 from zoo.hub.index import listed
-from zoo.hub.paths import LONGEST, is_folder, path_of
 from zoo.hub.protocol import Listed, Pushed
 from zoo.spec import NAME
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from zoo.errors import FolderError
 from zoo.folder import store
 from zoo.folder.config import EpochRow
+from zoo.folder.paths import path_of
 from zoo.hub.find import is_path
-from zoo.hub.paths import path_of
 from zoo.hub.published import published
 
 

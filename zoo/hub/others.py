@@ -20,9 +20,9 @@ from zoo.folder.config import Claim, Config, Provenance
 from zoo.folder.gate import TAG
 from zoo.folder.job import Versions
 from zoo.folder.lock import alone
+from zoo.folder.paths import cache, path_of
 from zoo.folder.replace import written_aside
 from zoo.hub.download import Fetched, fetch
-from zoo.hub.paths import cache, path_of
 from zoo.spec import Architecture, Dataset, Model
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from zoo.folder import card, store
 from zoo.folder.config import Config
 from zoo.folder.job import Job
 from zoo.folder.lock import alone
+from zoo.folder.paths import path_of
 from zoo.folder.replace import written_aside
 from zoo.hub.address import is_address, parse_hub, parse_model
 from zoo.hub.find import is_path
-from zoo.hub.paths import path_of
 from zoo.hub.protocol import Hub, Pinning, Pushed
 from zoo.hub.published import Published
 from zoo.hub.schemes import open_hub
