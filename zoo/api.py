@@ -114,7 +114,7 @@ def transforms(
         return published(name_or_path_or_hub_id, hub=hub, revision=revision).preprocess
     except NotPublished:
         dataset = registry.load(registry.resolve(str(name_or_path_or_hub_id))).dataset
-        return preprocessing(dataset.input_size, dataset.mean, dataset.std)
+        return preprocessing(dataset.input_size, dataset.mean, dataset.std, dataset.resizing)
 
 
 def train(

@@ -64,6 +64,31 @@ class Reader(Protocol):
         """Return images `[N, H, W, C]` (uint8, 0 to 255) and labels `[N]`; raises DataError."""
 
 
+@dataclass(frozen=True)
+class Resizing:
+    """How a picture of any size becomes `input_size`, in timm's words and with timm's results.
+
+    The picture is first made larger than the net's size by 1 / `crop_pct`, then cut down to that in the middle.
+    """
+
+    crop_pct: float = 1.0  # the part of each side that is kept, 0.05 to 1
+    interpolation: Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"] = "bilinear"
+    # squash: to that height and width, whatever its own were; center: its shorter side, what juts out is cut off;
+    # border: its longer side, with a border in the colour of the mean
+    crop_mode: Literal["squash", "center", "border"] = "squash"
+
+    def __post_init__(self) -> None:
+        if not 0.05 <= self.crop_pct <= 1:
+            raise SchemaError(f"resizing.crop_pct should be from 0.05 to 1, not {self.crop_pct!r}")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is what the zoo does where nothing is said: straight to the net's height and width."""
+        return self == PLAIN
+
+
+PLAIN: Final = Resizing()
+
 # Of a root, the folder that data sets are in.
 Test = Callable[[Path], bool]
 
@@ -92,6 +117,7 @@ class Dataset:
     read: Reader = field(kw_only=True, repr=False)  # the function that reads it
     license: str = field(default="", kw_only=True)  # as the Hub spells it, for the card
     homepage: str = field(default="", kw_only=True)  # a URL, for the card
+    resizing: Resizing = field(default=PLAIN, kw_only=True)  # of pictures of any other size
 
     def __post_init__(self) -> None:
         _require_name("data set", self.name)

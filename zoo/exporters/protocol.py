@@ -50,6 +50,7 @@ class Subject:
             "license": self.config.license,
             "classes": json.dumps(self.config.classes, ensure_ascii=False),
             "size": "any" if any_size else f"{height}x{width}",  # of the images that it takes
+            **({} if self.config.resizing.is_plain else {"resizing": json.dumps(vars(self.config.resizing))}),
         }
 
 
@@ -64,6 +65,6 @@ class Exporter:
     write: Callable[[Subject], bytes]  # raises ExportError
     open: Callable[[bytes, int], Run]  # with so many threads; may fail in any way on what is no such file
     is_exact: bool = True  # answers as the net does, but for rounding
-    any_size: bool = False  # takes images of any height and width
+    any_size: bool = False  # takes images of any height and width, where the model's resizing is plain
     runs_code: bool = False  # to open a file is to run what its author wrote
     only_here: bool = False  # runs on the kind of processor that it was made on, and on no other

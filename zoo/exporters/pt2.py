@@ -1,6 +1,7 @@
 """`pt2`: the graph as torch.export keeps it, for torch without the zoo and without the net's source.
 
-It resizes as torchvision does, with the same function of torch's, so that it takes pictures of any size.
+It resizes as torchvision does, with the same function of torch's, so that it takes pictures of any size; of a model
+that has its pictures resized otherwise, cut in the middle say, it takes the model's own size, and says so.
 
 Opening one is running code: torch reads expressions and objects in it with Python's own means.
 """
@@ -20,8 +21,9 @@ from zoo.exporters.protocol import Answers, Exporter, Run, Subject
 def write(subject: Subject) -> bytes:
     """The model as a .pt2 archive, its metadata in extra/; raises ExportError."""
     target = io.BytesIO()
-    traced = program(subject.net, subject.config, any_size=True)
-    torch.export.save(traced, target, extra_files=subject.metadata(any_size=True))
+    any_size = subject.config.resizing.is_plain
+    traced = program(subject.net, subject.config, any_size=any_size)
+    torch.export.save(traced, target, extra_files=subject.metadata(any_size=any_size))
     return target.getvalue()
 
 

@@ -63,7 +63,7 @@ def logits_of(run: Run, classes: int) -> Callable[[Tensor], Tensor]:
 
 def probabilities_of(run: Run, config: Config) -> Look:
     """The probability of every class [num_classes] that a runtime has for a picture of any size and mode."""
-    pixels = to_pixels(config.input_size)
+    pixels = to_pixels(config.input_size, config.resizing, config.mean)
 
     def look(image: Image.Image) -> Tensor:
         images = pixels(image).permute(1, 2, 0)[None].contiguous()

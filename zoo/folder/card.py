@@ -9,6 +9,7 @@ the plugins know of the model. Where no plugin declares its data set the card ha
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 from zoo import plugins
@@ -179,6 +180,7 @@ def _loading(config: Config, known: Model | Architecture) -> str:
     if not _is_shipped(config):  # which the catalogue has no models of
         by_name, bare = f'"HUB/{config.name}"', f"with `{config.plugin_distribution}` installed"
         where = "the hub it was published to (`hf://NAMESPACE` or `file:PATH`)"
+    resized = f"\n\n{_resizing(config)}" if not config.resizing.is_plain else ""
     return f"""## Load it
 
 By name, from {where}:
@@ -208,7 +210,24 @@ model = zoo.load("PATH/TO/{config.name}", pretrained=True)
 
 The architecture comes with the plugin `{config.plugin_distribution}`. Without the zoo: `{_file(config)}
 is a plain state dict, and an input is (pixel / 255 − mean) / std with mean {list(config.mean)} and
-std {list(config.std)}."""
+std {list(config.std)}.{resized}"""
+
+
+def _resizing(config: Config) -> str:
+    """How a picture of any size becomes what the net sees, where that is said."""
+    resizing, (_, height, width) = config.resizing, config.input_size
+    larger = f"{math.floor(height / resizing.crop_pct)}×{math.floor(width / resizing.crop_pct)}"
+    how = {
+        "squash": f"resized to {larger}, whatever its own proportions",
+        "center": f"resized until it just covers {larger}",
+        "border": f"resized until it just fits into {larger}, with a border in the colour of the mean",
+    }[resizing.crop_mode]
+    cut = f", and the middle {height}×{width} are cut out" if larger != f"{height}×{width}" else ""
+    cut = cut or (", and what juts out is cut off" if resizing.crop_mode == "center" else "")
+    return (
+        f"A picture of another size is {how} ({resizing.interpolation}){cut}: in timm's words `crop_pct` "
+        f"{resizing.crop_pct:g},\n`crop_mode` {resizing.crop_mode}, `interpolation` {resizing.interpolation}."
+    )
 
 
 def _file(config: Config) -> str:

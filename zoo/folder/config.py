@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from zoo.errors import FolderError
 from zoo.folder.job import DType, How, Job, Versions
-from zoo.spec import Dataset, InputSize
+from zoo.spec import PLAIN, Dataset, InputSize, Resizing
 
 FORMAT: Final = 2
 
@@ -199,6 +199,7 @@ class Config:
     seeds: tuple[SeedResults, ...] = ()  # where the training was repeated: every seed's, this folder's own first
     origin: Provenance | None = None  # where somebody else trained it
     exports: tuple[Export, ...] = ()  # the same model in other formats, a file of the folder each
+    resizing: Resizing = PLAIN  # how a picture of any size becomes `input_size`; left out where it is plain
     format: int = FORMAT  # of the folder that was read; what is written has today's
 
     def fits(self, dataset: Dataset) -> bool:
@@ -275,6 +276,8 @@ def to_json(facts: Config | EpochRow, *, indent: int | None = None) -> str:
     values = dataclasses.asdict(facts)
     if isinstance(facts, Config):
         values["job"] = facts.job.to_json() if facts.job else None
+        if facts.resizing.is_plain:  # as folders have it from before there was any other
+            del values["resizing"]
     return json.dumps(values, indent=indent, ensure_ascii=False, allow_nan=False)
 
 

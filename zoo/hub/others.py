@@ -92,6 +92,7 @@ def facts(
         dataset=model.dataset.name,
         classes=model.dataset.classes,
         input_size=model.dataset.input_size,
+        resizing=model.dataset.resizing,
         mean=normalisation[0],
         std=normalisation[1],
         parameters=parameters(model),

@@ -147,7 +147,8 @@ class Published:
         """From an image of any size and mode to what the net sees, [C, H, W] float32."""
         from zoo.data.preprocess import preprocessing
 
-        return preprocessing(self.config.input_size, self.config.mean, self.config.std)
+        config = self.config
+        return preprocessing(config.input_size, config.mean, config.std, config.resizing)
 
 
 def published(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Published:

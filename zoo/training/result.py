@@ -60,6 +60,7 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
         dataset=job.dataset,
         classes=model.dataset.classes,
         input_size=model.dataset.input_size,
+        resizing=model.dataset.resizing,
         mean=mean,
         std=std,
         parameters=count(net),
