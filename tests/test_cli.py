@@ -22,6 +22,7 @@ COMMANDS = [
     "plugins",
     "search",
     "info",
+    "data",
     "train",
     "push",
     "pull",

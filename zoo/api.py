@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import registry
+from zoo.data.asked import Asked
 from zoo.errors import ExportError, HubError, NotPublished, RecipeError, TrainingError, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from torch import nn
     from torchvision.transforms import v2
 
+    from zoo.data.look import Tell
+    from zoo.data.survey import Survey
     from zoo.evaluation.evaluate import Evaluated
     from zoo.evaluation.predict import Prediction
     from zoo.evaluation.report import ClassResults
@@ -33,14 +36,15 @@ if TYPE_CHECKING:
     from zoo.hub.others import Credit
     from zoo.nets.layers import Layer
     from zoo.training.place import Place
-    from zoo.training.plan import Machine, Plan
+    from zoo.training.plan import Machine, Options, Plan
     from zoo.training.teacher import Teacher
     from zoo.training.watch import Report, Watch
 
 __all__ = [
     "ModelInfo", "Row", "Trained",
     "compare", "convert", "evaluate", "export", "find", "import_model", "info", "layers", "list_models", "load",
-    "overview", "plot", "predict", "pull", "push", "report", "reproduce", "search", "train", "transforms", "verify",
+    "overview", "plot", "predict", "pull", "push", "report", "reproduce", "search", "survey", "train", "transforms",
+    "verify",
 ]  # fmt: skip
 
 
@@ -121,6 +125,9 @@ def train(
     name: str,
     *,
     dataset: str | None = None,
+    test_part: float | None = None,
+    skip_bad: bool = False,
+    license: str | None = None,  # noqa: A002 - what it is called everywhere
     recipe: str | None = None,
     settings: Mapping[str, str] | None = None,
     epochs: int | None = None,
@@ -144,8 +151,13 @@ def train(
     push: bool = False,
     hub: str | None = None,
     report: Report | None = None,
+    tell: Tell | None = None,
 ) -> Trained:
     """Train a model with one of its recipes, evaluate it, write its folder `out`, and `push` it.
+
+    `dataset` is a data set's name, or the address of somebody's pictures, `folder:PATH` (docs/pictures.md). Of those,
+    `test_part` are the test set where none is set apart, `skip_bad` leaves out what can't be read, `tell` hears how
+    far looking at them is, and weights that are published need a `license`.
 
     `settings` changes fields of the recipe by name, `limit_train` trains on the first images only,
     `amp` is bf16 autocast (None: where the hardware has it), `compile` is "none", "graph" (a step as one
@@ -172,7 +184,6 @@ def train(
     from zoo.training.place import Place, mode_of
     from zoo.training.plan import MOST_SEEDS, Options, plan, recipe_of
 
-    model = registry.load(registry.resolve(name, dataset))
     options = Options(
         recipe=recipe,
         settings=settings or {},
@@ -187,11 +198,16 @@ def train(
     )
     if not 1 <= seeds <= MOST_SEEDS:
         raise TrainingError(f"--seeds should be at least 1 and up to {MOST_SEEDS:,}, not {seeds}")
-    machine = _machine(device, data)
+    machine, target = _machine(device, data), open_hub(hub) if push else None
+    model = _model(name, dataset, Asked(dataset or "", test_part, skip_bad), options, machine, tell)
+    weights_license = _license(license, model, target)
     recipe_name, chosen = recipe_of(model, options)
     teacher = _teacher(model, chosen, machine.device)
     origin = teacher.origin if teacher else None
-    plans = [plan(model, options, machine, seed=one, teacher=origin) for one in range(seed, seed + seeds)]
+    plans = [
+        plan(model, options, machine, seed=one, teacher=origin, license=weights_license)
+        for one in range(seed, seed + seeds)
+    ]
     mode = mode_of(resume=resume, overwrite=overwrite)
     if out is None:
         places = [Place(Path("runs") / f"{model.name}-{recipe_name}-seed{one.job.seed}", mode) for one in plans]
@@ -204,9 +220,47 @@ def train(
         machine=machine,
         watch=_watch(save_every, eval_every, report),
         teacher=teacher,
-        target=open_hub(hub) if push else None,
+        target=target,
         side_by_side=side_by_side,
     )
+
+
+def _model(
+    name: str, dataset: str | None, asked: Asked, options: Options, machine: Machine, tell: Tell | None
+) -> Model:
+    """The model that is to be trained: declared, or an architecture on somebody's own pictures."""
+    from zoo.data.kinds import is_address
+    from zoo.data.opening import opened
+    from zoo.training.plan import recipe_of
+
+    if dataset is None or not is_address(dataset):
+        if asked.test_part is not None or asked.skip_bad:
+            raise TrainingError("--test-part and --skip-bad are for pictures of one's own: --dataset folder:PATH")
+        return registry.load(registry.resolve(name, dataset))
+    architecture = registry.architecture(name)
+    _, recipe = recipe_of(architecture, options)
+    return Model(architecture, opened(asked, recipe, machine.data_root, tell or _nobody), parameters=None)
+
+
+def _license(given: str | None, model: Model, target: Hub | None) -> str | None:
+    """The license of the weights, where it is not the architecture's; whoever publishes their own has to say it."""
+    if given is not None:
+        return _sound_license(given)
+    if model.dataset.pictures is None:
+        return None
+    if target is not None:
+        raise TrainingError(publish.unlicensed(model.name))
+    return publish.UNKNOWN_LICENSE
+
+
+def _sound_license(given: str) -> str:
+    if not publish.LICENSE.fullmatch(given) or given == publish.UNKNOWN_LICENSE:
+        raise HubError(f"--license should be as the Hub spells it, apache-2.0 or cc-by-4.0, not {given!r}")
+    return given
+
+
+def _nobody(what: str, done: int, total: int) -> None:
+    """Hears how far long work is, and says nothing."""
 
 
 def _train(
@@ -254,9 +308,14 @@ def evaluate(
     weights: Path | None = None,
     device: str | None = None,
     data: Path | None = None,
+    dataset: str | None = None,
     runtime: str | None = None,
+    tell: Tell | None = None,
 ) -> Evaluated:
     """Run a model over its whole test set: what it scores now, and what its card says.
+
+    Of a model that was trained on somebody's own pictures, `dataset` says where they are, `folder:PATH`, if this
+    machine has not prepared them; they must be the very same.
 
     With `weights`, a safetensors file, the first argument names the architecture, and there is no
     card; the normalisation is that which the file's metadata names, else the data set's own. With `runtime`, the
@@ -269,6 +328,8 @@ def evaluate(
     from zoo.nets.device import choose
     from zoo.nets.weights import load_file, normalisation_of
 
+    if dataset is not None:
+        _prepare(published(name_or_path_or_hub_id, hub=hub, revision=revision), dataset, data, tell)
     if runtime is not None:
         _require_processor(device, weights)
         return _evaluate_exported(published(name_or_path_or_hub_id, hub=hub, revision=revision), runtime, data)
@@ -289,6 +350,14 @@ def evaluate(
     test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=on)
     results, confusion = measure(net.to(on), test, batches.pixels(mean, std, on))
     return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), card)
+
+
+def _prepare(found: Published, dataset: str, data: Path | None, tell: Tell | None) -> None:
+    """Prepare the pictures at an address again, which a model was trained on; raises DataError for others."""
+    from zoo.data import sources
+    from zoo.data.opening import opened_again
+
+    opened_again(Asked(dataset), found.config, data or sources.default_root(), tell or _nobody)
 
 
 def _evaluate_exported(found: Published, runtime: str, data: Path | None) -> Evaluated:
@@ -359,6 +428,24 @@ def layers(name: str, *, depth: int = 2) -> list[Layer]:
 
     model = registry.load(registry.resolve(name))
     return layers_of(build(model.architecture, model.dataset), model.dataset.input_size, depth=depth)
+
+
+def survey(
+    address: str,
+    *,
+    test_part: float | None = None,
+    skip_bad: bool = False,
+    data: Path | None = None,
+    tell: Tell | None = None,
+) -> Survey:
+    """Look at the pictures at an address, `folder:PATH`: classes, sizes, balance, copies, what can't be read.
+
+    Raises DataError where there are none, or no test set and no `test_part`; PluginError.
+    """
+    from zoo.data import sources
+    from zoo.data.opening import surveyed
+
+    return surveyed(Asked(address, test_part, skip_bad), data or sources.default_root(), tell or _nobody)
 
 
 def plot(runs: Iterable[str | Path], out: Path) -> Path:
@@ -437,6 +524,8 @@ def verify(
     revision: str | None = None,
     device: str | None = None,
     data: Path | None = None,
+    dataset: str | None = None,
+    tell: Tell | None = None,
 ) -> Verified:
     """Hold a published model against what its folder says: hash, strict load, known answers, and its test set.
 
@@ -455,6 +544,8 @@ def verify(
 
     found, on = published(name_or_path_or_hub_id, hub=hub, revision=revision), choose(device)
     store.check(found.folder)
+    if dataset is not None:
+        _prepare(found, dataset, data, tell)
     root = data or sources.default_root()
     try:
         net = found.net(on)
@@ -479,10 +570,12 @@ def reproduce(
     seed: int | None = None,
     device: str | None = None,
     data: Path | None = None,
+    dataset: str | None = None,
     out: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     report: Report | None = None,
+    tell: Tell | None = None,
 ) -> tuple[Trained, Config]:
     """Train a published model again with the very recipe in its folder; returns it beside what was published.
 
@@ -496,6 +589,8 @@ def reproduce(
     from zoo.training.plan import again, as_published
 
     found, machine = published(name_or_path_or_hub_id, hub=hub, revision=revision), _machine(device, data)
+    if dataset is not None:
+        _prepare(found, dataset, data, tell)
     model, job = as_published(found.model, found.config), found.config.own.job
     if job.recipe.teacher is not None:
         require_allowed(job.recipe.teacher, f"the teacher of {found.config.name}")
@@ -506,13 +601,24 @@ def reproduce(
     return trained, found.config
 
 
-def push(path: Path, *, hub: str | None = None, weights_at: str | None = None) -> Pushed:
+def push(
+    path: Path,
+    *,
+    hub: str | None = None,
+    weights_at: str | None = None,
+    license: str | None = None,  # noqa: A002 - what it is called everywhere
+) -> Pushed:
     """Publish a model folder under its model's name; raises FolderError or HubError.
 
-    With `weights_at`, another hub, the weights are published there (the same bytes again change
-    nothing), and `hub`, a folder as the catalogue is one, gets everything but them: their place,
-    revision and hash instead.
+    With `license`, as the Hub spells it, that is written into the folder first: weights that were trained on
+    pictures of somebody's own have none before. With `weights_at`, another hub, the weights are published there
+    (the same bytes again change nothing), and `hub`, a folder as the catalogue is one, gets everything but them:
+    their place, revision and hash instead.
     """
+    if license is not None:
+        from zoo.training.result import convert
+
+        convert(path, published(path).known, license=_sound_license(license))
     return publish.push(path, hub=hub, weights_at=weights_at)
 
 

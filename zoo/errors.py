@@ -75,6 +75,10 @@ class HalfWarning(UserWarning):
     """Weights would have lost accuracy in fp16 and are stored in fp32."""
 
 
+class DataWarning(UserWarning):
+    """A data set that can be trained on, and of which less can be told than it seems."""
+
+
 class BuildError(ZooError):
     """A net that can't be built as it is asked for."""
 

@@ -94,6 +94,55 @@ Test = Callable[[Path], bool]
 
 
 @dataclass(frozen=True)
+class Half:
+    """Half of a collection: each picture is a file's bytes, in a format that Pillow decodes itself."""
+
+    names: tuple[str, ...]  # what a person finds each of them by
+    labels: tuple[int, ...]  # the class of each
+    read: Callable[[int], bytes] = field(repr=False)  # the bytes of one; raises OSError
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Pictures of any size with their classes, as somebody keeps them; none is looked at yet.
+
+    An entry point of the group `zoo.datasets` is a function `(rest: str, root: Path) -> Collection` that opens what
+    is addressed as `KIND:REST`; `root` is the folder that data sets are in. It raises DataError.
+    """
+
+    name: str  # of the data set that they become, of lower-case letters, digits, '.', '_' and '-'
+    title: str  # as a person calls it
+    classes: tuple[str, ...]  # by label
+    train: Half
+    test: Half | None  # None where nobody has set any apart
+    stamp: str  # another text wherever any picture may be another one
+    license: str = ""  # of the pictures, as the Hub spells it, for the card
+    homepage: str = ""  # a URL, for the card
+
+
+FEW: Final = 10  # test pictures of a class: below that its accuracy says little
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Which pictures a data set is made of that was found by looking, and what became of them."""
+
+    address: str  # as it is opened, without the way to it: "folder:flowers"
+    title: str  # as a person calls it
+    sha256: str  # of all of them, in their order and halves, with their classes
+    train_images: int
+    test_images: int
+    fewest: int  # test pictures of the class that has the fewest
+    skipped: int = 0  # could not be read, and were left out
+    test_part: float | None = None  # of them that are the test set, where nobody had set any apart
+    license: str = ""  # of the pictures
+    homepage: str = ""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A classification data set: images of one size, a training and a test set.
 
@@ -118,6 +167,8 @@ class Dataset:
     license: str = field(default="", kw_only=True)  # as the Hub spells it, for the card
     homepage: str = field(default="", kw_only=True)  # a URL, for the card
     resizing: Resizing = field(default=PLAIN, kw_only=True)  # of pictures of any other size
+    pictures: Pictures | None = field(default=None, kw_only=True)  # where it was found by looking, and not declared
+    margin: int = field(default=0, kw_only=True)  # pixels that training images are larger by, to be cropped
 
     def __post_init__(self) -> None:
         _require_name("data set", self.name)

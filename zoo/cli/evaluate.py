@@ -9,7 +9,7 @@ import typer
 
 from zoo import api
 from zoo.cli import completion, options
-from zoo.cli.printing import print_json, print_table, say
+from zoo.cli.printing import print_json, print_table, say, telling
 from zoo.errors import FolderError, HubWarning, ZooError
 from zoo.plain import complain
 
@@ -33,11 +33,22 @@ def evaluate(
     ] = None,
     device: options.Device = None,
     data: options.Data = None,
+    dataset: options.SamePictures = None,
     runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:
     """Run a model over the whole test set again, beside what its card says."""
-    found = api.evaluate(model, hub=hub, revision=revision, weights=weights, device=device, data=data, runtime=runtime)
+    found = api.evaluate(
+        model,
+        hub=hub,
+        revision=revision,
+        weights=weights,
+        device=device,
+        data=data,
+        dataset=dataset,
+        runtime=runtime,
+        tell=None if as_json else telling(),
+    )
     card = found.config.results if found.config else None
     classes = api.report(found, out or Path(f"{found.name}-report")) if report else []
     if as_json:
@@ -56,6 +67,9 @@ def evaluate(
                 f"{found.name}  {who:>4}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
                 f"loss {results.test_loss:.6f}  ({results.test_images:,} test images)"
             )
+    if found.config and found.config.pictures:
+        low, high = found.results.interval
+        say(f"on other pictures of the same kind, top-1 would be from {low:.1f}% to {high:.1f}% in 95 of 100 cases")
     if report:
         cells = [
             (one.name, f"{one.images:,}", f"{one.top1:.1f}%", one.mistaken_for or "–", f"{one.mistakes:,}")
@@ -78,6 +92,7 @@ def verify(
     hub: options.Hub = None,
     device: options.Device = None,
     data: options.Data = None,
+    dataset: options.SamePictures = None,
     as_json: options.Json = False,
 ) -> None:
     """Hold models against their folders: hash, strict load, known answers, and the test set where the data is there.
@@ -95,9 +110,10 @@ def verify(
     if everything:
         (names, unreadable), hub = _published(hub), None
     found: list[Verified] = []
+    tell = None if as_json else telling()
     for name in names:
         try:
-            one = api.verify(name, hub=hub, device=device, data=data)
+            one = api.verify(name, hub=hub, device=device, data=data, dataset=dataset, tell=tell)
         except FolderError as error:
             one = Verified(name, (Check("folder", "differs", str(error)),))
         except ZooError as error:

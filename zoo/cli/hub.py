@@ -21,9 +21,12 @@ def push(
             "--weights-at", metavar="HUB", help="Publish the weights there, and pin them in --hub, which is a folder."
         ),
     ] = None,
+    license: Annotated[  # noqa: A002 - the Hub's word for it
+        str | None, typer.Option("--license", metavar="ID", help="Of the weights: written into the folder first.")
+    ] = None,
 ) -> None:
     """Publish a model folder to a hub, under its model's name."""
-    published = api.push(folder, hub=hub, weights_at=weights_at)
+    published = api.push(folder, hub=hub, weights_at=weights_at, license=license)
     say(f"published as {published.address} at revision {published.revision[:12]}")
 
 

@@ -47,9 +47,24 @@ Dataset = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help="Another data set than the architecture's default.",
+        help="Another data set than the architecture's default; folder:PATH for pictures of your own.",
         autocompletion=completion.datasets,
     ),
+]
+SamePictures = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset", metavar="ADDRESS", help="Where the pictures are that it was trained on, as in folder:flowers."
+    ),
+]
+TestPart = Annotated[
+    float | None,
+    typer.Option("--test-part", metavar="PART", help="Of pictures of your own, which part is the test set: 0.2."),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that can't be read.")]
+License = Annotated[
+    str | None,
+    typer.Option("--license", metavar="ID", help="Of the weights, as the Hub spells it. [default: the architecture's]"),
 ]
 Settings = Annotated[
     list[str] | None,

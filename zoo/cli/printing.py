@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.api import Trained
+    from zoo.data.look import Tell
     from zoo.hub.listing import Row
     from zoo.training.watch import Report
 
@@ -94,6 +96,25 @@ def progress() -> "Report":
 
     target = console()
     return Bar(target) if target.is_terminal else Lines(target)
+
+
+def telling() -> "Tell":
+    """What shows how far looking at pictures is: one line that counts on a terminal, in a pipe a line at the end."""
+    target = console()
+    began: dict[str, float] = {}
+
+    def tell(what: str, done: int, total: int) -> None:
+        since = began.setdefault(what, time.perf_counter())
+        if done == total:
+            seconds = time.perf_counter() - since
+            line = f"{what}: {total:,} pictures in {seconds:.1f} s"
+            target.print(("\r" if target.is_terminal else "") + line, highlight=False, soft_wrap=True)
+        elif target.is_terminal and done % 50 == 0:
+            pace = done / max(1e-9, time.perf_counter() - since)
+            left = (total - done) / pace
+            target.print(f"\r{what}: {done:,} of {total:,}, {pace:,.0f} a second, left {left:.0f} s ", end="")
+
+    return tell
 
 
 def console() -> "Console":

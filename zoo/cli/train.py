@@ -7,7 +7,7 @@ import typer
 
 from zoo import api
 from zoo.cli import completion, options
-from zoo.cli.printing import progress, say, say_trained
+from zoo.cli.printing import progress, say, say_trained, telling
 from zoo.folder.config import spread
 from zoo.folder.same_bytes import obstacles
 from zoo.training.memory import keep_memory
@@ -22,6 +22,9 @@ def train(
     ],
     recipe: options.Recipe = None,
     dataset: options.Dataset = None,
+    test_part: options.TestPart = None,
+    skip_bad: options.SkipBad = False,
+    license: options.License = None,  # noqa: A002 - what it is called everywhere
     settings: options.Settings = None,
     epochs: options.Epochs = None,
     seed: options.Seed = 0,
@@ -53,6 +56,9 @@ def train(
     trained = api.train(
         name,
         dataset=dataset,
+        test_part=test_part,
+        skip_bad=skip_bad,
+        license=license,
         recipe=recipe,
         settings=_settings(settings or []),
         epochs=epochs,
@@ -76,6 +82,7 @@ def train(
         push=push,
         hub=hub,
         report=None if quiet else progress(),
+        tell=None if quiet else telling(),
     )
     if not _speaks_for_all():
         return
@@ -96,6 +103,7 @@ def reproduce(
     revision: options.Revision = None,
     device: options.Device = None,
     data: options.Data = None,
+    dataset: options.SamePictures = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FOLDER", help="What to make. [default: runs/MODEL-reproduced]"),
@@ -118,10 +126,12 @@ def reproduce(
         seed=seed,
         device=device,
         data=data,
+        dataset=dataset,
         out=out,
         resume=resume,
         overwrite=overwrite,
         report=None if quiet else progress(),
+        tell=None if quiet else telling(),
     )
     if not _speaks_for_all():
         return

@@ -8,12 +8,14 @@ batch are one gather. All that is random about an epoch is drawn before its firs
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.data import augment
+from zoo.data.augment import Augmenting
 from zoo.data.mixing import Mixing, mixes
 from zoo.data.mixing import draw as draw_mixing
 from zoo.data.sources import Split
@@ -42,6 +44,7 @@ class Draw:
     left: Tensor
     flip: Tensor
     mixing: Mixing | None  # where the recipe mixes
+    augmenting: Augmenting | None = None  # where it changes whole batches before the step; stays on the processor
 
     def to(self, device: torch.device) -> Draw:
         """The same on a device."""
@@ -57,14 +60,20 @@ def pixels(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
 def padded(split: Split, crop_padding: int) -> Split:
     """The split with a border of black pixels, [N, H + 2p, W + 2p, C], to crop from."""
     border = (0, 0, crop_padding, crop_padding, crop_padding, crop_padding)
-    return Split(F.pad(split.images, border), split.labels)
+    return replace(split, images=F.pad(split.images, border))
 
 
-def draw(size: int, recipe: Recipe, *, seed: int, epoch: int) -> Draw:
-    """Draw an epoch over `size` images. On the CPU, so that every device trains on the same batches."""
+def draw(size: int, recipe: Recipe, *, seed: int, epoch: int, sides: tuple[int, int] = (0, 0)) -> Draw:
+    """Draw an epoch over `size` images. On the CPU, so that every device trains on the same batches.
+
+    `sides` are the height and width of the images that a random resized crop is made of.
+    """
     numbers = random.Random(f"{seed}/{epoch}")
     generator = torch.Generator().manual_seed(numbers.getrandbits(63))
     mixing = draw_mixing(size, recipe, numbers.getrandbits(63)) if mixes(recipe) else None
+    augmenting = None
+    if augment.augments(recipe):
+        augmenting = augment.draw(size, recipe, sides, random.Random(f"{seed}/{epoch}/augment").getrandbits(63))
     offsets = 2 * recipe.crop_padding + 1
     return Draw(
         order=torch.randperm(size, generator=generator),
@@ -72,6 +81,7 @@ def draw(size: int, recipe: Recipe, *, seed: int, epoch: int) -> Draw:
         left=torch.randint(offsets, (size,), generator=generator),
         flip=torch.rand(size, generator=generator) < recipe.hflip,
         mixing=mixing,
+        augmenting=augmenting,
     )
 
 
@@ -105,6 +115,12 @@ class Batches:
         """How those images are mixed, where they are."""
         return self.drawn.mixing and self.drawn.mixing.at(positions)
 
+    def begin(self, drawn: Draw) -> None:
+        """Nothing: what is drawn for an epoch is read where it lies."""
+
+    def bring(self, start: int, end: int) -> None:
+        """Nothing: all images are there."""
+
 
 def batch(source: Split, drawn: Draw, positions: Tensor, crop_padding: int) -> tuple[Tensor, Tensor]:
     """The images at these positions [B] of an epoch, cropped out of a `padded` split and flipped.
@@ -112,11 +128,15 @@ def batch(source: Split, drawn: Draw, positions: Tensor, crop_padding: int) -> t
     Returns images [B, H, W, C] uint8 and labels [B]. Position i of the epoch has the i-th of each draw.
     """
     index = drawn.order[positions]
-    height, width = (source.images.shape[axis] - 2 * crop_padding for axis in (1, 2))
+    return cut(source.images, index, drawn, positions, crop_padding), source.labels[index]
+
+
+def cut(images: Tensor, index: Tensor, drawn: Draw, positions: Tensor, crop_padding: int) -> Tensor:
+    """The images at these indices [B], cropped and flipped as it is drawn for these positions [B] of the epoch."""
+    height, width = (images.shape[axis] - 2 * crop_padding for axis in (1, 2))
     down = torch.arange(height, device=index.device)
     across = torch.arange(width, device=index.device)
     rows = drawn.top[positions, None] + down
     mirrored = torch.where(drawn.flip[positions, None], width - 1 - across, across)
     columns = drawn.left[positions, None] + mirrored
-    images = source.images[index[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return images, source.labels[index]
+    return images[index[:, None, None], rows[:, :, None], columns[:, None, :]]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zoo.errors import ImageError
 
@@ -69,7 +69,7 @@ def _upright(file: BinaryIO, name: str) -> Image.Image:
                 return upright
     except ImageError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError(f"{name} can't be read as a picture: cannot identify image file") from None
     except Exception as error:  # a decoder may fail in any way on what is no picture
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """Half of a data set: images [N, H, W, C] uint8 and labels [N] int64, on one device."""
+    """Half of a data set: images [N, H, W, C] uint8 and labels [N] int64, on one device where they fit."""
 
     images: Tensor
     labels: Tensor
+    is_mapped: bool = False  # the images are a file, mapped into memory on the processor, and not on the device
+    margin: int = 0  # pixels that the images are larger by than what a net sees, to be cropped
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of what a net sees."""
+        return self.images.shape[1] - self.margin, self.images.shape[2] - self.margin
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,15 +56,64 @@ def default_root() -> Path:
 
 def is_there(dataset: Dataset, root: Path) -> bool:
     """Whether a data set can be read without downloading it."""
-    if dataset.folder is None:
-        return True
-    return (root / dataset.folder).is_dir() and (dataset.is_whole is None or dataset.is_whole(root))
+    if dataset.folder is not None and not (root / dataset.folder).is_dir():
+        return False
+    return dataset.is_whole is None or dataset.is_whole(root)
 
 
 def read_split(dataset: Dataset, root: Path, *, train: bool, device: torch.device, part: slice = slice(None)) -> Split:
     """Read half of a data set, or the `part` of its images asked for, onto the device; raises DataError."""
+    import numpy as np
+
+    margin = dataset.margin if train else 0
     images, labels = _read(dataset, root, train=train)
-    return Split(torch.from_numpy(images[part].copy()).to(device), torch.from_numpy(labels[part].copy()).to(device))
+    held, classes = images[part], torch.from_numpy(labels[part].copy()).to(device)
+    if isinstance(images, np.memmap) and held.nbytes > allowed(device):
+        return Split(_mapped(held), classes, is_mapped=True, margin=margin)
+    return Split(torch.from_numpy(held.copy()).to(device), classes, margin=margin)
+
+
+def allowed(device: torch.device) -> int:
+    """How many bytes of images may lie on a device: half of what is free there, or ZOO_DATA_MEMORY.
+
+    On the processor also half of what the system lets this process have; raises DataError.
+    """
+    if asked := os.environ.get("ZOO_DATA_MEMORY"):
+        if not asked.isdecimal():
+            raise DataError(f"ZOO_DATA_MEMORY should be a number of bytes, not {asked!r}")
+        return int(asked)
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) // 2
+    return min(_available(), _left()) // 2
+
+
+def _available() -> int:
+    """The bytes of memory that nobody uses."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return sys.maxsize
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), sys.maxsize)
+
+
+def _left() -> int:
+    """The bytes that this process may still ask for."""
+    try:
+        import resource
+
+        status = Path("/proc/self/status").read_text().splitlines()
+    except (ImportError, OSError):
+        return sys.maxsize
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    used = next((1024 * int(line.split()[1]) for line in status if line.startswith("VmData:")), 0)
+    return sys.maxsize if limit == resource.RLIM_INFINITY else max(0, limit - used)
+
+
+def _mapped(images: npt.NDArray[np.uint8]) -> Tensor:
+    """The file as a tensor, which nobody writes to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(images)
 
 
 def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -82,6 +139,8 @@ def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.
             f"{reader} gives images as {kinds[0]} and labels as {kinds[1]}, expected uint8, 0 to 255, and int64; "
             "mend it"
         )
+    margin = dataset.margin if train else 0
+    height, width = height + margin, width + margin
     if shapes != ((expected, height, width, channels), (expected,)):
         elsewhere = f", or is another data set in {root}?" if dataset.folder else ""
         count = "train_images" if train else "test_images"

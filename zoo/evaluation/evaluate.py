@@ -61,7 +61,7 @@ def score(logits_of: Callable[[Tensor], Tensor], split: Split) -> tuple[Results,
     predicted: list[Tensor] = []
     for start in range(0, len(split), BATCH):
         labels = split.labels[start : start + BATCH]
-        logits = logits_of(split.images[start : start + BATCH])
+        logits = logits_of(split.images[start : start + BATCH].to(device))
         top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
         hits = top5 == labels[:, None]
         predicted.append(top5[:, 0])

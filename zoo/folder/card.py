@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from zoo import plugins
 from zoo.folder.command import command
-from zoo.folder.config import WEIGHTS, Config, EpochRow, Export, Provenance, spread
-from zoo.spec import Architecture, Dataset, Model
+from zoo.folder.config import WEIGHTS, Config, EpochRow, Export, Provenance, Results, spread
+from zoo.spec import FEW, Architecture, Dataset, Model
 
 
 def write(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
@@ -97,7 +97,7 @@ def _text(config: Config, rows: Sequence[EpochRow], known: Model | Architecture)
 
 {whose}{architecture.trained_on(title)}{source}
 It has {config.parameters:,} parameters and takes images of {channels}×{height}×{width} to
-{len(config.classes)} classes.{_about(_dataset(known))}
+{len(config.classes)} classes.{_about(_dataset(known))}{_pictures(config)}
 
 {_results(config, title)}
 
@@ -114,6 +114,33 @@ def _about(dataset: Dataset | None) -> str:
     return f"\nThe data set: {named}{f', {dataset.license}' if dataset.license else ''}."
 
 
+def _pictures(config: Config) -> str:
+    """Which pictures it was trained on, where they are somebody's own: how many, and their hash; none is published."""
+    if (pictures := config.pictures) is None:
+        return ""
+    parted = "in a test set of their own"
+    if pictures.test_part is not None:
+        parted = f"the test set a part of {pictures.test_part:g} that the pictures' own bytes decide"
+    skipped = f"\n{_plural(pictures.skipped, 'picture')} could not be read and were left out." * bool(pictures.skipped)
+    return f"""
+
+Trained on pictures of somebody's own, which are not published with it: {pictures.train_images:,}, and
+{pictures.test_images:,} to test with, {parted}. Their SHA-256 is
+`{pictures.sha256}`.{skipped}"""
+
+
+def _interval(config: Config, results: Results) -> str:
+    """How much a top-1 of so many pictures says."""
+    if (pictures := config.pictures) is None:
+        return ""
+    low, high = results.interval
+    few = f" The rarest class has {_plural(pictures.fewest, 'test picture')}, which says little." * (
+        pictures.fewest < FEW
+    )
+    return f"""
+On other pictures of the same kind, top-1 would be from {low:.1f}% to {high:.1f}% in 95 of 100 cases.{few}"""
+
+
 def _results(config: Config, title: str) -> str:
     claimed = _claim(config.origin) if config.origin else ""
     if (results := config.results) is None:
@@ -128,7 +155,7 @@ def _results(config: Config, title: str) -> str:
 |---:|---:|---:|---:|
 | {results.test_images:,} | {results.test_top1:.2f}% | {results.test_top5:.2f}% | {results.test_loss:.4f} |
 
-{said}{_half(config)}{_seeds(config)}"""
+{said}{_half(config)}{_interval(config, results)}{_seeds(config)}"""
 
 
 def _whose(origin: Provenance) -> str:

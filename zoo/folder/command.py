@@ -16,7 +16,7 @@ def command(job: Job, known: Model | Architecture, seeds: int = 1) -> str:
     often the training was repeated.
     """
     started = ["zoo"] if job.processes == 1 else ["torchrun", "--nproc-per-node", str(job.processes), "-m", "zoo"]
-    words = [*started, "train", job.name, *_recipe(job, known), "--seed", str(job.seed)]
+    words = [*started, "train", *_model(job, known), *_recipe(job, known), "--seed", str(job.seed)]
     if not isinstance(known, Model) or job.train_images != known.dataset.train_images - job.recipe.val_images:
         words += ["--limit-train", str(job.train_images)]
     words += ["--device", job.device, "--amp" if job.amp else "--no-amp", "--compile", job.compile]
@@ -25,6 +25,16 @@ def command(job: Job, known: Model | Architecture, seeds: int = 1) -> str:
     words += ["--dtype", job.dtype] if job.dtype != "fp32" else []
     words += ["--seeds", str(seeds)] if seeds > 1 else []
     return shlex.join(words)
+
+
+def _model(job: Job, known: Model | Architecture) -> list[str]:
+    """The model by its name; of pictures that somebody has, by its architecture and their address."""
+    pictures = known.dataset.pictures if isinstance(known, Model) else None
+    if pictures is None:
+        return [job.name]
+    words = [job.architecture, "--dataset", pictures.address]
+    words += [] if pictures.test_part is None else ["--test-part", str(pictures.test_part)]
+    return words + (["--skip-bad"] if pictures.skipped else [])
 
 
 def _recipe(job: Job, known: Model | Architecture) -> list[str]:

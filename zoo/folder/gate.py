@@ -88,6 +88,7 @@ def require_sound(config: Config) -> None:
         _require(all(map(math.isfinite, row)), "known_answers", "finite")
     _require_files(config)
     _require_exports(config)
+    _require_pictures(config)
 
 
 def _require_trained(config: Config) -> None:
@@ -159,6 +160,20 @@ def require_row(parameters: int, test_top1: float | None) -> None:
     """Refuse what a listing can't show of a model; raises SchemaError."""
     _require(0 < parameters < 2**40, "parameters", "a number of values")
     _require(test_top1 is None or 0 <= test_top1 <= 100, "test_top1", "from 0 to 100")
+
+
+def _require_pictures(config: Config) -> None:
+    sha256 = config.job.pictures if config.job else ""
+    _require((config.pictures.sha256 if config.pictures else "") == sha256, "pictures.sha256", "that of the job")
+    if (pictures := config.pictures) is None:
+        return
+    _require(SHA256.fullmatch(pictures.sha256) is not None, "pictures.sha256", "64 hex digits")
+    for name in ("address", "title", "license", "homepage"):
+        require_line(getattr(pictures, name), f"pictures.{name}")
+    for name in ("train_images", "test_images", "fewest"):
+        _require(0 < getattr(pictures, name) < 2**40, f"pictures.{name}", "a number of pictures")
+    _require(0 <= pictures.skipped < 2**40, "pictures.skipped", "a number of pictures")
+    _require(pictures.test_part is None or 0 < pictures.test_part < 1, "pictures.test_part", "between 0 and 1")
 
 
 def _require_results(config: Config) -> None:

@@ -58,6 +58,7 @@ class Job:
     versions: Versions
     start: Origin | None = None  # None for the architecture's own initialisation
     teacher: Origin | None = None  # whose logits are distilled
+    pictures: str = ""  # SHA-256 of all pictures, of a data set that was found by looking
 
     @property
     def name(self) -> str:

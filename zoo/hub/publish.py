@@ -6,7 +6,9 @@ What is published says of itself what is so: its card is the one of its facts, a
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Final
 
 from zoo.errors import FolderError, HubError, PluginError
 from zoo.folder import card, store
@@ -21,6 +23,17 @@ from zoo.hub.protocol import Hub, Pinning, Pushed
 from zoo.hub.published import Published
 from zoo.hub.schemes import open_hub
 from zoo.spec import Model
+
+UNKNOWN_LICENSE: Final = "unknown"  # as the Hub spells it
+LICENSE: Final = re.compile(r"[a-z0-9]+(?:[.+-][a-z0-9]+)*")
+
+
+def unlicensed(name: str) -> str:
+    """What is said to whoever would publish weights without a license."""
+    return (
+        f"{name} was trained on pictures of somebody's own, and may not be used by others until its license is said: "
+        "give --license, as the Hub spells it: apache-2.0, cc-by-4.0, …"
+    )
 
 
 def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None) -> Pushed:
@@ -65,6 +78,8 @@ def require_public(job: Job, target: Hub) -> None:
 
 def _require_publishable(folder: Path, config: Config, target: Hub) -> None:
     _require_card(folder, config)
+    if config.pictures is not None and config.license == UNKNOWN_LICENSE:
+        raise HubError(unlicensed(config.name))
     if target.address.scheme != "file" and (here := [one.format for one in config.exports if one.only_here]):
         raise HubError(
             f"{config.name} can't be published: its {here[0]} file is for this processor alone; export it without"

@@ -19,7 +19,7 @@ from zoo.folder import store
 from zoo.folder.config import Config, EpochRow
 from zoo.hub import find
 from zoo.hub.find import Located
-from zoo.spec import Architecture, Model
+from zoo.spec import Architecture, Dataset, Model, Pictures
 
 if TYPE_CHECKING:
     import torch
@@ -86,6 +86,8 @@ class Published:
     def known(self) -> Model | Architecture:
         """The model as the plugins know it; its architecture alone where none declares its data set."""
         architecture, name = self.architecture, f"{self.config.architecture}_{self.config.dataset}"
+        if self.config.pictures is not None:
+            return Model(architecture, self._recalled(self.config.pictures), parameters=None)
         for one in (f"{self.config.plugin_distribution}:{name}", name):
             with contextlib.suppress(UnknownModel, PluginError):
                 known = registry.load(one)
@@ -103,6 +105,14 @@ class Published:
             )
         self._require_declared()
         return self.known
+
+    def _recalled(self, pictures: Pictures) -> Dataset:
+        """The data set of somebody's pictures, as the folder has it; its images where this machine prepared them."""
+        from zoo.data.prepared import margin, recalled
+
+        config = self.config
+        extra = margin(config.job.recipe, config.input_size[1]) if config.job else 0
+        return recalled(pictures, config.dataset, config.classes, config.input_size, (config.mean, config.std), extra)
 
     def net(
         self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None

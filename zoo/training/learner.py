@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data import batches
-from zoo.data.batches import Batches, Draw, Pixels
+from zoo.data.batches import Draw, Pixels
+from zoo.data.feed import feed
 from zoo.data.sources import Split
 from zoo.folder.job import How, Job
 from zoo.training import distributed, optim
@@ -28,6 +29,7 @@ class Learner:
         recipe, device, share = job.recipe, split.labels.device, distributed.share()
         self.net: nn.Module = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images, self.steps = len(split), math.ceil(len(split) / recipe.batch_size)  # of an epoch
+        self._sides = (split.images.shape[1], split.images.shape[2])
         self.lr = recipe.lr  # of the last step
         self._job, self._share = job, share
         parallel = distributed.parallel(self.net, device)
@@ -41,8 +43,9 @@ class Learner:
         self._epoch = self._prepared = 1
         self._fresh = self._draw(1)
         self._drawn = self._fresh.to(device)
-        feed = Batches(batches.padded(split, recipe.crop_padding), self._drawn, pixels, recipe.crop_padding)
-        learned = objective(parallel, feed, recipe, amp=job.amp, teacher=teacher)
+        self._feed = feed(split, self._drawn, pixels, recipe, rank=share.rank, world=share.world)
+        self._feed.begin(self._fresh)
+        learned = objective(parallel, self._feed, recipe, amp=job.amp, teacher=teacher)
         step = Step(learned, self._moved, recipe, share=share, how=job.compile, stopwatch=stopwatch)
         self._step = fastest(step, job.compile)
 
@@ -61,6 +64,7 @@ class Learner:
         if self._epoch != epoch:
             self.prepare(epoch)
             batches.redraw(self._drawn, self._fresh)
+            self._feed.begin(self._fresh)
             self._epoch = epoch
         self.net.train()
 
@@ -72,7 +76,9 @@ class Learner:
     def step(self, number: int) -> None:
         """Train on a batch of the epoch, counted from 0; the last one may be smaller."""
         size = self._job.recipe.batch_size
-        self._step(number * size, min((number + 1) * size, self.images))
+        start, end = number * size, min((number + 1) * size, self.images)
+        self._feed.bring(start, end)
+        self._step(start, end)
         self.lr = float(self._moved.optimizer.param_groups[0]["lr"])
         if self._job.recipe.sched_on_updates:
             self._schedule.step()
@@ -115,4 +121,4 @@ class Learner:
         return self.net
 
     def _draw(self, epoch: int) -> Draw:
-        return batches.draw(self.images, self._job.recipe, seed=self._job.seed, epoch=epoch)
+        return batches.draw(self.images, self._job.recipe, seed=self._job.seed, epoch=epoch, sides=self._sides)

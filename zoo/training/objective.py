@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.data.batches import Batches
+from zoo.data.feed import Feed
 from zoo.data.mixing import mix
 from zoo.spec import Recipe
 
@@ -44,7 +44,7 @@ def distilled(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
     return F.kl_div(student, wanted, log_target=True, reduction="none").sum(dim=1) * temperature**2
 
 
-def objective(net: nn.Module, batches: Batches, recipe: Recipe, *, amp: bool, teacher: nn.Module | None) -> Objective:
+def objective(net: nn.Module, batches: Feed, recipe: Recipe, *, amp: bool, teacher: nn.Module | None) -> Objective:
     """The whole way from positions to losses: the batch made, normalised and mixed, the net, the judgement.
 
     One function, so that compiling can fuse all of it. A mixed image counts as recognised where it is

@@ -53,18 +53,27 @@ class Plan:
 
     job: Job
     why: str
+    license: str | None = None  # of the weights; the architecture's where None
 
 
-def recipe_of(model: Model, options: Options) -> tuple[str, Recipe]:
+def recipe_of(known: Model | Architecture, options: Options) -> tuple[str, Recipe]:
     """The recipe that is asked for, changed as it is asked for, and its name; raises RecipeError."""
-    name = options.recipe or model.default_recipe
-    if name not in model.recipes:
-        raise RecipeError(f"{model.name} has no recipe {name!r}; it has {', '.join(model.recipes)}")
+    name = options.recipe or next(iter(known.recipes))
+    if name not in known.recipes:
+        raise RecipeError(f"{known.name} has no recipe {name!r}; it has {', '.join(known.recipes)}")
     settings = dict(options.settings) | ({} if options.epochs is None else {"epochs": str(options.epochs)})
-    return name, model.recipes[name].changed(settings)
+    return name, known.recipes[name].changed(settings)
 
 
-def plan(model: Model, options: Options, machine: Machine, *, seed: int, teacher: Origin | None = None) -> Plan:
+def plan(
+    model: Model,
+    options: Options,
+    machine: Machine,
+    *,
+    seed: int,
+    teacher: Origin | None = None,
+    license: str | None = None,  # noqa: A002 - what it is called everywhere
+) -> Plan:
     """The job that is asked for, on this machine; raises RecipeError or TrainingError where it can't be.
 
     Raises PluginError where the model isn't what its plugin says.
@@ -97,9 +106,15 @@ def plan(model: Model, options: Options, machine: Machine, *, seed: int, teacher
         dtype=options.dtype,  # type: ignore[arg-type]
         versions=versions(model.architecture),
         teacher=teacher,
+        pictures=_hash(model),
     )
     require_sense(job, model)
-    return Plan(job, compilation.why)
+    return Plan(job, compilation.why, license)
+
+
+def _hash(model: Model) -> str:
+    """Of the pictures that the data set was found to be made of."""
+    return model.dataset.pictures.sha256 if model.dataset.pictures else ""
 
 
 def as_published(model: Model, published: Config) -> Model:
@@ -174,6 +189,11 @@ def require_sense(job: Job, model: Model) -> None:
     if not 1 <= job.threads <= MOST_THREADS:
         raise TrainingError(f"--threads should be at least 1 and up to {MOST_THREADS:,}, not {job.threads}")
     side = max(model.dataset.input_size[1:])
+    if job.recipe.img_size not in (None, side):
+        raise TrainingError(
+            f"recipe: img_size should be null: the images of {model.dataset.name} are of one size, {side}, "
+            f"not {job.recipe.img_size}; pictures of any size are --dataset folder:PATH"
+        )
     if job.recipe.crop_padding > side:
         raise TrainingError(
             f"recipe: crop_padding should be up to {side}, the side of the images, not {job.recipe.crop_padding}"

@@ -61,10 +61,11 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
         classes=model.dataset.classes,
         input_size=model.dataset.input_size,
         resizing=model.dataset.resizing,
+        pictures=model.dataset.pictures,
         mean=mean,
         std=std,
         parameters=count(net),
-        license=model.architecture.license,
+        license=plan.license or model.architecture.license,
         paper=model.architecture.paper,
         job=dataclasses.replace(job, compile=how, dtype="fp16" if half else "fp32"),
         recipe_sha256=job.recipe.sha256(),
@@ -101,14 +102,22 @@ def record_seeds(out: Path, repetitions: list[Config], model: Model) -> Config:
     return _write(out, config, store.read_log(out), model, store.read_weights(out, config))
 
 
-def convert(folder: Path, known: Model | Architecture) -> Config:
+def convert(
+    folder: Path,
+    known: Model | Architecture,
+    *,
+    license: str | None = None,  # noqa: A002 - what it is called everywhere
+) -> Config:
     """Write a model folder of an earlier format anew in this one; its weights' file stays the very same bytes.
+
+    With `license`, that is what it is published under.
 
     `known` is its model, or its architecture where no plugin declares the data set. Raises FolderError.
     """
     with alone(folder):
         config = store.check(folder)
         content = store.read_weights(folder, config)
+        config = dataclasses.replace(config, license=license or config.license)
         if not config.known_answers:
             net = weights.load(known.architecture if isinstance(known, Model) else known, folder, config)
             pixels = batches.pixels(config.mean, config.std, torch.device("cpu"))

@@ -1,0 +1,96 @@
+"""What is done to whole batches is what torchvision does to each image."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as V
+
+from zoo.data import augment
+from zoo.spec import Recipe
+
+SIDES = (37, 41)
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return torch.randint(0, 256, (40, *SIDES, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+def farthest(one: Tensor, other: Tensor) -> int:
+    return int((one.int() - other.int()).abs().max())
+
+
+def test_a_random_resized_crop_is_torchvisions(images: Tensor) -> None:
+    recipe = Recipe(epochs=1, scale=(0.08, 1.0))
+    how = augment.draw(len(images), recipe, SIDES, 5)
+    assert how.box is not None
+    made = augment.augment(images, how, (32, 24), recipe)
+    for image, box, one in zip(images, how.box.tolist(), made, strict=True):
+        assert (
+            farthest(V.resized_crop(image.permute(2, 0, 1), *box, [32, 24], antialias=False), one.permute(2, 0, 1)) <= 1
+        )
+
+
+def test_its_boxes_have_the_area_and_the_ratio_that_are_asked_for_and_fit() -> None:
+    recipe = Recipe(epochs=1, scale=(0.2, 0.5), ratio=(0.5, 2.0))
+    boxes = augment.draw(2_000, recipe, (100, 100), 1).box
+    assert boxes is not None
+    top, left, height, width = boxes.unbind(1)
+    area, ratio = height * width / 10_000, width / height
+    assert area.min() > 0.19
+    assert area.max() < 0.51
+    assert ratio.min() > 0.48
+    assert ratio.max() < 2.1
+    assert bool(((top >= 0) & (left >= 0) & (top + height <= 100) & (left + width <= 100)).all())
+    assert len(set(top.tolist())) > 30
+
+
+def test_a_crop_that_never_fits_is_the_middle() -> None:
+    boxes = augment.draw(5, Recipe(epochs=1, scale=(1.0, 1.0), ratio=(3.0, 3.0)), (20, 30), 1).box
+    assert boxes is not None
+    assert boxes.tolist() == [[0, 5, 20, 20]] * 5
+
+
+def test_colour_is_torchvisions_brightness_contrast_and_saturation(images: Tensor) -> None:
+    recipe = Recipe(epochs=1, color_jitter=0.4)
+    how = augment.draw(len(images), recipe, SIDES, 5)
+    assert how.colour is not None
+    made = augment.augment(images, how, SIDES, recipe)
+    for image, (brightness, contrast, saturation), one in zip(images, how.colour.tolist(), made, strict=True):
+        bright = V.adjust_brightness(image.permute(2, 0, 1), brightness)
+        wanted = V.adjust_saturation(V.adjust_contrast(bright, contrast), saturation)
+        assert farthest(wanted, one.permute(2, 0, 1)) <= 2  # its rounding on the way
+
+
+@pytest.mark.parametrize("change", range(len(augment.CHANGES)), ids=[name for name, _ in augment.CHANGES])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_each_change_is_randaugments(images: Tensor, change: int, mirrored: bool) -> None:
+    recipe, reference = Recipe(epochs=1, rand_augment=1, rand_magnitude=11), v2.RandAugment(magnitude=11)
+    name, has_sign = augment.CHANGES[change]
+    changes = torch.full((len(images), 1), -1 - change if mirrored else change)
+    made = augment.augment(images, augment.Augmenting(None, None, changes), SIDES, recipe)
+    magnitudes, signed = reference._AUGMENTATION_SPACE[name]
+    assert signed == has_sign
+    of_bins = magnitudes(31, *SIDES)
+    magnitude = 0.0 if of_bins is None else float(of_bins[11]) * (-1 if signed and mirrored else 1)
+    wanted = reference._apply_image_or_video_transform(
+        images.permute(0, 3, 1, 2), name, magnitude, interpolation=reference.interpolation, fill=reference._fill
+    )
+    assert farthest(wanted, made.permute(0, 3, 1, 2)) <= 1
+
+
+def test_every_image_has_its_own_and_an_epoch_is_drawn_again(images: Tensor) -> None:
+    recipe = Recipe(epochs=1, rand_augment=2, scale=(0.3, 1.0), color_jitter=0.2)
+    one, again, other = (augment.draw(len(images), recipe, SIDES, seed) for seed in (3, 3, 4))
+    assert one.changes is not None
+    assert again.changes is not None
+    assert other.changes is not None
+    assert torch.equal(one.changes, again.changes)
+    assert not torch.equal(one.changes, other.changes)
+    assert len(set(one.changes.flatten().tolist())) > 14
+    half = torch.arange(0, len(images), 2)
+    whole = augment.augment(images, one, (32, 32), recipe)
+    assert torch.equal(augment.augment(images[half], one.at(half), (32, 32), recipe), whole[half])

@@ -1,0 +1,171 @@
+"""Images that don't lie on the device are the same batches as those that do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zoo import api
+from zoo.data import batches, feed, sources
+from zoo.data.asked import Asked
+from zoo.data.opening import opened
+from zoo.data.sources import Split
+from zoo.errors import DataError
+from zoo.spec import Recipe
+
+from .pictures import flowers
+
+pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.DataWarning")
+
+CPU = torch.device("cpu")
+PIXELS = batches.pixels((0.5, 0.4, 0.3), (0.2, 0.3, 0.4), CPU)
+SMALL = {"batch_size": "10"}
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def mapped(tmp_path: Path) -> Split:
+    numbers = np.random.default_rng(0)
+    np.save(tmp_path / "images.npy", numbers.integers(0, 256, (50, 12, 10, 3), dtype=np.uint8))
+    images = sources._mapped(np.load(tmp_path / "images.npy", mmap_mode="r"))
+    return Split(images, torch.arange(50) % 7, is_mapped=True)
+
+
+def epoch(split: Split, recipe: Recipe, *, world: int = 1, seeds: tuple[int, ...] = (1,)) -> list[torch.Tensor]:
+    """All batches of some epochs, in order: images and labels, as every process gets its part of them."""
+    first = batches.draw(len(split), recipe, seed=0, epoch=seeds[0], sides=(12, 10))
+    drawn = [first.to(CPU) for _ in range(world)]
+    feeds = [feed.feed(split, drawn[rank], PIXELS, recipe, rank=rank, world=world) for rank in range(world)]
+    found: list[torch.Tensor] = []
+    for seed in seeds:
+        fresh = batches.draw(len(split), recipe, seed=0, epoch=seed, sides=(12, 10))
+        for rank in range(world):
+            batches.redraw(drawn[rank], fresh)
+            feeds[rank].begin(fresh)
+        for start in range(0, len(split), recipe.batch_size):
+            end = min(start + recipe.batch_size, len(split))
+            for rank in range(world):
+                feeds[rank].bring(start, end)
+                found += feeds[rank].at(torch.arange(start + rank, end, world))
+    return found
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_batches_that_are_brought_are_those_of_the_resident_way(mapped: Split, world: int) -> None:
+    recipe = Recipe(epochs=2, batch_size=16, crop_padding=2, hflip=0.5)
+    resident = Split(mapped.images.clone(), mapped.labels)
+    assert isinstance(
+        feed.feed(resident, batches.draw(50, recipe, seed=0, epoch=1), PIXELS, recipe, rank=0, world=1), batches.Batches
+    )
+    wanted, found = (epoch(one, recipe, world=world, seeds=(1, 2)) for one in (resident, mapped))
+    assert len(found) == len(wanted) == 2 * 2 * 4 * world
+    assert all(torch.equal(one, other) for one, other in zip(wanted, found, strict=True))
+
+
+def test_an_epoch_may_begin_in_its_middle(mapped: Split) -> None:
+    recipe = Recipe(epochs=1, batch_size=16, hflip=0.5)
+    drawn = batches.draw(50, recipe, seed=0, epoch=1)
+    brought = feed.feed(mapped, drawn, PIXELS, recipe, rank=0, world=1)
+    brought.begin(drawn)
+    brought.bring(32, 48)
+    images, labels = brought.at(torch.arange(32, 48))
+    index = drawn.order[32:48]
+    assert torch.equal(labels, mapped.labels[index])
+    upright = PIXELS.normalise(mapped.images[index])
+    assert torch.equal(images, torch.where(drawn.flip[32:48, None, None, None], upright.flip(3), upright))
+
+
+def test_what_is_augmented_is_the_same_resident_or_not(mapped: Split) -> None:
+    recipe = Recipe(epochs=1, batch_size=16, scale=(0.3, 1.0), color_jitter=0.3, rand_augment=1, hflip=0.5)
+    resident = Split(mapped.images.clone(), mapped.labels)
+    wanted, found = epoch(resident, recipe), epoch(mapped, recipe)
+    assert all(torch.equal(one, other) for one, other in zip(wanted, found, strict=True))
+
+
+def train(folder: Path, out: Path, *, epochs: int, settings: dict[str, str], resume: bool = False) -> api.Trained:
+    address = f"folder:{folder}"
+    return api.train(
+        "resnet8", dataset=address, epochs=epochs, settings=settings, out=out, compile="none", resume=resume
+    )
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"scale": "[0.5, 1.0]", "rand_augment": "1", "crop_padding": "1"}], ids=["plain", "augmented"]
+)
+def test_a_training_ends_with_the_same_bytes_either_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
+) -> None:
+    folder = flowers(tmp_path / "flowers")
+    hashes = []
+    for name, most in (("resident", "1000000"), ("streamed", "0")):
+        monkeypatch.setenv("ZOO_DATA_MEMORY", most)
+        done = api.train(
+            "resnet8",
+            dataset=f"folder:{folder}",
+            epochs=2,
+            settings=SMALL | settings,
+            out=tmp_path / name,
+            compile="none",
+        )
+        hashes.append(done.config.weights.sha256)
+    assert hashes[0] == hashes[1]
+
+
+def test_a_run_is_stopped_and_resumed_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_DATA_MEMORY", "0")
+    folder, settings = flowers(tmp_path / "flowers"), SMALL | {"scale": "[0.5, 1.0]", "rand_augment": "1"}
+    words = ["train", "resnet8", "--dataset", f"folder:{folder}", "--epochs", "3", "--compile", "none", "-q"]
+    words += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    straight = train(folder, tmp_path / "a", epochs=3, settings=settings)
+    stopped = subprocess.run(
+        [sys.executable, "-c", STOP, *words, "--out", str(tmp_path / "b")], capture_output=True, text=True
+    )
+    assert stopped.returncode == 143, stopped.stderr
+    again = api.train(
+        "resnet8",
+        dataset=f"folder:{folder}",
+        epochs=3,
+        settings=settings,
+        out=tmp_path / "b",
+        compile="none",
+        resume=True,
+    )
+    assert again.config.weights.sha256 == straight.config.weights.sha256
+
+
+# Asks itself to stop in the second step of the second epoch.
+STOP = """
+import os, signal, sys
+from zoo.training.learner import Learner
+step, steps = Learner.step, []
+def stopping(self, number):
+    steps.append(number)
+    if steps.count(1) == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+    step(self, number)
+Learner.step = stopping
+from zoo.__main__ import main
+sys.argv[0] = "zoo"
+main()
+"""
+
+
+def test_a_set_larger_than_the_process_may_have_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = flowers(tmp_path / "flowers")
+    dataset = opened(Asked(f"folder:{folder}"), Recipe(epochs=1), Path(), lambda *_: None)
+    monkeypatch.setenv("ZOO_DATA_MEMORY", str(36 * 16 * 16 * 3))
+    assert not sources.read_split(dataset, Path(), train=True, device=CPU).is_mapped
+    monkeypatch.setenv("ZOO_DATA_MEMORY", str(36 * 16 * 16 * 3 - 1))
+    assert sources.read_split(dataset, Path(), train=True, device=CPU).is_mapped
+    monkeypatch.setenv("ZOO_DATA_MEMORY", "much")
+    with pytest.raises(DataError, match="ZOO_DATA_MEMORY should be a number of bytes, not 'much'"):
+        sources.read_split(dataset, Path(), train=True, device=CPU)

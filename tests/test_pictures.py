@@ -1,0 +1,431 @@
+"""Pictures that somebody has: a folder in, a published model out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import zoo
+from zoo import api
+from zoo.data import batches, prepared, sources
+from zoo.data.asked import Asked
+from zoo.data.kinds import open_collection
+from zoo.data.opening import opened, surveyed
+from zoo.errors import DataError, DataWarning, HubError, PluginError, TrainingError, ZooError
+from zoo.folder import store
+from zoo.spec import Dataset, Recipe
+
+from .conftest import Run
+from .pictures import COLOURS, draw, flowers
+
+pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.DataWarning")
+
+QUICK = Recipe(epochs=1, batch_size=12)
+SMALL = {"batch_size": "12"}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return flowers(tmp_path / "Flowers 1")
+
+
+def nobody(what: str, done: int, total: int) -> None:
+    pass
+
+
+def open_it(address: str, recipe: Recipe = QUICK, *, test_part: float | None = None, skip_bad: bool = False) -> Dataset:
+    return opened(Asked(address, test_part, skip_bad), recipe, Path(), nobody)
+
+
+# What is found by looking.
+
+
+def test_a_folder_of_pictures_is_a_data_set_whose_facts_are_found_by_looking(folder: Path) -> None:
+    found = open_it(f"folder:{folder}")
+    assert (found.name, found.title, found.classes) == ("flowers-1", "Flowers 1", tuple(COLOURS))
+    assert (found.input_size, found.train_images, found.test_images) == ((3, 16, 16), 36, 12)
+    images, labels = found.read(Path(), train=True)
+    assert labels.tolist() == [0] * 12 + [1] * 12 + [2] * 12
+    first = np.asarray(Image.open(folder / "train" / "daisy" / "1-000.png"))
+    assert np.array_equal(images[0], first)
+    pixels = images.reshape(-1, 3) / 255
+    assert np.allclose(found.mean, pixels.mean(0), atol=1e-4)
+    assert np.allclose(found.std, pixels.std(0), atol=1e-4)
+
+
+@pytest.mark.parametrize("half", ["val", "valid"])
+def test_the_test_half_may_be_called_otherwise(folder: Path, half: str) -> None:
+    (folder / "test").rename(folder / half)
+    assert open_it(f"folder:{folder}").test_images == 12
+
+
+def test_without_a_test_half_a_part_is_taken_by_the_pictures_bytes(tmp_path: Path) -> None:
+    draw(tmp_path / "all", 40)
+    address = f"folder:{tmp_path / 'all'}"
+    before = surveyed(Asked(address, 0.25), Path(), nobody)
+    assert 0.1 < len(before.test) / 120 < 0.4
+    shutil.copy(tmp_path / "all" / before.test[0].name, tmp_path / "all" / "daisy" / "a-copy.png")
+    draw(tmp_path / "all", 30, seed=9)
+    after = surveyed(Asked(address, 0.25), Path(), nobody)
+    assert {one.sha256 for one in before.test} <= {one.sha256 for one in after.test}
+    assert {one.sha256 for one in before.train} <= {one.sha256 for one in after.train}
+    assert not after.copies
+
+
+def test_a_copy_on_both_sides_is_seen(folder: Path) -> None:
+    shutil.copy(folder / "train" / "rose" / "1-003.png", folder / "test" / "rose" / "again.png")
+    ((one, other),) = surveyed(Asked(f"folder:{folder}"), Path(), nobody).copies
+    assert (one.name, other.name) == ("train/rose/1-003.png", "test/rose/again.png")
+
+
+def test_the_hash_is_of_the_pictures_and_not_of_their_place(folder: Path, tmp_path: Path) -> None:
+    def sha256(place: Path) -> str:
+        return surveyed(Asked(f"folder:{place}"), Path(), nobody).pictures.sha256
+
+    before, moved = sha256(folder), Path(shutil.copytree(folder, tmp_path / "elsewhere" / "x"))
+    assert sha256(moved) == before
+    Image.new("RGB", (16, 16)).save(moved / "train" / "rose" / "1-000.png")
+    assert sha256(moved) != before
+
+
+def test_a_second_look_reads_no_picture(folder: Path) -> None:
+    looked: list[str] = []
+    for _ in range(2):
+        surveyed(Asked(f"folder:{folder}"), Path(), lambda what, done, total: looked.append(what))
+    assert len(looked) == 48
+
+
+# Pictures as a person expects them.
+
+
+@pytest.mark.parametrize(
+    ("change", "suffix"),
+    [
+        (lambda one: one.convert("P", palette=Image.Palette.ADAPTIVE, colors=256), "png"),
+        (lambda one: one.convert("CMYK"), "tiff"),
+        (lambda one: one.convert("RGBA"), "png"),
+    ],
+    ids=["palette", "cmyk", "alpha"],
+)
+def test_a_picture_of_any_mode_is_seen_in_its_colours(
+    folder: Path, change: Callable[[Image.Image], Image.Image], suffix: str
+) -> None:
+    red = Image.new("RGB", (16, 16), (200, 40, 60))
+    change(red).save(folder / "train" / "rose" / f"0.{suffix}")  # the first of its class
+    images, labels = open_it(f"folder:{folder}").read(Path(), train=True)
+    seen = images[labels.tolist().index(1)]
+    assert np.abs(seen.astype(int) - np.array([200, 40, 60])).max() <= 3
+
+
+def test_sixteen_bits_are_brought_to_eight(tmp_path: Path) -> None:
+    for half in ("train", "test"):
+        for number, name in enumerate(("dark", "light")):
+            (tmp_path / "x" / half / name).mkdir(parents=True)
+            ramp = np.full((8, 8), 257 * (40 + 150 * number), dtype=np.uint16)
+            Image.fromarray(ramp).save(tmp_path / "x" / half / name / "one.png")
+    found = open_it(f"folder:{tmp_path / 'x'}")
+    images, _ = found.read(Path(), train=True)
+    assert found.input_size == (1, 8, 8)
+    assert [image.flatten().tolist() for image in images] == [[40] * 64, [190] * 64]
+
+
+def test_a_picture_lies_the_way_its_camera_noted(folder: Path) -> None:
+    picture = Image.new("RGB", (16, 16))
+    picture.paste((255, 255, 255), (0, 0, 16, 8))  # white above
+    facts = picture.getexif()
+    facts[0x0112] = 3  # upside down
+    picture.save(folder / "train" / "daisy" / "0.png", exif=facts)
+    images, _ = open_it(f"folder:{folder}").read(Path(), train=True)
+    assert (images[0][:8].max(), images[0][8:].min()) == (0, 255)
+
+
+def test_pictures_of_many_sizes_keep_their_ratio_and_lose_their_edges(tmp_path: Path) -> None:
+    flowers(tmp_path / "x", size=(40, 20))
+    wide = Image.new("RGB", (40, 20), (0, 0, 0))
+    wide.paste((255, 255, 255), (10, 0, 30, 20))  # the middle square
+    wide.save(tmp_path / "x" / "train" / "daisy" / "0.png")
+    found = open_it(f"folder:{tmp_path / 'x'}", Recipe(epochs=1, img_size=20))
+    images, _ = found.read(Path(), train=True)
+    assert images[0].min() == 255
+
+
+def test_their_size_is_the_recipes_and_a_random_crop_has_a_margin(folder: Path) -> None:
+    found = open_it(f"folder:{folder}", Recipe(epochs=1, img_size=14, scale=(0.5, 1.0)))
+    assert (found.input_size, found.margin) == ((3, 14, 14), 2)
+    assert found.read(Path(), train=True)[0].shape == (36, 16, 16, 3)
+    assert found.read(Path(), train=False)[0].shape == (12, 14, 14, 3)
+
+
+def test_pictures_of_many_sizes_are_64_where_nobody_says_any(folder: Path) -> None:
+    Image.new("RGB", (30, 20)).save(folder / "train" / "rose" / "0.png")
+    assert open_it(f"folder:{folder}").input_size == (3, 64, 64)
+
+
+# A model, from the folder to the hub.
+
+
+@pytest.fixture
+def trained(folder: Path, tmp_path: Path) -> Path:
+    out = tmp_path / "runs" / "m"
+    api.train("resnet8", dataset=f"folder:{folder}", epochs=2, settings=SMALL, out=out, compile="none", amp=False)
+    return out
+
+
+def test_what_is_trained_on_them_is_evaluated_verified_and_seen_as_any_model(
+    trained: Path, folder: Path, tmp_path: Path
+) -> None:
+    config = store.read_config(trained)
+    assert (config.name, config.dataset, config.resizing) == ("resnet8_flowers-1", "flowers-1", prepared.CENTER)
+    assert config.pictures is not None
+    assert (config.pictures.address, config.pictures.test_images) == ("folder:Flowers 1", 12)
+    assert str(tmp_path) not in (trained / "config.json").read_text() + (trained / "README.md").read_text()
+    assert api.verify(trained).outcome == "as published"
+    assert api.evaluate(trained).results == config.results
+    photo = folder / "test" / "rose" / "2-001.png"
+    (seen,) = api.predict(trained, [photo])
+    test = sources.read_split(open_it(f"folder:{folder}"), Path(), train=False, device=CPU)
+    pixels = zoo.transforms(trained)(Image.open(photo))
+    normalisation = batches.pixels(config.mean, config.std, CPU)
+    assert torch.allclose(pixels, normalisation.normalise(test.images[5:6])[0])
+    net = zoo.load(trained, pretrained=True)
+    assert seen.guesses[0].label == config.classes[int(net(pixels[None]).argmax())]
+
+
+def test_without_the_pictures_the_test_set_is_not_measured_and_with_others_it_is_refused(
+    trained: Path, folder: Path, cache: Path
+) -> None:
+    shutil.rmtree(cache)
+    assert api.verify(trained).not_measured == ("test set",)
+    assert api.verify(trained, dataset=f"folder:{folder}").outcome == "as published"
+    (folder / "test" / "rose" / "2-000.png").unlink()
+    with pytest.raises(DataError, match="other pictures than resnet8_flowers-1 was trained on"):
+        api.verify(trained, dataset=f"folder:{folder}")
+
+
+def test_it_is_reproduced_to_the_byte(trained: Path, tmp_path: Path) -> None:
+    again, published = api.reproduce(trained, out=tmp_path / "again")
+    assert again.config.weights.sha256 == published.weights.sha256
+
+
+def test_a_run_does_not_go_on_with_other_pictures(folder: Path, tmp_path: Path) -> None:
+    out, address = tmp_path / "m", f"folder:{folder}"
+    api.train("resnet8", dataset=address, epochs=1, out=out, compile="none", settings=SMALL)
+    Image.new("RGB", (16, 16)).save(folder / "train" / "rose" / "more.png")
+    with pytest.raises(TrainingError, match="pictures"):
+        api.train("resnet8", dataset=address, epochs=1, out=out, compile="none", settings=SMALL, resume=True)
+
+
+def test_it_is_published_under_a_license_that_somebody_says(trained: Path, tmp_path: Path) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    with pytest.raises(HubError, match="give --license"):
+        api.push(trained, hub=hub)
+    api.push(trained, hub=hub, license="cc-by-4.0")
+    assert api.find("resnet8_flowers-1", hub=hub)
+    assert "license: cc-by-4.0" in (tmp_path / "hub" / "resnet8_flowers-1" / "README.md").read_text()
+    (row,) = api.overview(pretrained=True, hub=hub)
+    assert (row.name, row.license) == ("resnet8_flowers-1", "cc-by-4.0")
+
+
+def test_the_card_says_how_many_and_which_and_how_much_a_figure_says(trained: Path) -> None:
+    card = (trained / "README.md").read_text()
+    config = store.read_config(trained)
+    assert config.pictures is not None
+    assert f"36, and\n12 to test with, in a test set of their own. Their SHA-256 is\n`{config.pictures.sha256}`" in card
+    low, high = config.own.results.interval
+    assert f"top-1 would be from {low:.1f}% to {high:.1f}% in 95 of 100 cases. The rarest class has 4 test" in card
+    assert "zoo train resnet8 --dataset 'folder:Flowers 1' --recipe" in card
+
+
+def test_bad_pictures_are_left_out_where_asked_and_counted(folder: Path, tmp_path: Path) -> None:
+    (folder / "train" / "rose" / "bad.png").write_text("no picture")
+    out = tmp_path / "m"
+    with pytest.raises(DataError, match=r"a picture can't be read \(train/rose/bad.png can't be read as a picture"):
+        open_it(f"folder:{folder}")
+    done = api.train(
+        "resnet8", dataset=f"folder:{folder}", skip_bad=True, epochs=1, out=out, compile="none", settings=SMALL
+    )
+    assert done.config.pictures is not None
+    assert done.config.pictures.skipped == 1
+    assert "1 picture could not be read and were left out" in (out / "README.md").read_text()
+
+
+def test_a_small_test_set_is_warned_of(folder: Path) -> None:
+    with pytest.warns(DataWarning, match="fewer than 10 test pictures of daisy and 2 more"):
+        open_it(f"folder:{folder}")
+
+
+# What can't be trained on is one line.
+
+
+def nothing(folder: Path) -> None:
+    for picture in folder.rglob("*.png"):
+        picture.unlink()
+
+
+def one_class(folder: Path) -> None:
+    for name in ("rose", "violet"):
+        for half in ("train", "test"):
+            shutil.rmtree(folder / half / name)
+
+
+def no_test_picture(folder: Path) -> None:
+    for picture in (folder / "test" / "rose").iterdir():
+        picture.unlink()
+
+
+def no_training_picture(folder: Path) -> None:
+    for picture in (folder / "train" / "rose").iterdir():
+        picture.unlink()
+
+
+def a_strange_class(folder: Path) -> None:
+    (folder / "test" / "tulip").mkdir()
+
+
+def no_test_half(folder: Path) -> None:
+    shutil.rmtree(folder / "test")
+
+
+def no_classes(folder: Path) -> None:
+    shutil.rmtree(folder / "train")
+    shutil.rmtree(folder / "test")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (nothing, "there is no picture in .*train"),
+        (one_class, "has one class, daisy, and there is nothing to tell it from"),
+        (no_test_picture, "there is no test picture of the class rose"),
+        (no_training_picture, "there is no training picture of the class rose"),
+        (a_strange_class, "has a class that .*train has not: tulip"),
+        (no_test_half, "has train/ and no test/, val/ or valid/ beside it"),
+        (no_classes, "has no folders of pictures"),
+    ],
+)
+def test_a_folder_that_can_not_be_trained_on_is_one_line(
+    folder: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(folder)
+    with pytest.raises(DataError, match=message):
+        open_it(f"folder:{folder}")
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("folder:nowhere", "there is no folder nowhere"),
+        ("folder:README.md", "README.md is a file; name the folder"),
+        ("folder:", "has no folders of pictures|there is no folder|has .* classes|no picture|no test set"),
+        ("fodler:x", "there is no kind of data set 'fodler'; did you mean folder"),
+        ("torchvision:Flowers103", "torchvision has no data set 'Flowers103' .*did you mean Flowers102"),
+        ("torchvision:Flowers102", "torchvision's Flowers102 is not in .*, and can't be downloaded"),
+    ],
+)
+def test_an_address_of_nothing_is_one_line(
+    address: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").touch()
+    with pytest.raises(ZooError, match=message):
+        opened(Asked(address), QUICK, tmp_path, nobody)
+
+
+def test_options_of_pictures_are_refused_without_any() -> None:
+    with pytest.raises(TrainingError, match="--test-part and --skip-bad are for pictures of one's own"):
+        api.train("resnet8", test_part=0.2)
+
+
+def test_a_data_set_of_one_size_has_no_other() -> None:
+    with pytest.raises(TrainingError, match="img_size should be null: the images of digits are of one size, 8"):
+        api.train("resnet8_digits", settings={"img_size": "16"})
+
+
+# Other kinds.
+
+
+def write_mnist(root: Path, *, train: int, test: int) -> None:
+    """Files of MNIST's format, in which the label is how bright an image is."""
+    (root / "MNIST" / "raw").mkdir(parents=True)
+    for half, count in (("train", train), ("t10k", test)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        images = np.broadcast_to(20 * labels[:, None, None], (count, 28, 28)).astype(np.uint8)
+        for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
+            sides = b"".join(side.to_bytes(4, "big") for side in values.shape)
+            header = bytes([0, 0, 8, values.ndim]) + sides
+            (root / "MNIST" / "raw" / f"{half}-{kind}-ubyte").write_bytes(header + values.tobytes())
+
+
+def test_a_data_set_of_torchvisions_opens_by_name_where_it_is_there(tmp_path: Path) -> None:
+    write_mnist(tmp_path, train=40, test=20)
+    found = opened(Asked("torchvision:MNIST"), QUICK, tmp_path, nobody)
+    assert (found.name, found.title, found.input_size) == ("torchvision-mnist", "MNIST", (1, 28, 28))
+    assert found.classes[3] == "3 - three"
+    images, labels = found.read(tmp_path, train=False)
+    assert (len(images), labels[13], images[13].max()) == (20, 3, 60)
+
+
+def test_a_kind_of_a_plugins_opens_by_its_entry_point(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "zoo_pairs-1.0.dist-info").mkdir(parents=True)
+    (site / "zoo_pairs-1.0.dist-info" / "METADATA").write_text("Name: zoo-pairs\nVersion: 1.0\n")
+    (site / "zoo_pairs-1.0.dist-info" / "entry_points.txt").write_text(
+        "[zoo.datasets]\npairs = pairs:open_pairs\nbroken = pairs:open_nothing\n"
+    )
+    (site / "pairs.py").write_text(PAIRS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        found = opened(Asked("pairs:black-white"), QUICK, tmp_path, nobody)
+        assert (found.name, found.classes, found.input_size) == ("pairs", ("black", "white"), (1, 8, 8))
+        with pytest.raises(PluginError, match="of kind broken, of plugin zoo-pairs: gives a NoneType, expected"):
+            open_collection("broken:x", tmp_path)
+
+
+PAIRS = """
+import io
+from PIL import Image
+from zoo.spec import Collection, Half
+
+def read(index):
+    content = io.BytesIO()
+    Image.new("L", (8, 8), 255 * (index % 2)).save(content, "PNG")
+    return content.getvalue()
+
+def open_pairs(rest, root):
+    half = Half(("a", "b", "c", "d"), (0, 1, 0, 1), read)
+    return Collection("pairs", "Pairs", tuple(rest.split("-")), half, half, stamp=rest)
+
+def open_nothing(rest, root):
+    return None
+"""
+
+
+# The command line.
+
+
+def test_zoo_data_shows_what_there_is(folder: Path, run_zoo: Run) -> None:
+    (folder / "train" / "rose" / "bad.png").write_text("no picture")
+    shutil.copy(folder / "train" / "rose" / "1-003.png", folder / "test" / "rose" / "again.png")
+    shown = run_zoo("data", f"folder:{folder}")
+    assert shown.returncode == 0, shown.stderr
+    assert "flowers-1: 36 pictures to train on, 13 to test with" in shown.stdout
+    assert "rose\t12\t5" in shown.stdout
+    assert "a copy on both sides: train/rose/1-003.png and test/rose/again.png" in shown.stdout
+    assert "train/rose/bad.png can't be read as a picture" in shown.stdout
+    facts = json.loads(run_zoo("data", f"folder:{folder}", "--json").stdout)
+    assert facts["sizes"] == [{"width": 16, "height": 16, "pictures": 49}]
+    assert [one["name"] for one in facts["unreadable"]] == ["train/rose/bad.png"]

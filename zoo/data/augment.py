@@ -1,0 +1,176 @@
+"""What is done to whole batches of pictures on the device, before they are a step's input.
+
+A random resized crop, colour, RandAugment: each image of a batch has its own numbers, drawn before the epoch from
+(seed, epoch) like all that is random. What is drawn stays on the processor: it says which images go through which of
+torchvision's functions, and a step that is compiled or captured sees the result alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms.v2 import functional as V
+
+from zoo.spec import Recipe
+
+ATTEMPTS = 10  # at a crop of the wanted area and ratio that fits, as torchvision has it
+BINS = 30  # magnitudes of RandAugment are parts of this
+# RandAugment's changes (arXiv:1909.13719, table 6), as torchvision names and bounds them; whether a sign is drawn.
+CHANGES: Final = (
+    ("Identity", False), ("ShearX", True), ("ShearY", True), ("TranslateX", True), ("TranslateY", True),
+    ("Rotate", True), ("Brightness", True), ("Color", True), ("Contrast", True), ("Sharpness", True),
+    ("Posterize", False), ("Solarize", False), ("AutoContrast", False), ("Equalize", False),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Augmenting:
+    """How each image of an epoch is changed: all tensors [N, …], on the processor."""
+
+    box: Tensor | None  # [N, 4] int64: top, left, height, width of what is cropped out, in pixels
+    colour: Tensor | None  # [N, 3] float32: what brightness, contrast and saturation are multiplied by
+    changes: Tensor | None  # [N, how many] int64: which of RandAugment's, one after another; below 0 in the other sense
+
+    def at(self, positions: Tensor) -> Augmenting:
+        """The part of it for a batch."""
+        return Augmenting(
+            *(None if one is None else one[positions] for one in (self.box, self.colour, self.changes)),
+        )
+
+
+def augments(recipe: Recipe) -> bool:
+    """Whether a recipe changes whole batches before the step."""
+    return bool(recipe.scale or recipe.color_jitter or recipe.rand_augment)
+
+
+def draw(size: int, recipe: Recipe, sides: tuple[int, int], seed: int) -> Augmenting:
+    """Draw for an epoch of `size` images of that height and width."""
+    generator = torch.Generator().manual_seed(seed)
+    box = _boxes(size, recipe, sides, generator)
+    colour = 1 + recipe.color_jitter * (2 * torch.rand(size, 3, generator=generator) - 1)
+    changes = torch.randint(len(CHANGES), (size, recipe.rand_augment), generator=generator)
+    mirrored = torch.rand(size, recipe.rand_augment, generator=generator) < 0.5
+    return Augmenting(
+        box if recipe.scale else None,
+        colour if recipe.color_jitter else None,
+        torch.where(mirrored, -1 - changes, changes) if recipe.rand_augment else None,
+    )
+
+
+def _boxes(size: int, recipe: Recipe, sides: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Boxes of random area, ratio and place, as torchvision's RandomResizedCrop: the first of ten that fits."""
+    height, width = sides
+    low, high = recipe.scale or (1.0, 1.0)
+    area = height * width * (low + (high - low) * torch.rand(size, ATTEMPTS, generator=generator))
+    least, most = (math.log(one) for one in recipe.ratio)
+    ratio = torch.exp(least + (most - least) * torch.rand(size, ATTEMPTS, generator=generator))
+    wide, tall = (area * ratio).sqrt().round().long(), (area / ratio).sqrt().round().long()
+    fits = (wide > 0) & (wide <= width) & (tall > 0) & (tall <= height)
+    first = fits.long().argmax(dim=1, keepdim=True)
+    wide, tall = wide.gather(1, first)[:, 0], tall.gather(1, first)[:, 0]
+    none = ~fits.any(dim=1)
+    side = min(height, width)
+    wide, tall = torch.where(none, side, wide), torch.where(none, side, tall)
+    down, across = torch.rand(2, size, generator=generator)
+    top, left = (down * (height - tall + 1)).long(), (across * (width - wide + 1)).long()
+    top, left = torch.where(none, (height - side) // 2, top), torch.where(none, (width - side) // 2, left)
+    return torch.stack([top, left, tall, wide], dim=1)
+
+
+def augment(images: Tensor, how: Augmenting, size: tuple[int, int], recipe: Recipe) -> Tensor:
+    """Change images [B, H, W, C] uint8, on any device; returns [B, *size, C] uint8."""
+    changed = images.permute(0, 3, 1, 2)
+    if how.box is not None:
+        changed = cropped(changed, how.box, size)
+    if how.colour is not None:
+        changed = coloured(changed, how.colour)
+    for changes in how.changes.unbind(1) if how.changes is not None else ():
+        changed = _changed(changed, changes, recipe.rand_magnitude)
+    return changed.permute(0, 2, 3, 1)
+
+
+def cropped(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """The boxes [B, 4] out of images [B, C, H, W] uint8, each resized to `size`: bilinear, not antialiased."""
+    boxes = boxes.to(images.device).float()
+    grids = []
+    for axis, (start, length, whole) in enumerate(((0, 2, images.shape[2]), (1, 3, images.shape[3]))):
+        steps = (torch.arange(size[axis], device=images.device) + 0.5) / size[axis]
+        first, extent = boxes[:, start, None], boxes[:, length, None]
+        at = (steps * extent - 0.5).clamp(min=0).minimum(extent - 1) + first
+        grids.append(at * (2 / max(1, whole - 1)) - 1)
+    rows, columns = grids
+    grid = torch.stack([columns[:, None, :].expand(-1, size[0], -1), rows[:, :, None].expand(-1, -1, size[1])], dim=-1)
+    return F.grid_sample(images.float(), grid, align_corners=True).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def coloured(images: Tensor, factors: Tensor) -> Tensor:
+    """Images [B, C, H, W] uint8 with brightness, contrast and saturation times factors [B, 3], in that order."""
+    brightness, contrast, saturation = factors.to(images.device)[:, :, None, None, None].unbind(1)
+    bright = (images.float() * brightness).clamp_(0, 255).floor_()  # torchvision cuts off after each
+    mean = _grey(bright).mean(dim=(1, 2, 3), keepdim=True)
+    contrasted = torch.lerp(mean, bright, contrast).clamp_(0, 255).floor_()
+    if images.shape[1] == 3:
+        contrasted = torch.lerp(_grey(contrasted).expand_as(contrasted), contrasted, saturation).clamp_(0, 255)
+    return contrasted.to(torch.uint8)
+
+
+def _grey(images: Tensor) -> Tensor:
+    """The luma [B, 1, H, W] of images [B, C, H, W], as torchvision has it."""
+    if images.shape[1] == 1:
+        return images
+    weights = torch.tensor([0.2989, 0.587, 0.114], device=images.device)
+    return (images * weights[None, :, None, None]).sum(dim=1, keepdim=True)
+
+
+def _changed(images: Tensor, changes: Tensor, magnitude: int) -> Tensor:
+    """Each image [C, H, W] through its own one of RandAugment's changes [B]: all of the same at once."""
+    changed = images.clone()
+    for change in sorted(set(changes.tolist())):
+        mirrored = change < 0
+        name, has_sign = CHANGES[-1 - change if mirrored else change]
+        if name == "Identity":
+            continue
+        which = (changes == change).nonzero()[:, 0].to(images.device)
+        changed[which] = _one(images[which], name, magnitude / BINS, -1.0 if mirrored and has_sign else 1.0)
+    return changed
+
+
+def _one(images: Tensor, name: str, part: float, sign: float) -> Tensor:
+    """Images [B, C, H, W] uint8 through one of RandAugment's changes, that `part` of its most."""
+    height, width = images.shape[2:]
+    changed: Tensor
+    match name:
+        case "ShearX" | "ShearY":
+            angle = math.degrees(math.atan(sign * 0.3 * part))
+            shear = [angle, 0.0] if name == "ShearX" else [0.0, angle]
+            changed = V.affine(images, angle=0.0, translate=[0, 0], scale=1.0, shear=shear, center=[0, 0])
+        case "TranslateX":
+            across = int(sign * 150 / 331 * width * part)
+            changed = V.affine(images, angle=0.0, translate=[across, 0], scale=1.0, shear=[0.0, 0.0])
+        case "TranslateY":
+            down = int(sign * 150 / 331 * height * part)
+            changed = V.affine(images, angle=0.0, translate=[0, down], scale=1.0, shear=[0.0, 0.0])
+        case "Rotate":
+            changed = V.rotate(images, angle=sign * 30 * part)
+        case "Brightness":
+            changed = V.adjust_brightness(images, 1 + sign * 0.9 * part)
+        case "Color":
+            changed = V.adjust_saturation(images, 1 + sign * 0.9 * part)
+        case "Contrast":
+            changed = V.adjust_contrast(images, 1 + sign * 0.9 * part)
+        case "Sharpness":
+            changed = V.adjust_sharpness(images, 1 + sign * 0.9 * part)
+        case "Posterize":
+            changed = V.posterize(images, bits=8 - round(4 * part))
+        case "Solarize":
+            changed = V.solarize(images, threshold=255 * (1 - part))
+        case "AutoContrast":
+            changed = V.autocontrast(images)
+        case _:
+            changed = V.equalize(images)
+    return changed
