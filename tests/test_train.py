@@ -47,6 +47,7 @@ def begin_digits(
     *,
     resume: bool = False,
     watch: Watch | None = None,
+    teacher: nn.Module | None = None,
     now: Callable[[], float] = time.perf_counter,
 ) -> Training:
     """A training of the model of these tests, before its first step."""
@@ -55,7 +56,7 @@ def begin_digits(
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
     training = begin(
         what, build(MODEL.architecture, MODEL.dataset), splits, pixels,
-        run=run, watch=watch or Watch(save_every=100, eval_every=100), now=now,
+        run=run, watch=watch or Watch(save_every=100, eval_every=100), teacher=teacher, now=now,
     )  # fmt: skip
     if resume:
         training.resume()

@@ -14,7 +14,7 @@ from zoo.data.sources import Split
 from zoo.folder.job import How, Job
 from zoo.training import distributed, optim
 from zoo.training.counts import BatchCounts
-from zoo.training.objective import objective
+from zoo.training.objective import balanced, objective
 from zoo.training.step import Moved, Step, fastest
 from zoo.training.stopwatch import Stopwatch
 
@@ -42,7 +42,16 @@ class Learner:
         self._fresh = self._draw(1)
         self._drawn = self._fresh.to(device)
         feed = Batches(batches.padded(split, recipe.crop_padding), self._drawn, pixels, recipe.crop_padding)
-        learned = objective(parallel, feed, recipe, amp=job.amp, teacher=teacher)
+        self._teaching = torch.ones((), device=device) if recipe.distill_warmup_epochs else None
+        learned = objective(
+            parallel,
+            feed,
+            recipe,
+            amp=job.amp,
+            teacher=teacher,
+            class_weights=balanced(split.labels) if recipe.class_weight == "balanced" else None,
+            teaching=self._teaching,
+        )
         step = Step(learned, self._moved, recipe, share=share, how=job.compile, stopwatch=stopwatch)
         self._step = fastest(step, job.compile)
 
@@ -72,6 +81,9 @@ class Learner:
     def step(self, number: int) -> None:
         """Train on a batch of the epoch, counted from 0; the last one may be smaller."""
         size = self._job.recipe.batch_size
+        if self._teaching is not None:
+            before = (self._epoch - 1) * self.steps + number
+            self._teaching.fill_(min(1.0, before / (self._job.recipe.distill_warmup_epochs * self.steps)))
         self._step(number * size, min((number + 1) * size, self.images))
         self.lr = float(self._moved.optimizer.param_groups[0]["lr"])
         if self._job.recipe.sched_on_updates:
