@@ -13,6 +13,7 @@ from zoo.data.batches import Batches, Draw, Pixels
 from zoo.data.sources import Split
 from zoo.folder.job import How, Job
 from zoo.training import distributed, optim
+from zoo.training.average import Average
 from zoo.training.counts import BatchCounts
 from zoo.training.objective import balanced, objective
 from zoo.training.step import Moved, Step, fastest
@@ -31,11 +32,13 @@ class Learner:
         self.lr = recipe.lr  # of the last step
         self._job, self._share = job, share
         parallel = distributed.parallel(self.net, device)
+        self._average = None if recipe.model_ema_decay is None else Average(self.net, recipe.model_ema_decay)
         self._moved = Moved(
             self.net,
             optim.optimizer(recipe, self.net.parameters()),
             torch.zeros(2, dtype=torch.float64, device=device),
             BatchCounts(self.net),
+            self._average,
         )
         self._schedule = optim.schedule(recipe, self._moved.optimizer, self.steps)
         self._epoch = self._prepared = 1
@@ -99,8 +102,10 @@ class Learner:
         device = self.totals.device
         with self._moved.counts.back():
             net = self.net.state_dict()
+        average = {"average": self._average.net.state_dict()} if self._average else {}
         return {
             "net": net,
+            **average,
             "optimizer": self._moved.optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "totals": distributed.summed(self.totals).cpu(),
@@ -112,6 +117,8 @@ class Learner:
         """Bring everything back to what `state` gave."""
         with self._moved.counts.back():
             self.net.load_state_dict(state["net"])
+        if self._average:
+            self._average.net.load_state_dict(state["average"])
         self._moved.optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self.totals.copy_(state["totals"])
@@ -121,10 +128,15 @@ class Learner:
         if state["random_device"] is not None:
             torch.cuda.set_rng_state(state["random_device"], self.totals.device)
 
+    @property
+    def evaluated(self) -> nn.Module:
+        """The net that is evaluated on the way: the average, where there is one."""
+        return self._average.net if self._average else self.net
+
     def published(self) -> nn.Module:
         """The net that is evaluated and published, whole again: nothing is trained after this."""
         self._moved.counts.give_back()
-        return self.net
+        return self.evaluated
 
     def _draw(self, epoch: int) -> Draw:
         return batches.draw(self.images, self._job.recipe, seed=self._job.seed, epoch=epoch)

@@ -20,6 +20,7 @@ from zoo.errors import CompileWarning
 from zoo.folder.job import How
 from zoo.spec import Recipe
 from zoo.training import compiling, distributed, optim
+from zoo.training.average import Average
 from zoo.training.counts import BatchCounts
 from zoo.training.distributed import Share
 from zoo.training.objective import Objective
@@ -40,6 +41,7 @@ class Moved:
     optimizer: torch.optim.Optimizer
     totals: Tensor  # [2] float64 on the device: loss summed over images, correct predictions
     counts: BatchCounts
+    average: Average | None = None
 
 
 class Step:
@@ -93,6 +95,8 @@ class Step:
         self.moved.optimizer.step()
         self.moved.optimizer.zero_grad()
         self.moved.counts.add()
+        if self.moved.average is not None:
+            self.moved.average.update()
 
     def _first(self, positions: Tensor, batch_size: int) -> None:
         """The first whole batch, at which the step is compiled; eagerly from here on where that fails.
