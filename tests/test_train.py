@@ -195,6 +195,17 @@ def test_every_optimizer_resumes_to_the_same_bytes(tmp_path: Path, opt: str) -> 
     assert stopped.go(what, resume=True).bytes() == Run(tmp_path / "whole").go(what).bytes()
 
 
+@pytest.mark.usefixtures("glance_always")
+@pytest.mark.parametrize("glances", [3, 7, 10])
+def test_a_run_whose_rates_fall_layer_by_layer_resumes_to_the_same_bytes(tmp_path: Path, glances: int) -> None:
+    what = job(RECIPE.changed({"layer_decay": "0.7", "sched_on_updates": "true" if glances == 3 else "false"}))
+    stopped = Run(tmp_path / "stopped")
+    with pytest.raises(Interrupted):
+        stopped.go(what, report=StopAfter(glances))
+    whole, plain = Run(tmp_path / "whole").go(what), Run(tmp_path / "plain").go(job())
+    assert stopped.go(what, resume=True).bytes() == whole.bytes() != plain.bytes()
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
 @pytest.mark.usefixtures("glance_always")
 def test_a_compiled_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Learner:
         self._average = None if recipe.model_ema_decay is None else Average(self.net, recipe.model_ema_decay)
         self._moved = Moved(
             self.net,
-            optim.optimizer(recipe, self.net.parameters()),
+            optim.optimizer(recipe, optim.groups(recipe, self.net)),
             torch.zeros(2, dtype=torch.float64, device=device),
             BatchCounts(self.net),
             self._average,
@@ -89,8 +89,7 @@ class Learner:
             self._teaching.fill_(min(1.0, before / (self._job.recipe.distill_warmup_epochs * self.steps)))
         self._step(number * size, min((number + 1) * size, self.images))
         self.lr = float(self._moved.optimizer.param_groups[0]["lr"])
-        if self._job.recipe.sched_on_updates:
-            self._schedule.step()
+        optim.end_step(self._job.recipe, self._schedule)
 
     def end(self, val_top1: float | None) -> None:
         """End the epoch; `val_top1` (percent) is what a plateau's rate falls by."""

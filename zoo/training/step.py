@@ -190,15 +190,18 @@ class GraphedStep:
             self.step.moved.optimizer.zero_grad()
 
     def _captured(self, size: int) -> torch.cuda.CUDAGraph:
-        group = self.step.moved.optimizer.param_groups[0]
-        rate, group["lr"] = group["lr"], self._lr  # the optimizer reads the rate where this graph has it
+        groups = self.step.moved.optimizer.param_groups
+        rates = [group["lr"] for group in groups]
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, stream=self._stream):
                 # All that is made in here lives as long as the graph; a tensor from outside would have to be kept.
+                for group in groups:  # the optimizer reads the rate where this graph has it
+                    group["lr"] = self._lr * optim.scale(group)
                 self.step.run(self._start + torch.arange(size, device=self._start.device), size)
         finally:
-            group["lr"] = rate
+            for group, rate in zip(groups, rates, strict=True):
+                group["lr"] = rate
         return graph
 
 
