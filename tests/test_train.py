@@ -339,3 +339,23 @@ def test_a_gpu_trains_to_the_same_accuracy(tmp_path: Path) -> None:
         run=tmp_path, watch=Watch(),
     )  # fmt: skip
     assert train(training)[-1].train_top1 > 95
+
+
+@pytest.mark.gpu
+def test_a_gpu_captures_the_step_of_the_head_and_then_that_of_the_net_with_their_average(tmp_path: Path) -> None:
+    cuda = torch.device("cuda")
+    changes = {"epochs": "10", "freeze_epochs": "3", "layer_decay": "0.9", "model_ema_decay": "0.9"}
+    recipe, images = MODEL.recipes["quick"].changed(changes), MODEL.dataset.train_images
+    splits = sources.read_splits(MODEL.dataset, recipe, Path(), device=cuda, train_images=images)
+    what = dataclasses.replace(job(recipe, amp=True), device="cuda", compile="graph", train_images=images)
+    torch.manual_seed(0)
+    training = begin(
+        what, build(MODEL.architecture, MODEL.dataset), splits,
+        batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, cuda),
+        run=tmp_path, watch=Watch(),
+    )  # fmt: skip
+    rows = train(training)
+    assert training.learner.how == "graph"
+    assert rows[2].train_top1 < 90 < rows[-1].train_top1
+    assert rows[-2].test_top1 is not None
+    assert rows[-2].test_top1 > 90  # the average's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -12,11 +13,11 @@ from zoo.data import batches
 from zoo.data.batches import Batches, Draw, Pixels
 from zoo.data.sources import Split
 from zoo.folder.job import How, Job
-from zoo.training import distributed, optim
+from zoo.training import distributed, freezing, optim
 from zoo.training.average import Average
 from zoo.training.counts import BatchCounts
-from zoo.training.objective import balanced, objective
-from zoo.training.step import Moved, Step, fastest
+from zoo.training.objective import Objective, balanced, objective
+from zoo.training.step import GraphedStep, Moved, Step, fastest
 from zoo.training.stopwatch import Stopwatch
 
 
@@ -31,11 +32,14 @@ class Learner:
         self.images, self.steps = len(split), math.ceil(len(split) / recipe.batch_size)  # of an epoch
         self.lr = recipe.lr  # of the last step
         self._job, self._share = job, share
-        parallel = distributed.parallel(self.net, device)
+        self._teacher, self._stopwatch = teacher, stopwatch
+        self._head = freezing.head(self.net) if recipe.freeze_epochs else None
+        self._parameters = [one for one in self.net.parameters() if one.requires_grad]
+        distributed.see_whole_batches(self.net, device)
         self._average = None if recipe.model_ema_decay is None else Average(self.net, recipe.model_ema_decay)
         self._moved = Moved(
             self.net,
-            optim.optimizer(recipe, optim.groups(recipe, self.net)),
+            optim.optimizer(recipe, optim.groups(recipe, self.net, self._head)),
             torch.zeros(2, dtype=torch.float64, device=device),
             BatchCounts(self.net),
             self._average,
@@ -44,24 +48,16 @@ class Learner:
         self._epoch = self._prepared = 1
         self._fresh = self._draw(1)
         self._drawn = self._fresh.to(device)
-        feed = Batches(batches.padded(split, recipe.crop_padding), self._drawn, pixels, recipe.crop_padding)
+        self._feed = Batches(batches.padded(split, recipe.crop_padding), self._drawn, pixels, recipe.crop_padding)
+        self._class_weights = balanced(split.labels) if recipe.class_weight == "balanced" else None
         self._teaching = torch.ones((), device=device) if recipe.distill_warmup_epochs else None
-        learned = objective(
-            parallel,
-            feed,
-            recipe,
-            amp=job.amp,
-            teacher=teacher,
-            class_weights=balanced(split.labels) if recipe.class_weight == "balanced" else None,
-            teaching=self._teaching,
-        )
-        step = Step(learned, self._moved, recipe, share=share, how=job.compile, stopwatch=stopwatch)
-        self._step = fastest(step, job.compile)
+        self._learning: nn.Module | None = None  # the net or its head, from the first epoch on
+        self._step: Step | GraphedStep | None = None  # that moves it
 
     @property
     def how(self) -> How:
         """How the steps are really run, whatever was asked for."""
-        return self._step.how
+        return self._job.compile if self._step is None else self._step.how
 
     @property
     def totals(self) -> Tensor:
@@ -74,7 +70,11 @@ class Learner:
             self.prepare(epoch)
             batches.redraw(self._drawn, self._fresh)
             self._epoch = epoch
-        self.net.train()
+        part = self.net if self._head is None or epoch > self._job.recipe.freeze_epochs else self._head
+        if part is not self._learning:
+            self._let_learn(part)
+        self.net.train(part is self.net)
+        part.train()
 
     def prepare(self, epoch: int) -> None:
         """Draw an epoch that has not begun: on the processor, while a GPU still works on the one before."""
@@ -87,6 +87,7 @@ class Learner:
         if self._teaching is not None:
             before = (self._epoch - 1) * self.steps + number
             self._teaching.fill_(min(1.0, before / (self._job.recipe.distill_warmup_epochs * self.steps)))
+        assert self._step is not None  # an epoch has begun
         self._step(number * size, min((number + 1) * size, self.images))
         self.lr = float(self._moved.optimizer.param_groups[0]["lr"])
         optim.end_step(self._job.recipe, self._schedule)
@@ -136,6 +137,34 @@ class Learner:
         """The net that is evaluated and published, whole again: nothing is trained after this."""
         self._moved.counts.give_back()
         return self.evaluated
+
+    def _let_learn(self, part: nn.Module) -> None:
+        """Let the net or its head learn from here on: what computes and averages gradients is built anew."""
+        job = self._job
+        self._step = None  # first: processes that average the same gradients twice would wait for each other
+        self._moved.counts.give_back()
+        freezing.learn_alone(part, self._parameters)
+        # What stands still counts no batches.
+        self._learning, self._moved = part, dataclasses.replace(self._moved, counts=BatchCounts(part))
+        learned = self._objective(part)
+        step = Step(learned, self._moved, job.recipe, share=self._share, how=job.compile, stopwatch=self._stopwatch)
+        self._step = fastest(step, job.compile)
+
+    def _objective(self, part: nn.Module) -> Objective:
+        """What the net or its head is to minimise; a head on its features where those are the same in all epochs."""
+        job, seen = self._job, None
+        if part is not self.net and self._teacher is None and freezing.stand_still(job.recipe):
+            seen = freezing.features(self.net, self._feed, amp=job.amp)
+        net, feed = (self.net, self._feed) if seen is None else (part, seen)
+        return objective(
+            distributed.parallel(net, self.totals.device),
+            feed,
+            job.recipe,
+            amp=job.amp,
+            teacher=self._teacher,
+            class_weights=self._class_weights,
+            teaching=self._teaching,
+        )
 
     def _draw(self, epoch: int) -> Draw:
         return batches.draw(self.images, self._job.recipe, seed=self._job.seed, epoch=epoch)

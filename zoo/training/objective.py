@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from zoo.data.batches import Batches
 from zoo.data.mixing import mix
 from zoo.spec import Recipe
+from zoo.training.freezing import Features
 
 # The images at these positions [B] of an epoch, to their losses and to whether they are recognised, each [B].
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -97,7 +98,7 @@ def _divergence(student: Tensor, wanted: Tensor) -> Tensor:
 
 def objective(
     net: nn.Module,
-    batches: Batches,
+    batches: Batches | Features,
     recipe: Recipe,
     *,
     amp: bool,
@@ -108,7 +109,7 @@ def objective(
     """The whole way from positions to losses: the batch made, normalised and mixed, the net, the judgement.
 
     One function, so that compiling can fuse all of it. A mixed image counts as recognised where it is
-    taken for the class that it has more of.
+    taken for the class that it has more of. Where `net` is a head, its images are features.
     """
     judged = Judged(recipe, class_weights, teaching)
 

@@ -16,15 +16,25 @@ Group = dict[str, Any]  # parameters that share their settings, as torch's optim
 SCALE = "lr_scale"  # of a group: what its rate is of the schedule's; timm's name for it
 
 
-def groups(recipe: Recipe, net: nn.Module) -> list[Group]:
+def groups(recipe: Recipe, net: nn.Module, head: nn.Module | None = None) -> list[Group]:
     """All parameters of a net in one group; where its layers' rates differ a group a layer, the head's first.
 
-    Raises TrainingError where the net doesn't say what its layers are.
+    A `head` that learns alone at the beginning has a group of its own: torch's fused sgd begins the momentum of a
+    whole group at once. Raises TrainingError where the net doesn't say what its layers are.
     """
     if recipe.layer_decay == 1:
-        return [{"params": list(net.parameters())}]
-    from_the_head = layers(net)[::-1]
-    return [{"params": one, SCALE: recipe.layer_decay**away} for away, one in enumerate(from_the_head)]
+        found: list[Group] = [{"params": list(net.parameters())}]
+    else:
+        found = [{"params": one, SCALE: recipe.layer_decay**away} for away, one in enumerate(layers(net)[::-1])]
+    if head is None:
+        return found
+    own = set(head.parameters())
+    apart = [
+        {**group, "params": [one for one in group["params"] if (one in own) is inside]}
+        for group in found
+        for inside in (True, False)
+    ]
+    return [group for group in apart if group["params"]]
 
 
 def scale(group: Group) -> float:
