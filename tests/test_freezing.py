@@ -131,6 +131,12 @@ def test_features_stand_still_where_nothing_moves_them(settings: dict[str, str])
     assert not freezing.stand_still(STILL.changed(settings))
 
 
+def test_a_head_that_learns_alone_to_the_end_does_so_in_other_epochs_too() -> None:
+    assert STILL.changed({"epochs": "9"}).freeze_epochs == 9
+    assert STILL.changed({"epochs": "9", "freeze_epochs": "3"}).freeze_epochs == 3
+    assert FROZEN.changed({"epochs": "9"}).freeze_epochs == 2
+
+
 class Counting:
     """Counts the images that a net sees while it trains."""
 

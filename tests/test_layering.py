@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import pytest
-import timm
 import torch
-from timm.models import group_parameters
-from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from zoo import registry
@@ -14,6 +11,7 @@ from zoo.spec import Recipe
 from zoo.training import optim
 from zoo.training.layering import layers
 
+timm, timms_optim = pytest.importorskip("timm"), pytest.importorskip("timm.optim")
 RECIPE = Recipe(epochs=1, layer_decay=0.7)
 OWN = ["resnet8_digits", "resnet20b_cifar10", "resnet18_cifar10"]
 # One for every way in which timm's nets write their patterns.
@@ -33,7 +31,7 @@ def net_of(name: str) -> nn.Module:
 def test_layers_are_those_that_timm_finds(name: str) -> None:
     net = net_of(name)
     names = {parameter: name for name, parameter in net.named_parameters()}
-    expected = group_parameters(net, net.group_matcher(coarse=False))  # type: ignore[operator]
+    expected = timm.models.group_parameters(net, net.group_matcher(coarse=False))  # type: ignore[operator]
     assert [[names[one] for one in layer] for layer in layers(net)] == [expected[number] for number in sorted(expected)]
 
 
@@ -42,7 +40,10 @@ def test_every_parameter_has_the_part_of_the_rate_that_timm_gives_it(name: str) 
     net = net_of(name)
     mine, theirs = (
         {parameter: group["lr_scale"] for group in groups for parameter in group["params"]}
-        for groups in (optim.groups(RECIPE, net), param_groups_layer_decay(net, layer_decay=RECIPE.layer_decay))
+        for groups in (
+            optim.groups(RECIPE, net),
+            timms_optim.param_groups_layer_decay(net, layer_decay=RECIPE.layer_decay),
+        )
     )
     assert mine == pytest.approx(theirs)
     assert optim.scale(optim.groups(RECIPE, net)[0]) == 1

@@ -289,7 +289,10 @@ class Recipe:
             raise RecipeError(f"recipe: {name} should be {expected}, not {getattr(self, name)!r}")
 
     def changed(self, settings: Mapping[str, str]) -> Recipe:
-        """Return a copy with fields set from text (`{"lr": "0.05"}`); raises RecipeError."""
+        """Return a copy with fields set from text (`{"lr": "0.05"}`); raises RecipeError.
+
+        Where the head alone learns to the end it does so to the end of other epochs, too.
+        """
         fields = hints(Recipe)
         try:
             values = {name: parse(fields[name], text, name) for name, text in settings.items()}
@@ -297,6 +300,8 @@ class Recipe:
             raise RecipeError(_no_such_field(str(unknown.args[0]))) from None
         except SchemaError as error:
             raise RecipeError(f"recipe: {error}") from None
+        if self.freeze_epochs == self.epochs and "epochs" in values:
+            values = {"freeze_epochs": values["epochs"], **values}
         return dataclasses.replace(self, **values)
 
     def every(self) -> dict[str, object]:
