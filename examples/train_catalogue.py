@@ -2,16 +2,21 @@
 
 python examples/train_catalogue.py tune [MODEL…]     # candidates on 45,000 images, judged by the 5,000 others
 python examples/train_catalogue.py train [MODEL…]    # the queue below, each model into hub_cards/ when it is done
+python examples/train_catalogue.py status [MODEL…]   # what is done, what is running and how far, what comes next
+python examples/train_catalogue.py plan [MODEL…]     # a command a model that isn't done, for a cluster's scheduler
 
-A queue goes on after a failure, and where it was stopped: what is finished is taken as it is. Seeds are declared
-here, before any run; the first one's weights are published, and all of them are on the card. The test set is
-run once, after the last epoch.
+A queue goes on after a failure, and where it was stopped: what is finished is taken as it is, and what another process
+trains is left to it. Seeds are declared here, before any run; the first one's weights are published, and all of them
+are on the card. The test set is run once, after the last epoch.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,9 +25,11 @@ from rich.console import Console
 # A plain checkout is enough: nothing of it has to be installed.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from zoo import api
-from zoo.errors import Interrupted, ZooError
-from zoo.folder import store
+from zoo import api, registry
+from zoo.errors import FolderError, Interrupted, ZooError
+from zoo.folder import lock, store
+from zoo.spec import Recipe
+from zoo.training.place import Place
 from zoo.training.progress import Lines
 
 
@@ -34,6 +41,31 @@ class Entry:
     recipe: str
     seeds: int = 1
     settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def train(self) -> Recipe:
+        """The recipe itself."""
+        return registry.load(self.model).recipes[self.recipe].changed(self.settings)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for on the command line: which entries, trained how long, into which folder and hub."""
+
+    entries: Sequence[Entry]
+    epochs: int | None
+    limit_train: int | None
+    out: Path
+    hub: str
+
+    def place(self, entry: Entry) -> Place:
+        """Where an entry is trained."""
+        return Place(self.out / f"{entry.model}-{entry.recipe}", "resume")
+
+    def is_done(self, entry: Entry) -> bool:
+        """Whether its model folder is there, with all its seeds."""
+        folder = self.place(entry).folder
+        return (folder / store.CONFIG).is_file() and len(store.read_config(folder).seeds or "1") >= entry.seeds
 
 
 # What stands first trains first: the two teachers, the two families that have no weights yet, what the teachers teach.
@@ -89,23 +121,25 @@ def tune(models: list[str], epochs: int | None, limit_train: int | None, out: Pa
     return failures
 
 
-def train(models: list[str], epochs: int | None, limit_train: int | None, out: Path, hub: str) -> int:
-    """Train what the queue says, and publish each as soon as it is done."""
+def train(asked: Asked) -> int:
+    """Train what the queue says, and publish each as soon as it is done; what another process trains is left to it."""
     failures = 0
-    for entry in QUEUE:
-        if models and entry.model not in models:
+    for entry in asked.entries:
+        place = asked.place(entry).folder
+        if _left_alone(entry, place):
             continue
-        place = out / f"{entry.model}-{entry.recipe}"
         print(f"{entry.model}: recipe {entry.recipe}, {entry.seeds} seeds, in {place}", flush=True)
         try:
             done = api.train(
-                entry.model, recipe=entry.recipe, settings=entry.settings, epochs=epochs, seeds=entry.seeds, out=place,
-                limit_train=limit_train, resume=True, eval_every=10, save_every=1, push=True, hub=hub,
-                report=Lines(Console()),
+                entry.model, recipe=entry.recipe, settings=entry.settings, epochs=asked.epochs, seeds=entry.seeds,
+                out=place, limit_train=asked.limit_train, resume=True, eval_every=10, save_every=1, push=True,
+                hub=asked.hub, report=Lines(Console()),
             )  # fmt: skip
         except Interrupted:
             raise
         except ZooError as error:
+            if _left_alone(entry, place):  # somebody else was the first
+                continue
             failures += 1
             print(f"{entry.model}: {error}", file=sys.stderr, flush=True)
             continue
@@ -113,23 +147,88 @@ def train(models: list[str], epochs: int | None, limit_train: int | None, out: P
     return failures
 
 
+def _left_alone(entry: Entry, place: Path) -> bool:
+    """Whether another process is training it, which is said then."""
+    owner = lock.owner(place)
+    if owner is not None:
+        print(f"{entry.model}: recipe {entry.recipe} is being trained by {owner}, and left to it", flush=True)
+    return owner is not None
+
+
+def status(asked: Asked) -> int:
+    """Print a line an entry: done, running and how far, stopped and how far, or waiting; the first of these is next."""
+    come_next = "next"
+    for entry in asked.entries:
+        place, owner = asked.place(entry), lock.owner(asked.place(entry).folder)
+        if owner is not None:
+            said = f"running by {owner}{_progress(asked, entry)}"
+        elif asked.is_done(entry):
+            said = f"done, top-1 {store.read_config(place.folder).own.results.test_top1:.2f}%"
+        else:
+            said, come_next = f"{come_next}{_progress(asked, entry) if place.run.is_dir() else ''}", "waiting"
+        print(f"{entry.model:24} {entry.recipe:10} {said}", flush=True)
+    return 0
+
+
+def _progress(asked: Asked, entry: Entry) -> str:
+    """How far a run has come by its log: its last epoch, of how many, and images a second in that one."""
+    recipe, dataset = entry.train, registry.load(entry.model).dataset
+    epochs = asked.epochs or recipe.epochs
+    rows = []
+    with contextlib.suppress(FolderError):  # none yet, or in the middle of a line
+        rows = store.read_log(asked.place(entry).run)
+    if not rows:
+        return f", before the end of epoch 1 of {epochs}"
+    images = asked.limit_train or dataset.train_images - recipe.val_images
+    return f", after epoch {rows[-1].epoch} of {epochs}, {images / max(rows[-1].train_seconds, 1e-9):,.0f} images/s"
+
+
+def plan(asked: Asked) -> int:
+    """Print a command for every entry that isn't done; a teacher of the same queue has to be published before it."""
+    coming = {entry.model for entry in QUEUE if not asked.is_done(entry)}
+    for entry in asked.entries:
+        if asked.is_done(entry):
+            continue
+        words = ["zoo", "train", entry.model, "--recipe", entry.recipe]
+        words += [word for name, value in entry.settings.items() for word in ("--set", f"{name}={value}")]
+        words += ["--epochs", str(asked.epochs)] if asked.epochs else []
+        words += ["--limit-train", str(asked.limit_train)] if asked.limit_train else []
+        words += ["--seeds", str(entry.seeds)] if entry.seeds > 1 else []
+        words += ["--out", str(asked.place(entry).folder), "--resume", "--eval-every", "10"]
+        teacher = f"{entry.train.teacher}_{registry.load(entry.model).dataset.name}"
+        after = f"  # after {teacher}" if teacher in coming else ""
+        print(f"{shlex.join([*words, '--push', '--hub', asked.hub])}{after}", flush=True)
+    return 0
+
+
 def main() -> None:
-    """Tune or train; the number of failures is the exit code."""
+    """Tune, train, or say how it stands; the number of failures is the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("tune", "train"))
-    parser.add_argument("models", nargs="*", help="[default: resnet20_cifar10 to tune, the whole queue to train]")
+    parser.add_argument("what", choices=("tune", "train", "status", "plan"))
+    parser.add_argument("models", nargs="*", help="[default: resnet20_cifar10 to tune, else the whole queue]")
     parser.add_argument("--epochs", type=int, help="[default: the recipe's]")
     parser.add_argument("--limit-train", type=int)
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--hub", default="file:hub_cards")
-    asked = parser.parse_args()
+    words = parser.parse_args()
     try:
-        if asked.what == "tune":
-            sys.exit(tune(asked.models, asked.epochs, asked.limit_train, asked.out / "tune"))
-        sys.exit(train(asked.models, asked.epochs, asked.limit_train, asked.out, asked.hub))
+        if words.what == "tune":
+            sys.exit(tune(words.models, words.epochs, words.limit_train, words.out / "tune"))
+        asked = Asked(_entries(words.models), words.epochs, words.limit_train, words.out, words.hub)
+        sys.exit({"train": train, "status": status, "plan": plan}[words.what](asked))
     except Interrupted as stopped:
         print(f"{stopped}, or start this queue again", file=sys.stderr)
         sys.exit(stopped.exit_code)
+    except ZooError as error:
+        sys.exit(str(error))
+
+
+def _entries(models: list[str]) -> list[Entry]:
+    """What the queue has of these models, in its order; all of it where none is named."""
+    known = list(dict.fromkeys(entry.model for entry in QUEUE))
+    if unknown := [one for one in models if one not in known]:
+        sys.exit(f"{unknown[0]} is not in the queue; it has {', '.join(known)}")
+    return [entry for entry in QUEUE if not models or entry.model in models]
 
 
 if __name__ == "__main__":

@@ -87,6 +87,21 @@ def test_two_processes_are_one_training(together: tuple[Path, str], alone: Path)
     assert_one_training(together[0], alone)
 
 
+@pytest.mark.parametrize(
+    ("frozen", "more"), [("1", "hflip=0"), ("2", "crop_padding=0")], ids=["the head first", "the head alone"]
+)
+def test_two_processes_let_the_head_learn_as_one_does(tmp_path: Path, frozen: str, more: str) -> None:
+    settings = [f"freeze_epochs={frozen}", more, "layer_decay=0.8", "model_ema_decay=0.9", "class_weight=balanced"]
+    words = [*TRAIN, "--epochs", "2", *(word for one in settings for word in ("--set", one))]
+    finish(start(tmp_path, *words, "--out", "one"))
+    finish(start(tmp_path, *TWO, *words, "--out", "two"))
+    logs = [store.read_log(tmp_path / name) for name in ("one", "two")]
+    assert [row.train_loss for row in logs[0]] == pytest.approx([row.train_loss for row in logs[1]], rel=5e-3)
+    one, two = (store.check(tmp_path / name).own for name in ("one", "two"))
+    assert (two.job.processes, two.training.batch_norm_images) == (2, None)
+    assert two.results.test_loss == pytest.approx(one.results.test_loss, rel=1e-2)
+
+
 def test_two_nodes_are_one_training(tmp_path: Path, alone: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from zoo.errors import TrainingError
 from zoo.spec import Recipe
 from zoo.testing import learning_rates
 from zoo.training import optim
+from zoo.training.layering import layers
 
 STEPS = 4  # an epoch
 
@@ -71,6 +73,66 @@ def test_onecycle_rises_to_its_peak_and_falls_to_nearly_nothing() -> None:
     assert max(lr) == pytest.approx(0.4)
     assert lr.index(max(lr)) == 9  # a quarter of 40 steps
     assert lr[-1] == pytest.approx(0.4 / 25 / 1e4)
+
+
+# -- rates that fall layer by layer -----------------------------------------------------------------
+
+
+class Layered(nn.Module):
+    """A stem, two blocks and a head of a parameter each, which says so as timm's nets do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.blocks = nn.Linear(1, 1, bias=False), nn.ModuleList(nn.Linear(1, 1) for _ in range(2))
+        self.norm, self.fc = nn.LayerNorm(1), nn.Linear(1, 1)
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, object]:
+        assert not coarse
+        return {"stem": r"^stem", "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))], "none": None}
+
+
+def test_layers_are_what_a_net_says_from_its_stem_to_its_head() -> None:
+    net = Layered()
+    names = {parameter: name for name, parameter in net.named_parameters()}
+    assert [[names[one] for one in layer] for layer in layers(net)] == [
+        ["stem.weight"],
+        ["blocks.0.weight", "blocks.0.bias"],
+        ["blocks.1.weight", "blocks.1.bias", "norm.weight", "norm.bias"],
+        ["fc.weight", "fc.bias"],
+    ]
+
+
+@pytest.mark.parametrize("updates", ["true", "false"])
+@pytest.mark.parametrize("sched", ["constant", "multistep", "cosine", "onecycle", "plateau", "warmup"])
+def test_every_schedule_moves_the_rates_of_all_layers_alike(sched: str, updates: str) -> None:
+    changes = {"sched": sched, "sched_on_updates": updates, "decay_milestones": "2"}
+    if sched == "plateau":
+        changes |= {"sched_on_updates": "false", "val_images": "1", "patience_epochs": "0"}
+    if sched == "warmup":
+        changes |= {"sched": "cosine", "warmup_epochs": "1", "warmup_lr": "0.01"}
+    recipe = Recipe(epochs=4, lr=0.1, min_lr=0.01, layer_decay=0.5).changed(changes)
+    over = optim.optimizer(recipe, optim.groups(recipe, Layered()))
+    schedule = optim.schedule(recipe, over, STEPS)
+    followed = []
+    for _ in range(recipe.epochs):
+        for _ in range(STEPS):
+            over.step()
+            followed.append(over.param_groups[0]["lr"])
+            assert [group["lr"] / followed[-1] for group in over.param_groups] == [1, 0.5, 0.25, 0.125]
+            optim.end_step(recipe, schedule)
+        optim.end_epoch(recipe, schedule, val_top1=50.0)
+    if sched != "plateau":
+        assert followed == rates(recipe.changed({"layer_decay": "1"}))
+
+
+def test_without_a_decay_a_net_need_not_name_its_layers() -> None:
+    net = nn.Linear(2, 2)
+    assert optim.groups(Recipe(epochs=1), net) == [{"params": list(net.parameters())}]
+
+
+def test_a_net_that_names_no_layers_is_told_apart_by_name() -> None:
+    with pytest.raises(TrainingError, match=r"^Linear names no layers: it has no group_matcher\(\); leave layer_decay"):
+        optim.groups(Recipe(epochs=1, layer_decay=0.9), nn.Linear(2, 2))
 
 
 @pytest.mark.parametrize(

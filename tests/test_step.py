@@ -44,7 +44,7 @@ class Training:
     ) -> None:
         torch.manual_seed(0)
         self.net = build(MODEL.architecture, MODEL.dataset).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self.optimizer = optim.optimizer(recipe, self.net.parameters())
+        self.optimizer = optim.optimizer(recipe, optim.groups(recipe, self.net))
         split = sources.read_split(MODEL.dataset, Path(), train=True, device=device, part=slice(IMAGES))
         self.drawn = batches.draw(IMAGES, recipe, seed=0, epoch=1).to(device)
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
@@ -320,6 +320,19 @@ def test_a_graph_learns_what_an_eager_step_on_the_gpu_learns(how: How, monkeypat
     for number in range(1, 7):
         assert graphed.epoch(number).loss == pytest.approx(eager.epoch(number).loss, rel=1e-2)
     assert set(graphed.step._graphs) == {64, 44}
+
+
+@pytest.mark.gpu
+def test_a_graph_follows_the_rate_of_every_layer() -> None:
+    cuda = torch.device("cuda")
+    recipe = replace(RECIPE, momentum=0.0, layer_decay=0.5)
+    eager, graphed = (Training(device=cuda, how=how, recipe=recipe) for how in ("none", "graph"))
+    for number in range(1, 7):
+        for one in (eager, graphed):
+            for group in one.optimizer.param_groups:
+                group["lr"] = 0.05 / number * optim.scale(group)
+            one.epoch(number)
+    assert close(eager.state(), graphed.state())
 
 
 @pytest.mark.gpu

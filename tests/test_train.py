@@ -47,6 +47,7 @@ def begin_digits(
     *,
     resume: bool = False,
     watch: Watch | None = None,
+    teacher: nn.Module | None = None,
     now: Callable[[], float] = time.perf_counter,
 ) -> Training:
     """A training of the model of these tests, before its first step."""
@@ -55,7 +56,7 @@ def begin_digits(
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
     training = begin(
         what, build(MODEL.architecture, MODEL.dataset), splits, pixels,
-        run=run, watch=watch or Watch(save_every=100, eval_every=100), now=now,
+        run=run, watch=watch or Watch(save_every=100, eval_every=100), teacher=teacher, now=now,
     )  # fmt: skip
     if resume:
         training.resume()
@@ -194,6 +195,17 @@ def test_every_optimizer_resumes_to_the_same_bytes(tmp_path: Path, opt: str) -> 
     assert stopped.go(what, resume=True).bytes() == Run(tmp_path / "whole").go(what).bytes()
 
 
+@pytest.mark.usefixtures("glance_always")
+@pytest.mark.parametrize("glances", [3, 7, 10])
+def test_a_run_whose_rates_fall_layer_by_layer_resumes_to_the_same_bytes(tmp_path: Path, glances: int) -> None:
+    what = job(RECIPE.changed({"layer_decay": "0.7", "sched_on_updates": "true" if glances == 3 else "false"}))
+    stopped = Run(tmp_path / "stopped")
+    with pytest.raises(Interrupted):
+        stopped.go(what, report=StopAfter(glances))
+    whole, plain = Run(tmp_path / "whole").go(what), Run(tmp_path / "plain").go(job())
+    assert stopped.go(what, resume=True).bytes() == whole.bytes() != plain.bytes()
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
 @pytest.mark.usefixtures("glance_always")
 def test_a_compiled_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
@@ -327,3 +339,23 @@ def test_a_gpu_trains_to_the_same_accuracy(tmp_path: Path) -> None:
         run=tmp_path, watch=Watch(),
     )  # fmt: skip
     assert train(training)[-1].train_top1 > 95
+
+
+@pytest.mark.gpu
+def test_a_gpu_captures_the_step_of_the_head_and_then_that_of_the_net_with_their_average(tmp_path: Path) -> None:
+    cuda = torch.device("cuda")
+    changes = {"epochs": "10", "freeze_epochs": "3", "layer_decay": "0.9", "model_ema_decay": "0.9"}
+    recipe, images = MODEL.recipes["quick"].changed(changes), MODEL.dataset.train_images
+    splits = sources.read_splits(MODEL.dataset, recipe, Path(), device=cuda, train_images=images)
+    what = dataclasses.replace(job(recipe, amp=True), device="cuda", compile="graph", train_images=images)
+    torch.manual_seed(0)
+    training = begin(
+        what, build(MODEL.architecture, MODEL.dataset), splits,
+        batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, cuda),
+        run=tmp_path, watch=Watch(),
+    )  # fmt: skip
+    rows = train(training)
+    assert training.learner.how == "graph"
+    assert rows[2].train_top1 < 90 < rows[-1].train_top1
+    assert rows[-2].test_top1 is not None
+    assert rows[-2].test_top1 > 90  # the average's

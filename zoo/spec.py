@@ -252,9 +252,9 @@ class Recipe:
 
     # An architecture's name means the one that knows the student's own data set.
     teacher: str | None = None  # whose logits are learned too: a model's name or address, or an architecture's name
-    distill: float = 0.9  # the weight of the teacher's part of the loss
+    distill: float = 0.9  # the weight of the teacher's part of the loss; the labels' is the rest, with dkd always 1
     temperature: float = 4.0  # that both logits are divided by, for it
-    distill_type: Literal["kd", "dkd"] = _later("kd")  # Hinton's, or decoupled (arXiv:2203.08679)
+    distill_type: Literal["kd", "dkd"] = _later("kd")  # Hinton's, or decoupled (arXiv:2203.08679, with distill=1)
     dkd_alpha: float = _later(1.0)  # dkd: the weight of the target class against all others
     dkd_beta: float = _later(8.0)  # dkd: the weight of the others among themselves
     distill_warmup_epochs: int = _later(0)  # in which the teacher's part grows from nothing, step by step
@@ -267,7 +267,7 @@ class Recipe:
     color_jitter: float = _later(0.0)  # brightness, contrast, saturation: each from 1 - it to 1 + it times
     rand_augment: int = _later(0)  # RandAugment (arXiv:1909.13719): how many changes one after another
     rand_magnitude: int = _later(9)  # of 30, how strong they are
-    class_weight: Literal["none", "balanced"] = _later("none")  # balanced: rare classes weigh as much as common ones
+    class_weight: Literal["none", "balanced"] = _later("none")  # cross entropy × n / (classes · n of its class)
 
     freeze_epochs: int = _later(0)  # at the beginning, in which the head alone learns
     layer_decay: float = _later(1.0)  # that the rate is multiplied by with each layer away from the head
@@ -306,6 +306,8 @@ class Recipe:
             self._require(len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 1, "scale", "two parts of 1")
         self._require(len(self.ratio) == 2 and 0.01 <= self.ratio[0] <= self.ratio[1] <= 100, "ratio", "two ratios")
         self._require(0 <= self.rand_magnitude <= 30, "rand_magnitude", "from 0 to 30")
+        if self.mixup or self.cutmix:  # of two classes, neither of which is the target
+            self._require(self.distill_type == "kd", "distill_type", "kd with mixup or cutmix")
         for name in ("freeze_epochs", "distill_warmup_epochs"):
             self._require(0 <= getattr(self, name) <= self.epochs, name, f"from 0 to epochs, which are {self.epochs}")
         self._require(0 < self.layer_decay <= 1, "layer_decay", "above 0 and up to 1")
@@ -338,7 +340,10 @@ class Recipe:
             raise RecipeError(f"recipe: {name} should be {expected}, not {getattr(self, name)!r}")
 
     def changed(self, settings: Mapping[str, str]) -> Recipe:
-        """Return a copy with fields set from text (`{"lr": "0.05"}`); raises RecipeError."""
+        """Return a copy with fields set from text (`{"lr": "0.05"}`); raises RecipeError.
+
+        Where the head alone learns to the end it does so to the end of other epochs, too.
+        """
         fields = hints(Recipe)
         try:
             values = {name: parse(fields[name], text, name) for name, text in settings.items()}
@@ -346,6 +351,8 @@ class Recipe:
             raise RecipeError(_no_such_field(str(unknown.args[0]))) from None
         except SchemaError as error:
             raise RecipeError(f"recipe: {error}") from None
+        if self.freeze_epochs == self.epochs and "epochs" in values:
+            values = {"freeze_epochs": values["epochs"], **values}
         return dataclasses.replace(self, **values)
 
     def every(self) -> dict[str, object]:

@@ -334,7 +334,7 @@ Recipe `{job.recipe_name}`, seed {job.seed},{_part(config, known)} {_plural(trai
 | hyper-parameter | value |
 |---|---|
 {recipe}
-{_teacher(config)}
+{_teacher(config)}{_average(config)}
 SHA-256 of the recipe `{config.recipe_sha256}`, of the weights `{config.weights.sha256}`.
 
 ## Its curve
@@ -415,6 +415,17 @@ def _teacher(config: Config) -> str:
     return f"""
 Distilled: beside the labels it learned the logits that `{teacher.address}` (SHA-256 of its weights
 `{teacher.sha256}`) has for the same augmented batches.
+"""
+
+
+def _average(config: Config) -> str:
+    """That it is an average that is published, where it is."""
+    decay = config.own.job.recipe.model_ema_decay
+    if decay is None:
+        return ""
+    return f"""
+Averaged: these weights, and all accuracies but those while training, are of the exponential moving average over the
+steps, which keeps {decay} of itself at each.
 """
 
 

@@ -48,6 +48,27 @@ def alone(target: Path, doing: str = "written") -> Iterator[None]:
                 folder.rmdir()
 
 
+def owner(target: Path) -> str | None:
+    """The process that is at a place now, "pid 7 on here", or None: to be told of, as it may change at any moment."""
+    try:
+        descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _named(descriptor)
+    except OSError:  # nothing can be locked there
+        return None
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _named(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+
+
 def _locked(path: Path, target: Path, doing: str) -> int:
     """The descriptor that holds the lock; raises FolderError where another process does."""
     while True:
@@ -55,10 +76,10 @@ def _locked(path: Path, target: Path, doing: str) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+            other = _named(descriptor)
             os.close(descriptor)
             raise FolderError(
-                f"{target} is being {doing} by {owner}; wait for it, stop it, or name another folder with --out"
+                f"{target} is being {doing} by {other}; wait for it, stop it, or name another folder with --out"
             ) from None
         except OSError as error:
             if error.errno not in UNLOCKABLE:

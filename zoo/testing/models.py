@@ -105,8 +105,7 @@ def learning_rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:
         for _ in range(steps_per_epoch):
             optimizer.step()
             rates.append(float(optimizer.param_groups[0]["lr"]))
-            if recipe.sched_on_updates:
-                schedule.step()
+            optim.end_step(recipe, schedule)
         optim.end_epoch(recipe, schedule, val_top1=float(epoch))
     return rates
 

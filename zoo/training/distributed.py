@@ -72,14 +72,19 @@ def process_group(device: torch.device) -> Iterator[None]:
             distributed.destroy_process_group()
 
 
+def see_whole_batches(net: nn.Module, device: torch.device) -> None:
+    """Replace the batch norms in a net by such as see the whole batch, where there are several processes."""
+    if share().world > 1:
+        batch_norm.over_whole_batches(net, device)
+
+
 def parallel(net: nn.Module, device: torch.device) -> nn.Module:
     """The net as one of several processes trains it; the net itself where there is one process.
 
-    Gradients are averaged over the processes; batch norms, which are replaced in the net, see the whole batch.
+    Gradients are averaged over the processes, of what has any now.
     """
     if share().world == 1:
         return net
-    batch_norm.over_whole_batches(net, device)
     return nn.parallel.DistributedDataParallel(net, device_ids=[device.index] if device.type == "cuda" else None)
 
 

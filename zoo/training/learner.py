@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -10,13 +11,14 @@ from torch import Tensor, nn
 
 from zoo.data import batches
 from zoo.data.batches import Draw, Pixels
-from zoo.data.feed import feed
+from zoo.data.feed import Feed, feed
 from zoo.data.sources import Split
 from zoo.folder.job import How, Job
-from zoo.training import distributed, optim
+from zoo.training import distributed, freezing, optim
+from zoo.training.average import Average
 from zoo.training.counts import BatchCounts
-from zoo.training.objective import objective
-from zoo.training.step import Moved, Step, fastest
+from zoo.training.objective import Objective, balanced, objective
+from zoo.training.step import GraphedStep, Moved, Step, fastest
 from zoo.training.stopwatch import Stopwatch
 
 
@@ -32,27 +34,34 @@ class Learner:
         self._sides = (split.images.shape[1], split.images.shape[2])
         self.lr = recipe.lr  # of the last step
         self._job, self._share = job, share
-        parallel = distributed.parallel(self.net, device)
+        self._teacher, self._stopwatch = teacher, stopwatch
+        self._head = freezing.head(self.net) if recipe.freeze_epochs else None
+        self._parameters = [one for one in self.net.parameters() if one.requires_grad]
+        distributed.see_whole_batches(self.net, device)
+        self._average = None if recipe.model_ema_decay is None else Average(self.net, recipe.model_ema_decay)
         self._moved = Moved(
             self.net,
-            optim.optimizer(recipe, self.net.parameters()),
+            optim.optimizer(recipe, optim.groups(recipe, self.net, self._head)),
             torch.zeros(2, dtype=torch.float64, device=device),
             BatchCounts(self.net),
+            self._average,
         )
         self._schedule = optim.schedule(recipe, self._moved.optimizer, self.steps)
         self._epoch = self._prepared = 1
         self._fresh = self._draw(1)
         self._drawn = self._fresh.to(device)
-        self._feed = feed(split, self._drawn, pixels, recipe, rank=share.rank, world=share.world)
+        self._split, self._pixels = split, pixels
+        self._feed: Feed = feed(split, self._drawn, pixels, recipe, rank=share.rank, world=share.world)
         self._feed.begin(self._fresh)
-        learned = objective(parallel, self._feed, recipe, amp=job.amp, teacher=teacher)
-        step = Step(learned, self._moved, recipe, share=share, how=job.compile, stopwatch=stopwatch)
-        self._step = fastest(step, job.compile)
+        self._class_weights = balanced(split.labels) if recipe.class_weight == "balanced" else None
+        self._teaching = torch.ones((), device=device) if recipe.distill_warmup_epochs else None
+        self._learning: nn.Module | None = None  # the net or its head, from the first epoch on
+        self._step: Step | GraphedStep | None = None  # that moves it
 
     @property
     def how(self) -> How:
         """How the steps are really run, whatever was asked for."""
-        return self._step.how
+        return self._job.compile if self._step is None else self._step.how
 
     @property
     def totals(self) -> Tensor:
@@ -66,7 +75,11 @@ class Learner:
             batches.redraw(self._drawn, self._fresh)
             self._feed.begin(self._fresh)
             self._epoch = epoch
-        self.net.train()
+        part = self.net if self._head is None or epoch > self._job.recipe.freeze_epochs else self._head
+        if part is not self._learning:
+            self._let_learn(part)
+        self.net.train(part is self.net)
+        part.train()
 
     def prepare(self, epoch: int) -> None:
         """Draw an epoch that has not begun: on the processor, while a GPU still works on the one before."""
@@ -77,11 +90,14 @@ class Learner:
         """Train on a batch of the epoch, counted from 0; the last one may be smaller."""
         size = self._job.recipe.batch_size
         start, end = number * size, min((number + 1) * size, self.images)
+        if self._teaching is not None:
+            before = (self._epoch - 1) * self.steps + number
+            self._teaching.fill_(min(1.0, before / (self._job.recipe.distill_warmup_epochs * self.steps)))
+        assert self._step is not None  # an epoch has begun
         self._feed.bring(start, end)
         self._step(start, end)
         self.lr = float(self._moved.optimizer.param_groups[0]["lr"])
-        if self._job.recipe.sched_on_updates:
-            self._schedule.step()
+        optim.end_step(self._job.recipe, self._schedule)
 
     def end(self, val_top1: float | None) -> None:
         """End the epoch; `val_top1` (percent) is what a plateau's rate falls by."""
@@ -93,8 +109,10 @@ class Learner:
         device = self.totals.device
         with self._moved.counts.back():
             net = self.net.state_dict()
+        average = {"average": self._average.net.state_dict()} if self._average else {}
         return {
             "net": net,
+            **average,
             "optimizer": self._moved.optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "totals": distributed.summed(self.totals).cpu(),
@@ -106,6 +124,8 @@ class Learner:
         """Bring everything back to what `state` gave."""
         with self._moved.counts.back():
             self.net.load_state_dict(state["net"])
+        if self._average:
+            self._average.net.load_state_dict(state["average"])
         self._moved.optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self.totals.copy_(state["totals"])
@@ -115,10 +135,44 @@ class Learner:
         if state["random_device"] is not None:
             torch.cuda.set_rng_state(state["random_device"], self.totals.device)
 
+    @property
+    def evaluated(self) -> nn.Module:
+        """The net that is evaluated on the way: the average, where there is one."""
+        return self._average.net if self._average else self.net
+
     def published(self) -> nn.Module:
         """The net that is evaluated and published, whole again: nothing is trained after this."""
         self._moved.counts.give_back()
-        return self.net
+        return self.evaluated
+
+    def _let_learn(self, part: nn.Module) -> None:
+        """Let the net or its head learn from here on: what computes and averages gradients is built anew."""
+        job = self._job
+        self._step = None  # first: processes that average the same gradients twice would wait for each other
+        self._moved.counts.give_back()
+        freezing.learn_alone(part, self._parameters)
+        # What stands still counts no batches.
+        self._learning, self._moved = part, dataclasses.replace(self._moved, counts=BatchCounts(part))
+        learned = self._objective(part)
+        step = Step(learned, self._moved, job.recipe, share=self._share, how=job.compile, stopwatch=self._stopwatch)
+        self._step = fastest(step, job.compile)
+
+    def _objective(self, part: nn.Module) -> Objective:
+        """What the net or its head is to minimise; a head on its features where those are the same in all epochs."""
+        job, net = self._job, self.net
+        if part is not net and self._teacher is None and freezing.stand_still(job.recipe):
+            seen = freezing.features(net, self._split, self._drawn, self._pixels, amp=job.amp)
+            if seen is not None:
+                net, self._feed = part, seen
+        return objective(
+            distributed.parallel(net, self.totals.device),
+            self._feed,
+            job.recipe,
+            amp=job.amp,
+            teacher=self._teacher,
+            class_weights=self._class_weights,
+            teaching=self._teaching,
+        )
 
     def _draw(self, epoch: int) -> Draw:
         return batches.draw(self.images, self._job.recipe, seed=self._job.seed, epoch=epoch, sides=self._sides)

@@ -190,7 +190,7 @@ def steps(training: Training, stop: StopRequest) -> Generator[None]:
 
 def _looked_at(training: Training, row: EpochRow, *, test: bool) -> EpochRow:
     """The row with the figures of the held-out images, where there are any, and of the test set where asked."""
-    net, splits, pixels = training.learner.net, training.splits, training.pixels
+    net, splits, pixels = training.learner.evaluated, training.splits, training.pixels
     if splits.val is not None:
         row = row.validated(evaluate(net, splits.val, pixels))
     return row.tested(evaluate(net, splits.test, pixels)) if test else row

@@ -20,6 +20,7 @@ from zoo.errors import CompileWarning
 from zoo.folder.job import How
 from zoo.spec import Recipe
 from zoo.training import compiling, distributed, optim
+from zoo.training.average import Average
 from zoo.training.counts import BatchCounts
 from zoo.training.distributed import Share
 from zoo.training.objective import Objective
@@ -40,6 +41,7 @@ class Moved:
     optimizer: torch.optim.Optimizer
     totals: Tensor  # [2] float64 on the device: loss summed over images, correct predictions
     counts: BatchCounts
+    average: Average | None = None
 
 
 class Step:
@@ -93,6 +95,8 @@ class Step:
         self.moved.optimizer.step()
         self.moved.optimizer.zero_grad()
         self.moved.counts.add()
+        if self.moved.average is not None:
+            self.moved.average.update()
 
     def _first(self, positions: Tensor, batch_size: int) -> None:
         """The first whole batch, at which the step is compiled; eagerly from here on where that fails.
@@ -186,15 +190,18 @@ class GraphedStep:
             self.step.moved.optimizer.zero_grad()
 
     def _captured(self, size: int) -> torch.cuda.CUDAGraph:
-        group = self.step.moved.optimizer.param_groups[0]
-        rate, group["lr"] = group["lr"], self._lr  # the optimizer reads the rate where this graph has it
+        groups = self.step.moved.optimizer.param_groups
+        rates = [group["lr"] for group in groups]
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, stream=self._stream):
                 # All that is made in here lives as long as the graph; a tensor from outside would have to be kept.
+                for group in groups:  # the optimizer reads the rate where this graph has it
+                    group["lr"] = self._lr * optim.scale(group)
                 self.step.run(self._start + torch.arange(size, device=self._start.device), size)
         finally:
-            group["lr"] = rate
+            for group, rate in zip(groups, rates, strict=True):
+                group["lr"] = rate
         return graph
 
 

@@ -65,6 +65,20 @@ LONG = replace(QUICK, epochs=100, lr=0.1, sched="cosine", warmup_epochs=5, warmu
 TEACHER_DEPTH = 56
 DISTILLED = replace(LONG, teacher=f"resnet{TEACHER_DEPTH}")
 
+# From weights that have learned another data set (--start): the head first, then all of it at a tenth of LONG's rate,
+# of which the stem has a third, whatever the depth.
+STEM = 1 / 3
+
+
+def _finetune(depth: int) -> Recipe:
+    layers = (depth - 2) // 2 + 2  # the stem, blocks of two, the head
+    return replace(LONG, epochs=20, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=2,
+                   layer_decay=round(STEM ** (1 / (layers - 1)), 4))  # fmt: skip
+
+
+# The head alone, on images as they are: their features are computed once, and an epoch takes next to no time.
+LINEAR = replace(LONG, epochs=50, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=50, crop_padding=0, hflip=0.0)
+
 # Digits are 8×8 and not symmetric: a pixel of padding, no flips.
 QUICK_DIGITS = replace(QUICK, epochs=40, lr=0.1, batch_size=64, crop_padding=1, hflip=0.0)
 
@@ -158,7 +172,7 @@ def _architecture(depth: int, shortcut: Shortcut) -> Architecture:
     return Architecture(
         name=NAMES[shortcut].format(depth),
         build=Build(depth, shortcut),
-        recipes={**own, "quick": QUICK, "long": LONG, **taught},
+        recipes={**own, "quick": QUICK, "long": LONG, **taught, "finetune": _finetune(depth), "linear": LINEAR},
         paper=PAPER_URL,
         description=f"The {depth}-layer CIFAR net of He et al. (2015) {WORDS[shortcut]}.",
         renamings=RENAMINGS[shortcut],
@@ -203,10 +217,11 @@ plain56_cifar10, plain56_cifar100 = _models(56, PLAIN, 853_018, 858_868)
 RESNET8 = Architecture(
     name="resnet8",
     build=Build(8, A),
-    recipes={"quick": QUICK},
+    recipes={"quick": QUICK, "finetune": _finetune(8), "linear": LINEAR},
     paper=PAPER_URL,
     description="The smallest CIFAR net of He et al. (2015), 8 layers.",
     renamings=RENAMINGS[A],
     tags=("resnet",),
 )
-resnet8_digits = Model(RESNET8, DIGITS, 75_002, {"quick": QUICK_DIGITS})
+FINETUNE_DIGITS = replace(_finetune(8), crop_padding=1, hflip=0.0)
+resnet8_digits = Model(RESNET8, DIGITS, 75_002, {"quick": QUICK_DIGITS, "finetune": FINETUNE_DIGITS})

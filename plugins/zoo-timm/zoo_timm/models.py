@@ -30,6 +30,11 @@ COSINE = Recipe(
 
 QUICK = replace(COSINE, epochs=12, sched="onecycle", warmup_epochs=0, warmup_lr=0.0)
 
+# From weights that have learned another data set (--start): the head first, then all of it, the stem at the least
+# rate; and the head alone, on images as they are. As is usual for such nets, and not tuned.
+FINETUNE = replace(COSINE, epochs=20, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=2, layer_decay=0.9)
+LINEAR = replace(FINETUNE, epochs=50, freeze_epochs=50, layer_decay=1.0, crop_padding=0, hflip=0.0)
+
 
 @dataclass(frozen=True)
 class Build:
@@ -49,7 +54,7 @@ def timm_model(name: str, dataset: Dataset, parameters: int) -> Model:
     architecture = Architecture(
         name=name,
         build=Build(name),
-        recipes={"cosine": COSINE, "quick": QUICK},
+        recipes={"cosine": COSINE, "quick": QUICK, "finetune": FINETUNE, "linear": LINEAR},
         paper="https://github.com/huggingface/pytorch-image-models",
         description=f"timm's {name}, for small images with a stem that keeps their size.",
         tags=("resnet", "timm"),

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from zoo import api
+from zoo.errors import Interrupted
+from zoo.evaluation.evaluate import evaluate
+from zoo.folder import store
+from zoo.nets import weights
+from zoo.training import loop
+from zoo.training.average import Average
+from zoo.training.loop import Training
+
+from .test_train import RECIPE, Run, StopAfter, begin_digits, job
+
+DECAY = 0.9
+AVERAGED = RECIPE.changed({"model_ema_decay": str(DECAY)})
+STEPS = 7  # an epoch
+
+
+def state(net: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
+
+def trained_beside_torchs(run: Path) -> tuple[Training, nn.Module]:
+    """An epoch of training, and torch's own average of its steps, begun with the net as it was before."""
+    training = begin_digits(job(AVERAGED), run)
+    learner = training.learner
+    theirs = AveragedModel(learner.net, multi_avg_fn=get_ema_multi_avg_fn(DECAY), use_buffers=True)  # type: ignore[no-untyped-call]
+    theirs.update_parameters(learner.net)
+    learner.begin(1)
+    for number in range(STEPS):
+        learner.step(number)
+        theirs.update_parameters(learner.net)
+    return training, theirs.module
+
+
+def test_the_average_is_torchs_own_begun_before_the_first_step_batch_norms_statistics_with_it(tmp_path: Path) -> None:
+    training, theirs = trained_beside_torchs(tmp_path)
+    mine, expected = state(training.learner.published()), state(theirs)
+    floats = [name for name, tensor in expected.items() if tensor.is_floating_point()]
+    assert any("running_var" in name for name in floats)
+    assert all(torch.equal(mine[name], expected[name]) for name in floats)
+
+
+def test_batch_norms_counts_are_those_of_the_net(tmp_path: Path) -> None:
+    training, _ = trained_beside_torchs(tmp_path)
+    counts = {name: tensor for name, tensor in state(training.learner.published()).items() if "num_batches" in name}
+    assert counts
+    assert set(map(int, counts.values())) == {STEPS}
+
+
+def test_the_average_changes_nothing_of_what_is_trained(tmp_path: Path) -> None:
+    training, _ = trained_beside_torchs(tmp_path / "averaged")
+    plain = begin_digits(job(), tmp_path / "plain")
+    plain.learner.begin(1)
+    for number in range(STEPS):
+        plain.learner.step(number)
+    with training.learner._moved.counts.back(), plain.learner._moved.counts.back():
+        one, other = state(training.learner.net), state(plain.learner.net)
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+@pytest.mark.parametrize("stopped_after", [3, 7, 10])  # in the first epoch, at its end, in the second
+def test_an_averaged_run_that_was_stopped_and_resumed_has_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_after: int
+) -> None:
+    monkeypatch.setattr(loop, "GLANCE_SECONDS", 0.0)
+    whole = Run(tmp_path / "whole").go(job(AVERAGED))
+    stopped = Run(tmp_path / "stopped")
+    with pytest.raises(Interrupted):
+        stopped.go(job(AVERAGED), report=StopAfter(stopped_after))
+    assert stopped.go(job(AVERAGED), resume=True).bytes() == whole.bytes()
+    assert Run(tmp_path / "plain").go(job()).bytes() != whole.bytes()
+
+
+def test_what_an_epoch_says_of_held_out_and_test_images_is_the_averages(tmp_path: Path) -> None:
+    training = begin_digits(job(dataclasses.replace(AVERAGED, epochs=2, val_images=300)), tmp_path)
+    rows = loop.train(dataclasses.replace(training, watch=dataclasses.replace(training.watch, eval_every=1)))
+    assert training.splits.val is not None
+    net = training.learner.published()
+    assert rows[-1].val_loss == evaluate(net, training.splits.val, training.pixels).test_loss
+    assert rows[-1].val_loss != evaluate(training.learner.net, training.splits.val, training.pixels).test_loss
+    assert rows[0].test_loss is not None
+
+
+def test_the_published_weights_are_the_average_and_the_card_says_so(tmp_path: Path) -> None:
+    words = {"epochs": 1, "amp": False, "limit_train": 200}
+    done = api.train("resnet8_digits", settings={"model_ema_decay": "0.9"}, out=tmp_path / "average", **words)  # type: ignore[arg-type]
+    plain = api.train("resnet8_digits", out=tmp_path / "plain", **words)  # type: ignore[arg-type]
+    assert done.config.weights != plain.config.weights
+    said = "of the exponential moving average over the\nsteps, which keeps 0.9 of itself at each"
+    assert said in (done.folder / store.README).read_text()
+    assert said not in (plain.folder / store.README).read_text()
+
+
+def test_an_average_is_whole_where_tensors_are_shared() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    net[1].weight = net[0].weight
+    average = Average(net, 0.5)
+    with torch.no_grad():
+        net[0].weight.zero_()  # type: ignore[operator]
+    before = weights.dump(average.net, {})
+    average.update()
+    assert weights.dump(average.net, {}) != before
+    assert average.net[0].weight is average.net[1].weight  # type: ignore[index]
+
+
+@pytest.mark.gpu
+def test_an_average_is_moved_within_a_graph() -> None:
+    cuda = torch.device("cuda")
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to(cuda)
+    average = Average(net, 0.5)
+    average.update()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        average.update()
+    expected = [tensor.detach().clone() for tensor in average.net.parameters()]
+    with torch.no_grad():
+        for one in net.parameters():
+            one.add_(1.0)
+    graph.replay()
+    for mine, before in zip(average.net.parameters(), expected, strict=True):
+        torch.testing.assert_close(mine, before + 0.5)

@@ -1,0 +1,117 @@
+"""The queue that fills the catalogue, with entries that are small."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from examples import train_catalogue
+from examples.train_catalogue import Asked, Entry
+from zoo.folder import lock, store
+from zoo.folder.config import EpochRow, log_text
+from zoo.training.place import Place, owned
+
+from .conftest import Run
+
+QUICK, LINEAR = Entry("resnet8_digits", "quick"), Entry("resnet8_digits", "linear", settings={"batch_size": "32"})
+
+
+def asked(tmp_path: Path, *entries: Entry) -> Asked:
+    return Asked(entries or (QUICK, LINEAR), 2, 64, tmp_path / "runs", f"file:{tmp_path / 'hub'}")
+
+
+@pytest.fixture(autouse=True)
+def small_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_catalogue, "QUEUE", (QUICK, LINEAR))
+
+
+def call(monkeypatch: pytest.MonkeyPatch, words: Sequence[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["train_catalogue.py", *words])
+    train_catalogue.main()
+
+
+def test_the_status_says_what_is_done_what_runs_and_what_comes_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    what = asked(tmp_path)
+    train_catalogue.status(what)
+    assert [line.split()[1:] for line in capsys.readouterr().out.splitlines()] == [
+        ["quick", "next"],
+        ["linear", "waiting"],
+    ]
+    assert train_catalogue.train(asked(tmp_path, QUICK)) == 0
+    top1 = store.read_config(what.place(QUICK).folder).own.results.test_top1
+    run = what.place(LINEAR).run
+    run.mkdir()
+    row = EpochRow(epoch=1, lr=0.1, train_loss=1.0, train_top1=50.0, train_seconds=0.5)
+    (run / store.LOG).write_text(log_text([row]))
+    capsys.readouterr()
+    train_catalogue.status(what)
+    assert capsys.readouterr().out.splitlines() == [
+        f"resnet8_digits           quick      done, top-1 {top1:.2f}%",
+        "resnet8_digits           linear     next, after epoch 1 of 2, 128 images/s",
+    ]
+    with owned([what.place(LINEAR)]):
+        train_catalogue.status(what)
+    assert f" running by pid {os.getpid()} on " in capsys.readouterr().out.splitlines()[1]
+
+
+def test_a_place_that_is_being_trained_is_left_alone_and_the_queue_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    what = asked(tmp_path)
+    with owned([what.place(QUICK)]):
+        assert train_catalogue.train(what) == 0
+    out, errors = capsys.readouterr()
+    assert f"resnet8_digits: recipe quick is being trained by pid {os.getpid()} on " in out
+    assert errors == ""
+    assert [what.is_done(entry) for entry in (QUICK, LINEAR)] == [False, True]
+
+
+def test_the_plan_is_a_command_for_each_that_is_not_done_which_does_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], run_zoo: Run
+) -> None:
+    what = asked(tmp_path)
+    assert train_catalogue.train(asked(tmp_path, QUICK)) == 0
+    capsys.readouterr()
+    train_catalogue.plan(what)
+    (line,) = capsys.readouterr().out.splitlines()
+    program, *words = shlex.split(line)
+    assert program == "zoo"
+    assert run_zoo(*words).returncode == 0
+    job = store.read_config(what.place(LINEAR).folder).own.job
+    assert (job.recipe_name, job.recipe.batch_size, job.recipe.epochs, job.train_images) == ("linear", 32, 2, 64)
+    train_catalogue.plan(what)
+    assert capsys.readouterr().out == ""
+
+
+def test_what_a_teacher_of_the_queue_is_needed_for_comes_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher, student = Entry("resnet56_cifar100", "long"), Entry("resnet20_cifar100", "distilled")
+    monkeypatch.setattr(train_catalogue, "QUEUE", (teacher, student))
+    train_catalogue.plan(asked(tmp_path, teacher, student))
+    first, second = capsys.readouterr().out.splitlines()
+    assert "#" not in first
+    assert second.endswith("  # after resnet56_cifar100")
+
+
+@pytest.mark.parametrize("what", ["train", "status", "plan"])
+def test_a_model_that_is_not_in_the_queue_is_refused_by_one_line(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    with pytest.raises(SystemExit) as refused:
+        call(monkeypatch, [what, "resnet8_digits", "resnet2o_cifar10"])
+    assert refused.value.code == "resnet2o_cifar10 is not in the queue; it has resnet8_digits"
+
+
+def test_a_place_is_nobodys_when_its_process_has_let_go(tmp_path: Path) -> None:
+    place = Place(tmp_path / "model")
+    with owned([place]):
+        assert lock.owner(place.folder) is not None
+    assert lock.owner(place.folder) is None
+    (tmp_path / ".model.lock").write_text("pid 1 on nowhere")  # of one that was killed
+    assert lock.owner(place.folder) is None
