@@ -1,4 +1,6 @@
-"""Write what this repository has generated: the catalogue's cards, curves and ids, the README's table, the contract.
+"""Write what this repository has generated.
+
+The catalogue's cards, curves and ids, the README's table, the contract of plugins, the command line, the API.
 
 python docs/generate.py             # or: make generated
 python docs/generate.py --check     # say what would change, and fail where anything would
@@ -11,12 +13,16 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import MISSING, Field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
 
 import zoo
 from zoo import spec, templates, testing
+from zoo.cli import app
 from zoo.folder import card, curve, store
 from zoo.folder.config import Config, spread
 from zoo.hub.catalogue import IDS, catalogue, variants
@@ -25,6 +31,9 @@ from zoo.hub.published import published
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 PLUGINS = README.parent / "docs" / "plugins.md"
+COMMAND_LINE = PLUGINS.with_name("command-line.md")
+API = PLUGINS.with_name("api.md")
+BY = "Written by `python docs/generate.py`."
 FACTS = (spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming)
 CHECKS = ("check_model", "check_training", "check_dataset", "check_plugin", "check_hub")
 
@@ -48,6 +57,8 @@ def generated() -> Iterator[tuple[Path, str]]:
         _, end, after = rest.partition(f"<!-- /{name} -->")
         text = f"{before}{begin}\n{part.rstrip()}\n\n{end}{after}"
     yield PLUGINS, text
+    yield COMMAND_LINE, command_line()
+    yield API, api()
 
 
 def contract() -> str:
@@ -67,7 +78,7 @@ def contract() -> str:
 
 
 def _type(one: Field[object]) -> str:
-    return str(one.type).replace("|", "\\|")
+    return _escaped(str(one.type))
 
 
 def _default(one: Field[object]) -> str:
@@ -77,7 +88,7 @@ def _default(one: Field[object]) -> str:
 
 
 def _cell(meaning: dict[str, str], one: Field[object]) -> str:
-    return meaning.get(one.name, "").replace("|", "\\|")
+    return _escaped(meaning.get(one.name, ""))
 
 
 def example() -> str:
@@ -98,22 +109,94 @@ def _called(name: str) -> str:
     return str(inspect.signature(getattr(testing, name))).replace("'", "").removesuffix(" -> None")
 
 
+def command_line() -> str:
+    """Every command with its arguments and options, as the command line itself knows them."""
+    program = get_command(app.app)
+    parts = [
+        "# The command line",
+        f"{BY} `zoo --help` and `zoo COMMAND --help` say the same.",
+        _options(program.params),
+        *(_command(name) for name in app.COMMANDS),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(name: str) -> str:
+    command = app.load(name)
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    usage = " ".join(["zoo", name, *map(_placeholder, arguments), "[OPTIONS]"])
+    return f"## zoo {name}\n\n`{usage}`\n\n{command.help}\n\n{_options(command.params)}"
+
+
+def _options(params: Sequence[Any]) -> str:
+    rows = ["| | |", "|---|---|"]
+    for one in params:
+        is_argument = one.param_type_name == "argument"
+        words = _placeholder(one) if is_argument else ", ".join(one.opts)
+        if one.secondary_opts:
+            words += f", {', '.join(one.secondary_opts)}"
+        if not is_argument and not one.is_flag:
+            words += f" {one.metavar or 'N'}"
+        meaning = one.help or ""
+        if not is_argument and one.default not in (None, "") and one.default is not False:
+            meaning += f" [default: {one.opts[0] if one.default is True else one.default}]"
+        rows.append(f"| `{_escaped(words)}` | {_escaped(meaning)} |")
+    return "\n".join(rows)
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
+
+
+def _placeholder(argument: Any) -> str:
+    name = str(argument.metavar or argument.name.upper())
+    return name if argument.required or name.startswith("[") else f"[{name}]"
+
+
+def api() -> str:
+    """Every name of `zoo.__all__`, with its signature and its docstring."""
+    parts = ["# The API", f"{BY} What is rarer is in `zoo.api`, what plugins state in [plugins.md](plugins.md)."]
+    for name in sorted(zoo.__all__, key=lambda one: (one[0].isupper(), one)):
+        value = getattr(zoo, name)
+        said = inspect.getdoc(value) or ""
+        if inspect.isfunction(value):
+            parts.append(f"## zoo.{name}\n\n```python\n{_signature(name, value)}\n```\n\n{said}")
+        elif is_dataclass(value):
+            parts.append(f"## zoo.{name}\n\n{said}\n\n[Its fields](plugins.md#{name.lower()}).")
+        else:
+            parts.append(f"## zoo.{name}\n\n{said}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _signature(name: str, function: Callable[..., object]) -> str:
+    """As it is written in the source: on a line, or where that would be long a parameter a line."""
+    signature = inspect.signature(function)
+    text = re.sub(r"(?<=: )'([^']*)'|(?<=-> )'([^']*)'", r"\1\2", f"{name}{signature}")  # a type is no text
+    if len(text) <= 100:
+        return text
+    inner, _, returned = text.removeprefix(f"{name}(").rpartition(") -> ")
+    lines = re.split(r", (?=\*,|\w+:)", inner)
+    return f"{name}(\n" + "".join(f"    {line},\n" for line in lines) + f") -> {returned}"
+
+
 def table() -> str:
-    """The Markdown table of the systems that others published, and of all models with weights in the catalogue."""
+    """The Markdown table of all models with weights in the catalogue, and how many there are without."""
     lines = [
-        "| model | parameters | paper | reported by others | weights by others: here (their claim) | ours "
-        "| recipe, epochs, seeds | trained on |",
-        "|---|---:|---:|---:|---|---:|---|---|",
+        "| model | parameters | ours | recipe, epochs, seeds | trained on | weights by others: here (their claim) "
+        "| paper | reported by others |",
+        "|---|---:|---:|---|---|---|---:|---:|",
     ]
     notes: dict[str, int] = {}
     models = [one.model for name in zoo.list_models() if (one := zoo.info(name)).model is not None]
+    without = 0
     for model in sorted(models, key=_order):
         config, others = zoo.info(model.name).config, variants(model.name)
-        if not model.reported and config is None and not others:
+        if config is None and not others:
+            without += 1
             continue
         paper, reproduction = (_reported(model, kind, notes) for kind in ("paper", "reproduction"))
         theirs = ", ".join(_of_others(zoo.info(name), notes) for name in others) or "–"
-        name, ours, how = f"`{model.name}`", "not trained yet", "| "
+        name, ours, how = f"`{model.name}`", "–", "– | –"
         if config is not None:
             own = config.own
             name = f"[{name}](hub_cards/{model.name}/README.md)"
@@ -122,9 +205,10 @@ def table() -> str:
                 ours += f" ({spread([one.test_top1 for one in config.seeds])})"
             seeds = ", ".join(str(one.seed) for one in config.seeds or [config.seed_results])
             how = f"{own.job.recipe_name}, {own.training.epochs}, {seeds} | {_place(config)}"
-        lines.append(f"| {name} | {model.parameters:,} | {paper} | {reproduction} | {theirs} | {ours} | {how} |")
+        lines.append(f"| {name} | {model.parameters:,} | {ours} | {how} | {theirs} | {paper} | {reproduction} |")
     marks = [f"<sup>{number}</sup> {text}" for text, number in notes.items()]
-    return "\n".join([*lines, "", "Test top-1 in percent. " + "; ".join(marks) + "."]) + "\n"
+    untrained = f"Another {without} models have recipes and no weights yet: `zoo list` shows all."
+    return "\n".join([*lines, "", "Test top-1 in percent. " + "; ".join(marks) + ".", "", untrained]) + "\n"
 
 
 def _of_others(found: ModelInfo, notes: dict[str, int]) -> str:
@@ -162,7 +246,7 @@ def _place(config: Config) -> str:
 
 def main(check: bool) -> int:
     """Write, or only compare; the number of files that differ."""
-    different = [(path, text) for path, text in generated() if path.read_text(encoding="utf-8") != text]
+    different = [(path, text) for path, text in generated() if not path.exists() or path.read_text("utf-8") != text]
     for path, text in different:
         print(f"{path} {'differs from what is generated' if check else 'written'}")
         if not check:

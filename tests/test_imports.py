@@ -51,14 +51,17 @@ TORCH_FREE_TOO = {
     "training.job",
     "training.interrupt",
     "training.progress",
+    "training.tensorboard",
+    "training.trackers",
+    "training.watch",
     "evaluation.report",
 }
 HEAVY = {
     "tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy",
-    "onnx", "onnxscript", "onnxruntime",
+    "onnx", "onnxscript", "onnxruntime", "tensorboard",
 }  # fmt: skip
-# What only a person who exports has.
-EXTRA = {"onnx", "onnxscript", "onnxruntime"}
+# What only a person who exports has, or who looks at curves in a browser.
+EXTRA = {"onnx", "onnxscript", "onnxruntime", "tensorboard"}
 
 
 def modules() -> dict[str, Path]:

@@ -27,6 +27,7 @@ from .conftest import CHECKOUT, Run
         (["train", "resnet8", "--set", "lr"], "FIELD=VALUE", 2),
         (["train", "resnet8", "--push"], "hf auth login", 1),
         (["train", "resnet8", "--device", "tpu"], "use cpu", 1),
+        (["train", "resnet8", "--track", "wandb"], "there is no tracker 'wandb'; there are tensorboard", 1),
         (["info", "nothing"], "no model 'nothing'", 1),
         (["eval", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
         (["info", "model"], "./model is a folder here: give ./model to mean it", 1),

@@ -150,6 +150,7 @@ def train(
     eval_every: int = 1,
     push: bool = False,
     hub: str | None = None,
+    track: Sequence[str] = (),
     report: Report | None = None,
     tell: Tell | None = None,
 ) -> Trained:
@@ -168,6 +169,8 @@ def train(
     images, or the last training images where the recipe holds out none,
     `threads` is how many of the processor's compute (None: what torch uses).
     `resume` goes on with a run that was stopped, and takes a finished one as it is; `overwrite` starts again.
+    `track` names who is told beside `report`: "tensorboard", which writes event files into `OUT.events/`, or a
+    plugin's tracker.
 
     Under torchrun every process calls this with the same arguments; the first one writes and pushes.
     The process is left as it was; one that does nothing but train on a CPU is faster with
@@ -218,7 +221,7 @@ def train(
         model,
         places,
         machine=machine,
-        watch=_watch(save_every, eval_every, report),
+        watch=_watch(save_every, eval_every, report, track),
         teacher=teacher,
         target=target,
         side_by_side=side_by_side,
@@ -472,6 +475,7 @@ def compare(
     data: Path | None = None,
     limit_train: int | None = None,
     mixed: bool = False,
+    track: Sequence[str] = (),
     report: Report | None = None,
 ) -> list[Trained]:
     """Train several models the same way, each into its folder in `out`, and draw their errors to `out/errors.svg`.
@@ -504,6 +508,7 @@ def compare(
             limit_train=limit_train,
             out=out / name,
             resume=True,
+            track=track,
             report=report,
         )
         for name in full
@@ -574,6 +579,7 @@ def reproduce(
     out: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    track: Sequence[str] = (),
     report: Report | None = None,
     tell: Tell | None = None,
 ) -> tuple[Trained, Config]:
@@ -595,9 +601,10 @@ def reproduce(
     if job.recipe.teacher is not None:
         require_allowed(job.recipe.teacher, f"the teacher of {found.config.name}")
     teacher = _teacher(model, job.recipe, machine.device)
+    watch = _watch(1, 1, report, track)
     planned = again(job, model, machine, teacher=teacher.origin if teacher else None, epochs=epochs, seed=seed)
     place = Place(out or Path("runs") / f"{model.name}-reproduced", mode_of(resume=resume, overwrite=overwrite))
-    trained = _train([planned], model, [place], machine=machine, watch=_watch(1, 1, report), teacher=teacher)
+    trained = _train([planned], model, [place], machine=machine, watch=watch, teacher=teacher)
     return trained, found.config
 
 
@@ -734,10 +741,11 @@ def _machine(device: str | None, data: Path | None) -> Machine:
     return Machine(distributed.own_device(choose(device)), data or sources.default_root())
 
 
-def _watch(save_every: int, eval_every: int, report: Report | None) -> Watch:
+def _watch(save_every: int, eval_every: int, report: Report | None, track: Sequence[str]) -> Watch:
+    from zoo.training.trackers import trackers
     from zoo.training.watch import Silent, Watch
 
-    return Watch(save_every, eval_every, report or Silent())
+    return Watch(save_every, eval_every, report or Silent(), trackers(track))
 
 
 def _teacher(model: Model, recipe: Recipe, on: torch.device) -> Teacher | None:

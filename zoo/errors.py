@@ -71,6 +71,10 @@ class NameWarning(UserWarning):
     """A name that was taken for a model's is also that of a folder here."""
 
 
+class TrackerWarning(UserWarning):
+    """A tracker failed and is told nothing more; training goes on."""
+
+
 class HalfWarning(UserWarning):
     """Weights would have lost accuracy in fp16 and are stored in fp32."""
 

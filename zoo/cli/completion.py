@@ -70,6 +70,14 @@ def datasets() -> list[str]:
     return sorted({model.dataset.name for model in registry.load_all(registry.entries().values())})
 
 
+@silent
+def trackers() -> list[str]:
+    """Who can be told of a training; imports none of them."""
+    from zoo.training import trackers
+
+    return trackers.names()
+
+
 def devices() -> list[str]:
     """The kinds of device; which of them are here torch would have to be asked."""
     return ["cpu", "cuda"]

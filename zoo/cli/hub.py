@@ -51,19 +51,28 @@ def import_model(
     ],
     by: Annotated[str, typer.Option("--by", metavar="AUTHOR", help="Who trained them.")],
     license: Annotated[  # noqa: A002 - the Hub's word for it
-        str, typer.Option("--license", help="What they are published under: bsd-2-clause, unknown.")
+        str, typer.Option("--license", metavar="LICENSE", help="What they are published under: bsd-2-clause, unknown.")
     ],
     tag: Annotated[
         str | None, typer.Option("--tag", metavar="TAG", help="For the name MODEL.TAG. [default: the author's name]")
     ] = None,
     mean: Annotated[
-        str | None, typer.Option("--mean", help="They were trained with: 0.5,0.5,0.5. [default: the data set's]")
+        str | None,
+        typer.Option(
+            "--mean", metavar="NUMBER,…", help="They were trained with: 0.5,0.5,0.5. [default: the data set's]"
+        ),
     ] = None,
-    std: Annotated[str | None, typer.Option("--std", help="The same. [default: the data set's]")] = None,
-    sha256: Annotated[str | None, typer.Option("--sha256", help="The file must have.")] = None,
+    std: Annotated[
+        str | None, typer.Option("--std", metavar="NUMBER,…", help="The same. [default: the data set's]")
+    ] = None,
+    sha256: Annotated[str | None, typer.Option("--sha256", metavar="HASH", help="The file must have it.")] = None,
     at: Annotated[str, typer.Option("--at", metavar="ADDRESS", help="Where a file given by path is published.")] = "",
-    revision: Annotated[str, typer.Option("--revision", help="Of the repository that it is published in.")] = "",
-    citation: Annotated[str, typer.Option("--citation", help="How their author wants to be cited.")] = "",
+    revision: Annotated[
+        str, typer.Option("--revision", metavar="ID", help="Of the repository that it is published in.")
+    ] = "",
+    citation: Annotated[
+        str, typer.Option("--citation", metavar="TEXT", help="How their author wants to be cited.")
+    ] = "",
     claim: Annotated[
         float | None, typer.Option("--claim", metavar="TOP-1", help="Percent, that their author says they score.")
     ] = None,

@@ -34,7 +34,12 @@ def list_models(
         typer.Option("--hub", metavar="HUB", help="The models in this hub alone. " + options.HUB_HELP),
     ] = None,
     sort: Annotated[
-        listing.Order, typer.Option("--sort", help="By name, by top-1 (the best first), or by parameters (the fewest).")
+        listing.Order,
+        typer.Option(
+            "--sort",
+            metavar="name|top1|parameters",
+            help="By name, by top-1 (the best first), or by parameters (the fewest).",
+        ),
     ] = listing.Order.NAME,
     as_json: options.Json = False,
 ) -> None:

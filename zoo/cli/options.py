@@ -149,5 +149,14 @@ EvalEvery = Annotated[
     int, typer.Option("--eval-every", metavar="N", help="Epochs between test evaluations, for the curve only.")
 ]
 Push = Annotated[bool, typer.Option("--push", help="Publish the model folder to the hub at the end.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Tell the curves to: tensorboard (event files in OUT.events), or a plugin's; may be repeated.",
+        autocompletion=completion.trackers,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the end and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

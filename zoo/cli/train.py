@@ -46,6 +46,7 @@ def train(
     eval_every: options.EvalEvery = 1,
     push: options.Push = False,
     hub: options.PushHub = None,
+    track: options.Track = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Train a model with one of its recipes, evaluate it, write its model folder; publish it with --push.
@@ -81,6 +82,7 @@ def train(
         eval_every=eval_every,
         push=push,
         hub=hub,
+        track=track or (),
         report=None if quiet else progress(),
         tell=None if quiet else telling(),
     )
@@ -110,6 +112,7 @@ def reproduce(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was stopped there.")] = False,
     overwrite: options.Overwrite = False,
+    track: options.Track = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Train a published model again with the recipe in its folder, and set the result beside its card's.
@@ -130,6 +133,7 @@ def reproduce(
         out=out,
         resume=resume,
         overwrite=overwrite,
+        track=track or (),
         report=None if quiet else progress(),
         tell=None if quiet else telling(),
     )
@@ -171,6 +175,7 @@ def compare(
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Also models on different data sets, in the same axes.")
     ] = False,
+    track: options.Track = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Train several models the same way, and draw error against epoch, train dashed and test solid.
@@ -191,6 +196,7 @@ def compare(
         data=data,
         limit_train=limit_train,
         mixed=mixed,
+        track=track or (),
         report=None if quiet else progress(),
     )
     for one in trained:

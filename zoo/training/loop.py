@@ -139,53 +139,51 @@ def steps(training: Training, stop: StopRequest) -> Generator[None]:
         checkpoint.rewrite_log(training.run, progress.rows)
     report = watch.report if share.is_first else Silent()
     report.start(recipe.epochs, learner.images, progress.epoch)
-    with contextlib.ExitStack() as on_leaving:
-        on_leaving.callback(report.finish)
-        while progress.epoch < recipe.epochs:
-            epoch = progress.epoch + 1
-            stopwatch.start(progress.train_seconds, progress.compile_seconds)
-            glanced = time.perf_counter()
-            learner.begin(epoch)
-            for number in range(progress.step, learner.steps):
-                learner.step(number)
-                progress.step = number + 1
-                now = time.perf_counter()
-                if now - glanced >= GLANCE_SECONDS or stop.signal_number:
-                    glanced, done = now, min(progress.step * recipe.batch_size, learner.images)
-                    loss = _mean_loss(progress, learner.totals, done / share.world)
-                    report.step(epoch, done, stopwatch.train_seconds, loss)
-                signal_number = distributed.agreed(stop.signal_number, number)
-                if signal_number and progress.step < learner.steps:
-                    progress.train_seconds, progress.compile_seconds = stopwatch.seconds
-                    training.save()
-                    raise _interrupted(training, signal_number)
-                yield
-            if epoch < recipe.epochs:
-                learner.prepare(epoch + 1)
-            totals = distributed.summed(learner.totals)
-            synchronize(device)
-            train_seconds, compile_seconds = stopwatch.seconds
-            row = EpochRow(
-                epoch=epoch,
-                lr=learner.lr,
-                train_loss=_mean_loss(progress, totals, learner.images),
-                train_top1=100 * totals[1].item() / learner.images,
-                train_seconds=train_seconds,
-                compile_seconds=compile_seconds,
-            )
-            last = epoch == recipe.epochs
-            if share.is_first:
-                row = _looked_at(training, row, test=epoch % watch.eval_every == 0 and not last)
-            learner.end(distributed.from_first(row.val_top1))
-            progress.end_epoch(row)
-            signal_number = distributed.agreed(stop.signal_number)
-            if epoch % watch.save_every == 0 or last or signal_number:
+    while progress.epoch < recipe.epochs:
+        epoch = progress.epoch + 1
+        stopwatch.start(progress.train_seconds, progress.compile_seconds)
+        glanced = time.perf_counter()
+        learner.begin(epoch)
+        for number in range(progress.step, learner.steps):
+            learner.step(number)
+            progress.step = number + 1
+            now = time.perf_counter()
+            if now - glanced >= GLANCE_SECONDS or stop.signal_number:
+                glanced, done = now, min(progress.step * recipe.batch_size, learner.images)
+                loss = _mean_loss(progress, learner.totals, done / share.world)
+                report.step(epoch, done, stopwatch.train_seconds, loss)
+            signal_number = distributed.agreed(stop.signal_number, number)
+            if signal_number and progress.step < learner.steps:
+                progress.train_seconds, progress.compile_seconds = stopwatch.seconds
                 training.save()
-            if share.is_first:
-                checkpoint.append_log(training.run, row)
-            report.epoch(row)
-            if signal_number:
                 raise _interrupted(training, signal_number)
+            yield
+        if epoch < recipe.epochs:
+            learner.prepare(epoch + 1)
+        totals = distributed.summed(learner.totals)
+        synchronize(device)
+        train_seconds, compile_seconds = stopwatch.seconds
+        row = EpochRow(
+            epoch=epoch,
+            lr=learner.lr,
+            train_loss=_mean_loss(progress, totals, learner.images),
+            train_top1=100 * totals[1].item() / learner.images,
+            train_seconds=train_seconds,
+            compile_seconds=compile_seconds,
+        )
+        last = epoch == recipe.epochs
+        if share.is_first:
+            row = _looked_at(training, row, test=epoch % watch.eval_every == 0 and not last)
+        learner.end(distributed.from_first(row.val_top1))
+        progress.end_epoch(row)
+        signal_number = distributed.agreed(stop.signal_number)
+        if epoch % watch.save_every == 0 or last or signal_number:
+            training.save()
+        if share.is_first:
+            checkpoint.append_log(training.run, row)
+        report.epoch(row)
+        if signal_number:
+            raise _interrupted(training, signal_number)
 
 
 def _looked_at(training: Training, row: EpochRow, *, test: bool) -> EpochRow:

@@ -37,6 +37,11 @@ class Place:
         return self.folder.with_name(f"{self.folder.name}.run")
 
     @property
+    def events(self) -> Path:
+        """The folder for what trackers write."""
+        return self.folder.with_name(f"{self.folder.name}.events")
+
+    @property
     def resumes(self) -> bool:
         """Whether there is a checkpoint to go on from, and it is asked for."""
         return self.mode == "resume" and checkpoint.path_in(self.run).exists()

@@ -44,6 +44,9 @@ class Lines:
             soft_wrap=True,
         )
 
+    def result(self, row: EpochRow) -> None:
+        """Nothing: it is said where the training is called from."""
+
     def finish(self) -> None:
         """Nothing."""
 
@@ -89,6 +92,9 @@ class Bar:
         """Print the epoch's line above the bar, which moves at least so often."""
         self._lines.epoch(row)
         self.step(row.epoch, self._images, row.train_seconds, row.train_loss)
+
+    def result(self, row: EpochRow) -> None:
+        """Nothing, as in a log."""
 
     def finish(self) -> None:
         """Take the bar away; the lines stay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ from zoo.training.caller import left_as_it_was
 from zoo.training.loop import Training, begin, train, train_side_by_side
 from zoo.training.place import Place
 from zoo.training.plan import Machine, Plan
-from zoo.training.watch import Silent, Watch
+from zoo.training.watch import Silent, Watch, Watched
 
 
 def run(
@@ -40,15 +41,17 @@ def run(
         if share.is_first:
             place.clear()  # a kill may have come before that
         return finished
-    watch = watch if share.is_first else replace(watch, report=Silent())
+    watch = watch.tracked(_watched(plan.job, place)) if share.is_first else replace(watch, report=Silent())
     # The caller's random numbers and settings are left as they were.
-    with _as_asked(plan.job, machine.device):
+    with _as_asked(plan.job, machine.device), contextlib.ExitStack() as on_leaving:
+        on_leaving.callback(watch.report.finish)
         training = _prepared(plan, model, place, machine, watch, teacher)
         train(training)
         if not share.is_first:
             distributed.wait_for_all()
             return store.read_config(place.folder)
         config = result.write(training, plan, model, place)
+        watch.report.result(training.progress.rows[-1])
     place.clear()
     distributed.wait_for_all()
     return config
@@ -93,19 +96,26 @@ def _run_side_by_side(
     if distributed.share().world > 1:
         raise TrainingError("seeds can't be trained side by side by several processes; leave out --side-by-side")
     configs = [place.finished(plan.job) for plan, place in zip(plans, places, strict=True)]
-    with _as_asked(plans[0].job, machine.device):
+    with _as_asked(plans[0].job, machine.device), contextlib.ExitStack() as on_leaving:
         trainings: dict[int, Training] = {}
         for number, (plan, place) in enumerate(zip(plans, places, strict=True)):
             if configs[number] is None:
                 seen = replace(watch, report=Silent()) if trainings else watch
+                seen = seen.tracked(_watched(plan.job, place))
+                on_leaving.callback(seen.report.finish)
                 trainings[number] = _prepared(plan, model, place, machine, seen, teacher)
                 _require_no_dropout(trainings[number].learner.net, model)
         train_side_by_side(list(trainings.values()))
         for number, training in trainings.items():
             configs[number] = result.write(training, plans[number], model, places[number])
+            training.watch.report.result(training.progress.rows[-1])
         for place in places:
             place.clear()
     return [config for config in configs if config is not None]
+
+
+def _watched(job: Job, place: Place) -> Watched:
+    return Watched(job.name, json.dumps(job.to_json()), place.events)
 
 
 def _require_no_dropout(net: nn.Module, model: Model) -> None:

@@ -117,3 +117,33 @@ def test_its_rate_rises_for_30_epochs_and_falls_for_70_step_by_step() -> None:
     assert rates[(peak + 100 * STEPS) // 2] == pytest.approx(1e-3 / 2, rel=1e-3)
     assert rates[-1] == pytest.approx(1e-3 / 25 / 1e4)
     assert all(later > earlier for earlier, later in itertools.pairwise(rates[: peak + 1]))
+
+
+@pytest.mark.parametrize("synchronised", [False, True])  # as several processes on GPUs do it; one is enough to see
+def test_checkpointed_activations_change_no_gradient_and_no_running_statistic(synchronised: bool) -> None:
+    def stepped(*, grad_checkpointing: bool) -> tuple[dict[str, torch.Tensor], int]:
+        torch.manual_seed(0)
+        net = TiedResNet(3, 10)
+        if synchronised:
+            torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
+        net.set_grad_checkpointing(grad_checkpointing)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        kept: list[int] = []
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            if not isinstance(tensor, nn.Parameter):
+                kept.append(tensor.numel())
+            return tensor
+
+        for _ in range(2):
+            optimizer.zero_grad()
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                loss = net(torch.randn(4, 3, 32, 32)).square().mean()
+            loss.backward()
+            optimizer.step()
+        return net.state_dict(), sum(kept)
+
+    plain, all_kept = stepped(grad_checkpointing=False)
+    saved, few_kept = stepped(grad_checkpointing=True)
+    assert few_kept < all_kept / 2
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in saved.items())

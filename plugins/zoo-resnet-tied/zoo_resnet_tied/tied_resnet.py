@@ -7,8 +7,11 @@ one running mean over all their applications.
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from zoo_resnet_tied.recompute import recomputed
 
 STEM_CHANNELS = 64
 OUT_CHANNELS = (256, 512, 1024)  # of the three stages; a block is a quarter as wide inside
@@ -31,9 +34,15 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(channels, out_channels, 3, padding=1)
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.shortcut = _shortcut(in_channels, out_channels, stride)
+        self.grad_checkpointing = False
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_channels, H, W] to [N, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]."""
+        if self.grad_checkpointing and self.training and not torch.jit.is_scripting():  # type: ignore[attr-defined]
+            return recomputed(self, self._forward, x)
+        return self._forward(x)
+
+    def _forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         return F.relu(out + self.shortcut(x))
@@ -146,6 +155,12 @@ class TiedResNet(nn.Module):
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
         """Which parameters are a layer's, from the stem on, for rates that fall layer by layer."""
         return {"stem": r"^conv1|bn1", "blocks": r"^layer(\d+)"}
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Keep only the blocks' inputs for the backward pass: a third more time, a fraction of the memory."""
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.grad_checkpointing = enable
 
 
 def _classifier(num_features: int, num_classes: int) -> nn.Module:

@@ -110,3 +110,33 @@ def test_the_plateau_recipe_starts_at_a_tenth_and_watches_held_out_images() -> N
 
 def test_cifar10_has_statistics_of_its_own() -> None:
     assert all(recipe.mean is recipe.std is None for recipe in resnet26_wide_cifar10.recipes.values())
+
+
+@pytest.mark.parametrize("synchronised", [False, True])  # as several processes on GPUs do it; one is enough to see
+def test_checkpointed_activations_change_no_gradient_and_no_running_statistic(synchronised: bool) -> None:
+    def stepped(*, grad_checkpointing: bool) -> tuple[dict[str, torch.Tensor], int]:
+        torch.manual_seed(0)
+        net = WideResNet(3, 10)
+        if synchronised:
+            torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
+        net.set_grad_checkpointing(grad_checkpointing)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        kept: list[int] = []
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            if not isinstance(tensor, nn.Parameter):
+                kept.append(tensor.numel())
+            return tensor
+
+        for _ in range(2):
+            optimizer.zero_grad()
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                loss = net(torch.randn(4, 3, 32, 32)).square().mean()
+            loss.backward()
+            optimizer.step()
+        return net.state_dict(), sum(kept)
+
+    plain, all_kept = stepped(grad_checkpointing=False)
+    saved, few_kept = stepped(grad_checkpointing=True)
+    assert few_kept < all_kept / 2
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in saved.items())

@@ -7,8 +7,11 @@ goes on as it is (compare He et al. 2016, arXiv:1603.05027, section 4, on what s
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from zoo_resnet_wide.recompute import recomputed
 
 CHANNELS = (32, 64, 128, 256)
 BLOCKS = (2, 4, 4, 2)  # two convolutions each; with the stem and the linear layer, 26 layers
@@ -25,9 +28,15 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.shortcut = _shortcut(in_channels, out_channels, stride)
+        self.grad_checkpointing = False
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_channels, H, W] to [N, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]."""
+        if self.grad_checkpointing and self.training and not torch.jit.is_scripting():  # type: ignore[attr-defined]
+            return recomputed(self, self._forward, x)
+        return self._forward(x)
+
+    def _forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))) + self.shortcut(x)
         return out
 
@@ -130,6 +139,12 @@ class WideResNet(nn.Module):
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
         """Which parameters are a layer's, from the stem on, for rates that fall layer by layer."""
         return {"stem": r"^conv1|bn1", "blocks": r"^layer(\d+)" if coarse else r"^layer(\d+)\.(\d+)"}
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Keep only the blocks' inputs for the backward pass: a third more time, a fraction of the memory."""
+        for module in self.modules():
+            if isinstance(module, BasicBlock):
+                module.grad_checkpointing = enable
 
 
 def _stage(in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:

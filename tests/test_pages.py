@@ -1,0 +1,157 @@
+"""What the README and the pages of docs/ say is run, leads somewhere, or is generated."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zoo.cli.app import COMMANDS, load
+
+from .conftest import CHECKOUT
+
+PAGES = {path.relative_to(CHECKOUT).as_posix(): path for path in [CHECKOUT / "README.md", *CHECKOUT.glob("docs/*.md")]}
+TEXT = PAGES["README.md"].read_text()
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    """The code of one kind that a page shows."""
+    return re.findall(rf"```{kind}\n(.*?)```", PAGES[page].read_text(), re.DOTALL)
+
+
+def is_program(code: str) -> bool:
+    """Whether it stands for itself; a plugin's file begins with its name, `# zoo-tiny/zoo_tiny.py`."""
+    return code.startswith(("import ", "from "))
+
+
+# What a page types is typed here, and its Python run after that; others.md and trackers.md have tests of their own.
+RUN = ("README.md", "docs/training.md", "docs/evaluating.md", "docs/export.md", "docs/plugins.md")
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_its_commands_and_its_python_run(page: str, tmp_path: Path) -> None:
+    if page == "docs/export.md" and importlib.util.find_spec("onnxruntime") is None:
+        pytest.skip("needs what `pip install 'residual-zoo[export]'` installs")
+    shutil.copyfile(CHECKOUT / "tests" / "photo.png", tmp_path / "photo.png")
+    commands = [line for code in blocks(page, "sh") for line in code.splitlines()]
+    assert commands
+    for line in commands:
+        program, *words = shlex.split(line)
+        assert program == "zoo"
+        finished = subprocess.run([sys.executable, "-m", "zoo", *words], cwd=tmp_path, capture_output=True, text=True)
+        assert finished.returncode == 0, f"{line}\n{finished.stdout}{finished.stderr}"
+    for code in blocks(page, "python"):
+        if is_program(code):
+            code = code.replace("PATH/TO/CHECKOUT", str(CHECKOUT))
+            subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_every_word_of_its_commands_is_known(page: str) -> None:
+    lines = [
+        line.removeprefix("$ ")
+        for kind in ("sh", "console")
+        for code in blocks(page, kind)
+        for line in code.splitlines()
+    ]
+    for line in lines:
+        words = [word for word in shlex.split(line, comments=True) if not word.startswith("ZOO_")]
+        if words[0] == "zoo":
+            load(words[1]).make_context(words[1], words[2:])
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_its_links_lead_somewhere(page: str) -> None:
+    for target, heading in re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", PAGES[page].read_text()):
+        if not target.startswith("https://"):
+            path = (PAGES[page].parent / target) if target else PAGES[page]
+            assert path.exists(), target
+            assert not heading or heading in headings(path), f"{target}#{heading}"
+
+
+def headings(path: Path) -> set[str]:
+    """What a link may name of a page."""
+    found = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    assert {page for page in PAGES if page != "README.md"} <= set(re.findall(r"\]\(([^)#]+)", TEXT))
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {
+            "COLUMNS": "30",
+            "TERM": "dumb",
+            "ZOO_HUB": "file:hub",
+            "ZOO_DATA": "data",
+            "ZOO_TRUST": "hf://me",
+            "HOME": "/",
+        },
+    ],
+    ids=["plain", "other"],
+)
+def test_what_is_generated_is_as_it_is_generated(environment: dict[str, str]) -> None:
+    """The README's table, the cards of the catalogue, contract, command line, API; wherever that is asked."""
+    script = str(CHECKOUT / "docs" / "generate.py")
+    finished = subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    assert finished.stdout == ""
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_the_command_line_has_every_command_with_every_option() -> None:
+    sections = re.split(r"^## zoo ", PAGES["docs/command-line.md"].read_text(), flags=re.MULTILINE)[1:]
+    assert [section.splitlines()[0] for section in sections] == list(COMMANDS)
+    for section, command in zip(sections, map(load, COMMANDS), strict=True):
+        said = re.findall(r"^\| `(.*?)` \| (.*) \|$", section, re.MULTILINE)
+        options = {word for words, _ in said for word in re.findall(r"--?[a-z][a-z0-9-]*", words)}
+        assert options == {word for one in command.params for word in (*one.opts, *one.secondary_opts) if "-" in word}
+        assert all(meaning for _, meaning in said)
+
+
+def test_the_api_has_every_public_name_with_what_it_says() -> None:
+    import zoo
+
+    page = PAGES["docs/api.md"].read_text()
+    assert set(re.findall(r"^## zoo\.(\w+)$", page, re.MULTILINE)) == set(zoo.__all__)
+    for name in zoo.__all__:
+        assert (getattr(zoo, name).__doc__ or "").splitlines()[0] in page
+
+
+def test_its_plugin_installs_trains_and_passes_the_zoos_check(tmp_path: Path) -> None:
+    files = {
+        code.splitlines()[0].removeprefix("# "): code
+        for kind in ("toml", "python")
+        for code in blocks("docs/plugins.md", kind)
+        if code.startswith("# zoo-tiny/")
+    }
+    for name, code in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(code)
+    assert len(files) == 3
+    site = tmp_path / "site"
+    pip = f"{sys.executable} -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation"
+    subprocess.run([*pip.split(), "--target", site, tmp_path / "zoo-tiny"], check=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])}
+    check = "from zoo_tiny import tiny_digits; from zoo.testing import check_model; check_model(tiny_digits)"
+    subprocess.run([sys.executable, "-c", check], check=True, env=environment, cwd=tmp_path)
+    command = [sys.executable, "-m", "zoo", "train", "tiny", "--push", "--hub", "file:hub"]
+    output = subprocess.run(command, check=True, env=environment, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert float(re.search(r"tiny_digits: top-1 ([\d.]+)%", output)[1]) > 80  # type: ignore[index]
+
+
+def test_its_make_commands_are_in_the_makefile() -> None:
+    targets = re.findall(r"^(\w+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"^\$ make (\w+)", TEXT, re.MULTILINE)) <= set(targets)

@@ -1,0 +1,263 @@
+"""Who else is told of a training: TensorBoard's event files, and the tracker that docs/trackers.md writes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shlex
+import struct
+import tomllib
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zoo import api
+from zoo.errors import Interrupted, PluginError, TrackerWarning, TrainingError
+from zoo.folder import store
+from zoo.folder.config import EpochRow
+from zoo.training import trackers
+
+from .conftest import CHECKOUT, Run
+from .test_train import StopAfter
+
+PAGE = (CHECKOUT / "docs" / "trackers.md").read_text()
+BLOCKS = {code.splitlines()[0].removeprefix("# "): code for code in re.findall(r"```\w+\n(.*?)```", PAGE, re.DOTALL)}
+Install = Callable[..., Path]
+
+FAILING = """
+class Failing:
+    def __init__(self, watched):
+        {init}
+    def start(self, *what): {start}
+    def note(self, *what): pass
+    def step(self, *what): pass
+    def epoch(self, *what): print("told of an epoch")
+    def finish(self, *what): pass
+    def result(self, *what): pass
+"""
+
+
+@pytest.fixture
+def jsonl(fake_plugin: Install) -> None:
+    """The page's tracker, installed as a plugin."""
+    declared = tomllib.loads(BLOCKS["zoo-jsonl/pyproject.toml"])["project"]["entry-points"]["zoo.reports"]
+    fake_plugin("zoo-jsonl", declared, "zoo_jsonl", BLOCKS["zoo-jsonl/zoo_jsonl.py"], group=trackers.GROUP)
+
+
+def train(out: Path, *track: str, report: StopAfter | None = None) -> api.Trained:
+    return api.train(
+        "resnet8_digits", epochs=3, limit_train=128, save_every=100, out=out, amp=False, track=track, report=report
+    )
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "told.jsonl").read_text().splitlines()]
+
+
+def rows(told: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [one for one in told if "epoch" in one]
+
+
+@pytest.mark.usefixtures("jsonl")
+def test_the_pages_tracker_is_told_the_job_every_epoch_and_what_the_test_set_says(tmp_path: Path) -> None:
+    trained = train(tmp_path / "out", "jsonl")
+    told = lines(tmp_path / "out.events")
+    assert told[0]["begun"] == "resnet8_digits"
+    assert told[0]["job"] == json.loads((trained.folder / "config.json").read_text())["job"]
+    assert str(told[1]["note"]).startswith("compile ")
+    assert told[2] == {"epochs": 3, "images": 128, "finished": 0}
+    *before, last, result = rows(told)
+    log = [vars(row) for row in store.read_log(trained.folder)]
+    assert [*before, result] == log
+    assert last == {**log[-1], "test_loss": None, "test_top1": None}
+
+
+@pytest.mark.usefixtures("jsonl")
+def test_the_weights_are_the_same_whoever_is_told(tmp_path: Path) -> None:
+    told, untold = train(tmp_path / "told", "jsonl"), train(tmp_path / "untold")
+    assert told.config.weights.sha256 == untold.config.weights.sha256
+    assert not (tmp_path / "untold.events").exists()
+
+
+@pytest.mark.usefixtures("jsonl")
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_every_seed_has_a_tracker_of_its_own(tmp_path: Path, side_by_side: bool) -> None:
+    api.train(
+        "resnet8_digits",
+        epochs=1,
+        limit_train=128,
+        seeds=2,
+        side_by_side=side_by_side,
+        out=tmp_path / "out",
+        amp=False,
+        track=["jsonl"],
+    )
+    for folder, seed in (("out.events", 0), ("out-seed1.events", 1)):
+        told = lines(tmp_path / folder)
+        assert isinstance(told[0]["job"], dict)
+        assert told[0]["job"]["seed"] == seed
+        assert len(rows(told)) == 2
+
+
+@pytest.mark.usefixtures("jsonl")
+def test_models_that_are_compared_are_told_apart(tmp_path: Path) -> None:
+    names = ["resnet8", "resnet20"]
+    api.compare(
+        [f"{name}_digits" for name in names], out=tmp_path, epochs=1, limit_train=128, amp=False, track=["jsonl"]
+    )
+    for name in names:
+        assert lines(tmp_path / f"{name}_digits.events")[0]["begun"] == f"{name}_digits"
+
+
+@pytest.mark.parametrize(
+    ("init", "start", "reason"),
+    [
+        ("raise OSError('no server')", "pass", "OSError: no server"),
+        ("raise SystemExit(3)", "pass", "SystemExit: 3"),
+        ("pass", "raise ValueError('no epochs')", "ValueError: no epochs"),
+    ],
+)
+def test_a_tracker_that_fails_is_one_warning_and_the_training_goes_on(
+    fake_plugin: Install, jsonl: None, tmp_path: Path, init: str, start: str, reason: str
+) -> None:
+    code = FAILING.format(init=init, start=start)
+    fake_plugin("zoo-failing", {"failing": "zoo_failing:Failing"}, "zoo_failing", code, group=trackers.GROUP)
+    message = f"tracker failing fails ({reason}); the training goes on without it"
+    with pytest.warns(TrackerWarning, match=re.escape(message)) as said:
+        trained = train(tmp_path / "out", "failing", "jsonl")
+    assert [one.category for one in said] == [TrackerWarning]
+    assert store.check(trained.folder).training is not None
+    assert len(rows(lines(tmp_path / "out.events"))) == 4  # the other one goes on, too
+
+
+def test_its_warning_is_one_line_of_the_command_line(run_zoo: Run, fake_plugin: Install) -> None:
+    code = FAILING.format(init="pass", start="raise ValueError('no epochs')")
+    site = fake_plugin("zoo-failing", {"failing": "zoo_failing:Failing"}, "zoo_failing", code, group=trackers.GROUP)
+    words = ["train", "resnet8", "--epochs", "1", "--limit-train", "128", "--quiet", "--track", "failing"]
+    finished = run_zoo(*words, PYTHONPATH=f"{site}:{CHECKOUT}")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == (
+        "zoo: warning: tracker failing fails (ValueError: no epochs); the training goes on without it\n"
+    )
+    assert "told of an epoch" not in finished.stdout
+
+
+@pytest.mark.usefixtures("jsonl")
+def test_an_unknown_tracker_is_told_with_the_known_ones_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="there is no tracker 'wandb'; there are tensorboard, jsonl"):
+        train(tmp_path / "out", "wandb")
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_tracker_that_cannot_be_imported_or_called_is_named(fake_plugin: Install) -> None:
+    fake_plugin("zoo-odd", {"odd": "zoo_odd:ODD", "bad": "zoo_bad:B"}, "zoo_odd", "ODD = 3\n", group=trackers.GROUP)
+    with pytest.raises(PluginError, match="tracker odd: zoo_odd:ODD of plugin zoo-odd can't be called"):
+        trackers.trackers(["odd"])
+    with pytest.raises(PluginError, match="tracker bad: plugin zoo-odd can't be imported"):
+        trackers.trackers(["bad"])
+
+
+def test_two_plugins_that_claim_one_tracker_are_named(fake_plugin: Install) -> None:
+    for number in ("one", "two"):
+        fake_plugin(f"zoo-{number}", {"twice": f"zoo_{number}:T"}, f"zoo_{number}", "T = print", group=trackers.GROUP)
+    with pytest.raises(PluginError, match="both zoo-one and zoo-two claim the tracker twice"):
+        trackers.trackers(["twice"])
+
+
+def test_a_plugin_that_is_left_out_brings_no_tracker(jsonl: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert trackers.names() == ["tensorboard", "jsonl"]
+    monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "zoo-jsonl")
+    assert trackers.names() == ["tensorboard"]
+
+
+def test_tensorboard_that_is_not_installed_says_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(TrainingError, match=r"pip install 'residual-zoo\[tensorboard\]'"):
+        train(tmp_path / "out", "tensorboard")
+
+
+@pytest.fixture
+def tensorboard() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own when it is imported
+        pytest.importorskip("tensorboard")
+        import torch.utils.tensorboard.writer  # noqa: F401
+
+
+def points(folder: Path) -> dict[str, dict[int, float]]:
+    """What TensorBoard reads in a folder: a value by tag and step; none twice."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    series = {tag: found.Scalars(tag) for tag in found.Tags()["scalars"]}
+    assert all(before.step < after.step for tag in series.values() for before, after in itertools.pairwise(tag))
+    return {tag: {one.step: one.value for one in values} for tag, values in series.items()}
+
+
+def logged(log: list[EpochRow]) -> dict[str, dict[int, float]]:
+    """The same from a log, in the 32 bits that TensorBoard keeps."""
+    named = {"lr": "lr", "seconds/train": "train_seconds"}
+    named |= {f"{what}/{who}": f"{who}_{what}" for what in ("loss", "top1") for who in ("train", "val", "test")}
+    found = {
+        tag: {row.epoch: _fp32(value) for row in log if (value := getattr(row, name)) is not None}
+        for tag, name in named.items()
+    }
+    return {tag: values for tag, values in found.items() if values}
+
+
+def _fp32(value: float) -> float:
+    (rounded,) = struct.unpack("f", struct.pack("f", value))
+    return float(rounded)
+
+
+@pytest.mark.usefixtures("tensorboard")
+@pytest.mark.parametrize("settings", [{}, {"val_images": "100"}])
+def test_the_event_files_have_the_numbers_of_the_log(tmp_path: Path, settings: dict[str, str]) -> None:
+    trained = api.train(
+        "resnet8_digits", epochs=3, out=tmp_path / "out", amp=False, settings=settings, track=["tensorboard"]
+    )
+    found = points(tmp_path / "out.events")
+    assert found == logged(store.read_log(trained.folder))
+    assert ("top1/val" in found) == bool(settings)
+    assert found["top1/test"][3] == _fp32(trained.config.own.results.test_top1)
+
+
+@pytest.mark.usefixtures("tensorboard")
+def test_a_run_that_is_resumed_is_one_curve(run_zoo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    with pytest.raises(Interrupted):  # in the third epoch of two steps, of which a checkpoint has only the first
+        train(tmp_path / "out", "tensorboard", report=StopAfter(5))
+    assert set(points(tmp_path / "out.events")["loss/train"]) == {1, 2}
+    words = ["train", "resnet8", "--epochs", "3", "--limit-train", "128", "--no-amp", "--out", tmp_path / "out"]
+    finished = run_zoo(*words, "--resume", "--track", "tensorboard")
+    assert finished.returncode == 0, finished.stderr
+    assert points(tmp_path / "out.events") == logged(store.read_log(tmp_path / "out"))
+
+
+@pytest.mark.usefixtures("tensorboard")
+def test_what_is_started_again_leaves_nothing_of_the_curve_before(run_zoo: Run, tmp_path: Path) -> None:
+    train(tmp_path / "out", "tensorboard")
+    words = ["train", "resnet8", "--epochs", "1", "--limit-train", "128", "--no-amp", "--out", tmp_path / "out"]
+    finished = run_zoo(*words, "--overwrite", "--track", "tensorboard")
+    assert finished.returncode == 0, finished.stderr
+    assert points(tmp_path / "out.events") == logged(store.read_log(tmp_path / "out"))
+
+
+@pytest.mark.usefixtures("tensorboard")
+def test_what_the_page_types_leaves_event_files_with_the_job(run_zoo: Run, tmp_path: Path) -> None:
+    (line,) = re.findall(r"^zoo train .*$", PAGE, re.MULTILINE)
+    finished = run_zoo(*shlex.split(line)[1:])
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == ""
+    folder = tmp_path / "work" / "nets"
+    assert points(folder / "resnet8_digits.events") == logged(store.read_log(folder / "resnet8_digits"))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(folder / "resnet8_digits.events"))
+    found.Reload()
+    (job,) = found.Tensors("job/text_summary")
+    assert b'"recipe_name": "quick"' in job.tensor_proto.string_val[0]
