@@ -28,6 +28,7 @@ COMMANDS = [
     "eval",
     "predict",
     "plot",
+    "page",
     "compare",
     "convert",
     "export",

@@ -15,7 +15,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"api", "testing", "templates"},
-    {"training", "exporters"},
+    {"training", "exporters", "page"},
     {"evaluation", "hub"},
     {"data", "nets"},
     {"folder"},
@@ -42,6 +42,7 @@ TORCH_FREE = {
     "plain",
     "folder",
     "hub",
+    "page",
 }
 TORCH_FREE_TOO = {
     "testing",
@@ -55,10 +56,10 @@ TORCH_FREE_TOO = {
 }
 HEAVY = {
     "tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy",
-    "onnx", "onnxscript", "onnxruntime",
+    "onnx", "onnxscript", "onnxruntime", "jinja2", "markupsafe",
 }  # fmt: skip
-# What only a person who exports has.
-EXTRA = {"onnx", "onnxscript", "onnxruntime"}
+# What only a person who exports, or writes pages, has.
+EXTRA = {"onnx", "onnxscript", "onnxruntime", "jinja2", "markupsafe"}
 
 
 def modules() -> dict[str, Path]:

@@ -38,6 +38,7 @@ def test_a_name_that_is_none_is_an_attribute_error() -> None:
         (api.info, "name hub"),
         (api.evaluate, "name_or_path_or_hub_id hub revision weights device data runtime"),
         (api.export, "name_or_path_or_hub_id to out hub revision data allow_loss time"),
+        (api.page, "out hub runtime"),
         (api.predict, "name_or_path_or_hub_id pictures top hub revision device runtime"),
         (api.plot, "runs out"),
         (api.layers, "name depth"),

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from zoo.training.watch import Report, Watch
 
 __all__ = [
-    "ModelInfo", "Row", "Trained",
+    "ModelInfo", "Row", "Site", "Trained",
     "compare", "convert", "evaluate", "export", "find", "import_model", "info", "layers", "list_models", "load",
-    "overview", "plot", "predict", "pull", "push", "report", "reproduce", "search", "train", "transforms", "verify",
+    "overview", "page", "plot", "predict", "pull", "push", "report", "reproduce", "search", "train", "transforms",
+    "verify",
 ]  # fmt: skip
 
 
@@ -51,6 +52,16 @@ class Trained:
     folder: Path
     config: Config
     published: Pushed | None
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site that was written: its folder, its first page, how many models it has, and how many can be tried."""
+
+    folder: Path
+    index: Path
+    models: int
+    tried: int
 
 
 def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
@@ -562,6 +573,24 @@ def export(
     exporting.require_free(target)
     made = exporting.export(found, wanted, data or sources.default_root(), allow_loss=allow_loss, time=time)
     return exporting.write(found, made, target)
+
+
+def page(out: Path, *, hub: str | None = None, runtime: Path | None = None) -> Site:
+    """Write a static site of the models of a hub, the catalogue where none is named, into the folder `out`.
+
+    With `runtime`, an unpacked npm package onnxruntime-web, models that have an ONNX file (`export`) can be tried in
+    the page. A site of before is replaced. Raises PageError, FolderError, NotFound or HubError; a model that can't be
+    read is left out, with a warning.
+    """
+    from zoo.page import models, site
+    from zoo.page import runtime as browser
+
+    site.require_installed()
+    site.require_replaceable(out)
+    runs = browser.read(runtime) if runtime is not None else None
+    found = models.shown(hub, with_files=runs is not None)
+    folder = site.write(out, site.pages(found, runs))
+    return Site(folder, folder / "index.html", len(found), sum(one.onnx is not None for one in found))
 
 
 def import_model(
