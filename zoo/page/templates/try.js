@@ -75,21 +75,27 @@ function list(probabilities) {
   );
 }
 
+async function run(pixels) {
+  session ??= opened();
+  return (await session).run({ pixels: new ort.Tensor("uint8", pixels, [1, height, width, channels]) });
+}
+
 async function tryIt(file) {
   state.textContent = session ? "Looking …" : "Loading the runtime and the model …";
   guesses.replaceChildren();
+  seen.hidden = true;
   try {
     const pixels = await pixelsOf(file);
+    const found = await run(pixels).catch((error) => {
+      session = undefined;
+      const server = location.protocol === "file:" ? "; from a server it may: python -m http.server" : "";
+      throw new Error(`This browser can't run the model here (${error.message ?? error})${server}`);
+    });
     show(pixels);
-    session ??= opened();
-    const found = await (await session).run({ pixels: new ort.Tensor("uint8", pixels, [1, height, width, channels]) });
     list(found.probabilities.data);
     state.textContent = `What it sees in ${file.name}, shrunk to ${width}×${height}:`;
   } catch (error) {
-    seen.hidden = true;
-    const hint = location.protocol === "file:" ? " From a server it may: python -m http.server, in the folder above." : "";
-    state.textContent = session ? `This browser can't run it here: ${error.message}.${hint}` : `${error.message}.`;
-    if (session) session = undefined;
+    state.textContent = `${error.message}.`;
   }
 }
 
