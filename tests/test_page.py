@@ -355,6 +355,17 @@ def test_a_model_without_an_onnx_file_has_nothing_to_try(trained: Path, runtime:
     assert "Try it" not in Page(made["models/resnet8_digits.html"]).text
 
 
+def test_a_model_whose_pictures_are_resized_otherwise_is_not_tried_with_others(
+    exported: str, runtime: Path, tmp_path: Path
+) -> None:
+    folder = api.pull("resnet8_digits", hub=exported, out=tmp_path / "hub" / "resnet8_digits")
+    config_of(folder, resizing={"crop_pct": 0.875, "interpolation": "bicubic", "crop_mode": "center"})
+    made = site.pages(models.shown(f"file:{tmp_path / 'hub'}", with_files=True), read(runtime))
+    text = Page(made["models/resnet8_digits.html"]).text
+    assert "Try it" not in text
+    assert "crop_pct 0.875, crop_mode center, interpolation bicubic" in text
+
+
 def test_a_runtime_is_found_in_what_npm_pack_leaves_when_it_is_unpacked(runtime: Path) -> None:
     assert read(runtime) == read(runtime.parent) == Runtime("1.30.0", read(runtime).files)
 
