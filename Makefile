@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 INSTALLED := $(VENV)/installed
 
-.PHONY: install demo test fuzz test-hub-old test-timm test-kill check generated clean
+.PHONY: install demo test fuzz test-hub-old test-timm test-browser test-kill check generated clean
 
 install: $(INSTALLED)
 
@@ -44,6 +44,13 @@ test-timm: $(INSTALLED)
 	tar --extract --gzip --strip-components 1 --directory $(VENV)/timm --file $(VENV)/timm/timm-*.tar.gz
 	PYTHONPATH=$(CURDIR)/plugins/zoo-timm/tests OMP_NUM_THREADS=1 $(BIN)/pytest -c /dev/null --rootdir $(VENV)/timm \
 		-p timms_suite -p no:cacheprovider -W ignore -k '(cifar or digits) and ($(TIMM_TESTS))' $(VENV)/timm/tests/test_models.py
+
+# The site of zoo page in a real browser, which Debian has as chromium and chromium-driver; npm comes with Node.js.
+BROWSER := $(VENV)/browser
+test-browser: $(INSTALLED)
+	test -d $(BROWSER)/selenium || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(BROWSER)/selenium selenium
+	test -d $(BROWSER)/package || (cd $(BROWSER) && npm pack --silent onnxruntime-web@1 && tar --extract --file onnxruntime-web-*.tgz)
+	PYTHONPATH=$(CURDIR)/$(BROWSER)/selenium ZOO_TRY=$(CURDIR)/$(BROWSER)/package OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_page_browser.py
 
 # Killed before every file operation of a training, a push and a pull, and not only before some.
 test-kill: $(INSTALLED)

@@ -8,6 +8,7 @@ python examples/benchmark_inference.py [--model resnet20_cifar10] [--threads 1] 
     aot            compiled ahead of time by AOTInductor (--to aot)
     onnx           onnxruntime in fp32 (--to onnx)
     int8           onnxruntime in whole numbers of 8 bits (--to int8)
+    pt2            torch's own file, without the net's source (--to pt2)
 
 All of them take the same uint8 pixels. They are asked in turn, round by round, so that what else the machine does
 slows all of them; a time is the median of the rounds, a ratio the median of the rounds' own ratios to eager. Quote the
@@ -19,14 +20,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 
 import torch
-from torch import Tensor
 
 # A plain checkout is enough: nothing of it has to be installed.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -36,25 +33,14 @@ from zoo.errors import ZooError
 from zoo.exporters import formats
 from zoo.exporters.export import subject
 from zoo.exporters.graph import Graph
+from zoo.exporters.timing import BATCHES, SECONDS, Ask, timed
 from zoo.hub.published import Published, published
 from zoo.nets.device import describe
 
-Answer = Callable[[Tensor], object]
-WAYS = ("eager", "channels_last", "compiled", "aot", "onnx", "int8")
-LEAST_ROUNDS = 3
+WAYS = ("eager", "channels_last", "compiled", "aot", "onnx", "int8", "pt2")
 
 
-@dataclass(frozen=True)
-class Timing:
-    """One way to answer, at one size of batch."""
-
-    way: str
-    batch: int
-    milliseconds: float  # a batch, the median
-    ratio: float  # how many times as fast as eager, the median of the rounds'
-
-
-def answering(found: Published, way: str, threads: int) -> Answer:
+def answering(found: Published, way: str, threads: int) -> Ask:
     """What answers to images [N, H, W, C] uint8; raises ZooError where it can't be made here."""
     if way in formats.OWN:
         exporter = formats.exporter(way)
@@ -68,66 +54,38 @@ def answering(found: Published, way: str, threads: int) -> Answer:
     return torch.compile(graph) if way == "compiled" else graph
 
 
-def timed(answers: dict[str, Answer], images: Tensor, seconds: float) -> list[Timing]:
-    """All ways asked in turn with one batch, for so many seconds a way."""
-    rounds: list[dict[str, float]] = []
-    with torch.inference_mode():
-        for answer in answers.values():  # what compiles for a new size does it here
-            answer(images)
-            answer(images)
-        end = time.perf_counter() + seconds * len(answers)
-        while time.perf_counter() < end or len(rounds) < LEAST_ROUNDS:
-            taken = {}
-            for way, answer in answers.items():
-                start = time.perf_counter()
-                answer(images)
-                taken[way] = time.perf_counter() - start
-            rounds.append(taken)
-    return [
-        Timing(
-            way,
-            len(images),
-            1000 * median(one[way] for one in rounds),
-            median(one["eager"] / one[way] for one in rounds),
-        )
-        for way in answers
-    ]
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="resnet20_cifar10")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batches", default="1,8,64")
+    parser.add_argument("--batches", default=",".join(map(str, BATCHES)))
     parser.add_argument("--ways", default=",".join(WAYS), help="eager is always one")
-    parser.add_argument("--seconds", type=float, default=2.0, help="a way and a size of batch")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="a way and a size of batch")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     found = published(options.model)
-    answers: dict[str, Answer] = {}
+    answers: dict[str, Ask] = {}
     for way in dict.fromkeys(["eager", *options.ways.split(",")]):
         try:
             answers[way] = answering(found, way, options.threads)
         except ZooError as error:
             print(f"{way} is left out: {error}", file=sys.stderr)
-    _, height, width = found.config.input_size
-    generator = torch.Generator().manual_seed(0)
-    timings = []
-    for batch in map(int, options.batches.split(",")):
-        shape = (batch, height, width, found.config.input_size[0])
-        images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-        timings += timed(answers, images, options.seconds)
+    timings = [
+        (way, timing)
+        for batch in map(int, options.batches.split(","))
+        for way, timing in timed(answers, found.config.input_size, batch, options.seconds).items()
+    ]
     about = {"model": found.config.name, "processor": describe(torch.device("cpu")), "threads": options.threads}
     about["torch"] = str(torch.__version__)
     if options.json:
-        print(json.dumps({**about, "timings": [asdict(one) for one in timings]}, indent=2))
+        print(json.dumps({**about, "timings": [{"way": way, **asdict(one)} for way, one in timings]}, indent=2))
         return
     print(", ".join(f"{name} {value}" for name, value in about.items()))
-    print(f"\n{'':14}" + "".join(f"{f'batch {one}':>22}" for one in dict.fromkeys(one.batch for one in timings)))
+    print(f"\n{'':14}" + "".join(f"{f'batch {one}':>22}" for one in dict.fromkeys(one.batch for _, one in timings)))
     for way in answers:
-        cells = [f"{one.milliseconds:8.2f} ms  {one.ratio:5.2f} ×" for one in timings if one.way == way]
+        cells = [f"{one.milliseconds:8.2f} ms  {one.ratio:5.2f} ×" for name, one in timings if name == way]
         print(f"{way:14}" + "".join(f"{cell:>22}" for cell in cells))
 
 

@@ -29,7 +29,7 @@ def test_it_names_every_room_and_no_other() -> None:
 def test_it_names_every_file_of_the_rooms() -> None:
     page = rooms_of_the_page()
     assert page["the ground"] == GROUND
-    for name in ("cli", "training", "exporters", "evaluation", "hub", "data", "nets", "folder"):
+    for name in ("cli", "training", "exporters", "page", "evaluation", "hub", "data", "nets", "folder"):
         files = {module.partition(".")[2] for module in modules() if module.startswith(f"{name}.")}
         assert page[name] == files, name
 

@@ -29,6 +29,7 @@ COMMANDS = [
     "eval",
     "predict",
     "plot",
+    "page",
     "compare",
     "convert",
     "export",

@@ -21,9 +21,9 @@ from zoo.data.batches import pixels
 from zoo.data.preprocess import preprocessing
 from zoo.errors import ExportError, FolderError, HashMismatch, HubError, PluginError
 from zoo.evaluation.answers import fixed_inputs
-from zoo.exporters import formats, measure
+from zoo.exporters import formats, measure, onnx, timing
 from zoo.exporters.graph import Graph, program
-from zoo.exporters.protocol import Answers
+from zoo.exporters.protocol import Answers, Subject
 from zoo.folder import card, store
 from zoo.folder.config import Config, ExportTest
 from zoo.hub.others import Credit
@@ -100,6 +100,23 @@ def test_a_net_that_cannot_be_followed_is_named_in_one_line(trained: Path) -> No
         ExportError, match=r"resnet8_digits can't be exported: torch\.export can't follow its net"
     ) as why:
         program(Choosing(), published(trained).config, any_size=False)
+    assert "\n" not in str(why.value)
+
+
+class Untranslated(nn.Module):
+    """A net with an operation that ONNX has not."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = torch.special.bessel_j0(images.flatten(1)[:, :10])
+        return found
+
+
+@has_onnx
+def test_a_net_that_has_no_translation_is_named_in_one_line(trained: Path) -> None:
+    config = published(trained).config
+    asked = Subject(Untranslated(), config, "0" * 64, lambda count: torch.empty(0))
+    with pytest.raises(ExportError, match=r"an operation of its net has no translation .*; try --to pt2") as why:
+        onnx.write(asked)
     assert "\n" not in str(why.value)
 
 
@@ -277,6 +294,19 @@ def test_writing_the_folder_anew_keeps_its_exports(exported: Path, tmp_path: Pat
     store.check_whole(folder)
 
 
+def test_how_long_a_file_takes_beside_the_net_is_said_where_it_is_asked(
+    trained: Path, exported_pt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "SECONDS", 0)
+    folder, config = api.export(trained, to=("pt2",), out=tmp_path / "out", time=True)
+    (export,) = config.exports
+    assert [one.batch for one in export.timings] == [1, 8, 64]
+    assert all(one.milliseconds > 0 and one.ratio > 0 for one in export.timings)
+    first, text = export.timings[0], (folder / store.README).read_text()
+    assert f"| pt2 | 1 | {first.milliseconds:.2f} ms | {first.ratio:.2f} × | {export.device}" in text
+    assert "asked in turn" not in (exported_pt2 / store.README).read_text()
+
+
 # Used.
 
 
@@ -313,6 +343,29 @@ def test_pt2_of_a_hub_is_not_opened_unless_it_is_trusted(
         api.predict("resnet8_digits", [PHOTO], hub=hub, runtime="pt2")
     monkeypatch.setenv("ZOO_TRUST", hub)
     assert list(api.predict("resnet8_digits", [PHOTO], hub=hub, runtime="pt2"))
+
+
+@has_onnx
+def test_what_is_no_picture_is_one_line_and_the_others_are_seen(exported: Path, run_zoo: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("nothing of the kind")
+    finished = run_zoo("predict", exported, tmp_path / "notes.png", PHOTO, "--with", "onnx")
+    assert finished.returncode == 1
+    (line,) = finished.stderr.splitlines()
+    assert "notes.png can't be read as a picture" in line
+    assert finished.stdout.startswith(str(PHOTO))
+
+
+@has_onnx
+def test_a_file_that_is_damaged_is_one_line_of_the_command(exported: Path, run_zoo: Run, tmp_path: Path) -> None:
+    folder = copied(exported, tmp_path)
+    flip(folder / "onnx" / "model.onnx")
+    damaged = run_zoo("predict", folder, PHOTO, "--with", "onnx")
+    hashed(folder)
+    differing = run_zoo("verify", folder)
+    for finished, why in ((damaged, "onnx/model.onnx has SHA-256"), (differing, "logits of the fixed inputs differ")):
+        assert finished.returncode == 1
+        (line,) = finished.stderr.splitlines()
+        assert why in line
 
 
 def test_a_folder_without_that_format_says_how_to_have_it(trained: Path) -> None:
@@ -403,6 +456,8 @@ FALSE: dict[str, dict[str, Any]] = {
     "a runtime of two lines": {"runtime": "onnxruntime\n1"},
     "no threads": {"threads": 0},
     "a distance below none": {"known_logits": -1.0},
+    "no images at once": {"timings": [{"batch": 0, "milliseconds": 1.0, "ratio": 1.0}]},
+    "an answer in no time": {"timings": [{"batch": 1, "milliseconds": 0.0, "ratio": 1.0}]},
     "a top-1 above all": {"test": {"test_top1": 101, "test_images": 1, "otherwise": 0, "logits": 0}},
     "more images than there are": {"test": {"test_top1": 1, "test_images": 1, "otherwise": 2, "logits": 0}},
 }

@@ -15,7 +15,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"api", "testing", "templates"},
-    {"training", "exporters"},
+    {"training", "exporters", "page"},
     {"evaluation", "hub"},
     {"data", "nets"},
     {"folder"},
@@ -42,6 +42,7 @@ TORCH_FREE = {
     "plain",
     "folder",
     "hub",
+    "page",
 }
 TORCH_FREE_TOO = {
     "testing",
@@ -58,10 +59,10 @@ TORCH_FREE_TOO = {
 }
 HEAVY = {
     "tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy",
-    "onnx", "onnxscript", "onnxruntime", "tensorboard",
+    "onnx", "onnxscript", "onnxruntime", "tensorboard", "jinja2", "markupsafe",
 }  # fmt: skip
-# What only a person who exports has, or who looks at curves in a browser.
-EXTRA = {"onnx", "onnxscript", "onnxruntime", "tensorboard"}
+# What only a person has who exports, writes pages, or looks at curves in a browser.
+EXTRA = {"onnx", "onnxscript", "onnxruntime", "tensorboard", "jinja2", "markupsafe"}
 
 
 def modules() -> dict[str, Path]:

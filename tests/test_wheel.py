@@ -68,6 +68,13 @@ def test_the_wheel_brings_what_new_plugins_are_made_of(installed: Path, tmp_path
     assert (tmp_path / "zoo-mine" / "zoo_mine_data.py").is_file()
 
 
+def test_the_wheel_brings_what_pages_are_made_of(installed: Path, tmp_path: Path) -> None:
+    assert "17 models in " in zoo(installed, "page", cwd=tmp_path)
+    assert {"index.html", "site.css", "table.js", "pixels.js", "try.js"} <= {
+        path.name for path in (tmp_path / "site").iterdir()
+    }
+
+
 @pytest.mark.parametrize("words", [[], ["-p", "zoo.testing.pytest_plugin"]], ids=["by itself", "and named"])
 def test_pytest_finds_its_options_where_the_wheel_is_installed(
     installed: Path, words: list[str], tmp_path: Path

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from zoo.training.watch import Report, Watch
 
 __all__ = [
-    "ModelInfo", "Row", "Trained",
+    "ModelInfo", "Row", "Site", "Trained",
     "compare", "convert", "evaluate", "export", "find", "import_model", "info", "layers", "list_models", "load",
-    "overview", "plot", "predict", "pull", "push", "report", "reproduce", "search", "survey", "train", "transforms",
-    "verify",
+    "overview", "page", "plot", "predict", "pull", "push", "report", "reproduce", "search", "survey", "train",
+    "transforms", "verify",
 ]  # fmt: skip
 
 
@@ -55,6 +55,16 @@ class Trained:
     folder: Path
     config: Config
     published: Pushed | None
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site that was written: its folder, its first page, how many models it has, and how many can be tried."""
+
+    folder: Path
+    index: Path
+    models: int
+    tried: int
 
 
 def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
@@ -653,6 +663,7 @@ def export(
     revision: str | None = None,
     data: Path | None = None,
     allow_loss: bool = False,
+    time: bool = False,
 ) -> tuple[Path, Config]:
     """Write a model in other formats too: a copy of its folder, with their files in it, is `out` (`./NAME-export`).
 
@@ -660,7 +671,8 @@ def export(
     (compiled for this processor), or a plugin's. Each takes pixels, uint8 [N, H, W, C], and answers logits and
     probabilities. Each is run at once by its own runtime and held against the net: on fixed inputs, and where the data
     is there on the whole test set; nothing is downloaded for that. What costs more than half a point of top-1 is
-    refused, unless `allow_loss`.
+    refused, unless `allow_loss`. With `time` each is asked in turn with the net how long it takes, which is best done
+    on a quiet machine.
 
     Raises what `load` raises, ExportError, PluginError and DataError.
     """
@@ -671,8 +683,26 @@ def export(
     found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
     target = out or Path(f"{found.config.name}-export")
     exporting.require_free(target)
-    made = exporting.export(found, wanted, data or sources.default_root(), allow_loss=allow_loss)
+    made = exporting.export(found, wanted, data or sources.default_root(), allow_loss=allow_loss, time=time)
     return exporting.write(found, made, target)
+
+
+def page(out: Path, *, hub: str | None = None, runtime: Path | None = None) -> Site:
+    """Write a static site of the models of a hub, the catalogue where none is named, into the folder `out`.
+
+    With `runtime`, an unpacked npm package onnxruntime-web, models that have an ONNX file (`export`) can be tried in
+    the page. A site of before is replaced. Raises PageError, FolderError, NotFound or HubError; a model that can't be
+    read is left out, with a warning.
+    """
+    from zoo.page import models, site
+    from zoo.page import runtime as browser
+
+    site.require_installed()
+    site.require_replaceable(out)
+    runs = browser.read(runtime) if runtime is not None else None
+    found = models.shown(hub, with_files=runs is not None)
+    folder = site.write(out, site.pages(found, runs))
+    return Site(folder, folder / "index.html", len(found), sum(one.onnx is not None for one in found))
 
 
 def import_model(

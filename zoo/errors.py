@@ -15,6 +15,7 @@
     ├── FolderError              a model folder that is incomplete or not one
     │   └── HashMismatch         weights that are not the ones that are spoken of
     ├── ExportError              a format that isn't there, a net that can't have it, a runtime that answers otherwise
+    ├── PageError                a site that can't be written, or what it takes is not there
     ├── WeightsError             a file of weights from elsewhere that can't be read, or fits no such net
     └── HubError
         └── NotFound             the hub is there, that model or revision is not
@@ -129,6 +130,10 @@ class WeightsError(ZooError):
 
 class ExportError(ZooError):
     """A format that is not there, a net that can't be exported to it, or a runtime that answers otherwise."""
+
+
+class PageError(ZooError):
+    """A site that can't be written where it is asked for, or without what it takes."""
 
 
 class HubError(ZooError):

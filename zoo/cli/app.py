@@ -90,6 +90,10 @@ COMMANDS = {
         "plot:plot",
         "Draw loss, top-1 and learning rate against epoch, several runs over one another.",
     ),
+    "page": (
+        "page:page",
+        "Write a static site of a hub's models: a table, pictures of accuracy, and a page for each.",
+    ),
     "compare": (
         "train:compare",
         "Train several models the same way, and draw error against epoch, train dashed and test solid.",
@@ -105,6 +109,7 @@ MEANT = {
     "test": "eval or verify", "evaluate": "eval", "score": "eval", "check": "verify", "validate": "verify",
     "classify": "predict", "infer": "predict", "run": "predict or train", "draw": "plot", "curves": "plot",
     "diff": "compare", "retrain": "reproduce", "upgrade": "convert",
+    "site": "page", "html": "page", "website": "page",
 }  # fmt: skip
 
 

@@ -12,9 +12,9 @@ import json
 import math
 from collections.abc import Sequence
 
-from zoo import plugins
 from zoo.folder.command import command
 from zoo.folder.config import WEIGHTS, Config, EpochRow, Export, Provenance, Results, spread
+from zoo.folder.snippets import snippets
 from zoo.spec import FEW, Architecture, Dataset, Model
 
 
@@ -201,40 +201,11 @@ The zoo has no recipe of it. Its tensors are the author's; only their names and 
 
 
 def _loading(config: Config, known: Model | Architecture) -> str:
-    channels, height, width = config.input_size
-    by_name, bare = '"' + config.name + '"', "nothing installed but torch and safetensors"
-    where = 'the zoo\'s catalogue or the hub it was published to (`hub="hf://NAMESPACE"`, `hub="file:PATH"`)'
-    if not _is_shipped(config):  # which the catalogue has no models of
-        by_name, bare = f'"HUB/{config.name}"', f"with `{config.plugin_distribution}` installed"
-        where = "the hub it was published to (`hf://NAMESPACE` or `file:PATH`)"
+    ways = "\n".join(f"{one.about}\n\n```python\n{one.code}```\n" for one in snippets(config, known))
     resized = f"\n\n{_resizing(config)}" if not config.resizing.is_plain else ""
     return f"""## Load it
 
-By name, from {where}:
-
-```python
-import zoo
-
-model = zoo.load({by_name}, pretrained=True)  # hash checked, eval mode
-preprocess = zoo.transforms({by_name})  # image to tensor [{channels}, {height}, {width}]
-```
-
-From a checkout of the zoo, {bare}:
-
-```python
-import torch
-
-model = torch.hub.load("PATH/TO/CHECKOUT", {_entry(config, known)}, source="local", pretrained=True)
-```
-
-From this folder, wherever it lies:
-
-```python
-import zoo
-
-model = zoo.load("PATH/TO/{config.name}", pretrained=True)
-```
-
+{ways}
 The architecture comes with the plugin `{config.plugin_distribution}`. Without the zoo: `{_file(config)}
 is a plain state dict, and an input is (pixel / 255 − mean) / std with mean {list(config.mean)} and
 std {list(config.std)}.{resized}"""
@@ -281,7 +252,7 @@ float32 [N, {len(config.classes)}]. Its metadata has the classes, in their order
 {rows}
 
 Each was run by its own runtime when it was written, and held against the net on {_on(config)}.
-"""
+{_timings(config.exports)}"""
 
 
 def _export(config: Config, export: Export) -> str:
@@ -295,6 +266,25 @@ def _export(config: Config, export: Export) -> str:
     run_by = f"{export.runtime}, {export.device}, {_plural(export.threads, 'thread')}"
     note = "".join(f", {remark}" for remark in remarks)
     return f"| `{export.file}` ({export.format}{note}) | {size:,} | {top1} | {otherwise} | {logits:.1e} | {run_by} |"
+
+
+def _timings(exports: Sequence[Export]) -> str:
+    """How long they take, where that was asked."""
+    rows = "\n".join(
+        f"| {one.format} | {timing.batch:,} | {timing.milliseconds:.2f} ms | {timing.ratio:.2f} × | "
+        f"{one.device}, {_plural(one.threads, 'thread')} |"
+        for one in exports
+        for timing in one.timings
+    )
+    if not rows:
+        return ""
+    return f"""
+| format | images at once | takes | as fast as the net in torch | on |
+|---|---:|---:|---:|---|
+{rows}
+
+Medians of rounds in which each was asked in turn with the net; quote the ratios, which are of one run.
+"""
 
 
 def _on(config: Config) -> str:
@@ -352,17 +342,6 @@ def _versions(config: Config) -> str:
         return f"zoo {versions.zoo}, {versions.plugin}" + (f", commit {own.commit}" if own.commit else "")
     zoos = f" (commit {own.commit})" if own.commit else ""
     return f"zoo {versions.zoo}{zoos}, {versions.plugin} (commit {own.plugin_commit})"
-
-
-def _is_shipped(config: Config) -> bool:
-    """Whether its plugin comes with the zoo: the catalogue and torch.hub's door know such models alone."""
-    return plugins.normal(config.plugin_distribution) in plugins.SHIPPED
-
-
-def _entry(config: Config, known: Model | Architecture) -> str:
-    """What torch.hub is asked for: hubconf.py has a name for every declared model, and a door for the others."""
-    declared = isinstance(known, Model) and known.parameters is not None and _is_shipped(config)
-    return f'"{config.name}"' if declared else f'"load", "PATH/TO/{config.name}"'
 
 
 def _part(config: Config, known: Model | Architecture) -> str:

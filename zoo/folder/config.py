@@ -164,6 +164,15 @@ class ExportTest:
     logits: float  # their largest difference from the net's
 
 
+@dataclass(frozen=True)
+class Timing:
+    """How long a batch takes, asked in turn with the net in torch on the same processor, with as many threads."""
+
+    batch: int  # images at once
+    milliseconds: float  # for all of them, the median
+    ratio: float  # how many times as fast as the net, the median of the rounds' own
+
+
 @dataclass(frozen=True, kw_only=True)
 class Export:
     """The model in another format: a file of the folder, and how it was held against the net it was made from."""
@@ -177,6 +186,7 @@ class Export:
     test: ExportTest | None  # None where the data was not there
     any_size: bool = False  # takes images of any height and width; else of the model's alone
     only_here: bool = False  # compiled for that very processor, and of no use on another
+    timings: tuple[Timing, ...] = ()  # where it was asked how long it takes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -260,7 +260,10 @@ def _upgraded(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _log(content: bytes, path: Path) -> list[EpochRow]:
     try:
-        return [from_json(EpochRow, gate.decoded(line)) for line in content.decode("utf-8").splitlines()]
+        rows = [from_json(EpochRow, gate.decoded(line)) for line in content.decode("utf-8").splitlines()]
+        for row in rows:
+            gate.require_epoch(row)
+        return rows
     except (UnicodeDecodeError, SchemaError) as error:
         raise FolderError(f"{path} is not a training log: {_short(error)}") from None
 

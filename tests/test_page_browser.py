@@ -1,0 +1,365 @@
+"""The site in a real browser, Debian's Chromium without a window: make test-browser.
+
+ZOO_TRY names an unpacked npm package onnxruntime-web.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zoo import api
+from zoo.data.preprocess import to_pixels
+from zoo.hub.catalogue import catalogue
+
+from .conftest import CHECKOUT
+
+CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+TRY = Path(os.environ.get("ZOO_TRY", "/nowhere"))
+PHOTO = CHECKOUT / "tests" / "photo.png"
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER and importlib.util.find_spec("selenium")),
+    reason="needs chromium, chromium-driver and selenium: make test-browser",
+)
+has_runtime = pytest.mark.skipif(
+    not (TRY / "dist").is_dir()
+    or any(importlib.util.find_spec(one) is None for one in ("onnx", "onnxscript", "onnxruntime")),
+    reason="needs onnxruntime-web (ZOO_TRY) and the extra export: make test-browser",
+)
+
+
+@dataclass(frozen=True)
+class Browser:
+    """A browser, and what a test asks of it."""
+
+    driver: Any
+
+    def open(self, address: str) -> None:
+        self.requested()  # what was asked for before is no more spoken of
+        self.driver.get(address)
+
+    def run(self, script: str, *arguments: object) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def find(self, selector: str) -> Any:
+        return self.driver.find_element("css selector", selector)
+
+    def press(self, *keys: str) -> None:
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def wait(self, condition: Callable[[], object]) -> None:
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        WebDriverWait(self.driver, 60, poll_frequency=0.05).until(lambda _: condition())
+
+    def screen(self, width: int, *, dark: bool = False) -> None:
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def requested(self) -> list[str]:
+        """The addresses that the page has asked for since this was asked last."""
+        said = [json.loads(one["message"])["message"] for one in self.driver.get_log("performance")]
+        return [one["params"]["request"]["url"] for one in said if one["method"] == "Network.requestWillBeSent"]
+
+    def names(self) -> list[str]:
+        """The models that the table shows, from above."""
+        found: list[str] = self.run(
+            "return [...document.querySelectorAll('#models tbody tr')].filter(row => !row.hidden)"
+            ".map(row => row.cells[0].dataset.value)"
+        )
+        return found
+
+    def give(self, picture: Path) -> str:
+        """Give the page a picture; what it says of it."""
+        field = self.find("#picture")
+        self.run("document.getElementById('state').textContent = ''; arguments[0].value = ''", field)
+        field.send_keys(str(picture))
+        self.wait(lambda: self.find("#state").text and not self.find("#state").text.startswith(("Loading", "Looking")))
+        text: str = self.find("#state").text
+        return text
+
+    def guesses(self) -> dict[str, float]:
+        found = self.driver.find_elements("css selector", "#guesses li")
+        return {one.get_attribute("data-label"): float(one.get_attribute("data-probability")) for one in found}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = Chrome(options=options, service=Service(DRIVER))
+    yield Browser(driver)
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def catalogue_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return api.page(tmp_path_factory.mktemp("catalogue") / "site").folder
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A hub of two models with an ONNX file, one of grey and one of coloured images."""
+    folder = tmp_path_factory.mktemp("hub")
+    for name in ("resnet8_digits", "resnet20_cifar10"):
+        made, _ = api.export(catalogue().path / name, out=folder / name, data=folder / "no data")
+        api.push(made, hub=f"file:{folder / 'hub'}")
+    return f"file:{folder / 'hub'}"
+
+
+@pytest.fixture(scope="module")
+def tried_site(hub: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return api.page(tmp_path_factory.mktemp("tried") / "site", hub=hub, runtime=TRY).folder
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *values: object) -> None:
+        pass
+
+
+@pytest.fixture(params=["file", "http"])
+def at(request: pytest.FixtureRequest) -> Iterator[Callable[[Path], str]]:
+    """From a folder to its address: that of the file, or on a server on loopback."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def address(folder: Path) -> str:
+        return f"file://{folder}" if request.param == "file" else served(folder, servers)
+
+    yield address
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def served(folder: Path, servers: list[ThreadingHTTPServer]) -> str:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    servers.append(server)
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+# The table.
+
+
+def test_it_opens_sorts_and_filters(browser: Browser, catalogue_site: Path, at: Callable[[Path], str]) -> None:
+    browser.screen(1280)
+    browser.open(f"{at(catalogue_site)}/index.html")
+    everything = sorted(one.name for one in catalogue().models())
+    assert browser.names() == everything
+    head = "#models thead th:nth-child({}) button"
+    browser.find(head.format(3)).click()
+    assert browser.names()[0] == "resnet1202_cifar10.akamaster"
+    browser.find(head.format(3)).click()
+    assert browser.names()[0] == "resnet8_digits"
+    assert browser.find("#models thead th:nth-child(3)").get_attribute("aria-sort") == "ascending"
+    browser.find(head.format(4)).click()
+    measured = [one for one in api.overview(pretrained=True) if one.top1 is not None]
+    best = [one.name for one in sorted(measured, key=lambda one: -(one.top1 or 0))]
+    assert browser.names()[: len(best)] == best
+    browser.find("#text").send_keys("akamaster 56")
+    assert browser.names() == ["resnet56_cifar10.akamaster"]
+    assert browser.find("#count").text == f"1 of {len(everything)} models"
+    browser.find("#text").clear()
+    browser.find("#dataset").send_keys("digits")
+    assert browser.names() == ["resnet8_digits"]
+
+
+def test_it_is_used_by_keyboard_alone(browser: Browser, catalogue_site: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    browser.screen(1280)
+    browser.open(f"file://{catalogue_site}/index.html")
+    focused = "return document.activeElement.id || document.activeElement.textContent.trim()"
+    order = []
+    for _ in range(5):
+        browser.press(Keys.TAB)
+        order.append(browser.run(focused))
+    assert order == ["text", "dataset", "Model", "Data set", "Parameters"]
+    assert browser.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    browser.press(Keys.ENTER)
+    assert browser.names()[0] == "resnet1202_cifar10.akamaster"
+    for _ in range(5):
+        browser.press(Keys.TAB)
+    assert browser.run(focused) == "resnet1202_cifar10.akamaster"
+    browser.press(Keys.ENTER)
+    browser.wait(lambda: browser.driver.title == "resnet1202_cifar10.akamaster")
+
+
+# How it looks.
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_whatever_is_written_is_legible_in_the_light_and_in_the_dark(
+    browser: Browser, catalogue_site: Path, dark: bool
+) -> None:
+    browser.screen(1280, dark=dark)
+    browser.open(f"file://{catalogue_site}/index.html")
+    paper = browser.run("return getComputedStyle(document.body).backgroundColor")
+    assert (luminance(paper) < 0.2) is dark
+    for selector in ("h1", "td", "th a", ".note", ".claim", "#count", "figcaption"):
+        ink = browser.run("return getComputedStyle(document.querySelector(arguments[0])).color", selector)
+        assert contrast(ink, paper) >= 4.5, selector
+    for selector in ("svg text", "svg text.label", ".kind0", ".kind1"):
+        ink = browser.run("return getComputedStyle(document.querySelector(arguments[0])).fill", selector)
+        assert contrast(ink, paper) >= 3, selector
+    browser.open(f"file://{catalogue_site}/models/resnet8_digits.html")
+    assert (browser.run("return getComputedStyle(document.querySelector('img.drawn')).filter") != "none") is dark
+
+
+def luminance(color: str) -> float:
+    """As the Web Content Accessibility Guidelines define it, of `rgb(1, 2, 3)`."""
+    parts = [float(one) / 255 for one in color[color.index("(") + 1 : -1].split(",")[:3]]
+    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_nothing_is_wider_than_a_telephone(browser: Browser, catalogue_site: Path) -> None:
+    browser.screen(390)
+    names = json.loads((catalogue_site / "zoo-page.json").read_text())["files"]
+    for name in (one for one in names if one.endswith(".html")):
+        browser.open(f"file://{catalogue_site / name}")
+        assert browser.run("return document.documentElement.scrollWidth") <= 390, name
+
+
+# One's own picture.
+
+
+@has_runtime
+@pytest.mark.parametrize("name", ["resnet8_digits", "resnet20_cifar10"])
+def test_a_picture_has_the_probabilities_that_predict_has(
+    browser: Browser, tried_site: Path, hub: str, at: Callable[[Path], str], name: str
+) -> None:
+    browser.screen(1280)
+    browser.open(f"{at(tried_site)}/models/{name}.html")
+    assert browser.give(PHOTO).startswith("What it sees in photo.png, shrunk to ")
+    (found,) = api.predict(name, [PHOTO], hub=hub, runtime="onnx")
+    assert browser.guesses() == {one.label: pytest.approx(one.probability, abs=1e-4) for one in found.guesses}
+
+
+@has_runtime
+def test_no_page_asks_another_host_for_anything(browser: Browser, tried_site: Path, at: Callable[[Path], str]) -> None:
+    base = at(tried_site)
+    browser.open(f"{base}/index.html")
+    asked = browser.requested()
+    browser.open(f"{base}/models/resnet8_digits.html")
+    browser.give(PHOTO)
+    asked += browser.requested()
+    assert len([one for one in asked if one.startswith(base)]) >= 8
+    assert [one for one in asked if not one.startswith((base, "data:", "blob:"))] == []
+    severe = [one["message"] for one in browser.driver.get_log("browser") if one["level"] == "SEVERE"]
+    assert severe == []
+
+
+@has_runtime
+def test_the_runtime_is_loaded_with_the_first_picture_and_not_before(browser: Browser, tried_site: Path) -> None:
+    browser.open(f"file://{tried_site}/models/resnet8_digits.html")
+    assert not [one for one in browser.requested() if "runtime/" in one]
+    browser.give(PHOTO)
+    assert [one for one in browser.requested() if "runtime/" in one]
+    browser.give(PHOTO)
+    assert not [one for one in browser.requested() if "runtime/" in one]
+
+
+@has_runtime
+def test_what_is_no_picture_is_said_in_one_line_and_the_next_one_is_seen(
+    browser: Browser, tried_site: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.png").write_text("nothing of the kind")
+    browser.open(f"file://{tried_site}/models/resnet8_digits.html")
+    browser.give(PHOTO)
+    assert browser.give(tmp_path / "notes.png") == "notes.png is no picture that this browser can read."
+    assert browser.guesses() == {}
+    assert browser.give(PHOTO).startswith("What it sees in photo.png")
+    assert len(browser.guesses()) == 5
+
+
+@has_runtime
+def test_where_the_runtime_does_not_run_the_page_says_so(browser: Browser, tried_site: Path, tmp_path: Path) -> None:
+    site = Path(shutil.copytree(tried_site, tmp_path / "site"))
+    (site / "runtime" / "parts.js").unlink()
+    browser.open(f"file://{site}/models/resnet8_digits.html")
+    assert browser.give(PHOTO) == (
+        "This browser can't run the model here (../runtime/parts.js is missing); from a server it may: "
+        "python -m http.server."
+    )
+
+
+@has_runtime
+def test_a_picture_is_shrunk_and_grown_as_torch_does_it(browser: Browser, tried_site: Path) -> None:
+    browser.open(f"file://{tried_site}/models/resnet8_digits.html")
+    random = np.random.default_rng(0)
+    script = """
+        const [rgba, before, channels, after] = arguments;
+        return [...resized(channelsOf(rgba, channels), [...before, channels], after)];
+    """
+    for before in ((1, 1), (8, 8), (7, 31), (64, 9), (120, 200)):
+        for channels, after in ((1, (8, 8)), (3, (32, 32)), (3, (5, 40))):
+            rgb = random.integers(0, 256, (*before, 3), dtype=np.uint8)
+            rgba = np.dstack([rgb, np.full(before, 255, np.uint8)]).flatten().tolist()
+            expected = to_pixels((channels, *after))(Image.fromarray(rgb)).permute(1, 2, 0).flatten().tolist()
+            assert browser.run(script, rgba, before, channels, after) == expected
+
+
+@has_runtime
+def test_a_strangers_class_names_are_text_in_the_guesses_too(browser: Browser, hub: str, tmp_path: Path) -> None:
+    from .folders import config_of
+
+    folder = api.pull("resnet8_digits", hub=hub, out=tmp_path / "hub" / "resnet8_digits")
+    config_of(folder, classes=[f"{number}<img src=x onerror=alert(1)>" for number in range(10)])
+    site = api.page(tmp_path / "site", hub=f"file:{tmp_path / 'hub'}", runtime=TRY).folder
+    browser.open(f"file://{site}/models/resnet8_digits.html")
+    browser.give(PHOTO)
+    assert next(iter(browser.guesses())).endswith("<img src=x onerror=alert(1)>")
+    assert browser.run("return document.querySelectorAll('img:not(.drawn)').length") == 0
+
+
+@has_runtime
+@pytest.mark.parametrize("name", ["resnet8_digits", "resnet20_cifar10"])
+def test_the_example_predicts_in_a_page_of_ones_own(browser: Browser, hub: str, tmp_path: Path, name: str) -> None:
+    api.pull(name, hub=hub, out=tmp_path / "model")
+    (tmp_path / "package").symlink_to(TRY)
+    shutil.copy(CHECKOUT / "examples" / "predict_in_browser.html", tmp_path)
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    channels, *size = config["input_size"]
+    # Of the model's size: a canvas shrinks in its own way.
+    Image.open(PHOTO).convert("L" if channels == 1 else "RGB").resize(size).save(tmp_path / "picture.png")
+    servers: list[ThreadingHTTPServer] = []
+    browser.open(f"{served(tmp_path, servers)}/predict_in_browser.html")
+    browser.find("input").send_keys(str(tmp_path / "picture.png"))
+    browser.wait(lambda: browser.find("pre").text)
+    found = [line.split(maxsplit=1) for line in browser.find("pre").text.splitlines()]
+    servers[0].shutdown()
+    servers[0].server_close()
+    (expected,) = api.predict(name, [tmp_path / "picture.png"], hub=hub, runtime="onnx")
+    assert {label: float(share) for share, label in found} == {
+        one.label: pytest.approx(one.probability, abs=1e-4) for one in expected.guesses
+    }

@@ -1,0 +1,33 @@
+"""`zoo page`: a hub's models as a static site."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo import api
+from zoo.cli import options
+from zoo.cli.printing import say
+
+
+def page(
+    hub: options.Hub = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Where to; a site of before is replaced.")
+    ] = Path("site"),
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            "--try",
+            metavar="FOLDER",
+            help="An unpacked npm package onnxruntime-web: models with an ONNX file can be tried in the page.",
+        ),
+    ] = None,
+) -> None:
+    """Write a static site of a hub's models: a table, pictures of accuracy, and a page for each.
+
+    It opens from a file and from any host, and asks no other one for anything. With --try, whoever looks at it can
+    give a picture to each model that has an ONNX file (zoo export); it is computed in their browser.
+    """
+    written = api.page(out, hub=hub, runtime=runtime)
+    say(f"{written.models} models in {written.folder}, {written.tried} of them to be tried; open {written.index}")

@@ -1,0 +1,103 @@
+"""What the pages show: every model of a hub, with all that its folder says and its plugin knows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from zoo.errors import HubWarning, NotFound, PluginError, ZooError
+from zoo.folder import store
+from zoo.folder.command import command
+from zoo.folder.config import Config, EpochRow, Export, Timing
+from zoo.folder.snippets import Snippet, snippets
+from zoo.hub import listing
+from zoo.hub.published import Published, published
+from zoo.spec import Architecture, Dataset, Model
+
+TRIED = "onnx"  # the format that a browser runs
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A model of a hub, as its page has it. What is in it may be a stranger's: it is escaped where it is written."""
+
+    config: Config
+    known: Model | Architecture | None  # None where no plugin here has its architecture
+    log: Sequence[EpochRow]
+    onnx: bytes | None  # its exported file, where it can be tried
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.config.name
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """Its data set, where a plugin declares it."""
+        return self.known.dataset if isinstance(self.known, Model) else None
+
+    @property
+    def description(self) -> str:
+        """What it is, in a sentence."""
+        title = self.dataset.title if self.dataset else self.config.dataset
+        if self.known is None:
+            return f"{self.config.architecture}, trained on {title}"
+        architecture = self.known.architecture if isinstance(self.known, Model) else self.known
+        return architecture.trained_on(title)
+
+    @property
+    def command(self) -> str:
+        """The command that trains the same; empty where the zoo didn't train it, or can't here."""
+        if self.config.job is None or self.known is None:
+            return ""
+        return command(self.config.job, self.known, max(1, len(self.config.seeds)))
+
+    @property
+    def snippets(self) -> Sequence[Snippet]:
+        """How it is loaded."""
+        return snippets(self.config, self.known)
+
+    @property
+    def fastest(self) -> tuple[Export, Timing] | None:
+        """The exported file that takes the shortest for a single image, where any was timed."""
+        single = [(one, timing) for one in self.config.exports for timing in one.timings if timing.batch == 1]
+        return min(single, key=lambda found: found[1].milliseconds, default=None)
+
+
+def shown(hub: str | None, *, with_files: bool) -> list[Shown]:
+    """The models that are published in a hub (the catalogue, and ZOO_HUB's, where None), by name.
+
+    With `with_files`, exported files are fetched too, hashes checked. What is damaged is passed over with a warning.
+    Raises NotFound where there is no model, or HubError.
+    """
+    found = list(_shown(hub, with_files=with_files))
+    if not found:
+        raise listing.nothing(pretrained=True, hub=hub) if hub else NotFound("the catalogue has no model to show")
+    return found
+
+
+def _shown(hub: str | None, *, with_files: bool) -> Iterator[Shown]:
+    for row in listing.overview(pretrained=True, hub=hub):
+        name = row.name if row.weights in (None, "catalogue") else row.weights
+        try:
+            yield _of(published(name), with_files=with_files)
+        except ZooError as error:
+            warnings.warn(HubWarning(f"{row.name} is left out: {error}"), stacklevel=3)
+
+
+def _of(found: Published, *, with_files: bool) -> Shown:
+    try:
+        known = found.known
+    except PluginError:
+        known = None
+    return Shown(found.config, known, found.log(), _onnx(found) if with_files else None)
+
+
+def _onnx(found: Published) -> bytes | None:
+    """The exported file that a browser runs, where the page can make of a picture what the model is to see."""
+    config = found.config
+    files = [one.file for one in config.exports if one.format == TRIED]
+    if not files or config.input_size[0] not in (1, 3) or not config.resizing.is_plain:
+        return None
+    return store.read_file(found.folder, config, files[0])

@@ -1,0 +1,56 @@
+"""onnxruntime in the browser: the files of an unpacked npm package, as scripts that need no server.
+
+A page that is opened from a file may load scripts, and nothing else: neither modules nor bytes. So what is none is
+text in base64 in a script, and a page makes bytes of it again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.errors import PageError
+from zoo.folder.paths import path_of
+
+SCRIPT = "ort.wasm.min.js"
+PARTS = {"glue": "ort-wasm-simd-threaded.mjs", "wasm": "ort-wasm-simd-threaded.wasm"}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """onnxruntime-web: its version, and what a site has of it by file."""
+
+    version: str
+    files: Mapping[str, bytes]
+
+
+def read(folder: Path) -> Runtime:
+    """Read an unpacked npm package onnxruntime-web; raises PageError where it is none."""
+    try:
+        root = path_of(folder)
+        root = root if (root / "package.json").is_file() else root / "package"  # as `tar` unpacks what `npm pack` made
+        version = str(json.loads((root / "package.json").read_text(encoding="utf-8"))["version"])
+        script = (root / "dist" / SCRIPT).read_bytes()
+        parts = {name: (root / "dist" / file).read_bytes() for name, file in PARTS.items()}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise PageError(
+            f"{folder} is no unpacked npm package onnxruntime-web, it lacks {_lacking(error)}; have it with: "
+            "npm pack onnxruntime-web && tar -xf onnxruntime-web-*.tgz, and name the folder package with --try"
+        ) from None
+    return Runtime(version, {f"runtime/{SCRIPT}": script, "runtime/parts.js": script_of(parts)})
+
+
+def script_of(parts: Mapping[str, bytes]) -> bytes:
+    """A script that leaves bytes in base64 under their names, for `bytesOf` of the page's."""
+    lines = [
+        f"embedded[{json.dumps(name)}] = {json.dumps(base64.b64encode(content).decode())};"
+        for name, content in parts.items()
+    ]
+    return "\n".join(['"use strict";', *lines, ""]).encode()
+
+
+def _lacking(error: Exception) -> str:
+    return Path(error.filename).name if isinstance(error, OSError) and error.filename else "a sound package.json"

@@ -1,0 +1,137 @@
+"""The site itself: every file of it by its name, and all of them written into a folder in one step.
+
+    index.html             every model in a table, and pictures of them
+    models/NAME.html       a model: its card's facts, its curve (NAME.svg), and a place to try it
+    models/NAME.js         its ONNX file, where it can be tried
+    runtime/               onnxruntime, likewise
+    *.css, *.js            what the pages share
+    zoo-page.json          the names of all these files: by it a site is known again, and may be replaced
+
+The same models give the same bytes. No file names another host but in links that a person may follow.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from zoo.errors import PageError
+from zoo.folder import curve
+from zoo.folder.config import spread
+from zoo.folder.lock import alone
+from zoo.folder.paths import path_of
+from zoo.folder.replace import written_aside
+from zoo.page import scatter
+from zoo.page.models import Shown
+from zoo.page.runtime import Runtime, script_of
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MARK: Final = "zoo-page.json"
+SHARED: Final = ("site.css", "table.js", "pixels.js", "try.js")
+
+
+def require_installed() -> None:
+    """Refuse where the template engine is not there; raises PageError."""
+    if importlib.util.find_spec("jinja2") is None:
+        raise PageError("a page takes jinja2: pip install 'residual-zoo[page]'")
+
+
+def require_replaceable(out: Path) -> None:
+    """Refuse a place that holds anything but a site that was written before; raises PageError."""
+    target = path_of(out)
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise PageError(f"{target} is no folder; name another one with --out")
+    if not target.exists() or not any(target.iterdir()):
+        return
+    try:
+        own = {MARK, *json.loads((target / MARK).read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, LookupError, TypeError):
+        raise PageError(f"{target} is there and is no site of zoo page; name another folder with --out") from None
+    there = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
+    if strange := sorted(there - own):
+        raise PageError(
+            f"{target} has {strange[0]}, which zoo page did not write; move it away, or name another folder with --out"
+        )
+
+
+def pages(models: Sequence[Shown], runtime: Runtime | None) -> Mapping[str, bytes]:
+    """Every file of the site by its name."""
+    templates = _environment()
+    index = templates.get_template("index.html").render(
+        models=models,
+        datasets=sorted({one.config.dataset for one in models}),
+        parameters=scatter.by_parameters(models),
+        latency=scatter.by_latency(models),
+    )
+    made = {"index.html": index.encode()}
+    made |= {name: (files(__package__) / "templates" / name).read_bytes() for name in SHARED}
+    made |= dict(runtime.files if runtime else {})
+    for one in models:
+        made |= dict(_model(one, runtime, templates))
+    return made
+
+
+def write(out: Path, made: Mapping[str, bytes]) -> Path:
+    """Write a site into a folder, in the place of the one before; raises PageError or FolderError."""
+    target = path_of(out).absolute()
+    with alone(target):
+        require_replaceable(target)
+        with written_aside(target) as aside:
+            for name, content in {**made, MARK: _mark(made)}.items():
+                (aside / name).parent.mkdir(parents=True, exist_ok=True)
+                (aside / name).write_bytes(content)
+    return target
+
+
+def _model(one: Shown, runtime: Runtime | None, templates: Environment) -> Iterator[tuple[str, bytes]]:
+    page = templates.get_template("model.html")
+    tried = one.onnx is not None and runtime is not None
+    yield f"models/{one.name}.html", page.render(one=one, runtime=runtime if tried else None).encode()
+    if one.log:
+        yield f"models/{one.name}.svg", curve.draw(one.name, one.log).encode()
+    if tried and one.onnx is not None:
+        yield f"models/{one.name}.js", script_of({"model": one.onnx})
+
+
+def _mark(made: Mapping[str, bytes]) -> bytes:
+    return (json.dumps({"files": sorted(made)}, indent=2) + "\n").encode()
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def code(text: str) -> Markup:
+        """A line with what stands between backticks as code; escaped."""
+        parts = text.split("`")
+        return Markup("").join(
+            Markup("<code>{}</code>" if i % 2 else "{}").format(part) for i, part in enumerate(parts)
+        )
+
+    def breakable(name: str) -> Markup:
+        """A model's name that a narrow screen may break after its parts; escaped."""
+        return Markup("<wbr>").join(re.findall(r"[^_.]+[_.]?", name))
+
+    found = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters |= {
+        "code": code,
+        "breakable": breakable,
+        "spread": spread,
+        "page_of": scatter.page_of,
+        "json": json.dumps,
+    }
+    return found

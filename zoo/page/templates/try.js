@@ -1,0 +1,104 @@
+// One's own picture through the model, in this page: nothing leaves it.
+"use strict";
+
+const MOST = 50_000_000; // pixels, as zoo predict has it
+const embedded = {}; // what the scripts in runtime/ and beside this page leave, in base64
+const trial = document.getElementById("trial");
+const [picture, state, seen, guesses] = ["picture", "state", "seen", "guesses"].map((id) => document.getElementById(id));
+const { size, classes } = JSON.parse(trial.dataset.model);
+const [channels, height, width] = size;
+let session; // a promise of it, from the first picture on
+
+function script(source) {
+  return new Promise((resolve, reject) => {
+    const element = document.createElement("script");
+    element.onload = resolve;
+    element.onerror = () => reject(new Error(`${source} is missing`));
+    element.src = source;
+    document.head.append(element);
+  });
+}
+
+function bytesOf(name) {
+  return Uint8Array.from(atob(embedded[name]), (letter) => letter.charCodeAt(0));
+}
+
+// From a file a browser imports no module but one that the page itself has made.
+async function opened() {
+  await Promise.all(["../runtime/ort.wasm.min.js", "../runtime/parts.js", trial.dataset.file].map(script));
+  const glue = new Blob([bytesOf("glue")], { type: "text/javascript" });
+  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.proxy = false;
+  ort.env.wasm.wasmPaths = { mjs: URL.createObjectURL(glue) };
+  ort.env.wasm.wasmBinary = bytesOf("wasm");
+  return ort.InferenceSession.create(bytesOf("model"), { executionProviders: ["wasm"] });
+}
+
+async function pixelsOf(file) {
+  const options = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
+  const image = await createImageBitmap(file, options).catch(() => {
+    throw new Error(`${file.name} is no picture that this browser can read`);
+  });
+  if (image.width * image.height > MOST) {
+    throw new Error(`${file.name} has more than ${MOST.toLocaleString("en")} pixels; make it smaller`);
+  }
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [image.width, image.height];
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  const { data } = context.getImageData(0, 0, image.width, image.height);
+  return resized(channelsOf(data, channels), [image.height, image.width, channels], [height, width]);
+}
+
+function show(pixels) {
+  [seen.width, seen.height, seen.hidden] = [width, height, false];
+  const image = new ImageData(width, height);
+  for (let at = 0; at < width * height; at++) {
+    for (let step = 0; step < 3; step++) image.data[4 * at + step] = pixels[at * channels + Math.min(step, channels - 1)];
+    image.data[4 * at + 3] = 255;
+  }
+  seen.getContext("2d").putImageData(image, 0, 0);
+}
+
+function list(probabilities) {
+  const best = [...probabilities.keys()].sort((one, other) => probabilities[other] - probabilities[one]).slice(0, 5);
+  guesses.replaceChildren(
+    ...best.map((index) => {
+      const [item, name, bar] = ["li", "span", "meter"].map((kind) => document.createElement(kind));
+      const share = `${(100 * probabilities[index]).toFixed(2)}%`;
+      item.dataset.probability = bar.value = probabilities[index];
+      item.dataset.label = name.textContent = classes[index];
+      bar.setAttribute("aria-label", share);
+      item.append(name, bar, share);
+      return item;
+    }),
+  );
+}
+
+async function run(pixels) {
+  session ??= opened();
+  return (await session).run({ pixels: new ort.Tensor("uint8", pixels, [1, height, width, channels]) });
+}
+
+async function tryIt(file) {
+  state.textContent = session ? "Looking …" : "Loading the runtime and the model …";
+  guesses.replaceChildren();
+  seen.hidden = true;
+  try {
+    const pixels = await pixelsOf(file);
+    const found = await run(pixels).catch((error) => {
+      session = undefined;
+      const server = location.protocol === "file:" ? "; from a server it may: python -m http.server" : "";
+      throw new Error(`This browser can't run the model here (${error.message ?? error})${server}`);
+    });
+    show(pixels);
+    list(found.probabilities.data);
+    state.textContent = `What it sees in ${file.name}, shrunk to ${width}×${height}:`;
+  } catch (error) {
+    state.textContent = `${error.message}.`;
+  }
+}
+
+picture.disabled = false;
+state.textContent = `A picture of any size; the model sees ${width}×${height} pixels of it.`;
+picture.addEventListener("change", () => picture.files.length && tryIt(picture.files[0]));
