@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from zoo.page.scatter import Point, drawn
 
 from .conftest import CHECKOUT, Run
 from .folders import config_of
+from .loopback_hub import Hub
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
 VOID = {"meta", "link", "img", "input", "br", "wbr"}
@@ -171,6 +173,14 @@ def test_a_model_whose_plugin_is_not_here_is_shown_by_its_facts(trained: Path, t
     assert "The architecture comes with the plugin zoo-unheard" in text
 
 
+def test_a_hub_on_the_network_is_shown_without_fetching_weights(trained: Path, tmp_path: Path, hub: Hub) -> None:
+    api.push(trained, hub="hf://me")
+    shutil.rmtree(Path(os.environ["HF_HOME"]) / "hub", ignore_errors=True)
+    written = api.page(tmp_path / "site", hub="hf://me")
+    assert (written.models, (written.folder / "models" / "resnet8_digits.svg").is_file()) == (1, True)
+    assert not list((Path(os.environ["HF_HOME"]) / "hub").rglob(store.WEIGHTS))
+
+
 def test_the_same_models_give_the_same_bytes(shipped: dict[str, bytes]) -> None:
     assert dict(site.pages(models.shown(None, with_files=False), None)) == shipped
 
@@ -256,6 +266,14 @@ def test_a_damaged_model_is_left_out_with_a_warning(trained: Path, tmp_path: Pat
     with pytest.warns(HubWarning, match=r"resnet20_cifar10 is left out: .*log\.jsonl"):
         made = pages(hub)
     assert [name for name in made if name.endswith(".html")] == ["index.html", "models/resnet8_digits.html"]
+
+
+def test_where_no_model_can_be_read_there_is_no_site(trained: Path, tmp_path: Path) -> None:
+    hub = hub_of(trained, "resnet8_digits", tmp_path)
+    (tmp_path / "hub" / "resnet8_digits" / store.LOG).unlink()
+    with pytest.warns(HubWarning), pytest.raises(PageError, match="none of the 1 models can be read"):
+        api.page(tmp_path / "site", hub=hub)
+    assert not (tmp_path / "site").exists()
 
 
 # Pictures of accuracy.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zoo.errors import HubWarning, NotFound, PluginError, ZooError
+from zoo.errors import HubWarning, PageError, PluginError, ZooError
 from zoo.folder import store
 from zoo.folder.command import command
 from zoo.folder.config import Config, EpochRow, Export, Timing
@@ -69,21 +69,23 @@ def shown(hub: str | None, *, with_files: bool) -> list[Shown]:
     """The models that are published in a hub (the catalogue, and ZOO_HUB's, where None), by name.
 
     With `with_files`, exported files are fetched too, hashes checked. What is damaged is passed over with a warning.
-    Raises NotFound where there is no model, or HubError.
+    Raises NotFound where there is no model, PageError where none can be read, or HubError.
     """
-    found = list(_shown(hub, with_files=with_files))
-    if not found:
-        raise listing.nothing(pretrained=True, hub=hub) if hub else NotFound("the catalogue has no model to show")
-    return found
-
-
-def _shown(hub: str | None, *, with_files: bool) -> Iterator[Shown]:
-    for row in listing.overview(pretrained=True, hub=hub):
+    rows = listing.overview(pretrained=True, hub=hub)
+    if not rows:
+        raise listing.nothing(pretrained=True, hub=hub)
+    found = []
+    for row in rows:
         name = row.name if row.weights in (None, "catalogue") else row.weights
         try:
-            yield _of(published(name), with_files=with_files)
+            found.append(_of(published(name), with_files=with_files))
         except ZooError as error:
-            warnings.warn(HubWarning(f"{row.name} is left out: {error}"), stacklevel=3)
+            warnings.warn(HubWarning(f"{row.name} is left out: {error}"), stacklevel=2)
+    if not found:
+        raise PageError(
+            f"none of the {len(rows)} models can be read, each for the reason above: there is nothing to show"
+        )
+    return found
 
 
 def _of(found: Published, *, with_files: bool) -> Shown:
