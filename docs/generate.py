@@ -1,6 +1,6 @@
 """Write what this repository has generated.
 
-The catalogue's cards, curves and ids, the README's table, the contract of plugins, the command line, the API.
+The catalogue's cards, curves, ids and picture, the README's table, the contract of plugins, the command line, the API.
 
 python docs/generate.py             # or: make generated
 python docs/generate.py --check     # say what would change, and fail where anything would
@@ -34,6 +34,7 @@ PLUGINS = README.parent / "docs" / "plugins.md"
 COMMAND_LINE = PLUGINS.with_name("command-line.md")
 API = PLUGINS.with_name("api.md")
 BY = "Written by `python docs/generate.py`."
+ACCURACY = README.parent / "docs" / "accuracy.svg"
 FACTS = (spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming)
 CHECKS = ("check_model", "check_training", "check_dataset", "check_plugin", "check_hub")
 
@@ -48,6 +49,7 @@ def generated() -> Iterator[tuple[Path, str]]:
             yield path / store.CURVE, curve.draw(model.config.name, model.log())
     ids = {one.name: store.identity(catalogue().path / one.name) for one in catalogue().models()}
     yield catalogue().path / IDS, json.dumps(ids, indent=2) + "\n"
+    yield ACCURACY, curve.against_size(measured())
     marked = r"(<!-- python docs/generate.py -->\n).*?(<!-- /models -->)"
     text = README.read_text(encoding="utf-8")
     yield README, re.sub(marked, lambda match: match[1] + table() + match[2], text, flags=re.DOTALL)
@@ -59,6 +61,18 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield PLUGINS, text
     yield COMMAND_LINE, command_line()
     yield API, api()
+
+
+def measured() -> dict[str, list[curve.Sized]]:
+    """What the catalogue has measured, by the title of the data set, where there is something to compare."""
+    found: dict[str, list[curve.Sized]] = {}
+    for one in catalogue().models():
+        model = published(catalogue().path / one.name)
+        if model.config.results is not None and isinstance(model.known, spec.Model):
+            config, name = model.config, one.name.replace(f"_{model.config.dataset}", "")
+            point = curve.Sized(name, config.parameters, model.config.results.test_top1, config.origin is None)
+            found.setdefault(model.known.dataset.title, []).append(point)
+    return {title: found[title] for title in sorted(found) if len(found[title]) > 1}
 
 
 def contract() -> str:

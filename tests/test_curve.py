@@ -67,3 +67,13 @@ def test_epochs_that_were_tested_are_marked_where_not_all_were() -> None:
 def test_a_picture_is_of_the_kind_that_is_asked_for_and_the_same_every_time(kind: str, start: bytes) -> None:
     assert curve.overlay(RUNS, kind).startswith(start)
     assert curve.overlay(RUNS, kind) == curve.overlay(RUNS, kind)
+
+
+def test_models_are_points_by_their_size_and_accuracy_told_apart_by_who_trained_them() -> None:
+    models = [curve.Sized("resnet20", 269_722, 92.5, True), curve.Sized("resnet20.somebody", 269_722, 91.7, False)]
+    svg = curve.against_size({"CIFAR-10": models, "CIFAR-100": models[:1]})
+    assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
+    for text in ("CIFAR-10", "CIFAR-100", "parameters", "test top-1 (%)", "resnet20", "resnet20.somebody"):
+        assert f">{text}<" in svg
+    assert [svg.count(f">trained by {who}<") for who in ("the zoo", "others")] == [2, 1]
+    assert curve.against_size({"CIFAR-10": models, "CIFAR-100": models[:1]}) == svg

@@ -60,6 +60,16 @@ def test_a_net_that_does_not_look_at_the_number_of_classes_is_found() -> None:
         check_model(Model(dataclasses.replace(SMALL, build=ten), DIGITS, 2_610))
 
 
+@pytest.mark.parametrize(
+    ("settings", "lacking"),
+    [("freeze_epochs", "Small names no head that could learn alone"), ("layer_decay", "Small names no layers")],
+)
+def test_a_recipe_that_the_net_has_no_words_for_is_found(settings: str, lacking: str) -> None:
+    recipe = Recipe(epochs=9).changed({settings: "0.5" if settings == "layer_decay" else "1"})
+    with pytest.raises(AssertionError, match=f"small_digits: {lacking}"):
+        check_model(Model(dataclasses.replace(SMALL, recipes={"finetune": recipe}), DIGITS, 2_610))
+
+
 def test_checking_takes_a_pair_that_nobody_counted() -> None:
     check_model(Model(SMALL, DIGITS, None))
 

@@ -1,4 +1,4 @@
-"""The curves of runs, drawn from their logs.
+"""The curves of runs, drawn from their logs, and accuracies against size.
 
 The same rows give the same bytes: no date, fixed ids.
 """
@@ -10,6 +10,7 @@ import io
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 FORMATS = ("svg", "png", "pdf")
 
 Runs = Mapping[str, Sequence[EpochRow]]
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A model as a point: its parameters, its top-1 (percent), and whether the zoo trained it."""
+
+    name: str
+    parameters: int
+    top1: float
+    own: bool
 
 
 def kind_of(out: Path) -> str:
@@ -111,6 +122,25 @@ def errors(runs: Runs, kind: str, title: str) -> bytes:
         alone = all(len(rows) == 1 for rows in runs.values())
         figure.suptitle(f"{title}: {'train a cross, test a dot' if alone else 'train dashed, test solid'}", fontsize=8)
         return _saved(figure, kind)
+
+
+def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
+    """Top-1 against parameters, as SVG: a panel for each title; what the zoo trained filled, what others did hollow."""
+    with _figure(5.5 * len(panels), 4.2) as figure:
+        for axes, (title, models) in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+        ):
+            for own, color, label in ((True, "tab:red", "trained by the zoo"), (False, "none", "trained by others")):
+                points = [(one.parameters, one.top1) for one in models if one.own == own]
+                if points:
+                    axes.scatter(*zip(*points, strict=True), facecolors=color, edgecolors="tab:red", label=label)
+            for one in models:
+                axes.annotate(one.name, (one.parameters, one.top1), (4, 3), textcoords="offset points", fontsize=6)
+            axes.set(title=title, xscale="log", xlabel="parameters", ylabel="test top-1 (%)")
+            axes.margins(x=0.25)
+            axes.grid(alpha=0.3)
+            axes.legend(loc="lower right")
+        return _saved(figure, "svg").decode()
 
 
 def _mark(rows: Sequence[EpochRow], quantity: str) -> str | None:

@@ -18,11 +18,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from zoo.errors import TrainingError
 from zoo.folder import store
 from zoo.nets import weights
 from zoo.nets.build import build, count, parameters
 from zoo.spec import Dataset, Model, Recipe
-from zoo.training import optim
+from zoo.training import freezing, optim
 from zoo.training.place import Place
 from zoo.training.plan import Machine, Options, plan
 from zoo.training.run import run
@@ -65,11 +66,20 @@ def check_model(model: Model) -> None:
 
     for recipe in model.recipes.values():
         trained = build(model.architecture, model.dataset).train()
-        optimizer = optim.optimizer(recipe, trained.parameters())
+        optimizer = optim.optimizer(recipe, _groups(model, recipe, trained))
         F.cross_entropy(trained(images), torch.arange(4) % classes).backward()  # type: ignore[no-untyped-call]
         for name, parameter in trained.named_parameters():
             assert parameter.grad is not None, f"{model.name}: {name} gets no gradient"
         optimizer.step()
+
+
+def _groups(model: Model, recipe: Recipe, net: nn.Module) -> list[optim.Group]:
+    """What the recipe trains of the net, which may have to name its head and its layers for it."""
+    try:
+        head = freezing.head(net) if recipe.freeze_epochs else None
+        return optim.groups(recipe, net, head)
+    except TrainingError as error:
+        raise AssertionError(f"{model.name}: {error}") from None
 
 
 def check_training(model: Model, *, recipe: str | None = None, images: int = 96) -> None:
@@ -80,9 +90,11 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
     """
     name = recipe or model.default_recipe
     published = model.recipes[name]
+    frozen = 2 if published.freeze_epochs == published.epochs else min(published.freeze_epochs, 1)
     short = replace(
-        published, epochs=2, batch_size=images // 6, warmup_epochs=0, val_images=min(published.val_images, images // 3)
-    )
+        published, epochs=2, batch_size=images // 6, warmup_epochs=0, val_images=min(published.val_images, images // 3),
+        freeze_epochs=frozen, distill_warmup_epochs=min(published.distill_warmup_epochs, 2),
+    )  # fmt: skip
     recipes = {**model.recipes, name: short}
     learnable = replace(model, dataset=_learnable(model.dataset, images + short.val_images), recipes=recipes)
     with tempfile.TemporaryDirectory() as folder:

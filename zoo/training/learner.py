@@ -33,6 +33,8 @@ class Learner:
         self.images, self.steps = len(split), math.ceil(len(split) / recipe.batch_size)  # of an epoch
         self._sides = (split.images.shape[1], split.images.shape[2])
         self.lr = recipe.lr  # of the last step
+        if job.compile == "default":
+            torch.compiler.reset()  # what earlier trainings in this process compiled counts against a limit
         self._job, self._share = job, share
         self._teacher, self._stopwatch = teacher, stopwatch
         self._head = freezing.head(self.net) if recipe.freeze_epochs else None

@@ -59,7 +59,6 @@ class Step:
         self._eager = self._whole = _scaled(objective, moved.totals)
         self._sizes: set[int] = set()
         if self.compiled:
-            torch.compiler.reset()  # what earlier trainings in this process compiled counts against a limit
             if share.world > 1 and not distributed.everywhere(compiling.works(self.device)):
                 warnings.warn(CompileWarning(f"{WITHOUT} compiling: not every process can"), stacklevel=2)
                 self.compiled = False

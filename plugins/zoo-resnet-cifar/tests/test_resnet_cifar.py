@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 from zoo_resnet_cifar import models
-from zoo_resnet_cifar.resnet import CifarResNet, PaddedIdentity
+from zoo_resnet_cifar.resnet import BasicBlock, CifarResNet, PaddedIdentity
 from zoo_resnet_cifar.shortcut import Shortcut
 
 from zoo.spec import Model
@@ -157,6 +157,20 @@ def test_the_cosines_rate_at_named_epochs() -> None:
 @pytest.mark.parametrize("name", ["resnet20_cifar10", "resnet20b_cifar100", "plain20_cifar10", "resnet8_digits"])
 def test_it_learns_and_comes_back_from_its_folder(name: str) -> None:
     check_training(MODELS[name])
+
+
+@pytest.mark.parametrize("recipe", ["finetune", "linear"])
+def test_it_learns_by_the_recipes_for_others_weights(recipe: str) -> None:
+    check_training(MODELS["resnet8_digits"], recipe=recipe)
+
+
+@pytest.mark.parametrize("name", ["resnet20_cifar10", "resnet110_cifar10", "resnet1202b_cifar100"])
+def test_the_stem_is_fine_tuned_at_a_third_of_the_heads_rate_whatever_the_depth(name: str) -> None:
+    model = MODELS[name]
+    with torch.device("meta"):
+        net = model.architecture.build(model.dataset.input_size, len(model.dataset.classes))
+    blocks = sum(isinstance(module, BasicBlock) for module in net.modules())
+    assert model.recipes["finetune"].layer_decay ** (blocks + 1) == pytest.approx(1 / 3, rel=0.02)
 
 
 @pytest.mark.parametrize("shortcut", [Shortcut.A, Shortcut.B])

@@ -65,19 +65,23 @@ LONG = replace(QUICK, epochs=100, lr=0.1, sched="cosine", warmup_epochs=5, warmu
 TEACHER_DEPTH = 56
 DISTILLED = replace(LONG, teacher=f"resnet{TEACHER_DEPTH}")
 
-# From weights that have learned another data set (--start): the head first, then all of it at a tenth of LONG's rate,
-# of which the stem has a third, whatever the depth.
+# From weights that have learned another data set (--start): the head first, then all of it at a lower rate, of which
+# the stem has a third, whatever the depth. Rates were looked for roughly, with resnet20's weights of CIFAR-100 on 2,000
+# images of CIFAR-10 and 2,000 held-out ones: 0.01, 0.03 and 0.1 came to 76.0%, 79.4% and 80.1% in ten epochs, 0.03 with
+# the least loss; the head alone to 72.0% with 0.01, and to 71.4% with 0.1.
 STEM = 1 / 3
 
 
 def _finetune(depth: int) -> Recipe:
-    layers = (depth - 2) // 2 + 2  # the stem, blocks of two, the head
-    return replace(LONG, epochs=20, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=2,
-                   layer_decay=round(STEM ** (1 / (layers - 1)), 4))  # fmt: skip
+    blocks = (depth - 2) // 2
+    decay = round(STEM ** (1 / (blocks + 1)), 4)  # from the head through the blocks to the stem
+    return replace(LONG, epochs=20, lr=0.03, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=2, layer_decay=decay)
 
 
 # The head alone, on images as they are: their features are computed once, and an epoch takes next to no time.
-LINEAR = replace(LONG, epochs=50, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=50, crop_padding=0, hflip=0.0)
+LINEAR = replace(
+    LONG, epochs=50, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=50, crop_padding=0, hflip=0.0
+)  # fmt: skip
 
 # Digits are 8×8 and not symmetric: a pixel of padding, no flips.
 QUICK_DIGITS = replace(QUICK, epochs=40, lr=0.1, batch_size=64, crop_padding=1, hflip=0.0)
