@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from zoo import registry
 from zoo.data.asked import Asked
-from zoo.errors import ExportError, HubError, NotPublished, RecipeError, TrainingError, UnknownModel
+from zoo.errors import DataError, ExportError, HubError, NotPublished, RecipeError, TrainingError, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub import Hub, Pushed, open_hub, publish
@@ -303,6 +303,7 @@ def _train(
 def evaluate(
     name_or_path_or_hub_id: str | Path,
     *,
+    dataset: str | None = None,
     hub: str | None = None,
     revision: str | None = None,
     weights: Path | None = None,
@@ -315,7 +316,8 @@ def evaluate(
     """Run a model over its whole test set: what it scores now, and what its card says.
 
     Of a model that was trained on somebody's own pictures, `dataset` says where they are, `folder:PATH`, if this
-    machine has not prepared them; they must be the very same.
+    machine has not prepared them; they must be the very same. Of somebody else's weights that name no data set which
+    is declared here it is that one's name; its images and classes must be the model's.
 
     With `weights`, a safetensors file, the first argument names the architecture, and there is no
     card; the normalisation is that which the file's metadata names, else the data set's own. With `runtime`, the
@@ -324,11 +326,15 @@ def evaluate(
     Raises what `load` raises, DataError, and ExportError.
     """
     from zoo.data import batches, sources
+    from zoo.data.kinds import is_address
     from zoo.evaluation.evaluate import Evaluated, measure
     from zoo.nets.device import choose
     from zoo.nets.weights import load_file, normalisation_of
 
-    if dataset is not None:
+    named = dataset if dataset is not None and not is_address(dataset) else None
+    if named is not None and (runtime is not None or weights is not None):
+        raise DataError("a data set is named for a model's own net alone; leave out --weights and --with, or --dataset")
+    if dataset is not None and named is None:
         _prepare(published(name_or_path_or_hub_id, hub=hub, revision=revision), dataset, data, tell)
     if runtime is not None:
         _require_processor(device, weights)
@@ -345,7 +351,7 @@ def evaluate(
         mean, std = normalisation_of(metadata, model, weights)
     else:
         found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
-        model, net, card = found.model, found.net(), found.config
+        model, net, card = found.on(named) if named else found.model, found.net(), found.config
         mean, std = card.mean, card.std
     test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=on)
     results, confusion = measure(net.to(on), test, batches.pixels(mean, std, on))

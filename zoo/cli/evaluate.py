@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: options.ModelName,
+    dataset: options.EvalDataset = None,
     hub: options.Hub = None,
     revision: options.Revision = None,
     weights: Annotated[

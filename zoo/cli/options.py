@@ -54,7 +54,9 @@ Dataset = Annotated[
 SamePictures = Annotated[
     str | None,
     typer.Option(
-        "--dataset", metavar="ADDRESS", help="Where the pictures are that it was trained on, as in folder:flowers."
+        "--dataset",
+        metavar="ADDRESS",
+        help="Where the pictures are that it was trained on, as in folder:flowers; of weights from elsewhere its name.",
     ),
 ]
 TestPart = Annotated[

@@ -13,7 +13,7 @@ from zoo import registry
 from zoo.errors import BuildError, FolderError, PluginError
 from zoo.folder.config import Config
 from zoo.folder.gate import CLASSES as MOST_CLASSES
-from zoo.spec import Architecture, Dataset, Model
+from zoo.spec import Architecture, Dataset, InputSize, Model
 
 MOST_CHANNELS = 4096
 
@@ -50,6 +50,22 @@ def build(
     if not isinstance(net, nn.Module):
         raise PluginError(f"{by} gives a {type(net).__name__}, expected a torch.nn.Module; mend it")
     return net
+
+
+def outline(architecture: Architecture, input_size: InputSize, num_classes: int) -> tuple[int, int]:
+    """How many values the state of a net has, and how many are trained; it is built without memory for them.
+
+    Raises BuildError where its architecture can't have such images or classes.
+    """
+    try:
+        with torch.device("meta"), contextlib.redirect_stdout(sys.stderr):
+            net = architecture.build(input_size=input_size, num_classes=num_classes)
+    except Exception as error:  # somebody else's net may fail in any way on what it wasn't made for
+        reason = (f"{type(error).__name__}: {error}".splitlines() or [""])[0][:300]
+        raise BuildError(
+            f"{architecture.name} can't be built for images of {input_size} and {num_classes} classes ({reason})"
+        ) from None
+    return sum(tensor.numel() for tensor in net.state_dict().values()), count(net)
 
 
 def to_be_filled(architecture: Architecture, on: Dataset | Config) -> nn.Module:

@@ -122,7 +122,7 @@ def as_published(model: Model, published: Config) -> Model:
 
     Raises TrainingError where that can't be followed.
     """
-    dataset = replace(model.dataset, mean=published.mean, std=published.std)
+    dataset = replace(model.dataset, mean=published.mean, std=published.std, resizing=published.resizing)
     followed = replace(model, dataset=dataset)
     if followed.normalisation(published.own.job.recipe) != (published.mean, published.std):
         raise TrainingError(f"{published.name} names another mean or std than its recipe; it can't be reproduced")
