@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: options.ModelName,
-    dataset: options.EvalDataset = None,
     hub: options.Hub = None,
     revision: options.Revision = None,
     weights: Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli import completion, options
-from zoo.cli.printing import console, count, print_json, print_rows, print_table
+from zoo.cli.printing import console, count, print_json, print_rows, print_table, say
 from zoo.hub import listing
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def info(
     summary = api.layers(found.name, depth=depth) if layers and model else []
     if config and config.origin and model is None and not as_json:
         for text in _elsewhere(found.name, config):
-            console().print(text, highlight=False, soft_wrap=True)
+            say(text)
         return
     if as_json or model is None:
         facts: dict[str, object] = {}

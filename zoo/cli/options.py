@@ -51,6 +51,15 @@ Dataset = Annotated[
         autocompletion=completion.datasets,
     ),
 ]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--start",
+        metavar="MODEL",
+        help="Begin with these weights: a name, ./FOLDER, or hf://namespace/name, one of timm's too.",
+        autocompletion=completion.models,
+    ),
+]
 SamePictures = Annotated[
     str | None,
     typer.Option(

@@ -68,6 +68,19 @@ def outline(architecture: Architecture, input_size: InputSize, num_classes: int)
     return sum(tensor.numel() for tensor in net.state_dict().values()), count(net)
 
 
+def shapes(architecture: Architecture, input_size: InputSize, num_classes: int) -> dict[str, torch.Size]:
+    """The shapes of a net's state by name; it is built without memory where its code can do without."""
+    for device in ("meta", "cpu"):
+        try:
+            with torch.device(device), torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(sys.stderr):
+                net = architecture.build(input_size=input_size, num_classes=num_classes)
+            break
+        except Exception:  # whatever its code can't do without values
+            if device == "cpu":
+                raise
+    return {name: tensor.shape for name, tensor in net.state_dict().items()}
+
+
 def to_be_filled(architecture: Architecture, on: Dataset | Config) -> nn.Module:
     """A net whose initialisation nobody will see: the caller's random numbers are left alone."""
     with torch.random.fork_rng(devices=[]):
