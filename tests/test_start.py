@@ -213,6 +213,6 @@ def test_the_hub_is_told_of_the_repository_that_it_began_with(tmp_path: Path, hu
     api.push(model_folder, hub="hf://me")
     one = trained("resnet8_three", tmp_path / "out", start="hf://me/resnet8_digits", push=True, hub="hf://me")
     card = ModelCard(hub.repositories["me/resnet8_three"].commits[-1].files["README.md"].content.decode())
-    data = card.data.to_dict()
+    data = vars(card.data)
     assert (data["base_model"], data["base_model_relation"]) == ("me/resnet8_digits", "finetune")
     assert one.config.own.job.start == Origin("hf://me/resnet8_digits", store.read_config(model_folder).weights.sha256)
