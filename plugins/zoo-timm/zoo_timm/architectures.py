@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zoo.spec import Architecture, InputSize, Recipe
-from zoo_timm.models import COSINE, PAGE, QUICK
+from zoo_timm.models import COSINE, FINETUNE, LINEAR, PAGE, QUICK
 
 if TYPE_CHECKING:
     from torch import nn
 
 # By name, the default first: of every such architecture.
-RECIPES: Mapping[str, Recipe] = {"cosine": COSINE, "quick": QUICK}
+RECIPES: Mapping[str, Recipe] = {"cosine": COSINE, "quick": QUICK, "finetune": FINETUNE, "linear": LINEAR}
 
 
 @dataclass(frozen=True)
