@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 from zoo import registry
 from zoo.data.asked import Asked
-from zoo.errors import ExportError, HubError, NotPublished, RecipeError, TrainingError, UnknownModel
+from zoo.errors import DataError, ExportError, HubError, NotPublished, RecipeError, TrainingError, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.hub import Hub, Pushed, open_hub, publish
+from zoo.hub.elsewhere import Elsewhere
 from zoo.hub.find import full_name, is_name, is_path, require_allowed, tagged
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.hub.logs import logs
 from zoo.hub.published import Published, published
-from zoo.spec import Model, Recipe
+from zoo.spec import Architecture, Model, Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from zoo.nets.layers import Layer
     from zoo.training.place import Place
     from zoo.training.plan import Machine, Options, Plan
+    from zoo.training.start import Start
     from zoo.training.teacher import Teacher
     from zoo.training.watch import Report, Watch
 
@@ -135,6 +137,7 @@ def train(
     name: str,
     *,
     dataset: str | None = None,
+    start: str | Path | None = None,
     test_part: float | None = None,
     skip_bad: bool = False,
     license: str | None = None,  # noqa: A002 - what it is called everywhere
@@ -169,6 +172,11 @@ def train(
     `dataset` is a data set's name, or the address of somebody's pictures, `folder:PATH` (docs/pictures.md). Of those,
     `test_part` are the test set where none is set apart, `skip_bad` leaves out what can't be read, `tell` hears how
     far looking at them is, and weights that are published need a `license`.
+
+    It begins with the weights of `start`, a name, a path or an address as `load` takes them, else as its architecture
+    initialises it. Where the classes are others than those weights know, the head begins anew, from `seed`; with
+    another number of channels the first convolution is adapted as by `load`; all else must fit. An architecture that
+    no plugin declares is that of `start`.
 
     `settings` changes fields of the recipe by name, `limit_train` trains on the first images only,
     `amp` is bf16 autocast (None: where the hardware has it), `compile` is "none", "graph" (a step as one
@@ -212,13 +220,14 @@ def train(
     if not 1 <= seeds <= MOST_SEEDS:
         raise TrainingError(f"--seeds should be at least 1 and up to {MOST_SEEDS:,}, not {seeds}")
     machine, target = _machine(device, data), open_hub(hub) if push else None
-    model = _model(name, dataset, Asked(dataset or "", test_part, skip_bad), options, machine, tell)
+    source = None if start is None else published(start)
+    model = _model(name, dataset, Asked(dataset or "", test_part, skip_bad), options, machine, tell, source)
     weights_license = _license(license, model, target)
     recipe_name, chosen = recipe_of(model, options)
     teacher = _teacher(model, chosen, machine.device)
-    origin = teacher.origin if teacher else None
+    origin, begun = teacher.origin if teacher else None, _start(model, start, source)
     plans = [
-        plan(model, options, machine, seed=one, teacher=origin, license=weights_license)
+        plan(model, options, machine, seed=one, start=begun, teacher=origin, license=weights_license)
         for one in range(seed, seed + seeds)
     ]
     mode = mode_of(resume=resume, overwrite=overwrite)
@@ -239,9 +248,18 @@ def train(
 
 
 def _model(
-    name: str, dataset: str | None, asked: Asked, options: Options, machine: Machine, tell: Tell | None
+    name: str,
+    dataset: str | None,
+    asked: Asked,
+    options: Options,
+    machine: Machine,
+    tell: Tell | None,
+    start: Published | None,
 ) -> Model:
-    """The model that is to be trained: declared, or an architecture on somebody's own pictures."""
+    """The model that is to be trained: declared, or an architecture on somebody's own pictures.
+
+    An architecture that no plugin declares is that of the weights it starts from. Raises UnknownModel.
+    """
     from zoo.data.kinds import is_address
     from zoo.data.opening import opened
     from zoo.training.plan import recipe_of
@@ -249,10 +267,37 @@ def _model(
     if dataset is None or not is_address(dataset):
         if asked.test_part is not None or asked.skip_bad:
             raise TrainingError("--test-part and --skip-bad are for pictures of one's own: --dataset folder:PATH")
-        return registry.load(registry.resolve(name, dataset))
-    architecture = registry.architecture(name)
+        return _declared(name, dataset, start)
+    architecture = _architecture(name, start)
     _, recipe = recipe_of(architecture, options)
-    return Model(architecture, opened(asked, recipe, machine.data_root, tell or _nobody), parameters=None)
+    size = start.config.input_size[1] if start else None
+    pictures = opened(asked, recipe, machine.data_root, tell or _nobody, size=size)
+    return Model(architecture, pictures, parameters=None)
+
+
+def _architecture(name: str, start: Published | None) -> Architecture:
+    try:
+        return registry.architecture(name)
+    except UnknownModel:
+        if start is None or start.architecture.name != registry.split(name)[1]:
+            raise
+        return start.architecture
+
+
+def _declared(name: str, dataset: str | None, start: Published | None) -> Model:
+    """The model of a name and a data set's name, as the plugins have them."""
+    try:
+        return registry.load(registry.resolve(name, dataset))
+    except UnknownModel:
+        if start is None:
+            raise
+        architecture, bare = start.architecture, registry.split(name)[1]
+        if dataset is None and bare == architecture.name:
+            raise UnknownModel(f"{name} has no default data set; choose one with --dataset") from None
+        on = bare.removeprefix(f"{architecture.name}_") if dataset is None else dataset
+        if bare not in (architecture.name, f"{architecture.name}_{on}"):
+            raise
+        return registry.join(architecture, registry.dataset(on))
 
 
 def _license(given: str | None, model: Model, target: Hub | None) -> str | None:
@@ -328,7 +373,8 @@ def evaluate(
     """Run a model over its whole test set: what it scores now, and what its card says.
 
     Of a model that was trained on somebody's own pictures, `dataset` says where they are, `folder:PATH`, if this
-    machine has not prepared them; they must be the very same.
+    machine has not prepared them; they must be the very same. Of somebody else's weights that name no data set which
+    is declared here it is that one's name; its images and classes must be the model's.
 
     With `weights`, a safetensors file, the first argument names the architecture, and there is no
     card; the normalisation is that which the file's metadata names, else the data set's own. With `runtime`, the
@@ -337,11 +383,15 @@ def evaluate(
     Raises what `load` raises, DataError, and ExportError.
     """
     from zoo.data import batches, sources
+    from zoo.data.kinds import is_address
     from zoo.evaluation.evaluate import Evaluated, measure
     from zoo.nets.device import choose
     from zoo.nets.weights import load_file, normalisation_of
 
-    if dataset is not None:
+    named = dataset if dataset is not None and not is_address(dataset) else None
+    if named is not None and (runtime is not None or weights is not None):
+        raise DataError("a data set is named for a model's own net alone; leave out --weights and --with, or --dataset")
+    if dataset is not None and named is None:
         _prepare(published(name_or_path_or_hub_id, hub=hub, revision=revision), dataset, data, tell)
     if runtime is not None:
         _require_processor(device, weights)
@@ -358,7 +408,7 @@ def evaluate(
         mean, std = normalisation_of(metadata, model, weights)
     else:
         found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
-        model, net, card = found.model, found.net(), found.config
+        model, net, card = found.on(named) if named else found.model, found.net(), found.config
         mean, std = card.mean, card.std
     test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=on)
     results, confusion = measure(net.to(on), test, batches.pixels(mean, std, on))
@@ -595,11 +645,11 @@ def reproduce(
 ) -> tuple[Trained, Config]:
     """Train a published model again with the very recipe in its folder; returns it beside what was published.
 
-    Recipe, seed, images, normalisation, threads, bf16, compilation and teacher are the folder's, whatever
+    Recipe, seed, images, normalisation, threads, bf16, compilation, start and teacher are the folder's, whatever
     the plugin declares by now. `epochs` and `seed` are the only things that can be changed. Whether the
     same bytes are to be expected, `zoo.folder.same_bytes` says of the two.
 
-    Raises what `load` and `train` raise, and TrainingError where the teacher or the data set is another by now.
+    Raises what `load` and `train` raise, and TrainingError where start, teacher or data set is another by now.
     """
     from zoo.training.place import Place, mode_of
     from zoo.training.plan import again, as_published
@@ -612,7 +662,11 @@ def reproduce(
         require_allowed(job.recipe.teacher, f"the teacher of {found.config.name}")
     teacher = _teacher(model, job.recipe, machine.device)
     watch = _watch(1, 1, report, track)
-    planned = again(job, model, machine, teacher=teacher.origin if teacher else None, epochs=epochs, seed=seed)
+    origin, begun = teacher.origin if teacher else None, None
+    if job.start is not None:
+        require_allowed(job.start.address, f"what {found.config.name} began with")
+        begun = _start(model, job.start.address, published(job.start.address))
+    planned = again(job, model, machine, start=begun, teacher=origin, epochs=epochs, seed=seed)
     place = Place(out or Path("runs") / f"{model.name}-reproduced", mode_of(resume=resume, overwrite=overwrite))
     trained = _train([planned], model, [place], machine=machine, watch=watch, teacher=teacher)
     return trained, found.config
@@ -776,6 +830,36 @@ def _watch(save_every: int, eval_every: int, report: Report | None, track: Seque
     from zoo.training.watch import Silent, Watch
 
     return Watch(save_every, eval_every, report or Silent(), trackers(track))
+
+
+def _start(model: Model, named: str | Path | None, found: Published | None) -> Start | None:
+    """The weights that a training of the model begins with, if any are named; raises TrainingError."""
+    if named is None or found is None:
+        return None
+    from zoo.folder.job import Origin
+    from zoo.training.start import Start
+
+    config = found.config
+    if config.architecture != model.architecture.name:
+        raise TrainingError(
+            f"{named} is a {config.architecture}, and can't start a {model.architecture.name}; "
+            f"train {config.architecture}, or start from another"
+        )
+    return Start(
+        tensors=found.net().state_dict(),
+        classes=config.classes,
+        channels=config.input_size[0],
+        origin=Origin(_lasting(named, found), found.with_weights.weights.sha256),
+        license=config.license,
+    )
+
+
+def _lasting(named: str | Path, found: Published) -> str:
+    """How weights are found again: by a full name, by a path, by an address, at its commit where that is known."""
+    if is_name(named):
+        whose, _ = registry.split(str(named))
+        return f"{whose}:{found.config.name}" if whose else found.config.name
+    return found.place if isinstance(found.located, Elsewhere) and found.located.held else str(named)
 
 
 def _teacher(model: Model, recipe: Recipe, on: torch.device) -> Teacher | None:

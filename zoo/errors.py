@@ -13,7 +13,8 @@
     │   ├── NonFiniteLoss
     │   └── Interrupted          stopped by Ctrl-C or SIGTERM, after a checkpoint
     ├── FolderError              a model folder that is incomplete or not one
-    │   └── HashMismatch         weights that are not the ones that are spoken of
+    │   ├── HashMismatch         weights that are not the ones that are spoken of
+    │   └── OtherFormat          a repository of another library's, where a model folder is needed
     ├── ExportError              a format that isn't there, a net that can't have it, a runtime that answers otherwise
     ├── PageError                a site that can't be written, or what it takes is not there
     ├── WeightsError             a file of weights from elsewhere that can't be read, or fits no such net
@@ -27,7 +28,12 @@ it and exits with `exit_code`; a traceback is left for bugs of the zoo's own.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from zoo.plain import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class ZooError(Exception):
@@ -122,6 +128,21 @@ class FolderError(ZooError):
 
 class HashMismatch(FolderError):
     """Weights whose SHA-256 is not the one that their config.json, their name or their user gives."""
+
+
+class OtherFormat(FolderError):
+    """A repository of another library's, where a model folder was expected; its kind, and where it is on this machine.
+
+    Who can do with any net and its facts reads it (`zoo.formats`); for all else it is this one line.
+    """
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        super().__init__(
+            f"{folder} is a repository of {kind}'s and no model folder, which is needed here; zoo predict, zoo eval "
+            "and zoo train --start take it as it is"
+        )
+        self.kind = kind
+        self.folder = folder
 
 
 class WeightsError(ZooError):

@@ -1,5 +1,10 @@
 """Who declares which models: distributions with entry points of the group `zoo.models`, one per model.
 
+Beside those a distribution may know architectures that none of its models has: an entry point of the group
+`zoo.architectures`, a function from a name to an `Architecture`, or to None. It is asked for `DISTRIBUTION:NAME`
+alone, by a person or by a model folder that names the distribution: a bare name is what is declared, so that a slip
+of the pen imports nothing.
+
 Names are known without importing a plugin; its module of facts is imported when a model of it is asked for,
 and whatever that does then hurts nobody else. In a plain checkout where nothing is installed (torch.hub
 clones one) the same declarations are read from `plugins/*/pyproject.toml`, for distributions that aren't
@@ -22,9 +27,10 @@ from typing import Any, Final
 
 from zoo import datasets
 from zoo.errors import PluginError, PluginWarning, ZooError
-from zoo.spec import Dataset, Model
+from zoo.spec import Architecture, Dataset, Model
 
 GROUP: Final = "zoo.models"
+ARCHITECTURES: Final = "zoo.architectures"
 DISTRIBUTION: Final = "residual-zoo"
 SHIPPED: Final = frozenset({"zoo-resnet-cifar", "zoo-resnet-tied", "zoo-resnet-wide", "zoo-timm"})  # with the zoo
 
@@ -61,18 +67,23 @@ def declared() -> tuple[Entry, ...]:
     That is the distribution that the zoo ships, else the first by name; the order of entry points is not stable
     by itself. Read once a process: a plugin that is installed meanwhile is there in the next.
     """
+    return claims(GROUP)
+
+
+def claims(group: str) -> tuple[Entry, ...]:
+    """Every entry point of a group, by name; of several of one name the first is whose it is, as for models."""
     named = functools.cache(lambda of: (of.name, of.version))  # each asking parses its metadata again
     installed = [
         Entry(point.name, point.value, *named(point.dist))
-        for point in entry_points(group=GROUP)
+        for point in entry_points(group=group)
         if point.dist is not None
     ]
     present = {normal(entry.distribution) for entry in installed}
-    claims: dict[tuple[str, str], Entry] = {}
-    for entry in [*installed, *_declared_in_checkout(present)]:
+    found: dict[tuple[str, str], Entry] = {}
+    for entry in [*installed, *_declared_in_checkout(present, group)]:
         if normal(entry.distribution) not in left_out():
-            claims.setdefault((entry.name, normal(entry.distribution)), entry)
-    return tuple(sorted(claims.values(), key=lambda one: (one.name, not one.is_shipped, normal(one.distribution))))
+            found.setdefault((entry.name, normal(entry.distribution)), entry)
+    return tuple(sorted(found.values(), key=lambda one: (one.name, not one.is_shipped, normal(one.distribution))))
 
 
 def left_out() -> set[str]:
@@ -81,21 +92,8 @@ def left_out() -> set[str]:
 
 
 def load(entry: Entry) -> Model:
-    """The facts of a declared model; imports its plugin. Raises PluginError, whatever that one does.
-
-    What it prints meanwhile goes to stderr: stdout is for what was asked for.
-    """
-    if entry.folder is not None and str(entry.folder) not in sys.path:
-        sys.path.append(str(entry.folder))
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            model = EntryPoint(entry.name, entry.value, GROUP).load()
-    except (Exception, SystemExit) as error:  # a plugin may fail in any way; it must not take the zoo with it
-        reason = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}".splitlines()[0]
-        raise PluginError(
-            f"model {entry.name}: plugin {entry.distribution} can't be imported ({reason}); "
-            f"repair it, or remove it with: pip uninstall {entry.distribution}"
-        ) from error
+    """The facts of a declared model; imports its plugin. Raises PluginError, whatever that one does."""
+    model = imported(entry, f"model {entry.name}")
     if not isinstance(model, Model) or model.name != entry.name:
         found = f"the model {model.name}" if isinstance(model, Model) else f"of the type {type(model).__name__}"
         raise PluginError(
@@ -109,6 +107,51 @@ def load(entry: Entry) -> Model:
                 "which is one of the zoo's; give it another name"
             )
     return model
+
+
+def architecture(distribution: str, name: str) -> Architecture | None:
+    """An architecture that a distribution knows beside those of its models, None where it knows none of that name.
+
+    Imports what answers for it. Raises PluginError, whatever that one does.
+    """
+    for entry in claims(ARCHITECTURES):
+        if entry.is_by(distribution):
+            asked = imported(entry, f"architecture {name}")
+            try:
+                with contextlib.redirect_stdout(sys.stderr):
+                    found = asked(name)
+            except (Exception, SystemExit) as error:
+                raise _failing(entry, f"architecture {name}", "can't be asked", error) from error
+            if found is not None and not (isinstance(found, Architecture) and found.name == name):
+                raise PluginError(
+                    f"architecture {name}: {entry.value} of plugin {entry.distribution} should give the "
+                    f"zoo.spec.Architecture of that name, or None; mend it"
+                )
+            if found is not None:
+                return found
+    return None
+
+
+def imported(entry: Entry, what: str) -> Any:
+    """What an entry point names; imports its plugin. Raises PluginError, whatever that one does, for `what`.
+
+    What it prints meanwhile goes to stderr: stdout is for what was asked for.
+    """
+    if entry.folder is not None and str(entry.folder) not in sys.path:
+        sys.path.append(str(entry.folder))
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return EntryPoint(entry.name, entry.value, GROUP).load()
+    except (Exception, SystemExit) as error:  # a plugin may fail in any way; it must not take the zoo with it
+        raise _failing(entry, what, "can't be imported", error) from error
+
+
+def _failing(entry: Entry, what: str, how: str, error: BaseException) -> PluginError:
+    reason = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}".splitlines()[0]
+    return PluginError(
+        f"{what}: plugin {entry.distribution} {how} ({reason}); "
+        f"repair it, or remove it with: pip uninstall {entry.distribution}"
+    )
 
 
 @dataclass(frozen=True)
@@ -162,8 +205,8 @@ def core_version() -> str:
     return version(DISTRIBUTION) if root is None else str(_project(root)["version"])
 
 
-def _declared_in_checkout(installed: set[str]) -> list[Entry]:
-    """The models of the checkout's plugins, but for those installed; a folder is named as its distribution."""
+def _declared_in_checkout(installed: set[str], group: str) -> list[Entry]:
+    """A group's entries of the checkout's plugins, but for those installed; a folder is named as its distribution."""
     root = checkout()
     found = []
     for folder in sorted((root / "plugins").iterdir()) if root else []:
@@ -171,7 +214,7 @@ def _declared_in_checkout(installed: set[str]) -> list[Entry]:
             continue
         try:
             project = _project(folder)
-            declared = project.get("entry-points", {}).get(GROUP, {})
+            declared = project.get("entry-points", {}).get(group, {})
             found += [
                 Entry(name, value, project["name"], project["version"], folder) for name, value in declared.items()
             ]

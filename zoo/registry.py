@@ -72,7 +72,8 @@ def resolve(name: str, dataset: str | None = None) -> str:
         return name
     models = _models_of(bare, known)
     if dataset is not None:
-        architecture = bare if models else load(name).architecture.name
+        is_known = models or (whose and plugins.architecture(whose, bare))
+        architecture = bare if is_known else load(name).architecture.name
         full = f"{architecture}_{dataset}"
         return prefix + (full if full in known else f"{architecture}_{_dataset(dataset).name}")
     if not models:
@@ -103,15 +104,18 @@ def load(name: str) -> Model:
 def architecture(name: str) -> Architecture:
     """The architecture of that name, as the declared models have it; imports only plugins that may declare one.
 
+    Of `DISTRIBUTION:NAME` also one that the distribution knows beside its models (`plugins.architecture`).
     Raises UnknownModel, DuplicateModel where two distributions have different nets of that name and it is
     neither's, or PluginError where what may declare it can't be imported.
     """
     whose, bare = split(name)
     known = _known(whose)
     models = _models_of(bare, known)
-    if not models:
-        raise UnknownModel(_unknown("architecture", name, {one.rpartition("_")[0] for one in known}))
-    return models[0].architecture
+    if models:
+        return models[0].architecture
+    if whose is not None and (found := plugins.architecture(whose, bare)) is not None:
+        return found
+    raise UnknownModel(_unknown("architecture", name, {one.rpartition("_")[0] for one in known}))
 
 
 def dataset(name: str) -> Dataset:
@@ -146,6 +150,9 @@ def provider(architecture: Architecture) -> str:
     declared = [entry for entry, model in loaded if model.architecture == architecture]
     # Not the first: a plugin may put another one's architecture on a data set of its own.
     entry = min(declared, key=lambda one: one.package != _package(architecture), default=None)
+    if entry is None:  # then it may be one that a plugin knows beside its models
+        known = plugins.claims(plugins.ARCHITECTURES)
+        entry = next((one for one in known if one.package == _package(architecture)), None)
     return f"{entry.distribution} {entry.version}" if entry else _package(architecture)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli import completion, options
-from zoo.cli.printing import console, count, print_json, print_rows, print_table
+from zoo.cli.printing import console, count, print_json, print_rows, print_table, say
 from zoo.hub import listing
 
 if TYPE_CHECKING:
@@ -82,6 +82,21 @@ def _results(config: "Config") -> list[str]:
     return lines
 
 
+def _elsewhere(name: str, config: "Config") -> list[str]:
+    """What is known of somebody else's weights, of a data set that no plugin here declares."""
+    shown = ", ".join(config.classes[:5]) + (", …" if len(config.classes) > 5 else "")
+    resizing = config.resizing
+    return [
+        name,
+        f"  parameters  {count(config.parameters)}",
+        f"  data set    {config.dataset}, {len(config.classes)} classes ({shown}), input {config.input_size}",
+        f"  resizing    {resizing.crop_mode}, crop_pct {resizing.crop_pct:g}, {resizing.interpolation}",
+        f"  paper       {config.paper or '–'}",
+        f"  plugin      {config.plugin_distribution}",
+        *_results(config),
+    ]
+
+
 def _chosen(recipe: "Recipe") -> set[str]:
     """The fields of a recipe that it does not leave at their defaults, and those that everybody looks for."""
     given = {one.name for one in dataclasses.fields(recipe) if getattr(recipe, one.name) != one.default}
@@ -114,6 +129,10 @@ def info(
     found = api.info(name, hub=hub)
     model, config = found.model, found.config
     summary = api.layers(found.name, depth=depth) if layers and model else []
+    if config and config.origin and model is None and not as_json:
+        for text in _elsewhere(found.name, config):
+            say(text)
+        return
     if as_json or model is None:
         facts: dict[str, object] = {}
         if model:

@@ -51,10 +51,21 @@ Dataset = Annotated[
         autocompletion=completion.datasets,
     ),
 ]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--start",
+        metavar="MODEL",
+        help="Begin with these weights: a name, ./FOLDER, or hf://namespace/name, one of timm's too.",
+        autocompletion=completion.models,
+    ),
+]
 SamePictures = Annotated[
     str | None,
     typer.Option(
-        "--dataset", metavar="ADDRESS", help="Where the pictures are that it was trained on, as in folder:flowers."
+        "--dataset",
+        metavar="ADDRESS",
+        help="Where the pictures are that it was trained on, as in folder:flowers; of weights from elsewhere its name.",
     ),
 ]
 TestPart = Annotated[

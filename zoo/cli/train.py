@@ -22,6 +22,7 @@ def train(
     ],
     recipe: options.Recipe = None,
     dataset: options.Dataset = None,
+    start: options.Start = None,
     test_part: options.TestPart = None,
     skip_bad: options.SkipBad = False,
     license: options.License = None,  # noqa: A002 - what it is called everywhere
@@ -57,6 +58,7 @@ def train(
     trained = api.train(
         name,
         dataset=dataset,
+        start=start,
         test_part=test_part,
         skip_bad=skip_bad,
         license=license,

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 
 from zoo.folder.command import command
 from zoo.folder.config import WEIGHTS, Config, EpochRow, Export, Provenance, Results, spread
 from zoo.folder.snippets import snippets
 from zoo.spec import FEW, Architecture, Dataset, Model
+
+HUB_MODEL = re.compile(r"hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+)(?:@[^@]*)?")  # and its repository
 
 
 def write(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
@@ -51,6 +54,8 @@ def _metadata(config: Config, known: Model | Architecture) -> str:
         license=config.license,
         library_name="zoo",
         pipeline_tag="image-classification",
+        base_model=(base := _base(config)),
+        base_model_relation="finetune" if base else None,
         tags=list(dict.fromkeys(["zoo", *_architecture(known).tags, config.architecture, config.dataset])),
         datasets=[hub_id] if hub_id else None,
         metrics=["accuracy"],
@@ -324,7 +329,7 @@ Recipe `{job.recipe_name}`, seed {job.seed},{_part(config, known)} {_plural(trai
 | hyper-parameter | value |
 |---|---|
 {recipe}
-{_teacher(config)}{_average(config)}
+{_start(config)}{_teacher(config)}{_average(config)}
 SHA-256 of the recipe `{config.recipe_sha256}`, of the weights `{config.weights.sha256}`.
 
 ## Its curve
@@ -384,6 +389,24 @@ These weights are those of seed {config.own.job.seed}, which was declared before
 | seed | top-1 | top-5 |
 |---:|---:|---:|
 {rows}"""
+
+
+def _start(config: Config) -> str:
+    """What it began with, where that is not its architecture's initialisation."""
+    start = config.own.job.start
+    if start is None:
+        return ""
+    return f"""
+Fine-tuned: it began with the weights of `{start.address}` (SHA-256 `{start.sha256}`), its head anew where their
+classes are others.
+"""
+
+
+def _base(config: Config) -> str | None:
+    """The repository of the weights that it began with, where those are on the Hub."""
+    start = config.job.start if config.job else None
+    repository = HUB_MODEL.fullmatch(start.address) if start else None
+    return repository[1] if repository else None
 
 
 def _teacher(config: Config) -> str:

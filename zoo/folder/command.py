@@ -19,6 +19,7 @@ def command(job: Job, known: Model | Architecture, seeds: int = 1) -> str:
     words = [*started, "train", *_model(job, known), *_recipe(job, known), "--seed", str(job.seed)]
     if not isinstance(known, Model) or job.train_images != known.dataset.train_images - job.recipe.val_images:
         words += ["--limit-train", str(job.train_images)]
+    words += ["--start", job.start.address] if job.start else []
     words += ["--device", job.device, "--amp" if job.amp else "--no-amp", "--compile", job.compile]
     words += ["--deterministic" if job.deterministic else "--fast", "--threads", str(job.threads)]
     words += ["--grad-checkpointing"] if job.grad_checkpointing else []

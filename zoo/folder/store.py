@@ -21,7 +21,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from zoo.errors import FolderError, HashMismatch, RecipeError
+from zoo import formats
+from zoo.errors import FolderError, HashMismatch, OtherFormat, RecipeError
 from zoo.folder import config as names
 from zoo.folder import former, gate
 from zoo.folder.config import FORMAT, Config, EpochRow, File, Pin, to_json
@@ -39,13 +40,16 @@ LOG_BYTES = 64 * 2**20  # 200 bytes an epoch
 
 
 def read_config(folder: Path) -> Config:
-    """Read a folder's config.json, of this format or the one before; raises FolderError."""
-    return _config(_document(folder), folder)
+    """Read a folder's config.json, of this format or the one before; raises FolderError.
+
+    OtherFormat where it is of another library's.
+    """
+    return _config(document(folder), folder)
 
 
 def identity(folder: Path) -> str:
     """The folder's id: 64 hex digits; raises FolderError."""
-    return _identity(_document(folder))
+    return _identity(document(folder))
 
 
 def identity_of(files: Mapping[str, bytes]) -> str:
@@ -67,7 +71,7 @@ def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
 def read_file(folder: Path, config: Config, name: str) -> bytes:
     """Read a file of a folder, size and hash checked; raises FolderError or HashMismatch."""
     path, facts = folder / name, config.files[name]
-    content = _read(folder, name, facts.bytes)
+    content = read_regular(folder, name, facts.bytes)
     actual = _sha256(content)
     if actual != facts.sha256:
         raise HashMismatch(
@@ -86,7 +90,7 @@ def read_weights(folder: Path, config: Config) -> bytes:
 
 def read_log(folder: Path) -> list[EpochRow]:
     """Read the log.jsonl of a model folder, or of a run that is still going on; raises FolderError."""
-    return _log(_read(folder, LOG, LOG_BYTES), folder / LOG)
+    return _log(read_regular(folder, LOG, LOG_BYTES), folder / LOG)
 
 
 def check(folder: Path) -> Config:
@@ -197,15 +201,15 @@ def _write(folder: Path, config: Config, files: Mapping[str, bytes]) -> None:
     (folder / CONFIG).write_text(text, encoding="utf-8")
 
 
-def _document(folder: Path) -> Mapping[str, Any]:
-    """The decoded config.json."""
+def document(folder: Path) -> Mapping[str, Any]:
+    """A folder's config.json, decoded, whatever it says; raises FolderError."""
     return _decoded(_config_bytes(folder), folder)
 
 
 def _config_bytes(folder: Path) -> bytes:
     if is_missing(folder / CONFIG):
         raise FolderError(f"{folder} is not a model folder: it has no {CONFIG}")
-    return _read(folder, CONFIG, gate.CONFIG_BYTES)
+    return read_regular(folder, CONFIG, gate.CONFIG_BYTES)
 
 
 def _decoded(content: bytes, folder: Path) -> Mapping[str, Any]:
@@ -227,7 +231,7 @@ def _contents(folder: Path, config: Config) -> Iterator[tuple[str, bytes]]:
     if missing := [name for name in (*here, *unhashed) if is_missing(folder / name)]:
         raise FolderError(f"{folder} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
     for name in (*here, *unhashed):
-        content = _read(folder, name, LOG_BYTES) if name in unhashed else read_file(folder, config, name)
+        content = read_regular(folder, name, LOG_BYTES) if name in unhashed else read_file(folder, config, name)
         if name == LOG and not _log(content, folder / LOG):
             raise FolderError(f"{folder / LOG} has no epoch; fetch or train the model again")
         yield name, content
@@ -245,6 +249,8 @@ def _config(values: Mapping[str, Any], folder: Path) -> Config:
         config = from_json(Config, values)
         gate.require_sound(config)
     except (SchemaError, RecipeError) as error:
+        if (kind := formats.kind_of(values)) is not None:
+            raise OtherFormat(kind, folder) from None
         raise FolderError(f"{path} is not a model's: {_short(error)}; fetch or train the model again") from None
     return config
 
@@ -268,7 +274,7 @@ def _log(content: bytes, path: Path) -> list[EpochRow]:
         raise FolderError(f"{path} is not a training log: {_short(error)}") from None
 
 
-def _read(folder: Path, name: str, most: int) -> bytes:
+def read_regular(folder: Path, name: str, most: int) -> bytes:
     """A regular file of a folder, of up to so many bytes; nothing else is opened. Raises FolderError."""
     path = folder / name
     try:

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo import registry
-from zoo.errors import FolderError, HubError, NameWarning, NotFound, NotPublished, UnknownModel
+from zoo.errors import FolderError, HubError, NameWarning, NotFound, NotPublished, OtherFormat, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.folder.paths import is_folder, path_of
 from zoo.hub.address import Address, is_address, parse_model
 from zoo.hub.catalogue import catalogue, variants
-from zoo.hub.protocol import Hub
+from zoo.hub.elsewhere import Elsewhere, elsewhere
+from zoo.hub.protocol import Holding, Hub
 from zoo.hub.schemes import open_hub
 from zoo.plugins import normal
 
@@ -39,8 +40,8 @@ class InHub:
     distribution: str | None = None  # whose net it has to be, where the name that was given says so
 
 
-# A model folder on this machine, or a model in a hub.
-Located = Path | InHub
+# A model folder on this machine, a model in a hub, or one in another library's repository.
+Located = Path | InHub | Elsewhere
 
 
 def locate(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Located:
@@ -68,7 +69,12 @@ def locate(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revisi
 
 
 def facts(located: Located) -> Config:
-    """The facts of what is there; fetches no weights. Raises NotFound, HubError or FolderError."""
+    """The facts of what is there; fetches no weights. Raises NotFound, HubError or FolderError.
+
+    OtherFormat where it is a repository of another library's: `taken` takes that.
+    """
+    if isinstance(located, Elsewhere):
+        return located.config
     if isinstance(located, Path):
         return store.read_config(located)
     config = located.hub.facts(located.name, located.revision)
@@ -82,6 +88,13 @@ def facts(located: Located) -> Config:
     return config
 
 
+def taken(located: Located, found: OtherFormat) -> Elsewhere:
+    """The model of another library's repository that was found there; raises what `elsewhere` raises."""
+    if isinstance(located, InHub) and isinstance(located.hub, Holding):
+        return elsewhere(found, located.hub, located.hub.address.model(located.name))
+    return elsewhere(found, None, None)
+
+
 def fetch(located: Located, *, weights: bool = True) -> Path:
     """The folder on this machine of what is there; without `weights`, none are fetched for it.
 
@@ -89,6 +102,8 @@ def fetch(located: Located, *, weights: bool = True) -> Path:
     """
     if isinstance(located, Path):
         return located
+    if isinstance(located, Elsewhere):
+        return located.fetch() if weights else located.folder
     return located.hub.pull(located.name, located.revision, weights=weights)
 
 
@@ -231,7 +246,7 @@ def _is_shipped(located: Located) -> bool:
     """Whether what is there is the catalogue's."""
     if isinstance(located, Path):
         return located.resolve().parent == catalogue().path.resolve()
-    return located.hub.address == catalogue().address
+    return isinstance(located, InHub) and located.hub.address == catalogue().address
 
 
 def _may_pin(located: Located, address: Address) -> bool:

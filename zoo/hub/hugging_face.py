@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
+from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound, OtherFormat
 from zoo.folder import gate, store
-from zoo.folder.config import Config
+from zoo.folder.config import Config, File
 from zoo.hub.address import Address, not_a_hub
 from zoo.hub.faults import ATTEMPTS, LOG_IN, download, is_passing, patiently, said_plainly
 from zoo.hub.protocol import Listed, Pushed
@@ -106,6 +106,37 @@ class HuggingFaceHub:
         if weights:
             return self._brought(name, revision, store.files_of, store.check)
         return self._brought(name, revision, _files_beside_weights, _require_readable)
+
+    def other_weights(self, name: str, commit: str) -> File:
+        """The SHA-256 and size that the Hub has of the weights in another library's repository; fetches none.
+
+        Raises NotFound where there are none, or HubError.
+        """
+        from huggingface_hub import hf_hub_url, try_to_load_from_cache
+
+        place, repository = self.address.model(name), f"{self.namespace}/{name}"
+        try:
+            with said_plainly(place, commit):
+                url = hf_hub_url(repository, store.WEIGHTS, revision=commit, endpoint=self._api.endpoint)
+                facts = patiently(lambda: self._api.get_hf_file_metadata(url=url, timeout=TIMEOUT))
+        except NotFound:
+            raise
+        except HubError:  # without a network: the cache names a file by its hash
+            cached = try_to_load_from_cache(repository, store.WEIGHTS, revision=commit)
+            if isinstance(cached, str) and IDENTITY.fullmatch((blob := Path(cached).resolve()).name):
+                return File(blob.name, blob.stat().st_size)
+            raise
+        if facts.size is None or not IDENTITY.fullmatch(facts.etag or ""):
+            raise HubError(f"the Hub gives no SHA-256 of {place}'s {store.WEIGHTS}; fetch it yourself, name its folder")
+        return File(str(facts.etag), facts.size)
+
+    def other_file(self, name: str, commit: str, file: str, *, anew: bool = False) -> Path:
+        """A file of another library's repository at a commit, in the cache; `anew` fetches it where it is there too.
+
+        Raises NotFound or HubError.
+        """
+        with said_plainly(self.address.model(name), commit):
+            return self._fetch(f"{self.namespace}/{name}", commit, file, force_download=anew)
 
     def revisions(self, name: str) -> list[str]:
         """The main branch's commits, newest first, without the empty one that the Hub begins a repository with."""
@@ -243,6 +274,8 @@ class HuggingFaceHub:
 
         try:
             return brought(anew=False)
+        except OtherFormat:
+            raise
         except FolderError as damage:
             try:
                 return brought(anew=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from zoo.hub.address import Address
 
 if TYPE_CHECKING:
-    from zoo.folder.config import Config
+    from zoo.folder.config import Config, File
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,20 @@ class Hub(Protocol):
 
     def models(self) -> list[Listed]:
         """The models that are there, sorted by name."""
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A hub that holds other libraries' repositories too; `facts` raises OtherFormat for one, with its commit's folder.
+
+    A commit is the name of that folder.
+    """
+
+    def other_weights(self, name: str, commit: str) -> File:
+        """The SHA-256 and size of a repository's model.safetensors; fetches none. Raises NotFound or HubError."""
+
+    def other_file(self, name: str, commit: str, file: str, *, anew: bool = False) -> Path:
+        """A file of a repository, on this machine; with `anew` fetched again. Raises NotFound or HubError."""
 
 
 @runtime_checkable

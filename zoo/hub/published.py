@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import registry
-from zoo.errors import DataError, HubError, PluginError, UnknownModel
+from zoo.errors import DataError, HubError, OtherFormat, PluginError, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import Config, EpochRow
 from zoo.hub import find
+from zoo.hub.elsewhere import Elsewhere
 from zoo.hub.find import Located
 from zoo.spec import Architecture, Dataset, Model, Pictures
 
@@ -42,6 +43,8 @@ class Published:
     def place(self) -> str:
         """Where it is: its whole path, or its address in a hub."""
         located = self.located
+        if isinstance(located, Elsewhere):
+            return located.place
         return str(located.absolute()) if isinstance(located, Path) else str(located.hub.address.model(located.name))
 
     @functools.cached_property
@@ -72,6 +75,8 @@ class Published:
 
         That of the plugin that its config.json names goes before another's of the same name.
         """
+        if isinstance(self.located, Elsewhere):
+            return self.located.architecture
         named = self.config.plugin_distribution
         for name in (f"{named}:{self.config.architecture}", self.config.architecture):
             with contextlib.suppress(UnknownModel):
@@ -113,6 +118,20 @@ class Published:
         config = self.config
         extra = margin(config.job.recipe, config.input_size[1]) if config.job else 0
         return recalled(pictures, config.dataset, config.classes, config.input_size, (config.mean, config.std), extra)
+
+    def on(self, dataset: str) -> Model:
+        """The model on a data set that is named; raises DataError where its images or classes are others, UnknownModel.
+
+        What that one is called does not matter: somebody else's repository may say nothing of its own.
+        """
+        named = registry.dataset(dataset)
+        if not self.config.fits(named):
+            raise DataError(
+                f"{self.config.name} takes images of {self.config.input_size} to {len(self.config.classes)} classes, "
+                f"and {named.name} has images of {named.input_size} and {len(named.classes)} classes, or others; name "
+                "the one that it was trained on"
+            )
+        return registry.join(self.architecture, named)
 
     def net(
         self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None
@@ -162,9 +181,16 @@ class Published:
 
 
 def published(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Published:
-    """The model of a name, a path or an address; raises NotFound, HubError, FolderError or UnknownModel."""
+    """The model of a name, a path or an address; raises NotFound, HubError, FolderError or UnknownModel.
+
+    A path or an address may be another library's repository, of a kind that a plugin reads.
+    """
     located = find.locate(name_or_path_or_hub_id, hub=hub, revision=revision)
-    config = find.facts(located)
+    try:
+        config = find.facts(located)
+    except OtherFormat as found:
+        there = find.taken(located, found)
+        return Published(there.config, there)
     if isinstance(located, find.InHub) and config.name != located.name:
         raise HubError(
             f"{located.hub.address.model(located.name)} holds the model {config.name}, and not the one of its name"

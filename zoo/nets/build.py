@@ -13,7 +13,7 @@ from zoo import registry
 from zoo.errors import BuildError, FolderError, PluginError
 from zoo.folder.config import Config
 from zoo.folder.gate import CLASSES as MOST_CLASSES
-from zoo.spec import Architecture, Dataset, Model
+from zoo.spec import Architecture, Dataset, InputSize, Model
 
 MOST_CHANNELS = 4096
 
@@ -50,6 +50,35 @@ def build(
     if not isinstance(net, nn.Module):
         raise PluginError(f"{by} gives a {type(net).__name__}, expected a torch.nn.Module; mend it")
     return net
+
+
+def outline(architecture: Architecture, input_size: InputSize, num_classes: int) -> tuple[int, int]:
+    """How many values the state of a net has, and how many are trained; it is built without memory for them.
+
+    Raises BuildError where its architecture can't have such images or classes.
+    """
+    try:
+        with torch.device("meta"), contextlib.redirect_stdout(sys.stderr):
+            net = architecture.build(input_size=input_size, num_classes=num_classes)
+    except Exception as error:  # somebody else's net may fail in any way on what it wasn't made for
+        reason = (f"{type(error).__name__}: {error}".splitlines() or [""])[0][:300]
+        raise BuildError(
+            f"{architecture.name} can't be built for images of {input_size} and {num_classes} classes ({reason})"
+        ) from None
+    return sum(tensor.numel() for tensor in net.state_dict().values()), count(net)
+
+
+def shapes(architecture: Architecture, input_size: InputSize, num_classes: int) -> dict[str, torch.Size]:
+    """The shapes of a net's state by name; it is built without memory where its code can do without."""
+    for device in ("meta", "cpu"):
+        try:
+            with torch.device(device), torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(sys.stderr):
+                net = architecture.build(input_size=input_size, num_classes=num_classes)
+            break
+        except Exception:  # whatever its code can't do without values
+            if device == "cpu":
+                raise
+    return {name: tensor.shape for name, tensor in net.state_dict().items()}
 
 
 def to_be_filled(architecture: Architecture, on: Dataset | Config) -> nn.Module:

@@ -79,9 +79,7 @@ def load(
         net = build(architecture, config, num_classes, in_channels)
     if in_channels is not None:
         own = net.state_dict()
-        tensors = {
-            name: _for_channels(tensor, own[name]) if name in own else tensor for name, tensor in tensors.items()
-        }
+        tensors = {name: for_channels(tensor, own[name]) if name in own else tensor for name, tensor in tensors.items()}
     return _filled(net, tensors)
 
 
@@ -138,7 +136,7 @@ def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     return net.eval()
 
 
-def _for_channels(kernel: Tensor, own: Tensor) -> Tensor:
+def for_channels(kernel: Tensor, own: Tensor) -> Tensor:
     """A convolution's weights [O, I, H, W] for another number of channels, as timm's adapt_input_conv makes them.
 
     Those of one channel are the sum of all; of more they are repeated in turn, and scaled so that the sum stays about

@@ -18,6 +18,7 @@ from zoo.plugins import core_version
 from zoo.registry import provider
 from zoo.spec import Architecture, Model, Recipe
 from zoo.training import compiling, distributed
+from zoo.training.start import Start
 
 MOST_SEEDS = 1_000  # of one command
 MOST_THREADS = 1_024
@@ -49,11 +50,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class Plan:
-    """A job, and why its steps are run as it says."""
+    """A job, why its steps are run as it says, and the weights that it begins with where it names some."""
 
     job: Job
     why: str
-    license: str | None = None  # of the weights; the architecture's where None
+    start: Start | None = None
+    license: str | None = None  # of the weights; that of the start, else the architecture's, where None
 
 
 def recipe_of(known: Model | Architecture, options: Options) -> tuple[str, Recipe]:
@@ -71,6 +73,7 @@ def plan(
     machine: Machine,
     *,
     seed: int,
+    start: Start | None = None,
     teacher: Origin | None = None,
     license: str | None = None,  # noqa: A002 - what it is called everywhere
 ) -> Plan:
@@ -105,11 +108,12 @@ def plan(
         processes=processes,
         dtype=options.dtype,  # type: ignore[arg-type]
         versions=versions(model.architecture),
+        start=start.origin if start else None,
         teacher=teacher,
         pictures=_hash(model),
     )
     require_sense(job, model)
-    return Plan(job, compilation.why, license)
+    return Plan(job, compilation.why, start, license)
 
 
 def _hash(model: Model) -> str:
@@ -122,7 +126,7 @@ def as_published(model: Model, published: Config) -> Model:
 
     Raises TrainingError where that can't be followed.
     """
-    dataset = replace(model.dataset, mean=published.mean, std=published.std)
+    dataset = replace(model.dataset, mean=published.mean, std=published.std, resizing=published.resizing)
     followed = replace(model, dataset=dataset)
     if followed.normalisation(published.own.job.recipe) != (published.mean, published.std):
         raise TrainingError(f"{published.name} names another mean or std than its recipe; it can't be reproduced")
@@ -139,6 +143,7 @@ def again(
     model: Model,
     machine: Machine,
     *,
+    start: Start | None = None,
     teacher: Origin | None = None,
     epochs: int | None = None,
     seed: int | None = None,
@@ -146,7 +151,7 @@ def again(
     """A job that was published, for this machine; with other `epochs` and from another `seed` where they are given.
 
     On another kind of device, what was compiled there is compiled as this one does it. Raises
-    TrainingError where `teacher` is not the one it had.
+    TrainingError where `teacher` or `start` is not the one it had.
     """
     require_as_declared(model)
     had, has = (one.sha256 if one else None for one in (published.teacher, teacher))
@@ -154,6 +159,13 @@ def again(
         raise TrainingError(
             f"{published.name} learned from a teacher with SHA-256 {had}, "
             f"but {published.recipe.teacher} has {has} now; name the hub that has the one of then with ZOO_HUB"
+        )
+    had, has = (one.sha256 if one else None for one in (published.start, start.origin if start else None))
+    if had != has:
+        raise TrainingError(
+            f"{published.name} began with weights with SHA-256 {had}, "
+            f"but {published.start.address if published.start else 'nothing'} has {has} now; "
+            "name the hub that has those of then with ZOO_HUB"
         )
     recipe = published.recipe if epochs is None else published.recipe.changed({"epochs": str(epochs)})
     processes, device = distributed.share().world, machine.device
@@ -171,7 +183,7 @@ def again(
         teacher=teacher,
     )
     require_sense(job, model)
-    return Plan(job, compilation.why)
+    return Plan(job, compilation.why, start)
 
 
 def versions(architecture: Architecture) -> Versions:

@@ -65,7 +65,7 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
         mean=mean,
         std=std,
         parameters=count(net),
-        license=plan.license or model.architecture.license,
+        license=plan.license or (plan.start.license if plan.start else model.architecture.license),
         paper=model.architecture.paper,
         job=dataclasses.replace(job, compile=how, dtype="fp16" if half else "fp32"),
         recipe_sha256=job.recipe.sha256(),

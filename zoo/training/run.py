@@ -24,6 +24,7 @@ from zoo.training.caller import left_as_it_was
 from zoo.training.loop import Training, begin, train, train_side_by_side
 from zoo.training.place import Place
 from zoo.training.plan import Machine, Plan
+from zoo.training.start import fill
 from zoo.training.watch import Silent, Watch, Watched
 
 
@@ -139,6 +140,8 @@ def _prepared(
         distributed.wait_for_all()
     torch.manual_seed(job.seed)
     net = build(model.architecture, model.dataset)
+    if plan.start is not None:
+        fill(net, plan.start, model)
     if job.grad_checkpointing:
         _checkpoint_gradients(net, job)
     watch.report.note(f"compile {job.compile} ({plan.why})")

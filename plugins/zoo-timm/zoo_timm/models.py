@@ -11,6 +11,8 @@ from zoo.spec import Architecture, Dataset, InputSize, Model, Recipe
 if TYPE_CHECKING:
     from torch import nn
 
+PAGE = "https://github.com/huggingface/pytorch-image-models"
+
 # What such nets are usually trained with on CIFAR: Nesterov momentum, a weight decay of 5e-4, a cosine to 0.
 COSINE = Recipe(
     epochs=200,
@@ -55,7 +57,7 @@ def timm_model(name: str, dataset: Dataset, parameters: int) -> Model:
         name=name,
         build=Build(name),
         recipes={"cosine": COSINE, "quick": QUICK, "finetune": FINETUNE, "linear": LINEAR},
-        paper="https://github.com/huggingface/pytorch-image-models",
+        paper=PAGE,
         description=f"timm's {name}, for small images with a stem that keeps their size.",
         tags=("resnet", "timm"),
     )

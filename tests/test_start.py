@@ -1,0 +1,218 @@
+"""A training that begins with somebody's weights: what is taken, begun anew, refused and recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from torch import Tensor
+
+import zoo
+from zoo import api
+from zoo.api import Trained
+from zoo.errors import HubError, Interrupted, TrainingError, UnknownModel
+from zoo.folder import store
+from zoo.folder.config import EpochRow, to_json
+from zoo.folder.job import Origin
+from zoo.hub.published import published
+from zoo.nets.build import build
+from zoo.registry import load as model_of
+from zoo.training.start import head
+from zoo.training.watch import Silent
+
+from .folders import config_of
+from .loopback_hub import Hub
+
+THREE = '''
+"""Digits by their remainder of three, and the same in colour, and in another order."""
+from dataclasses import replace
+import numpy as np
+from zoo.datasets import DIGITS
+from zoo.spec import Model
+from zoo_resnet_cifar.models import RESNET8
+
+def by_three(root, *, train):
+    images, labels = DIGITS.read(root, train=train)
+    return images, labels % 3
+
+def in_colour(root, *, train):
+    images, labels = DIGITS.read(root, train=train)
+    return np.repeat(images, 3, axis=-1), labels
+
+def backwards(root, *, train):
+    images, labels = DIGITS.read(root, train=train)
+    return images, 9 - labels
+
+three = replace(DIGITS, name="three", classes=("none", "one", "two"), read=by_three)
+colour = replace(DIGITS, name="colour", input_size=(3, 8, 8), mean=3 * DIGITS.mean, std=3 * DIGITS.std, read=in_colour)
+turned = replace(DIGITS, name="turned", classes=tuple(reversed(DIGITS.classes)), read=backwards)
+resnet8_three, resnet8_colour, resnet8_turned = (Model(RESNET8, one, None) for one in (three, colour, turned))
+'''
+NAMES = ("resnet8_three", "resnet8_colour", "resnet8_turned")
+Install = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def data_sets(fake_plugin: Install) -> None:
+    fake_plugin("zoo-three", {name: f"zoo_three:{name}" for name in NAMES}, "zoo_three", THREE)
+
+
+def trained(name: str, out: Path, **options: object) -> Trained:
+    """As fine-tuned as it is in an epoch of two steps."""
+    settings: dict[str, object] = {"epochs": 1, "limit_train": 128, "settings": {"batch_size": "64"}, "amp": False}
+    return api.train(name, out=out, **{"start": "resnet8_digits", "threads": 1, **settings, **options})  # type: ignore[arg-type]
+
+
+def barely(name: str, out: Path, **options: object) -> dict[str, Tensor]:
+    """The weights after a step that changes next to nothing: what a training began with."""
+    slow = {"batch_size": "64", "lr": "1e-9", "weight_decay": "0", "warmup_epochs": "0"}
+    net = zoo.load(trained(name, out, limit_train=64, settings=slow, **options).folder, pretrained=True)
+    return {key: value.detach() for key, value in net.named_parameters()}
+
+
+@pytest.fixture(scope="module")
+def digits() -> dict[str, Tensor]:
+    return zoo.load("resnet8_digits", pretrained=True).state_dict()
+
+
+def test_it_begins_with_the_weights_but_for_the_head_of_other_classes(
+    tmp_path: Path, digits: dict[str, Tensor]
+) -> None:
+    began = barely("resnet8_three", tmp_path / "out", seed=5)
+    torch.manual_seed(5)
+    fresh = build(model_of("resnet8_three").architecture, model_of("resnet8_three").dataset).state_dict()
+    heads = head(model_of("resnet8_three"))
+    assert heads == {"fc.weight", "fc.bias"}
+    for name, tensor in began.items():
+        assert torch.allclose(tensor, (fresh if name in heads else digits)[name], atol=1e-6), name
+
+
+def test_a_head_of_as_many_classes_that_are_others_begins_anew(tmp_path: Path, digits: dict[str, Tensor]) -> None:
+    began = barely("resnet8_turned", tmp_path / "out")
+    assert not torch.allclose(began["fc.weight"], digits["fc.weight"], atol=1e-3)
+    assert torch.allclose(began["conv1.weight"], digits["conv1.weight"], atol=1e-6)
+
+
+def test_of_the_same_classes_the_head_is_taken_too(tmp_path: Path, digits: dict[str, Tensor]) -> None:
+    began = barely("resnet8_digits", tmp_path / "out")
+    assert all(torch.allclose(tensor, digits[name], atol=1e-6) for name, tensor in began.items())
+
+
+def test_with_other_channels_the_first_convolution_is_adapted_as_timm_does_it(
+    tmp_path: Path, digits: dict[str, Tensor]
+) -> None:
+    began = barely("resnet8_colour", tmp_path / "out")
+    wanted = digits["conv1.weight"].repeat(1, 3, 1, 1) / 3
+    assert torch.allclose(began["conv1.weight"], wanted, atol=1e-6)
+    assert torch.allclose(began["fc.weight"], digits["fc.weight"], atol=1e-6)
+
+
+def test_it_is_recorded_with_the_hash_and_said_on_the_card(tmp_path: Path) -> None:
+    one = trained("resnet8_three", tmp_path / "out")
+    start = one.config.own.job.start
+    weights = published("resnet8_digits").config.weights.sha256
+    assert start is not None
+    assert (start.address, start.sha256) == ("resnet8_digits", weights)
+    text = (one.folder / store.README).read_text()
+    assert f"it began with the weights of `resnet8_digits` (SHA-256 `{weights}`)" in text
+    assert "--start resnet8_digits" in text
+    assert store.check(one.folder) == one.config
+
+
+def test_without_one_a_job_is_what_it_was() -> None:
+    config = published("resnet8_digits").config
+    assert json.loads(to_json(config))["job"]["start"] is None
+    assert config.job is not None
+    assert config.job.start is None
+
+
+def test_the_same_start_and_seed_give_the_same_bytes_and_another_seed_another_head(tmp_path: Path) -> None:
+    one, again, other = (
+        trained("resnet8_three", tmp_path / out, seed=seed).config for out, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert one.weights == again.weights
+    assert one.weights != other.weights
+
+
+class Stops(Silent):
+    """Whoever watches sends Ctrl-C after the first epoch."""
+
+    def epoch(self, row: EpochRow) -> None:
+        if row.epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights_and_with_no_other_start(tmp_path: Path) -> None:
+    whole = trained("resnet8_three", tmp_path / "whole", epochs=3).config
+    with pytest.raises(Interrupted):
+        trained("resnet8_three", tmp_path / "out", epochs=3, report=Stops())
+    with pytest.raises(TrainingError, match="can't be resumed as another one: it has start"):
+        trained("resnet8_three", tmp_path / "out", epochs=3, start=None, resume=True)
+    assert trained("resnet8_three", tmp_path / "out", epochs=3, resume=True).config.weights == whole.weights
+
+
+def test_it_is_reproduced_from_the_same_weights_byte_by_byte(tmp_path: Path) -> None:
+    one = trained("resnet8_three", tmp_path / "one")
+    again, before = api.reproduce(one.folder, out=tmp_path / "again")
+    assert again.config.weights == before.weights
+
+
+def test_it_is_not_reproduced_from_other_weights(tmp_path: Path) -> None:
+    one = trained("resnet8_three", tmp_path / "one")
+    job = json.loads((one.folder / store.CONFIG).read_text())["job"]
+    other = {**job, "start": {**job["start"], "sha256": "0" * 64}}
+    with pytest.raises(TrainingError, match="began with weights with SHA-256 0000"):
+        api.reproduce(config_of(one.folder, job=other), out=tmp_path / "again")
+
+
+def test_what_a_strangers_folder_begins_with_is_not_fetched_unasked(tmp_path: Path) -> None:
+    one = trained("resnet8_three", tmp_path / "one")
+    job = json.loads((one.folder / store.CONFIG).read_text())["job"]
+    other = {**job, "start": {**job["start"], "address": "hf://stranger/resnet8_digits"}}
+    with pytest.raises(HubError, match="what resnet8_three began with is said to be at hf://stranger/resnet8_digits"):
+        api.reproduce(config_of(one.folder, job=other), out=tmp_path / "again")
+
+
+def test_every_seed_begins_with_it_one_after_another_and_side_by_side(tmp_path: Path) -> None:
+    apart, together = (
+        trained("resnet8_three", tmp_path / str(beside), seeds=2, side_by_side=beside).config.seeds
+        for beside in (False, True)
+    )
+    assert [one.weights_sha256 for one in apart] == [one.weights_sha256 for one in together]
+
+
+def test_another_architectures_weights_are_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="resnet20_cifar10 is a resnet20, and can't start a resnet8") as why:
+        trained("resnet8_three", tmp_path / "out", start="resnet20_cifar10")
+    assert "\n" not in str(why.value)
+
+
+def test_a_name_that_is_none_is_no_architecture_of_the_starts(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match="'resnet9_digits'"):
+        trained("resnet9_digits", tmp_path / "out")
+
+
+def test_weights_that_may_not_be_used_by_everybody_make_none_that_may(model_folder: Path, tmp_path: Path) -> None:
+    start = config_of(model_folder, license="cc-by-nc-4.0")
+    assert trained("resnet8_three", tmp_path / "out", start=start).config.license == "cc-by-nc-4.0"
+
+
+def test_a_path_of_this_machine_is_not_published(model_folder: Path, tmp_path: Path, hub: Hub) -> None:
+    one = trained("resnet8_three", tmp_path / "out", start=model_folder)
+    with pytest.raises(HubError, match=r"its start .* is a path of this machine"):
+        api.push(one.folder, hub="hf://me")
+
+
+def test_the_hub_is_told_of_the_repository_that_it_began_with(tmp_path: Path, hub: Hub, model_folder: Path) -> None:
+    api.push(model_folder, hub="hf://me")
+    one = trained("resnet8_three", tmp_path / "out", start="hf://me/resnet8_digits", push=True, hub="hf://me")
+    card = ModelCard(hub.repositories["me/resnet8_three"].commits[-1].files["README.md"].content.decode())
+    data = vars(card.data)
+    assert (data["base_model"], data["base_model_relation"]) == ("me/resnet8_digits", "finetune")
+    assert one.config.own.job.start == Origin("hf://me/resnet8_digits", store.read_config(model_folder).weights.sha256)

@@ -1,0 +1,189 @@
+"""timm's own repositories, as its `push_to_hf_hub` leaves them: loaded, asked, fine-tuned, published, loaded again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from huggingface_hub import ModelCard
+from PIL import Image
+from timm.data import create_transform, resolve_model_data_config
+from timm.models import push_to_hf_hub
+from timm.models._hub import save_for_hf
+from torch import nn
+
+import zoo
+from zoo import api, registry
+from zoo.errors import FolderError, TrainingError, UnknownModel
+from zoo.folder import store
+from zoo.hub.published import published
+from zoo.spec import Resizing
+
+from .conftest import Run
+from .loopback_hub import Account, Hub
+
+LABELS = ("acorn", "beech", "chestnut")
+SIDE = 96
+
+
+def timms(**settings: Any) -> nn.Module:
+    """A small net of timm's with random weights, not those that its layers begin with."""
+    torch.manual_seed(0)
+    net: nn.Module = timm.create_model("test_resnet", **{"num_classes": len(LABELS), **settings})
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            module.running_mean.normal_(std=0.2)  # type: ignore[union-attr, operator, unused-ignore]
+    return net.eval()
+
+
+def saved(folder: Path, net: nn.Module, changes: Mapping[str, object] = MappingProxyType({})) -> Path:
+    """A folder as timm saves it, and what its config.json says otherwise."""
+    said = {"label_names": list(LABELS)}
+    data = {"input_size": (3, SIDE, SIDE), "crop_pct": 0.9, "interpolation": "bicubic"}
+    save_for_hf(net, str(folder), model_config=said, data_config=data, safe_serialization=True)
+    document = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**document, **changes}))
+    return folder
+
+
+@pytest.fixture
+def repository(hub: Hub) -> str:
+    """A repository of timm's on the Hub, by itself."""
+    hub.accounts["hf_trees"] = Account("trees", "write")
+    push_to_hf_hub(
+        timms(),
+        "trees/test_resnet",
+        token="hf_trees",
+        model_config={"label_names": list(LABELS)},
+        model_card={"license": "cc-by-4.0"},
+        data_config={"input_size": (3, SIDE, SIDE), "crop_pct": 0.9, "interpolation": "bicubic"},
+        safe_serialization=True,
+    )
+    return "hf://trees/test_resnet"
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    across, down = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
+    sky = np.stack([200 * down, 90 + 60 * across, 220 - 90 * down], axis=-1)
+    grain = np.random.default_rng(1).normal(0, 25, (height, width, 3))
+    return Image.fromarray((sky + grain).clip(0, 255).astype(np.uint8))
+
+
+def test_its_answers_to_a_photograph_and_its_facts_are_timms(repository: str, tmp_path: Path) -> None:
+    theirs, picture = timms(), photograph(320, 213)
+    config = published(repository).config
+    size = {"input_size": (3, SIDE, SIDE), "crop_pct": 0.9, "interpolation": "bicubic"}
+    prepare = create_transform(**resolve_model_data_config(theirs, args=size))
+    ours = zoo.load(repository, pretrained=True)
+    with torch.inference_mode():
+        wanted, found = theirs(prepare(picture)[None]), ours(zoo.transforms(repository)(picture)[None])
+    assert torch.allclose(found, wanted, rtol=0, atol=1e-5)
+    assert (config.classes, config.input_size) == (LABELS, (3, SIDE, SIDE))
+    assert config.resizing == Resizing(0.9, "bicubic", "center")
+    assert config.origin is not None
+    assert config.origin.by == "trees"
+    guesses = theirs(prepare(picture)[None]).softmax(dim=1)[0]
+    picture.save(tmp_path / "photograph.png")
+    (seen,) = zoo.predict(repository, [tmp_path / "photograph.png"])
+    assert seen.guesses[0].label == LABELS[int(guesses.argmax())]
+
+
+def test_a_training_begins_with_it_and_what_comes_of_it_is_published_and_loaded(
+    repository: str, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = hub.repositories["trees/test_resnet"].commits[-1]
+    one = api.train(
+        "test_resnet",
+        dataset="digits",
+        start=repository,
+        settings={"batch_size": "16", "crop_padding": "0", "warmup_epochs": "0", "warmup_lr": "0"},
+        epochs=1,
+        limit_train=32,
+        amp=False,
+        out=tmp_path / "out",
+        push=True,
+        hub="hf://me",
+    )
+    job = one.config.own.job
+    assert job.start is not None
+    assert job.start.address == f"hf://trees/test_resnet@{commit.oid}"
+    assert job.start.sha256 == commit.files["model.safetensors"].sha256
+    assert (one.config.name, one.config.architecture) == ("test_resnet_digits", "test_resnet")
+    assert one.config.plugin_distribution == "zoo-timm"
+    data = vars(ModelCard((one.folder / store.README).read_text()).data)
+    assert (data["base_model"], data["base_model_relation"]) == ("trees/test_resnet", "finetune")
+    net = zoo.load("hf://me/test_resnet_digits", pretrained=True)
+    assert net(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+    monkeypatch.setenv("ZOO_TRUST", "hf://trees")
+    again, before = api.reproduce(one.folder, out=tmp_path / "again")
+    assert again.config.weights == before.weights
+
+
+def test_the_classes_of_an_imagenet_are_named_where_the_tag_says_that_it_is_one(tmp_path: Path) -> None:
+    net = timm.create_model("test_resnet.r160_in1k")
+    folder = saved(tmp_path / "net", net, {"label_names": None})
+    config = published(folder).config
+    assert (config.dataset, len(config.classes), config.classes[281]) == ("imagenet-1k", 1000, "tabby, tabby cat")
+    document = json.loads((folder / "config.json").read_text())
+    document["pretrained_cfg"]["tag"] = "mine"
+    (folder / "config.json").write_text(json.dumps(document))
+    config = published(folder).config
+    assert (config.dataset, config.classes[281]) == ("unnamed", "281")
+
+
+def test_labels_are_described_where_there_are_descriptions(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "net", timms(), {"label_descriptions": {"acorn": "the fruit of an oak"}})
+    assert published(folder).config.classes == ("the fruit of an oak", "beech", "chestnut")
+
+
+FALSE: dict[str, tuple[dict[str, object], str]] = {
+    "an architecture that timm has not": ({"architecture": "resnet9000"}, "timm has no architecture 'resnet9000'"),
+    "one that timm would fetch": ({"architecture": "hf-hub:somebody/resnet18"}, "timm has no architecture 'hf-hub:"),
+    "one of the zoo's": ({"architecture": "resnet20_cifar10"}, "timm has no architecture"),
+    "arguments that make another net": ({"model_args": {"output_stride": 8}}, "it was made with output_stride '8'"),
+    "a checkpoint to be opened": ({"model_args": {"checkpoint_path": "/x"}}, "it was made with checkpoint_path"),
+    "another pooling": ({"model_args": {"global_pool": "max"}}, "it was made with global_pool 'max'"),
+    "billions of classes": ({"num_classes": 10**12}, "num_classes should be from 1 to 100,000"),
+    "a net that the file is too small for": ({"architecture": "resnet152"}, "and its net [0-9,]+ values"),
+    "another net": ({"num_classes": 4, "label_names": None, "model_args": {}}, "does not fit the architecture"),
+    "labels of others": ({"label_names": {"7": "oak"}}, "label_names should name the labels 0 to 2"),
+    "facts that are none": ({"pretrained_cfg": {"mean": "grey"}}, r"pretrained_cfg\.mean should be"),
+}
+
+
+@pytest.mark.parametrize("what", FALSE)
+def test_what_it_says_is_not_believed(what: str, tmp_path: Path) -> None:
+    changes, why = FALSE[what]
+    with pytest.raises(FolderError, match=why) as error:
+        zoo.load(saved(tmp_path / "net", timms(), changes), pretrained=True)
+    assert "\n" not in str(error.value)
+
+
+def test_every_net_of_timms_is_an_architecture_by_its_plugins_name_alone() -> None:
+    assert registry.architecture("zoo-timm:test_resnet").name == "test_resnet"
+    assert registry.resolve("zoo-timm:test_resnet", "digits") == "zoo-timm:test_resnet_digits"
+    for name in ("test_resnet", "zoo-timm:resnet9000", "zoo-timm:hf-hub"):
+        with pytest.raises(UnknownModel):
+            registry.architecture(name)
+
+
+def test_a_stem_for_small_images_is_not_timms_and_says_so(tmp_path: Path) -> None:
+    start = saved(tmp_path / "net", timm.create_model("resnet18", num_classes=3))
+    with pytest.raises(TrainingError, match=r"its conv1\.weight is 64×3×7×7, for images of \(1, 8, 8\)") as why:
+        api.train("resnet18", dataset="digits", start=start, limit_train=8, out=tmp_path / "out")
+    assert "\n" not in str(why.value)
+
+
+def test_the_command_says_what_it_is(run_zoo: Run, tmp_path: Path) -> None:
+    found = run_zoo("info", saved(tmp_path / "net", timms()))
+    assert found.returncode == 0, found.stderr
+    assert "unnamed, 3 classes (acorn, beech, chestnut), input (3, 96, 96)" in found.stdout
+    assert "center, crop_pct 0.9, bicubic" in found.stdout
