@@ -13,6 +13,7 @@ what it says, builds the net, and holds the file's hash, names and shapes agains
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -69,8 +70,10 @@ def kind_of(document: Document) -> str | None:
         if known.keys <= document.keys():
             return name
     for entry in plugins.claims(GROUP):
-        if entry.name not in KNOWN and _format(entry).recognises(document):
-            return entry.name
+        if entry.name not in KNOWN:
+            with contextlib.suppress(Exception):  # a plugin may fail in any way; then it is not its kind
+                if _format(entry).recognises(document):
+                    return entry.name
     return None
 
 
