@@ -1,0 +1,248 @@
+"""How fast pictures of one's own are delivered and trained on, beside torchvision's ImageFolder with a DataLoader.
+
+python examples/benchmark_pictures.py data [--size 64] [--pictures 2000] [--workers 2,4]
+python examples/benchmark_pictures.py training [--size 64] [--pictures 2000]
+python examples/benchmark_pictures.py memory [--size 64] [--pictures 16000]
+
+    data       batches alone: cropped, flipped, normalised (and random resized crops), images a second from the
+               second epoch on, in turn, round by round
+    training   the same net, batch and optimizer: `zoo train`, and the loop that one finds in a tutorial
+    memory     a set ten times as large as what may be kept of it, in a process that may not have more; the same
+               weights as where all of it is kept, images a second of both, and what each process's own memory came to
+
+The pictures are drawn, JPEG files a quarter larger than the size and not square. Figures are medians; quote the ratios,
+which are of one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))  # a plain checkout is enough
+
+from zoo.data import batches, feed, sources  # noqa: E402
+from zoo.data.asked import Asked  # noqa: E402
+from zoo.data.opening import opened  # noqa: E402
+from zoo.registry import architecture  # noqa: E402
+from zoo.spec import Recipe  # noqa: E402
+
+BATCH, CLASSES = 128, 10
+CPU = torch.device("cpu")
+
+
+def draw(folder: Path, pictures: int, size: int) -> None:
+    """A folder of JPEG files: a class each has a colour and a direction of its stripes."""
+    numbers = np.random.default_rng(0)
+    height, width = round(size * 1.25), round(size * 1.5)
+    down, across = np.mgrid[:height, :width]
+    for half, count in (("train", pictures), ("test", max(10 * CLASSES, pictures // 20))):
+        for number in range(count):
+            label = number % CLASSES
+            stripes = np.sin((down * np.cos(label) + across * np.sin(label)) / 3 + numbers.uniform(0, 6))
+            colour = (
+                128 + 60 * stripes[..., None] * np.cos(label + np.arange(3)) + numbers.normal(0, 20, (height, width, 3))
+            )
+            place = folder / half / f"class{label}"
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8)).save(place / f"{number:06}.jpg", quality=90)
+
+
+def zoos(folder: Path, recipe: Recipe, *, compiled: bool) -> Callable[[], Iterator[Tensor]]:
+    """An epoch of the zoo's batches; images that don't fit are mapped, as in a training."""
+    dataset = opened(Asked(f"folder:{folder}"), recipe, Path(), lambda *_: None)
+    split = sources.read_split(dataset, Path(), train=True, device=CPU)
+    pixels, sides = batches.pixels(dataset.mean, dataset.std, CPU), (split.images.shape[1], split.images.shape[2])
+    drawn = batches.draw(len(split), recipe, seed=0, epoch=1, sides=sides)
+    # Compiled, as a training's step has it where it is worth it.
+    fed, epoch = feed.feed(split, drawn.to(CPU), pixels, recipe, rank=0, world=1), iter(range(2, 10_000))
+
+    made = torch.compile(lambda positions: fed.at(positions)[0], dynamic=False) if compiled else lambda p: fed.at(p)[0]
+
+    def batches_of_an_epoch() -> Iterator[Tensor]:
+        fresh = batches.draw(len(split), recipe, seed=0, epoch=next(epoch), sides=sides)
+        fed.begin(fresh)
+        for start in range(0, len(split), BATCH):
+            end = min(start + BATCH, len(split))
+            fed.bring(start, end)
+            yield made(torch.arange(start, end))
+
+    return batches_of_an_epoch
+
+
+def usual(folder: Path, size: int, workers: int, *, resized: bool) -> Callable[[], Iterator[Tensor]]:
+    """An epoch of ImageFolder's batches, as a tutorial has them; its workers stay."""
+    crop = (
+        [transforms.RandomResizedCrop(size)]
+        if resized
+        else [transforms.Resize(size), transforms.CenterCrop(size), transforms.RandomCrop(size, padding=size // 8)]
+    )
+    steps = [
+        *crop,
+        transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(),
+        transforms.Normalize([0.5] * 3, [0.25] * 3),
+    ]
+    pictures = ImageFolder(str(folder / "train"), transforms.Compose(steps))
+    loader = DataLoader(pictures, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    return lambda: (images for images, _ in loader)
+
+
+def seconds(epoch: Callable[[], Iterator[Tensor]]) -> float:
+    """Of an epoch, every batch touched."""
+    began = time.perf_counter()
+    for images in epoch():
+        images[0, 0, 0, 0].item()
+    return time.perf_counter() - began
+
+
+def data(options: argparse.Namespace, folder: Path) -> None:
+    """Print images a second of each way."""
+    size = options.size
+    for resized in (False, True):
+        crop = {"scale": (0.08, 1.0)} if resized else {"crop_padding": size // 8}
+        recipe = Recipe(epochs=2, batch_size=BATCH, hflip=0.5, img_size=size, **crop)
+        ways = {}
+        for where, most in (("resident", str(2**40)), ("mapped", "0")):
+            os.environ["ZOO_DATA_MEMORY"] = most
+            ways[f"zoo, {where}, compiled"] = zoos(folder, recipe, compiled=True)
+            ways[f"zoo, {where}"] = zoos(folder, recipe, compiled=False)
+        for workers in map(int, options.workers.split(",")):
+            ways[f"DataLoader, {workers} workers"] = usual(folder, size, workers, resized=resized)
+        for way in ways.values():
+            seconds(way)  # the first epoch, in which workers start and files are read
+        rounds = [{name: seconds(way) for name, way in ways.items()} for _ in range(options.rounds)]
+        print(f"{size} pixels, {'random resized crop' if resized else 'padded crop'}, flip, normalise:")
+        for name in ways:
+            pace = statistics.median(options.pictures / one[name] for one in rounds)
+            ratios = [min(two[n] for n in ways if n.startswith("Data")) / two[name] for two in rounds]
+            print(f"  {name:24} {pace:9,.0f} images/s   {statistics.median(ratios):5.1f} times the fastest DataLoader")
+
+
+def tutorial(folder: Path, size: int, workers: int, epochs: int) -> float:
+    """Images a second of the usual loop, from the second epoch on."""
+    net = architecture("resnet20").build((3, size, size), CLASSES)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    steps = [
+        transforms.Resize(size), transforms.CenterCrop(size), transforms.RandomCrop(size, padding=size // 8),
+        transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3),
+    ]  # fmt: skip
+    pictures = ImageFolder(str(folder / "train"), transforms.Compose(steps))
+    loader = DataLoader(pictures, BATCH, shuffle=True, num_workers=workers, persistent_workers=True)
+    paces = []
+    for _ in range(epochs):
+        began = time.perf_counter()
+        for images, labels in loader:
+            loss = nn.functional.cross_entropy(net(images), labels)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        paces.append(len(pictures) / (time.perf_counter() - began))
+    return statistics.median(paces[1:])
+
+
+def training(options: argparse.Namespace, folder: Path) -> None:
+    """Print images a second of a whole training."""
+    from zoo import api
+    from zoo.folder import store
+
+    settings = {"crop_padding": str(options.size // 8), "img_size": str(options.size), "batch_size": str(BATCH)}
+    with tempfile.TemporaryDirectory() as out:
+        done = api.train(
+            "resnet20", dataset=f"folder:{folder}", settings=settings, epochs=4, eval_every=100, out=Path(out) / "m",
+            compile=options.compile,
+        )  # fmt: skip
+        own = statistics.median(options.pictures / row.train_seconds for row in store.read_log(done.folder)[1:])
+        print(f"zoo train, compile {done.config.own.job.compile}, amp {done.config.own.job.amp}: {own:,.0f} images/s")
+    for workers in map(int, options.workers.split(",")):
+        pace = tutorial(folder, options.size, workers, 3)
+        print(f"the usual loop, {workers} workers: {pace:,.0f} images/s; the zoo's is {own / pace:.2f} times that")
+
+
+# Trains where the system gives no more memory of its own than is asked for, and says what it came to.
+CHILD = """
+import resource, sys
+from pathlib import Path
+folder, size, out, limit = sys.argv[1:]
+import torch
+from zoo import api
+from zoo.folder import store
+if int(limit):
+    resource.setrlimit(resource.RLIMIT_DATA, (int(limit), int(limit)))
+done = api.train("resnet8", dataset=f"folder:{folder}", settings={"img_size": size, "batch_size": "64"}, epochs=2,
+                 eval_every=100, compile="none", amp=False, threads=2, out=Path(out), overwrite=True)
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+rows = store.read_log(done.folder)
+print(done.config.weights.sha256, done.config.own.job.train_images / rows[-1].train_seconds,
+      int(status["VmData"].split()[0]) // 1024)
+"""
+
+
+def memory(options: argparse.Namespace, folder: Path) -> None:
+    """Print the weights' hash, the pace and the memory of the resident, the mapped and the bounded way."""
+    whole = options.pictures * options.size**2 * 3
+    ways = {"all of it kept": (2**40, 0), "a tenth may be kept": (whole // 10, 0)}
+
+    def child(most: int, limit: int) -> list[str]:
+        environment = {**os.environ, "ZOO_DATA_MEMORY": str(most), "PYTHONPATH": str(ROOT)}
+        words = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            CHILD,
+            folder,
+            str(options.size),
+            folder.parent / "m",
+            str(limit),
+        ]
+        finished = subprocess.run([*map(str, words)], capture_output=True, text=True, env=environment)
+        lines = finished.stdout.split() if finished.returncode == 0 else []
+        return lines or ["failed", "nan", (finished.stderr.strip().splitlines() or ["killed"])[-1]]
+
+    child(0, 0)  # prepares
+    found = {name: child(*way) for name, way in ways.items()}
+    bound = (int(found["a tenth may be kept"][2]) + whole // 10 // 2**20) * 2**20
+    found[f"the same, no more than {bound // 2**20:,} MiB"] = child(whole // 10, bound)
+    found[f"all of it kept, no more than {bound // 2**20:,} MiB"] = child(2**40, bound)
+    print(f"{options.pictures:,} pictures of {options.size} pixels: {whole / 2**20:,.0f} MiB")
+    for name, (sha256, pace, came_to) in found.items():
+        print(f"  {name:44} weights {sha256[:12]}  {float(pace):7,.0f} images/s  memory of its own {came_to} MiB")
+
+
+def main() -> None:
+    """Draw, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["data", "training", "memory"])
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--workers", default="2,4")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", default="auto")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores, as asked for
+    with tempfile.TemporaryDirectory() as place:
+        os.environ["ZOO_CACHE"] = f"{place}/cache"
+        draw(Path(place) / "pictures", options.pictures, options.size)
+        {"data": data, "training": training, "memory": memory}[options.what](options, Path(place) / "pictures")
+
+
+if __name__ == "__main__":
+    main()
