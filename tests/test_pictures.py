@@ -391,7 +391,7 @@ def test_a_kind_of_a_plugins_opens_by_its_entry_point(tmp_path: Path) -> None:
         patch.syspath_prepend(str(site))
         found = opened(Asked("pairs:black-white"), QUICK, tmp_path, nobody)
         assert (found.name, found.classes, found.input_size) == ("pairs", ("black", "white"), (1, 8, 8))
-        with pytest.raises(PluginError, match="of kind broken, of plugin zoo-pairs: gives a NoneType, expected"):
+        with pytest.raises(PluginError, match="broken:x: pairs:open_nothing of plugin zoo-pairs gives a NoneType"):
             open_collection("broken:x", tmp_path)
 
 

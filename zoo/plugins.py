@@ -20,6 +20,7 @@ import re
 import sys
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
@@ -86,6 +87,27 @@ def claims(group: str) -> tuple[Entry, ...]:
     return tuple(sorted(found.values(), key=lambda one: (one.name, not one.is_shipped, normal(one.distribution))))
 
 
+def names(group: str, own: Iterable[str]) -> list[str]:
+    """The names in a group, the zoo's own first; imports none of them."""
+    known = list(own)
+    return [*known, *sorted({entry.name for entry in claims(group)} - set(known))]
+
+
+def only_claim(group: str, name: str, what: str) -> Entry | None:
+    """The one entry point of that name in a group, None where there is none.
+
+    Raises PluginError, which speaks of a `what` of that name, where several distributions have one.
+    """
+    found = [entry for entry in claims(group) if entry.name == name]
+    if len(found) > 1:
+        distributions = sorted(entry.distribution for entry in found)
+        raise PluginError(
+            f"both {' and '.join(distributions)} claim the {what} {name}; "
+            f"remove one of them with: pip uninstall {distributions[-1]}"
+        )
+    return found[0] if found else None
+
+
 def left_out() -> set[str]:
     """The distributions that ZOO_DISABLE_PLUGINS names, a comma between two."""
     return {normal(one.strip()) for one in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",") if one.strip()}
@@ -121,7 +143,7 @@ def architecture(distribution: str, name: str) -> Architecture | None:
                 with contextlib.redirect_stdout(sys.stderr):
                     found = asked(name)
             except (Exception, SystemExit) as error:
-                raise _failing(entry, f"architecture {name}", "can't be asked", error) from error
+                raise failing(entry, f"architecture {name}", "can't be asked", error) from error
             if found is not None and not (isinstance(found, Architecture) and found.name == name):
                 raise PluginError(
                     f"architecture {name}: {entry.value} of plugin {entry.distribution} should give the "
@@ -143,10 +165,11 @@ def imported(entry: Entry, what: str) -> Any:
         with contextlib.redirect_stdout(sys.stderr):
             return EntryPoint(entry.name, entry.value, GROUP).load()
     except (Exception, SystemExit) as error:  # a plugin may fail in any way; it must not take the zoo with it
-        raise _failing(entry, what, "can't be imported", error) from error
+        raise failing(entry, what, "can't be imported", error) from error
 
 
-def _failing(entry: Entry, what: str, how: str, error: BaseException) -> PluginError:
+def failing(entry: Entry, what: str, how: str, error: BaseException) -> PluginError:
+    """The error for what a plugin did, which speaks of `what`, and says `how` it failed."""
     reason = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}".splitlines()[0]
     return PluginError(
         f"{what}: plugin {entry.distribution} {how} ({reason}); "

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, version
 from typing import Final
 
+from zoo import plugins
 from zoo.errors import ExportError, PluginError
 from zoo.exporters.protocol import Exporter
 from zoo.registry import close_to
@@ -25,7 +26,7 @@ OWN: Final = {
 
 def formats() -> list[str]:
     """The names of all formats, the zoo's own first; imports none of them."""
-    return [*OWN, *sorted({point.name for point in entry_points(group=GROUP)} - OWN.keys())]
+    return plugins.names(GROUP, OWN)
 
 
 def exporter(name: str) -> Exporter:
@@ -33,18 +34,18 @@ def exporter(name: str) -> Exporter:
     if name in OWN:
         own: Exporter = EntryPoint(name, OWN[name], GROUP).load()
         return own
-    claims = [point for point in entry_points(group=GROUP) if point.name == name]
-    if not claims:
+    claim = plugins.only_claim(GROUP, name, "format")
+    if claim is None:
         close = close_to(name, formats())
         hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(formats())}"
         raise ExportError(f"there is no format {name[:100]!r}; {hint}")
-    distributions = sorted(_distribution(point) for point in claims)
-    if len(claims) > 1:
+    found = plugins.imported(claim, f"format {name}")
+    if not isinstance(found, Exporter) or found.format != name:
         raise PluginError(
-            f"both {' and '.join(distributions)} claim the format {name}; "
-            f"remove one of them with: pip uninstall {distributions[-1]}"
+            f"format {name}: {claim.value} of plugin {claim.distribution} is not the zoo.exporters.protocol.Exporter "
+            f"of that name; mend its entry in [project.entry-points.{GROUP!r}]"
         )
-    return _of_plugin(claims[0], distributions[0])
+    return found
 
 
 def require_installed(wanted: Iterable[str], what: str) -> None:
@@ -57,24 +58,3 @@ def require_installed(wanted: Iterable[str], what: str) -> None:
 def runtime(exporter: Exporter) -> str:
     """What runs its files, and the version: `onnxruntime 1.32.0`."""
     return f"{exporter.runtime} {version(exporter.runtime)}"
-
-
-def _of_plugin(point: EntryPoint, distribution: str) -> Exporter:
-    try:
-        found = point.load()
-    except (Exception, SystemExit) as error:  # a plugin may fail in any way
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise PluginError(
-            f"format {point.name}: plugin {distribution} can't be imported ({reason}); "
-            f"repair it, or remove it with: pip uninstall {distribution}"
-        ) from error
-    if not isinstance(found, Exporter) or found.format != point.name:
-        raise PluginError(
-            f"format {point.name}: {point.value} of plugin {distribution} is not the zoo.exporters.protocol.Exporter "
-            f"of that name; mend its entry in [project.entry-points.{GROUP!r}]"
-        )
-    return found
-
-
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else point.value

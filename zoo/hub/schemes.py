@@ -13,13 +13,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Final
 
-from zoo.errors import PluginError, ZooError
+from zoo import plugins
+from zoo.errors import ZooError
 from zoo.hub.address import Address, not_a_hub, parse_hub
 from zoo.hub.protocol import Hub
-from zoo.plugins import left_out, normal
 
 GROUP: Final = "zoo.hubs"
 OWN: Final = {"file": "zoo.hub.local:open_folder", "hf": "zoo.hub.hugging_face:open_namespace"}
@@ -42,29 +42,15 @@ def open_hub(address: str | Address | None = None) -> Hub:
 
 
 def _opened_by_plugin(where: Address) -> Hub:
-    declared = [one for one in entry_points(group=GROUP) if normal(_distribution(one)) not in left_out()]
-    claims = [point for point in declared if point.name == where.scheme]
-    if not claims:
-        raise not_a_hub(where, plugins=sorted({point.name for point in declared} - OWN.keys()))
-    distributions = sorted(_distribution(point) for point in claims)
-    if len(claims) > 1:
-        raise PluginError(
-            f"both {' and '.join(distributions)} claim the hub scheme {where.scheme}; "
-            f"remove one of them with: pip uninstall {distributions[-1]}"
-        )
+    claim = plugins.only_claim(GROUP, where.scheme, "hub scheme")
+    if claim is None:
+        raise not_a_hub(where, plugins=plugins.names(GROUP, OWN)[len(OWN) :])
+    made = plugins.imported(claim, str(where))
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for what was asked for
-            hub: Hub = claims[0].load()(where)
+            hub: Hub = made(where)
     except ZooError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may fail in any way
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise PluginError(
-            f"{where} can't be opened: plugin {distributions[0]} fails ({reason}); "
-            f"repair it, or remove it with: pip uninstall {distributions[0]}"
-        ) from error
+        raise plugins.failing(claim, f"{where} can't be opened", "fails", error) from error
     return hub
-
-
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else point.value
