@@ -45,7 +45,7 @@ def _opened_by_plugin(where: Address) -> Hub:
     claim = plugins.only_claim(GROUP, where.scheme, "hub scheme")
     if claim is None:
         raise not_a_hub(where, plugins=plugins.names(GROUP, OWN)[len(OWN) :])
-    made = plugins.imported(claim, str(where))
+    made = plugins.imported(claim, f"{where} can't be opened")
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for what was asked for
             hub: Hub = made(where)
