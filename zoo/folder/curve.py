@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("svg", "png", "pdf")
+# Of one run: what is measured, how its line is drawn, what it is called.
+LINES = (
+    ("train", "--", "train", "tab:blue"), ("val", ":", "held out", "tab:green"), ("test", "-", "test", "tab:red"),
+)  # fmt: skip
 
 Runs = Mapping[str, Sequence[EpochRow]]
 
@@ -56,14 +60,13 @@ def write(out: Path, picture: bytes) -> Path:
 
 def draw(title: str, rows: Sequence[EpochRow]) -> str:
     """Loss and top-1 of one run against epoch, as SVG: what a model folder has."""
-    marker = "o" if len(rows) == 1 else None
     with _figure(9, 3.4) as figure:
         figure.suptitle(title)
         loss, top1 = figure.subplots(1, 2)
         for axes, quantity in ((loss, "loss"), (top1, "top1")):
-            _line(axes, rows, f"train_{quantity}", linestyle="--", marker=marker, label="train", color="tab:blue")
-            _line(axes, rows, f"val_{quantity}", linestyle=":", marker=marker, label="held out", color="tab:green")
-            _line(axes, rows, f"test_{quantity}", linestyle="-", marker=marker, label="test", color="tab:red")
+            for who, linestyle, label, color in LINES:
+                measured = f"{who}_{quantity}"
+                _line(axes, rows, measured, linestyle=linestyle, marker=_mark(rows, measured), label=label, color=color)
             _epochs(axes)
             axes.legend()
         loss.set_ylabel("loss")
