@@ -39,6 +39,12 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def uncropped(self) -> Split:
+        """The same as a net sees it where nothing is drawn: the middle of each image, without its margin."""
+        (height, width), before = self.sides, self.margin // 2
+        images = self.images[:, before : before + height, before : before + width]
+        return Split(images, self.labels, is_mapped=self.is_mapped)
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -159,6 +165,10 @@ def read_splits(dataset: Dataset, recipe: Recipe, root: Path, *, device: torch.d
     last = dataset.train_images - recipe.val_images
     return Splits(
         train=read_split(dataset, root, train=True, device=device, part=slice(min(train_images, last))),
-        val=read_split(dataset, root, train=True, device=device, part=slice(last, None)) if recipe.val_images else None,
+        val=(
+            read_split(dataset, root, train=True, device=device, part=slice(last, None)).uncropped()
+            if recipe.val_images
+            else None
+        ),
         test=read_split(dataset, root, train=False, device=device),
     )

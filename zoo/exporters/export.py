@@ -190,4 +190,4 @@ def _training_images(found: Published, root: Path, count: int) -> Tensor:
     dataset = found.model.dataset
     if not sources.is_there(dataset, root):
         raise DataError(f"{dataset.name} is not in {root}, and its training images are needed; name its folder: --data")
-    return sources.read_split(dataset, root, train=True, device=CPU, part=slice(count)).images
+    return sources.read_split(dataset, root, train=True, device=CPU, part=slice(count)).uncropped().images

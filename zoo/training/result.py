@@ -133,7 +133,8 @@ def _rounded(net: nn.Module, training: Training) -> Half | None:
     That is seen on the images that the recipe holds out, else on the last that it was trained on, as they are.
     """
     splits, pixels = training.splits, training.pixels
-    last = Split(splits.train.images[-HALF_IMAGES:], splits.train.labels[-HALF_IMAGES:])
+    seen = splits.train.uncropped()
+    last = Split(seen.images[-HALF_IMAGES:], seen.labels[-HALF_IMAGES:])
     images = last if splits.val is None else splits.val
     fp32 = evaluate(net, images, pixels)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
