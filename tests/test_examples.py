@@ -20,6 +20,7 @@ ARGUMENTS = {
     "benchmark_race.py": ["--seconds", "1", "--readers", "2"],
     "benchmark_scale.py": ["--models", "20", "--rows", "20", "--pairs", "1"],
     "benchmark_training.py": ["--images", "192", "--batch-size", "64", "--model", "resnet8_digits", "--json"],
+    "own_pictures.py": ["--pictures", "6", "--epochs", "2"],
     "profile_training_step.py": [
         "--device", "cpu", "--only", "eager fp32", "--steps", "2", "--batch-size", "16", "--model", "resnet8_digits",
     ],
@@ -37,9 +38,21 @@ OUTPUT = {
         "\nzoo list --hub, for the first time ",
         "\na log of 20 ",
     ],
+    "own_pictures.py": [
+        "shapes: ",
+        "\nquick    from scratch ",
+        "\nfinetune from resnet20_cifar10 ",
+        "\nlinear   from resnet20_cifar10 ",
+        "\nverify: as published\n",
+        "\npublished as file:own_pictures/hub/resnet20_shapes\n",
+        "\na new triangle: ",
+    ],
     "profile_training_step.py": ["\neager fp32 ", " ms a step", "calls a step", " aten::convolution_backward\n"],
 }
-FILES = {"profile_training_step.py": ["runs/profile/resnet8_digits-eager-fp32.json"]}
+FILES = {
+    "own_pictures.py": ["own_pictures/hub/resnet20_shapes/README.md"],
+    "profile_training_step.py": ["runs/profile/resnet8_digits-eager-fp32.json"],
+}
 
 
 # Those that take files that have to be made first, and have a test of their own.
@@ -48,12 +61,13 @@ OTHERWISE = {"predict_with_onnxruntime.py"}
 
 @pytest.mark.parametrize("name", sorted({path.name for path in (CHECKOUT / "examples").glob("*.py")} - OTHERWISE))
 def test_an_example_runs_from_a_plain_checkout(name: str, bare_python: Path, tmp_path: Path) -> None:
+    bare = {variable: value for variable, value in os.environ.items() if variable != "PYTHONPATH"}
     finished = subprocess.run(
         [bare_python, CHECKOUT / "examples" / name, *ARGUMENTS.get(name, [])],
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={variable: value for variable, value in os.environ.items() if variable != "PYTHONPATH"},
+        env={**bare, "ZOO_CACHE": str(tmp_path / "cache")},
     )
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout

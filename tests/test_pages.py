@@ -16,6 +16,7 @@ import pytest
 from zoo.cli.app import COMMANDS, load
 
 from .conftest import CHECKOUT
+from .pictures import draw, flowers
 
 PAGES = {path.relative_to(CHECKOUT).as_posix(): path for path in [CHECKOUT / "README.md", *CHECKOUT.glob("docs/*.md")]}
 TEXT = PAGES["README.md"].read_text()
@@ -32,7 +33,9 @@ def is_program(code: str) -> bool:
 
 
 # What a page types is typed here, and its Python run after that; others.md and trackers.md have tests of their own.
-RUN = ("README.md", "docs/training.md", "docs/evaluating.md", "docs/export.md", "docs/plugins.md")
+RUN = (
+    "README.md", "docs/training.md", "docs/pictures.md", "docs/evaluating.md", "docs/export.md", "docs/plugins.md",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("page", RUN)
@@ -40,17 +43,24 @@ def test_its_commands_and_its_python_run(page: str, tmp_path: Path) -> None:
     if page == "docs/export.md" and importlib.util.find_spec("onnxruntime") is None:
         pytest.skip("needs what `pip install 'residual-zoo[export]'` installs")
     shutil.copyfile(CHECKOUT / "tests" / "photo.png", tmp_path / "photo.png")
+    if page == "docs/pictures.md":
+        flowers(tmp_path / "flowers", size=(40, 30))
+        draw(tmp_path / "unsorted", 40, size=(30, 40))
+        (tmp_path / "unsorted" / "rose" / "bad.jpg").write_text("no picture")
+    environment = {**os.environ, "ZOO_CACHE": str(tmp_path / "cache")}
     commands = [line for code in blocks(page, "sh") for line in code.splitlines()]
     assert commands
     for line in commands:
         program, *words = shlex.split(line)
         assert program == "zoo"
-        finished = subprocess.run([sys.executable, "-m", "zoo", *words], cwd=tmp_path, capture_output=True, text=True)
+        finished = subprocess.run(
+            [sys.executable, "-m", "zoo", *words], cwd=tmp_path, capture_output=True, text=True, env=environment
+        )
         assert finished.returncode == 0, f"{line}\n{finished.stdout}{finished.stderr}"
     for code in blocks(page, "python"):
         if is_program(code):
             code = code.replace("PATH/TO/CHECKOUT", str(CHECKOUT))
-            subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+            subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment)
 
 
 @pytest.mark.parametrize("page", sorted(PAGES))

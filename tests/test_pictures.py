@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,13 +18,13 @@ import zoo
 from zoo import api
 from zoo.data import batches, prepared, sources
 from zoo.data.asked import Asked
-from zoo.data.kinds import open_collection
+from zoo.data.kinds import GROUP, open_collection
 from zoo.data.opening import opened, surveyed
 from zoo.errors import DataError, DataWarning, HubError, PluginError, TrainingError, ZooError
 from zoo.folder import store
 from zoo.spec import Dataset, Recipe
 
-from .conftest import Run
+from .conftest import CHECKOUT, Run
 from .pictures import COLOURS, draw, flowers
 
 pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.DataWarning")
@@ -30,6 +32,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.DataWarning")
 QUICK = Recipe(epochs=1, batch_size=12)
 SMALL = {"batch_size": "12"}
 CPU = torch.device("cpu")
+BLOCKS = re.findall(r"```\w+\n(.*?)```", (CHECKOUT / "docs" / "pictures.md").read_text(), re.DOTALL)
+PAGE = {code.splitlines()[0].removeprefix("# "): code for code in BLOCKS}
 
 
 @pytest.fixture(autouse=True)
@@ -407,6 +411,27 @@ def test_a_kind_of_a_plugins_opens_by_its_entry_point(tmp_path: Path) -> None:
         assert (found.name, found.classes, found.input_size) == ("pairs", ("black", "white"), (1, 8, 8))
         with pytest.raises(PluginError, match="broken:x: pairs:open_nothing of plugin zoo-pairs gives a NoneType"):
             open_collection("broken:x", tmp_path)
+
+
+def test_the_kind_that_the_page_writes_is_looked_at_and_trained_on(
+    tmp_path: Path, fake_plugin: Callable[..., Path]
+) -> None:
+    declared = tomllib.loads(PAGE["zoo-table/pyproject.toml"])["project"]["entry-points"]["zoo.datasets"]
+    fake_plugin("zoo-table", declared, "zoo_table", PAGE["zoo-table/zoo_table.py"], group=GROUP)
+    draw(tmp_path / "photos", 20)
+    files = sorted((tmp_path / "photos").rglob("*.png"))
+    rows = [f"{file.relative_to(tmp_path)},{file.parent.name}\n" for file in files]
+    (tmp_path / "Flowers.csv").write_text("file,label\n" + "".join(rows))
+    address = f"table:{tmp_path / 'Flowers.csv'}"
+    done = api.train(
+        "resnet8", dataset=address, test_part=0.3, epochs=1, settings=SMALL, compile="none", out=tmp_path / "m"
+    )
+    assert (done.config.name, done.config.classes) == ("resnet8_flowers", tuple(COLOURS))
+    assert done.config.pictures is not None
+    assert done.config.pictures.train_images + done.config.pictures.test_images == 60
+    (tmp_path / "Flowers.csv").write_text("photo,class\n1.png,rose\n")
+    with pytest.raises(DataError, match="expected the columns file and label"):
+        open_collection(address, tmp_path)
 
 
 PAIRS = """
