@@ -60,10 +60,11 @@ def complete(program: Path, poisoned: dict[str, str]) -> Complete:
         ("zoo verify resnet20 resnet8", ["resnet8_digits"]),
         ("zoo plot resnet20 resnet8", ["resnet8_digits"]),
         ("zoo compare resnet20 resnet8", ["resnet8_digits"]),
-        ("zoo train resnet8 --recipe ", ["quick"]),
+        ("zoo train resnet8 --recipe ", ["quick", "finetune", "linear"]),
         ("zoo train --recipe q resnet8_d", ["resnet8_digits"]),
         ("zoo train resnet20 --set momentum=0.8 --set warmup_", ["warmup_epochs=", "warmup_lr=", "warmup_mode="]),
-        ("zoo train resnet20 --dataset ", ["cifar10", "cifar100", "digits"]),
+        ("zoo train resnet20 --dataset ", ["cifar10", "cifar100", "digits", "folder:", "torchvision:"]),
+        ("zoo train resnet20 --dataset f", ["folder:"]),
         ("zoo list --dataset d", ["digits"]),
         ("zoo eval resnet8 --device c", ["cpu", "cuda"]),
     ],
@@ -82,7 +83,7 @@ def test_recipes_are_those_of_the_model_on_the_line(complete: Complete, line: st
 
 
 def test_recipes_of_several_models_are_those_that_all_have(complete: Complete) -> None:
-    assert complete("zoo compare resnet20 resnet8 --recipe ") == ["quick"]
+    assert complete("zoo compare resnet20 resnet8 --recipe ") == ["quick", "finetune", "linear"]
 
 
 def test_every_field_of_a_recipe_is_offered(complete: Complete) -> None:

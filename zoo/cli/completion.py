@@ -71,6 +71,14 @@ def datasets() -> list[str]:
 
 
 @silent
+def datasets_and_kinds() -> list[str]:
+    """The same, and how the address of somebody's own pictures begins: `folder:`."""
+    from zoo.data.kinds import kinds
+
+    return [*datasets(), *(f"{kind}:" for kind in kinds())]
+
+
+@silent
 def trackers() -> list[str]:
     """Who can be told of a training; imports none of them."""
     from zoo.training import trackers

@@ -48,7 +48,7 @@ Dataset = Annotated[
         "--dataset",
         metavar="NAME",
         help="Another data set than the architecture's default; folder:PATH for pictures of your own.",
-        autocompletion=completion.datasets,
+        autocompletion=completion.datasets_and_kinds,
     ),
 ]
 Start = Annotated[
