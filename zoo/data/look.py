@@ -82,7 +82,7 @@ def _seen(name: str, half: Half, index: int) -> Seen:
 
 
 def _place(collection: Collection) -> Path:
-    return cache() / "data" / "seen" / f"{hashlib.sha256(collection.stamp.encode()).hexdigest()}.json"
+    return cache() / "pictures" / "seen" / f"{hashlib.sha256(collection.stamp.encode()).hexdigest()}.json"
 
 
 def _read(path: Path) -> list[Seen] | None:

@@ -1,8 +1,8 @@
 """A data set whose pictures were brought to one size before: its facts, and the files that it is read from.
 
-    data/SHA256/train-3x64x64+9.npy    images [N, H, W, C]; 9 pixels a side more than 64, to be cropped
-    data/SHA256/train-labels.npy       [N] int64
-    data/SHA256/train-3x64x64+9.json   mean and std
+    pictures/SHA256/train-3x64x64+9.npy    images [N, H, W, C]; 9 pixels a side more than 64, to be cropped
+    pictures/SHA256/train-labels.npy       [N] int64
+    pictures/SHA256/train-3x64x64+9.json   mean and std
 
 SHA256 is that of all pictures (`zoo.spec.Pictures`), so what lies there is never another data set's, and a folder that
 has changed is prepared anew. Whoever has no more use for it removes the folder.
@@ -63,7 +63,7 @@ class Prepared:
 
 def place(sha256: str) -> Path:
     """Where pictures of that hash are prepared."""
-    return cache() / "data" / sha256
+    return cache() / "pictures" / sha256
 
 
 def margin(recipe: Recipe, size: int) -> int:
