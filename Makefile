@@ -26,7 +26,7 @@ demo: $(INSTALLED)
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-# Files and words that chance has written: 50,000, and others each time. The suite asks 2,000, always the same.
+# Files and words that chance has written: 50,000, and others each time. The suite asks 1,000, always the same.
 fuzz: $(INSTALLED)
 	ZOO_FUZZ_CASES=50000 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_fuzz.py
 

@@ -122,7 +122,8 @@ def data(options: argparse.Namespace, folder: Path) -> None:
         ways = {}
         for where, most in (("resident", str(2**40)), ("mapped", "0")):
             os.environ["ZOO_DATA_MEMORY"] = most
-            ways[f"zoo, {where}, compiled"] = zoos(folder, recipe, compiled=True)
+            if options.compile != "none":
+                ways[f"zoo, {where}, compiled"] = zoos(folder, recipe, compiled=True)
             ways[f"zoo, {where}"] = zoos(folder, recipe, compiled=False)
         for workers in map(int, options.workers.split(",")):
             ways[f"DataLoader, {workers} workers"] = usual(folder, size, workers, resized=resized)

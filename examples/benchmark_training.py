@@ -1,6 +1,6 @@
 """How fast the zoo trains resnet20, side by side with the loops that people use, on the device there is.
 
-python examples/benchmark_training.py [--images N] [--batch-size 128] [--model resnet20_cifar10] [--json]
+python examples/benchmark_training.py [--images N] [--batch-size 128] [--model resnet20_cifar10] [--only LOOP] [--json]
 
 The loops train the same net on the same images, an epoch to warm up and an epoch that is timed, each in a
 process of its own:
@@ -346,6 +346,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="of an epoch [default: 10,240 on a CPU, 50,000 on a GPU]")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--device")
+    parser.add_argument("--only", metavar="LOOP", action="append", help="by its name; may be repeated [default: all]")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     device, model = choose(arguments.device), registry.load(registry.resolve(arguments.model))
@@ -359,6 +360,8 @@ def main() -> None:
     # A process each: what one leaves behind (threads, memory, compiled code) is no other's.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as processes:
         for name, loop in loops(device).items():
+            if arguments.only and name not in arguments.only:
+                continue
             rate, compiled = processes.submit(loop, task).result()
             ratio = (found[0].images_per_second if found else rate) / rate
             found.append(Timing(name, rate, model.dataset.train_images / rate, compiled, ratio))

@@ -19,7 +19,13 @@ ARGUMENTS = {
     ],
     "benchmark_race.py": ["--seconds", "1", "--readers", "2"],
     "benchmark_scale.py": ["--models", "20", "--rows", "20", "--pairs", "1"],
-    "benchmark_training.py": ["--images", "192", "--batch-size", "64", "--model", "resnet8_digits", "--json"],
+    "benchmark_pictures.py": [
+        "data", "--size", "16", "--pictures", "40", "--workers", "1", "--rounds", "1", "--compile", "none",
+    ],
+    "benchmark_training.py": [
+        "--images", "192", "--batch-size", "64", "--model", "resnet8_digits", "--json",
+        "--only", "zoo, eager fp32", "--only", "DataLoader, 2 workers",
+    ],
     "own_pictures.py": ["--pictures", "6", "--epochs", "2"],
     "profile_training_step.py": [
         "--device", "cpu", "--only", "eager fp32", "--steps", "2", "--batch-size", "16", "--model", "resnet8_digits",
@@ -29,6 +35,12 @@ ARGUMENTS = {
 
 # What their output has in it, and the files that they leave.
 OUTPUT = {
+    "benchmark_pictures.py": [
+        "\n  zoo, resident ",
+        "\n  zoo, mapped ",
+        "\n  DataLoader, 1 workers ",
+        " times the fastest",
+    ],
     "benchmark_command_line.py": ["\nzoo list ", "\nbare list ", "\nzoo --help ", "\nbare --help ", "\nratio "],
     "benchmark_inference.py": ["model resnet8_digits, processor ", "\neager ", "\nchannels_last ", "1.00 ×"],
     "benchmark_race.py": ["pushed ", " loaded, ", " pulled, ", " asked, ", " listed: 0 failed, 0 mixed\n"],
