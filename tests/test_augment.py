@@ -34,6 +34,14 @@ def test_a_random_resized_crop_is_torchvisions(images: Tensor) -> None:
         )
 
 
+def test_a_gpus_way_of_cropping_is_a_processors(images: Tensor) -> None:
+    boxes = augment.draw(len(images), Recipe(epochs=1, scale=(0.08, 1.0)), SIDES, 5).box
+    assert boxes is not None
+    pixels = images.permute(0, 3, 1, 2)
+    one, other = (way(pixels, boxes, (32, 24)) for way in (augment.one_by_one, augment.at_once))
+    assert farthest(one, other) <= 1
+
+
 def test_its_boxes_have_the_area_and_the_ratio_that_are_asked_for_and_fit() -> None:
     recipe = Recipe(epochs=1, scale=(0.2, 0.5), ratio=(0.5, 2.0))
     boxes = augment.draw(2_000, recipe, (100, 100), 1).box

@@ -83,7 +83,7 @@ class Brought:
             images = augment.augment(images, how, self._split.sides, self._recipe)
         padding, (height, width) = self._batches.crop_padding, self._split.sides
         inside = self._batches.source.images[:, padding : padding + height, padding : padding + width]
-        inside.index_copy_(0, (positions % self._size).to(self._device), images)
+        inside[self._rank : end - start : self._world].copy_(images)  # a batch begins at the buffer's beginning
 
     def _own(self, start: int, end: int) -> Tensor:
         """The positions of a batch that this process trains on."""
@@ -104,10 +104,8 @@ class Brought:
         images = self._split.images
         if images.device.type != "cpu":
             return images.index_select(0, index.to(images.device))
-        ordered, order = index.sort()  # on a disk, one way
         read = torch.empty((len(index), *images.shape[1:]), dtype=torch.uint8, pin_memory=self._device.type == "cuda")
-        read[order] = images.index_select(0, ordered)
-        return read
+        return torch.index_select(images, 0, index, out=read)
 
 
 def feed(split: Split, drawn: Draw, pixels: Pixels, recipe: Recipe, *, rank: int, world: int) -> Feed:
