@@ -31,7 +31,12 @@ class Pixels:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images [N, H, W, C] uint8 to [N, C, H, W] float32 in channels_last, as torchvision computes it."""
-        scaled = images.to(torch.float32).mul_(1 / 255).sub_(self.mean).div_(self.std)
+        if _is_asked_of_processor(images):  # whole rows at once: a processor's vectors are longer than three channels
+            rows = images.flatten(2).to(torch.float32).mul_(1 / 255)
+            width = images.shape[2]
+            scaled = rows.sub_(self.mean.repeat(width)).div_(self.std.repeat(width)).view_as(images)
+        else:
+            scaled = images.to(torch.float32).mul_(1 / 255).sub_(self.mean).div_(self.std)
         return scaled.permute(0, 3, 1, 2)
 
 
@@ -134,9 +139,30 @@ def batch(source: Split, drawn: Draw, positions: Tensor, crop_padding: int) -> t
 def cut(images: Tensor, index: Tensor, drawn: Draw, positions: Tensor, crop_padding: int) -> Tensor:
     """The images at these indices [B], cropped and flipped as it is drawn for these positions [B] of the epoch."""
     height, width = (images.shape[axis] - 2 * crop_padding for axis in (1, 2))
+    if _is_asked_of_processor(images) and images.is_contiguous():
+        return _cut_by_rows(images, index, drawn, positions, (height, width))
     down = torch.arange(height, device=index.device)
     across = torch.arange(width, device=index.device)
     rows = drawn.top[positions, None] + down
     mirrored = torch.where(drawn.flip[positions, None], width - 1 - across, across)
     columns = drawn.left[positions, None] + mirrored
     return images[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _cut_by_rows(images: Tensor, index: Tensor, drawn: Draw, positions: Tensor, sides: tuple[int, int]) -> Tensor:
+    """The same, a row of bytes at a time and not a pixel, which is several times as fast on a processor."""
+    (height, width), (_, _, wide, channels) = sides, images.shape
+    row, pitch = width * channels, wide * channels
+    first = (index * images.shape[1] + drawn.top[positions]) * pitch + drawn.left[positions] * channels
+    starts = first[:, None] + torch.arange(height) * pitch
+    # Every run of bytes of a row's length that begins anywhere in the images.
+    runs = images.view(-1).as_strided((images.numel() - row + 1, row), (1, 1))
+    cropped = runs.index_select(0, starts.flatten()).view(len(index), height, width, channels)
+    mirrored = drawn.flip[positions].nonzero()[:, 0]
+    cropped[mirrored] = cropped[mirrored].flip(2)
+    return cropped
+
+
+def _is_asked_of_processor(images: Tensor) -> bool:
+    """Whether a processor computes it right now; what is compiled is fused, and does better with single pixels."""
+    return images.device.type == "cpu" and not torch.compiler.is_compiling()
