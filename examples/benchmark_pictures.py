@@ -177,29 +177,35 @@ def training(options: argparse.Namespace, folder: Path) -> None:
         print(f"the usual loop, {workers} workers: {pace:,.0f} images/s; the zoo's is {own / pace:.2f} times that")
 
 
-# Trains where the system gives no more memory of its own than is asked for, and says what it came to.
+# Trains where the system gives no more memory of its own than is asked for, and says what it came to at most.
 CHILD = """
-import resource, sys
+import resource, sys, threading, time
 from pathlib import Path
 folder, size, out, limit = sys.argv[1:]
-import torch
 from zoo import api
 from zoo.folder import store
+from zoo.training.memory import keep_memory
+keep_memory()
 if int(limit):
     resource.setrlimit(resource.RLIMIT_DATA, (int(limit), int(limit)))
-done = api.train("resnet8", dataset=f"folder:{folder}", settings={"img_size": size, "batch_size": "64"}, epochs=2,
+most = 0
+def watch():
+    global most
+    while True:
+        status = Path("/proc/self/status").read_text().splitlines()
+        most = max(most, next(int(line.split()[1]) for line in status if line.startswith("VmData")))
+        time.sleep(0.01)
+threading.Thread(target=watch, daemon=True).start()
+done = api.train("resnet8", dataset=f"folder:{folder}", settings={"img_size": size, "batch_size": "16"}, epochs=1,
                  eval_every=100, compile="none", amp=False, threads=2, out=Path(out), overwrite=True)
-status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
 rows = store.read_log(done.folder)
-print(done.config.weights.sha256, done.config.own.job.train_images / rows[-1].train_seconds,
-      int(status["VmData"].split()[0]) // 1024)
+print(done.config.weights.sha256, done.config.own.job.train_images / rows[-1].train_seconds, most // 1024)
 """
 
 
 def memory(options: argparse.Namespace, folder: Path) -> None:
     """Print the weights' hash, the pace and the memory of the resident, the mapped and the bounded way."""
     whole = options.pictures * options.size**2 * 3
-    ways = {"all of it kept": (2**40, 0), "a tenth may be kept": (whole // 10, 0)}
 
     def child(most: int, limit: int) -> list[str]:
         environment = {**os.environ, "ZOO_DATA_MEMORY": str(most), "PYTHONPATH": str(ROOT)}
@@ -216,12 +222,12 @@ def memory(options: argparse.Namespace, folder: Path) -> None:
         ]
         finished = subprocess.run([*map(str, words)], capture_output=True, text=True, env=environment)
         lines = finished.stdout.split() if finished.returncode == 0 else []
-        return lines or ["failed", "nan", (finished.stderr.strip().splitlines() or ["killed"])[-1]]
+        return lines or ["-" * 12, "nan", "– (" + (finished.stderr.strip().splitlines() or ["killed"])[-1][:60] + "…)"]
 
     child(0, 0)  # prepares
-    found = {name: child(*way) for name, way in ways.items()}
-    bound = (int(found["a tenth may be kept"][2]) + whole // 10 // 2**20) * 2**20
-    found[f"the same, no more than {bound // 2**20:,} MiB"] = child(whole // 10, bound)
+    found = {"all of it kept": child(2**40, 0), "a tenth may be kept": child(whole // 10, 0)}
+    bound = int(found["a tenth may be kept"][2]) * 2**20 + whole // 10
+    found[f"the same, and no more than {bound // 2**20:,} MiB"] = child(whole // 10, bound)
     found[f"all of it kept, no more than {bound // 2**20:,} MiB"] = child(2**40, bound)
     print(f"{options.pictures:,} pictures of {options.size} pixels: {whole / 2**20:,.0f} MiB")
     for name, (sha256, pace, came_to) in found.items():
