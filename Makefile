@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 INSTALLED := $(VENV)/installed
 
-.PHONY: install demo test fuzz test-hub-old test-timm test-browser test-kill check generated clean
+.PHONY: install demo test fuzz test-hub-old test-timm test-browser test-slow test-kill check generated clean
 
 install: $(INSTALLED)
 
@@ -26,7 +26,7 @@ demo: $(INSTALLED)
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-# Files and words that chance has written: 50,000, and others each time. The suite asks 1,000, always the same.
+# Files and words that chance has written: 50,000, and others each time. The suite asks 500, always the same.
 fuzz: $(INSTALLED)
 	ZOO_FUZZ_CASES=50000 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_fuzz.py
 
@@ -52,9 +52,13 @@ test-browser: $(INSTALLED)
 	test -d $(BROWSER)/package || (cd $(BROWSER) && npm pack --silent onnxruntime-web@1 && tar --extract --file onnxruntime-web-*.tgz)
 	PYTHONPATH=$(CURDIR)/$(BROWSER)/selenium ZOO_TRY=$(CURDIR)/$(BROWSER)/package OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_page_browser.py
 
+# What takes its time: several machines, processes that are killed, steps that are compiled again.
+test-slow: $(INSTALLED)
+	ZOO_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
+
 # Killed before every file operation of a training, a push and a pull, and not only before some.
 test-kill: $(INSTALLED)
-	ZOO_KILL_EVERY=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_kill.py
+	ZOO_SLOW=1 ZOO_KILL_EVERY=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_kill.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

@@ -47,6 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cifar") and not has_cifar:
             item.add_marker(pytest.mark.skip(reason="needs the real CIFAR data: set ZOO_DATA to its folder"))
+        if item.get_closest_marker("slow") and "ZOO_SLOW" not in os.environ:
+            item.add_marker(pytest.mark.skip(reason="takes its time: make test-slow"))
         if item.get_closest_marker("gpu"):
             import torch
 

@@ -89,7 +89,13 @@ def run(code: str, folder: Path, *words: str) -> str:
 
 @pytest.mark.parametrize(
     "compiled",
-    ["none", pytest.param("default", marks=pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler"))],
+    [
+        "none",
+        pytest.param(
+            "default",
+            marks=[pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")],
+        ),
+    ],
 )
 def test_the_process_is_left_as_it_was(tmp_path: Path, compiled: str) -> None:
     before, after, how = json.loads(run(STATE + TRAINED, tmp_path, compiled))

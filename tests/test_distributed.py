@@ -87,6 +87,7 @@ def test_two_processes_are_one_training(together: tuple[Path, str], alone: Path)
     assert_one_training(together[0], alone)
 
 
+@pytest.mark.slow
 def test_two_processes_let_the_head_learn_first_as_one_does(tmp_path: Path) -> None:
     settings = ["freeze_epochs=1", "hflip=0", "layer_decay=0.8", "model_ema_decay=0.9", "class_weight=balanced"]
     words = [*TRAIN, "--epochs", "2", *(word for one in settings for word in ("--set", one))]
@@ -99,6 +100,7 @@ def test_two_processes_let_the_head_learn_first_as_one_does(tmp_path: Path) -> N
     assert two.results.test_loss == pytest.approx(one.results.test_loss, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_two_nodes_are_one_training(tmp_path: Path, alone: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -110,6 +112,7 @@ def test_two_nodes_are_one_training(tmp_path: Path, alone: Path) -> None:
     assert_one_training(tmp_path / "model", alone)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_with_9_comes_back_from_the_checkpoint(tmp_path: Path, alone: Path) -> None:
     process = start(tmp_path, *TWO, "--max-restarts", "2", *TRAIN, "--out", "model", "--resume")
     assert process.stdout is not None
@@ -186,6 +189,7 @@ def test_one_process_sees_the_whole_batch() -> None:
     assert distributed.batch_norm_images(nn.BatchNorm2d(4), 64) is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
 def test_where_one_process_can_not_compile_none_does(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -521,6 +521,7 @@ def rewritten(folder: Path, config: Config) -> None:
     hashed(config_of(folder, exports=[dataclasses.asdict(one) for one in config.exports]))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_a_model_compiled_ahead_of_time_answers_the_same(trained: Path, tmp_path: Path) -> None:
     folder, config = api.export(trained, to=("aot",), out=tmp_path / "out")

@@ -75,6 +75,7 @@ def test_a_run_that_was_stopped_in_either_part_or_between_them_has_the_same_byte
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
 def test_a_compiled_step_is_compiled_anew_for_each_part(tmp_path: Path) -> None:
     what = job(dataclasses.replace(FROZEN, epochs=2, freeze_epochs=1))

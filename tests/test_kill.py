@@ -77,10 +77,10 @@ def test_a_signal_ends_with_a_checkpoint_and_says_how_to_go_on(
     [
         ("train", 15),
         ("overwrite", 15),
-        ("overwrite --two-renames", 15),
+        pytest.param("overwrite --two-renames", 15, marks=pytest.mark.slow),
         ("seeds", 15),
         ("push", 7),
-        ("push --two-renames", 7),
+        pytest.param("push --two-renames", 7, marks=pytest.mark.slow),
         ("pull", 7),
     ],
 )
