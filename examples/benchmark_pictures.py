@@ -226,7 +226,7 @@ def memory(options: argparse.Namespace, folder: Path) -> None:
 
     child(0, 0)  # prepares
     found = {"all of it kept": child(2**40, 0), "a tenth may be kept": child(whole // 10, 0)}
-    bound = int(found["a tenth may be kept"][2]) * 2**20 + whole // 10
+    bound = sum(int(one[2]) for one in found.values()) * 2**19  # half-way between the two
     found[f"the same, and no more than {bound // 2**20:,} MiB"] = child(whole // 10, bound)
     found[f"all of it kept, no more than {bound // 2**20:,} MiB"] = child(2**40, bound)
     print(f"{options.pictures:,} pictures of {options.size} pixels: {whole / 2**20:,.0f} MiB")
