@@ -113,6 +113,7 @@ print(is_mapped(20_000_000))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
 def test_the_command_line_keeps_memory_in_its_own_process(tmp_path: Path) -> None:
     assert run(STATE + IN_A_PROCESS_OF_ITS_OWN, tmp_path).splitlines()[-1] == "False"

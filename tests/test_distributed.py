@@ -142,6 +142,7 @@ def test_one_process_speaks_writes_and_publishes_for_both(together: tuple[Path, 
     assert "2 processes" in (path / store.README).read_text()
 
 
+@pytest.mark.slow
 def test_a_signal_to_torchrun_leaves_a_checkpoint_that_both_go_on_from(
     together: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -173,6 +174,7 @@ model = Model(Architecture("own", build, {"short": Recipe(epochs=1, batch_size=3
 """
 
 
+@pytest.mark.slow
 def test_the_card_says_what_a_process_s_batch_norm_saw_where_that_was_not_the_whole_batch(tmp_path: Path) -> None:
     site = write_plugin(tmp_path / "site", "own-plugin", {"own_digits": "own_plugin:model"})
     (site / "own_plugin.py").write_text(PLUGIN)

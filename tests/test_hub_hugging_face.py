@@ -347,6 +347,7 @@ def test_a_download_that_stumbles_is_made_again(published: Hub, action: Status |
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
 
+@pytest.mark.slow
 def test_eight_processes_that_load_at_once_download_once(published: Hub) -> None:
     processes = [load_in_a_process() for _ in range(8)]
     errors = [process.communicate()[1] for process in processes]

@@ -57,7 +57,9 @@ def test_a_training_killed_with_9_and_resumed_ends_with_the_same_bytes(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+)
 def test_a_signal_ends_with_a_checkpoint_and_says_how_to_go_on(
     tmp_path: Path, undisturbed: bytes, number: signal.Signals, code: int
 ) -> None:
@@ -76,9 +78,9 @@ def test_a_signal_ends_with_a_checkpoint_and_says_how_to_go_on(
     ("command", "every"),
     [
         ("train", 15),
-        ("overwrite", 15),
+        pytest.param("overwrite", 15, marks=pytest.mark.slow),
         pytest.param("overwrite --two-renames", 15, marks=pytest.mark.slow),
-        ("seeds", 15),
+        pytest.param("seeds", 15, marks=pytest.mark.slow),
         ("push", 7),
         pytest.param("push --two-renames", 7, marks=pytest.mark.slow),
         ("pull", 7),
