@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from zoo.folder import replace
-from zoo.folder.replace import recover, written_aside
+from zoo.folder.replace import file_written_aside, recover, written_aside
 
 
 def folder(path: Path, text: str) -> Path:
@@ -25,6 +25,17 @@ def test_a_folder_takes_the_place_of_another_and_leaves_nothing(
         (aside / "text").write_text("new")
         assert (target / "text").read_text() == "old"
     assert (target / "text").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_takes_the_place_of_another_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "text"
+    for text in ("old", "new"):
+        with file_written_aside(target) as file:
+            file.write(text.encode())
+    with pytest.raises(TypeError), file_written_aside(target) as file:
+        file.writelines([b"half", None])  # type: ignore[list-item]
+    assert target.read_text() == "new"
     assert list(tmp_path.iterdir()) == [target]
 
 

@@ -14,7 +14,7 @@ from zoo import registry
 from zoo.data.asked import Asked
 from zoo.errors import DataError, ExportError, HubError, NotPublished, RecipeError, TrainingError, UnknownModel
 from zoo.folder import store
-from zoo.folder.config import Config
+from zoo.folder.config import UNKNOWN_LICENSE, Config
 from zoo.hub import Hub, Pushed, open_hub, publish
 from zoo.hub.elsewhere import Elsewhere
 from zoo.hub.find import full_name, is_name, is_path, require_allowed, tagged
@@ -221,7 +221,7 @@ def train(
         raise TrainingError(f"--seeds should be at least 1 and up to {MOST_SEEDS:,}, not {seeds}")
     machine, target = _machine(device, data), open_hub(hub) if push else None
     source = None if start is None else published(start)
-    model = _model(name, dataset, Asked(dataset or "", test_part, skip_bad), options, machine, tell, source)
+    model = _model(name, Asked(dataset or "", test_part, skip_bad), options, machine, tell or _nobody, source)
     weights_license = _license(license, model, target)
     recipe_name, chosen = recipe_of(model, options)
     teacher = _teacher(model, chosen, machine.device)
@@ -247,15 +247,7 @@ def train(
     )
 
 
-def _model(
-    name: str,
-    dataset: str | None,
-    asked: Asked,
-    options: Options,
-    machine: Machine,
-    tell: Tell | None,
-    start: Published | None,
-) -> Model:
+def _model(name: str, asked: Asked, options: Options, machine: Machine, tell: Tell, start: Published | None) -> Model:
     """The model that is to be trained: declared, or an architecture on somebody's own pictures.
 
     An architecture that no plugin declares is that of the weights it starts from. Raises UnknownModel.
@@ -264,14 +256,14 @@ def _model(
     from zoo.data.opening import opened
     from zoo.training.plan import recipe_of
 
-    if dataset is None or not is_address(dataset):
+    if not is_address(asked.address):
         if asked.test_part is not None or asked.skip_bad:
             raise TrainingError("--test-part and --skip-bad are for pictures of one's own: --dataset folder:PATH")
-        return _declared(name, dataset, start)
+        return _declared(name, asked.address or None, start)
     architecture = _architecture(name, start)
     _, recipe = recipe_of(architecture, options)
     size = start.config.input_size[1] if start else None
-    pictures = opened(asked, recipe, machine.data_root, tell or _nobody, size=size)
+    pictures = opened(asked, recipe, machine.data_root, tell, size=size)
     return Model(architecture, pictures, parameters=None)
 
 
@@ -308,11 +300,11 @@ def _license(given: str | None, model: Model, target: Hub | None) -> str | None:
         return None
     if target is not None:
         raise TrainingError(publish.unlicensed(model.name))
-    return publish.UNKNOWN_LICENSE
+    return UNKNOWN_LICENSE
 
 
 def _sound_license(given: str) -> str:
-    if not publish.LICENSE.fullmatch(given) or given == publish.UNKNOWN_LICENSE:
+    if not publish.LICENSE.fullmatch(given) or given == UNKNOWN_LICENSE:
         raise HubError(f"--license should be as the Hub spells it, apache-2.0 or cc-by-4.0, not {given!r}")
     return given
 

@@ -9,6 +9,7 @@ import typer
 from zoo import api
 from zoo.cli import options
 from zoo.cli.printing import print_json, print_table, say, telling
+from zoo.spec import FEW
 
 MOST = 20  # lines of a kind; the rest is counted
 
@@ -46,7 +47,7 @@ def data(
     print_table(("class", "train", "test"), rows, right=(1, 2))
     _say_sizes(sizes, found.channels)
     if few := found.few:
-        say(f"fewer than 10 test pictures, which say little: {_some(few)}")
+        say(f"fewer than {FEW} test pictures, which say little: {_some(few)}")
     for one, other in found.copies[:MOST]:
         say(f"a copy on both sides: {one.name} and {other.name}")
     _say_rest(len(found.copies), "copies on both sides")

@@ -19,6 +19,7 @@ from typing import TypeVar
 from zoo.data.picture import decode
 from zoo.errors import DataError, ImageError
 from zoo.folder.paths import cache
+from zoo.folder.replace import file_written_aside
 from zoo.spec import Collection, Half
 
 Thing = TypeVar("Thing")
@@ -98,8 +99,7 @@ def _write(path: Path, seen: list[Seen]) -> None:
     text = json.dumps([dataclasses.asdict(one) for one in seen])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{os.getpid()}")
-        aside.write_text(text)
-        aside.replace(path)
+        with file_written_aside(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise DataError(f"{path} can't be written ({error.strerror}); make room, or name another ZOO_CACHE") from None

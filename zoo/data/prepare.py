@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from zoo.data.prepared import CENTER, Normalisation, Prepared, dataset, place
 from zoo.data.preprocess import to_pixels
 from zoo.data.survey import Survey
 from zoo.errors import DataError, ImageError
+from zoo.folder.replace import file_written_aside
 from zoo.spec import Dataset
 
 CHUNK = 256  # images that are counted at a time
@@ -45,26 +44,17 @@ def _halve(found: Survey, prepared: Prepared, seen: Sequence[Seen], tell: Tell, 
     side = prepared.input_size[1] + (prepared.margin if train else 0)
     shape, what = (len(seen), side, side, channels), "preparing train" if train else "preparing test"
     pixels = to_pixels((channels, side, side), CENTER)
-    aside = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(suffix=".part", dir=target.parent)
-        os.close(handle)
-        aside = Path(name)
-        with aside.open("wb") as file:
+        with file_written_aside(prepared.labels(train=train)) as file:
+            np.save(file, np.array([one.label for one in seen], dtype=np.int64))
+        with file_written_aside(target) as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             for done, content in enumerate(in_parallel(lambda one: _pixels(found, one, pixels), list(seen)), 1):
                 file.write(content)
                 tell(what, done, len(seen))
-            file.flush()
-            os.fsync(file.fileno())
-        np.save(prepared.labels(train=train), np.array([one.label for one in seen], dtype=np.int64))
-        aside.replace(target)
     except OSError as error:
         raise DataError(f"{target} can't be written ({error.strerror}); make room, or name another ZOO_CACHE") from None
-    finally:
-        if aside is not None:
-            aside.unlink(missing_ok=True)
 
 
 def _pixels(found: Survey, one: Seen, pixels: v2.Compose) -> bytes:

@@ -21,6 +21,8 @@ WEIGHTS: Final = "model.safetensors"
 LOG: Final = "log.jsonl"
 CURVE: Final = "curve.svg"
 
+UNKNOWN_LICENSE: Final = "unknown"  # as the Hub spells one that nobody has said
+
 
 @dataclass(frozen=True)
 class EpochRow:

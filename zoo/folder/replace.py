@@ -2,7 +2,8 @@
 
 What is written goes into a scratch folder beside its place, under a name that no other process can have.
 When all of it is on the disk the two are exchanged, by one call of the system where it has one; else the
-one before is moved out of the way first, and taken back by `recover` where a kill came between.
+one before is moved out of the way first, and taken back by `recover` where a kill came between. A file
+takes its place in the same way, by one call everywhere.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from zoo.errors import FolderError
 from zoo.folder.store import sync
@@ -47,6 +49,24 @@ def written_aside(target: Path) -> Iterator[Path]:
     finally:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def file_written_aside(target: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that is `target` once the body is done and it is on the disk, in a folder that is there.
+
+    If the body fails, nothing is left of it. Raises OSError.
+    """
+    with tempfile.NamedTemporaryFile(prefix=f".{target.name}.", suffix=ASIDE, dir=target.parent, delete=False) as file:
+        aside = Path(file.name)
+        try:
+            yield file
+            file.flush()
+            sync(aside)
+            aside.chmod(0o666 & ~umask())  # mkstemp's is its owner's alone
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def exchange(new: Path, target: Path) -> None:

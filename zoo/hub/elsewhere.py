@@ -14,7 +14,7 @@ from pathlib import Path
 from zoo import formats, registry
 from zoo.errors import BuildError, FolderError, HashMismatch, NotFound, OtherFormat, PluginError
 from zoo.folder import gate, store
-from zoo.folder.config import Config, File, Provenance
+from zoo.folder.config import UNKNOWN_LICENSE, Config, File, Provenance
 from zoo.folder.job import Versions
 from zoo.formats import Foreign
 from zoo.hub.address import Address
@@ -25,7 +25,6 @@ from zoo.spec import Architecture
 MOST = 2**34  # bytes of weights
 CARD_BYTES = 64 * 2**10  # as far as a card is read
 LICENSE = re.compile(r"^license:\s*['\"]?([a-z0-9][a-z0-9.-]{0,63})['\"]?\s*$", re.MULTILINE)
-UNKNOWN = "unknown"  # as the Hub spells a license that nobody names
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,13 +164,13 @@ def _local(folder: Path) -> File:
 
 
 def _stated(folder: Path, held: Held | None) -> str:
-    """The license that the repository's card names; `unknown` where it names none."""
+    """The license that the repository's card names; UNKNOWN_LICENSE where it names none."""
     try:
         if held is not None:
             folder = held.hub.other_file(held.name, held.commit, store.README).parent
         text = store.read_regular(folder, store.README, CARD_BYTES).decode(errors="replace")
     except (FolderError, NotFound):
-        return UNKNOWN
+        return UNKNOWN_LICENSE
     header = text.partition("---\n")[2].partition("\n---")[0]
     said = LICENSE.search(header)
-    return said[1] if said else UNKNOWN
+    return said[1] if said else UNKNOWN_LICENSE

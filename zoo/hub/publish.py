@@ -12,7 +12,7 @@ from typing import Final
 
 from zoo.errors import FolderError, HubError, PluginError
 from zoo.folder import card, store
-from zoo.folder.config import Config
+from zoo.folder.config import UNKNOWN_LICENSE, Config
 from zoo.folder.job import Job
 from zoo.folder.lock import alone
 from zoo.folder.paths import path_of
@@ -24,7 +24,6 @@ from zoo.hub.published import Published
 from zoo.hub.schemes import open_hub
 from zoo.spec import Model
 
-UNKNOWN_LICENSE: Final = "unknown"  # as the Hub spells it
 LICENSE: Final = re.compile(r"[a-z0-9]+(?:[.+-][a-z0-9]+)*")
 
 
