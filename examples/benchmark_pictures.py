@@ -2,13 +2,13 @@
 
 python examples/benchmark_pictures.py data [--size 64] [--pictures 2000] [--workers 2,4]
 python examples/benchmark_pictures.py training [--size 64] [--pictures 2000]
-python examples/benchmark_pictures.py memory [--size 64] [--pictures 16000]
+python examples/benchmark_pictures.py memory [--size 64] [--pictures 60000]
 
     data       batches alone: cropped, flipped, normalised (and random resized crops), images a second from the
                second epoch on, in turn, round by round
     training   the same net, batch and optimizer: `zoo train`, and the loop that one finds in a tutorial
-    memory     a set ten times as large as what may be kept of it, in a process that may not have more; the same
-               weights as where all of it is kept, images a second of both, and what each process's own memory came to
+    memory     a set ten times as large as what may be kept of it, in a process whose memory is limited so that the
+               whole of it doesn't fit: the weights, images a second, and what the process's own memory came to
 
 The pictures are drawn, JPEG files a quarter larger than the size and not square. Figures are medians; quote the ratios,
 which are of one run.
@@ -43,6 +43,7 @@ from zoo.data.asked import Asked  # noqa: E402
 from zoo.data.opening import opened  # noqa: E402
 from zoo.registry import architecture  # noqa: E402
 from zoo.spec import Recipe  # noqa: E402
+from zoo.training.plan import Options, recipe_of  # noqa: E402
 
 BATCH, CLASSES = 128, 10
 CPU = torch.device("cpu")
@@ -204,34 +205,28 @@ print(done.config.weights.sha256, done.config.own.job.train_images / rows[-1].tr
 
 
 def memory(options: argparse.Namespace, folder: Path) -> None:
-    """Print the weights' hash, the pace and the memory of the resident, the mapped and the bounded way."""
-    whole = options.pictures * options.size**2 * 3
+    """Print the weights' hash, the pace and the memory of a process without a limit, and of some with one."""
+    size, whole = str(options.size), options.pictures * options.size**2 * 3
+    _, recipe = recipe_of(architecture("resnet8"), Options(settings={"img_size": size}))
+    opened(Asked(f"folder:{folder}"), recipe, Path(), lambda *_: None)  # prepares
 
-    def child(most: int, limit: int) -> list[str]:
-        environment = {**os.environ, "ZOO_DATA_MEMORY": str(most), "PYTHONPATH": str(ROOT)}
-        words = [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-c",
-            CHILD,
-            folder,
-            str(options.size),
-            folder.parent / "m",
-            str(limit),
-        ]
+    def child(limit: int, most: int | None) -> list[str]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        if most is not None:
+            environment["ZOO_DATA_MEMORY"] = str(most)
+        words = [sys.executable, "-W", "ignore", "-c", CHILD, folder, size, folder.parent / "m", limit]
         finished = subprocess.run([*map(str, words)], capture_output=True, text=True, env=environment)
-        lines = finished.stdout.split() if finished.returncode == 0 else []
-        return lines or ["-" * 12, "nan", "– (" + (finished.stderr.strip().splitlines() or ["killed"])[-1][:60] + "…)"]
+        if finished.returncode == 0:
+            sha256, pace, came_to = finished.stdout.split()
+            return [f"weights {sha256[:12]}", f"{float(pace):,.0f} images/s", f"{int(came_to):,} MiB", came_to]
+        return ["fails: " + (finished.stderr.strip().splitlines() or ["killed"])[-1][:100]]
 
-    child(0, 0)  # prepares
-    found = {"all of it kept": child(2**40, 0), "a tenth may be kept": child(whole // 10, 0)}
-    bound = sum(int(one[2]) for one in found.values()) * 2**19  # half-way between the two
-    found[f"the same, and no more than {bound // 2**20:,} MiB"] = child(whole // 10, bound)
-    found[f"all of it kept, no more than {bound // 2**20:,} MiB"] = child(2**40, bound)
-    print(f"{options.pictures:,} pictures of {options.size} pixels: {whole / 2**20:,.0f} MiB")
-    for name, (sha256, pace, came_to) in found.items():
-        print(f"  {name:44} weights {sha256[:12]}  {float(pace):7,.0f} images/s  memory of its own {came_to} MiB")
+    kept = child(0, 2**40)
+    print(f"{options.pictures:,} pictures of {size} pixels: {whole / 2**20:,.0f} MiB")
+    print("  all of it kept, no limit:", *kept[:3], flush=True)
+    bound = int(kept[3]) * 2**20 - whole // 2
+    for name, most in (("all of it kept", 2**40), ("a tenth may be kept", whole // 10), ("left to itself", None)):
+        print(f"  {name}, a process of no more than {bound // 2**20:,} MiB:", *child(bound, most)[:3], flush=True)
 
 
 def main() -> None:
