@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,36 @@ def test_a_mistake_is_one_line_and_a_non_zero_exit(
     if code == 1:
         assert finished.stderr.startswith("zoo: ")
         assert finished.stderr.count("\n") == 1
+
+
+# Lets the process have no more memory than it has at its first step, and a little.
+POOR = """
+import resource, sys
+from pathlib import Path
+from zoo.training.learner import Learner
+step = Learner.step
+def poor(self, number):
+    status = Path("/proc/self/status").read_text().splitlines()
+    used = 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmData:"))
+    resource.setrlimit(resource.RLIMIT_DATA, (used + 2**24, used + 2**24))
+    return step(self, number)
+Learner.step = poor
+from zoo.__main__ import main
+sys.argv[0] = "zoo"
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_batches_that_the_memory_is_too_small_for_are_one_line(tmp_path: Path) -> None:
+    words = ["train", "resnet8", "--set", "batch_size=1437", "--epochs", "1", "--compile", "none", "-q"]
+    finished = subprocess.run([sys.executable, "-c", POOR, *words], capture_output=True, text=True, cwd=tmp_path)
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines()[0] == (
+        "zoo: cpu has too little memory for resnet8_digits with batch_size 1,437; "
+        "take smaller batches (--set batch_size=…), or recompute activations (--grad-checkpointing)"
+    )
+    assert "Traceback" not in finished.stderr
 
 
 def test_what_is_meant_are_commands_and_what_was_said_is_none() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -50,3 +52,15 @@ def synchronize(device: torch.device) -> None:
     """Wait for the work that was given to the device on this stream, so that a clock tells the truth."""
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()
+
+
+@contextlib.contextmanager
+def enough_memory(device: torch.device, what: str) -> Iterator[None]:
+    """Where the device has too little memory for the body, say for `what`, and what to do; raises TrainingError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # On the processor torch has no kind of error for it, but words.
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "you tried to allocate" not in str(error):
+            raise
+        raise TrainingError(f"{device} has too little memory for {what}") from error

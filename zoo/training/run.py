@@ -17,6 +17,7 @@ from zoo.folder import store
 from zoo.folder.config import Config
 from zoo.folder.job import Job
 from zoo.nets.build import build, parameters
+from zoo.nets.device import enough_memory
 from zoo.spec import Model
 from zoo.training import distributed, result
 from zoo.training.algorithms import algorithms, threads
@@ -156,11 +157,19 @@ def _prepared(
 def _as_asked(job: Job, device: torch.device) -> Iterator[None]:
     """Compute as the job says; afterwards everything is as it was."""
     with (
+        enough_memory(device, _needed(job)),
         left_as_it_was(device),
         algorithms(device, deterministic=job.deterministic),
         threads(job.threads),
     ):
         yield
+
+
+def _needed(job: Job) -> str:
+    ways = ["take smaller batches (--set batch_size=…)"]
+    ways += [] if job.grad_checkpointing else ["recompute activations (--grad-checkpointing)"]
+    ways += ["keep fewer pictures there (ZOO_DATA_MEMORY=BYTES)"] if job.pictures else []
+    return f"{job.name} with batch_size {job.recipe.batch_size:,}; " + ", or ".join(ways)
 
 
 def _checkpoint_gradients(net: nn.Module, job: Job) -> None:
