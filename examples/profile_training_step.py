@@ -165,8 +165,10 @@ def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
         torch.zeros(2, dtype=torch.float64, device=device),
         BatchCounts(net),
     )
+    border = recipe.crop_padding
+    images = nn.functional.pad(subject.split.images, (0, 0, border, border, border, border))
     feed = Batches(
-        batches.padded(subject.split, recipe.crop_padding),
+        replace(subject.split, images=images, margin=2 * border),
         batches.draw(len(subject.split), recipe, seed=0, epoch=1).to(device),
         subject.pixels,
         recipe.crop_padding,

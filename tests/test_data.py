@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
@@ -26,9 +27,14 @@ def split() -> Split:
     return Split(images, torch.randint(10, (50,), generator=generator))
 
 
+def bordered(split: Split, border: int) -> Split:
+    images = nn.functional.pad(split.images, (0, 0, border, border, border, border))
+    return dataclasses.replace(split, images=images, margin=2 * border)
+
+
 def test_a_batch_is_what_torchvisions_crop_and_flip_make_of_each_image(split: Split) -> None:
     drawn = batches.draw(len(split), RECIPE, seed=0, epoch=1)
-    images, labels = batches.batch(batches.padded(split, 4), drawn, torch.arange(10, 40), 4)
+    images, labels = batches.batch(bordered(split, 4), drawn, torch.arange(10, 40), 4)
     for i in range(30):
         index = int(drawn.order[10 + i])
         image = tv.pad(split.images[index].permute(2, 0, 1), [4])
@@ -43,7 +49,7 @@ def test_a_batch_is_what_torchvisions_crop_and_flip_make_of_each_image(split: Sp
 def test_without_augmentation_a_batch_is_the_images_themselves(split: Split) -> None:
     plain = dataclasses.replace(RECIPE, crop_padding=0, hflip=0.0)
     drawn = batches.draw(len(split), plain, seed=0, epoch=1)
-    images, _ = batches.batch(batches.padded(split, 0), drawn, torch.arange(50), 0)
+    images, _ = batches.batch(split, drawn, torch.arange(50), 0)
     assert torch.equal(images, split.images[drawn.order])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from zoo import api
 from zoo.data import batches, feed, sources
@@ -62,7 +63,7 @@ def epoch(split: Split, recipe: Recipe, *, world: int = 1, seeds: tuple[int, ...
 @pytest.mark.parametrize("world", [1, 2])
 def test_batches_that_are_brought_are_those_of_the_resident_way(mapped: Split, world: int) -> None:
     recipe = Recipe(epochs=2, batch_size=16, crop_padding=2, hflip=0.5)
-    resident = Split(mapped.images.clone(), mapped.labels)
+    resident = Split(nn.functional.pad(mapped.images, (0, 0, 2, 2, 2, 2)), mapped.labels, margin=4)
     assert isinstance(
         feed.feed(resident, batches.draw(50, recipe, seed=0, epoch=1), PIXELS, recipe, rank=0, world=1), batches.Batches
     )

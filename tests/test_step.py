@@ -45,14 +45,12 @@ class Training:
         torch.manual_seed(0)
         self.net = build(MODEL.architecture, MODEL.dataset).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.optimizer = optim.optimizer(recipe, optim.groups(recipe, self.net))
-        split = sources.read_split(MODEL.dataset, Path(), train=True, device=device, part=slice(IMAGES))
+        split = sources.read_split(MODEL.dataset, Path(), train=True, device=device, part=slice(IMAGES), border=1)
         self.drawn = batches.draw(IMAGES, recipe, seed=0, epoch=1).to(device)
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
         self.stopwatch = Stopwatch(device)
         self.counts = BatchCounts(self.net)
-        feed = Batches(
-            batches.padded(split, 1), self.drawn, batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, device), 1
-        )
+        feed = Batches(split, self.drawn, batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, device), 1)
         step = Step(
             objective(self.net, feed, recipe, amp=False, teacher=None),
             Moved(self.net, self.optimizer, self.totals, self.counts),
@@ -83,8 +81,8 @@ def test_a_step_is_what_a_hand_written_one_does() -> None:
     training = Training()
     torch.manual_seed(0)
     net = build(MODEL.architecture, MODEL.dataset).to(memory_format=torch.channels_last).train()
-    split = sources.read_split(MODEL.dataset, Path(), train=True, device=CPU, part=slice(IMAGES))
-    images, labels = batches.batch(batches.padded(split, 1), training.drawn, torch.arange(64), 1)
+    split = sources.read_split(MODEL.dataset, Path(), train=True, device=CPU, part=slice(IMAGES), border=1)
+    images, labels = batches.batch(split, training.drawn, torch.arange(64), 1)
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
     loss = nn.functional.cross_entropy(net(pixels.normalise(images)), labels)
     gradients = torch.autograd.grad(loss, list(net.parameters()))

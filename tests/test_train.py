@@ -284,7 +284,7 @@ def test_held_out_images_are_the_last_of_the_training_set_and_not_trained_on() -
     splits = sources.read_splits(MODEL.dataset, recipe, Path(), device=CPU, train_images=1_437)
     everything = sources.read_split(MODEL.dataset, Path(), train=True, device=CPU)
     assert splits.val is not None
-    assert torch.equal(splits.train.images, everything.images[:1_137])
+    assert torch.equal(splits.train.uncropped().images, everything.images[:1_137])
     assert torch.equal(splits.val.images, everything.images[1_137:])
 
 

@@ -8,11 +8,10 @@ batch are one gather. All that is random about an epoch is drawn before its firs
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoo.data import augment
 from zoo.data.augment import Augmenting
@@ -62,12 +61,6 @@ def pixels(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
     return Pixels(torch.tensor(mean, device=device), torch.tensor(std, device=device))
 
 
-def padded(split: Split, crop_padding: int) -> Split:
-    """The split with a border of black pixels, [N, H + 2p, W + 2p, C], to crop from."""
-    border = (0, 0, crop_padding, crop_padding, crop_padding, crop_padding)
-    return replace(split, images=F.pad(split.images, border))
-
-
 def draw(size: int, recipe: Recipe, *, seed: int, epoch: int, sides: tuple[int, int] = (0, 0)) -> Draw:
     """Draw an epoch over `size` images. On the CPU, so that every device trains on the same batches.
 
@@ -101,7 +94,7 @@ def redraw(drawn: Draw, fresh: Draw) -> None:
 
 @dataclass(frozen=True)
 class Batches:
-    """All batches of a training: a `padded` split, how it is drawn and normalised.
+    """All batches of a training: a split with a border, how it is drawn and normalised.
 
     What is drawn is read where it lies: a new epoch's draw is copied into it.
     """
@@ -128,7 +121,7 @@ class Batches:
 
 
 def batch(source: Split, drawn: Draw, positions: Tensor, crop_padding: int) -> tuple[Tensor, Tensor]:
-    """The images at these positions [B] of an epoch, cropped out of a `padded` split and flipped.
+    """The images at these positions [B] of an epoch, cropped out of a split with a border and flipped.
 
     Returns images [B, H, W, C] uint8 and labels [B]. Position i of the epoch has the i-th of each draw.
     """

@@ -109,10 +109,13 @@ class Brought:
 
 
 def feed(split: Split, drawn: Draw, pixels: Pixels, recipe: Recipe, *, rank: int, world: int) -> Feed:
-    """The batches of a training on a split, for one of so many processes; `drawn` is on the split's device."""
+    """The batches of a training on a split, for one of so many processes; `drawn` is on the split's device.
+
+    A split that is read from the device has the border that its images are cropped from (`sources.read_splits`).
+    """
     padding, (height, width) = recipe.crop_padding, split.sides
     if not split.is_mapped and not augment.augments(recipe):
-        return Batches(batches.padded(split, padding), drawn, pixels, padding)
+        return Batches(split, drawn, pixels, padding)
     shape = (min(recipe.batch_size, len(split)), height + 2 * padding, width + 2 * padding, split.images.shape[3])
     buffer = Split(torch.zeros(shape, dtype=torch.uint8, device=split.labels.device), split.labels)
     return Brought(split, recipe, Batches(buffer, drawn, pixels, padding), rank=rank, world=world)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import warnings
@@ -14,12 +15,15 @@ import torch
 from torch import Tensor
 
 from zoo import registry
+from zoo.data.augment import augments
 from zoo.errors import DataError, ZooError
 from zoo.spec import Dataset, Recipe
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+AT_ONCE = 500  # images that are copied, or run where nothing is learnt
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,15 @@ class Split:
         return Split(images, self.labels, is_mapped=self.is_mapped)
 
 
+def parts(images: Tensor) -> tuple[Tensor, ...]:
+    """Images [N, H, W, C] as they are run where nothing is learnt: 500 at once, fewer where they are larger than 64².
+
+    Always the same, so that a number can be repeated to the last digit.
+    """
+    height, width = images.shape[1:3]
+    return torch.split(images, max(1, min(AT_ONCE, AT_ONCE * 64**2 // (height * width))))
+
+
 @dataclass(frozen=True)
 class Splits:
     """What a run has of its data set: what it trains on, what it may choose by, what it is measured on."""
@@ -67,30 +80,44 @@ def is_there(dataset: Dataset, root: Path) -> bool:
     return dataset.is_whole is None or dataset.is_whole(root)
 
 
-def read_split(dataset: Dataset, root: Path, *, train: bool, device: torch.device, part: slice = slice(None)) -> Split:
-    """Read half of a data set, or the `part` of its images asked for, onto the device; raises DataError."""
+def read_split(
+    dataset: Dataset,
+    root: Path,
+    *,
+    train: bool,
+    device: torch.device,
+    part: slice = slice(None),
+    border: int = 0,
+) -> Split:
+    """Read half of a data set, or the `part` of its images asked for, onto the device; raises DataError.
+
+    Images on the device have a `border` of so many black pixels, to be cropped.
+    """
     import numpy as np
 
     margin = dataset.margin if train else 0
     images, labels = _read(dataset, root, train=train)
-    held, classes = images[part], torch.from_numpy(labels[part].copy()).to(device)
-    if isinstance(images, np.memmap) and held.nbytes > allowed(device):
-        return Split(_mapped(held), classes, is_mapped=True, margin=margin)
-    return Split(torch.from_numpy(held.copy()).to(device), classes, margin=margin)
+    wanted, classes = images[part], torch.from_numpy(labels[part].copy()).to(device)
+    count, height, width, channels = wanted.shape
+    shape = (count, height + 2 * border, width + 2 * border, channels)
+    if isinstance(images, np.memmap) and math.prod(shape) > allowed(device):
+        return Split(_mapped(wanted), classes, is_mapped=True, margin=margin)
+    return Split(_held(wanted, shape, border, device), classes, margin=margin + 2 * border)
 
 
 def allowed(device: torch.device) -> int:
-    """How many bytes of images may lie on a device: half of what is free there, or ZOO_DATA_MEMORY.
+    """How many bytes of images may lie on a device: a third of what is free there, or ZOO_DATA_MEMORY.
 
-    On the processor also half of what the system lets this process have; raises DataError.
+    The rest is for what a net computes. On the processor also a third of what the system lets this process have.
+    Raises DataError.
     """
     if asked := os.environ.get("ZOO_DATA_MEMORY"):
         if not asked.isdecimal():
             raise DataError(f"ZOO_DATA_MEMORY should be a number of bytes, not {asked!r}")
         return int(asked)
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0]) // 2
-    return min(_available(), _left()) // 2
+        return int(torch.cuda.mem_get_info(device)[0]) // 3
+    return min(_available(), _left()) // 3
 
 
 def _available() -> int:
@@ -113,6 +140,15 @@ def _left() -> int:
     limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
     used = next((1024 * int(line.split()[1]) for line in status if line.startswith("VmData:")), 0)
     return sys.maxsize if limit == resource.RLIM_INFINITY else max(0, limit - used)
+
+
+def _held(images: npt.NDArray[np.uint8], shape: tuple[int, ...], border: int, device: torch.device) -> Tensor:
+    """The images on the device, in the middle of black ones; no second copy of them is made on the way."""
+    held = torch.zeros(shape, dtype=torch.uint8, device=device)
+    inside = held[:, border : shape[1] - border, border : shape[2] - border]
+    for start in range(0, len(images), AT_ONCE):
+        inside[start : start + AT_ONCE] = torch.from_numpy(images[start : start + AT_ONCE].copy()).to(device)
+    return held
 
 
 def _mapped(images: npt.NDArray[np.uint8]) -> Tensor:
@@ -163,8 +199,9 @@ def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.
 def read_splits(dataset: Dataset, recipe: Recipe, root: Path, *, device: torch.device, train_images: int) -> Splits:
     """Read a data set for a recipe: the first `train_images` of those that it doesn't hold out; raises DataError."""
     last = dataset.train_images - recipe.val_images
+    border = 0 if augments(recipe) else recipe.crop_padding  # what is changed in batches gets its border there
     return Splits(
-        train=read_split(dataset, root, train=True, device=device, part=slice(min(train_images, last))),
+        train=read_split(dataset, root, train=True, device=device, part=slice(min(train_images, last)), border=border),
         val=(
             read_split(dataset, root, train=True, device=device, part=slice(last, None)).uncropped()
             if recipe.val_images

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.data.batches import Pixels
-from zoo.data.sources import Split
+from zoo.data.sources import Split, parts
 from zoo.folder.config import Config, Results
 from zoo.nets.precision import exact
 
@@ -27,9 +27,6 @@ class Evaluated:
     results: Results
     confusion: tuple[tuple[int, ...], ...]
     config: Config | None
-
-
-BATCH = 500  # constant, so that a number can be repeated to the last digit
 
 
 def evaluate(net: nn.Module, split: Split, pixels: Pixels) -> Results:
@@ -59,9 +56,9 @@ def score(logits_of: Callable[[Tensor], Tensor], split: Split) -> tuple[Results,
     correct5 = torch.zeros((), dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
     predicted: list[Tensor] = []
-    for start in range(0, len(split), BATCH):
-        labels = split.labels[start : start + BATCH]
-        logits = logits_of(split.images[start : start + BATCH].to(device))
+    images = parts(split.images)
+    for part, labels in zip(images, torch.split(split.labels, [len(part) for part in images]), strict=True):
+        logits = logits_of(part.to(device))
         top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
         hits = top5 == labels[:, None]
         predicted.append(top5[:, 0])

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.batches import Pixels
-from zoo.data.sources import Split
+from zoo.data.sources import Split, parts
 from zoo.errors import ExportError
 from zoo.evaluation.answers import fixed_inputs
-from zoo.evaluation.evaluate import BATCH
 from zoo.exporters.protocol import Answers, Run
 from zoo.folder.config import Config, ExportTest
 from zoo.nets.precision import exact
@@ -30,7 +29,7 @@ class Tested:
 def tested(net: nn.Module, pixels: Pixels, split: Split) -> Tested:
     """Run a net over a whole test set, in evaluation mode and fp32."""
     with exact():
-        found = [net(pixels.normalise(images)).float().cpu() for images in torch.split(split.images, BATCH)]
+        found = [net(pixels.normalise(images)).float().cpu() for images in parts(split.images)]
     return Tested(Split(split.images.cpu(), split.labels.cpu()), torch.cat(found))
 
 
@@ -60,7 +59,7 @@ def known_logits(run: Run, config: Config) -> Tensor:
 def test(run: Run, on: Tested) -> ExportTest:
     """What a runtime makes of a whole test set, beside what the net does."""
     classes = on.logits.shape[1]
-    found = torch.cat([answers(run, images, classes).logits for images in torch.split(on.split.images, BATCH)])
+    found = torch.cat([answers(run, images, classes).logits for images in parts(on.split.images)])
     predicted = found.argmax(dim=1)
     return ExportTest(
         test_top1=top1(found, on.split.labels),

@@ -14,12 +14,10 @@ from torch import Tensor, nn
 
 from zoo.data.batches import Draw, Pixels
 from zoo.data.mixing import Mixing, mixes
-from zoo.data.sources import Split
+from zoo.data.sources import Split, parts
 from zoo.errors import TrainingError
 from zoo.spec import Recipe
 from zoo.training import distributed
-
-BATCH = 500  # images, of which the features are computed at once
 
 
 def head(net: nn.Module) -> nn.Module:
@@ -82,7 +80,7 @@ def features(net: nn.Module, split: Split, drawn: Draw, pixels: Pixels, *, amp: 
     device = split.labels.device
     net.eval()
     found: list[Tensor] = []
-    for images in torch.split(split.images, BATCH):
+    for images in parts(split.images):
         seen = pixels.normalise(images.to(device))
         with torch.autocast(device.type, torch.bfloat16, enabled=amp, cache_enabled=False):
             found.append(net.forward_head(net.forward_features(seen), pre_logits=True))  # type: ignore[operator]
