@@ -43,6 +43,7 @@ from zoo.data.asked import Asked  # noqa: E402
 from zoo.data.opening import opened  # noqa: E402
 from zoo.registry import architecture  # noqa: E402
 from zoo.spec import Recipe  # noqa: E402
+from zoo.training.memory import keep_memory  # noqa: E402
 from zoo.training.plan import Options, recipe_of  # noqa: E402
 
 BATCH, CLASSES = 128, 10
@@ -239,6 +240,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", default="auto")
     options = parser.parse_args()
+    keep_memory()  # as the command line does
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores, as asked for
     with tempfile.TemporaryDirectory() as place:
         os.environ["ZOO_CACHE"] = f"{place}/cache"
