@@ -2,7 +2,7 @@
 
 python examples/benchmark_pictures.py data [--size 64] [--pictures 2000] [--workers 2,4]
 python examples/benchmark_pictures.py training [--size 64] [--pictures 2000]
-python examples/benchmark_pictures.py memory [--size 64] [--pictures 60000]
+python examples/benchmark_pictures.py memory [--size 64] --pictures 60000
 
     data       batches alone: cropped, flipped, normalised (and random resized crops), images a second from the
                second epoch on, in turn, round by round
