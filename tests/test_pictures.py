@@ -20,7 +20,7 @@ from zoo.data import batches, prepared, sources
 from zoo.data.asked import Asked
 from zoo.data.kinds import GROUP, open_collection
 from zoo.data.opening import opened, surveyed
-from zoo.errors import DataError, DataWarning, HubError, PluginError, TrainingError, ZooError
+from zoo.errors import DataError, DataWarning, HubError, PluginError, TrainingError, UnknownModel, ZooError
 from zoo.folder import store
 from zoo.spec import Dataset, Recipe
 
@@ -365,6 +365,11 @@ def test_an_address_of_nothing_is_one_line(
 def test_options_of_pictures_are_refused_without_any() -> None:
     with pytest.raises(TrainingError, match="--test-part and --skip-bad are for pictures of one's own"):
         api.train("resnet8", test_part=0.2)
+
+
+def test_a_folder_named_without_its_kind_is_told_how(folder: Path) -> None:
+    with pytest.raises(UnknownModel, match=f"there is no data set .*--dataset folder:{folder}"):
+        api.train("resnet8", dataset=str(folder))
 
 
 def test_a_data_set_of_one_size_has_no_other() -> None:

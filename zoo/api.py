@@ -220,6 +220,7 @@ def train(
     if not 1 <= seeds <= MOST_SEEDS:
         raise TrainingError(f"--seeds should be at least 1 and up to {MOST_SEEDS:,}, not {seeds}")
     machine, target = _machine(device, data), open_hub(hub) if push else None
+    watch = _watch(save_every, eval_every, report, track)
     source = None if start is None else published(start)
     model = _model(name, Asked(dataset or "", test_part, skip_bad), options, machine, tell or _nobody, source)
     weights_license = _license(license, model, target)
@@ -240,7 +241,7 @@ def train(
         model,
         places,
         machine=machine,
-        watch=_watch(save_every, eval_every, report, track),
+        watch=watch,
         teacher=teacher,
         target=target,
         side_by_side=side_by_side,
@@ -259,7 +260,14 @@ def _model(name: str, asked: Asked, options: Options, machine: Machine, tell: Te
     if not is_address(asked.address):
         if asked.test_part is not None or asked.skip_bad:
             raise TrainingError("--test-part and --skip-bad are for pictures of one's own: --dataset folder:PATH")
-        return _declared(name, asked.address or None, start)
+        try:
+            return _declared(name, asked.address or None, start)
+        except UnknownModel as error:
+            if not asked.address or not Path(asked.address).is_dir():
+                raise
+            raise UnknownModel(
+                f"{error}; to train on the folder of that name: --dataset folder:{asked.address}"
+            ) from None
     architecture = _architecture(name, start)
     _, recipe = recipe_of(architecture, options)
     size = start.config.input_size[1] if start else None

@@ -30,4 +30,5 @@ def page(
     give a picture to each model that has an ONNX file (zoo export); it is computed in their browser.
     """
     written = api.page(out, hub=hub, runtime=runtime)
-    say(f"{written.models} models in {written.folder}, {written.tried} of them to be tried; open {written.index}")
+    models = "1 model" if written.models == 1 else f"{written.models:,} models"
+    say(f"{models} in {written.folder}, {written.tried} of them to be tried; open {written.index}")
