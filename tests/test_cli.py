@@ -252,6 +252,7 @@ def test_reproduce_sets_what_it_trains_beside_the_card(run_zoo: Run, trained: Pa
     assert lines[4] == "the weights are the published ones, byte for byte"
 
 
+@pytest.mark.slow
 def test_reproduce_exits_1_where_the_same_bytes_were_expected_and_did_not_come(
     run_zoo: Run, trained: Path, model_folder: Path
 ) -> None:

@@ -69,9 +69,11 @@ FILES = {
 
 # Those that take files that have to be made first, and have a test of their own.
 OTHERWISE = {"predict_with_onnxruntime.py"}
+NAMES = sorted({path.name for path in (CHECKOUT / "examples").glob("*.py")} - OTHERWISE)
+SLOW = {"benchmark_training.py"}
 
 
-@pytest.mark.parametrize("name", sorted({path.name for path in (CHECKOUT / "examples").glob("*.py")} - OTHERWISE))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES])
 def test_an_example_runs_from_a_plain_checkout(name: str, bare_python: Path, tmp_path: Path) -> None:
     bare = {variable: value for variable, value in os.environ.items() if variable != "PYTHONPATH"}
     finished = subprocess.run(

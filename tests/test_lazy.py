@@ -77,6 +77,10 @@ def test_what_is_asked_of_the_program_itself_imports_no_command(words: list[str]
     assert not imported & {*HEAVY, "rich", "zoo.api"}
 
 
+def test_an_evaluation_pays_for_torch_and_not_for_torchvision() -> None:
+    assert not imported_by("eval", "resnet8_digits") & {"torchvision", "torch._dynamo", "torch._inductor"}
+
+
 def test_loading_weights_needs_torch_and_safetensors_only(tmp_path: Path) -> None:
     for module in ("torchvision", "huggingface_hub", "matplotlib", "sklearn", "rich", "typer"):
         (tmp_path / f"{module}.py").write_text(f"raise RuntimeError('{module} was imported')\n")

@@ -153,6 +153,7 @@ def test_a_place_that_cannot_be_written_is_one_line_before_the_first_step(tmp_pa
         quick(tmp_path / out)
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_the_writing_of_the_folder_loses_nothing(tmp_path: Path) -> None:
     """The limit on a file's size is met by the weights, which only the folder has in one file with their card."""
     command = [

@@ -73,7 +73,8 @@ wrong: int = zoo.list_models()
 def test_a_script_of_a_users_is_checked_strictly(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     cache = f"--cache-dir={CHECKOUT / '.mypy_cache'}"  # what checking the zoo itself has left
-    command = ["-m", "mypy", "--strict", cache, "--follow-imports=silent", "script.py"]
+    config = f"--config-file={CHECKOUT / 'pyproject.toml'}"  # without it nothing that was left fits
+    command = ["-m", "mypy", "--strict", config, cache, "script.py"]
     environment = {**os.environ, "MYPYPATH": str(CHECKOUT)}
     found = subprocess.run([sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True)
     errors = [line for line in found.stdout.splitlines() if "error" in line and line.startswith("script.py")]

@@ -96,6 +96,7 @@ def test_a_step_is_what_a_hand_written_one_does() -> None:
     assert all(torch.allclose(after[name], tensor, atol=1e-6) for name, tensor in net.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
 def test_a_compiled_epoch_learns_what_an_eager_one_learns() -> None:
     eager, compiled = Training(), Training(how="default")

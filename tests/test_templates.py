@@ -31,6 +31,7 @@ def test_a_plugin_passes_its_own_tests(run_zoo: Run, tmp_path: Path) -> None:
     assert "2 passed" in make(tmp_path / "work" / "zoo-mine", "test")
 
 
+@pytest.mark.slow
 def test_a_plugin_with_a_data_set_passes_its_own_tests_and_the_zoos_as_it_is_installed(tmp_path: Path) -> None:
     folder, site = templates.new_plugin("mine", dataset="petals", out=tmp_path / "zoo-mine"), tmp_path / "site"
     assert "3 passed" in make(folder, "test")

@@ -14,7 +14,6 @@ from typing import Final
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2 import functional as V
 
 from zoo.spec import Recipe
 
@@ -160,6 +159,8 @@ def _changed(images: Tensor, changes: Tensor, magnitude: int) -> Tensor:
 
 def _one(images: Tensor, name: str, part: float, sign: float) -> Tensor:
     """Images [B, C, H, W] uint8 through one of RandAugment's changes, that `part` of its most."""
+    from torchvision.transforms.v2 import functional as V
+
     height, width = images.shape[2:]
     changed: Tensor
     match name:
