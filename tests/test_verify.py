@@ -162,8 +162,10 @@ def test_a_data_set_of_which_only_the_folder_is_there_is_not_downloaded_either(
 
 @pytest.mark.cifar
 def test_the_catalogue_scores_what_it_says_on_the_real_data() -> None:
-    for row in api.overview(pretrained=True):
-        assert api.verify(row.name).outcome == "as published"
+    ours = [row.name for row in api.overview(pretrained=True) if "." not in row.name]  # others' have to be fetched
+    assert {"resnet20_cifar10", "resnet20_cifar100"} <= set(ours)
+    for name in ours:
+        assert api.verify(name).outcome == "as published"
 
 
 def test_a_published_model_is_reproduced_by_its_own_recipe(trained: Path, tmp_path: Path) -> None:
