@@ -43,8 +43,7 @@ has_onnx = pytest.mark.skipif(
 def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained folder with an onnx and an int8 file. Not to be written to."""
     out = tmp_path_factory.mktemp("exported") / "model"
-    # After three epochs and on 360 images int8 may cost three of them, by chance.
-    return api.export(trained, to=("onnx", "int8"), out=out, allow_loss=True)[0]
+    return api.export(trained, to=("onnx", "int8"), out=out)[0]
 
 
 @pytest.fixture(scope="session")
@@ -208,7 +207,7 @@ def test_the_folder_is_the_models_with_a_listed_and_hashed_file_a_format(trained
     assert onnx.known_logits < 1e-4
     assert onnx.test == ExportTest(before.own.results.test_top1, 360, 0, onnx.test.logits if onnx.test else -1)
     assert int8.test is not None
-    assert int8.test.test_top1 > before.own.results.test_top1 - 2
+    assert int8.test.test_top1 > before.own.results.test_top1 - 0.5
 
 
 @has_onnx
