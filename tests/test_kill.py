@@ -77,7 +77,7 @@ def test_a_signal_ends_with_a_checkpoint_and_says_how_to_go_on(
 @pytest.mark.parametrize(
     ("command", "every"),
     [
-        ("train", 20),
+        ("train", 15),
         pytest.param("overwrite", 15, marks=pytest.mark.slow),
         pytest.param("overwrite --two-renames", 15, marks=pytest.mark.slow),
         pytest.param("seeds", 15, marks=pytest.mark.slow),
