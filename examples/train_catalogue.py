@@ -29,18 +29,24 @@ from zoo import api, registry
 from zoo.errors import FolderError, Interrupted, ZooError
 from zoo.folder import lock, store
 from zoo.spec import Recipe
+from zoo.training.memory import keep_memory
 from zoo.training.place import Place
-from zoo.training.progress import Lines
+from zoo.training.progress import Lines, clock
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of the catalogue: how it is trained, and from how many seeds."""
+    """A model of the catalogue: how it is trained, from how many seeds, and whether it is what the catalogue gets.
+
+    What is not published is a proof: a system's own recipe, whose number is to be seen in its model folder, where the
+    catalogue has weights of that name by a recipe of the zoo's. Which one it has is said here, before either is run.
+    """
 
     model: str
     recipe: str
     seeds: int = 1
     settings: dict[str, str] = field(default_factory=dict)
+    publish: bool = True
 
     @property
     def train(self) -> Recipe:
@@ -68,19 +74,21 @@ class Asked:
         return (folder / store.CONFIG).is_file() and len(store.read_config(folder).seeds or "1") >= entry.seeds
 
 
-# What stands first trains first: what two slow cores finish in two hours, the first of its family; the two teachers, the two families that have no weights yet, what the teachers teach.
+# What stands first trains first: the two families that have no weights yet, as long as two cores without bf16 finish in
+# an afternoon; the two teachers, what they teach, and the systems' own recipes.
 QUEUE = (
     Entry("resnet26_wide_cifar100", "quick", settings={"epochs": "10"}),
+    Entry("resnet_tied_cifar100", "quick", settings={"epochs": "8"}),
     Entry("resnet56_cifar10", "long"),
     Entry("resnet56_cifar100", "long"),
-    Entry("resnet26_wide_cifar100", "paper", settings={"epochs": "70"}),
+    Entry("resnet26_wide_cifar100", "paper", settings={"epochs": "70"}, publish=False),
     Entry("resnet_tied_cifar100", "paper"),
     Entry("resnet20_cifar100", "distilled"),
     Entry("resnet20_cifar10", "distilled"),
     Entry("resnet32_cifar10", "distilled"),
     Entry("resnet32_cifar100", "distilled"),
     Entry("resnet20b_cifar10", "cosine"),
-    Entry("resnet20_cifar10", "paper"),
+    Entry("resnet20_cifar10", "paper", publish=False),
     Entry("resnet44_cifar10", "long"),
     Entry("resnet44_cifar100", "long"),
     Entry("resnet110_cifar10", "long"),
@@ -133,7 +141,7 @@ def train(asked: Asked) -> int:
         try:
             done = api.train(
                 entry.model, recipe=entry.recipe, settings=entry.settings, epochs=asked.epochs, seeds=entry.seeds,
-                out=place, limit_train=asked.limit_train, resume=True, eval_every=10, save_every=1, push=True,
+                out=place, limit_train=asked.limit_train, resume=True, eval_every=10, save_every=1, push=entry.publish,
                 hub=asked.hub, report=Lines(Console()),
             )  # fmt: skip
         except Interrupted:
@@ -172,7 +180,7 @@ def status(asked: Asked) -> int:
 
 
 def _progress(asked: Asked, entry: Entry) -> str:
-    """How far a run has come by its log: its last epoch, of how many, and images a second in that one."""
+    """How far a run has come by its log: its last epoch, of how many, and at the pace of that one how long it takes."""
     recipe, dataset = entry.train, registry.load(entry.model).dataset
     epochs = asked.epochs or recipe.epochs
     rows = []
@@ -180,13 +188,14 @@ def _progress(asked: Asked, entry: Entry) -> str:
         rows = store.read_log(asked.place(entry).run)
     if not rows:
         return f", before the end of epoch 1 of {epochs}"
-    images = asked.limit_train or dataset.train_images - recipe.val_images
-    return f", after epoch {rows[-1].epoch} of {epochs}, {images / max(rows[-1].train_seconds, 1e-9):,.0f} images/s"
+    images, seconds = asked.limit_train or dataset.train_images - recipe.val_images, rows[-1].train_seconds
+    left = clock(seconds * (epochs - rows[-1].epoch))
+    return f", after epoch {rows[-1].epoch} of {epochs}, {images / max(seconds, 1e-9):,.0f} images/s, left {left}"
 
 
 def plan(asked: Asked) -> int:
     """Print a command for every entry that isn't done; a teacher of the same queue has to be published before it."""
-    coming = {entry.model for entry in QUEUE if not asked.is_done(entry)}
+    coming = {entry.model for entry in QUEUE if entry.publish and not asked.is_done(entry)}
     for entry in asked.entries:
         if asked.is_done(entry):
             continue
@@ -196,9 +205,10 @@ def plan(asked: Asked) -> int:
         words += ["--limit-train", str(asked.limit_train)] if asked.limit_train else []
         words += ["--seeds", str(entry.seeds)] if entry.seeds > 1 else []
         words += ["--out", str(asked.place(entry).folder), "--resume", "--eval-every", "10"]
+        words += ["--push", "--hub", asked.hub] if entry.publish else []
         teacher = f"{entry.train.teacher}_{registry.load(entry.model).dataset.name}"
         after = f"  # after {teacher}" if teacher in coming else ""
-        print(f"{shlex.join([*words, '--push', '--hub', asked.hub])}{after}", flush=True)
+        print(f"{shlex.join(words)}{after}", flush=True)
     return 0
 
 
@@ -214,8 +224,11 @@ def main() -> None:
     words = parser.parse_args()
     try:
         if words.what == "tune":
+            keep_memory()
             sys.exit(tune(words.models, words.epochs, words.limit_train, words.out / "tune"))
         asked = Asked(_entries(words.models), words.epochs, words.limit_train, words.out, words.hub)
+        if words.what == "train":
+            keep_memory()
         sys.exit({"train": train, "status": status, "plan": plan}[words.what](asked))
     except Interrupted as stopped:
         print(f"{stopped}, or start this queue again", file=sys.stderr)

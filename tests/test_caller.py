@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import CHECKOUT
+
 STATE = """
 import ctypes, hashlib, json, os, random, signal, sys, warnings
 from pathlib import Path
@@ -105,15 +107,27 @@ def test_the_process_is_left_as_it_was(tmp_path: Path, compiled: str) -> None:
     assert before.keys() == after.keys()
 
 
-IN_A_PROCESS_OF_ITS_OWN = """
+COMMAND = """
 from zoo.cli.app import load
 words = ["resnet8", "--epochs", "1", "--limit-train", "64", "--quiet"]
 load("train").main(words, standalone_mode=False)
+print(is_mapped(20_000_000))
+"""
+QUEUE = """
+sys.path.insert(0, sys.argv[1])
+from examples import train_catalogue
+train_catalogue.QUEUE = (train_catalogue.Entry("resnet8_digits", "quick"),)
+sys.argv = ["train_catalogue.py", "train", "--epochs", "1", "--limit-train", "64", "--hub", "file:hub"]
+try:
+    train_catalogue.main()
+except SystemExit as done:
+    assert not done.code
 print(is_mapped(20_000_000))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
-def test_the_command_line_keeps_memory_in_its_own_process(tmp_path: Path) -> None:
-    assert run(STATE + IN_A_PROCESS_OF_ITS_OWN, tmp_path).splitlines()[-1] == "False"
+@pytest.mark.parametrize("alone", [COMMAND, QUEUE], ids=["the command line", "the catalogue's queue"])
+def test_a_process_that_only_trains_keeps_its_memory(tmp_path: Path, alone: str) -> None:
+    assert run(STATE + alone, tmp_path, str(CHECKOUT)).splitlines()[-1] == "False"

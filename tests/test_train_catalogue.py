@@ -6,12 +6,14 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from examples import train_catalogue
 from examples.train_catalogue import Asked, Entry
+from zoo import api
 from zoo.folder import lock, store
 from zoo.folder.config import EpochRow, log_text
 from zoo.training.place import Place, owned
@@ -48,13 +50,13 @@ def test_the_status_says_what_is_done_what_runs_and_what_comes_next(
     top1 = store.read_config(what.place(QUICK).folder).own.results.test_top1
     run = what.place(LINEAR).run
     run.mkdir()
-    row = EpochRow(epoch=1, lr=0.1, train_loss=1.0, train_top1=50.0, train_seconds=0.5)
+    row = EpochRow(epoch=1, lr=0.1, train_loss=1.0, train_top1=50.0, train_seconds=30.0)
     (run / store.LOG).write_text(log_text([row]))
     capsys.readouterr()
     train_catalogue.status(what)
     assert capsys.readouterr().out.splitlines() == [
         f"resnet8_digits           quick      done, top-1 {top1:.2f}%",
-        "resnet8_digits           linear     next, after epoch 1 of 2, 128 images/s",
+        "resnet8_digits           linear     next, after epoch 1 of 2, 2 images/s, left 0:00:30",
     ]
     with owned([what.place(LINEAR)]):
         train_catalogue.status(what)
@@ -99,6 +101,19 @@ def test_what_a_teacher_of_the_queue_is_needed_for_comes_after_it(
     first, second = capsys.readouterr().out.splitlines()
     assert "#" not in first
     assert second.endswith("  # after resnet56_cifar100")
+
+
+def test_a_proof_is_trained_and_measured_and_the_hub_keeps_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proof = replace(LINEAR, publish=False)
+    monkeypatch.setattr(train_catalogue, "QUEUE", (QUICK, proof))
+    what = asked(tmp_path, QUICK, proof)
+    train_catalogue.plan(what)
+    assert ["--push" in line for line in capsys.readouterr().out.splitlines()] == [True, False]
+    assert train_catalogue.train(what) == 0
+    assert [what.is_done(entry) for entry in (QUICK, proof)] == [True, True]
+    assert store.read_config(api.find("resnet8_digits", hub=what.hub)).own.job.recipe_name == "quick"
 
 
 @pytest.mark.parametrize("what", ["train", "status", "plan"])

@@ -39,7 +39,7 @@ class Lines:
         self._console.print(
             f"epoch {row.epoch:>{len(str(self._epochs))}}/{self._epochs}  lr {row.lr:.3g}  "
             f"train loss {row.train_loss:.4f} top-1 {row.train_top1:5.2f}%{val}{test}  {row.train_seconds:.1f} s  "
-            f"{self._images / row.train_seconds:,.0f} images/s  left {_clock(pace * (self._epochs - row.epoch))}",
+            f"{self._images / row.train_seconds:,.0f} images/s  left {clock(pace * (self._epochs - row.epoch))}",
             highlight=False,
             soft_wrap=True,
         )
@@ -101,7 +101,7 @@ class Bar:
         self._bar.stop()
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
