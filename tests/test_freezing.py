@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import api
-from zoo.errors import Interrupted, TrainingError
+from zoo.errors import Interrupted, StartWarning, TrainingError
 from zoo.folder.job import Job
 from zoo.spec import Recipe
 from zoo.training import freezing
@@ -206,6 +206,11 @@ def test_a_net_whose_head_is_not_all_that_follows_its_features_is_run_whole(tmp_
 
 def test_a_head_alone_is_trained_and_published_as_any_net_is(tmp_path: Path) -> None:
     settings = {"freeze_epochs": "2", "crop_padding": "0", "class_weight": "balanced"}
-    done = api.train("resnet8_digits", settings=settings, epochs=2, out=tmp_path / "model", amp=False, limit_train=400)
+    with pytest.warns(
+        StartWarning, match="^recipe quick trains the head alone for 2 of 2 epochs, and the rest .* --start"
+    ):
+        done = api.train(
+            "resnet8_digits", settings=settings, epochs=2, out=tmp_path / "model", amp=False, limit_train=400
+        )
     assert done.config.own.job.recipe == Recipe.from_json(done.config.own.job.recipe.to_json())
     assert done.config.own.training.epochs == 2

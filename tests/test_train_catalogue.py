@@ -20,6 +20,8 @@ from zoo.training.place import Place, owned
 
 from .conftest import Run
 
+# Random features under a head are enough for a queue; what else is said of them is tests/test_freezing.py's.
+pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.StartWarning")
 QUICK, LINEAR = Entry("resnet8_digits", "quick"), Entry("resnet8_digits", "linear", settings={"batch_size": "32"})
 
 

@@ -176,6 +176,12 @@ def test_a_published_model_is_reproduced_by_its_own_recipe(trained: Path, tmp_pa
     assert (shorter.config.own.training.epochs, shorter.config.own.job.seed) == (1, 5)
 
 
+def test_a_model_is_reproduced_under_the_license_it_was_published_under(tmp_path: Path) -> None:
+    one = api.train("resnet8_digits", epochs=1, limit_train=64, license="cc-by-4.0", out=tmp_path / "model")
+    again, before = api.reproduce(one.folder, out=tmp_path / "again")
+    assert (again.config.license, before.license) == ("cc-by-4.0", "cc-by-4.0")
+
+
 def test_a_model_is_reproduced_with_the_normalisation_it_was_published_with(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

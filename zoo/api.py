@@ -5,6 +5,7 @@ Each function is one way through the house; torch is imported by those that comp
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,16 @@ from typing import TYPE_CHECKING
 
 from zoo import registry
 from zoo.data.asked import Asked
-from zoo.errors import DataError, ExportError, HubError, NotPublished, RecipeError, TrainingError, UnknownModel
+from zoo.errors import (
+    DataError,
+    ExportError,
+    HubError,
+    NotPublished,
+    RecipeError,
+    StartWarning,
+    TrainingError,
+    UnknownModel,
+)
 from zoo.folder import store
 from zoo.folder.config import UNKNOWN_LICENSE, Config
 from zoo.hub import Hub, Pushed, open_hub, publish
@@ -200,7 +210,8 @@ def train(
     process, which a GPU may have room for; the weights are the same.
 
     Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError; what can
-    be foreseen (hub, token, name, data, folder) before the first step.
+    be foreseen (hub, token, name, data, folder) before the first step. Warns with StartWarning where a
+    recipe trains the head alone at first, and there is no `start`.
     """
     from zoo.training.place import Place, mode_of
     from zoo.training.plan import MOST_SEEDS, Options, plan, recipe_of
@@ -227,6 +238,8 @@ def train(
     recipe_name, chosen = recipe_of(model, options)
     teacher = _teacher(model, chosen, machine.device)
     origin, begun = teacher.origin if teacher else None, _start(model, start, source)
+    if chosen.freeze_epochs and begun is None:
+        warnings.warn(StartWarning(_nothing_learned(recipe_name, chosen)), stacklevel=2)
     plans = [
         plan(model, options, machine, seed=one, start=begun, teacher=origin, license=weights_license)
         for one in range(seed, seed + seeds)
@@ -298,6 +311,15 @@ def _declared(name: str, dataset: str | None, start: Published | None) -> Model:
         if bare not in (architecture.name, f"{architecture.name}_{on}"):
             raise
         return registry.join(architecture, registry.dataset(on))
+
+
+def _nothing_learned(recipe_name: str, recipe: Recipe) -> str:
+    """What is to be said of a head that learns alone on top of a net that knows nothing."""
+    epochs = f"{recipe.freeze_epochs} of {recipe.epochs} epochs"
+    return (
+        f"recipe {recipe_name} trains the head alone for {epochs}, and the rest of the net has learned nothing yet: "
+        "name the weights that it begins with, --start MODEL"
+    )
 
 
 def _license(given: str | None, model: Model, target: Hub | None) -> str | None:
@@ -667,6 +689,7 @@ def reproduce(
         require_allowed(job.start.address, f"what {found.config.name} began with")
         begun = _start(model, job.start.address, published(job.start.address))
     planned = again(job, model, machine, start=begun, teacher=origin, epochs=epochs, seed=seed)
+    planned = replace(planned, license=found.config.license)
     place = Place(out or Path("runs") / f"{model.name}-reproduced", mode_of(resume=resume, overwrite=overwrite))
     trained = _train([planned], model, [place], machine=machine, watch=watch, teacher=teacher)
     return trained, found.config

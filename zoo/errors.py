@@ -82,6 +82,10 @@ class TrackerWarning(UserWarning):
     """A tracker failed and is told nothing more; training goes on."""
 
 
+class StartWarning(UserWarning):
+    """A training is meant for weights that have learned something, and begins with none."""
+
+
 class HalfWarning(UserWarning):
     """Weights would have lost accuracy in fp16 and are stored in fp32."""
 

@@ -16,7 +16,16 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from zoo.errors import DataWarning, HubWarning, Interrupted, NameWarning, PluginWarning, TrackerWarning, ZooError
+from zoo.errors import (
+    DataWarning,
+    HubWarning,
+    Interrupted,
+    NameWarning,
+    PluginWarning,
+    StartWarning,
+    TrackerWarning,
+    ZooError,
+)
 from zoo.plain import complain
 
 # Name: the file and the function, and what `zoo --help` says of it: its docstring's first paragraph.
@@ -199,6 +208,6 @@ def _show_warning(
     file: object = None,
     line: str | None = None,
 ) -> None:
-    plainly = PluginWarning | HubWarning | NameWarning | DataWarning | TrackerWarning
+    plainly = PluginWarning | HubWarning | NameWarning | DataWarning | TrackerWarning | StartWarning
     text = str(message) if issubclass(category, plainly) else f"{category.__name__}: {message}"
     complain(f"warning: {text}")
