@@ -32,6 +32,12 @@ def test_a_folder_is_whole_and_its_model_can_be_loaded(path: Path) -> None:
     assert not zoo.load(path.name, pretrained=True).training
 
 
+def test_no_file_is_too_large_for_a_package_and_its_history() -> None:
+    """Larger weights are pinned: `zoo push --weights-at`."""
+    sizes = {f"{path.parent.name}/{path.name}": path.stat().st_size for path in catalogue().path.rglob("*.*")}
+    assert {name: size for name, size in sizes.items() if size > 8_000_000} == {}
+
+
 def test_its_accuracies_alone_are_those_of_its_folders() -> None:
     listed = {one.name: (one.test_top1, one.license) for one in catalogue().models()}
     assert {name: (one.test_top1, one.license) for name, one in shipped().items()} == listed
