@@ -1,6 +1,7 @@
 """Fill the catalogue: choose recipes on held-out images, then train each model on all of them and publish it.
 
 python examples/train_catalogue.py tune [MODEL…]     # candidates on 45,000 images, judged by the 5,000 others
+python examples/train_catalogue.py tune --epochs 15 --only distilled --only decoupled     # some of them, and shorter
 python examples/train_catalogue.py train [MODEL…]    # the queue below, each model into hub_cards/ when it is done
 python examples/train_catalogue.py status [MODEL…]   # what is done, what is running and how far, what comes next
 python examples/train_catalogue.py plan [MODEL…]     # a command a model that isn't done, for a cluster's scheduler
@@ -96,38 +97,78 @@ QUEUE = (
     Entry("resnet110_cifar100", "long"),
 )
 
-# What a longer recipe could change; each is judged on its own and on top of nothing else.
-CANDIDATES: dict[str, dict[str, str]] = {
-    "as it is": {},
-    "lr 0.2": {"lr": "0.2"},
-    "weight decay 2e-4": {"weight_decay": "2e-4"},
-    "weight decay 1e-3": {"weight_decay": "1e-3"},
-    "mixup 0.2": {"mixup": "0.2"},
-    "cutmix on half": {"cutmix": "1.0", "mixup_prob": "0.5"},
-    "cutout 8": {"cutout": "8"},
-    "cutout 16": {"cutout": "16"},
-}
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe that could be the better one, changed in one point."""
+
+    name: str
+    recipe: str = "long"
+    settings: dict[str, str] = field(default_factory=dict)
 
 
-def tune(models: list[str], epochs: int | None, limit_train: int | None, out: Path) -> int:
+# Each is judged on its own and on top of nothing else. The decoupled one as its authors have it for this pair of nets
+# (arXiv:2203.08679, beta 2; a warm-up of 20 of their 240 epochs).
+CANDIDATES = (
+    Candidate("as it is"),
+    Candidate("lr 0.2", settings={"lr": "0.2"}),
+    Candidate("weight decay 2e-4", settings={"weight_decay": "2e-4"}),
+    Candidate("weight decay 1e-3", settings={"weight_decay": "1e-3"}),
+    Candidate("mixup 0.2", settings={"mixup": "0.2"}),
+    Candidate("cutmix on half", settings={"cutmix": "1.0", "mixup_prob": "0.5"}),
+    Candidate("cutout 8", settings={"cutout": "8"}),
+    Candidate("cutout 16", settings={"cutout": "16"}),
+    Candidate("averaged", settings={"model_ema_decay": "0.999"}),
+    Candidate("distilled", "distilled"),
+    Candidate(
+        "decoupled",
+        "distilled",
+        {"distill_type": "dkd", "distill": "1", "dkd_beta": "2", "distill_warmup_epochs": "1"},
+    ),
+)
+HELD_OUT = 5_000
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is asked for of `tune`: which candidates on which models, trained how long, from which teacher."""
+
+    models: Sequence[str]
+    candidates: Sequence[Candidate]
+    epochs: int | None
+    limit_train: int | None
+    out: Path
+    teacher: str | None  # in place of the recipe's
+
+    def settings(self, candidate: Candidate) -> dict[str, str]:
+        """Every field in which a candidate is another than its recipe."""
+        taught = {"teacher": self.teacher} if self.teacher and candidate.recipe == "distilled" else {}
+        return {**candidate.settings, **taught, "val_images": str(HELD_OUT)}
+
+
+def tune(tuning: Tuning) -> int:
     """Train every candidate on the images that are not held out, and print what those say."""
     failures = 0
-    for model in models or ["resnet20_cifar10"]:
-        for name, settings in CANDIDATES.items():
-            place = out / f"{model}-{name.replace(' ', '-')}"
+    for model in tuning.models:
+        for candidate in tuning.candidates:
+            place = tuning.out / f"{model}-{candidate.name.replace(' ', '-')}"
+            print(f"{model}  {candidate.name}: in {place}", flush=True)
             try:
                 done = api.train(
-                    model, recipe="long", settings={**settings, "val_images": "5000"}, epochs=epochs, out=place,
-                    limit_train=limit_train, resume=True, eval_every=10**6, save_every=5, report=None,
+                    model, recipe=candidate.recipe, settings=tuning.settings(candidate), epochs=tuning.epochs,
+                    out=place, limit_train=tuning.limit_train, resume=True, eval_every=10**6, save_every=1,
+                    report=Lines(Console()),
                 )  # fmt: skip
             except Interrupted:
                 raise
             except ZooError as error:
                 failures += 1
-                print(f"{model}  {name}: {error}", file=sys.stderr, flush=True)
+                print(f"{model}  {candidate.name}: {error}", file=sys.stderr, flush=True)
                 continue
             last = store.read_log(done.folder)[-1]
-            print(f"{model}  {name}: held-out top-1 {last.val_top1:.2f}%, loss {last.val_loss:.4f}", flush=True)
+            print(
+                f"{model}  {candidate.name}: held-out top-1 {last.val_top1:.2f}%, loss {last.val_loss:.4f}", flush=True
+            )
     return failures
 
 
@@ -221,13 +262,17 @@ def main() -> None:
     parser.add_argument("models", nargs="*", help="[default: resnet20_cifar10 to tune, else the whole queue]")
     parser.add_argument("--epochs", type=int, help="[default: the recipe's]")
     parser.add_argument("--limit-train", type=int)
+    parser.add_argument("--only", action="append", metavar="CANDIDATE", help="to tune; may be repeated [default: all]")
+    parser.add_argument("--teacher", metavar="MODEL", help="of the candidates that have one [default: the recipe's]")
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--hub", default="file:hub_cards")
     words = parser.parse_args()
     try:
         if words.what == "tune":
+            models, candidates = words.models or ["resnet20_cifar10"], _candidates(words.only)
             keep_memory()
-            sys.exit(tune(words.models, words.epochs, words.limit_train, words.out / "tune"))
+            out = words.out / "tune"
+            sys.exit(tune(Tuning(models, candidates, words.epochs, words.limit_train, out, words.teacher)))
         asked = Asked(_entries(words.models), words.epochs, words.limit_train, words.out, words.hub)
         if words.what == "train":
             keep_memory()
@@ -237,6 +282,14 @@ def main() -> None:
         sys.exit(stopped.exit_code)
     except ZooError as error:
         sys.exit(str(error))
+
+
+def _candidates(names: list[str] | None) -> list[Candidate]:
+    """The candidates of these names, in their order; all where none is named."""
+    known = [candidate.name for candidate in CANDIDATES]
+    if unknown := [one for one in names or () if one not in known]:
+        sys.exit(f"{unknown[0]} is no candidate; there are {', '.join(known)}")
+    return [candidate for candidate in CANDIDATES if not names or candidate.name in names]
 
 
 def _entries(models: list[str]) -> list[Entry]:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from examples import train_catalogue
-from examples.train_catalogue import Asked, Entry
-from zoo import api
+from examples.train_catalogue import Asked, Candidate, Entry, Tuning
+from zoo import api, registry
 from zoo.folder import lock, store
 from zoo.folder.config import EpochRow, log_text
 from zoo.training.place import Place, owned
@@ -92,6 +92,37 @@ def test_the_plan_is_a_command_for_each_that_is_not_done_which_does_it(
     assert (job.recipe_name, job.recipe.batch_size, job.recipe.epochs, job.train_images) == ("linear", 32, 2, 64)
     train_catalogue.plan(what)
     assert capsys.readouterr().out == ""
+
+
+def test_a_candidate_is_judged_by_the_images_that_are_held_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(train_catalogue, "HELD_OUT", 100)
+    as_it_is, higher = Candidate("as it is", "quick"), Candidate("at 0.2", "quick", {"lr": "0.2"})
+    monkeypatch.setattr(train_catalogue, "CANDIDATES", (as_it_is, higher))
+    words = ["--epochs", "1", "--limit-train", "64", "--out", str(tmp_path), "--only", "at 0.2"]
+    with pytest.raises(SystemExit) as done:
+        call(monkeypatch, ["tune", "resnet8_digits", *words])
+    assert done.value.code == 0
+    folder = tmp_path / "tune" / "resnet8_digits-at-0.2"
+    recipe, last = store.read_config(folder).own.job.recipe, store.read_log(folder)[-1]
+    assert (recipe.lr, recipe.val_images) == (0.2, 100)
+    assert f"at 0.2: held-out top-1 {last.val_top1:.2f}%, loss {last.val_loss:.4f}" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "tune").iterdir() if path.is_dir()] == [folder.name]
+    with pytest.raises(SystemExit) as refused:
+        call(monkeypatch, ["tune", "--only", "at 0.3"])
+    assert refused.value.code == "at 0.3 is no candidate; there are as it is, at 0.2"
+
+
+def test_a_teacher_is_replaced_in_the_candidates_that_have_one(tmp_path: Path) -> None:
+    distilled = Candidate("distilled", "distilled")
+    tuning = Tuning(["resnet20_cifar10"], [Candidate("as it is"), distilled], 1, None, tmp_path, "resnet56.akamaster")
+    assert [tuning.settings(one).get("teacher") for one in tuning.candidates] == [None, "resnet56.akamaster"]
+
+
+@pytest.mark.parametrize("candidate", train_catalogue.CANDIDATES, ids=lambda candidate: candidate.name)
+def test_a_candidate_is_a_recipe_that_can_be(candidate: Candidate) -> None:
+    assert registry.load("resnet20_cifar10").recipes[candidate.recipe].changed(candidate.settings)
 
 
 def test_what_a_teacher_of_the_queue_is_needed_for_comes_after_it(
