@@ -129,6 +129,8 @@ def errors(runs: Runs, kind: str, title: str) -> bytes:
 
 def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
     """Top-1 against parameters, as SVG: a panel for each title; what the zoo trained filled, what others did hollow."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
     with _figure(5.5 * len(panels), 4.2) as figure:
         for axes, (title, models) in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
@@ -140,9 +142,12 @@ def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
             for one in models:
                 axes.annotate(one.name, (one.parameters, one.top1), (4, 3), textcoords="offset points", fontsize=6)
             axes.set(title=title, xscale="log", xlabel="parameters", ylabel="test top-1 (%)")
-            axes.margins(x=0.25)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.margins(x=0.35)
             axes.grid(alpha=0.3)
-            axes.legend(loc="lower right")
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)  # where no model can be
         return _saved(figure, "svg").decode()
 
 
