@@ -1,7 +1,8 @@
-"""What the README and the pages of docs/ say is run, leads somewhere, or is generated."""
+"""What the README, the plugins' and the pages of docs/ say is run, leads somewhere, or is generated."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -14,11 +15,15 @@ from pathlib import Path
 import pytest
 
 from zoo.cli.app import COMMANDS, load
+from zoo.spec import Model
 
 from .conftest import CHECKOUT
 from .pictures import draw, flowers
 
-PAGES = {path.relative_to(CHECKOUT).as_posix(): path for path in [CHECKOUT / "README.md", *CHECKOUT.glob("docs/*.md")]}
+PAGES = {
+    path.relative_to(CHECKOUT).as_posix(): path
+    for path in (CHECKOUT / "README.md", *CHECKOUT.glob("plugins/*/README.md"), *CHECKOUT.glob("docs/*.md"))
+}
 TEXT = PAGES["README.md"].read_text()
 
 
@@ -94,6 +99,14 @@ def headings(path: Path) -> set[str]:
 
 def test_the_readme_leads_to_every_page() -> None:
     assert {page for page in PAGES if page != "README.md"} <= set(re.findall(r"\]\(([^)#]+)", TEXT))
+
+
+@pytest.mark.parametrize("plugin", ["zoo-resnet-cifar", "zoo-resnet-wide", "zoo-resnet-tied"])
+def test_a_plugins_page_says_what_each_of_its_recipes_is(plugin: str) -> None:
+    module = importlib.import_module(f"{plugin.replace('-', '_')}.models")
+    recipes = {name for model in vars(module).values() if isinstance(model, Model) for name in model.recipes}
+    _, table = PAGES[f"plugins/{plugin}/README.md"].read_text().split("| recipe | what it is |")
+    assert set(re.findall(r"^\| `(\w+)` \| ", table, re.MULTILINE)) == recipes
 
 
 @pytest.mark.parametrize(
