@@ -148,6 +148,13 @@ def test_a_distilled_model_names_its_teacher_with_its_hash(trained: Path, tmp_pa
     assert np.isfinite(done.config.own.results.test_loss)
 
 
+def test_a_card_says_that_target_class_and_others_were_distilled_apart(trained: Path, tmp_path: Path) -> None:
+    settings = {"teacher": str(trained), "distill_type": "dkd", "distill": "1"}
+    done = api.train("resnet8", settings=settings, epochs=1, out=tmp_path / "student", amp=False)
+    text = " ".join((done.folder / store.README).read_text().split())
+    assert "for the same augmented batches, the target class and the others weighed apart (arXiv:2203.08679)." in text
+
+
 def test_a_teacher_that_is_an_architecture_is_the_one_on_the_students_data_set() -> None:
     with pytest.raises(NotFound, match="the catalogue has no weights of resnet20_digits"):
         api.train("resnet8", settings={"teacher": "resnet20"})

@@ -411,12 +411,13 @@ def _base(config: Config) -> str | None:
 
 def _teacher(config: Config) -> str:
     """What was distilled, where anything was."""
-    teacher = config.own.job.teacher
+    teacher, recipe = config.own.job.teacher, config.own.job.recipe
     if teacher is None:
         return ""
+    way = "" if recipe.distill_type == "kd" else ", the target class and the others weighed apart (arXiv:2203.08679)"
     return f"""
 Distilled: beside the labels it learned the logits that `{teacher.address}` (SHA-256 of its weights
-`{teacher.sha256}`) has for the same augmented batches.
+`{teacher.sha256}`) has for the same augmented batches{way}.
 """
 
 
