@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 import re
@@ -14,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from zoo import registry
 from zoo.cli.app import COMMANDS, load
-from zoo.spec import Model
 
 from .conftest import CHECKOUT
 from .pictures import draw, flowers
@@ -103,8 +102,9 @@ def test_the_readme_leads_to_every_page() -> None:
 
 @pytest.mark.parametrize("plugin", ["zoo-resnet-cifar", "zoo-resnet-wide", "zoo-resnet-tied"])
 def test_a_plugins_page_says_what_each_of_its_recipes_is(plugin: str) -> None:
-    module = importlib.import_module(f"{plugin.replace('-', '_')}.models")
-    recipes = {name for model in vars(module).values() if isinstance(model, Model) for name in model.recipes}
+    models = registry.load_all(one for one in registry.entries().values() if one.is_by(plugin))
+    recipes = {name for model in models for name in model.recipes}
+    assert recipes
     _, table = PAGES[f"plugins/{plugin}/README.md"].read_text().split("| recipe | what it is |")
     assert set(re.findall(r"^\| `(\w+)` \| ", table, re.MULTILINE)) == recipes
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -135,6 +137,13 @@ def test_shallower_nets_can_be_taught_by_a_deeper_one() -> None:
         f"resnet{n}{b}_{d}" for n in (20, 32, 44) for b in ("", "b") for d in ("cifar10", "cifar100")
     }
     assert set(taught.values()) == {"resnet56"}  # on the data set that its student learns
+
+
+def test_its_page_says_which_net_has_which_recipes() -> None:
+    page = Path(__file__).parent.parent / "README.md"
+    rows = re.findall(r"^\| (`(?:resnet|plain)\d.*) \| .* \| (.*) \|$", page.read_text(), re.MULTILINE)
+    said = {net: set(re.findall(r"\w+", recipes)) for nets, recipes in rows for net in re.findall(r"\w+", nets)}
+    assert said == {model.architecture.name: set(model.recipes) for model in MODELS.values()}
 
 
 def test_the_papers_rate_at_named_steps() -> None:
