@@ -270,6 +270,8 @@ def main() -> None:
     try:
         if words.what == "tune":
             models, candidates = words.models or ["resnet20_cifar10"], _candidates(words.only)
+            for name in models:
+                registry.resolve(name)  # a name that is none is refused before anything is trained
             keep_memory()
             out = words.out / "tune"
             sys.exit(tune(Tuning(models, candidates, words.epochs, words.limit_train, out, words.teacher)))

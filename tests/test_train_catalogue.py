@@ -156,6 +156,16 @@ def test_a_model_that_is_not_in_the_queue_is_refused_by_one_line(monkeypatch: py
     assert refused.value.code == "resnet2o_cifar10 is not in the queue; it has resnet8_digits"
 
 
+def test_a_model_that_there_is_not_is_refused_once_and_before_any_candidate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        call(monkeypatch, ["tune", "resnet8_digits", "resnet2o_cifar10", "--out", str(tmp_path)])
+    assert str(refused.value.code).startswith("there is no model 'resnet2o_cifar10'; did you mean ")
+    assert capsys.readouterr().out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_place_is_nobodys_when_its_process_has_let_go(tmp_path: Path) -> None:
     place = Place(tmp_path / "model")
     with owned([place]):
