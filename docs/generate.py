@@ -35,7 +35,7 @@ COMMAND_LINE = PLUGINS.with_name("command-line.md")
 API = PLUGINS.with_name("api.md")
 BY = "Written by `python docs/generate.py`."
 ACCURACY = README.parent / "docs" / "accuracy.svg"
-FACTS = (spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming)
+FACTS = (spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming, spec.Deepening)
 CHECKS = ("check_model", "check_training", "check_dataset", "check_plugin", "check_hub")
 
 

@@ -18,7 +18,7 @@ TEXT = (CHECKOUT / "docs" / "plugins.md").read_text()
 
 @pytest.mark.parametrize(
     "kind",
-    [spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming],
+    [spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming, spec.Deepening],
     ids=lambda kind: kind.__name__,
 )
 def test_every_field_of_a_fact_is_there_with_its_meaning(kind: type) -> None:

@@ -34,8 +34,9 @@ THREE = '''
 from dataclasses import replace
 import numpy as np
 from zoo.datasets import DIGITS
-from zoo.spec import Model
-from zoo_resnet_cifar.models import RESNET8
+from zoo.spec import Deepening, Model
+from zoo_resnet_cifar.models import LAST_NORM, RESNET8, Build
+from zoo_resnet_cifar.shortcut import Shortcut
 
 def by_three(root, *, train):
     images, labels = DIGITS.read(root, train=train)
@@ -53,8 +54,11 @@ three = replace(DIGITS, name="three", classes=("none", "one", "two"), read=by_th
 colour = replace(DIGITS, name="colour", input_size=(3, 8, 8), mean=3 * DIGITS.mean, std=3 * DIGITS.std, read=in_colour)
 turned = replace(DIGITS, name="turned", classes=tuple(reversed(DIGITS.classes)), read=backwards)
 resnet8_three, resnet8_colour, resnet8_turned = (Model(RESNET8, one, None) for one in (three, colour, turned))
+
+RESNET14 = replace(RESNET8, name="resnet14", build=Build(14, Shortcut.A), deepening=Deepening(("resnet8",), LAST_NORM))
+resnet14_digits = Model(RESNET14, DIGITS, None)
 '''
-NAMES = ("resnet8_three", "resnet8_colour", "resnet8_turned")
+NAMES = ("resnet8_three", "resnet8_colour", "resnet8_turned", "resnet14_digits")
 Install = Callable[..., Path]
 
 
@@ -191,6 +195,41 @@ def test_another_architectures_weights_are_refused_in_one_line(tmp_path: Path) -
     with pytest.raises(TrainingError, match="resnet20_cifar10 is a resnet20, and can't start a resnet8") as why:
         trained("resnet8_three", tmp_path / "out", start="resnet20_cifar10")
     assert "\n" not in str(why.value)
+
+
+def test_a_deeper_net_begins_as_the_shallower_one_and_what_is_added_learns(
+    tmp_path: Path, digits: dict[str, Tensor]
+) -> None:
+    began = barely("resnet14_digits", tmp_path / "out")
+    assert all(torch.allclose(began[name], digits[name], atol=1e-6) for name in began.keys() & digits.keys())
+    zeroed = {f"layer{stage}.1.bn2.weight" for stage in (1, 2, 3)}
+    assert {name for name, tensor in began.items() if tensor.abs().max() < 1e-6 and name.endswith("weight")} == zeroed
+    net, images = zoo.load(tmp_path / "out", pretrained=True), torch.randn(4, 1, 8, 8)
+    shallow = zoo.load("resnet8_digits", pretrained=True)
+    shallow.load_state_dict({name: net.state_dict()[name] for name in shallow.state_dict()})
+    torch.testing.assert_close(net(images), shallow(images))
+    trained("resnet14_digits", tmp_path / "longer")
+    learned = zoo.load(tmp_path / "longer", pretrained=True).state_dict()
+    assert all(learned[name].abs().min() > 0 for name in zeroed)
+
+
+def test_of_which_net_a_deeper_one_began_is_recorded_said_and_reproduced(tmp_path: Path) -> None:
+    one = trained("resnet14_digits", tmp_path / "one")
+    assert one.config.own.job.start == Origin(
+        "resnet8_digits", published("resnet8_digits").config.weights.sha256, shallower="resnet8"
+    )
+    assert (
+        "Those are of a resnet8: the blocks that it lacks began as identities"
+        in (one.folder / store.README).read_text()
+    )
+    again, before = api.reproduce(one.folder, out=tmp_path / "again")
+    assert again.config.weights == before.weights
+
+
+def test_a_shallower_net_does_not_begin_as_a_deeper_one(tmp_path: Path) -> None:
+    deep = trained("resnet14_digits", tmp_path / "deep", start=None).folder
+    with pytest.raises(TrainingError, match="is a resnet14, and can't start a resnet8"):
+        trained("resnet8_digits", tmp_path / "out", start=deep)
 
 
 def test_a_name_that_is_none_is_no_architecture_of_the_starts(tmp_path: Path) -> None:

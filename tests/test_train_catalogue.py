@@ -94,6 +94,20 @@ def test_the_plan_is_a_command_for_each_that_is_not_done_which_does_it(
     assert capsys.readouterr().out == ""
 
 
+def test_an_entry_that_begins_with_weights_is_trained_and_planned_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = replace(LINEAR, start="resnet8_digits")
+    monkeypatch.setattr(train_catalogue, "QUEUE", (entry,))
+    what = asked(tmp_path, entry)
+    train_catalogue.plan(what)
+    assert " --start resnet8_digits " in capsys.readouterr().out
+    assert train_catalogue.train(what) == 0
+    start = store.read_config(what.place(entry).folder).own.job.start
+    assert start is not None
+    assert start.address == "resnet8_digits"
+
+
 def test_a_candidate_is_judged_by_the_images_that_are_held_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -185,8 +185,9 @@ def train(
 
     It begins with the weights of `start`, a name, a path or an address as `load` takes them, else as its architecture
     initialises it. Where the classes are others than those weights know, the head begins anew, from `seed`; with
-    another number of channels the first convolution is adapted as by `load`; all else must fit. An architecture that
-    no plugin declares is that of `start`.
+    another number of channels the first convolution is adapted as by `load`; all else must fit. A deeper net may begin
+    as a shallower one of its family, where its architecture has a `deepening`. An architecture that no plugin declares
+    is that of `start`.
 
     `settings` changes fields of the recipe by name, `limit_train` trains on the first images only,
     `amp` is bf16 autocast (None: where the hardware has it), `compile` is "none", "graph" (a step as one
@@ -860,19 +861,20 @@ def _start(model: Model, named: str | Path | None, found: Published | None) -> S
     if named is None or found is None:
         return None
     from zoo.folder.job import Origin
-    from zoo.training.start import Start
+    from zoo.training.start import Start, begins
 
     config = found.config
-    if config.architecture != model.architecture.name:
+    if not begins(model.architecture, config.architecture):
         raise TrainingError(
             f"{named} is a {config.architecture}, and can't start a {model.architecture.name}; "
             f"train {config.architecture}, or start from another"
         )
+    shallower = "" if config.architecture == model.architecture.name else config.architecture
     return Start(
         tensors=found.net().state_dict(),
         classes=config.classes,
         channels=config.input_size[0],
-        origin=Origin(_lasting(named, found), found.with_weights.weights.sha256),
+        origin=Origin(_lasting(named, found), found.with_weights.weights.sha256, shallower),
         license=config.license,
     )
 

@@ -444,6 +444,25 @@ class Renaming:
 
 
 @dataclass(frozen=True)
+class Deepening:
+    """Which shallower nets of its family an architecture's net can begin as, computing exactly what they do.
+
+    A shallower net has no tensor that the deeper one hasn't under the same name. What the deeper one has besides is as
+    its seed initialises it, or 0 where `zeroed` is found in the name: the last batch norm's weight in a residual
+    branch, say, without which a block is the identity (Net2Net, arXiv:1511.05641, section 2.3).
+    """
+
+    shallower: tuple[str, ...]  # architectures
+    zeroed: str  # a regular expression, as `re.search` takes it
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.zeroed)
+        except re.error as error:
+            raise ValueError(f"what is zeroed: {self.zeroed!r} is no regular expression ({error})") from None
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A net of one depth, whatever it is trained on, and the recipes that train it on any data set.
 
@@ -457,6 +476,7 @@ class Architecture:
     description: str = ""  # one sentence about the net, for the card
     license: str = "apache-2.0"  # of its weights, as the Hub spells it
     renamings: tuple[Renaming, ...] = ()  # how others who published weights for it name its tensors
+    deepening: Deepening | None = None  # the shallower nets that it can begin as, if it can
     tags: tuple[str, ...] = ()  # what its models are found by on the Hub: "resnet"
 
     def __post_init__(self) -> None:

@@ -25,6 +25,7 @@ class Origin:
 
     address: str
     sha256: str
+    shallower: str = ""  # their architecture, where a deeper net begins as theirs
 
 
 @dataclass(frozen=True)

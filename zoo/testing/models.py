@@ -18,8 +18,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo.errors import TrainingError
+from zoo import registry
+from zoo.errors import TrainingError, ZooError
 from zoo.folder import store
+from zoo.folder.job import Origin
 from zoo.nets import weights
 from zoo.nets.build import build, count, parameters
 from zoo.spec import Dataset, Model, Recipe
@@ -27,6 +29,7 @@ from zoo.training import freezing, optim
 from zoo.training.place import Place
 from zoo.training.plan import Machine, Options, plan
 from zoo.training.run import run
+from zoo.training.start import Start, fill
 from zoo.training.watch import Watch
 
 if TYPE_CHECKING:
@@ -41,7 +44,8 @@ def check_model(model: Model) -> None:
 
     Parameter count, shapes (for other classes and channels too), the same initialisation from the
     same seed, a strict state dict, an evaluation mode in which an image's logits depend on that
-    image alone, a first optimizer step of every recipe. Raises AssertionError.
+    image alone, a first optimizer step of every recipe; begun as a shallower net of its `deepening`,
+    the logits of that one. Raises AssertionError.
     """
     channels, height, width = model.dataset.input_size
     classes = len(model.dataset.classes)
@@ -71,6 +75,25 @@ def check_model(model: Model) -> None:
         for name, parameter in trained.named_parameters():
             assert parameter.grad is not None, f"{model.name}: {name} gets no gradient"
         optimizer.step()
+    if model.architecture.deepening is not None:
+        for name in model.architecture.deepening.shallower:
+            _check_deepening(model, name, images)
+
+
+def _check_deepening(model: Model, shallower: str, images: torch.Tensor) -> None:
+    """A net that begins as a shallower one has its logits."""
+    origin = Origin(f"{shallower}_{model.dataset.name}", sha256="", shallower=shallower)
+    net = build(model.architecture, model.dataset)
+    try:
+        other = build(registry.architecture(shallower), model.dataset)
+        other(images)  # statistics of batch norm that say something
+        tensors, channels = other.state_dict(), model.dataset.input_size[0]
+        fill(net, Start(tensors, model.dataset.classes, channels, origin, model.architecture.license), model)
+    except ZooError as error:
+        raise AssertionError(f"{model.name}: {error}") from None
+    torch.testing.assert_close(
+        net.eval()(images), other.eval()(images), msg=f"{model.name}: begun as {shallower}, it computes something else"
+    )
 
 
 def _groups(model: Model, recipe: Recipe, net: nn.Module) -> list[optim.Group]:

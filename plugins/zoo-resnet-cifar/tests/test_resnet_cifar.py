@@ -139,6 +139,17 @@ def test_shallower_nets_can_be_taught_by_a_deeper_one() -> None:
     assert set(taught.values()) == {"resnet56"}  # on the data set that its student learns
 
 
+def test_a_residual_net_begins_as_any_shallower_one_of_its_shortcut_and_a_plain_one_as_none() -> None:
+    begins = {
+        model.architecture.name: model.architecture.deepening.shallower
+        for model in MODELS.values()
+        if model.architecture.deepening
+    }
+    assert begins["resnet56"] == ("resnet20", "resnet32", "resnet44")
+    assert begins["resnet32b"] == ("resnet20b",)
+    assert set(begins) == {f"resnet{n}{b}" for n in (32, 44, 56, 110, 1202) for b in ("", "b")}
+
+
 def test_its_page_says_which_net_has_which_recipes() -> None:
     page = Path(__file__).parent.parent / "README.md"
     rows = re.findall(r"^\| (`(?:resnet|plain)\d.*) \| .* \| (.*) \|$", page.read_text(), re.MULTILINE)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from zoo.datasets import CIFAR10, CIFAR100, DIGITS
-from zoo.spec import Architecture, Dataset, InputSize, Model, Recipe, Renaming, Reported
+from zoo.spec import Architecture, Dataset, Deepening, InputSize, Model, Recipe, Renaming, Reported
 from zoo_resnet_cifar.shortcut import Shortcut
 
 if TYPE_CHECKING:
@@ -173,6 +173,16 @@ CHENYAOFO = Renaming("chenyaofo", ((r"(?<=\.)downsample\.", "shortcut."),))
 RENAMINGS = {Shortcut.NONE: (), Shortcut.A: (AKAMASTER,), Shortcut.B: (AKAMASTER, CHENYAOFO)}
 
 
+# A block whose last batch norm has no weight adds nothing, and ReLU leaves what was rectified as it is.
+LAST_NORM = r"\.bn2\.weight$"
+DEPTHS = (20, 32, 44, 56, 110)
+
+
+def _deepening(depth: int, shortcut: Shortcut) -> Deepening | None:
+    shallower = tuple(NAMES[shortcut].format(one) for one in DEPTHS if one < depth)
+    return Deepening(shallower, LAST_NORM) if shallower and shortcut is not Shortcut.NONE else None
+
+
 def _architecture(depth: int, shortcut: Shortcut) -> Architecture:
     own = {"cosine": COSINE} if shortcut is Shortcut.B else {"paper": PAPER_WARMUP if depth >= 110 else PAPER}
     taught = {"distilled": DISTILLED} if depth < TEACHER_DEPTH and shortcut is not Shortcut.NONE else {}
@@ -183,6 +193,7 @@ def _architecture(depth: int, shortcut: Shortcut) -> Architecture:
         paper=PAPER_URL,
         description=f"The {depth}-layer CIFAR net of He et al. (2015) {WORDS[shortcut]}.",
         renamings=RENAMINGS[shortcut],
+        deepening=_deepening(depth, shortcut),
         tags=("resnet",),
     )
 
