@@ -139,6 +139,12 @@ def test_shallower_nets_can_be_taught_by_a_deeper_one() -> None:
     assert set(taught.values()) == {"resnet56"}  # on the data set that its student learns
 
 
+def test_what_is_distilled_is_weighed_as_its_authors_have_it_for_these_nets() -> None:
+    recipe = MODELS["resnet20_cifar100"].recipes["distilled"]
+    assert (recipe.distill_type, recipe.distill, recipe.dkd_alpha, recipe.dkd_beta) == ("dkd", 1.0, 1.0, 2.0)
+    assert recipe.distill_warmup_epochs / recipe.epochs == pytest.approx(20 / 240, abs=0.01)
+
+
 def test_a_residual_net_begins_as_any_shallower_one_of_its_shortcut_and_a_plain_one_as_none() -> None:
     begins = {
         model.architecture.name: model.architecture.deepening.shallower
