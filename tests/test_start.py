@@ -23,6 +23,7 @@ from zoo.folder.job import Origin
 from zoo.hub.published import published
 from zoo.nets.build import build
 from zoo.registry import load as model_of
+from zoo.spec import Deepening
 from zoo.training.start import head
 from zoo.training.watch import Silent
 
@@ -224,6 +225,11 @@ def test_of_which_net_a_deeper_one_began_is_recorded_said_and_reproduced(tmp_pat
     )
     again, before = api.reproduce(one.folder, out=tmp_path / "again")
     assert again.config.weights == before.weights
+
+
+def test_what_is_zeroed_is_a_regular_expression() -> None:
+    with pytest.raises(ValueError, match="is no regular expression"):
+        Deepening(("resnet8",), "(")
 
 
 def test_a_shallower_net_does_not_begin_as_a_deeper_one(tmp_path: Path) -> None:

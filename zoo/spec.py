@@ -449,7 +449,7 @@ class Deepening:
 
     A shallower net has no tensor that the deeper one hasn't under the same name. What the deeper one has besides is as
     its seed initialises it, or 0 where `zeroed` is found in the name: the last batch norm's weight in a residual
-    branch, say, without which a block is the identity (Net2Net, arXiv:1511.05641, section 2.3).
+    branch, say, without which a block is the identity (Net2DeeperNet, arXiv:1511.05641).
     """
 
     shallower: tuple[str, ...]  # architectures

@@ -398,7 +398,7 @@ def _start(config: Config) -> str:
         return ""
     deepened = ""
     if start.shallower:
-        how = "the blocks that it lacks began as identities (Net2Net, arXiv:1511.05641)"
+        how = "the blocks that it lacks began as identities (Net2DeeperNet, arXiv:1511.05641)"
         deepened = f"\nThose are of a {start.shallower}: {how}.\n"
     return f"""
 Fine-tuned: it began with the weights of `{start.address}` (SHA-256 `{start.sha256}`), its head anew where their
