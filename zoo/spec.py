@@ -476,8 +476,8 @@ class Architecture:
     description: str = ""  # one sentence about the net, for the card
     license: str = "apache-2.0"  # of its weights, as the Hub spells it
     renamings: tuple[Renaming, ...] = ()  # how others who published weights for it name its tensors
-    deepening: Deepening | None = None  # the shallower nets that it can begin as, if it can
     tags: tuple[str, ...] = ()  # what its models are found by on the Hub: "resnet"
+    deepening: Deepening | None = None  # the shallower nets that it can begin as, if it can
 
     def __post_init__(self) -> None:
         _require_name("architecture", self.name)
