@@ -218,7 +218,8 @@ def table() -> str:
             if len(config.seeds) > 1:
                 ours += f" ({spread([one.test_top1 for one in config.seeds])})"
             seeds = ", ".join(str(one.seed) for one in config.seeds or [config.seed_results])
-            how = f"{own.job.recipe_name}, {own.training.epochs}, {seeds} | {_place(config)}"
+            begun = f", from `{own.job.start.address}`" if own.job.start else ""
+            how = f"{own.job.recipe_name}, {own.training.epochs}, {seeds}{begun} | {_place(config)}"
         lines.append(f"| {name} | {model.parameters:,} | {ours} | {how} | {theirs} | {paper} | {reproduction} |")
     marks = [f"<sup>{number}</sup> {text}" for text, number in notes.items()]
     untrained = f"Another {without} models have recipes and no weights yet: `zoo list` shows all."

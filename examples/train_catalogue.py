@@ -81,6 +81,7 @@ class Asked:
 # What stands first trains first: the first of its family, which two cores without bf16 finish in two hours; the two
 # teachers, the two families that have no weights yet by their own recipes, what the teachers teach. The first teacher
 # begins as resnet20, at half its first rate and for 22 epochs: from nothing those two cores take fourteen hours.
+# It ended no better than it began; where there is a GPU, a hundred epochs from nothing are to be declared in its place.
 QUEUE = (
     Entry("resnet26_wide_cifar100", "quick", settings={"epochs": "10"}, dtype="fp16"),
     Entry(
