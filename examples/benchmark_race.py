@@ -30,8 +30,8 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import api
-from zoo.folder import store
 from zoo.hub import open_hub
+from zoo.record import store
 
 NAME = "resnet8_digits"
 MODEL = Path(__file__).resolve().parent.parent / "hub_cards" / NAME
@@ -63,7 +63,7 @@ def load(hub: str, _: Path) -> None:
 def pull(hub: str, scratch: Path) -> None:
     """Copy the folder, and look whether it is one."""
     pulled = api.pull(NAME, hub=hub, out=scratch / "pulled")
-    if (pulled / store.README).read_text() != store.read_config(pulled).license:
+    if (pulled / store.README).read_text() != store.read_record(pulled).license:
         raise Mixed
     store.check(pulled)
     shutil.rmtree(pulled)

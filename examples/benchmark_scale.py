@@ -44,7 +44,7 @@ for number in range({models}):
 READ = """
 import json, sys, time
 from pathlib import Path
-from zoo.folder import store
+from zoo.record import store
 
 started = time.process_time()
 rows = store.read_log(Path(sys.argv[1]))

@@ -6,7 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
-from zoo.folder import store
+from zoo.record import store
+from zoo.record.types import Trained, require_trained
 
 
 def config_of(folder: Path, **fields: object) -> Path:
@@ -25,8 +26,21 @@ def hashed(folder: Path) -> Path:
     return config_of(folder, files=files)
 
 
+def without_weights(folder: Path, address: str) -> Path:
+    """The same folder without its weights, which can be fetched at that address."""
+    weights = store.read_record(folder).weights
+    (folder / store.WEIGHTS).unlink()
+    download = {"address": address, "file": store.WEIGHTS, "sha256": weights.sha256, "bytes": weights.bytes}
+    return config_of(folder, download=download)
+
+
 def with_card(source: Path, target: Path, text: str) -> Path:
-    """Another whole model folder: the same weights, another card."""
+    """Another whole model folder: the same weights, another card, another paper in the record."""
     shutil.copytree(source, target)
     (target / store.README).write_text(text)
-    return hashed(target)
+    return config_of(target, paper=text)
+
+
+def trained_record(folder: Path) -> Trained:
+    """The record of a folder whose model the zoo trained."""
+    return require_trained(store.read_record(folder))

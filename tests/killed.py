@@ -27,8 +27,8 @@ import matplotlib.pyplot  # noqa: F401 - imported here, it is not imported in ev
 import torch  # noqa: F401
 
 from zoo import api
-from zoo.folder import card, curve, replace, store  # noqa: F401
 from zoo.hub.local import FolderHub
+from zoo.record import card, curve, replace, store  # noqa: F401
 from zoo.training import run  # noqa: F401
 
 NAME = "resnet8_digits"
@@ -57,7 +57,7 @@ def _models(place: Path) -> object:
     for folder in (path for path in place.iterdir() if path.is_dir()):
         config = store.check(folder)
         rows = [dataclasses.replace(row, train_seconds=0.0) for row in store.read_log(folder)]
-        found[folder.name] = (config.weights.sha256, config.own.job.to_json(), [vars(row) for row in rows])
+        found[folder.name] = (config.weights.sha256, config.job.to_json(), [vars(row) for row in rows])
         found[f"{folder.name} seeds"] = [vars(one) for one in config.seeds]
     return found
 

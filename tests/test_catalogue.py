@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import zoo
 from zoo import api, registry
-from zoo.errors import HashMismatch, HubError, HubWarning
-from zoo.folder import store
+from zoo.errors import HashMismatch, HubWarning
 from zoo.hub import find
 from zoo.hub.catalogue import IDS, catalogue, shipped
 from zoo.hub.local import FolderHub
+from zoo.record import store
+from zoo.record.types import Imported
 
-from .folders import config_of
-from .loopback_hub import Hub
+from .folders import config_of, trained_record, without_weights
+from .test_download import Answer, Site
 
 NAME = "resnet8_digits"
 FOLDERS = [catalogue().path / one.name for one in catalogue().models()]
-OTHERS = [path for path in FOLDERS if store.read_config(path).origin is not None]
+OTHERS = [path for path in FOLDERS if isinstance(store.read_record(path), Imported)]
 OWN = [path for path in FOLDERS if path not in OTHERS]
 
 
@@ -33,7 +35,7 @@ def test_a_folder_is_whole_and_its_model_can_be_loaded(path: Path) -> None:
 
 
 def test_no_file_is_too_large_for_a_package_and_its_history() -> None:
-    """Larger weights are pinned: `zoo push --weights-at`."""
+    """Larger weights are fetched from the address that their record names."""
     sizes = {f"{path.parent.name}/{path.name}": path.stat().st_size for path in catalogue().path.rglob("*.*")}
     assert {name: size for name, size in sizes.items() if size > 8_000_000} == {}
 
@@ -93,22 +95,22 @@ def test_other_peoples_weights_are_named_and_not_shipped(path: Path) -> None:
     config = store.check(path)
     model = registry.load(f"{config.architecture}_{config.dataset}")
     assert (config.name, config.parameters, config.classes) == (path.name, model.parameters, model.dataset.classes)
-    origin = config.origin
-    assert origin is not None
-    assert origin.address.startswith("https://")
-    assert path.name.endswith(f".{origin.by}")
-    assert f"-{origin.sha256[:8]}." in origin.file
+    assert isinstance(config, Imported)
+    assert config.download is not None
+    assert config.download.address.startswith("https://")
+    assert path.name.endswith(f".{config.source.by}")
+    assert f"-{config.download.sha256[:8]}." in config.download.file
     assert not (path / store.WEIGHTS).exists()
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
 def test_its_facts_are_the_plugins_and_its_recipe_can_be_read_back(path: Path) -> None:
-    config, model = store.read_config(path), registry.load(path.name)
+    config, model = trained_record(path), registry.load(path.name)
     assert config.parameters == model.parameters
     assert config.classes == model.dataset.classes
-    assert config.own.job.recipe.sha256() == config.recipe_sha256
-    assert config.own.job.train_images == model.dataset.train_images
-    assert config.own.results.test_images == model.dataset.test_images
+    assert config.job.recipe.sha256() == config.recipe_sha256
+    assert config.job.train_images == model.dataset.train_images
+    assert config.results.test_images == model.dataset.test_images
 
 
 def test_it_is_small_enough_for_a_wheel() -> None:
@@ -118,40 +120,32 @@ def test_it_is_small_enough_for_a_wheel() -> None:
 
 
 @pytest.fixture
-def pinned(hub: Hub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A catalogue whose model has its weights in a hub only, pinned by revision and hash."""
-    api.push(trained, hub=f"file:{tmp_path / 'catalogue'}", weights_at="hf://me")
+def elsewhere(site: Site, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalogue whose model has its weights at an address only."""
+    folder = Path(shutil.copytree(trained, tmp_path / "catalogue" / NAME))
+    site.answers = [Answer((folder / store.WEIGHTS).read_bytes())]
+    without_weights(folder, f"{site}/model.safetensors")
     monkeypatch.setattr(find, "catalogue", lambda: FolderHub(tmp_path / "catalogue"))
-    return tmp_path / "catalogue" / NAME
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return folder
 
 
-def test_a_push_that_pins_leaves_the_weights_out_and_changes_nothing_the_second_time(
-    pinned: Path, trained: Path, tmp_path: Path
-) -> None:
-    assert sorted(path.name for path in pinned.iterdir()) == sorted(set(store.FILES) - {store.WEIGHTS})
-    config = store.check(pinned)
-    assert config.pin is not None
-    assert (config.pin.hub, config.weights) == (f"hf://me/{NAME}", store.read_config(trained).weights)
-    before = store.identity(pinned)
-    again = api.push(trained, hub=f"file:{tmp_path / 'catalogue'}", weights_at="hf://me")
-    assert again.revision == before
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site().running() as site:
+        yield site
 
 
-def test_the_hugging_face_hub_has_to_have_the_weights_itself(hub: Hub, trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(HubError, match="only a folder can leave weights elsewhere"):
-        api.push(trained, hub="hf://me", weights_at=f"file:{tmp_path}")
+def test_weights_too_large_to_ship_are_fetched_once_from_where_the_record_says(elsewhere: Path, site: Site) -> None:
+    store.check(elsewhere)
+    for _ in range(2):
+        assert not zoo.load(NAME, pretrained=True).training
+    assert len(site.requests) == 1
 
 
-def test_weights_too_large_to_ship_are_fetched_where_the_catalogue_pins_them(pinned: Path, hub: Hub) -> None:
-    assert not zoo.load(NAME, pretrained=True).training
-    hub.requests.clear()
-    assert not zoo.load(NAME, pretrained=True).training
-    assert hub.requests == []
-
-
-def test_weights_other_than_the_pinned_ones_are_refused(pinned: Path) -> None:
-    config = json.loads((pinned / store.CONFIG).read_text())
+def test_weights_other_than_those_of_the_record_are_refused(elsewhere: Path) -> None:
+    config = json.loads((elsewhere / store.CONFIG).read_text())
     config["files"][store.WEIGHTS]["sha256"] = "0" * 64
-    (pinned / store.CONFIG).write_text(json.dumps(config))
-    with pytest.raises(HashMismatch, match=r"expects 0{64}"):
+    config_of(elsewhere, files=config["files"])
+    with pytest.raises(HashMismatch, match="has other weights than resnet8_digits was published with"):
         zoo.load(NAME, pretrained=True)

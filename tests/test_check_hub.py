@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 import zoo
 from zoo.cli.app import app
 from zoo.errors import HubError
-from zoo.folder import store
-from zoo.folder.config import Config
 from zoo.hub import Address, Hub, Listed, Pushed, open_hub
 from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.hub.local import FolderHub
+from zoo.record import store
+from zoo.record.types import Record
 from zoo.testing import check_hub
 
 from . import loopback_hub
@@ -106,7 +106,7 @@ class PullsTheNewest(FolderHub):
 
 
 class TellsTheNewest(FolderHub):
-    def facts(self, name: str, revision: str | None = None) -> Config:
+    def facts(self, name: str, revision: str | None = None) -> Record:
         return super().facts(name)
 
 

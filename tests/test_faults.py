@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo import api
-from zoo.folder import store
 from zoo.hub.hugging_face import HuggingFaceHub
+from zoo.record import store
 
 from .conftest import CHECKOUT
-from .folders import config_of, hashed
+from .folders import config_of, hashed, without_weights
 from .loopback_hub import Account, Cut, File, Hang, Hub, Status
 
 NAME = "resnet8_digits"
@@ -254,28 +254,13 @@ def endpoint_that_is_none(at: Scene) -> None:
     at.pull()
 
 
-def pin_unallowed(at: Scene) -> None:
-    at.config(pin={"hub": PLACE, "revision": "main"})
-    (at.folder / store.WEIGHTS).unlink()
-    at.load()
-
-
-def pin_on_one_machine(at: Scene) -> None:
-    at.config(pin={"hub": f"file:hub/{NAME}", "revision": "main"})
-    (at.folder / store.WEIGHTS).unlink()
+def address_unallowed(at: Scene) -> None:
+    without_weights(at.folder, f"{PLACE}/model.safetensors")
     at.load()
 
 
 def push_without_weights(at: Scene) -> None:
-    at.config(pin={"hub": PLACE, "revision": "main"})
-    (at.folder / store.WEIGHTS).unlink()
-    api.push(at.folder, hub="hf://me")
-
-
-def another_card(at: Scene) -> None:
-    with (at.folder / store.README).open("a") as card:
-        card.write("The best there is.\n")
-    at.hash_again()
+    without_weights(at.folder, f"{PLACE}/model.safetensors")
     api.push(at.folder, hub="hf://me")
 
 
@@ -288,7 +273,6 @@ def link_out(at: Scene) -> None:
 def teacher_here(at: Scene) -> None:
     job = json.loads((at.folder / store.CONFIG).read_text())["job"]
     at.config(job={**job, "teacher": {"address": "./teacher", "sha256": "0" * 64}})
-    api.convert(at.folder)
     api.push(at.folder, hub="hf://me")
 
 
@@ -342,10 +326,8 @@ INJECTED: dict[str, Callable[[Scene], None]] = {
     "digits of two revisions": digits_of_two,
     "token of odd characters": odd_token,
     "endpoint that is none": endpoint_that_is_none,
-    "pin that nobody allowed": pin_unallowed,
-    "pin on one machine": pin_on_one_machine,
+    "address that nobody allowed": address_unallowed,
     "push without weights": push_without_weights,
-    "card that is not the facts'": another_card,
     "link out of the folder": link_out,
     "teacher on this machine": teacher_here,
     "classes of another data set": other_classes,

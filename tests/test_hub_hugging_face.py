@@ -17,8 +17,8 @@ from huggingface_hub import ModelCard, ModelCardData, constants
 import zoo
 from zoo import api
 from zoo.errors import HashMismatch, HubError, HubWarning, NotFound
-from zoo.folder import store
 from zoo.hub.hugging_face import HuggingFaceHub
+from zoo.record import store
 
 from .conftest import Run
 from .folders import config_of, hashed
@@ -38,7 +38,7 @@ def published(hub: Hub, trained: Path) -> Hub:
 def another(model_folder: Path) -> Path:
     """The same model with another line on its card."""
     with (model_folder / store.README).open("a") as card:
-        card.write("\nAnother line.\n")
+        card.render("\nAnother line.\n")
     return hashed(model_folder)
 
 
@@ -301,7 +301,7 @@ def test_facts_that_were_changed_in_the_cache_are_not_served(published: Hub, tra
     revision = {"commit": commit, "id": identity, "branch": None}[by]
     HuggingFaceHub("me").pull(NAME, revision)
     tamper(cached(store.CONFIG))
-    assert HuggingFaceHub("me").facts(NAME, revision) == store.read_config(trained)
+    assert HuggingFaceHub("me").facts(NAME, revision) == store.read_record(trained)
     tamper(cached(store.CONFIG))
     published.stop()
     with pytest.raises(HashMismatch, match=r"config\.json is not what the Hub has at .* that failed: .*reached"):
@@ -378,14 +378,14 @@ def test_what_needs_no_weights_fetches_none(
 def test_the_facts_of_what_is_pinned_and_cached_cost_no_request(published: Hub, trained: Path) -> None:
     commit = HuggingFaceHub("me").pull(NAME, weights=False).name
     published.requests.clear()
-    assert HuggingFaceHub("me").facts(NAME, commit) == store.read_config(trained)
+    assert HuggingFaceHub("me").facts(NAME, commit) == store.read_record(trained)
     assert published.requests == []
 
 
 def test_facts_that_are_damaged_in_the_cache_are_healed(published: Hub, trained: Path) -> None:
     HuggingFaceHub("me").facts(NAME)
     cached(store.CONFIG).write_text("{")
-    assert HuggingFaceHub("me").facts(NAME) == store.read_config(trained)
+    assert HuggingFaceHub("me").facts(NAME) == store.read_record(trained)
 
 
 def test_weights_are_fetched_beside_the_facts_that_are_there(published: Hub) -> None:
@@ -421,9 +421,9 @@ def test_a_namespace_is_listed_with_results_in_one_request(published: Hub, train
     published.repositories["me/other"] = published.repositories[f"me/{NAME}"].__class__("me/other")
     published.repositories["me/other"].commit("initial commit", {})
     (one,) = api.overview(hub="hf://me")
-    config = store.read_config(trained)
+    config = store.read_record(trained)
     assert (one.name, one.parameters) == (NAME, 75_002)
-    assert one.top1 == pytest.approx(config.own.results.test_top1, abs=1e-4)
+    assert one.top1 == pytest.approx(config.results.test_top1, abs=1e-4)
     assert one.weights == f"hf://me/{NAME}"
     assert [method for method, _ in published.requests] == ["GET"]
 

@@ -13,8 +13,8 @@ import pytest
 
 from zoo import api
 from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
-from zoo.folder import store
 from zoo.hub.local import FolderHub
+from zoo.record import store
 
 from .folders import config_of, with_card
 from .opens import opened
@@ -276,7 +276,7 @@ def _push(path: Path, source: Path) -> None:
 
 def _push_and_die(path: Path, source: Path, before: int, exchanges: bool) -> None:
     """Push, but leave the process without a word before a rename; with or without the system's exchange."""
-    from zoo.folder import replace
+    from zoo.record import replace
 
     calls = iter(range(100))
     rename, exchanged = Path.rename, replace._exchanged

@@ -11,8 +11,8 @@ import pytest
 import zoo
 from zoo import api
 from zoo.errors import FolderError, HubError, UnknownModel, ZooError
-from zoo.folder import store
 from zoo.hub.local import FolderHub
+from zoo.record import store
 
 from .loopback_hub import Hub
 

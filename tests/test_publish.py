@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
+import zoo
 from zoo import api
-from zoo.errors import FolderError, HubError
-from zoo.folder import store
-from zoo.folder.job import Origin
+from zoo.errors import FolderError, HubError, HubWarning
 from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.hub.local import FolderHub
+from zoo.hub.others import Credit
 from zoo.hub.publish import require_public
+from zoo.record import store
+from zoo.record.job import Origin
 
-from .folders import config_of, hashed
+from .folders import config_of, hashed, trained_record
 from .loopback_hub import Hub
 
 NAME = "resnet8_digits"
@@ -25,41 +26,56 @@ NAME = "resnet8_digits"
 
 def taught_by(folder: Path, teacher: str) -> Path:
     """The same folder, as if it had been distilled."""
-    config = store.read_config(folder)
-    recipe = dataclasses.replace(config.own.job.recipe, teacher=teacher)
-    job = {**config.own.job.to_json(), "recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
-    config_of(folder, job=job, recipe_sha256=recipe.sha256())
-    api.convert(folder)
-    return folder
+    config = trained_record(folder)
+    recipe = config.job.recipe.replace(teacher=teacher)
+    job = {**config.job.to_json(), "recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
+    return config_of(folder, job=job, recipe_sha256=recipe.sha256())
 
 
-def test_a_card_that_says_something_else_is_not_published_and_can_be_written_anew(
+def test_a_card_that_is_stale_or_missing_is_rendered_anew_when_it_is_published(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    card, hub = model_folder / store.README, f"file:{tmp_path / 'hub'}"
+    before = card.read_text()
+    config_of(model_folder, license="mit")
+    assert api.push(model_folder, hub=hub).revision == store.identity(model_folder)
+    assert "license: mit" in card.read_text()
+    assert "license: mit" not in before
+    (model_folder / store.CURVE).unlink()
+    card.unlink()
+    api.push(model_folder, hub=hub)
+    assert "license: mit" in card.read_text()
+    assert (model_folder / store.CURVE).is_file()
+
+
+def test_a_card_that_a_person_edited_is_published_as_it_is_and_a_warning_says_so(
     model_folder: Path, tmp_path: Path
 ) -> None:
     card = model_folder / store.README
     card.write_text(card.read_text().replace("Nothing was\nchosen on test data.", "It is the best there is."))
-    hashed(model_folder)
-    hub = f"file:{tmp_path / 'hub'}"
-    with pytest.raises(FolderError, match=r"README\.md is not the card .*; write it anew with: zoo convert .*model$"):
-        api.push(model_folder, hub=hub)
-    assert not (tmp_path / "hub").exists()
-    api.convert(model_folder)
-    assert api.push(model_folder, hub=hub).revision == store.identity(model_folder)
+    with pytest.warns(HubWarning, match=r"README\.md was edited by a person and is published as it is"):
+        api.push(model_folder, hub=f"file:{tmp_path / 'hub'}")
+    pulled = api.pull(NAME, hub=f"file:{tmp_path / 'hub'}", out=tmp_path / "pulled")
+    assert "It is the best there is." in (pulled / store.README).read_text()
 
 
-def test_a_folder_whose_log_is_empty_is_neither_published_nor_written_anew(model_folder: Path, tmp_path: Path) -> None:
+def test_the_license_of_imported_weights_can_be_changed(model_folder: Path, tmp_path: Path) -> None:
+    credit, hub = Credit(by="Somebody", license="unknown"), f"file:{tmp_path / 'hub'}"
+    weights = model_folder / store.WEIGHTS
+    folder, _ = api.import_model(NAME, weights, credit, out=tmp_path / "imported")
+    before = store.read_record(folder)
+    api.push(folder, hub=hub, license="cc-by-4.0")
+    after = store.check_whole(folder)
+    assert (before.license, after.license) == ("unknown", "cc-by-4.0")
+    assert msgspec.structs.replace(after, license="unknown") == before
+    assert "license: cc-by-4.0" in (folder / store.README).read_text()
+    assert zoo.info(f"{NAME}.somebody", hub=hub).config == after
+
+
+def test_a_folder_whose_log_is_empty_is_not_published(model_folder: Path, tmp_path: Path) -> None:
     (model_folder / store.LOG).write_text("")
     hashed(model_folder)
     with pytest.raises(FolderError, match=r"log\.jsonl has no epoch"):
-        api.push(model_folder, hub=f"file:{tmp_path / 'hub'}")
-    with pytest.raises(FolderError, match=r"log\.jsonl has no epoch"):
-        api.convert(model_folder)
-
-
-def test_facts_that_are_not_on_the_card_are_not_published(model_folder: Path, tmp_path: Path) -> None:
-    results = json.loads((model_folder / store.CONFIG).read_text())["results"]
-    config_of(model_folder, results={**results, "test_top1": 99.99})
-    with pytest.raises(FolderError, match="is not the card"):
         api.push(model_folder, hub=f"file:{tmp_path / 'hub'}")
 
 
@@ -91,7 +107,7 @@ def test_a_teacher_on_this_machine_is_refused_before_the_first_step(
 
 
 def test_a_start_on_this_machine_is_not_named_either(trained: Path) -> None:
-    job = dataclasses.replace(store.read_config(trained).own.job, start=Origin("./start", "0" * 64))
+    job = msgspec.structs.replace(trained_record(trained).job, start=Origin("./start", "0" * 64))
     with pytest.raises(HubError, match=r"its start \./start is a path of this machine; publish the start first"):
         require_public(job, HuggingFaceHub("me"))
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.folder import replace
-from zoo.folder.replace import file_written_aside, recover, written_aside
+from zoo.record import replace
+from zoo.record.replace import file_written_aside, recover, written_aside
 
 
 def folder(path: Path, text: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -13,25 +12,27 @@ import pytest
 import zoo
 from zoo import api
 from zoo.errors import FolderError, HashMismatch, HubError
-from zoo.folder import store
 from zoo.hub import find
 from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.hub.local import FolderHub
+from zoo.record import store
 
 from .conftest import CHECKOUT
-from .folders import config_of, hashed
+from .folders import config_of, hashed, trained_record, without_weights
 from .loopback_hub import Hub
 
 NAME = "resnet8_digits"
+WEIGHTS = f"hf://me/{NAME}/model.safetensors"
 
 
 @pytest.fixture
-def pinned(hub: Hub, trained: Path, tmp_path: Path) -> Path:
+def pinned(hub: Hub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in a folder hub whose weights are at hf://me."""
-    api.push(trained, hub=f"file:{tmp_path / 'hub'}", weights_at="hf://me")
-    shutil.rmtree(tmp_path / "hub" / ".revisions")
+    api.push(trained, hub="hf://me")
+    folder = Path(shutil.copytree(trained, tmp_path / "hub" / NAME))
     hub.requests.clear()
-    return tmp_path / "hub" / NAME
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return without_weights(folder, WEIGHTS)
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ ASK: dict[str, Callable[[Path], object]] = {
 }
 
 
-# -- pins ------------------------------------------------------------------------------------------
+# -- weights ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("what", ASK)
@@ -58,7 +59,7 @@ def test_weights_that_a_folder_pins_are_not_fetched_unasked(pinned: Path, hub: H
     with pytest.raises(HubError) as caught:
         ASK[what](pinned)
     assert str(caught.value) == (
-        f"the file of weights of {NAME} is said to be at hf://me/{NAME}; "
+        f"the file of weights of {NAME} is said to be at {WEIGHTS}; "
         "nothing is fetched there unasked: to allow it, list it in ZOO_TRUST"
     )
     assert hub.requests == []
@@ -85,56 +86,23 @@ def test_what_the_catalogue_pins_is_fetched_unasked_by_name_and_by_path(
 
 
 @pytest.mark.usefixtures("allowed")
-def test_of_a_folder_that_is_pinned_the_weights_alone_are_used(pinned: Path, trained: Path, tmp_path: Path) -> None:
-    """Another config.json beside the same weights changes nothing."""
-    other = config_of(Path(shutil.copytree(trained, tmp_path / "other")), mean=[0.0], std=[1.0], license="mit")
-    pin = {"hub": f"hf://me/{NAME}", "revision": HuggingFaceHub("me").push(other, NAME).revision}
-    config_of(pinned, pin=pin)
-    evaluated = api.evaluate(pinned)
-    assert evaluated.config == store.read_config(pinned)
-    assert evaluated.results == store.read_config(trained).results
-    pulled = api.pull(f"file:{pinned.parent}/{NAME}", out=tmp_path / "pulled")
-    assert store.identity(pulled) == store.identity(pinned)
-    assert store.check_whole(pulled) == store.read_config(pinned)
-
-
-@pytest.mark.usefixtures("allowed")
-def test_other_weights_than_the_pinned_are_refused(pinned: Path, trained: Path, tmp_path: Path) -> None:
+def test_other_weights_than_those_of_the_record_are_refused(pinned: Path, trained: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(trained, tmp_path / "other"))
     (other / store.WEIGHTS).write_bytes((other / store.WEIGHTS).read_bytes()[:-4] + b"evil")
-    revision = HuggingFaceHub("me").push(hashed(other), NAME).revision
-    config_of(pinned, pin={"hub": f"hf://me/{NAME}", "revision": revision})
-    with pytest.raises(HashMismatch, match=r"model\.safetensors has SHA-256"):
+    HuggingFaceHub("me").push(hashed(other), NAME)
+    with pytest.raises(HashMismatch, match="has SHA-256"):
         zoo.load(pinned, pretrained=True)
-
-
-@pytest.mark.parametrize("place", ["file:{}/there", "file:there", "{}/there", "there"])
-def test_a_pin_is_no_place_on_one_machine(pinned: Path, trained: Path, tmp_path: Path, place: str) -> None:
-    shutil.copytree(trained, tmp_path / "there" / NAME)
-    config_of(pinned, pin={"hub": f"{place.format(tmp_path)}/{NAME}", "revision": store.identity(trained)})
-    with pytest.raises(FolderError, match=r"pins its weights to .*; expected hf://namespace/name"):
-        zoo.load(pinned, pretrained=True)
-
-
-@pytest.mark.parametrize("place", ["file:{}/there", "file:there"])
-def test_no_pin_is_published_to_a_place_on_one_machine(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(HubError, match=r"is of this machine, and a pin is for others; expected hf://namespace"):
-        api.push(trained, hub=f"file:{tmp_path / 'hub'}", weights_at=place.format(tmp_path))
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_without_weights_is_not_published_as_if_it_had_them(pinned: Path, hub: Hub, tmp_path: Path) -> None:
     hub.repositories.clear()
     pushes: tuple[Callable[[], object], ...] = (
         lambda: api.push(pinned, hub="hf://me"),
-        lambda: api.push(pinned, hub=f"file:{tmp_path / 'other'}", weights_at="hf://me"),
+        lambda: api.push(pinned, hub=f"file:{tmp_path / 'other'}"),
         lambda: HuggingFaceHub("me").push(pinned, NAME),
     )
     for push in pushes:
-        with pytest.raises(FolderError, match=rf"has no weights, those are at hf://me/{NAME}; make a whole one"):
+        with pytest.raises(FolderError, match=rf"has no weights, those are at {WEIGHTS}; fetch a whole one"):
             push()
     assert hub.repositories == {}
     assert not (tmp_path / "other").exists()
@@ -145,8 +113,7 @@ def test_a_folder_without_weights_is_not_published_as_if_it_had_them(pinned: Pat
 
 def taught(folder: Path, teacher: str) -> Path:
     """The same folder, as if it had been distilled."""
-    config = store.read_config(folder)
-    recipe = dataclasses.replace(config.own.job.recipe, teacher=teacher)
+    recipe = trained_record(folder).job.recipe.replace(teacher=teacher)
     job = json.loads((folder / store.CONFIG).read_text())["job"]
     job |= {"recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
     return config_of(folder, job=job, recipe_sha256=recipe.sha256())

@@ -8,35 +8,20 @@ import typer
 from zoo import api
 from zoo.cli import completion, options
 from zoo.cli.printing import say
-from zoo.folder.config import Claim
 from zoo.hub.others import Credit
+from zoo.record.types import Claim
 
 
 def push(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model folder, as zoo train leaves it.")],
     hub: options.PushHub = None,
-    weights_at: Annotated[
-        str | None,
-        typer.Option(
-            "--weights-at", metavar="HUB", help="Publish the weights there, and pin them in --hub, which is a folder."
-        ),
-    ] = None,
     license: Annotated[  # noqa: A002 - the Hub's word for it
         str | None, typer.Option("--license", metavar="ID", help="Of the weights: written into the folder first.")
     ] = None,
 ) -> None:
     """Publish a model folder to a hub, under its model's name."""
-    published = api.push(folder, hub=hub, weights_at=weights_at, license=license)
+    published = api.push(folder, hub=hub, license=license)
     say(f"published as {published.address} at revision {published.revision[:12]}")
-
-
-def convert(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Model folders, also of a hub's.")],
-) -> None:
-    """Write model folders of an earlier format anew in today's; their weights stay the same bytes."""
-    for folder in folders:
-        config = api.convert(folder)
-        say(f"{folder}: {config.name}, format {config.format}")
 
 
 def import_model(
@@ -129,6 +114,6 @@ def pull(
 ) -> None:
     """Fetch a published model folder, whole and hash checked.
 
-    Weights that it leaves in another hub are fetched where ZOO_TRUST lists that one.
+    Weights that it only names an address of are fetched there, where ZOO_TRUST lists that one.
     """
     say(f"pulled into {api.pull(name, hub=hub, revision=revision, out=out)}")

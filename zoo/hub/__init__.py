@@ -16,14 +16,13 @@ The names below are what a plugin that brings a kind of hub needs (docs/hubs.md)
 from __future__ import annotations
 
 from zoo.hub.address import Address, not_a_hub
-from zoo.hub.protocol import Hub, Listed, Pinning, Pushed, Searchable, Selecting
+from zoo.hub.protocol import Hub, Listed, Pushed, Searchable, Selecting
 from zoo.hub.schemes import open_hub
 
 __all__ = [
     "Address",
     "Hub",
     "Listed",
-    "Pinning",
     "Pushed",
     "Searchable",
     "Selecting",

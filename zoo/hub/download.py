@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from zoo.decoding import SchemaError, from_json
 from zoo.errors import HashMismatch, HubError, NotFound, ZooError
-from zoo.folder.paths import cache
-from zoo.folder.store import file_facts, sync
 from zoo.hub import faults
-from zoo.schema import SchemaError, from_json
+from zoo.record.paths import cache
+from zoo.record.store import file_facts, sync
 
 if TYPE_CHECKING:
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
@@ -111,7 +111,7 @@ def fetch(
     text, wanted = str(source), _Wanted(sha256, bytes, most)
     if isinstance(source, Path) or not SCHEME.match(text):
         return _sound(_from_path(Path(text).expanduser(), wanted), wanted)
-    name = _name(text)
+    name = file_name(text)
     kept = _kept(text, name, wanted)
     if kept is not None:
         return kept
@@ -130,7 +130,7 @@ def _fetched(content: bytes, address: str, name: str) -> Fetched:
     return Fetched(content, address, name, file_facts(content).sha256)
 
 
-def _name(address: str) -> str:
+def file_name(address: str) -> str:
     """The name of the file at an address, fit for a folder; raises HubError for what is no file's address."""
     try:
         parts = urlsplit(address)

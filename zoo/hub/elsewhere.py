@@ -1,4 +1,4 @@
-"""A model in another library's repository: its facts as a Config, its weights where they are.
+"""A model in another library's repository: its facts as a Record, its weights where they are.
 
 It is taken as it is, and nothing is written: the facts are what the plugin of that kind reads out of its config.json
 (`zoo.formats`), held to the same gate as a model folder's; the weights are loaded as a folder's are, strictly, and
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo import formats, registry
+from zoo.decoding import SchemaError
 from zoo.errors import BuildError, FolderError, HashMismatch, NotFound, OtherFormat, PluginError
-from zoo.folder import gate, store
-from zoo.folder.config import UNKNOWN_LICENSE, Config, File, Provenance
-from zoo.folder.job import Versions
 from zoo.formats import Foreign
 from zoo.hub.address import Address
 from zoo.hub.protocol import Holding
-from zoo.schema import SchemaError
+from zoo.record import store
+from zoo.record.job import Versions
+from zoo.record.types import MOST_CHANNELS, MOST_CLASSES, MOST_PIXELS, UNKNOWN_LICENSE, Download, File, Imported, Source
 from zoo.spec import Architecture
 
 MOST = 2**34  # bytes of weights
@@ -48,7 +48,7 @@ class Elsewhere:
 
     folder: Path  # on this machine, where its config.json is
     held: Held | None  # None where that folder is all there is
-    config: Config
+    config: Imported
     architecture: Architecture
 
     @property
@@ -87,18 +87,18 @@ def elsewhere(found: OtherFormat, hub: Holding | None, address: Address | None) 
         foreign = formats.read(found.kind, store.document(folder))
         weights = _local(folder) if held is None else held.hub.other_weights(held.name, held.commit)
         config = _config(foreign, _stated(folder, held), weights, held)
-        gate.require_sound(config)
-    except SchemaError as error:
+        store.encode(config)  # bounds what a stranger wrote
+    except (SchemaError, ValueError, FolderError) as error:
         raise FolderError(f"{named} is no model that the zoo can take from {found.kind}: {error}") from None
     except (PluginError, BuildError) as error:
         raise type(error)(f"{named}: {error}") from None
     return Elsewhere(folder, held, config, foreign.architecture)
 
 
-def _config(foreign: Foreign, license: str, weights: File, held: Held | None) -> Config:  # noqa: A002
+def _config(foreign: Foreign, license: str, weights: File, held: Held | None) -> Imported:  # noqa: A002
     """The facts as a model folder has them, of somebody else's weights that nobody here has measured."""
     architecture = foreign.architecture
-    return Config(
+    return Imported(
         name=f"{architecture.name}_{foreign.dataset}.{_tag(held)}",
         architecture=architecture.name,
         dataset=foreign.dataset,
@@ -110,24 +110,20 @@ def _config(foreign: Foreign, license: str, weights: File, held: Held | None) ->
         parameters=_parameters(foreign, weights),
         license=foreign.license or license,
         paper=architecture.paper,
-        job=None,
-        recipe_sha256=None,
-        training=None,
-        results=None,
-        environment=None,
-        known_answers=(),
         files={store.WEIGHTS: weights},
-        origin=Provenance(
+        source=Source(
             by="somebody" if held is None else held.address.place,
-            address="" if held is None else f"{held.address}/{store.WEIGHTS}@{held.commit}",
-            file=store.WEIGHTS,
-            sha256=weights.sha256,
-            bytes=weights.bytes,
             revision="" if held is None else held.commit,
             threads=1,
             versions=Versions(torch="", numpy="", zoo="", plugin=registry.provider(architecture)),
         ),
+        download=None if held is None else _download(held, weights),
     )
+
+
+def _download(held: Held, weights: File) -> Download:
+    address = f"{held.address}/{store.WEIGHTS}@{held.commit}"
+    return Download(address=address, file=store.WEIGHTS, sha256=weights.sha256, bytes=weights.bytes)
 
 
 def _tag(held: Held | None) -> str:
@@ -144,9 +140,9 @@ def _parameters(foreign: Foreign, weights: File) -> int:
 
     channels, height, width = foreign.input_size
     for what, value, most in (
-        ("channels", channels, gate.CHANNELS),
-        ("pixels a side", max(height, width), gate.SIDE),
-        ("classes", len(foreign.classes), gate.CLASSES),
+        ("channels", channels, MOST_CHANNELS),
+        ("pixels a side", max(height, width), MOST_PIXELS),
+        ("classes", len(foreign.classes), MOST_CLASSES),
     ):
         if not 1 <= value <= most:
             raise SchemaError(f"it should have from 1 to {most:,} {what}, not {value:,}")

@@ -19,15 +19,15 @@ from pathlib import Path
 
 from zoo import registry
 from zoo.errors import FolderError, HubError, NameWarning, NotFound, NotPublished, OtherFormat, UnknownModel
-from zoo.folder import store
-from zoo.folder.config import Config
-from zoo.folder.paths import is_folder, path_of
 from zoo.hub.address import Address, is_address, parse_model
 from zoo.hub.catalogue import catalogue, variants
 from zoo.hub.elsewhere import Elsewhere, elsewhere
 from zoo.hub.protocol import Holding, Hub
 from zoo.hub.schemes import open_hub
 from zoo.plugins import normal
+from zoo.record import store
+from zoo.record.paths import is_folder, path_of
+from zoo.record.types import Download, Record
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def locate(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revisi
     return InHub(source_of(name, hub, revision), name, revision, distribution)
 
 
-def facts(located: Located) -> Config:
+def facts(located: Located) -> Record:
     """The facts of what is there; fetches no weights. Raises NotFound, HubError or FolderError.
 
     OtherFormat where it is a repository of another library's: `taken` takes that.
@@ -76,7 +76,7 @@ def facts(located: Located) -> Config:
     if isinstance(located, Elsewhere):
         return located.config
     if isinstance(located, Path):
-        return store.read_config(located)
+        return store.read_record(located)
     config = located.hub.facts(located.name, located.revision)
     if located.distribution is not None and normal(config.plugin_distribution) != normal(located.distribution):
         kind = NotPublished if located.hub.address == catalogue().address else NotFound
@@ -98,7 +98,7 @@ def taken(located: Located, found: OtherFormat) -> Elsewhere:
 def fetch(located: Located, *, weights: bool = True) -> Path:
     """The folder on this machine of what is there; without `weights`, none are fetched for it.
 
-    Weights that it only pins are not in it: see `fetch_weights`. Raises NotFound, HubError or FolderError.
+    Weights that it only has a download of are not in it: see `fetch_weights`. Raises NotFound, HubError or FolderError.
     """
     if isinstance(located, Path):
         return located
@@ -107,25 +107,15 @@ def fetch(located: Located, *, weights: bool = True) -> Path:
     return located.hub.pull(located.name, located.revision, weights=weights)
 
 
-def fetch_weights(located: Located, config: Config) -> Path:
-    """The folder on this machine with the weights of what is there: its own, or the one that it pins.
+def fetch_weights(located: Located, config: Record) -> Path:
+    """The folder on this machine with the weights of what is there: its own, or one in the cache.
 
-    `config` are the facts of what is there. Of a folder that is pinned the weights alone are used, and
-    held against those facts. Raises NotFound, HubError, FolderError or HashMismatch.
+    `config` is the record of what is there. Raises NotFound, HubError, FolderError or HashMismatch.
     """
     folder = fetch(located)
-    if not config.may_lack_weights or not store.is_missing(folder / store.WEIGHTS):
+    if config.download is None or not store.is_missing(folder / store.WEIGHTS):
         return folder
-    if config.pin is None:
-        return _from_their_author(located, folder, config)
-    if not is_address(config.pin.hub) or (address := parse_model(config.pin.hub)).scheme == "file":
-        raise FolderError(f"{folder} pins its weights to {config.pin.hub!r}; expected hf://namespace/name")
-    if not _may_pin(located, address):
-        require_allowed(config.pin.hub, f"the file of weights of {config.name}")
-    pinned = _at(address.at(config.pin.revision))
-    fetched = pinned.hub.pull(pinned.name, pinned.revision)
-    store.read_weights(fetched, config)
-    return fetched
+    return _downloaded(located, folder, config, config.download)
 
 
 def require_allowed(named: str, what: str) -> None:
@@ -141,10 +131,9 @@ def require_allowed(named: str, what: str) -> None:
 
 
 def is_trusted(named: str) -> bool:
-    """Whether ZOO_TRUST lists a model's address, its hub's, or a path."""
-    place = str(parse_model(named).hub) if is_address(named) else named
-    trusted = {one.strip().rstrip("/") for one in os.environ.get("ZOO_TRUST", "").split(",")}
-    return bool(trusted & {named.rstrip("/"), place})
+    """Whether ZOO_TRUST lists an address, its model's or its hub's, or a path."""
+    trusted = [one.strip().rstrip("/") for one in os.environ.get("ZOO_TRUST", "").split(",")]
+    return any(named == one or named.startswith((f"{one}/", f"{one}@")) for one in trusted if one.rstrip(":"))
 
 
 def source_of(name: str, hub: str | None, revision: str | None) -> Hub:
@@ -232,13 +221,12 @@ def _at(address: Address) -> InHub:
     return InHub(open_hub(address), address.name, address.revision)
 
 
-def _from_their_author(located: Located, folder: Path, config: Config) -> Path:
-    """The folder in the cache with weights that their author published, fetched and converted."""
+def _downloaded(located: Located, folder: Path, config: Record, download: Download) -> Path:
+    """The folder in the cache with weights that are published elsewhere, fetched and converted."""
     from zoo.hub import others
 
-    assert config.origin is not None
     if not _is_shipped(located):
-        require_allowed(config.origin.address, f"the file of weights of {config.name}")
+        require_allowed(download.address, f"the file of weights of {config.name}")
     return others.whole(folder, config)
 
 
@@ -247,11 +235,6 @@ def _is_shipped(located: Located) -> bool:
     if isinstance(located, Path):
         return located.resolve().parent == catalogue().path.resolve()
     return isinstance(located, InHub) and located.hub.address == catalogue().address
-
-
-def _may_pin(located: Located, address: Address) -> bool:
-    """Whether what is there may have its weights at that address unasked: the catalogue, and the very hub it is in."""
-    return _is_shipped(located) or (isinstance(located, InHub) and located.hub.address == address.hub)
 
 
 def _has(hub: Hub, name: str, revision: str | None) -> bool:

@@ -7,6 +7,7 @@ comes between is noticed and nothing is repeated blindly.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -19,13 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from zoo.decoding import Line, Percent, Positive, SchemaError, from_json
 from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound, OtherFormat
-from zoo.folder import gate, store
-from zoo.folder.config import Config, File
 from zoo.hub.address import Address, not_a_hub
 from zoo.hub.faults import ATTEMPTS, LOG_IN, download, is_passing, patiently, said_plainly
 from zoo.hub.protocol import Listed, Pushed
-from zoo.schema import SchemaError, fit, from_json
+from zoo.record import store
+from zoo.record.types import PRESENTATION, File, Imported, Record, Trained
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -94,9 +95,9 @@ class HuggingFaceHub:
             self._compare(repository, commit, folder)
         return Pushed(place, commit)
 
-    def facts(self, name: str, revision: str | None = None) -> Config:
+    def facts(self, name: str, revision: str | None = None) -> Record:
         """Read config.json, for which no other file is fetched."""
-        return store.read_config(self._brought(name, revision, lambda config: (), store.read_config))
+        return store.read_record(self._brought(name, revision, lambda config: (), store.read_record))
 
     def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
         """Bring a model into the Hub's own cache: one commit for every file, the weights' hash checked.
@@ -104,7 +105,7 @@ class HuggingFaceHub:
         What is cached at a commit is used without a request. Damage is fetched again, once.
         """
         if weights:
-            return self._brought(name, revision, store.files_of, store.check)
+            return self._brought(name, revision, _files, store.check)
         return self._brought(name, revision, _files_beside_weights, _require_readable)
 
     def other_weights(self, name: str, commit: str) -> File:
@@ -207,7 +208,7 @@ class HuggingFaceHub:
             def fetch(name: str) -> str:
                 return self._api.hf_hub_download(repository, name, revision=commit, cache_dir=scratch)
 
-            for name in store.files_of(store.read_config(source)):
+            for name in (*store.files_of(store.read_record(source)), *store.presentation(source)):
                 path = download(functools.partial(fetch, name))
                 if Path(path).read_bytes() != (source / name).read_bytes():
                     raise HubError(f"hf://{repository} has another {name} than was pushed; push it again")
@@ -250,7 +251,7 @@ class HuggingFaceHub:
         self,
         name: str,
         revision: str | None,
-        files: Callable[[Config], Iterable[str]],
+        files: Callable[[Record], Iterable[str]],
         check: Callable[[Path], object],
     ) -> Path:
         """The folder in the cache with these files of one commit; what is found damaged is fetched again, once.
@@ -259,6 +260,8 @@ class HuggingFaceHub:
         Its config.json is held against the Hub's own name for these bytes, and against the folder's id where
         that was asked for; `check` holds the rest against its config.json.
         """
+        from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
+
         place, repository = self.address.model(name), f"{self.namespace}/{name}"
         with said_plainly(place, revision):
             commit, identity = self._resolve(repository, revision)
@@ -267,8 +270,10 @@ class HuggingFaceHub:
             with said_plainly(place, revision):
                 path = self._fetch(repository, commit, store.CONFIG, force_download=anew).parent
                 _require_same(path, identity)
-                for one in files(store.read_config(path)):
-                    self._fetch(repository, commit, one, force_download=anew)
+                for one in files(store.read_record(path)):
+                    absent = (RemoteEntryNotFoundError, LocalEntryNotFoundError) if one in PRESENTATION else ()
+                    with contextlib.suppress(*absent):
+                        self._fetch(repository, commit, one, force_download=anew)
             check(path)
             return path
 
@@ -330,7 +335,7 @@ def _find(query: dict[str, str]) -> list[object]:
             return response
 
         response = patiently(page)
-        found += fit(list[object], response.json(), "the Hub's listing")
+        found += from_json(list[object], response.json())
         following = response.links.get("next", {}).get("url")
         if following is None:
             return found
@@ -358,19 +363,23 @@ def _require_same(folder: Path, identity: str | None) -> None:
 
 def _require_readable(folder: Path) -> None:
     """Make sure that a folder without weights can be read; raises FolderError."""
-    if store.read_config(folder).origin is None:
+    if isinstance(store.read_record(folder), Trained):
         store.read_log(folder)
 
 
-def _files_beside_weights(config: Config) -> list[str]:
-    return [one for one in store.files_of(config) if one != store.WEIGHTS]
+def _files(config: Record) -> list[str]:
+    return [*store.files_of(config), *PRESENTATION]
 
 
-def _message(config: Config) -> str:
+def _files_beside_weights(config: Record) -> list[str]:
+    return [one for one in _files(config) if one != store.WEIGHTS]
+
+
+def _message(config: Record) -> str:
     """What the commit of a push says."""
-    if config.origin is not None:
-        return f"weights by {config.origin.by}"
-    return f"{config.own.job.recipe_name}, seed {config.own.job.seed}"
+    if isinstance(config, Imported):
+        return f"weights by {config.source.by}"
+    return f"{config.job.recipe_name}, seed {config.job.seed}"
 
 
 def _client() -> HfApi:
@@ -383,7 +392,7 @@ def _operations(source: Path) -> list[CommitOperationAdd]:
     """A folder's files, and its results once more in the form that the Hub is going to read."""
     from huggingface_hub import CommitOperationAdd
 
-    names = store.files_of(store.read_config(source))
+    names = [*store.files_of(store.read_record(source)), *store.presentation(source)]
     files = [CommitOperationAdd(path_in_repo=one, path_or_fileobj=source / one) for one in names]
     results = CommitOperationAdd(path_in_repo=".eval_results/zoo.yaml", path_or_fileobj=_eval_results(source))
     return [*files, results]
@@ -417,7 +426,7 @@ def _hashes_of(content: bytes) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _Metric:
-    value: float
+    value: Percent
 
 
 @dataclass(frozen=True)
@@ -434,10 +443,10 @@ class _Evaluated:
 class _Card:
     """What a listing reads of a card: the zoo's own facts, and of `model-index` the first metric."""
 
-    dataset: str
-    parameters: int
-    plugin: str
-    license: str
+    dataset: Line
+    parameters: Positive
+    plugin: Line
+    license: Line
     evaluated: tuple[_Evaluated, ...] | None = None
     by: str | None = None  # who trained it, where the zoo did not
 
@@ -450,7 +459,7 @@ def _listed(found: Iterable[object]) -> list[Listed]:
         if not isinstance(one, Mapping) or not isinstance(card, Mapping) or not isinstance(card.get("zoo"), Mapping):
             continue
         try:
-            listed.append(_row(fit(str, one.get("id"), "id"), card))
+            listed.append(_row(from_json(str, one.get("id")), card))
         except SchemaError as error:
             message = f"hf://{str(one.get('id'))[:200]} is passed over, its card is not a model's: {error}"
             warnings.warn(HubWarning(message), stacklevel=3)
@@ -465,9 +474,6 @@ def _row(repository: str, metadata: Mapping[str, Any]) -> Listed:
     if not metrics and card.by is None:
         raise SchemaError("model-index has no metric")
     top1 = metrics[0].value if metrics else None
-    for place in ("dataset", "plugin", "license"):
-        gate.require_line(getattr(card, place), place)
-    gate.require_row(card.parameters, top1)
     namespace, _, name = repository.partition("/")
     return Listed(
         name=name,

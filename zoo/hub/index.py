@@ -18,12 +18,12 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from zoo.decoding import SchemaError, from_json
 from zoo.errors import FolderError, HubError, HubWarning
-from zoo.folder import store
-from zoo.folder.replace import umask
 from zoo.hub.address import Address
 from zoo.hub.protocol import Listed
-from zoo.schema import SchemaError, from_json
+from zoo.record import store
+from zoo.record.replace import umask
 from zoo.spec import NAME
 
 Stamp = tuple[int, int]  # nanoseconds, bytes
@@ -46,7 +46,7 @@ def listed(hub: Address, path: Path, pattern: str = "*") -> list[Listed]:
                 now[name] = known[name]
                 continue
         try:
-            row = _Facts.of(Listed.of(address, store.read_config(path / name)))
+            row = _Facts.of(Listed.of(address, store.read_record(path / name)))
         except FolderError as error:
             warnings.warn(HubWarning(str(error)), stacklevel=3)
             continue

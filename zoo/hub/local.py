@@ -14,19 +14,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from zoo import registry
 from zoo.errors import HashMismatch, HubError, NotFound
-from zoo.folder import store
-from zoo.folder.config import Config, Pin
-from zoo.folder.paths import LONGEST, is_folder, path_of
-from zoo.folder.replace import ASIDE, recover, written_aside
 from zoo.hub.address import Address, not_a_hub
 from zoo.hub.index import listed
 from zoo.hub.protocol import Listed, Pushed
+from zoo.record import store
+from zoo.record.paths import LONGEST, is_folder, path_of
+from zoo.record.replace import ASIDE, recover, written_aside
+from zoo.record.types import Record
 from zoo.spec import NAME
 
 KEPT = ".revisions"
@@ -65,12 +64,6 @@ class FolderHub:
         self.require_writable(name)
         return self._push(store.read_files(folder), name)
 
-    def push_pinned(self, folder: Path, name: str, weights: Pushed) -> Pushed:
-        """Publish a model folder without its weights: their place, revision and hash instead."""
-        with tempfile.TemporaryDirectory() as scratch:
-            store.write_pinned(folder, Path(scratch), Pin(str(weights.address), weights.revision))
-            return self._push(store.read_files(Path(scratch)), name)
-
     def _push(self, files: Mapping[str, bytes], name: str) -> Pushed:
         new = store.identity_of(files)
         try:
@@ -83,9 +76,9 @@ class FolderHub:
             raise HubError(f"{self.address} can't be written: {error.strerror or error}") from error
         return Pushed(self.address.model(name), new)
 
-    def facts(self, name: str, revision: str | None = None) -> Config:
+    def facts(self, name: str, revision: str | None = None) -> Record:
         """Read config.json in the folder that `pull` gives."""
-        return store.read_config(self.pull(name, revision))
+        return store.read_record(self.pull(name, revision))
 
     def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
         """A folder of the hub itself that no push changes; of an earlier revision by the first digits of its id."""
@@ -190,7 +183,7 @@ def _link_files(source: Path, target: Path) -> None:
 
 def _share_files(before: Path, new: Path) -> None:
     """Let the files of a new revision that are those of one before be the same files on the disk."""
-    earlier, now = store.read_config(before).files, store.read_config(new).files
+    earlier, now = store.read_record(before).files, store.read_record(new).files
     for name, facts in now.items():
         if earlier.get(name) == facts and (before / name).is_file() and (new / name).is_file():
             shared = new / f"{name}.shared"

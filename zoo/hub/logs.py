@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from zoo.errors import FolderError
-from zoo.folder import store
-from zoo.folder.config import EpochRow
-from zoo.folder.paths import path_of
 from zoo.hub.find import is_path
 from zoo.hub.published import published
+from zoo.record import store
+from zoo.record.paths import path_of
+from zoo.record.types import EpochRow, require_trained
 
 
 def logs(runs: Iterable[str | Path]) -> dict[str, list[EpochRow]]:
@@ -35,5 +35,5 @@ def _log(run: str | Path) -> tuple[str, list[EpochRow]]:
             if (one / store.LOG).is_file() and not (one / store.CONFIG).is_file():
                 return one.name, store.read_log(one)
     model = published(run)
-    job = model.config.own.job
+    job = require_trained(model.config).job
     return f"{model.config.name} {job.recipe_name} seed {job.seed}", model.log()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from zoo.hub.address import Address
 
 if TYPE_CHECKING:
-    from zoo.folder.config import Config, File
+    from zoo.record.types import File, Record
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Listed:
     plugin: str  # the distribution that provides its architecture
 
     @classmethod
-    def of(cls, address: Address, config: Config) -> Listed:
+    def of(cls, address: Address, config: Record) -> Listed:
         """What a listing shows of the model at that address, from its facts."""
         return cls(
             name=address.name or config.name,
@@ -65,7 +65,7 @@ class Hub(Protocol):
         Raises FolderError where the folder isn't whole, or HubError.
         """
 
-    def facts(self, name: str, revision: str | None = None) -> Config:
+    def facts(self, name: str, revision: str | None = None) -> Record:
         """What the config.json of `name` says, and nothing else fetched; raises as `pull` does."""
 
     def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
@@ -110,11 +110,3 @@ class Selecting(Protocol):
 
     def models_like(self, pattern: str) -> list[Listed]:
         """The models whose names match a pattern (`resnet*`, as `fnmatch` has it), sorted by name."""
-
-
-@runtime_checkable
-class Pinning(Protocol):
-    """A hub whose models may leave their weights in another one, pinned by revision and hash."""
-
-    def push_pinned(self, folder: Path, name: str, weights: Pushed) -> Pushed:
-        """Publish a whole model folder as `name`, but for its weights: those are at `weights`."""

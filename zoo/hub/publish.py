@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Final
 
-from zoo.errors import FolderError, HubError, PluginError
-from zoo.folder import card, store
-from zoo.folder.config import UNKNOWN_LICENSE, Config
-from zoo.folder.job import Job
-from zoo.folder.lock import alone
-from zoo.folder.paths import path_of
-from zoo.folder.replace import written_aside
-from zoo.hub.address import is_address, parse_hub, parse_model
+import msgspec
+
+from zoo.errors import FolderError, HubError, HubWarning, PluginError
+from zoo.hub.address import is_address, parse_model
 from zoo.hub.find import is_path
-from zoo.hub.protocol import Hub, Pinning, Pushed
+from zoo.hub.protocol import Hub, Pushed
 from zoo.hub.published import Published
 from zoo.hub.schemes import open_hub
+from zoo.record import card, curve, store
+from zoo.record.job import Job
+from zoo.record.lock import alone
+from zoo.record.paths import path_of
+from zoo.record.replace import file_written_aside, written_aside
+from zoo.record.types import UNKNOWN_LICENSE, Record, Trained
 from zoo.spec import Model
 
 LICENSE: Final = re.compile(r"[a-z0-9]+(?:[.+-][a-z0-9]+)*")
@@ -35,32 +38,54 @@ def unlicensed(name: str) -> str:
     )
 
 
-def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None) -> Pushed:
+def push(folder: Path, *, hub: str | None = None) -> Pushed:
     """Publish a model folder under its model's name; raises FolderError or HubError.
 
-    With `weights_at`, another hub, the weights are published there (the same bytes again change
-    nothing), and `hub`, a folder as the catalogue is one, gets everything but them: their place,
-    revision and hash instead.
+    A card and a curve that are missing, or were rendered from something else, are rendered anew in the folder first. A
+    card that a person edited is kept, and a HubWarning says so.
     """
     folder, target = path_of(folder), open_hub(hub)
-    if weights_at is None:
-        config = store.read_config(folder)  # the hub checks the files, as it takes them
-        if not isinstance(target, Pinning):
-            store.require_weights(folder, config)
-        _require_publishable(folder, config, target)
-        return target.push(folder, config.name)
-    if not isinstance(target, Pinning):
-        raise HubError(
-            f"only a folder can leave weights elsewhere, {target.address} has to have them; leave out {weights_at}"
+    config = store.check_whole(folder)
+    _require_publishable(config, target)
+    render(folder, config)
+    return target.push(folder, config.name)
+
+
+def relicense(folder: Path, license: str) -> Record:  # noqa: A002 - what it is called everywhere
+    """Write another license into the record of a model folder; its other files stay as they are. Raises FolderError."""
+    folder = path_of(folder)
+    with alone(folder):
+        config = msgspec.structs.replace(store.check(folder), license=license)
+        _write(folder / store.CONFIG, store.encode(config))
+        return config
+
+
+def render(folder: Path, config: Record) -> card.State:
+    """Render the card and the curve of a model folder anew where they are missing or stale; say which the card was.
+
+    Where no plugin here knows the model's architecture and data set nothing is changed. Raises FolderError.
+    """
+    model = Published(config, folder)
+    try:
+        known = model.known
+    except PluginError:
+        return "current"
+    if not isinstance(known, Model):
+        return "current"  # its card has the title of a data set that nobody here knows
+    rows, there = model.log(), store.presentation(folder)
+    text = card.render(config, rows, known)
+    state: card.State = "stale"
+    if store.README in there:
+        state = card.state((folder / store.README).read_text(encoding="utf-8", errors="replace"), text)
+    if state == "stale":
+        _write(folder / store.README, text.encode())
+    if state == "edited":
+        warnings.warn(
+            HubWarning(f"{folder / store.README} was edited by a person and is published as it is"), stacklevel=3
         )
-    elsewhere = open_hub(weights_at)
-    if parse_hub(weights_at).scheme == "file":
-        raise HubError(f"{weights_at} is of this machine, and a pin is for others; expected hf://namespace")
-    config = store.read_config(folder)
-    store.require_weights(folder, config)
-    for one in (target, elsewhere):
-        _require_publishable(folder, config, one)
-    return target.push_pinned(folder, config.name, elsewhere.push(folder, config.name))
+    if rows and store.CURVE not in there:
+        _write(folder / store.CURVE, curve.draw(config.name, rows).encode())
+    return state
 
 
 def require_public(job: Job, target: Hub) -> None:
@@ -75,41 +100,24 @@ def require_public(job: Job, target: Hub) -> None:
             )
 
 
-def _require_publishable(folder: Path, config: Config, target: Hub) -> None:
-    _require_card(folder, config)
-    if config.pictures is not None and config.license == UNKNOWN_LICENSE:
+def _write(path: Path, content: bytes) -> None:
+    try:
+        with file_written_aside(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise FolderError(f"{path} can't be written: {error.strerror}; make room") from None
+
+
+def _require_publishable(config: Record, target: Hub) -> None:
+    if isinstance(config, Trained) and config.pictures is not None and config.license == UNKNOWN_LICENSE:
         raise HubError(unlicensed(config.name))
-    if target.address.scheme != "file" and (here := [one.format for one in config.exports if one.only_here]):
-        raise HubError(
-            f"{config.name} can't be published: its {here[0]} file is for this processor alone; export it without"
-        )
-    if config.job is not None:
+    if isinstance(config, Trained):
         require_public(config.job, target)
     target.require_writable(config.name)
 
 
 def _is_local(address: str) -> bool:
     return is_path(address) or (is_address(address) and parse_model(address).scheme == "file")
-
-
-def _require_card(folder: Path, config: Config) -> None:
-    """Make sure that the card is the one of the facts and the log, where the plugins here can say so."""
-    try:
-        model = Published(config, folder)
-        known = model.known
-    except PluginError:
-        return
-    if not isinstance(known, Model):
-        return  # its card has the title of a data set that nobody here knows
-    rows = model.log()
-    if not rows and config.origin is None:
-        raise FolderError(f"{folder / store.LOG} has no epoch; fetch or train the model again")
-    text = card.write(config, rows, known).encode()
-    if config.files.get(store.README) != store.file_facts(text):
-        raise FolderError(
-            f"{folder / store.README} is not the card of its {store.CONFIG} and {store.LOG}; "
-            f"write it anew with: zoo convert {folder}"
-        )
 
 
 def copy(model: Published, out: Path | None = None) -> Path:

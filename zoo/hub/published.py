@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from zoo import registry
 from zoo.errors import DataError, HubError, OtherFormat, PluginError, UnknownModel
-from zoo.folder import store
-from zoo.folder.config import Config, EpochRow
 from zoo.hub import find
 from zoo.hub.elsewhere import Elsewhere
 from zoo.hub.find import Located
+from zoo.record import store
+from zoo.record.types import EpochRow, Record, Trained
 from zoo.spec import Architecture, Dataset, Model, Pictures
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 class Published:
     """A handle on a model folder, wherever it lies. Whatever it gives is held against the same `config`."""
 
-    config: Config
+    config: Record
     located: Located
 
     @property
@@ -49,7 +49,7 @@ class Published:
 
     @functools.cached_property
     def folder(self) -> Path:
-        """The folder on this machine, with its weights but where they are pinned.
+        """The folder on this machine, with its weights but where they have to be downloaded from elsewhere.
 
         Raises FolderError, HashMismatch, NotFound or HubError.
         """
@@ -57,17 +57,12 @@ class Published:
 
     @functools.cached_property
     def weights(self) -> Path:
-        """The folder on this machine with the weights, its own or the one that it pins; raises as `folder` does."""
+        """The folder on this machine with the weights, its own or one in the cache; raises as `folder` does."""
         return find.fetch_weights(self.located, self.config)
-
-    @property
-    def with_weights(self) -> Config:
-        """The facts with the weights' hash; of somebody else's that nobody had yet, the hash they are converted to."""
-        return self.config if store.WEIGHTS in self.config.files else store.read_config(self.weights)
 
     def log(self) -> list[EpochRow]:
         """A row an epoch, none where the zoo did not train it; fetches no weights."""
-        return [] if self.config.origin else store.read_log(find.fetch(self.located, weights=False))
+        return store.read_log(find.fetch(self.located, weights=False)) if isinstance(self.config, Trained) else []
 
     @functools.cached_property
     def architecture(self) -> Architecture:
@@ -91,8 +86,8 @@ class Published:
     def known(self) -> Model | Architecture:
         """The model as the plugins know it; its architecture alone where none declares its data set."""
         architecture, name = self.architecture, f"{self.config.architecture}_{self.config.dataset}"
-        if self.config.pictures is not None:
-            return Model(architecture, self._recalled(self.config.pictures), parameters=None)
+        if isinstance(self.config, Trained) and self.config.pictures is not None:
+            return Model(architecture, self._recalled(self.config, self.config.pictures), parameters=None)
         for one in (f"{self.config.plugin_distribution}:{name}", name):
             with contextlib.suppress(UnknownModel, PluginError):
                 known = registry.load(one)
@@ -111,12 +106,11 @@ class Published:
         self._require_declared()
         return self.known
 
-    def _recalled(self, pictures: Pictures) -> Dataset:
+    def _recalled(self, config: Trained, pictures: Pictures) -> Dataset:
         """The data set of somebody's pictures, as the folder has it; its images where this machine prepared them."""
         from zoo.data.prepared import margin, recalled
 
-        config = self.config
-        extra = margin(config.job.recipe, config.input_size[1]) if config.job else 0
+        extra = margin(config.job.recipe, config.input_size[1])
         return recalled(pictures, config.dataset, config.classes, config.input_size, (config.mean, config.std), extra)
 
     def on(self, dataset: str) -> Model:
@@ -144,7 +138,7 @@ class Published:
         from zoo.nets import weights
 
         self._require_declared(num_classes, in_channels)
-        return weights.load(self.architecture, self.weights, self.with_weights, num_classes, in_channels).to(device)
+        return weights.load(self.architecture, self.weights, self.config, num_classes, in_channels).to(device)
 
     def untrained(
         self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None

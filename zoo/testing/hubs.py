@@ -9,10 +9,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from zoo.errors import FolderError, NotFound, ZooError
-from zoo.folder import store
-from zoo.folder.config import to_json
 from zoo.hub import Hub, Listed, open_hub
+from zoo.record import store
+from zoo.record.types import require_trained
 
 METHODS = ("require_writable", "push", "facts", "pull", "revisions", "models")
 
@@ -29,7 +31,7 @@ def check_hub(hub: Hub, folder: Path) -> None:
         assert callable(getattr(hub, method, None)), f"{type(hub).__name__} should have a method {method}"
     with tempfile.TemporaryDirectory(prefix="zoo-") as scratch:
         older, newer = _copy(folder, Path(scratch) / "older"), _changed(folder, Path(scratch) / "newer")
-        name = store.read_config(older).name
+        name = store.read_record(older).name
         _check_absent(hub, name)
         _check_refusals(hub, older, name)
         hub.require_writable(name)
@@ -79,10 +81,10 @@ def _check_refusals(hub: Hub, folder: Path, name: str) -> None:
 def _check_published(hub: Hub, folder: Path, name: str, revision: str | None = None) -> None:
     """What is there, now or at a revision, should be this folder's files, and its facts."""
     what = hub.address.model(name).at(revision)
-    config = store.read_config(folder)
+    config = store.read_record(folder)
     assert hub.facts(name, revision) == config, f"{what}: the facts should be those of the folder that was pushed"
     without = hub.pull(name, revision, weights=False)
-    assert store.read_config(without) == config, f"{what}: pulled without weights, it has another {store.CONFIG}"
+    assert store.read_record(without) == config, f"{what}: pulled without weights, it has another {store.CONFIG}"
     assert store.read_log(without) == store.read_log(folder), f"{what}: pulled without weights, it has another log"
     pulled = hub.pull(name, revision)
     for file in store.FILES:
@@ -94,7 +96,7 @@ def _check_published(hub: Hub, folder: Path, name: str, revision: str | None = N
 def _check_listed(hub: Hub, folder: Path, name: str) -> None:
     listed = [one for one in hub.models() if one.name == name]
     assert len(listed) == 1, f"{hub.address} should list {name} once, not {len(listed)} times"
-    wanted = Listed.of(hub.address.model(name), store.read_config(folder))
+    wanted = Listed.of(hub.address.model(name), store.read_record(folder))
     for field in dataclasses.fields(Listed):
         found, expected = getattr(listed[0], field.name), getattr(wanted, field.name)
         # A card may round.
@@ -140,8 +142,7 @@ def _copy(folder: Path, target: Path) -> Path:
 def _changed(folder: Path, target: Path) -> Path:
     """Another whole folder of the same model: it took a second longer."""
     _copy(folder, target)
-    config = store.read_config(target)
-    training = dataclasses.replace(config.own.training, train_seconds=config.own.training.train_seconds + 1)
-    longer = dataclasses.replace(config, training=training)
-    (target / store.CONFIG).write_text(to_json(longer, indent=2) + "\n", encoding="utf-8")
+    config = require_trained(store.read_record(target))
+    training = msgspec.structs.replace(config.training, train_seconds=config.training.train_seconds + 1)
+    (target / store.CONFIG).write_bytes(store.encode(msgspec.structs.replace(config, training=training)))
     return target

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zoo.errors import FolderError
-from zoo.folder.replace import recover
+from zoo.record.replace import recover
 
 # File systems on which nothing can be locked; people train there all the same.
 UNLOCKABLE = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)

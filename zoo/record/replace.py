@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from zoo.errors import FolderError
-from zoo.folder.store import sync
+from zoo.record.store import sync
 
 ASIDE, BEFORE = ".aside", ".before"
 RENAME_EXCHANGE = 2  # linux/fs.h
