@@ -26,7 +26,7 @@ from zoo.nets.device import has_bf16
 from zoo.spec import InputSize, Recipe
 from zoo.training import checkpoint, optim
 from zoo.training.checkpoint import path_in
-from zoo.training.loop import Training, begin, train, train_side_by_side
+from zoo.training.loop import Training, begin, train
 from zoo.training.watch import Silent, Watch
 
 from .jobs import JOB
@@ -286,44 +286,6 @@ def test_held_out_images_are_the_last_of_the_training_set_and_not_trained_on() -
     assert splits.val is not None
     assert torch.equal(splits.train.uncropped().images, everything.images[:1_137])
     assert torch.equal(splits.val.images, everything.images[1_137:])
-
-
-def test_seeds_side_by_side_end_with_the_bytes_of_one_after_another(tmp_path: Path) -> None:
-    alone = [Run(tmp_path / f"alone{seed}").go(job(seed=seed)).bytes() for seed in (0, 1, 2)]
-    trainings = []
-    for seed in (0, 1, 2):
-        (tmp_path / str(seed)).mkdir()
-        trainings.append(begin_digits(job(seed=seed), tmp_path / str(seed)))
-    train_side_by_side(trainings)
-    assert [weights.dump(one.learner.published(), {"name": "test"}) for one in trainings] == alone
-
-
-@pytest.mark.usefixtures("glance_always")
-def test_a_signal_stops_all_that_train_side_by_side_with_a_checkpoint_each(tmp_path: Path) -> None:
-    trainings = []
-    for seed in (0, 1):
-        (tmp_path / str(seed)).mkdir()
-        watch = Watch(save_every=100, eval_every=100, report=StopAfter(9) if seed == 0 else Silent())
-        trainings.append(begin_digits(job(seed=seed), tmp_path / str(seed), watch=watch))
-    with pytest.raises(Interrupted, match="stopped after 1 of 3 epochs and 2 steps"):
-        train_side_by_side(trainings)
-    for seed in (0, 1):
-        resumed = begin_digits(job(seed=seed), tmp_path / str(seed), resume=True)
-        train(resumed)
-        whole = Run(tmp_path / f"whole{seed}").go(job(seed=seed)).bytes()
-        assert weights.dump(resumed.learner.published(), {"name": "test"}) == whole
-
-
-def test_one_that_fails_side_by_side_leaves_the_others_their_checkpoint(tmp_path: Path) -> None:
-    trainings = []
-    for seed, lr in ((0, 0.05), (1, 1e30)):
-        (tmp_path / str(seed)).mkdir()
-        what = job(dataclasses.replace(RECIPE, lr=lr), seed=seed)
-        trainings.append(begin_digits(what, tmp_path / str(seed)))
-    with pytest.raises(NonFiniteLoss):
-        train_side_by_side(trainings)
-    assert path_in(tmp_path / "0").exists()
-    assert not path_in(tmp_path / "1").exists()
 
 
 @pytest.mark.gpu

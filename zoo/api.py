@@ -156,7 +156,6 @@ def train(
     epochs: int | None = None,
     seed: int = 0,
     seeds: int = 1,
-    side_by_side: bool = False,
     device: str | None = None,
     amp: bool | None = None,
     compile: str = "auto",  # noqa: A002 - torch's word for it
@@ -207,8 +206,7 @@ def train(
 
     With `seeds` above 1 the training is repeated from the seeds after `seed`, each into a folder of its
     own; the model that is returned and pushed is that of `seed`, declared here, whichever is best, and
-    its card says the mean and standard deviation of all. One after another, or `side_by_side` in one
-    process, which a GPU may have room for; the weights are the same.
+    its card says the mean and standard deviation of all.
 
     Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError; what can
     be foreseen (hub, token, name, data, folder) before the first step. Warns with StartWarning where a
@@ -258,7 +256,6 @@ def train(
         watch=watch,
         teacher=teacher,
         target=target,
-        side_by_side=side_by_side,
     )
 
 
@@ -353,7 +350,6 @@ def _train(
     watch: Watch,
     teacher: Teacher | None,
     target: Hub | None = None,
-    side_by_side: bool = False,
 ) -> Trained:
     """Train what is planned already, whoever planned it."""
     from zoo.training import distributed
@@ -376,7 +372,6 @@ def _train(
                 machine=machine,
                 watch=watch,
                 teacher=teacher.net if teacher else None,
-                side_by_side=side_by_side,
             )
         return Trained(folder, config, target.push(folder, model.name) if target is not None and is_first else None)
 

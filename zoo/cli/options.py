@@ -92,10 +92,6 @@ Seeds = Annotated[
     int,
     typer.Option("--seeds", metavar="N", help="Repeat from N seeds; the first one's is the model, all on its card."),
 ]
-SideBySide = Annotated[
-    bool,
-    typer.Option("--side-by-side", help="Train all seeds at once in this process, which a GPU may have room for."),
-]
 LimitTrain = Annotated[int | None, typer.Option("--limit-train", metavar="N", help="Train on the first N images only.")]
 
 # How it is computed.

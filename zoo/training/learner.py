@@ -39,7 +39,7 @@ class Learner:
         self._teacher, self._stopwatch = teacher, stopwatch
         self._head = freezing.head(self.net) if recipe.freeze_epochs else None
         self._parameters = [one for one in self.net.parameters() if one.requires_grad]
-        distributed.see_whole_batches(self.net, device)
+        distributed.synchronize_batch_norm(self.net, device)
         self._average = None if recipe.model_ema_decay is None else Average(self.net, recipe.model_ema_decay)
         self._moved = Moved(
             self.net,

@@ -8,15 +8,12 @@ checkpoint keeps.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import signal
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from zoo.data.batches import Pixels
@@ -88,51 +85,11 @@ def train(training: Training) -> list[EpochRow]:
     Raises Interrupted after that, and NonFiniteLoss.
     """
     with stop_requests() as stop:
-        for _ in steps(training, stop):
-            pass
+        _train(training, stop)
     return training.progress.rows
 
 
-def train_side_by_side(trainings: Sequence[Training]) -> None:
-    """Train several nets at once, a step of each in turn; on a GPU each on a stream of its own.
-
-    One small net leaves most of a GPU idle. Nothing of a net may depend on torch's random numbers
-    while it trains (dropout), which all of them would draw from.
-
-    Raises what `train` raises, when every one of them has left its checkpoint.
-    """
-    with stop_requests() as stop, contextlib.ExitStack() as on_leaving:
-        going = [(_stream(one.learner.totals.device), steps(one, stop)) for one in trainings]
-        for _, one in going:
-            on_leaving.callback(one.close)
-        failure: BaseException | None = None
-        while going:
-            for lane in list(going):
-                stream, one = lane
-                try:
-                    with torch.cuda.stream(stream):
-                        next(one)
-                except StopIteration:
-                    going.remove(lane)
-                except (Interrupted, NonFiniteLoss) as error:
-                    going.remove(lane)
-                    failure = failure or error
-                    stop.signal_number = stop.signal_number or signal.SIGTERM  # the others are to stop, too
-        if failure is not None:
-            raise failure
-
-
-def _stream(device: torch.device) -> torch.cuda.Stream | None:
-    """A stream that has seen all that was done so far; None where there are none."""
-    if device.type != "cuda":
-        return None
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(device))
-    return stream
-
-
-def steps(training: Training, stop: StopRequest) -> Generator[None]:
-    """Train to the end, coming up for air after every step."""
+def _train(training: Training, stop: StopRequest) -> None:
     learner, progress, watch, stopwatch = training.learner, training.progress, training.watch, training.stopwatch
     recipe, share, device = training.job.recipe, distributed.share(), learner.totals.device
     if share.is_first:
@@ -157,7 +114,6 @@ def steps(training: Training, stop: StopRequest) -> Generator[None]:
                 progress.train_seconds, progress.compile_seconds = stopwatch.seconds
                 training.save()
                 raise _interrupted(training, signal_number)
-            yield
         if epoch < recipe.epochs:
             learner.prepare(epoch + 1)
         totals = distributed.summed(learner.totals)

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import torch
 from torch import nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from zoo.data import batches, sources
 from zoo.errors import TrainingError
@@ -22,7 +21,7 @@ from zoo.spec import Model
 from zoo.training import distributed, result
 from zoo.training.algorithms import algorithms, threads
 from zoo.training.caller import left_as_it_was
-from zoo.training.loop import Training, begin, train, train_side_by_side
+from zoo.training.loop import Training, begin, train
 from zoo.training.place import Place
 from zoo.training.plan import Machine, Plan
 from zoo.training.start import fill
@@ -67,63 +66,22 @@ def run_seeds(
     machine: Machine,
     watch: Watch,
     teacher: nn.Module | None = None,
-    side_by_side: bool = False,
 ) -> Config:
-    """Run the same job from several seeds, and say on the card of the first what all of them came to.
+    """Run the same job from several seeds, one after another, and record all results in the first one's folder.
 
-    One after another, or side by side in this process, where one net leaves most of a GPU idle.
-    Returns the first one's facts. Raises what `run` raises.
+    Returns the first one's record. Raises what `run` raises.
     """
-    if side_by_side and len(plans) > 1:
-        configs = _run_side_by_side(plans, model, places, machine, watch, teacher)
-    else:
-        configs = [
-            run(plan, model, place, machine=machine, watch=watch, teacher=teacher)
-            for plan, place in zip(plans, places, strict=True)
-        ]
+    configs = [
+        run(plan, model, place, machine=machine, watch=watch, teacher=teacher)
+        for plan, place in zip(plans, places, strict=True)
+    ]
     if len(configs) == 1 or not distributed.share().is_first:
         return configs[0]
     return result.record_seeds(places[0].folder, configs, model)
 
 
-def _run_side_by_side(
-    plans: Sequence[Plan],
-    model: Model,
-    places: Sequence[Place],
-    machine: Machine,
-    watch: Watch,
-    teacher: nn.Module | None,
-) -> list[Config]:
-    """Run jobs that differ in nothing but their seed at once; the first one is who tells how it goes."""
-    if distributed.share().world > 1:
-        raise TrainingError("seeds can't be trained side by side by several processes; leave out --side-by-side")
-    configs = [place.finished(plan.job) for plan, place in zip(plans, places, strict=True)]
-    with _as_asked(plans[0].job, machine.device), contextlib.ExitStack() as on_leaving:
-        trainings: dict[int, Training] = {}
-        for number, (plan, place) in enumerate(zip(plans, places, strict=True)):
-            if configs[number] is None:
-                seen = replace(watch, report=Silent()) if trainings else watch
-                seen = seen.tracked(_watched(plan.job, place))
-                on_leaving.callback(seen.report.finish)
-                trainings[number] = _prepared(plan, model, place, machine, seen, teacher)
-                _require_no_dropout(trainings[number].learner.net, model)
-        train_side_by_side(list(trainings.values()))
-        for number, training in trainings.items():
-            configs[number] = result.write(training, plans[number], model, places[number])
-            training.watch.report.result(training.progress.rows[-1])
-        for place in places:
-            place.clear()
-    return [config for config in configs if config is not None]
-
-
 def _watched(job: Job, place: Place) -> Watched:
     return Watched(job.name, json.dumps(job.to_json()), place.events)
-
-
-def _require_no_dropout(net: nn.Module, model: Model) -> None:
-    """Nets that draw while they train would draw from one another's numbers, and none be what it is alone."""
-    if any(isinstance(module, _DropoutNd) for module in net.modules()):
-        raise TrainingError(f"{model.name} has dropout, and can't be trained side by side; leave out --side-by-side")
 
 
 def _prepared(
