@@ -24,7 +24,6 @@ from zoo.datasets import DIGITS
 from zoo.errors import (
     CompileWarning,
     FolderError,
-    HalfWarning,
     HashMismatch,
     HubError,
     ImageError,
@@ -35,11 +34,11 @@ from zoo.errors import (
     UnknownModel,
 )
 from zoo.evaluation.evaluate import evaluate
-from zoo.folder import card, former, store
-from zoo.folder.config import Config, Results
+from zoo.folder import store
+from zoo.folder.config import Results
 from zoo.hub import find
 from zoo.hub.local import FolderHub
-from zoo.schema import from_json
+from zoo.training.learner import Learner
 
 from .conftest import CHECKOUT
 from .folders import hashed
@@ -464,47 +463,32 @@ def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored
     assert "stored in fp16, and measured so" in (done.folder / store.README).read_text()
 
 
-@pytest.mark.parametrize(("held_out", "of", "images"), [(0, "training", 600), (300, "held-out", 300)])
-def test_fp16_is_decided_by_training_images_and_the_test_set_is_run_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_out: int, of: str, images: int
-) -> None:
+def test_weights_in_fp16_are_rounded_before_the_one_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = []
 
     def measuring(net: nn.Module, split: Split, pixels: Pixels) -> Results:
-        measured.append(len(split))
+        measured.append((len(split), all(torch.equal(one, one.half().float()) for one in net.parameters())))
         return evaluate(net, split, pixels)
 
     monkeypatch.setattr("zoo.training.result.evaluate", measuring)
-    monkeypatch.setattr("zoo.training.result.HALF_IMAGES", 600)
-    settings = {"val_images": str(held_out)}
-    done = api.train("resnet8", epochs=2, settings=settings, out=tmp_path / "half", amp=False, dtype="fp16")
-    assert measured == [images, images, 360]
-    half = done.config.own.training.half
-    assert half is not None
-    assert (half.of, half.images) == (of, images)
-    card = (done.folder / store.README).read_text()
-    assert f"on the {images} {'held-out' if held_out else 'last training'} images that this was decided by" in card
+    api.train("resnet8", epochs=2, out=tmp_path / "half", amp=False, dtype="fp16")
+    assert measured == [(360, True)]
 
 
-def test_a_card_of_the_first_format_says_that_fp16_was_chosen_on_test_data(trained: Path) -> None:
-    old = json.loads((CHECKOUT / "tests" / "format1" / "resnet8_digits" / store.CONFIG).read_text())
-    old["weights"] |= {"dtype": "fp16", "fp32_top1": 98.5}
-    config = from_json(Config, former.upgraded(old))
-    text = card.write(config, store.read_log(trained), registry.load("resnet8_digits"))
-    assert "Nothing but to store the weights in fp16 was\nchosen on test data." in text
-    assert "on the 360 test images that this was decided by, top-1 was 98.50% before" in text
+def test_a_weight_that_fp16_cannot_hold_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = Learner.published
 
+    def large(learner: Learner) -> nn.Module:
+        net = published(learner)
+        with torch.no_grad():
+            next(net.parameters()).view(-1)[0] = 1e5
+        return net
 
-def test_weights_that_would_lose_by_fp16_stay_in_fp32_with_a_warning(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("zoo.training.result.HALF_POINTS", -100.0)
-    with pytest.warns(
-        HalfWarning, match=r"stored in fp32: in fp16 a top-1 of [\d.]+% of 1,437 training images would become"
-    ):
-        done = api.train("resnet8", epochs=3, out=tmp_path / "whole", amp=False, dtype="fp16")
-    assert done.config.weights == store.read_config(trained).weights
-    assert (done.config.own.job.dtype, done.config.asked.dtype) == ("fp32", "fp16")
+    monkeypatch.setattr(Learner, "published", large)
+    with pytest.raises(TrainingError, match=r"has a value above 65,504, the largest of fp16; train again with") as why:
+        api.train("resnet8", epochs=1, limit_train=128, out=tmp_path / "half", amp=False, dtype="fp16")
+    assert "\n" not in str(why.value)
+    assert not (tmp_path / "half").exists()
 
 
 # -- evaluate with weights, predict, plot, compare -------------------------------------------------

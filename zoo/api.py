@@ -193,8 +193,7 @@ def train(
     CUDA graph), "default" (compiled; on a GPU a graph comes with it) or "auto" (what the training is
     worth), `deterministic` gives the same bytes from the same seed (None: on a CPU, where it costs
     nothing), `grad_checkpointing` computes activations again in the backward pass, for less memory,
-    `dtype` "fp16" stores the weights in half the bytes where that costs under 0.02 points on the held-out
-    images, or the last training images where the recipe holds out none,
+    `dtype` "fp16" stores the weights in half the bytes, rounded before they are evaluated,
     `threads` is how many of the processor's compute (None: what torch uses).
     `resume` goes on with a run that was stopped, and takes a finished one as it is; `overwrite` starts again.
     `track` names who is told beside `report`: "tensorboard", which writes event files into `OUT.events/`, or a

@@ -126,7 +126,10 @@ GradCheckpointing = Annotated[
     typer.Option("--grad-checkpointing", help="Compute activations again in the backward pass, for less memory."),
 ]
 Dtype = Annotated[
-    str, typer.Option("--dtype", metavar="TYPE", help="Store weights in fp32, or in fp16 where that costs nothing.")
+    str,
+    typer.Option(
+        "--dtype", metavar="TYPE", help="Store the weights in fp32, or in fp16, rounded before the evaluation."
+    ),
 ]
 Threads = Annotated[
     int | None,

@@ -154,13 +154,13 @@ def _results(config: Config, title: str) -> str:
     said = (
         f"Measured by the zoo: {how}{claimed}"
         if config.origin
-        else f"Last epoch, {how} {_nothing(config)} was\nchosen on test data."
+        else f"Last epoch, {how} Nothing was\nchosen on test data."
     )
     return f"""| test images | top-1 | top-5 | loss |
 |---:|---:|---:|---:|
 | {results.test_images:,} | {results.test_top1:.2f}% | {results.test_top5:.2f}% | {results.test_loss:.4f} |
 
-{said}{_half(config)}{_interval(config, results)}{_seeds(config)}"""
+{said}{_dtype(config)}{_interval(config, results)}{_seeds(config)}"""
 
 
 def _whose(origin: Provenance) -> str:
@@ -357,22 +357,8 @@ def _part(config: Config, known: Model | Architecture) -> str:
     return "" if trained == dataset.train_images else f" on the first {trained:,} of {dataset.train_images:,} images,"
 
 
-def _nothing(config: Config) -> str:
-    """What was chosen on test data: by the first format the type that weights are stored in, by this one nothing."""
-    half = config.training.half if config.training else None
-    return "Nothing but to store the weights in fp16" if half and half.of == "test" else "Nothing"
-
-
-def _half(config: Config) -> str:
-    """What storing in fp16 cost, where it was done, and on which images that was seen."""
-    half = config.training.half if config.training else None
-    if half is None:
-        return ""
-    images = {"held-out": "held-out images", "training": "last training images", "test": "test images"}[half.of]
-    return (
-        f" The weights are stored in fp16, and measured so; on the {half.images:,} {images} that this was decided by, "
-        f"top-1 was {half.fp32_top1:.2f}% before and {half.fp16_top1:.2f}% after."
-    )
+def _dtype(config: Config) -> str:
+    return " The weights are stored in fp16, and measured so." if config.job and config.job.dtype == "fp16" else ""
 
 
 def _seeds(config: Config) -> str:

@@ -7,10 +7,10 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from zoo.errors import FolderError
-from zoo.folder.job import DType, How, Job, Versions
+from zoo.folder.job import How, Job, Versions
 from zoo.spec import PLAIN, Dataset, InputSize, Pictures, Resizing
 
 FORMAT: Final = 2
@@ -71,26 +71,14 @@ class Results:
 
 
 @dataclass(frozen=True)
-class Half:
-    """What storing the weights in fp16 was decided by: top-1 in percent before and after, on which images."""
-
-    fp32_top1: float
-    fp16_top1: float
-    images: int
-    of: Literal["held-out", "training", "test"]  # test in format 1 only
-
-
-@dataclass(frozen=True)
 class Training:
-    """What came of a job beside the weights; where something else was done than asked, what was asked."""
+    """What came of a job beside the weights; `compile_asked` is how it was asked to run, where that failed."""
 
     epochs: int
     train_seconds: float
     compile_seconds: float = 0.0  # beside train_seconds
     compile_why: str = ""  # why the steps were run as the job says
     compile_asked: How | None = None
-    dtype_asked: DType | None = None
-    half: Half | None = None  # where they are stored in fp16
     batch_norm_images: int | None = None  # of a batch, that each process's batch norm saw where it didn't see them all
 
 
@@ -271,9 +259,7 @@ class Config:
     def asked(self) -> Job:
         """The job as it was asked for."""
         job, training = self.own.job, self.own.training
-        return dataclasses.replace(
-            job, compile=training.compile_asked or job.compile, dtype=training.dtype_asked or job.dtype
-        )
+        return dataclasses.replace(job, compile=training.compile_asked or job.compile)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
         "job": job,
         "recipe_sha256": recipe.sha256(),
         "training": {name: training[name] for name in ("epochs", "train_seconds")}
-        | {"compile_seconds": training.get("compile_seconds", 0.0), "half": _half(weights, old["results"])},
+        | {"compile_seconds": training.get("compile_seconds", 0.0)},
         "environment": {name: environment[name] for name in ("device", "python")}
         | {"commit": environment.get("commit")},
         "known_answers": old.get("known_answers", []),
@@ -67,11 +67,3 @@ def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
         "pin": pin,
         "format": 1,
     }
-
-
-def _half(weights: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What fp16 was decided by: then it was the test set."""
-    if weights.get("fp32_top1") is None:
-        return None
-    top1 = {"fp32_top1": weights["fp32_top1"], "fp16_top1": results["test_top1"]}
-    return top1 | {"images": results["test_images"], "of": "test"}

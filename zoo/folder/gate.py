@@ -109,9 +109,6 @@ def _require_trained(config: Config) -> None:
             _require(SHA256.fullmatch(origin.sha256) is not None, f"{place}.sha256", "64 hex digits")
     require_line(job.recipe.teacher or "", "job.recipe.teacher")
     require_line(training.compile_why, "training.compile_why")
-    if (half := training.half) is not None:
-        _require(0 <= half.fp32_top1 <= 100 and 0 <= half.fp16_top1 <= 100, "training.half", "of top-1 from 0 to 100")
-        _require(0 < half.images < 2**40, "training.half.images", "a number of images")
     for seconds in (training.train_seconds, training.compile_seconds):
         _require(math.isfinite(seconds) and seconds >= 0, "training", "of so many seconds")
 

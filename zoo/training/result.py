@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,12 +12,11 @@ import torch
 from torch import nn
 
 from zoo.data import batches
-from zoo.data.sources import Split
-from zoo.errors import FolderError, HalfWarning, NonFiniteLoss
+from zoo.errors import FolderError, NonFiniteLoss, TrainingError
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.evaluate import evaluate
 from zoo.folder import card, curve, store
-from zoo.folder.config import Config, EpochRow, Half, log_text
+from zoo.folder.config import Config, EpochRow, log_text
 from zoo.folder.config import Training as TrainingFacts
 from zoo.folder.lock import alone
 from zoo.folder.replace import written_aside
@@ -32,21 +29,17 @@ from zoo.training.loop import Training
 from zoo.training.place import Place
 from zoo.training.plan import Plan
 
-# What storing weights in fp16 may cost, in points of top-1, on images that are no test images: so many that it isn't
-# one of them that decides. Of 5,000 a single one is 0.02 points, and rounding tips one or two either way.
-HALF_POINTS = 0.02
-HALF_IMAGES = 20_000
-
 
 def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
-    """Measure what was trained with the weights as they are stored, and write its model folder.
+    """Evaluate the trained net, with the weights as they are stored, and write its model folder.
 
-    What could not be done as it was asked for (compiled, stored in fp16) is recorded as it was done.
+    If compiling failed, the record says how the steps were run instead.
     """
     job, net = plan.job, training.learner.published()
     if (name := weights.not_finite(net)) is not None:
         raise NonFiniteLoss(f"{name} is not finite after the last step; train with a lower rate (--set lr=…)")
-    half = _rounded(net, training) if job.dtype == "fp16" else None
+    if job.dtype == "fp16":
+        _round_to_fp16(net)
     results = evaluate(net, training.splits.test, training.pixels)
     rows = training.progress.rows
     rows[-1] = rows[-1].tested(results)
@@ -54,7 +47,7 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
     mean, std = model.normalisation(job.recipe)
     metadata = {"name": job.name, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
     metadata |= {"mean": json.dumps(mean), "std": json.dumps(std)}
-    content = weights.dump(net, metadata, half=half is not None)
+    content = weights.dump(net, metadata, half=job.dtype == "fp16")
     config = Config(
         name=model.name,
         architecture=job.architecture,
@@ -68,7 +61,7 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
         parameters=count(net),
         license=plan.license or (plan.start.license if plan.start else model.architecture.license),
         paper=model.architecture.paper,
-        job=dataclasses.replace(job, compile=how, dtype="fp16" if half else "fp32"),
+        job=dataclasses.replace(job, compile=how),
         recipe_sha256=job.recipe.sha256(),
         training=TrainingFacts(
             epochs=len(rows),
@@ -76,8 +69,6 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
             compile_seconds=sum(row.compile_seconds for row in rows),
             compile_why=plan.why if how == job.compile else f"{job.compile} failed",
             compile_asked=None if how == job.compile else job.compile,
-            dtype_asked=job.dtype if job.dtype == "fp16" and half is None else None,
-            half=half,
             batch_norm_images=distributed.batch_norm_images(net, min(job.recipe.batch_size, job.train_images)),
         ),
         results=results,
@@ -128,25 +119,11 @@ def convert(
         return _write(folder, config, store.read_log(folder), known, content, exported)
 
 
-def _rounded(net: nn.Module, training: Training) -> Half | None:
-    """Round the net to fp16 and say what it was decided by; None, and the net as it was, where it would cost too much.
-
-    That is seen on the images that the recipe holds out, else on the last that it was trained on, as they are.
-    """
-    splits, pixels = training.splits, training.pixels
-    seen = splits.train.uncropped()
-    last = Split(seen.images[-HALF_IMAGES:], seen.labels[-HALF_IMAGES:])
-    images = last if splits.val is None else splits.val
-    fp32 = evaluate(net, images, pixels)
-    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+def _round_to_fp16(net: nn.Module) -> None:
+    """Round the weights to values of fp16, so that the evaluated net is the published one; raises TrainingError."""
     net.load_state_dict(weights.rounded_to_half(net))
-    fp16 = evaluate(net, images, pixels)
-    if fp32.test_top1 - fp16.test_top1 < HALF_POINTS and math.isfinite(fp16.test_loss):
-        return Half(fp32.test_top1, fp16.test_top1, len(images), "training" if splits.val is None else "held-out")
-    net.load_state_dict(before)
-    cost = f"{fp32.test_top1:.2f}% of {len(images):,} training images would become {fp16.test_top1:.2f}%"
-    warnings.warn(HalfWarning(f"the weights are stored in fp32: in fp16 a top-1 of {cost}"), stacklevel=3)
-    return None
+    if (name := weights.not_finite(net)) is not None:
+        raise TrainingError(f"{name} has a value above 65,504, the largest of fp16; train again with dtype fp32")
 
 
 def _write(
