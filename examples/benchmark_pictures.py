@@ -43,8 +43,8 @@ from zoo.data.asked import Asked  # noqa: E402
 from zoo.data.opening import opened  # noqa: E402
 from zoo.registry import architecture  # noqa: E402
 from zoo.spec import Recipe  # noqa: E402
-from zoo.training.memory import keep_memory  # noqa: E402
-from zoo.training.plan import Options, recipe_of  # noqa: E402
+from zoo.training.environment import keep_memory  # noqa: E402
+from zoo.training.jobs import Options, recipe_of  # noqa: E402
 
 BATCH, CLASSES = 128, 10
 CPU = torch.device("cpu")
@@ -186,7 +186,7 @@ from pathlib import Path
 folder, size, out, limit = sys.argv[1:]
 from zoo import api
 from zoo.folder import store
-from zoo.training.memory import keep_memory
+from zoo.training.environment import keep_memory
 keep_memory()
 if int(limit):
     resource.setrlimit(resource.RLIMIT_DATA, (int(limit), int(limit)))

@@ -28,7 +28,7 @@ from zoo.folder.config import Claim
 from zoo.folder.replace import written_aside
 from zoo.hub import others
 from zoo.hub.others import Credit, Normalisation
-from zoo.training.plan import versions
+from zoo.training.jobs import versions
 
 IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # The deviations are means of per-image ones; both as the authors' own configuration has them.

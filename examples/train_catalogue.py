@@ -30,9 +30,9 @@ from zoo import api, registry
 from zoo.errors import FolderError, Interrupted, ZooError
 from zoo.folder import lock, store
 from zoo.spec import Recipe
-from zoo.training.memory import keep_memory
-from zoo.training.place import Place
-from zoo.training.progress import Lines, clock
+from zoo.training.environment import keep_memory
+from zoo.training.output import Place
+from zoo.training.reporting import Lines, clock
 
 
 @dataclass(frozen=True)

@@ -400,7 +400,7 @@ def test_recomputed_activations_give_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.compiling.IMAGES_WORTH_COMPILING", 300)
+    monkeypatch.setattr("zoo.training.step.IMAGES_WORTH_COMPILING", 300)
     monkeypatch.setenv("CXX", "sh")
     monkeypatch.setattr(torch, "compile", lambda forward, **options: forward)
     short, long, eager = (

@@ -14,7 +14,7 @@ from zoo.evaluation.evaluate import evaluate
 from zoo.folder import store
 from zoo.nets import weights
 from zoo.training import loop
-from zoo.training.average import Average
+from zoo.training.averages import Average
 from zoo.training.loop import Training
 
 from .test_train import RECIPE, Run, StopAfter, begin_digits, job

@@ -7,8 +7,8 @@ import torch
 
 from zoo.errors import TrainingError
 from zoo.spec import Recipe
-from zoo.training import compiling
-from zoo.training.compiling import IMAGES_WORTH_COMPILING, IMAGES_WORTH_COMPILING_ON_A_GPU, Compilation
+from zoo.training import step
+from zoo.training.step import IMAGES_WORTH_COMPILING, IMAGES_WORTH_COMPILING_ON_A_GPU, Compilation
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 RECIPE = Recipe(epochs=1)
@@ -23,7 +23,7 @@ def choose(
     processes: int = 1,
     amp: bool = True,
 ) -> Compilation:
-    return compiling.choose(asked, recipe, device=device, amp=amp, images=images, processes=processes)
+    return step.choose(asked, recipe, device=device, amp=amp, images=images, processes=processes)
 
 
 @pytest.mark.parametrize("asked", ["none", "default"])

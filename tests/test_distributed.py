@@ -14,7 +14,7 @@ import pytest
 
 from zoo.folder import store
 from zoo.training import checkpoint
-from zoo.training.place import Place
+from zoo.training.output import Place
 
 from .conftest import write_plugin
 

@@ -50,12 +50,9 @@ TORCH_FREE_TOO = {
     "testing.hubs",
     "testing.distributions",
     "testing.pytest_plugin",
-    "training.job",
-    "training.interrupt",
-    "training.progress",
-    "training.tensorboard",
+    "training.environment",
+    "training.reporting",
     "training.trackers",
-    "training.watch",
     "evaluation.report",
 }
 HEAVY = {

@@ -18,7 +18,7 @@ from zoo.folder.config import to_json
 from zoo.folder.job import Job, Origin
 from zoo.schema import from_json
 from zoo.spec import Recipe
-from zoo.training.plan import Machine, Options, again, plan
+from zoo.training.jobs import Machine, Options, again, plan
 
 from .conftest import CHECKOUT
 from .jobs import JOB

@@ -18,7 +18,7 @@ from zoo.folder import store
 from zoo.folder.job import Origin
 from zoo.spec import Recipe
 from zoo.training.objective import objective
-from zoo.training.teacher import Renormalised
+from zoo.training.start import Renormalised
 
 CPU = torch.device("cpu")
 NONE = torch.zeros(2, 3)

@@ -16,7 +16,7 @@ from zoo.spec import Recipe
 from zoo.training.learner import Learner
 from zoo.training.loop import train
 from zoo.training.objective import Judged, balanced, decoupled, distilled
-from zoo.training.watch import Watch
+from zoo.training.reporting import Watch
 
 from .test_train import RECIPE, StopAfter, begin_digits, job
 

@@ -14,7 +14,7 @@ import pytest
 from zoo import api
 from zoo.errors import FolderError, TrainingError, ZooError
 from zoo.folder import store
-from zoo.training.place import Place
+from zoo.training.output import Place
 
 from .conftest import CHECKOUT
 

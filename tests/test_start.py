@@ -24,8 +24,8 @@ from zoo.hub.published import published
 from zoo.nets.build import build
 from zoo.registry import load as model_of
 from zoo.spec import Deepening
+from zoo.training.reporting import Silent
 from zoo.training.start import head
-from zoo.training.watch import Silent
 
 from .folders import config_of
 from .loopback_hub import Hub

@@ -24,10 +24,11 @@ from zoo.nets import weights
 from zoo.nets.build import build
 from zoo.nets.device import has_bf16
 from zoo.spec import InputSize, Recipe
-from zoo.training import checkpoint, optim
+from zoo.training import checkpoint
+from zoo.training import optimizer as optim
 from zoo.training.checkpoint import path_in
 from zoo.training.loop import Training, begin, train
-from zoo.training.watch import Silent, Watch
+from zoo.training.reporting import Silent, Watch
 
 from .jobs import JOB
 

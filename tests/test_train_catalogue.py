@@ -16,7 +16,7 @@ from examples.train_catalogue import Asked, Candidate, Entry, Tuning
 from zoo import api, registry
 from zoo.folder import lock, store
 from zoo.folder.config import EpochRow, log_text
-from zoo.training.place import Place, owned
+from zoo.training.output import Place, owned
 
 from .conftest import Run
 

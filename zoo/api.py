@@ -46,11 +46,10 @@ if TYPE_CHECKING:
     from zoo.evaluation.verify import Verified
     from zoo.hub.others import Credit
     from zoo.nets.layers import Layer
-    from zoo.training.place import Place
-    from zoo.training.plan import Machine, Options, Plan
-    from zoo.training.start import Start
-    from zoo.training.teacher import Teacher
-    from zoo.training.watch import Report, Watch
+    from zoo.training.jobs import Machine, Options, Plan
+    from zoo.training.output import Place
+    from zoo.training.reporting import Report, Watch
+    from zoo.training.start import Start, Teacher
 
 __all__ = [
     "ModelInfo", "Row", "Site", "Trained",
@@ -201,7 +200,7 @@ def train(
 
     Under torchrun every process calls this with the same arguments; the first one writes and pushes.
     The process is left as it was; one that does nothing but train on a CPU is faster with
-    `zoo.training.memory.keep_memory()`, which can't be put back, before.
+    `zoo.training.environment.keep_memory()`, which can't be put back, before.
 
     With `seeds` above 1 the training is repeated from the seeds after `seed`, each into a folder of its
     own; the model that is returned and pushed is that of `seed`, declared here, whichever is best, and
@@ -211,8 +210,8 @@ def train(
     be foreseen (hub, token, name, data, folder) before the first step. Warns with StartWarning where a
     recipe trains the head alone at first, and there is no `start`.
     """
-    from zoo.training.place import Place, mode_of
-    from zoo.training.plan import MOST_SEEDS, Options, plan, recipe_of
+    from zoo.training.jobs import MOST_SEEDS, Options, plan, recipe_of
+    from zoo.training.output import Place, mode_of
 
     options = Options(
         recipe=recipe,
@@ -265,7 +264,7 @@ def _model(name: str, asked: Asked, options: Options, machine: Machine, tell: Te
     """
     from zoo.data.kinds import is_address
     from zoo.data.opening import opened
-    from zoo.training.plan import recipe_of
+    from zoo.training.jobs import recipe_of
 
     if not is_address(asked.address):
         if asked.test_part is not None or asked.skip_bad:
@@ -352,7 +351,7 @@ def _train(
 ) -> Trained:
     """Train what is planned already, whoever planned it."""
     from zoo.training import distributed
-    from zoo.training.place import owned
+    from zoo.training.output import owned
     from zoo.training.run import run_seeds
 
     is_first, folder = distributed.share().is_first, places[0].folder
@@ -561,7 +560,7 @@ def compare(
     refused, with a TrainingError, but where `mixed`.
     """
     from zoo.folder import curve
-    from zoo.training.plan import Options, recipe_of
+    from zoo.training.jobs import Options, recipe_of
 
     full = list(dict.fromkeys(registry.resolve(name) for name in names))
     models = [registry.load(name) for name in full]
@@ -668,8 +667,8 @@ def reproduce(
 
     Raises what `load` and `train` raise, and TrainingError where start, teacher or data set is another by now.
     """
-    from zoo.training.place import Place, mode_of
-    from zoo.training.plan import again, as_published
+    from zoo.training.jobs import again, as_published
+    from zoo.training.output import Place, mode_of
 
     found, machine = published(name_or_path_or_hub_id, hub=hub, revision=revision), _machine(device, data)
     if dataset is not None:
@@ -808,7 +807,7 @@ def import_model(
     from zoo.hub.download import fetch
     from zoo.nets.device import choose
     from zoo.training.environment import environment
-    from zoo.training.plan import versions
+    from zoo.training.jobs import versions
 
     model, on, root = registry.load(registry.resolve(name)), choose(device), data or sources.default_root()
     fetched = fetch(source, sha256=sha256)
@@ -838,14 +837,14 @@ def _machine(device: str | None, data: Path | None) -> Machine:
     from zoo.data import sources
     from zoo.nets.device import choose
     from zoo.training import distributed
-    from zoo.training.plan import Machine
+    from zoo.training.jobs import Machine
 
     return Machine(distributed.own_device(choose(device)), data or sources.default_root())
 
 
 def _watch(save_every: int, eval_every: int, report: Report | None, track: Sequence[str]) -> Watch:
+    from zoo.training.reporting import Silent, Watch
     from zoo.training.trackers import trackers
-    from zoo.training.watch import Silent, Watch
 
     return Watch(save_every, eval_every, report or Silent(), trackers(track))
 
@@ -888,7 +887,7 @@ def _teacher(model: Model, recipe: Recipe, on: torch.device) -> Teacher | None:
     import torch
 
     from zoo.folder.job import Origin
-    from zoo.training.teacher import Renormalised, Teacher
+    from zoo.training.start import Renormalised, Teacher
 
     found = published(_teacher_of(model, recipe.teacher))
     config = found.config

@@ -10,7 +10,7 @@ from zoo.cli import completion, options
 from zoo.cli.printing import progress, say, say_trained, telling
 from zoo.folder.config import spread
 from zoo.folder.same_bytes import obstacles
-from zoo.training.memory import keep_memory
+from zoo.training.environment import keep_memory
 
 
 def train(

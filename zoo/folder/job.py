@@ -1,6 +1,6 @@
 """What decides the bytes of the weights, as one value.
 
-Made once (`zoo.training.plan`), handed on whole, kept whole in config.json, compared whole where a
+Made once (`zoo.training.jobs`), handed on whole, kept whole in config.json, compared whole where a
 training is resumed, printed whole as the command on the card, read back where it is reproduced. It
 lies in this room, below the one that trains, because a model folder is read where nothing trains.
 """

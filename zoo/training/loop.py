@@ -8,11 +8,15 @@ checkpoint keeps.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 from torch import Tensor, nn
 
@@ -25,10 +29,9 @@ from zoo.folder.job import Job
 from zoo.nets.device import synchronize
 from zoo.training import checkpoint, distributed
 from zoo.training.checkpoint import Progress
-from zoo.training.interrupt import StopRequest, stop_requests
 from zoo.training.learner import Learner
-from zoo.training.stopwatch import Stopwatch
-from zoo.training.watch import Silent, Watch
+from zoo.training.reporting import Silent, Watch
+from zoo.training.step import Stopwatch
 
 GLANCE_SECONDS = 0.5  # between two looks at the loss, each of which waits for the device
 
@@ -169,3 +172,43 @@ def _interrupted(training: Training, signal_number: int) -> Interrupted:
         f"{training.run}: give the same command with --resume to go on",
         signal_number,
     )
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass
+class StopRequest:
+    """The signal that asked for the end; None while none has."""
+
+    signal_number: int | None = None
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Note a first signal in the StopRequest; a second one is obeyed as ever.
+
+    Outside the main thread, where Python gives nobody signals, nothing is ever noted.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    # One that was not set from Python is None, and could not be put back.
+    before = {number: handler for number, handler in handlers.items() if handler is not None}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        request.signal_number = number
+        restore()
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        restore()

@@ -25,9 +25,9 @@ from zoo.nets.build import count
 from zoo.spec import Architecture, Model
 from zoo.training import distributed
 from zoo.training.environment import environment
+from zoo.training.jobs import Plan
 from zoo.training.loop import Training
-from zoo.training.place import Place
-from zoo.training.plan import Plan
+from zoo.training.output import Place
 
 
 def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:

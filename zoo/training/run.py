@@ -19,13 +19,12 @@ from zoo.nets.build import build, parameters
 from zoo.nets.device import enough_memory
 from zoo.spec import Model
 from zoo.training import distributed, result
-from zoo.training.algorithms import algorithms, threads
-from zoo.training.caller import left_as_it_was
+from zoo.training.environment import algorithms, left_as_it_was, threads
+from zoo.training.jobs import Machine, Plan
 from zoo.training.loop import Training, begin, train
-from zoo.training.place import Place
-from zoo.training.plan import Machine, Plan
+from zoo.training.output import Place
+from zoo.training.reporting import Silent, Watch, Watched
 from zoo.training.start import fill
-from zoo.training.watch import Silent, Watch, Watched
 
 
 def run(

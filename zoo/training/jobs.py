@@ -17,7 +17,7 @@ from zoo.nets.device import has_bf16
 from zoo.plugins import core_version
 from zoo.registry import provider
 from zoo.spec import Architecture, Model, Recipe
-from zoo.training import compiling, distributed
+from zoo.training import distributed, step
 from zoo.training.start import Start
 
 MOST_SEEDS = 1_000  # of one command
@@ -89,7 +89,7 @@ def plan(
     device, processes = machine.device, distributed.share().world
     images = most if options.limit_train is None else options.limit_train
     amp = has_bf16(device) if options.amp is None else options.amp
-    compilation = compiling.choose(
+    compilation = step.choose(
         options.compile, recipe, device=device, amp=amp, images=recipe.epochs * images, processes=processes
     )
     job = Job(
@@ -171,7 +171,7 @@ def again(
     processes, device = distributed.share().world, machine.device
     asked = published.compile if published.device == device.type else "auto"
     images = recipe.epochs * published.train_images
-    compilation = compiling.choose(asked, recipe, device=device, amp=published.amp, images=images, processes=processes)
+    compilation = step.choose(asked, recipe, device=device, amp=published.amp, images=images, processes=processes)
     job = replace(
         published,
         recipe=recipe,
