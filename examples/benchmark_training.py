@@ -86,9 +86,11 @@ from zoo.nets.layers import layers
 from zoo.spec import Model, Recipe
 from zoo.training import step
 from zoo.training.environment import algorithms, keep_memory
-from zoo.training.jobs import versions
+from zoo.training.jobs import Machine, versions
 from zoo.training.loop import begin, train
-from zoo.training.reporting import Watch
+from zoo.training.output import Output
+from zoo.training.plan import Plan
+from zoo.training.reporting import Reporting
 
 # Of a convolution's output in bf16: written, read for its statistics, read and written normalised, read by the
 # next convolution; about twice that backward; and once for the addition.
@@ -184,12 +186,16 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
         tempfile.TemporaryDirectory() as run,
         algorithms(device, deterministic=job.deterministic),
     ):
-        rows = train(
-            begin(
-                job, build(model.architecture, model.dataset), splits, pixels,
-                run=Path(run), watch=Watch(save_every=10, eval_every=10),
-            )
-        )  # fmt: skip
+        plan = Plan(
+            job=job,
+            why="asked for",
+            model=model,
+            machine=Machine(device, Path()),
+            output=Output(Path(run) / "model"),
+            reporting=Reporting(save_every=10, eval_every=10),
+        )
+        plan.output.run.mkdir()
+        rows = train(begin(plan, build(model.architecture, model.dataset), splits, pixels))
     return len(labels) / rows[-1].train_seconds, sum(row.compile_seconds for row in rows)
 
 

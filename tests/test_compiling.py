@@ -63,7 +63,7 @@ def test_a_training_on_a_gpu_is_a_graph_until_it_is_worth_compiling() -> None:
 )
 def test_what_no_graph_can_hold_is_compiled_on_a_gpu_and_no_graph_to_be_had(recipe: Recipe, processes: int) -> None:
     assert choose("auto", device=CUDA, recipe=recipe, processes=processes).how == "default"
-    with pytest.raises(TrainingError, match=r"--compile graph can't be had: a graph .*; use default or none"):
+    with pytest.raises(TrainingError, match=r"compile graph is not possible: a graph .*; use default or none"):
         choose("graph", device=CUDA, recipe=recipe, processes=processes)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from zoo.folder import store
 from zoo.training import checkpoint
-from zoo.training.output import Place
+from zoo.training.output import Output
 
 from .conftest import write_plugin
 
@@ -179,7 +179,7 @@ def test_a_signal_to_torchrun_leaves_a_checkpoint_that_both_go_on_from(
     assert any(line.startswith("epoch 1/3") for line in process.stdout)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
-    assert checkpoint.path_in(Place(tmp_path / "model").run).is_file()
+    assert checkpoint.path_in(Output(tmp_path / "model").run).is_file()
     finish(start(tmp_path, *TWO, *TRAIN, "--out", "model", "--resume"))
     resumed, whole = store.read_log(tmp_path / "model"), store.read_log(together[0])
     assert [row.epoch for row in resumed] == [1, 2, 3]

@@ -207,7 +207,7 @@ def test_a_net_whose_head_is_not_all_that_follows_its_features_is_run_whole(tmp_
 def test_a_head_alone_is_trained_and_published_as_any_net_is(tmp_path: Path) -> None:
     settings = {"freeze_epochs": "2", "crop_padding": "0", "class_weight": "balanced"}
     with pytest.warns(
-        StartWarning, match="^recipe quick trains the head alone for 2 of 2 epochs, and the rest .* --start"
+        StartWarning, match="^recipe quick trains the head alone for 2 of 2 epochs, and the rest .* \\(start\\)"
     ):
         done = api.train(
             "resnet8_digits", settings=settings, epochs=2, out=tmp_path / "model", amp=False, limit_train=400

@@ -24,7 +24,7 @@ from zoo.hub.published import published
 from zoo.nets.build import build
 from zoo.registry import load as model_of
 from zoo.spec import Deepening
-from zoo.training.reporting import Silent
+from zoo.training.reporting import Report
 from zoo.training.start import head
 
 from .folders import config_of
@@ -145,7 +145,7 @@ def test_the_same_start_and_seed_give_the_same_bytes_and_another_seed_another_he
     assert one.weights != other.weights
 
 
-class Stops(Silent):
+class Stops(Report):
     """Whoever watches sends Ctrl-C after the first epoch."""
 
     def epoch(self, row: EpochRow) -> None:

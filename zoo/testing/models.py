@@ -25,10 +25,13 @@ from zoo.folder.job import Origin
 from zoo.nets import weights
 from zoo.nets.build import build, count, parameters
 from zoo.spec import Dataset, Model, Recipe
+from zoo.training import jobs
 from zoo.training import optimizer as optim
-from zoo.training.jobs import Machine, Options, plan
-from zoo.training.output import Place
-from zoo.training.reporting import Watch
+from zoo.training.jobs import Machine
+from zoo.training.options import TrainOptions
+from zoo.training.output import Output
+from zoo.training.plan import Plan
+from zoo.training.reporting import Reporting
 from zoo.training.run import run
 from zoo.training.start import Start, fill
 
@@ -123,8 +126,17 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / model.name
         machine = Machine(CPU, out)
-        planned = plan(learnable, Options(recipe=name, amp=False, compile="none"), machine, seed=0)
-        config = run(planned, learnable, Place(out), machine=machine, watch=Watch(save_every=2, eval_every=2))
+        planned = jobs.new(learnable, TrainOptions(recipe=name, amp=False, compile="none"), machine, seed=0)
+        config = run(
+            Plan(
+                job=planned.job,
+                why=planned.why,
+                model=learnable,
+                machine=machine,
+                output=Output(out),
+                reporting=Reporting(save_every=2, eval_every=2),
+            )
+        )
         first, second = (row.train_loss for row in store.read_log(out))
         assert second < first, f"{model.name}: the loss went from {first:.3f} to {second:.3f}"
         loaded = weights.load(model.architecture, out, config)

@@ -19,11 +19,11 @@ from typing import Any, Final
 
 import torch
 
-from zoo.errors import TrainingError
+from zoo.errors import RecipeError, TrainingError
 from zoo.folder import store
 from zoo.folder.config import EpochRow, log_text
 from zoo.folder.job import Job
-from zoo.schema import SchemaError, from_json
+from zoo.schema import SchemaError, from_json, require_known
 
 
 @dataclass
@@ -73,19 +73,35 @@ def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> N
 
 
 def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
-    """What the run's checkpoint says: how far it came, and the learner's state.
+    """The progress and the learner's state in the run's checkpoint.
 
-    Raises TrainingError where the checkpoint is damaged, or is of another job.
+    Raises TrainingError if the checkpoint is damaged, of another version, or of another job.
     """
     content = _read(run)
-    if not isinstance(content, dict) or content.keys() != {"job", "progress", "learner"}:
-        raise TrainingError(f"{path_in(run)} is not a checkpoint of this version; remove {run} and start again")
-    if differences := from_json(Job, content["job"]).differences(job):
+    try:
+        saved, progress = _decoded(content)
+    except (SchemaError, RecipeError) as error:
+        raise TrainingError(
+            f"{path_in(run)} is not a checkpoint of this version ({error}); remove {run} and start again"
+        ) from None
+    if differences := saved.differences(job):
         raise TrainingError(
             f"the run in {run} can't be resumed as another one: it has {'; '.join(differences)}. "
-            "Give the same options again, or another --out"
+            "Give the same options again, or another folder (out)"
         )
-    return from_json(Progress, content["progress"]), content["learner"]
+    return progress, content["learner"]
+
+
+def _decoded(content: object) -> tuple[Job, Progress]:
+    """The job and the progress; raises SchemaError or RecipeError for an unknown or missing field, or a bad value."""
+    if not isinstance(content, dict) or content.keys() != {"job", "progress", "learner"}:
+        raise SchemaError("it has other parts")
+    require_known(Job, content["job"], "job")
+    require_known(Progress, content["progress"], "progress")
+    progress = from_json(Progress, content["progress"], "progress")
+    for row in content["progress"]["rows"]:
+        require_known(EpochRow, row, "progress.rows")
+    return from_json(Job, content["job"], "job"), progress
 
 
 def _read(run: Path) -> dict[str, Any]:
@@ -97,8 +113,8 @@ def _read(run: Path) -> dict[str, Any]:
             raise TrainingError(f"{path} can't be read (its hash is another); remove {run} and start again")
         content: dict[str, Any] = torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise TrainingError(f"there is no checkpoint in {run}; start the run without --resume") from None
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, SchemaError) as error:
+        raise TrainingError(f"there is no checkpoint in {run}; start the run without resume") from None
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"{path} can't be read ({reason}); remove {run} and start again") from None
     return content
@@ -130,5 +146,5 @@ def _written(run: Path) -> Iterator[None]:
     except OSError as error:
         raise TrainingError(
             f"the run in {run} can't be written ({error.strerror}); what it had saved is whole: "
-            "make room and give the same command with --resume"
+            "make room and give the same options and resume"
         ) from None

@@ -1,90 +1,63 @@
-"""From what a person asked to jobs: every choice that was left open is made here, once."""
+"""Jobs: from options and a machine to everything that determines the weights, as one value."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from zoo.errors import RecipeError, TrainingError
+from zoo.errors import TrainingError
 from zoo.folder.config import Config
 from zoo.folder.job import Job, Origin, Versions
 from zoo.nets.build import require_as_declared
-from zoo.nets.device import has_bf16
+from zoo.nets.device import choose, has_bf16
 from zoo.plugins import core_version
 from zoo.registry import provider
-from zoo.spec import Architecture, Model, Recipe
+from zoo.spec import Architecture, Model
 from zoo.training import distributed, step
-from zoo.training.start import Start
+from zoo.training.options import TrainOptions
 
-MOST_SEEDS = 1_000  # of one command
 MOST_THREADS = 1_024
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a person may say about a training; None where it is left to the zoo."""
-
-    recipe: str | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)  # fields of the recipe, as text
-    epochs: int | None = None
-    limit_train: int | None = None
-    amp: bool | None = None
-    compile: str = "auto"
-    deterministic: bool | None = None
-    grad_checkpointing: bool = False
-    dtype: str = "fp32"
-    threads: int | None = None
-
-
-@dataclass(frozen=True)
 class Machine:
-    """What a training runs on, and where its data sets are."""
+    """The device that a training runs on, and the directory of data sets."""
 
     device: torch.device
     data_root: Path
 
+    @classmethod
+    def here(cls, device: str | None, data_root: Path) -> Machine:
+        """This process's device: under torchrun the GPU of its rank. Raises TrainingError for an unknown device."""
+        return cls(distributed.own_device(choose(device)), data_root)
+
 
 @dataclass(frozen=True)
-class Plan:
-    """A job, why its steps are run as it says, and the weights that it begins with where it names some."""
+class Planned:
+    """A job, and the reason why its steps are run as it says."""
 
     job: Job
     why: str
-    start: Start | None = None
-    license: str | None = None  # of the weights; that of the start, else the architecture's, where None
 
 
-def recipe_of(known: Model | Architecture, options: Options) -> tuple[str, Recipe]:
-    """The recipe that is asked for, changed as it is asked for, and its name; raises RecipeError."""
-    name = options.recipe or next(iter(known.recipes))
-    if name not in known.recipes:
-        raise RecipeError(f"{known.name} has no recipe {name!r}; it has {', '.join(known.recipes)}")
-    settings = dict(options.settings) | ({} if options.epochs is None else {"epochs": str(options.epochs)})
-    return name, known.recipes[name].changed(settings)
-
-
-def plan(
+def new(
     model: Model,
-    options: Options,
+    options: TrainOptions,
     machine: Machine,
     *,
     seed: int,
-    start: Start | None = None,
+    start: Origin | None = None,
     teacher: Origin | None = None,
-    license: str | None = None,  # noqa: A002 - what it is called everywhere
-) -> Plan:
-    """The job that is asked for, on this machine; raises RecipeError or TrainingError where it can't be.
+) -> Planned:
+    """The job of these options on this machine; `seed` is that of one of its seeds.
 
-    Raises PluginError where the model isn't what its plugin says.
+    Raises RecipeError, TrainingError, or PluginError if the model is not what its plugin declares.
     """
     require_as_declared(model)
-    name, recipe = recipe_of(model, options)
-    if options.dtype not in ("fp32", "fp16"):
-        raise TrainingError(f"--dtype should be fp32 or fp16, not {options.dtype!r}")
+    name, recipe = options.recipe_of(model)
     most = model.dataset.train_images - recipe.val_images
     device, processes = machine.device, distributed.share().world
     images = most if options.limit_train is None else options.limit_train
@@ -108,17 +81,12 @@ def plan(
         processes=processes,
         dtype=options.dtype,  # type: ignore[arg-type]
         versions=versions(model.architecture),
-        start=start.origin if start else None,
+        start=start,
         teacher=teacher,
-        pictures=_hash(model),
+        pictures=model.dataset.pictures.sha256 if model.dataset.pictures else "",
     )
     require_sense(job, model)
-    return Plan(job, compilation.why, start, license)
-
-
-def _hash(model: Model) -> str:
-    """Of the pictures that the data set was found to be made of."""
-    return model.dataset.pictures.sha256 if model.dataset.pictures else ""
+    return Planned(job, compilation.why)
 
 
 def as_published(model: Model, published: Config) -> Model:
@@ -143,29 +111,29 @@ def again(
     model: Model,
     machine: Machine,
     *,
-    start: Start | None = None,
+    start: Origin | None = None,
     teacher: Origin | None = None,
     epochs: int | None = None,
     seed: int | None = None,
-) -> Plan:
-    """A job that was published, for this machine; with other `epochs` and from another `seed` where they are given.
+) -> Planned:
+    """A published job on this machine, with other `epochs` and another `seed` if they are given.
 
-    On another kind of device, what was compiled there is compiled as this one does it. Raises
-    TrainingError where `teacher` or `start` is not the one it had.
+    On another kind of device the zoo chooses anew how to run the steps. Raises TrainingError if `teacher` or `start` is
+    not the published one.
     """
     require_as_declared(model)
     had, has = (one.sha256 if one else None for one in (published.teacher, teacher))
     if had != has:
         raise TrainingError(
             f"{published.name} learned from a teacher with SHA-256 {had}, "
-            f"but {published.recipe.teacher} has {has} now; name the hub that has the one of then with ZOO_HUB"
+            f"but {published.recipe.teacher} has {has} now; set ZOO_HUB to the hub that has the original teacher"
         )
-    had, has = (one.sha256 if one else None for one in (published.start, start.origin if start else None))
+    had, has = (one.sha256 if one else None for one in (published.start, start))
     if had != has:
         raise TrainingError(
             f"{published.name} began with weights with SHA-256 {had}, "
             f"but {published.start.address if published.start else 'nothing'} has {has} now; "
-            "name the hub that has those of then with ZOO_HUB"
+            "set ZOO_HUB to the hub that has the original weights"
         )
     recipe = published.recipe if epochs is None else published.recipe.changed({"epochs": str(epochs)})
     processes, device = distributed.share().world, machine.device
@@ -183,7 +151,7 @@ def again(
         teacher=teacher,
     )
     require_sense(job, model)
-    return Plan(job, compilation.why, start)
+    return Planned(job, compilation.why)
 
 
 def versions(architecture: Architecture) -> Versions:
@@ -197,14 +165,14 @@ def require_sense(job: Job, model: Model) -> None:
     A job may come from a stranger's folder, and memory and processors are taken by what it says.
     """
     if not 0 <= job.seed < 2**63:
-        raise TrainingError(f"--seed should be from 0 to {2**63 - 1}, not {job.seed}")
+        raise TrainingError(f"seed should be from 0 to {2**63 - 1}, not {job.seed}")
     if not 1 <= job.threads <= MOST_THREADS:
-        raise TrainingError(f"--threads should be at least 1 and up to {MOST_THREADS:,}, not {job.threads}")
+        raise TrainingError(f"threads should be at least 1 and up to {MOST_THREADS:,}, not {job.threads}")
     side = max(model.dataset.input_size[1:])
     if job.recipe.img_size not in (None, side):
         raise TrainingError(
             f"recipe: img_size should be null: the images of {model.dataset.name} are of one size, {side}, "
-            f"not {job.recipe.img_size}; pictures of any size are --dataset folder:PATH"
+            f"not {job.recipe.img_size}; pictures of any size are dataset folder:PATH"
         )
     if job.recipe.crop_padding > side:
         raise TrainingError(
@@ -216,7 +184,7 @@ def require_sense(job: Job, model: Model) -> None:
             f"recipe: val_images should be under {model.dataset.train_images}, all there are to train on"
         )
     if not 1 <= job.train_images <= most:
-        raise TrainingError(f"--limit-train should be from 1 to {most}, not {job.train_images}")
+        raise TrainingError(f"limit_train should be from 1 to {most}, not {job.train_images}")
     for name, values in (("mean", job.recipe.mean), ("std", job.recipe.std)):
         if values is not None and len(values) != model.dataset.input_size[0]:
             channels = model.dataset.input_size[0]

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 
 from torch import Tensor, nn
@@ -25,12 +24,11 @@ from zoo.data.sources import Splits
 from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.evaluation.evaluate import evaluate
 from zoo.folder.config import EpochRow
-from zoo.folder.job import Job
 from zoo.nets.device import synchronize
 from zoo.training import checkpoint, distributed
 from zoo.training.checkpoint import Progress
 from zoo.training.learner import Learner
-from zoo.training.reporting import Silent, Watch
+from zoo.training.plan import Plan
 from zoo.training.step import Stopwatch
 
 GLANCE_SECONDS = 0.5  # between two looks at the loss, each of which waits for the device
@@ -38,44 +36,35 @@ GLANCE_SECONDS = 0.5  # between two looks at the loss, each of which waits for t
 
 @dataclass
 class Training:
-    """A training on its way: what learns, from what, where it leaves its checkpoints, who is told."""
+    """A training in progress."""
 
-    job: Job
+    plan: Plan
     learner: Learner
     splits: Splits
     pixels: Pixels
-    run: Path
-    watch: Watch
     stopwatch: Stopwatch
     progress: Progress = field(default_factory=Progress)
 
     def resume(self) -> None:
-        """Go on from the checkpoint in `run`; raises TrainingError where that can't be."""
-        self.progress, state = checkpoint.restore(self.run, self.job)
+        """Continue from the checkpoint of the run; raises TrainingError if that is not possible."""
+        self.progress, state = checkpoint.restore(self.plan.output.run, self.plan.job)
         self.learner.restore(state)
 
     def save(self) -> None:
         """Leave a checkpoint; every process has to take part."""
         state = self.learner.state()
         if distributed.share().is_first:
-            checkpoint.save(self.run, self.job, self.progress, state)
+            checkpoint.save(self.plan.output.run, self.plan.job, self.progress, state)
 
 
 def begin(
-    job: Job,
-    net: nn.Module,
-    splits: Splits,
-    pixels: Pixels,
-    *,
-    run: Path,
-    watch: Watch,
-    teacher: nn.Module | None = None,
-    now: Callable[[], float] = time.perf_counter,
+    plan: Plan, net: nn.Module, splits: Splits, pixels: Pixels, *, now: Callable[[], float] = time.perf_counter
 ) -> Training:
-    """Put `net` before its task, on the device of `splits`; its checkpoints are left in `run`."""
+    """Set up the training of `net` on the device of `splits`."""
     stopwatch = Stopwatch(splits.train.labels.device, now)
-    learner = Learner(job, net, splits.train, pixels, teacher=teacher, stopwatch=stopwatch)
-    return Training(job, learner, splits, pixels, run, watch, stopwatch)
+    teacher = plan.teacher.net if plan.teacher else None
+    learner = Learner(plan.job, net, splits.train, pixels, teacher=teacher, stopwatch=stopwatch)
+    return Training(plan, learner, splits, pixels, stopwatch)
 
 
 def train(training: Training) -> list[EpochRow]:
@@ -93,11 +82,11 @@ def train(training: Training) -> list[EpochRow]:
 
 
 def _train(training: Training, stop: StopRequest) -> None:
-    learner, progress, watch, stopwatch = training.learner, training.progress, training.watch, training.stopwatch
-    recipe, share, device = training.job.recipe, distributed.share(), learner.totals.device
+    learner, progress, stopwatch = training.learner, training.progress, training.stopwatch
+    job, reporting, run = training.plan.job, training.plan.reporting, training.plan.output.run
+    recipe, share, report, device = job.recipe, distributed.share(), reporting.report, learner.totals.device
     if share.is_first:
-        checkpoint.rewrite_log(training.run, progress.rows)
-    report = watch.report if share.is_first else Silent()
+        checkpoint.rewrite_log(run, progress.rows)
     report.start(recipe.epochs, learner.images, progress.epoch)
     while progress.epoch < recipe.epochs:
         epoch = progress.epoch + 1
@@ -132,14 +121,14 @@ def _train(training: Training, stop: StopRequest) -> None:
         )
         last = epoch == recipe.epochs
         if share.is_first:
-            row = _looked_at(training, row, test=epoch % watch.eval_every == 0 and not last)
+            row = _looked_at(training, row, test=epoch % reporting.eval_every == 0 and not last)
         learner.end(distributed.from_first(row.val_top1))
         progress.end_epoch(row)
         signal_number = distributed.agreed(stop.signal_number)
-        if epoch % watch.save_every == 0 or last or signal_number:
+        if epoch % reporting.save_every == 0 or last or signal_number:
             training.save()
         if share.is_first:
-            checkpoint.append_log(training.run, row)
+            checkpoint.append_log(run, row)
         report.epoch(row)
         if signal_number:
             raise _interrupted(training, signal_number)
@@ -159,7 +148,7 @@ def _mean_loss(progress: Progress, totals: Tensor, images: float) -> float:
     if not math.isfinite(loss):
         raise NonFiniteLoss(
             f"the loss became {loss} in epoch {progress.epoch + 1}, by step {progress.step}; train with "
-            "a lower rate (--set lr=…), a warm-up (--set warmup_epochs=…) or clipped gradients (--set clip_grad=…)"
+            "a lower rate (lr), a warm-up (warmup_epochs) or clipped gradients (clip_grad)"
         )
     return loss
 
@@ -168,8 +157,8 @@ def _interrupted(training: Training, signal_number: int) -> Interrupted:
     progress = training.progress
     steps = f" and {progress.step} steps" if progress.step else ""
     return Interrupted(
-        f"stopped after {progress.epoch} of {training.job.recipe.epochs} epochs{steps}; the checkpoint is in "
-        f"{training.run}: give the same command with --resume to go on",
+        f"stopped after {progress.epoch} of {training.plan.job.recipe.epochs} epochs{steps}; the checkpoint is in "
+        f"{training.plan.output.run}: give the same options and resume to continue",
         signal_number,
     )
 

@@ -7,57 +7,36 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from zoo.errors import TrackerWarning, TrainingError
-from zoo.folder.config import EpochRow
+from zoo.errors import TrackerWarning
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from zoo.folder.config import EpochRow
 
-class Report(Protocol):
-    """Whom a training tells how it goes."""
+
+class Report:
+    """Follows a training. Every method does nothing; a report overrides those that it needs."""
 
     def start(self, epochs: int, images: int, finished: int) -> None:
-        """A training of `epochs` epochs of `images` images begins, or goes on after `finished` of them."""
+        """A training of `epochs` epochs of `images` images begins, or continues after `finished` epochs."""
 
     def note(self, text: str) -> None:
-        """Something that is worth a line of a log."""
+        """A line for a log."""
 
     def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
         """`done` images of this epoch (from 1) are trained, in `seconds`; called twice a second."""
 
     def epoch(self, row: EpochRow) -> None:
-        """An epoch is over."""
+        """An epoch has ended."""
 
     def result(self, row: EpochRow) -> None:
-        """All epochs are over: the last one's row once more, with what the test set says of the net."""
+        """All epochs have ended: the last one's row once more, now with its test figures."""
 
     def finish(self) -> None:
-        """The training is over, or has failed; nothing more is told."""
-
-
-class Silent:
-    """Tells nobody."""
-
-    def start(self, epochs: int, images: int, finished: int) -> None:
-        """Nothing."""
-
-    def note(self, text: str) -> None:
-        """Nothing."""
-
-    def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
-        """Nothing."""
-
-    def epoch(self, row: EpochRow) -> None:
-        """Nothing."""
-
-    def result(self, row: EpochRow) -> None:
-        """Nothing."""
-
-    def finish(self) -> None:
-        """Nothing."""
+        """The training has ended or failed; nothing is called after this."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +51,8 @@ class Watched:
 Tracker = Callable[[Watched], Report]
 
 
-class Audience:
-    """Tells whoever shows the training, and trackers, each by its name; one that fails is told nothing more."""
+class Reports(Report):
+    """A report and trackers, by name. A tracker that fails is left out from then on, with a warning."""
 
     def __init__(self, report: Report, trackers: Mapping[str, Tracker], watched: Watched) -> None:
         self._report = report
@@ -86,27 +65,27 @@ class Audience:
 
     def start(self, epochs: int, images: int, finished: int) -> None:
         """Tell all of them."""
-        self._tell(lambda one: one.start(epochs, images, finished))
+        self._tell(lambda report: report.start(epochs, images, finished))
 
     def note(self, text: str) -> None:
         """Tell all of them."""
-        self._tell(lambda one: one.note(text))
+        self._tell(lambda report: report.note(text))
 
     def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
         """Tell all of them."""
-        self._tell(lambda one: one.step(epoch, done, seconds, train_loss))
+        self._tell(lambda report: report.step(epoch, done, seconds, train_loss))
 
     def epoch(self, row: EpochRow) -> None:
         """Tell all of them."""
-        self._tell(lambda one: one.epoch(row))
+        self._tell(lambda report: report.epoch(row))
 
     def result(self, row: EpochRow) -> None:
         """Tell all of them."""
-        self._tell(lambda one: one.result(row))
+        self._tell(lambda report: report.result(row))
 
     def finish(self) -> None:
         """Tell all of them."""
-        self._tell(lambda one: one.finish())
+        self._tell(lambda report: report.finish())
 
     def _tell(self, call: Callable[[Report], None]) -> None:
         call(self._report)
@@ -124,25 +103,24 @@ def _warn(name: str, error: BaseException) -> None:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """How often a training is saved and tested, in epochs, and whom it tells. Decides nothing of its weights."""
+class Reporting:
+    """Intervals of checkpoints and test evaluations in epochs, and who is told. Decides nothing of the weights."""
 
     save_every: int = 1
     eval_every: int = 1
-    report: Report = field(default_factory=Silent)
+    report: Report = field(default_factory=Report)
     trackers: Mapping[str, Tracker] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for option, every in (("--save-every", self.save_every), ("--eval-every", self.eval_every)):
-            if every < 1:
-                raise TrainingError(f"{option} should be at least 1, not {every}")
+    def of(self, watched: Watched) -> Reporting:
+        """The same for one run: its report also tells the trackers."""
+        return replace(self, report=Reports(self.report, self.trackers, watched), trackers={})
 
-    def tracked(self, watched: Watched) -> Watch:
-        """The same for one run, with a report that tells its trackers too."""
-        return replace(self, report=Audience(self.report, self.trackers, watched), trackers={})
+    def silent(self) -> Reporting:
+        """The same without anyone to tell, for all processes but the first."""
+        return replace(self, report=Report(), trackers={})
 
 
-class Lines:
+class Lines(Report):
     """A line an epoch, as a log wants it."""
 
     def __init__(self, console: Console) -> None:
@@ -159,9 +137,6 @@ class Lines:
         """Print it."""
         self._console.print(text, highlight=False, soft_wrap=True)
 
-    def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
-        """Nothing: a log wants epochs."""
-
     def epoch(self, row: EpochRow) -> None:
         """Print the epoch's line."""
         pace = (time.perf_counter() - self._started) / (row.epoch - self._finished)
@@ -175,14 +150,8 @@ class Lines:
             soft_wrap=True,
         )
 
-    def result(self, row: EpochRow) -> None:
-        """Nothing: it is said where the training is called from."""
 
-    def finish(self) -> None:
-        """Nothing."""
-
-
-class Bar:
+class Bar(Report):
     """The same lines on a terminal, with a bar under them that moves within an epoch."""
 
     def __init__(self, console: Console) -> None:
@@ -223,9 +192,6 @@ class Bar:
         """Print the epoch's line above the bar, which moves at least so often."""
         self._lines.epoch(row)
         self.step(row.epoch, self._images, row.train_seconds, row.train_loss)
-
-    def result(self, row: EpochRow) -> None:
-        """Nothing, as in a log."""
 
     def finish(self) -> None:
         """Take the bar away; the lines stay."""

@@ -25,19 +25,18 @@ from zoo.nets.build import count
 from zoo.spec import Architecture, Model
 from zoo.training import distributed
 from zoo.training.environment import environment
-from zoo.training.jobs import Plan
 from zoo.training.loop import Training
-from zoo.training.output import Place
 
 
-def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
+def write(training: Training) -> Config:
     """Evaluate the trained net, with the weights as they are stored, and write its model folder.
 
     If compiling failed, the record says how the steps were run instead.
     """
-    job, net = plan.job, training.learner.published()
+    plan, net = training.plan, training.learner.published()
+    job, model = plan.job, plan.model
     if (name := weights.not_finite(net)) is not None:
-        raise NonFiniteLoss(f"{name} is not finite after the last step; train with a lower rate (--set lr=…)")
+        raise NonFiniteLoss(f"{name} is not finite after the last step; train with a lower rate (lr)")
     if job.dtype == "fp16":
         _round_to_fp16(net)
     results = evaluate(net, training.splits.test, training.pixels)
@@ -79,9 +78,9 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Config:
         ),
     )
     try:
-        return _write(place.folder, config, rows, model, content)
+        return _write(plan.output.folder, config, rows, model, content)
     except FolderError as error:
-        raise FolderError(f"{error}; what was trained is in {place.run}: --resume goes on from there") from None
+        raise FolderError(f"{error}; what was trained is in {plan.output.run}: resume continues from there") from None
 
 
 def record_seeds(out: Path, repetitions: list[Config], model: Model) -> Config:

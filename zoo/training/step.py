@@ -221,8 +221,6 @@ def fastest(step: Step, how: How) -> Step | GraphedStep:
     return GraphedStep(step) if captured else step
 
 
-WORDS = ("auto", "none", "graph", "default")
-
 # On two CPU cores compiling takes half a minute and more, and makes a step in bf16 up to a fifth faster: it pays from
 # here on. In fp32 it does not (examples/benchmark_training.py).
 IMAGES_WORTH_COMPILING = 1_000_000
@@ -242,13 +240,11 @@ class Compilation:
 def choose(asked: str, recipe: Recipe, *, device: torch.device, amp: bool, images: int, processes: int) -> Compilation:
     """The way that was asked for; for `auto` the one that a training of so many images in all is worth.
 
-    Raises TrainingError for a word that is none, and for a graph that can't be captured.
+    Raises TrainingError for a graph that can't be captured.
     """
-    if asked not in WORDS:
-        raise TrainingError(f"--compile should be one of {', '.join(WORDS)}, not {asked!r}")
     obstacle = _obstacle_to_a_graph(recipe, device, processes)
     if asked == "graph" and obstacle:
-        raise TrainingError(f"--compile graph can't be had: {obstacle}; use default or none")
+        raise TrainingError(f"compile graph is not possible: {obstacle}; use default or none")
     if asked != "auto":
         return Compilation(asked, "asked for")  # type: ignore[arg-type]
     many = f"{images:,} images in all"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from zoo import plugins
 from zoo.errors import PluginError, TrainingError
 from zoo.folder.config import EpochRow
-from zoo.training.reporting import Tracker, Watched
+from zoo.training.reporting import Report, Tracker, Watched
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -45,7 +45,7 @@ def trackers(wanted: Iterable[str]) -> dict[str, Tracker]:
 def _tracker(name: str) -> Tracker:
     if name in OWN:
         if importlib.util.find_spec(name) is None:
-            raise TrainingError(f"--track {name} needs {name}: pip install 'residual-zoo[{name}]'")
+            raise TrainingError(f"tracker {name} needs {name}: pip install 'residual-zoo[{name}]'")
         own: Tracker = EntryPoint(name, OWN[name], GROUP).load()
         return own
     claim = plugins.only_claim(GROUP, name, "tracker")
@@ -74,7 +74,7 @@ TAGS = {
 }
 
 
-class TensorBoard:
+class TensorBoard(Report):
     """A point an epoch of all that the log has; its steps are epochs."""
 
     def __init__(self, watched: Watched) -> None:
@@ -95,9 +95,6 @@ class TensorBoard:
     def note(self, text: str) -> None:
         """Keep it for the file."""
         self._notes.append(text)
-
-    def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
-        """Nothing: a point is an epoch's."""
 
     def epoch(self, row: EpochRow) -> None:
         """Write its points, so that they can be looked at."""
