@@ -43,8 +43,8 @@ from zoo.data.asked import Asked  # noqa: E402
 from zoo.data.opening import opened  # noqa: E402
 from zoo.registry import architecture  # noqa: E402
 from zoo.spec import Recipe  # noqa: E402
-from zoo.training.memory import keep_memory  # noqa: E402
-from zoo.training.plan import Options, recipe_of  # noqa: E402
+from zoo.training.environment import keep_memory  # noqa: E402
+from zoo.training.options import TrainOptions  # noqa: E402
 
 BATCH, CLASSES = 128, 10
 CPU = torch.device("cpu")
@@ -186,7 +186,7 @@ from pathlib import Path
 folder, size, out, limit = sys.argv[1:]
 from zoo import api
 from zoo.record import store
-from zoo.training.memory import keep_memory
+from zoo.training.environment import keep_memory
 keep_memory()
 if int(limit):
     resource.setrlimit(resource.RLIMIT_DATA, (int(limit), int(limit)))
@@ -208,7 +208,7 @@ print(done.config.weights.sha256, done.config.job.train_images / rows[-1].train_
 def memory(options: argparse.Namespace, folder: Path) -> None:
     """Print the weights' hash, the pace and the memory of a process without a limit, and of some with one."""
     size, whole = str(options.size), options.pictures * options.size**2 * 3
-    _, recipe = recipe_of(architecture("resnet8"), Options(settings={"img_size": size}))
+    _, recipe = TrainOptions(settings={"img_size": size}).recipe_of(architecture("resnet8"))
     opened(Asked(f"folder:{folder}"), recipe, Path(), lambda *_: None)  # prepares
 
     def child(limit: int, most: int | None) -> list[str]:

@@ -25,7 +25,7 @@ On a GPU the table sets the zoo beside both bounds, from what is measured there:
 On two AMX cores of a Xeon the step was profiled (torch 2.15, bf16, channels_last, batch 128). Eagerly, 1,000 images a
 second were convolutions 40% (most of it backward), batch norm 25%, ReLU and the additions 26%; making the batch, the
 optimizer and all else under 5%. Two things were in the way: glibc took the memory of every step's activations from the
-system anew (10,000 page faults a step, `zoo.training.memory`), and each of those small operations crossed the
+system anew (10,000 page faults a step, `zoo.training.environment`), and each of those small operations crossed the
 memory by itself, which compiling fuses. Neither gains much alone: compiled with the page faults a step was as slow as
 eager. What is left is half convolutions, in oneDNN's AMX kernels. Without effect: ReLU in place, Inductor's flags for
 floating point, and variance as E[x²] − E[x]²; huge pages gave 2%.
@@ -84,12 +84,13 @@ from zoo.nets.device import (
 from zoo.nets.layers import layers
 from zoo.record.job import How, Job
 from zoo.spec import Model, Recipe
-from zoo.training import compiling
-from zoo.training.algorithms import algorithms
+from zoo.training import step
+from zoo.training.environment import algorithms, keep_memory
+from zoo.training.jobs import Machine, versions
 from zoo.training.loop import begin, train
-from zoo.training.memory import keep_memory
-from zoo.training.plan import versions
-from zoo.training.watch import Watch
+from zoo.training.output import Output
+from zoo.training.plan import Plan
+from zoo.training.reporting import Reporting
 
 # Of a convolution's output in bf16: written, read for its statistics, read and written normalised, read by the
 # next convolution; about twice that backward; and once for the addition.
@@ -185,12 +186,16 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
         tempfile.TemporaryDirectory() as run,
         algorithms(device, deterministic=job.deterministic),
     ):
-        rows = train(
-            begin(
-                job, build(model.architecture, model.dataset), splits, pixels,
-                run=Path(run), watch=Watch(save_every=10, eval_every=10),
-            )
-        )  # fmt: skip
+        plan = Plan(
+            job=job,
+            why="asked for",
+            model=model,
+            machine=Machine(device, Path()),
+            output=Output(Path(run) / "model"),
+            reporting=Reporting(save_every=10, eval_every=10),
+        )
+        plan.output.run.mkdir()
+        rows = train(begin(plan, build(model.architecture, model.dataset), splits, pixels))
     return len(labels) / rows[-1].train_seconds, sum(row.compile_seconds for row in rows)
 
 
@@ -279,7 +284,7 @@ def memory_bound(task: Task) -> tuple[float, float]:
 def fastest_way(device: torch.device) -> How:
     """How a long `zoo train` runs its steps here."""
     recipe = Recipe(epochs=1)
-    return compiling.choose("auto", recipe, device=device, amp=has_bf16(device), images=10**9, processes=1).how
+    return step.choose("auto", recipe, device=device, amp=has_bf16(device), images=10**9, processes=1).how
 
 
 def launch_bound(task: Task) -> tuple[float, float]:

@@ -48,14 +48,12 @@ from zoo.nets.build import build
 from zoo.nets.device import choose, describe, has_bf16
 from zoo.record.job import How
 from zoo.spec import Model, Recipe
-from zoo.training import optim
-from zoo.training.algorithms import algorithms
-from zoo.training.counts import BatchCounts
+from zoo.training import optimizer as optim
+from zoo.training.averages import BatchCounts
 from zoo.training.distributed import Share
-from zoo.training.memory import keep_memory
+from zoo.training.environment import algorithms, keep_memory
 from zoo.training.objective import objective
-from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Moved, Step
-from zoo.training.stopwatch import Stopwatch
+from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Moved, Step, Stopwatch
 
 ROUNDS = 5  # the median of so many is what counts
 FIRST_STEPS = STEPS_BEFORE_CAPTURE + 2  # compiling and capturing are over after these
@@ -161,7 +159,7 @@ def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
     net = build(subject.model.architecture, subject.model.dataset).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     moved = Moved(
         net,
-        optim.optimizer(recipe, net.parameters()),
+        optim.build(recipe, net.parameters()),
         torch.zeros(2, dtype=torch.float64, device=device),
         BatchCounts(net),
     )

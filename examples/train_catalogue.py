@@ -31,9 +31,9 @@ from zoo.errors import FolderError, Interrupted, ZooError
 from zoo.record import lock, store
 from zoo.record.types import require_trained
 from zoo.spec import Recipe
-from zoo.training.memory import keep_memory
-from zoo.training.place import Place
-from zoo.training.progress import Lines, clock
+from zoo.training.environment import keep_memory
+from zoo.training.output import Output
+from zoo.training.reporting import Lines, clock
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,14 @@ class Asked:
     out: Path
     hub: str
 
-    def place(self, entry: Entry) -> Place:
-        """Where an entry is trained."""
-        return Place(self.out / f"{entry.model}-{entry.recipe}", "resume")
+    def output(self, entry: Entry) -> Output:
+        """The output of an entry's training."""
+        return Output(self.out / f"{entry.model}-{entry.recipe}", "resume")
 
     def is_done(self, entry: Entry) -> bool:
         """Whether its model folder is there, with all its seeds."""
-        folder = self.place(entry).folder
-        return (folder / store.CONFIG).is_file() and len(
-            require_trained(store.read_record(folder)).seeds or "1"
-        ) >= entry.seeds
+        folder = self.output(entry).folder
+        return (folder / store.CONFIG).is_file() and len(store.read_record(folder).seeds or "1") >= entry.seeds
 
 
 # What stands first trains first: the first of its family, which two cores without bf16 finish in two hours; the two
@@ -183,7 +181,7 @@ def train(asked: Asked) -> int:
     """Train what the queue says, and publish each as soon as it is done; what another process trains is left to it."""
     failures = 0
     for entry in asked.entries:
-        place = asked.place(entry).folder
+        place = asked.output(entry).folder
         if _left_alone(entry, place):
             continue
         print(f"{entry.model}: recipe {entry.recipe}, {entry.seeds} seeds, in {place}", flush=True)
@@ -217,7 +215,7 @@ def status(asked: Asked) -> int:
     """Print a line an entry: done, running and how far, stopped and how far, or waiting; the first of these is next."""
     come_next = "next"
     for entry in asked.entries:
-        place, owner = asked.place(entry), lock.owner(asked.place(entry).folder)
+        place, owner = asked.output(entry), lock.owner(asked.output(entry).folder)
         if owner is not None:
             said = f"running by {owner}{_progress(asked, entry)}"
         elif asked.is_done(entry):
@@ -234,7 +232,7 @@ def _progress(asked: Asked, entry: Entry) -> str:
     epochs = asked.epochs or recipe.epochs
     rows = []
     with contextlib.suppress(FolderError):  # none yet, or in the middle of a line
-        rows = store.read_log(asked.place(entry).run)
+        rows = store.read_log(asked.output(entry).run)
     if not rows:
         return f", before the end of epoch 1 of {epochs}"
     images, seconds = asked.limit_train or dataset.train_images - recipe.val_images, rows[-1].train_seconds
@@ -255,7 +253,7 @@ def plan(asked: Asked) -> int:
         words += ["--start", entry.start] if entry.start else []
         words += ["--seeds", str(entry.seeds)] if entry.seeds > 1 else []
         words += ["--dtype", entry.dtype] if entry.dtype != "fp32" else []
-        words += ["--out", str(asked.place(entry).folder), "--resume", "--eval-every", "10"]
+        words += ["--out", str(asked.output(entry).folder), "--resume", "--eval-every", "10"]
         words += ["--push", "--hub", asked.hub] if entry.publish else []
         teacher = f"{entry.train.teacher}_{registry.load(entry.model).dataset.name}"
         after = f"  # after {teacher}" if teacher in coming else ""

@@ -40,7 +40,7 @@ from zoo.plain import one_line
 from zoo.record import store
 from zoo.record.types import to_json
 from zoo.spec import Recipe
-from zoo.training import optim
+from zoo.training import optimizer as optim
 
 T = TypeVar("T")
 
@@ -642,7 +642,7 @@ def ask_settings(_: Path, case: dict[str, str]) -> None:
         assert len(recipe.sha256()) == 64
         parameter = nn.Parameter(torch.zeros(1))
         parameter.grad = torch.ones(1)
-        over = optim.optimizer(recipe, [parameter])
+        over = optim.build(recipe, [parameter])
         steps = optim.schedule(recipe, over, 3)
         over.step()
         optim.end_epoch(recipe, steps, 50.0)

@@ -1,9 +1,19 @@
-"""A job for tests to change with `msgspec.structs.replace`."""
+"""A job for tests to change with `dataclasses.replace`, and a plan of it."""
 
 from __future__ import annotations
 
-from zoo.record.job import Job, Versions
+from pathlib import Path
+
+import torch
+
+from zoo import registry
+from zoo.record.job import Job, Origin, Versions
 from zoo.spec import Recipe
+from zoo.training.jobs import Machine
+from zoo.training.output import Output
+from zoo.training.plan import Plan
+from zoo.training.reporting import Reporting
+from zoo.training.start import Teacher
 
 JOB = Job(
     architecture="resnet8",
@@ -22,3 +32,25 @@ JOB = Job(
     dtype="fp32",
     versions=Versions(torch="2", numpy="2", zoo="0", plugin="zoo-resnet-cifar 0"),
 )
+
+
+class RunItself(Output):
+    """An output whose run is kept in the folder itself."""
+
+    @property
+    def run(self) -> Path:
+        """The folder."""
+        return self.folder
+
+
+def plan_of(job: Job, run: Path, reporting: Reporting | None = None, *, teacher: torch.nn.Module | None = None) -> Plan:
+    """A plan of a job, whose run is kept in `run`."""
+    return Plan(
+        job=job,
+        why="a test",
+        model=registry.load(job.name),
+        machine=Machine(torch.device(job.device), Path()),
+        output=RunItself(run),
+        reporting=reporting or Reporting(),
+        teacher=Teacher(teacher, Origin("teacher", "0" * 64)) if teacher else None,
+    )

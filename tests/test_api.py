@@ -21,11 +21,9 @@ from zoo.data import batches, sources
 from zoo.data.batches import Pixels
 from zoo.data.sources import Split
 from zoo.datasets import DIGITS
-from zoo.decoding import from_json
 from zoo.errors import (
     CompileWarning,
     FolderError,
-    HalfWarning,
     HashMismatch,
     HubError,
     ImageError,
@@ -38,8 +36,9 @@ from zoo.errors import (
 from zoo.evaluation.evaluate import evaluate
 from zoo.hub import find
 from zoo.hub.local import FolderHub
-from zoo.record import card, former, store
-from zoo.record.types import Record, Results, require_trained
+from zoo.record import store
+from zoo.record.types import Results
+from zoo.training.learner import Learner
 
 from .conftest import CHECKOUT
 from .folders import hashed
@@ -300,6 +299,7 @@ def test_a_recipe_is_chosen_and_changed_and_stands_in_the_folder(tmp_path: Path)
         ({"save_every": 0}, TrainingError),
         ({"device": "tpu"}, TrainingError),
         ({"push": True}, HubError),
+        ({"hub": "file:hub"}, TrainingError),
         ({"push": True, "hub": "nowhere"}, HubError),
         ({"out": Path("/proc/nothing/model")}, TrainingError),
     ],
@@ -311,7 +311,7 @@ def test_what_is_wrong_is_said_before_anything_is_done(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("zoo.training.run.train", None)
     with pytest.raises(error):
-        api.train(**{"name": "resnet8", **arguments})
+        api.train(arguments.get("name", "resnet8"), **{key: arguments[key] for key in arguments.keys() - {"name"}})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -339,7 +339,7 @@ def test_resuming_a_finished_run_takes_it_as_it_is_and_another_is_refused(model_
 
 def test_an_unfinished_run_is_not_lost_by_starting_again(tmp_path: Path) -> None:
     (tmp_path / "model.run").mkdir()
-    with pytest.raises(TrainingError, match=r"unfinished run in .*--resume"):
+    with pytest.raises(TrainingError, match=r"unfinished run in .*continue it \(resume\)"):
         api.train("resnet8", epochs=1, out=tmp_path / "model")
 
 
@@ -401,7 +401,7 @@ def test_recomputed_activations_give_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.compiling.IMAGES_WORTH_COMPILING", 300)
+    monkeypatch.setattr("zoo.training.step.IMAGES_WORTH_COMPILING", 300)
     monkeypatch.setenv("CXX", "sh")
     monkeypatch.setattr(torch, "compile", lambda forward, **options: forward)
     short, long, eager = (
@@ -445,7 +445,7 @@ def build(input_size, num_classes):
 linear_digits = Model(Architecture("linear", build, {"one": Recipe(epochs=1)}), DIGITS, parameters=650)
 """
     fake_plugin("zoo-linear", {"linear_digits": "zoo_linear:linear_digits"}, "zoo_linear", code)
-    with pytest.raises(TrainingError, match="leave out --grad-checkpointing"):
+    with pytest.raises(TrainingError, match="leave out grad_checkpointing"):
         api.train("linear", out=tmp_path / "out", grad_checkpointing=True)
 
 
@@ -464,47 +464,32 @@ def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored
     assert "stored in fp16, and measured so" in (done.folder / store.README).read_text()
 
 
-@pytest.mark.parametrize(("held_out", "of", "images"), [(0, "training", 600), (300, "held-out", 300)])
-def test_fp16_is_decided_by_training_images_and_the_test_set_is_run_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_out: int, of: str, images: int
-) -> None:
+def test_weights_in_fp16_are_rounded_before_the_one_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = []
 
     def measuring(net: nn.Module, split: Split, pixels: Pixels) -> Results:
-        measured.append(len(split))
+        measured.append((len(split), all(torch.equal(one, one.half().float()) for one in net.parameters())))
         return evaluate(net, split, pixels)
 
     monkeypatch.setattr("zoo.training.result.evaluate", measuring)
-    monkeypatch.setattr("zoo.training.result.HALF_IMAGES", 600)
-    settings = {"val_images": str(held_out)}
-    done = api.train("resnet8", epochs=2, settings=settings, out=tmp_path / "half", amp=False, dtype="fp16")
-    assert measured == [images, images, 360]
-    half = done.config.training.half
-    assert half is not None
-    assert (half.of, half.images) == (of, images)
-    card = (done.folder / store.README).read_text()
-    assert f"on the {images} {'held-out' if held_out else 'last training'} images that this was decided by" in card
+    api.train("resnet8", epochs=2, out=tmp_path / "half", amp=False, dtype="fp16")
+    assert measured == [(360, True)]
 
 
-def test_a_card_of_the_first_format_says_that_fp16_was_chosen_on_test_data(trained: Path) -> None:
-    old = json.loads((CHECKOUT / "tests" / "format1" / "resnet8_digits" / store.CONFIG).read_text())
-    old["weights"] |= {"dtype": "fp16", "fp32_top1": 98.5}
-    config = from_json(Record, former.upgraded(old))
-    text = card.render(config, store.read_log(trained), registry.load("resnet8_digits"))
-    assert "Nothing but to store the weights in fp16 was\nchosen on test data." in text
-    assert "on the 360 test images that this was decided by, top-1 was 98.50% before" in text
+def test_a_weight_that_fp16_cannot_hold_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = Learner.published
 
+    def large(learner: Learner) -> nn.Module:
+        net = published(learner)
+        with torch.no_grad():
+            next(net.parameters()).view(-1)[0] = 1e5
+        return net
 
-def test_weights_that_would_lose_by_fp16_stay_in_fp32_with_a_warning(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("zoo.training.result.HALF_POINTS", -100.0)
-    with pytest.warns(
-        HalfWarning, match=r"stored in fp32: in fp16 a top-1 of [\d.]+% of 1,437 training images would become"
-    ):
-        done = api.train("resnet8", epochs=3, out=tmp_path / "whole", amp=False, dtype="fp16")
-    assert done.config.weights == store.read_record(trained).weights
-    assert (done.config.job.dtype, done.config.asked.dtype) == ("fp32", "fp16")
+    monkeypatch.setattr(Learner, "published", large)
+    with pytest.raises(TrainingError, match=r"has a value above 65,504, the largest of fp16; train again with") as why:
+        api.train("resnet8", epochs=1, limit_train=128, out=tmp_path / "half", amp=False, dtype="fp16")
+    assert "\n" not in str(why.value)
+    assert not (tmp_path / "half").exists()
 
 
 # -- evaluate with weights, predict, plot, compare -------------------------------------------------

@@ -14,8 +14,9 @@ from zoo.evaluation.evaluate import evaluate
 from zoo.nets import weights
 from zoo.record import store
 from zoo.training import loop
-from zoo.training.average import Average
+from zoo.training.averages import Average
 from zoo.training.loop import Training
+from zoo.training.reporting import Reporting
 
 from .test_train import RECIPE, Run, StopAfter, begin_digits, job
 
@@ -82,7 +83,8 @@ def test_an_averaged_run_that_was_stopped_and_resumed_has_the_same_bytes(
 
 def test_what_an_epoch_says_of_held_out_and_test_images_is_the_averages(tmp_path: Path) -> None:
     training = begin_digits(job(dataclasses.replace(AVERAGED, epochs=2, val_images=300)), tmp_path)
-    rows = loop.train(dataclasses.replace(training, watch=dataclasses.replace(training.watch, eval_every=1)))
+    training.plan = dataclasses.replace(training.plan, reporting=Reporting(eval_every=1))
+    rows = loop.train(training)
     assert training.splits.val is not None
     net = training.learner.published()
     assert rows[-1].val_loss == evaluate(net, training.splits.val, training.pixels).test_loss

@@ -5,8 +5,8 @@ import torch
 
 from zoo.errors import TrainingError
 from zoo.spec import Recipe
-from zoo.training import compiling
-from zoo.training.compiling import IMAGES_WORTH_COMPILING, IMAGES_WORTH_COMPILING_ON_A_GPU, Compilation
+from zoo.training import step
+from zoo.training.step import IMAGES_WORTH_COMPILING, IMAGES_WORTH_COMPILING_ON_A_GPU, Compilation
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 RECIPE = Recipe(epochs=1)
@@ -21,7 +21,7 @@ def choose(
     processes: int = 1,
     amp: bool = True,
 ) -> Compilation:
-    return compiling.choose(asked, recipe, device=device, amp=amp, images=images, processes=processes)
+    return step.choose(asked, recipe, device=device, amp=amp, images=images, processes=processes)
 
 
 @pytest.mark.parametrize("asked", ["none", "default"])
@@ -61,7 +61,7 @@ def test_a_training_on_a_gpu_is_a_graph_until_it_is_worth_compiling() -> None:
 )
 def test_what_no_graph_can_hold_is_compiled_on_a_gpu_and_no_graph_to_be_had(recipe: Recipe, processes: int) -> None:
     assert choose("auto", device=CUDA, recipe=recipe, processes=processes).how == "default"
-    with pytest.raises(TrainingError, match=r"--compile graph can't be had: a graph .*; use default or none"):
+    with pytest.raises(TrainingError, match=r"compile graph is not possible: a graph .*; use default or none"):
         choose("graph", device=CUDA, recipe=recipe, processes=processes)
 
 

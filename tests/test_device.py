@@ -9,7 +9,7 @@ import torch
 
 from zoo.errors import TrainingError
 from zoo.nets import device
-from zoo.training.algorithms import algorithms
+from zoo.training.environment import algorithms
 
 
 def test_a_device_is_chosen_by_its_name() -> None:
@@ -56,7 +56,7 @@ def test_the_callers_choice_of_algorithms_is_put_back(deterministic: bool) -> No
 
 PAGES_TAKEN = """
 import resource, torch
-from zoo.training.memory import keep_memory
+from zoo.training.environment import keep_memory
 
 def pages_taken(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -11,12 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from torch import nn
 
 from zoo.record import store
-from zoo.record.types import require_trained
-from zoo.training import checkpoint, distributed
-from zoo.training.place import Place
+from zoo.training import checkpoint
+from zoo.training.output import Output
 
 from .conftest import write_plugin
 
@@ -26,6 +24,18 @@ TRAIN = ["-m", "zoo", "train", "resnet8", "--epochs", "3", "--limit-train", "801
 TRAIN += ["--set", "lr=0.01", "--set", "batch_size=32"]
 TORCHRUN = ["-m", "torch.distributed.run"]
 TWO = [*TORCHRUN, "--standalone", "--nproc-per-node", "2"]
+
+
+PLUGIN = """
+from torch import nn
+from zoo.datasets import DIGITS
+from zoo.spec import Architecture, Model, Recipe
+
+def build(input_size, num_classes):
+    return nn.Sequential(nn.Conv2d(input_size[0], 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, num_classes))
+
+model = Model(Architecture("own", build, {"short": Recipe(epochs=2, batch_size=31)}), DIGITS, parameters=1_490)
+"""
 
 
 def start(work: Path, *words: str, **more: str) -> subprocess.Popen[str]:
@@ -65,27 +75,44 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def assert_one_training(several: Path, alone: Path) -> None:
-    """That a whole folder is left, by the training that one process makes.
+    """That two processes leave a whole model folder, by nearly the training of one process.
 
-    Batches and their order are the same, and so is all that is computed from them, batch norm included. But sums over
-    a batch are added up in another order and so rounded otherwise, as with another number of threads; where that turns
-    a value at a kink of a ReLU from 0 into more, the trainings part, by little. At a higher rate they would part by
-    more: three epochs at 0.1 are chaotic, and end within some 2% of top-1 of each other however they are rounded.
+    Batches and their order are the same. On a CPU batch norm computes its statistics over each process's share, which
+    changes the loss by about 0.5% in the first epoch and 4% in the third.
     """
     two, one = store.check(several), store.check(alone)
     assert (two.own.job.processes, one.own.job.processes) == (2, 1)
-    assert two.own.training.batch_norm_images is None
-    assert two.own.results.test_top1 == pytest.approx(one.own.results.test_top1, abs=100 * 3 / 360)  # three images
+    assert (two.own.training.batch_norm_images, one.own.training.batch_norm_images) == (16, None)
     rows = [store.read_log(path) for path in (several, alone)]
     assert [row.epoch for row in rows[0]] == [1, 2, 3]
     losses = [[row.train_loss for row in log] for log in rows]
-    assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-4)  # 5e-3 where batch norm saw each process's share
-    assert losses[0] == pytest.approx(losses[1], rel=5e-3)  # and 4e-2 there
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=2e-2)
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
     assert sorted(path.name for path in several.parent.glob("model*")) == ["model"]
 
 
 def test_two_processes_are_one_training(together: tuple[Path, str], alone: Path) -> None:
     assert_one_training(together[0], alone)
+
+
+def test_the_card_says_how_many_images_batch_norm_saw(together: tuple[Path, str]) -> None:
+    text = (together[0] / store.README).read_text()
+    assert "2 processes, batch norm over the 16 images of a batch that each process had" in text
+
+
+@pytest.mark.slow
+def test_without_batch_norm_two_processes_compute_the_training_of_one(tmp_path: Path) -> None:
+    site = write_plugin(tmp_path / "site", "own-plugin", {"own_digits": "own_plugin:model"})
+    (site / "own_plugin.py").write_text(PLUGIN)
+    paths = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    words = ["-m", "zoo", "train", "own", "--limit-train", "63", "--no-amp"]  # the last batch has one image
+    finish(start(tmp_path, *words, "--out", "one", PYTHONPATH=paths))
+    finish(start(tmp_path, *TWO, *words, "--out", "two", PYTHONPATH=paths))
+    logs = [store.read_log(tmp_path / name) for name in ("one", "two")]
+    assert [row.train_loss for row in logs[0]] == pytest.approx([row.train_loss for row in logs[1]], rel=1e-5)
+    one, two = (store.check(tmp_path / name).own for name in ("one", "two"))
+    assert (two.job.processes, two.training.batch_norm_images) == (2, None)
+    assert two.results.test_loss == pytest.approx(one.results.test_loss, rel=1e-4)
 
 
 @pytest.mark.slow
@@ -95,19 +122,19 @@ def test_two_processes_let_the_head_learn_first_as_one_does(tmp_path: Path) -> N
     finish(start(tmp_path, *words, "--out", "one"))
     finish(start(tmp_path, *TWO, *words, "--out", "two"))
     logs = [store.read_log(tmp_path / name) for name in ("one", "two")]
-    assert [row.train_loss for row in logs[0]] == pytest.approx([row.train_loss for row in logs[1]], rel=5e-3)
+    assert [row.train_loss for row in logs[0]] == pytest.approx([row.train_loss for row in logs[1]], rel=2e-2)
     one, two = (store.check(tmp_path / name).own for name in ("one", "two"))
-    assert (two.job.processes, two.training.batch_norm_images) == (2, None)
-    assert two.results.test_loss == pytest.approx(one.results.test_loss, rel=1e-2)
+    assert (two.job.processes, two.training.batch_norm_images) == (2, 16)
+    assert two.results.test_loss == pytest.approx(one.results.test_loss, rel=0.1)
 
 
 @pytest.mark.slow
 def test_two_nodes_are_one_training(tmp_path: Path, alone: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        meeting_place = f"localhost:{free.getsockname()[1]}"
+        endpoint = f"localhost:{free.getsockname()[1]}"
     node = [*TORCHRUN, "--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d"]
-    nodes = [start(tmp_path, *node, "--rdzv-endpoint", meeting_place, *TRAIN, "--out", "model") for _ in range(2)]
+    nodes = [start(tmp_path, *node, "--rdzv-endpoint", endpoint, *TRAIN, "--out", "model") for _ in range(2)]
     outputs = [finish(process) for process in nodes]
     assert sum("resnet8_digits: top-1 " in output for output in outputs) == 1
     assert_one_training(tmp_path / "model", alone)
@@ -152,44 +179,11 @@ def test_a_signal_to_torchrun_leaves_a_checkpoint_that_both_go_on_from(
     assert any(line.startswith("epoch 1/3") for line in process.stdout)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
-    assert checkpoint.path_in(Place(tmp_path / "model").run).is_file()
+    assert checkpoint.path_in(Output(tmp_path / "model").run).is_file()
     finish(start(tmp_path, *TWO, *TRAIN, "--out", "model", "--resume"))
     resumed, whole = store.read_log(tmp_path / "model"), store.read_log(together[0])
     assert [row.epoch for row in resumed] == [1, 2, 3]
     assert [row.train_loss for row in resumed] == pytest.approx([row.train_loss for row in whole], rel=1e-3)
-
-
-PLUGIN = """
-from torch import nn
-from zoo.datasets import DIGITS
-from zoo.spec import Architecture, Model, Recipe
-
-class Activated(nn.BatchNorm2d):
-    def forward(self, x):
-        return super().forward(x).relu()
-
-def build(input_size, num_classes):
-    return nn.Sequential(nn.Conv2d(input_size[0], 4, 3), Activated(4), nn.Flatten(), nn.Linear(4 * 36, num_classes))
-
-model = Model(Architecture("own", build, {"short": Recipe(epochs=1, batch_size=31)}), DIGITS, parameters=1_498)
-"""
-
-
-@pytest.mark.slow
-def test_the_card_says_what_a_process_s_batch_norm_saw_where_that_was_not_the_whole_batch(tmp_path: Path) -> None:
-    site = write_plugin(tmp_path / "site", "own-plugin", {"own_digits": "own_plugin:model"})
-    (site / "own_plugin.py").write_text(PLUGIN)
-    paths = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
-    finish(
-        start(tmp_path, *TWO, "-m", "zoo", "train", "own", "--limit-train", "62", "--out", "model", PYTHONPATH=paths)
-    )
-    assert require_trained(store.check(tmp_path / "model")).training.batch_norm_images == 16
-    text = (tmp_path / "model" / store.README).read_text()
-    assert "2 processes, batch norm over the 16 images of a batch that each process had" in text
-
-
-def test_one_process_sees_the_whole_batch() -> None:
-    assert distributed.batch_norm_images(nn.BatchNorm2d(4), 64) is None
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from zoo import api
 from zoo.errors import Interrupted, StartWarning, TrainingError
 from zoo.record.job import Job
 from zoo.spec import Recipe
-from zoo.training import freezing
+from zoo.training import optimizer
 from zoo.training.loop import Training, train
 
 from .test_train import IMAGES, RECIPE, Run, StopAfter, begin_digits, job
@@ -104,19 +104,19 @@ def without(*names: str) -> type[nn.Module]:
 
 
 def test_a_net_that_names_no_head_is_told_apart_by_name() -> None:
-    assert isinstance(freezing.head(without()()), nn.Linear)
+    assert isinstance(optimizer.head(without()()), nn.Linear)
     for net in (without("classifier")(), nn.Linear(2, 2)):
         with pytest.raises(TrainingError, match=rf"^{type(net).__name__} names no head .* leave freeze_epochs at 0$"):
-            freezing.head(net)
+            optimizer.head(net)
 
 
 def test_a_parameter_that_never_learned_does_not_begin_to() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     net[0].bias.requires_grad_(False)
     learning = [one for one in net.parameters() if one.requires_grad]
-    freezing.learn_alone(net[1], learning)
+    optimizer.learn_alone(net[1], learning)
     assert [one.requires_grad for one in net.parameters()] == [False, False, True, True]
-    freezing.learn_alone(net, learning)
+    optimizer.learn_alone(net, learning)
     assert [one.requires_grad for one in net.parameters()] == [True, False, True, True]
 
 
@@ -128,8 +128,8 @@ def test_a_parameter_that_never_learned_does_not_begin_to() -> None:
                  {"color_jitter": "0.4"}, {"rand_augment": "2"}, {"scale": "0.5,1"}]
 )  # fmt: skip
 def test_features_stand_still_where_nothing_moves_them(settings: dict[str, str]) -> None:
-    assert freezing.stand_still(STILL)
-    assert not freezing.stand_still(STILL.changed(settings))
+    assert optimizer.stand_still(STILL)
+    assert not optimizer.stand_still(STILL.changed(settings))
 
 
 def test_a_head_that_learns_alone_to_the_end_does_so_in_other_epochs_too() -> None:
@@ -172,7 +172,7 @@ def test_a_head_learns_from_features_what_it_learns_in_its_net(
 ) -> None:
     what = job(STILL.changed(settings))
     once = Run(tmp_path / "once").go(what)
-    monkeypatch.setattr(freezing, "stand_still", lambda recipe: False)
+    monkeypatch.setattr(optimizer, "stand_still", lambda recipe: False)
     every_time = Run(tmp_path / "every time").go(what)
     for row, other in zip(once.rows, every_time.rows, strict=True):
         assert row.train_loss == pytest.approx(other.train_loss, rel=1e-5)
@@ -197,17 +197,17 @@ def test_a_net_whose_head_is_not_all_that_follows_its_features_is_run_whole(tmp_
     training = begin_digits(job(STILL), tmp_path)
     learner, split, pixels = training.learner, training.splits.train, training.pixels
     net, drawn = learner.net, learner._drawn
-    assert freezing.features(net, split, drawn, pixels, amp=False) is not None
-    assert freezing.features(without()(), split, drawn, pixels, amp=False) is None
+    assert optimizer.features(net, split, drawn, pixels, amp=False) is not None
+    assert optimizer.features(without()(), split, drawn, pixels, amp=False) is None
     head = net.forward_head
     net.forward_head = lambda x, pre_logits=False: head(x, pre_logits) * 2  # type: ignore[assignment, operator]
-    assert freezing.features(net, split, drawn, pixels, amp=False) is None
+    assert optimizer.features(net, split, drawn, pixels, amp=False) is None
 
 
 def test_a_head_alone_is_trained_and_published_as_any_net_is(tmp_path: Path) -> None:
     settings = {"freeze_epochs": "2", "crop_padding": "0", "class_weight": "balanced"}
     with pytest.warns(
-        StartWarning, match="^recipe quick trains the head alone for 2 of 2 epochs, and the rest .* --start"
+        StartWarning, match="^recipe quick trains the head alone for 2 of 2 epochs, and the rest .* \\(start\\)"
     ):
         done = api.train(
             "resnet8_digits", settings=settings, epochs=2, out=tmp_path / "model", amp=False, limit_train=400

@@ -16,7 +16,8 @@ from zoo.errors import FolderError, TrainingError
 from zoo.record import store
 from zoo.record.command import command
 from zoo.record.job import Job, Origin
-from zoo.training.plan import Machine, Options, again, plan
+from zoo.training.jobs import Machine, again, new
+from zoo.training.options import TrainOptions
 
 from .jobs import JOB
 
@@ -31,31 +32,31 @@ def asked_for_by(line: str) -> Job:
     train = load(word)
     parsed: dict[str, Any] = train.make_context(word, words).params
     settings = dict(one.split("=", 1) for one in parsed["settings"] or [])
-    options = Options(
+    options = TrainOptions(
         settings=settings,
-        compile=parsed["compiled"],
         **{
             name: parsed[name]
             for name in (
-                "recipe", "epochs", "limit_train", "amp", "deterministic", "grad_checkpointing", "dtype", "threads",
+                "recipe", "epochs", "limit_train", "amp", "compile", "deterministic", "grad_checkpointing", "dtype",
+                "threads",
             )
         },
     )  # fmt: skip
     assert parsed["device"] == "cpu"
-    return plan(registry.load(parsed["name"]), options, MACHINE, seed=parsed["seed"]).job
+    return new(registry.load(parsed["name"]), options, MACHINE, seed=parsed["seed"]).job
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        Options(),
-        Options(recipe="quick", epochs=3, settings={"lr": "0.05", "decay_milestones": "1,2", "clip_grad": "0.5"}),
-        Options(amp=True, compile="default", deterministic=False, dtype="fp16", threads=3, limit_train=7),
-        Options(grad_checkpointing=True, settings={"mean": "0.5", "val_images": "100"}),
+        TrainOptions(),
+        TrainOptions(recipe="quick", epochs=3, settings={"lr": "0.05", "decay_milestones": "1,2", "clip_grad": "0.5"}),
+        TrainOptions(amp=True, compile="default", deterministic=False, dtype="fp16", threads=3, limit_train=7),
+        TrainOptions(grad_checkpointing=True, settings={"mean": "0.5", "val_images": "100"}),
     ],
 )
-def test_the_command_on_a_card_asks_for_the_very_job(options: Options) -> None:
-    job = plan(MODEL, options, MACHINE, seed=5).job
+def test_the_command_on_a_card_asks_for_the_very_job(options: TrainOptions) -> None:
+    job = new(MODEL, options, MACHINE, seed=5).job
     assert asked_for_by(command(job, MODEL)) == job
 
 
@@ -118,7 +119,7 @@ def test_going_on_and_starting_again_can_not_both_be_asked_for(tmp_path: Path) -
 
 
 def test_what_a_published_job_is_trained_with_again_is_the_job_itself() -> None:
-    job = plan(MODEL, Options(recipe="quick", threads=3, compile="default"), MACHINE, seed=5).job
+    job = new(MODEL, TrainOptions(recipe="quick", threads=3, compile="default"), MACHINE, seed=5).job
     assert again(job, MODEL, MACHINE).job == job
     assert again(job, MODEL, MACHINE, epochs=7).job == replace(job, recipe=job.recipe.replace(epochs=7))
     from_a_gpu = replace(job, device="cuda", compile="graph")

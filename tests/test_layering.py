@@ -8,8 +8,8 @@ from torch import nn
 
 from zoo import registry
 from zoo.spec import Recipe
-from zoo.training import optim
-from zoo.training.layering import layers
+from zoo.training import optimizer as optim
+from zoo.training.optimizer import layers
 
 timm, timms_optim = pytest.importorskip("timm"), pytest.importorskip("timm.optim")
 RECIPE = Recipe(epochs=1, layer_decay=0.7)

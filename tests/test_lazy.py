@@ -41,6 +41,29 @@ def test_looking_around_loads_no_torch(poisoned: dict[str, str], code: list[str]
     assert finished.returncode == 0, finished.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["resnet21"],
+        ["resnet8", "--recipe", "nothing"],
+        ["resnet8", "--set", "nothing=1"],
+        ["resnet8", "--seeds", "0"],
+        ["resnet8", "--dtype", "fp8"],
+        ["resnet8", "--hub", "file:hub"],
+        ["resnet8", "--push", "--hub", "nonsense"],
+        ["resnet8", "--track", "nobody"],
+        ["resnet8", "--resume", "--overwrite"],
+        ["resnet8", "--dataset", "cifar11"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_in_the_options_of_a_training_costs_no_torch(poisoned: dict[str, str], words: list[str]) -> None:
+    finished = python(["-m", "zoo", "train", *words], poisoned)
+    assert finished.returncode == 1, finished.stderr
+    assert finished.stderr.startswith("zoo: ")
+    assert finished.stderr.count("\n") == 1
+
+
 def imported_by(*words: str) -> set[str]:
     """The modules that a command leaves imported."""
     code = f"""

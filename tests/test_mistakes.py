@@ -25,7 +25,7 @@ from .conftest import CHECKOUT, Run
         (["train", "resnet8_digit"], "did you mean resnet8_digits", 1),
         (["train", "resnet8", "--dataset", "cifar11"], "did you mean cifar10", 1),
         (["train", "resnet8", "--epochs", "0"], "epochs", 1),
-        (["train", "resnet8", "--limit-train", "-5"], "--limit-train", 1),
+        (["train", "resnet8", "--limit-train", "-5"], "limit_train should be from 1", 1),
         (["train", "resnet8", "--set", "lr"], "FIELD=VALUE", 2),
         (["train", "resnet8", "--push"], "hf auth login", 1),
         (["train", "resnet8", "--device", "tpu"], "use cpu", 1),
@@ -52,11 +52,11 @@ from .conftest import CHECKOUT, Run
         (["pull", "resnet8", "--hub", "file:nowhere"], "has no model resnet8_digits", 1),
         (["list", "--hub", "ftp://x"], "expected file:PATH or hf://namespace", 1),
         (["train", "resnet8", "--epochs", "many"], "--epochs", 2),
-        (["train", "resnet8", "--seeds", "0"], "--seeds should be at least 1", 1),
-        (["train", "resnet8", "--seeds", str(10**12)], "--seeds should be at least 1 and up to 1,000", 1),
-        (["train", "resnet8", "--seed", str(10**30)], f"--seed should be from 0 to {2**63 - 1}", 1),
-        (["train", "resnet8", "--threads", str(10**9)], "--threads should be at least 1 and up to 1,024", 1),
-        (["reproduce", "resnet8", "--seed", str(10**30)], f"--seed should be from 0 to {2**63 - 1}", 1),
+        (["train", "resnet8", "--seeds", "0"], "seeds should be at least 1", 1),
+        (["train", "resnet8", "--seeds", str(10**12)], "seeds should be at least 1 and up to 1,000", 1),
+        (["train", "resnet8", "--seed", str(10**30)], f"seed should be from 0 to {2**63 - 1}", 1),
+        (["train", "resnet8", "--threads", str(10**9)], "threads should be at least 1 and up to 1,024", 1),
+        (["reproduce", "resnet8", "--seed", str(10**30)], f"seed should be from 0 to {2**63 - 1}", 1),
         (["eval", "resnet8", "--weights", "none"], "none can't be read", 1),
         (["plot", "resnet8", "--out", "plot.gif"], "should end in .svg", 1),
         (["plot", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
@@ -109,7 +109,7 @@ def test_batches_that_the_memory_is_too_small_for_are_one_line(tmp_path: Path) -
     assert finished.returncode == 1
     assert finished.stderr.splitlines()[0] == (
         "zoo: cpu has too little memory for resnet8_digits with batch_size 1,437; "
-        "take smaller batches (--set batch_size=…), or recompute activations (--grad-checkpointing)"
+        "take smaller batches (batch_size), or recompute activations (grad_checkpointing)"
     )
     assert "Traceback" not in finished.stderr
 

@@ -18,7 +18,7 @@ from zoo.record import store
 from zoo.record.job import Origin
 from zoo.spec import Recipe
 from zoo.training.objective import objective
-from zoo.training.teacher import Renormalised
+from zoo.training.start import Renormalised
 
 CPU = torch.device("cpu")
 NONE = torch.zeros(2, 3)

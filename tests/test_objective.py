@@ -16,7 +16,7 @@ from zoo.spec import Recipe
 from zoo.training.learner import Learner
 from zoo.training.loop import train
 from zoo.training.objective import Judged, balanced, decoupled, distilled
-from zoo.training.watch import Watch
+from zoo.training.reporting import Reporting
 
 from .test_train import RECIPE, StopAfter, begin_digits, job
 
@@ -117,7 +117,7 @@ def test_the_teachers_part_grows_step_by_step_and_goes_on_where_it_stopped(
     monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
     what, steps = job(RECIPE.changed({"distill_warmup_epochs": "2"})), 7
     teacher = Noting()
-    stopped = begin_digits(what, tmp_path, teacher=teacher, watch=Watch(report=StopAfter(stopped_after)))
+    stopped = begin_digits(what, tmp_path, teacher=teacher, reporting=Reporting(report=StopAfter(stopped_after)))
     teacher.learner = stopped.learner
     with pytest.raises(Interrupted):
         train(stopped)

@@ -9,8 +9,8 @@ from torch import nn
 from zoo.errors import TrainingError
 from zoo.spec import Recipe
 from zoo.testing import learning_rates
-from zoo.training import optim
-from zoo.training.layering import layers
+from zoo.training import optimizer as optim
+from zoo.training.optimizer import layers
 
 STEPS = 4  # an epoch
 
@@ -111,7 +111,7 @@ def test_every_schedule_moves_the_rates_of_all_layers_alike(sched: str, updates:
     if sched == "warmup":
         changes |= {"sched": "cosine", "warmup_epochs": "1", "warmup_lr": "0.01"}
     recipe = Recipe(epochs=4, lr=0.1, min_lr=0.01, layer_decay=0.5).changed(changes)
-    over = optim.optimizer(recipe, optim.groups(recipe, Layered()))
+    over = optim.build(recipe, optim.groups(recipe, Layered()))
     schedule = optim.schedule(recipe, over, STEPS)
     followed = []
     for _ in range(recipe.epochs):
@@ -140,7 +140,7 @@ def test_a_net_that_names_no_layers_is_told_apart_by_name() -> None:
 )
 def test_the_optimizer_has_the_recipes_numbers(opt: str, kind: type[torch.optim.Optimizer]) -> None:
     recipe = Recipe(epochs=1, momentum=0.8, weight_decay=5e-4).changed({"opt": opt})
-    optimizer = optim.optimizer(recipe, [nn.Parameter(torch.ones(1))])
+    optimizer = optim.build(recipe, [nn.Parameter(torch.ones(1))])
     assert type(optimizer) is kind
     group = optimizer.param_groups[0]
     assert group["weight_decay"] == 5e-4

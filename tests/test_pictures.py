@@ -363,12 +363,12 @@ def test_an_address_of_nothing_is_one_line(
 
 
 def test_options_of_pictures_are_refused_without_any() -> None:
-    with pytest.raises(TrainingError, match="--test-part and --skip-bad are for pictures of one's own"):
+    with pytest.raises(TrainingError, match="test_part and skip_bad are for pictures of your own"):
         api.train("resnet8", test_part=0.2)
 
 
 def test_a_folder_named_without_its_kind_is_told_how(folder: Path) -> None:
-    with pytest.raises(UnknownModel, match=f"there is no data set .*--dataset folder:{folder}"):
+    with pytest.raises(UnknownModel, match=f"there is no data set .*: dataset folder:{folder}"):
         api.train("resnet8", dataset=str(folder))
 
 

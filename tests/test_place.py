@@ -14,8 +14,7 @@ import pytest
 from zoo import api
 from zoo.errors import FolderError, TrainingError, ZooError
 from zoo.record import store
-from zoo.record.types import require_trained
-from zoo.training.place import Place
+from zoo.training.output import Output
 
 from .conftest import CHECKOUT
 
@@ -116,7 +115,7 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
 
 def test_what_is_left_of_a_run_that_is_finished_is_removed(tmp_path: Path) -> None:
     first = quick(tmp_path / "m")
-    place = Place(tmp_path / "m")
+    place = Output(tmp_path / "m")
     place.run.mkdir()
     (place.run / "checkpoint.pt").write_bytes(b"killed after the folder was in its place")
     assert quick(tmp_path / "m", "resume").config == first.config
@@ -180,7 +179,7 @@ def test_a_full_disk_at_the_writing_of_the_folder_loses_nothing(tmp_path: Path) 
     assert full.returncode == 1, full.stderr
     assert full.stderr.count("\n") == 1
     assert "can't be written (File too large)" in full.stderr
-    assert "--resume goes on from there" in full.stderr
+    assert "resume continues from there" in full.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["m.run"]
     assert subprocess.run([*command, "--resume"], capture_output=True).returncode == 0
     undisturbed = api.train("resnet8", epochs=1, amp=False, out=tmp_path / "undisturbed").config

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from zoo.record.types import EpochRow
-from zoo.training.progress import Bar, Lines
+from zoo.training.reporting import Bar, Lines
 
 
 def row(epoch: int) -> EpochRow:

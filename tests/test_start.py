@@ -24,8 +24,8 @@ from zoo.record.job import Origin
 from zoo.record.types import EpochRow, to_json
 from zoo.registry import load as model_of
 from zoo.spec import Deepening
+from zoo.training.reporting import Report
 from zoo.training.start import head
-from zoo.training.watch import Silent
 
 from .folders import config_of
 from .loopback_hub import Hub
@@ -145,7 +145,7 @@ def test_the_same_start_and_seed_give_the_same_bytes_and_another_seed_another_he
     assert one.weights != other.weights
 
 
-class Stops(Silent):
+class Stops(Report):
     """Whoever watches sends Ctrl-C after the first epoch."""
 
     def epoch(self, row: EpochRow) -> None:
@@ -184,12 +184,11 @@ def test_what_a_strangers_folder_begins_with_is_not_fetched_unasked(tmp_path: Pa
         api.reproduce(config_of(one.folder, job=other), out=tmp_path / "again")
 
 
-def test_every_seed_begins_with_it_one_after_another_and_side_by_side(tmp_path: Path) -> None:
-    apart, together = (
-        trained("resnet8_three", tmp_path / str(beside), seeds=2, side_by_side=beside).config.seeds
-        for beside in (False, True)
-    )
-    assert [one.weights_sha256 for one in apart] == [one.weights_sha256 for one in together]
+def test_every_seed_begins_with_it(tmp_path: Path) -> None:
+    first = trained("resnet8_three", tmp_path / "out", seeds=2).config
+    second = store.check(tmp_path / "out-seed1")
+    assert first.own.job.start == second.own.job.start is not None
+    assert [result.weights_sha256 for result in first.seeds] == [first.weights.sha256, second.weights.sha256]
 
 
 def test_another_architectures_weights_are_refused_in_one_line(tmp_path: Path) -> None:

@@ -18,12 +18,11 @@ from zoo.errors import CompileWarning
 from zoo.nets.build import build
 from zoo.record.job import How
 from zoo.spec import Recipe
-from zoo.training import optim
-from zoo.training.counts import BatchCounts
+from zoo.training import optimizer as optim
+from zoo.training.averages import BatchCounts
 from zoo.training.distributed import Share
 from zoo.training.objective import objective
-from zoo.training.step import GraphedStep, Moved, Step, fastest
-from zoo.training.stopwatch import Stopwatch
+from zoo.training.step import GraphedStep, Moved, Step, Stopwatch, fastest
 
 CPU = torch.device("cpu")
 MODEL = registry.load("resnet8_digits")
@@ -44,7 +43,7 @@ class Training:
     ) -> None:
         torch.manual_seed(0)
         self.net = build(MODEL.architecture, MODEL.dataset).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self.optimizer = optim.optimizer(recipe, optim.groups(recipe, self.net))
+        self.optimizer = optim.build(recipe, optim.groups(recipe, self.net))
         split = sources.read_split(MODEL.dataset, Path(), train=True, device=device, part=slice(IMAGES), border=1)
         self.drawn = batches.draw(IMAGES, recipe, seed=0, epoch=1).to(device)
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
@@ -211,7 +210,7 @@ def test_steps_that_are_still_queued_when_compiling_begins_are_training(monkeypa
     def synchronize(device: torch.device) -> None:
         clock.seconds += queued.pop() if queued else 0.0
 
-    monkeypatch.setattr("zoo.training.stopwatch.synchronize", synchronize)
+    monkeypatch.setattr("zoo.training.step.synchronize", synchronize)
     with stopwatch.compiling():
         clock.seconds += 2
     assert stopwatch.seconds == (5.0, 2.0)

@@ -83,18 +83,8 @@ def test_the_weights_are_the_same_whoever_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("jsonl")
-@pytest.mark.parametrize("side_by_side", [False, True])
-def test_every_seed_has_a_tracker_of_its_own(tmp_path: Path, side_by_side: bool) -> None:
-    api.train(
-        "resnet8_digits",
-        epochs=1,
-        limit_train=128,
-        seeds=2,
-        side_by_side=side_by_side,
-        out=tmp_path / "out",
-        amp=False,
-        track=["jsonl"],
-    )
+def test_every_seed_has_a_tracker_of_its_own(tmp_path: Path) -> None:
+    api.train("resnet8_digits", epochs=1, limit_train=128, seeds=2, out=tmp_path / "out", amp=False, track=["jsonl"])
     for folder, seed in (("out.events", 0), ("out-seed1.events", 1)):
         told = lines(tmp_path / folder)
         assert isinstance(told[0]["job"], dict)

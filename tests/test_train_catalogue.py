@@ -16,7 +16,7 @@ from examples.train_catalogue import Asked, Candidate, Entry, Tuning
 from zoo import api, registry
 from zoo.record import lock, store
 from zoo.record.types import EpochRow, log_text
-from zoo.training.place import Place, owned
+from zoo.training.output import Output, owned
 
 from .conftest import Run
 from .folders import trained_record
@@ -50,8 +50,8 @@ def test_the_status_says_what_is_done_what_runs_and_what_comes_next(
         ["linear", "waiting"],
     ]
     assert train_catalogue.train(asked(tmp_path, QUICK)) == 0
-    top1 = store.read_record(what.place(QUICK).folder).own.results.test_top1
-    run = what.place(LINEAR).run
+    top1 = store.read_record(what.output(QUICK).folder).own.results.test_top1
+    run = what.output(LINEAR).run
     run.mkdir()
     row = EpochRow(epoch=1, lr=0.1, train_loss=1.0, train_top1=50.0, train_seconds=30.0)
     (run / store.LOG).write_text(log_text([row]))
@@ -61,7 +61,7 @@ def test_the_status_says_what_is_done_what_runs_and_what_comes_next(
         f"resnet8_digits           quick      done, top-1 {top1:.2f}%",
         "resnet8_digits           linear     next, after epoch 1 of 2, 2 images/s, left 0:00:30",
     ]
-    with owned([what.place(LINEAR)]):
+    with owned([what.output(LINEAR)]):
         train_catalogue.status(what)
     assert f" running by pid {os.getpid()} on " in capsys.readouterr().out.splitlines()[1]
 
@@ -70,7 +70,7 @@ def test_a_place_that_is_being_trained_is_left_alone_and_the_queue_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     what = asked(tmp_path)
-    with owned([what.place(QUICK)]):
+    with owned([what.output(QUICK)]):
         assert train_catalogue.train(what) == 0
     out, errors = capsys.readouterr()
     assert f"resnet8_digits: recipe quick is being trained by pid {os.getpid()} on " in out
@@ -89,7 +89,7 @@ def test_the_plan_is_a_command_for_each_that_is_not_done_which_does_it(
     program, *words = shlex.split(line)
     assert program == "zoo"
     assert run_zoo(*words).returncode == 0
-    job = store.read_record(what.place(LINEAR).folder).own.job
+    job = store.read_record(what.output(LINEAR).folder).own.job
     assert (job.recipe_name, job.recipe.batch_size, job.recipe.epochs, job.train_images) == ("linear", 32, 2, 64)
     train_catalogue.plan(what)
     assert capsys.readouterr().out == ""
@@ -104,7 +104,7 @@ def test_an_entry_that_begins_with_weights_is_trained_and_planned_from_them(
     train_catalogue.plan(what)
     assert " --start resnet8_digits " in capsys.readouterr().out
     assert train_catalogue.train(what) == 0
-    start = store.read_record(what.place(entry).folder).own.job.start
+    start = store.read_record(what.output(entry).folder).own.job.start
     assert start is not None
     assert start.address == "resnet8_digits"
 
@@ -182,7 +182,7 @@ def test_a_model_that_there_is_not_is_refused_once_and_before_any_candidate(
 
 
 def test_a_place_is_nobodys_when_its_process_has_let_go(tmp_path: Path) -> None:
-    place = Place(tmp_path / "model")
+    place = Output(tmp_path / "model")
     with owned([place]):
         assert lock.owner(place.folder) is not None
     assert lock.owner(place.folder) is None

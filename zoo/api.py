@@ -5,7 +5,6 @@ Each function is one way through the house; torch is imported by those that comp
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,24 +19,19 @@ from zoo.errors import (
     ExportError,
     HubError,
     NotPublished,
-    RecipeError,
-    StartWarning,
     TrainingError,
-    UnknownModel,
 )
 from zoo.hub import Hub, Pushed, open_hub, publish
-from zoo.hub.elsewhere import Elsewhere
-from zoo.hub.find import full_name, is_name, is_path, require_allowed, tagged
+from zoo.hub.find import full_name, is_name, is_path, tagged
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.hub.logs import logs
 from zoo.hub.published import Published, published
 from zoo.record import store
-from zoo.record.types import UNKNOWN_LICENSE, Imported, Record, require_trained
+from zoo.record.types import Imported, Record, require_trained
 from zoo.record.types import Trained as TrainedRecord
-from zoo.spec import Architecture, Model, Recipe
+from zoo.training.options import TrainOptions, takes
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
     from torchvision.transforms import v2
 
@@ -49,11 +43,8 @@ if TYPE_CHECKING:
     from zoo.evaluation.verify import Verified
     from zoo.hub.others import Credit
     from zoo.nets.layers import Layer
-    from zoo.training.place import Place
-    from zoo.training.plan import Machine, Options, Plan
-    from zoo.training.start import Start
-    from zoo.training.teacher import Teacher
-    from zoo.training.watch import Report, Watch
+    from zoo.training.plan import Plan
+    from zoo.training.reporting import Report
 
 __all__ = [
     "ModelInfo", "Row", "Site", "Trained",
@@ -146,242 +137,67 @@ def transforms(
         return preprocessing(dataset.input_size, dataset.mean, dataset.std, dataset.resizing)
 
 
-def train(
-    name: str,
-    *,
-    dataset: str | None = None,
-    start: str | Path | None = None,
-    test_part: float | None = None,
-    skip_bad: bool = False,
-    license: str | None = None,  # noqa: A002 - what it is called everywhere
-    recipe: str | None = None,
-    settings: Mapping[str, str] | None = None,
-    epochs: int | None = None,
-    seed: int = 0,
-    seeds: int = 1,
-    side_by_side: bool = False,
-    device: str | None = None,
-    amp: bool | None = None,
-    compile: str = "auto",  # noqa: A002 - torch's word for it
-    deterministic: bool | None = None,
-    grad_checkpointing: bool = False,
-    dtype: str = "fp32",
-    threads: int | None = None,
-    data: Path | None = None,
-    limit_train: int | None = None,
-    out: Path | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    save_every: int = 1,
-    eval_every: int = 1,
-    push: bool = False,
-    hub: str | None = None,
-    track: Sequence[str] = (),
-    report: Report | None = None,
-    tell: Tell | None = None,
-) -> Trained:
-    """Train a model with one of its recipes, evaluate it, write its folder `out`, and `push` it.
+@takes(TrainOptions)
+def train(name: str, options: TrainOptions) -> Trained:
+    """Train a model with one of its recipes, evaluate it, write its folder `out`, and `push` it to `hub`.
 
-    `dataset` is a data set's name, or the address of somebody's pictures, `folder:PATH` (docs/pictures.md). Of those,
-    `test_part` are the test set where none is set apart, `skip_bad` leaves out what can't be read, `tell` hears how
-    far looking at them is, and weights that are published need a `license`.
+    `dataset` is a data set's name, or the address of your own pictures, `folder:PATH` (docs/pictures.md). Of those,
+    `test_part` is the part for the test set if none is set apart, `skip_bad` leaves out what can't be read, `tell`
+    hears how far looking at them is, and weights that are published need a `license`.
 
-    It begins with the weights of `start`, a name, a path or an address as `load` takes them, else as its architecture
-    initialises it. Where the classes are others than those weights know, the head begins anew, from `seed`; with
-    another number of channels the first convolution is adapted as by `load`; all else must fit. A deeper net may begin
-    as a shallower one of its family, where its architecture has a `deepening`. An architecture that no plugin declares
-    is that of `start`.
+    The training starts from the weights of `start`, a name, a path or an address as `load` takes them, else from the
+    architecture's initialization. With other classes the head is initialized anew, from `seed`; with another number of
+    channels the first convolution is adapted as by `load`; all else must fit. A deeper net may start from a shallower
+    one of its family, if its architecture has a `deepening`. An undeclared architecture is that of `start`.
 
     `settings` changes fields of the recipe by name, `limit_train` trains on the first images only,
-    `amp` is bf16 autocast (None: where the hardware has it), `compile` is "none", "graph" (a step as one
-    CUDA graph), "default" (compiled; on a GPU a graph comes with it) or "auto" (what the training is
-    worth), `deterministic` gives the same bytes from the same seed (None: on a CPU, where it costs
+    `amp` is bf16 autocast (None: if the hardware has it), `compile` is "none", "graph" (a step as one
+    CUDA graph), "default" (compiled; on a GPU a graph comes with it) or "auto" (chosen by the length of the
+    training), `deterministic` gives the same bytes from the same seed (None: on a CPU, where it costs
     nothing), `grad_checkpointing` computes activations again in the backward pass, for less memory,
-    `dtype` "fp16" stores the weights in half the bytes where that costs under 0.02 points on the held-out
-    images, or the last training images where the recipe holds out none,
-    `threads` is how many of the processor's compute (None: what torch uses).
-    `resume` goes on with a run that was stopped, and takes a finished one as it is; `overwrite` starts again.
-    `track` names who is told beside `report`: "tensorboard", which writes event files into `OUT.events/`, or a
-    plugin's tracker.
+    `dtype` "fp16" stores the weights in half the bytes, rounded before they are evaluated,
+    `threads` is the number of the processor's threads (None: torch's).
+    `resume` continues a run that was stopped, and takes a finished one as it is; `overwrite` starts again.
+    `track` names trackers that are told beside `report`: "tensorboard", which writes event files into `OUT.events/`, or
+    a plugin's.
 
     Under torchrun every process calls this with the same arguments; the first one writes and pushes.
-    The process is left as it was; one that does nothing but train on a CPU is faster with
-    `zoo.training.memory.keep_memory()`, which can't be put back, before.
+    The process is left as it was; a process that only trains on a CPU is faster after
+    `zoo.training.environment.keep_memory()`, which can't be undone.
 
-    With `seeds` above 1 the training is repeated from the seeds after `seed`, each into a folder of its
-    own; the model that is returned and pushed is that of `seed`, declared here, whichever is best, and
-    its card says the mean and standard deviation of all. One after another, or `side_by_side` in one
-    process, which a GPU may have room for; the weights are the same.
+    With `seeds` above 1 the training is repeated from the seeds after `seed`, one after another, each into a folder of
+    its own. The model that is returned and pushed is that of `seed`, whichever is best; its card has the mean and
+    standard deviation of all.
 
-    Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError; what can
-    be foreseen (hub, token, name, data, folder) before the first step. Warns with StartWarning where a
-    recipe trains the head alone at first, and there is no `start`.
+    Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError, before the first step where
+    possible. Warns with StartWarning if a recipe trains the head alone at first, and there is no `start`.
     """
-    from zoo.training.place import Place, mode_of
-    from zoo.training.plan import MOST_SEEDS, Options, plan, recipe_of
+    from zoo.training.plan import plans
 
-    options = Options(
-        recipe=recipe,
-        settings=settings or {},
-        epochs=epochs,
-        limit_train=limit_train,
-        amp=amp,
-        compile=compile,
-        deterministic=deterministic,
-        grad_checkpointing=grad_checkpointing,
-        dtype=dtype,
-        threads=threads,
-    )
-    if not 1 <= seeds <= MOST_SEEDS:
-        raise TrainingError(f"--seeds should be at least 1 and up to {MOST_SEEDS:,}, not {seeds}")
-    machine, target = _machine(device, data), open_hub(hub) if push else None
-    watch = _watch(save_every, eval_every, report, track)
-    source = None if start is None else published(start)
-    model = _model(name, Asked(dataset or "", test_part, skip_bad), options, machine, tell or _nobody, source)
-    weights_license = _license(license, model, target)
-    recipe_name, chosen = recipe_of(model, options)
-    teacher = _teacher(model, chosen, machine.device)
-    origin, begun = teacher.origin if teacher else None, _start(model, start, source)
-    if chosen.freeze_epochs and begun is None:
-        warnings.warn(StartWarning(_nothing_learned(recipe_name, chosen)), stacklevel=2)
-    plans = [
-        plan(model, options, machine, seed=one, start=begun, teacher=origin, license=weights_license)
-        for one in range(seed, seed + seeds)
-    ]
-    mode = mode_of(resume=resume, overwrite=overwrite)
-    if out is None:
-        places = [Place(Path("runs") / f"{model.name}-{recipe_name}-seed{one.job.seed}", mode) for one in plans]
-    else:
-        places = [Place(out, mode), *(Place(out, mode).beside(one.job.seed) for one in plans[1:])]
-    return _train(
-        plans,
-        model,
-        places,
-        machine=machine,
-        watch=watch,
-        teacher=teacher,
-        target=target,
-        side_by_side=side_by_side,
-    )
+    target = open_hub(options.hub) if options.push else None
+    return _train(plans(name, options), target)
 
 
-def _model(name: str, asked: Asked, options: Options, machine: Machine, tell: Tell, start: Published | None) -> Model:
-    """The model that is to be trained: declared, or an architecture on somebody's own pictures.
-
-    An architecture that no plugin declares is that of the weights it starts from. Raises UnknownModel.
-    """
-    from zoo.data.kinds import is_address
-    from zoo.data.opening import opened
-    from zoo.training.plan import recipe_of
-
-    if not is_address(asked.address):
-        if asked.test_part is not None or asked.skip_bad:
-            raise TrainingError("--test-part and --skip-bad are for pictures of one's own: --dataset folder:PATH")
-        try:
-            return _declared(name, asked.address or None, start)
-        except UnknownModel as error:
-            if not asked.address or not Path(asked.address).is_dir():
-                raise
-            raise UnknownModel(
-                f"{error}; to train on the folder of that name: --dataset folder:{asked.address}"
-            ) from None
-    architecture = _architecture(name, start)
-    _, recipe = recipe_of(architecture, options)
-    size = start.config.input_size[1] if start else None
-    pictures = opened(asked, recipe, machine.data_root, tell, size=size)
-    return Model(architecture, pictures, parameters=None)
-
-
-def _architecture(name: str, start: Published | None) -> Architecture:
-    try:
-        return registry.architecture(name)
-    except UnknownModel:
-        if start is None or start.architecture.name != registry.split(name)[1]:
-            raise
-        return start.architecture
-
-
-def _declared(name: str, dataset: str | None, start: Published | None) -> Model:
-    """The model of a name and a data set's name, as the plugins have them."""
-    try:
-        return registry.load(registry.resolve(name, dataset))
-    except UnknownModel:
-        if start is None:
-            raise
-        architecture, bare = start.architecture, registry.split(name)[1]
-        if dataset is None and bare == architecture.name:
-            raise UnknownModel(f"{name} has no default data set; choose one with --dataset") from None
-        on = bare.removeprefix(f"{architecture.name}_") if dataset is None else dataset
-        if bare not in (architecture.name, f"{architecture.name}_{on}"):
-            raise
-        return registry.join(architecture, registry.dataset(on))
-
-
-def _nothing_learned(recipe_name: str, recipe: Recipe) -> str:
-    """What is to be said of a head that learns alone on top of a net that knows nothing."""
-    epochs = f"{recipe.freeze_epochs} of {recipe.epochs} epochs"
-    return (
-        f"recipe {recipe_name} trains the head alone for {epochs}, and the rest of the net has learned nothing yet: "
-        "name the weights that it begins with, --start MODEL"
-    )
-
-
-def _license(given: str | None, model: Model, target: Hub | None) -> str | None:
-    """The license of the weights, where it is not the architecture's; whoever publishes their own has to say it."""
-    if given is not None:
-        return _sound_license(given)
-    if model.dataset.pictures is None:
-        return None
-    if target is not None:
-        raise TrainingError(publish.unlicensed(model.name))
-    return UNKNOWN_LICENSE
-
-
-def _sound_license(given: str) -> str:
-    if not publish.LICENSE.fullmatch(given) or given == UNKNOWN_LICENSE:
-        raise HubError(f"--license should be as the Hub spells it, apache-2.0 or cc-by-4.0, not {given!r}")
-    return given
-
-
-def _nobody(what: str, done: int, total: int) -> None:
-    """Hears how far long work is, and says nothing."""
-
-
-def _train(
-    plans: list[Plan],
-    model: Model,
-    places: list[Place],
-    *,
-    machine: Machine,
-    watch: Watch,
-    teacher: Teacher | None,
-    target: Hub | None = None,
-    side_by_side: bool = False,
-) -> Trained:
-    """Train what is planned already, whoever planned it."""
+def _train(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
+    """Run plans that differ in their seed, and publish the first one's model."""
     from zoo.training import distributed
-    from zoo.training.place import owned
+    from zoo.training.output import owned
     from zoo.training.run import run_seeds
 
-    is_first, folder = distributed.share().is_first, places[0].folder
-    with owned(places if is_first else ()):
+    first, is_first = plans[0], distributed.share().is_first
+    outputs = [plan.output for plan in plans]
+    with owned(outputs if is_first else ()):
         if is_first:
-            for place in places:
-                place.require()
+            for output in outputs:
+                output.require()
             if target is not None:
-                publish.require_public(plans[0].job, target)
-                target.require_writable(model.name)
-        with distributed.process_group(machine.device):
-            config = run_seeds(
-                plans,
-                model,
-                places,
-                machine=machine,
-                watch=watch,
-                teacher=teacher.net if teacher else None,
-                side_by_side=side_by_side,
-            )
-        return Trained(folder, config, target.push(folder, model.name) if target is not None and is_first else None)
+                publish.require_public(first.job, target)
+                target.require_writable(first.model.name)
+        with distributed.process_group(first.machine.device):
+            config = run_seeds(plans)
+        folder = first.output.folder
+        published = target.push(folder, first.model.name) if target is not None and is_first else None
+        return Trained(folder, config, published)
 
 
 def evaluate(
@@ -439,6 +255,10 @@ def evaluate(
     test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=on)
     results, confusion = measure(net.to(on), test, batches.pixels(mean, std, on))
     return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), card)
+
+
+def _nobody(what: str, done: int, total: int) -> None:
+    """Hears how far long work is, and says nothing."""
 
 
 def _prepare(found: Published, dataset: str, data: Path | None, tell: Tell | None) -> None:
@@ -570,16 +390,16 @@ def compare(
     refused, with a TrainingError, but where `mixed`.
     """
     from zoo.record import curve
-    from zoo.training.plan import Options, recipe_of
 
     full = list(dict.fromkeys(registry.resolve(name) for name in names))
     models = [registry.load(name) for name in full]
-    recipes = [recipe_of(model, Options(recipe=recipe, settings=settings or {}, epochs=epochs))[0] for model in models]
+    options = TrainOptions(recipe=recipe, settings=settings, epochs=epochs)
+    recipes = [options.recipe_of(model)[0] for model in models]
     datasets = list(dict.fromkeys(model.dataset.name for model in models))
     if len(datasets) > 1 and not mixed:
         raise TrainingError(
             f"errors on {' and '.join(datasets)} are not to be compared; name models of one data set, in full as in "
-            f"{full[0]}, or give --mixed to draw them together"
+            f"{full[0]}, or draw them together (mixed)"
         )
     trained = [
         train(
@@ -677,27 +497,24 @@ def reproduce(
 
     Raises what `load` and `train` raise, and TrainingError where start, teacher or data set is another by now.
     """
-    from zoo.training.place import Place, mode_of
-    from zoo.training.plan import again, as_published
+    from zoo.training.plan import reproduction
 
-    found, machine = published(name_or_path_or_hub_id, hub=hub, revision=revision), _machine(device, data)
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    record = require_trained(found.config)
+    options = TrainOptions(
+        epochs=epochs,
+        seed=record.job.seed if seed is None else seed,
+        device=device,
+        data=data,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        track=track,
+        report=report,
+    )
     if dataset is not None:
         _prepare(found, dataset, data, tell)
-    published_record = require_trained(found.config)
-    model, job = as_published(found.model, published_record), published_record.job
-    if job.recipe.teacher is not None:
-        require_allowed(job.recipe.teacher, f"the teacher of {found.config.name}")
-    teacher = _teacher(model, job.recipe, machine.device)
-    watch = _watch(1, 1, report, track)
-    origin, begun = teacher.origin if teacher else None, None
-    if job.start is not None:
-        require_allowed(job.start.address, f"what {found.config.name} began with")
-        begun = _start(model, job.start.address, published(job.start.address))
-    planned = again(job, model, machine, start=begun, teacher=origin, epochs=epochs, seed=seed)
-    planned = replace(planned, license=found.config.license)
-    place = Place(out or Path("runs") / f"{model.name}-reproduced", mode_of(resume=resume, overwrite=overwrite))
-    trained = _train([planned], model, [place], machine=machine, watch=watch, teacher=teacher)
-    return trained, published_record
+    return _train([reproduction(found, options)]), record
 
 
 def push(
@@ -712,7 +529,7 @@ def push(
     pictures of somebody's own have none before. A missing or stale card is rendered anew, an edited one kept.
     """
     if license is not None:
-        publish.relicense(path, _sound_license(license))
+        publish.relicense(path, publish.sound_license(license))
     return publish.push(path, hub=hub)
 
 
@@ -804,7 +621,7 @@ def import_model(
     from zoo.hub.download import fetch
     from zoo.nets.device import choose
     from zoo.training.environment import environment
-    from zoo.training.plan import versions
+    from zoo.training.jobs import versions
 
     model, on, root = registry.load(registry.resolve(name)), choose(device), data or sources.default_root()
     tag = others.tag_of(credit) if tag is None else tag
@@ -828,85 +645,3 @@ def import_model(
         known_answers=tuple(map(tuple, answers)),
     )
     return others.write_new(out or Path(config.name), config, model, content)
-
-
-def _machine(device: str | None, data: Path | None) -> Machine:
-    """What to train on: this process's device, and where data sets are."""
-    from zoo.data import sources
-    from zoo.nets.device import choose
-    from zoo.training import distributed
-    from zoo.training.plan import Machine
-
-    return Machine(distributed.own_device(choose(device)), data or sources.default_root())
-
-
-def _watch(save_every: int, eval_every: int, report: Report | None, track: Sequence[str]) -> Watch:
-    from zoo.training.trackers import trackers
-    from zoo.training.watch import Silent, Watch
-
-    return Watch(save_every, eval_every, report or Silent(), trackers(track))
-
-
-def _start(model: Model, named: str | Path | None, found: Published | None) -> Start | None:
-    """The weights that a training of the model begins with, if any are named; raises TrainingError."""
-    if named is None or found is None:
-        return None
-    from zoo.record.job import Origin
-    from zoo.training.start import Start, begins
-
-    config = found.config
-    if not begins(model.architecture, config.architecture):
-        raise TrainingError(
-            f"{named} is a {config.architecture}, and can't start a {model.architecture.name}; "
-            f"train {config.architecture}, or start from another"
-        )
-    shallower = "" if config.architecture == model.architecture.name else config.architecture
-    return Start(
-        tensors=found.net().state_dict(),
-        classes=config.classes,
-        channels=config.input_size[0],
-        origin=Origin(_lasting(named, found), found.config.weights.sha256, shallower),
-        license=config.license,
-    )
-
-
-def _lasting(named: str | Path, found: Published) -> str:
-    """How weights are found again: by a full name, by a path, by an address, at its commit where that is known."""
-    if is_name(named):
-        whose, _ = registry.split(str(named))
-        return f"{whose}:{found.config.name}" if whose else found.config.name
-    return found.place if isinstance(found.located, Elsewhere) and found.located.held else str(named)
-
-
-def _teacher(model: Model, recipe: Recipe, on: torch.device) -> Teacher | None:
-    """The teacher that a recipe names, if it names one; it knows the student's classes. Raises RecipeError."""
-    if recipe.teacher is None:
-        return None
-    import torch
-
-    from zoo.record.job import Origin
-    from zoo.training.teacher import Renormalised, Teacher
-
-    found = published(_teacher_of(model, recipe.teacher))
-    config = found.config
-    if config.classes != model.dataset.classes:
-        raise RecipeError(
-            f"recipe: teacher {config.name} knows other classes than {model.dataset.name}'s; name another"
-        )
-    net: nn.Module = found.net(on).to(memory_format=torch.channels_last)
-    own, students = (config.mean, config.std), model.normalisation(recipe)
-    if own != students:
-        net = Renormalised(net, students, own).to(on).eval()
-    return Teacher(net, Origin(recipe.teacher, found.config.weights.sha256))
-
-
-def _teacher_of(model: Model, teacher: str) -> str:
-    """What `find` finds a teacher by; an architecture's name means that one on the student's data set, its tag kept."""
-    if not is_name(teacher):
-        return teacher
-    for name, dot, tag in ((teacher, "", ""), teacher.rpartition(".")):
-        try:
-            return f"{registry.architecture(name).name}_{model.dataset.name}{dot}{tag}"
-        except UnknownModel:
-            continue
-    return teacher

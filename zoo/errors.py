@@ -86,10 +86,6 @@ class StartWarning(UserWarning):
     """A training is meant for weights that have learned something, and begins with none."""
 
 
-class HalfWarning(UserWarning):
-    """Weights would have lost accuracy in fp16 and are stored in fp32."""
-
-
 class DataWarning(UserWarning):
     """A data set that can be trained on, and of which less can be told than it seems."""
 

@@ -73,6 +73,8 @@ def import_model(
     hub: options.PushHub = None,
 ) -> None:
     """Take in weights that somebody else published: fetched, hashed, fitted to a net, measured, as a model folder."""
+    if hub is not None and not push:
+        raise typer.BadParameter("is for publishing: add --push, or leave it out", param_hint="--hub")
     credit = Credit(
         by=by,
         license=license,

@@ -1,11 +1,17 @@
 """The options and arguments that several commands take, and the long list of a training's, each declared once."""
 
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
 from zoo.cli import completion
+from zoo.training.options import TrainOptions
 
 # Which model, and where it is.
 
@@ -34,32 +40,6 @@ Runtime = Annotated[
     typer.Option("--with", metavar="FORMAT", help="Run the folder's file in this format (zoo export) in its runtime."),
 ]
 
-# What is trained.
-
-Recipe = Annotated[
-    str | None,
-    typer.Option(
-        "--recipe", metavar="NAME", help="Which recipe. [default: the model's first]", autocompletion=completion.recipes
-    ),
-]
-Dataset = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset",
-        metavar="NAME",
-        help="Another data set than the architecture's default; folder:PATH for pictures of your own.",
-        autocompletion=completion.datasets_and_kinds,
-    ),
-]
-Start = Annotated[
-    str | None,
-    typer.Option(
-        "--start",
-        metavar="MODEL",
-        help="Begin with these weights: a name, ./FOLDER, or hf://namespace/name, one of timm's too.",
-        autocompletion=completion.models,
-    ),
-]
 SamePictures = Annotated[
     str | None,
     typer.Option(
@@ -68,106 +48,80 @@ SamePictures = Annotated[
         help="Where the pictures are that it was trained on, as in folder:flowers; of weights from elsewhere its name.",
     ),
 ]
-TestPart = Annotated[
-    float | None,
-    typer.Option("--test-part", metavar="PART", help="Of pictures of your own, which part is the test set: 0.2."),
-]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that can't be read.")]
-License = Annotated[
-    str | None,
-    typer.Option("--license", metavar="ID", help="Of the weights, as the Hub spells it. [default: the architecture's]"),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        help="Change a field of the recipe; may be repeated.",
-        autocompletion=completion.settings,
-    ),
-]
-Epochs = Annotated[int | None, typer.Option("--epochs", help="Train this long. [default: the recipe's]")]
-Seed = Annotated[int, typer.Option("--seed", help="Of all that is random.")]
-Seeds = Annotated[
-    int,
-    typer.Option("--seeds", metavar="N", help="Repeat from N seeds; the first one's is the model, all on its card."),
-]
-SideBySide = Annotated[
-    bool,
-    typer.Option("--side-by-side", help="Train all seeds at once in this process, which a GPU may have room for."),
-]
-LimitTrain = Annotated[int | None, typer.Option("--limit-train", metavar="N", help="Train on the first N images only.")]
 
-# How it is computed.
+# Options of a training. `zoo train` has all of them, from `TrainOptions`; other commands have some.
 
-Device = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help="cpu, cuda or cuda:N. [default: a GPU if there is one]",
-        autocompletion=completion.devices,
-    ),
-]
-Amp = Annotated[
-    bool | None,
-    typer.Option("--amp/--no-amp", help="Train in bf16 autocast. [default: where the hardware has bf16]"),
-]
-Compile = Annotated[
-    str,
-    typer.Option(
-        "--compile",
-        metavar="HOW",
-        help="none, graph (a step as one CUDA graph), default (torch.compile), auto: what pays.",
-    ),
-]
-Deterministic = Annotated[
-    bool | None,
-    typer.Option("--deterministic/--fast", help="The same bytes from the same seed. [default: on a CPU]"),
-]
-GradCheckpointing = Annotated[
-    bool,
-    typer.Option("--grad-checkpointing", help="Compute activations again in the backward pass, for less memory."),
-]
-Dtype = Annotated[
-    str, typer.Option("--dtype", metavar="TYPE", help="Store weights in fp32, or in fp16 where that costs nothing.")
-]
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", metavar="N", help="Threads of the processor to compute with. [default: torch's]"),
-]
+COMPLETIONS: Final[Mapping[str, Callable[..., Any]]] = {
+    "recipe": completion.recipes,
+    "dataset": completion.datasets_and_kinds,
+    "start": completion.models,
+    "settings": completion.settings,
+    "device": completion.devices,
+    "track": completion.trackers,
+}
+FLAGS: Final = {one.name: one.metadata["flag"] for one in dataclasses.fields(TrainOptions) if "flag" in one.metadata}
 
-# What is read, what is written, what is shown.
 
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        metavar="FOLDER",
-        help="Where data sets are, or are downloaded to. [default: ZOO_DATA, else ~/.cache/zoo/data]",
-    ),
-]
-RunOut = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="FOLDER", help="The model folder to make. [default: runs/MODEL-RECIPE-seedN]"),
-]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with the run that was stopped there; start it where there is none.")
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start again where a run or a folder is.")]
-SaveEvery = Annotated[int, typer.Option("--save-every", metavar="N", help="Epochs between checkpoints.")]
-EvalEvery = Annotated[
-    int, typer.Option("--eval-every", metavar="N", help="Epochs between test evaluations, for the curve only.")
-]
-Push = Annotated[bool, typer.Option("--push", help="Publish the model folder to the hub at the end.")]
-Track = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--track",
-        metavar="NAME",
-        help="Tell the curves to: tensorboard (event files in OUT.events), or a plugin's; may be repeated.",
-        autocompletion=completion.trackers,
-    ),
-]
+def of_training(name: str) -> Any:
+    """The option of a field of `TrainOptions`."""
+    flag = FLAGS[name]
+    return typer.Option(
+        flag.name or f"--{name.replace('_', '-')}",
+        metavar=flag.metavar,
+        help=flag.help,
+        autocompletion=COMPLETIONS.get(name),
+    )
+
+
+Recipe = Annotated[str | None, of_training("recipe")]
+TestPart = Annotated[float | None, of_training("test_part")]
+SkipBad = Annotated[bool, of_training("skip_bad")]
+Settings = Annotated[list[str] | None, of_training("settings")]
+Epochs = Annotated[int | None, of_training("epochs")]
+Seed = Annotated[int, of_training("seed")]
+Device = Annotated[str | None, of_training("device")]
+Amp = Annotated[bool | None, of_training("amp")]
+Data = Annotated[Path | None, of_training("data")]
+LimitTrain = Annotated[int | None, of_training("limit_train")]
+Overwrite = Annotated[bool, of_training("overwrite")]
+Push = Annotated[bool, of_training("push")]
+Track = Annotated[list[str] | None, of_training("track")]
+
+
+def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each field of `TrainOptions`, in place of its parameter `given`, a dictionary."""
+    words = list[str] | None  # an option that may be repeated
+    types = typing.get_type_hints(TrainOptions) | {"start": str | None, "settings": words, "track": words}
+    fields = [one for one in dataclasses.fields(TrainOptions) if one.name in FLAGS]
+
+    @functools.wraps(command)
+    def called(**values: Any) -> None:
+        given = {one.name: values.pop(one.name) for one in fields}
+        given["settings"] = settings_of(given["settings"])
+        command(given=given, **values)
+
+    signature = inspect.signature(command, eval_str=True)
+    parameters = [
+        inspect.Parameter(
+            one.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=one.default,
+            annotation=Annotated[types[one.name], of_training(one.name)],
+        )
+        for one in fields
+    ]
+    own = [one.replace(kind=one.KEYWORD_ONLY) for name, one in signature.parameters.items() if name != "given"]
+    called.__signature__ = signature.replace(parameters=[*own[:1], *parameters, *own[1:]])  # type: ignore[attr-defined]
+    return called
+
+
+def settings_of(pairs: list[str] | None) -> dict[str, str]:
+    """What `--set FIELD=VALUE` said, as often as it was given."""
+    for pair in pairs or []:
+        if "=" not in pair:
+            raise typer.BadParameter(f"{pair!r} should be FIELD=VALUE, as in lr=0.05", param_hint="--set")
+    return dict(pair.split("=", 1) for pair in pairs or [])
+
+
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the end and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

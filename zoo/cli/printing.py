@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zoo.api import Trained
     from zoo.data.look import Tell
     from zoo.hub.listing import Row
-    from zoo.training.watch import Report
+    from zoo.training.reporting import Report
 
 
 def say(text: str) -> None:
@@ -92,7 +92,7 @@ def say_trained(trained: "Trained") -> None:
 
 def progress() -> "Report":
     """What shows a training's progress: a bar on a terminal, a line an epoch in a pipe."""
-    from zoo.training.progress import Bar, Lines
+    from zoo.training.reporting import Bar, Lines
 
     target = console()
     return Bar(target) if target.is_terminal else Lines(target)

@@ -1,7 +1,7 @@
 """`zoo train`, `zoo reproduce`, `zoo compare`: what makes weights."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,9 +10,10 @@ from zoo.cli import completion, options
 from zoo.cli.printing import progress, say, say_trained, telling
 from zoo.record.same_bytes import obstacles
 from zoo.record.types import spread
-from zoo.training.memory import keep_memory
+from zoo.training.environment import keep_memory
 
 
+@options.with_training_options
 def train(
     name: Annotated[
         str,
@@ -20,34 +21,7 @@ def train(
             metavar="MODEL", help="resnet20, or in full: resnet20_cifar100.", autocompletion=completion.models
         ),
     ],
-    recipe: options.Recipe = None,
-    dataset: options.Dataset = None,
-    start: options.Start = None,
-    test_part: options.TestPart = None,
-    skip_bad: options.SkipBad = False,
-    license: options.License = None,  # noqa: A002 - what it is called everywhere
-    settings: options.Settings = None,
-    epochs: options.Epochs = None,
-    seed: options.Seed = 0,
-    seeds: options.Seeds = 1,
-    side_by_side: options.SideBySide = False,
-    device: options.Device = None,
-    amp: options.Amp = None,
-    compiled: options.Compile = "auto",
-    deterministic: options.Deterministic = None,
-    grad_checkpointing: options.GradCheckpointing = False,
-    dtype: options.Dtype = "fp32",
-    threads: options.Threads = None,
-    data: options.Data = None,
-    limit_train: options.LimitTrain = None,
-    out: options.RunOut = None,
-    resume: options.Resume = False,
-    overwrite: options.Overwrite = False,
-    save_every: options.SaveEvery = 1,
-    eval_every: options.EvalEvery = 1,
-    push: options.Push = False,
-    hub: options.PushHub = None,
-    track: options.Track = None,
+    given: dict[str, Any],
     quiet: options.Quiet = False,
 ) -> None:
     """Train a model with one of its recipes, evaluate it, write its model folder; publish it with --push.
@@ -55,39 +29,7 @@ def train(
     Ctrl-C leaves a checkpoint; --resume goes on from it, to the same weights.
     """
     keep_memory()
-    trained = api.train(
-        name,
-        dataset=dataset,
-        start=start,
-        test_part=test_part,
-        skip_bad=skip_bad,
-        license=license,
-        recipe=recipe,
-        settings=_settings(settings or []),
-        epochs=epochs,
-        seed=seed,
-        seeds=seeds,
-        side_by_side=side_by_side,
-        device=device,
-        amp=amp,
-        compile=compiled,
-        deterministic=deterministic,
-        grad_checkpointing=grad_checkpointing,
-        dtype=dtype,
-        threads=threads,
-        data=data,
-        limit_train=limit_train,
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        save_every=save_every,
-        eval_every=eval_every,
-        push=push,
-        hub=hub,
-        track=track or (),
-        report=None if quiet else progress(),
-        tell=None if quiet else telling(),
-    )
+    trained = api.train(name, **given, report=None if quiet else progress(), tell=None if quiet else telling())
     if not _speaks_for_all():
         return
     say_trained(trained)
@@ -190,7 +132,7 @@ def compare(
         models,
         out=out,
         recipe=recipe,
-        settings=_settings(settings or []),
+        settings=options.settings_of(settings),
         epochs=epochs,
         seed=seed,
         device=device,
@@ -211,10 +153,3 @@ def _speaks_for_all() -> bool:
     from zoo.training.distributed import share
 
     return share().is_first
-
-
-def _settings(pairs: list[str]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise typer.BadParameter(f"{pair!r} should be FIELD=VALUE, as in lr=0.05", param_hint="--set")
-    return dict(pair.split("=", 1) for pair in pairs)

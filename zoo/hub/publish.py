@@ -30,6 +30,13 @@ from zoo.spec import Model
 LICENSE: Final = re.compile(r"[a-z0-9]+(?:[.+-][a-z0-9]+)*")
 
 
+def sound_license(given: str) -> str:
+    """The license as it was given; raises HubError for one that no weights can be published under."""
+    if not LICENSE.fullmatch(given) or given == UNKNOWN_LICENSE:
+        raise HubError(f"license should be a Hugging Face license id, apache-2.0 or cc-by-4.0, not {given!r}")
+    return given
+
+
 def unlicensed(name: str) -> str:
     """What is said to whoever would publish weights without a license."""
     return (

@@ -25,12 +25,15 @@ from zoo.nets.build import build, count, parameters
 from zoo.record import store
 from zoo.record.job import Origin
 from zoo.spec import Dataset, Model, Recipe
-from zoo.training import freezing, optim
-from zoo.training.place import Place
-from zoo.training.plan import Machine, Options, plan
+from zoo.training import jobs
+from zoo.training import optimizer as optim
+from zoo.training.jobs import Machine
+from zoo.training.options import TrainOptions
+from zoo.training.output import Output
+from zoo.training.plan import Plan
+from zoo.training.reporting import Reporting
 from zoo.training.run import run
 from zoo.training.start import Start, fill
-from zoo.training.watch import Watch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +73,7 @@ def check_model(model: Model) -> None:
 
     for recipe in model.recipes.values():
         trained = build(model.architecture, model.dataset).train()
-        optimizer = optim.optimizer(recipe, _groups(model, recipe, trained))
+        optimizer = optim.build(recipe, _groups(model, recipe, trained))
         F.cross_entropy(trained(images), torch.arange(4) % classes).backward()  # type: ignore[no-untyped-call]
         for name, parameter in trained.named_parameters():
             assert parameter.grad is not None, f"{model.name}: {name} gets no gradient"
@@ -99,7 +102,7 @@ def _check_deepening(model: Model, shallower: str, images: torch.Tensor) -> None
 def _groups(model: Model, recipe: Recipe, net: nn.Module) -> list[optim.Group]:
     """What the recipe trains of the net, which may have to name its head and its layers for it."""
     try:
-        head = freezing.head(net) if recipe.freeze_epochs else None
+        head = optim.head(net) if recipe.freeze_epochs else None
         return optim.groups(recipe, net, head)
     except TrainingError as error:
         raise AssertionError(f"{model.name}: {error}") from None
@@ -123,8 +126,17 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / model.name
         machine = Machine(CPU, out)
-        planned = plan(learnable, Options(recipe=name, amp=False, compile="none"), machine, seed=0)
-        config = run(planned, learnable, Place(out), machine=machine, watch=Watch(save_every=2, eval_every=2))
+        planned = jobs.new(learnable, TrainOptions(recipe=name, amp=False, compile="none"), machine, seed=0)
+        config = run(
+            Plan(
+                job=planned.job,
+                why=planned.why,
+                model=learnable,
+                machine=machine,
+                output=Output(out),
+                reporting=Reporting(save_every=2, eval_every=2),
+            )
+        )
         first, second = (row.train_loss for row in store.read_log(out))
         assert second < first, f"{model.name}: the loss went from {first:.3f} to {second:.3f}"
         loaded = weights.load(model.architecture, out, config)
@@ -133,7 +145,7 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
 
 def learning_rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:
     """The learning rate of every step of a training, as the loop moves it; a plateau's while the error falls."""
-    optimizer = optim.optimizer(recipe, [nn.Parameter(torch.zeros(1))])
+    optimizer = optim.build(recipe, [nn.Parameter(torch.zeros(1))])
     schedule = optim.schedule(recipe, optimizer, steps_per_epoch)
     rates = []
     for epoch in range(recipe.epochs):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import msgspec
 import torch
 
 from zoo.decoding import SchemaError, from_json
@@ -26,15 +27,14 @@ from zoo.record.job import Job
 from zoo.record.types import EpochRow, log_text
 
 
-@dataclass
-class Progress:
+class Progress(msgspec.Struct, forbid_unknown_fields=True):
     """How far a training has come: its position, the seconds of the running epoch, the past ones' rows."""
 
     epoch: int = 0  # epochs finished
     step: int = 0  # steps finished in the epoch after those
     train_seconds: float = 0.0  # of the running epoch
     compile_seconds: float = 0.0
-    rows: list[EpochRow] = field(default_factory=list)
+    rows: list[EpochRow] = msgspec.field(default_factory=list)
 
     def end_epoch(self, row: EpochRow) -> None:
         """Stand at the beginning of the next epoch."""
@@ -73,25 +73,30 @@ def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> N
 
 
 def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
-    """What the run's checkpoint says: how far it came, and the learner's state.
+    """The progress and the learner's state in the run's checkpoint.
 
-    Raises TrainingError where the checkpoint is damaged, or is of another job.
+    Raises TrainingError if the checkpoint is damaged, of another version, or of another job.
     """
     content = _read(run)
-    if not isinstance(content, dict) or content.keys() != {"job", "progress", "learner"}:
-        raise TrainingError(f"{path_in(run)} is not a checkpoint of this version; remove {run} and start again")
     try:
-        saved, progress = from_json(Job, content["job"]), from_json(Progress, content["progress"])
+        saved, progress = _decoded(content)
     except (SchemaError, RecipeError) as error:
         raise TrainingError(
-            f"{path_in(run)} is of another version of the zoo ({error}); remove {run} and start again"
+            f"{path_in(run)} is not a checkpoint of this version ({error}); remove {run} and start again"
         ) from None
     if differences := saved.differences(job):
         raise TrainingError(
             f"the run in {run} can't be resumed as another one: it has {'; '.join(differences)}. "
-            "Give the same options again, or another --out"
+            "Give the same options again, or another folder (out)"
         )
     return progress, content["learner"]
+
+
+def _decoded(content: object) -> tuple[Job, Progress]:
+    """The job and the progress; raises SchemaError or RecipeError for an unknown or missing field, or a bad value."""
+    if not isinstance(content, dict) or content.keys() != {"job", "progress", "learner"}:
+        raise SchemaError("it has other parts")
+    return from_json(Job, content["job"]), from_json(Progress, content["progress"])
 
 
 def _read(run: Path) -> dict[str, Any]:
@@ -103,8 +108,8 @@ def _read(run: Path) -> dict[str, Any]:
             raise TrainingError(f"{path} can't be read (its hash is another); remove {run} and start again")
         content: dict[str, Any] = torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise TrainingError(f"there is no checkpoint in {run}; start the run without --resume") from None
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, SchemaError) as error:
+        raise TrainingError(f"there is no checkpoint in {run}; start the run without resume") from None
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"{path} can't be read ({reason}); remove {run} and start again") from None
     return content
@@ -136,5 +141,5 @@ def _written(run: Path) -> Iterator[None]:
     except OSError as error:
         raise TrainingError(
             f"the run in {run} can't be written ({error.strerror}); what it had saved is whole: "
-            "make room and give the same command with --resume"
+            "make room and give the same options and resume"
         ) from None

@@ -4,12 +4,11 @@ torchrun --nproc-per-node 2 -m zoo train …
 torchrun --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m zoo train …
 torchrun --nproc-per-node 2 --max-restarts 2 -m zoo train … --resume
 
-Every process holds the whole data set and trains its share of each batch; gradients are averaged
-by torch's DistributedDataParallel, and batch norm sees the whole batch (`zoo.training.batch_norm`). It is
-the training of one process, but for rounding, for the images that mixup and CutMix find in a share to mix,
-and for what a net draws itself. The first process alone evaluates, writes, prints and publishes; all nodes
-have to see the folder that it writes to. Where a process is killed, torchrun starts all of them again, and
-`--resume` goes on from the checkpoint.
+Every process holds the whole data set and trains on its share of each batch. torch's DistributedDataParallel averages
+the gradients. On GPUs torch's SyncBatchNorm computes statistics over the whole batch; on CPUs, for which torch has no
+such layer, each process normalizes its share. The first process alone evaluates, writes, prints and publishes; all
+nodes have to see the folder that it writes to. When a process is killed, torchrun starts all of them again, and
+`--resume` continues from the checkpoint.
 """
 
 from __future__ import annotations
@@ -22,10 +21,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.rendezvous import rendezvous
 
-from zoo.training import batch_norm, meeting
-
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 STEPS_BETWEEN_AGREEMENTS = 16
 
 
@@ -58,24 +55,24 @@ def process_group(device: torch.device) -> Iterator[None]:
     if share().world == 1:
         yield
         return
-    store, rank, world = next(rendezvous("env://"))
     with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
-        distributed.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo",
-            store=meeting.part_of(store, rank, world),
-            rank=rank,
-            world_size=world,
-        )
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         try:
             yield
         finally:
             distributed.destroy_process_group()
 
 
-def see_whole_batches(net: nn.Module, device: torch.device) -> None:
-    """Replace the batch norms in a net by such as see the whole batch, where there are several processes."""
-    if share().world > 1:
-        batch_norm.over_whole_batches(net, device)
+def synchronize_batch_norm(net: nn.Module, device: torch.device) -> None:
+    """Replace each BatchNorm of a net by torch's SyncBatchNorm, if several processes train it on GPUs.
+
+    A layer of a derived class is left as it is: it may compute more than a BatchNorm does.
+    """
+    if share().world == 1 or device.type != "cuda":
+        return
+    for name, module in list(net.named_modules(remove_duplicate=False)):
+        if type(module) in BATCH_NORMS:
+            net.set_submodule(name, nn.SyncBatchNorm.convert_sync_batchnorm(module))  # type: ignore[no-untyped-call]
 
 
 def parallel(net: nn.Module, device: torch.device) -> nn.Module:
@@ -89,9 +86,14 @@ def parallel(net: nn.Module, device: torch.device) -> nn.Module:
 
 
 def batch_norm_images(net: nn.Module, batch_size: int) -> int | None:
-    """How many images of a batch the batch norms of `net` see in a process, where some of them don't see them all."""
+    """How many images of a batch a BatchNorm of `net` sees in each process; None if every one sees the whole batch."""
     world = share().world
-    return math.ceil(batch_size / world) if world > 1 and batch_norm.sees_shares(net) else None
+    return math.ceil(batch_size / world) if world > 1 and any(map(_sees_a_share, net.modules())) else None
+
+
+def _sees_a_share(module: nn.Module) -> bool:
+    """Whether a module is a batch norm, recognized by its running mean, that sees its process's images alone."""
+    return getattr(module, "running_mean", None) is not None and not isinstance(module, nn.SyncBatchNorm)
 
 
 def wait_for_all() -> None:

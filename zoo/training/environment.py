@@ -1,26 +1,36 @@
-"""The facts of a machine and of what runs on it, for a card."""
+"""The process and the machine that a training runs in: settings, random numbers, memory, and a description.
+
+Nothing here imports torch at the top: the command line calls `keep_memory` before it knows whether torch is needed.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import platform
+import random
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import torch
-
-from zoo.nets.device import describe
 from zoo.plugins import checkout
 from zoo.record.types import Environment
 from zoo.spec import Architecture
+
+if TYPE_CHECKING:
+    import torch
 
 DESCRIBE: Final = ("--always", "--dirty", "--abbrev=12", "--exclude=*")
 
 
 def environment(device: torch.device, architecture: Architecture) -> Environment:
     """Where a model of that architecture was trained."""
+    from zoo.nets.device import describe
+
     return Environment(
         device=describe(device),
         python=platform.python_version(),
@@ -62,3 +72,83 @@ def _git(folder: Path, *words: str) -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+@contextlib.contextmanager
+def algorithms(device: torch.device, *, deterministic: bool) -> Iterator[None]:
+    """Compute with the fastest algorithms on a GPU, or with those that give the same bits every time.
+
+    A CPU's are the same either way. Settings are put back at the end; environment variables are by
+    `left_as_it_was`.
+    """
+    import torch
+
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn_before = cudnn.benchmark, cudnn.deterministic
+    if device.type == "cuda":
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(deterministic)
+        cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        cudnn.benchmark, cudnn.deterministic = cudnn_before
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with so many threads of the processor; the sums of a CPU depend on it, in their last bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def left_as_it_was(device: torch.device) -> Iterator[None]:
+    """Put random numbers (torch's, numpy's, Python's), environment variables and the warnings' filters back at the end.
+
+    Not only for the zoo's own sake: what compiles a step names its caches in the environment, plugins may
+    draw from anything, and so do libraries when they are first imported. What was compiled
+    before a compiled training is compiled anew when it is next called. `algorithms`, `threads` and the loop put back
+    their own settings.
+    """
+    import numpy as np
+    import torch
+
+    variables, pythons, numpys = dict(os.environ), random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            random.setstate(pythons)
+            np.random.set_state(numpys)
+            for name in os.environ.keys() - variables.keys():
+                del os.environ[name]
+            os.environ.update(variables)
+
+
+# Parameters of glibc's mallopt(3).
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+
+
+def keep_memory() -> None:
+    """Keep the memory that a training step on a CPU frees for the next step, to the end of the process.
+
+    glibc gives blocks of an activation's size back to the system, and takes them again page by page:
+    10,000 faults and more a step, and a quarter of a compiled step's time. It has no way back to how it
+    was, so this is for a process of one's own, as the command line's is. Does nothing on other C libraries.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    glibc = ctypes.CDLL(None)
+    glibc.mallopt(M_TRIM_THRESHOLD, -1)
+    if not glibc.mallopt(M_MMAP_THRESHOLD, 2**30):
+        glibc.mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that older versions accept

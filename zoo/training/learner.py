@@ -14,12 +14,10 @@ from zoo.data.batches import Draw, Pixels
 from zoo.data.feed import Feed, feed
 from zoo.data.sources import Split
 from zoo.record.job import How, Job
-from zoo.training import distributed, freezing, optim
-from zoo.training.average import Average
-from zoo.training.counts import BatchCounts
+from zoo.training import distributed, optimizer
+from zoo.training.averages import Average, BatchCounts
 from zoo.training.objective import Objective, balanced, objective
-from zoo.training.step import GraphedStep, Moved, Step, fastest
-from zoo.training.stopwatch import Stopwatch
+from zoo.training.step import GraphedStep, Moved, Step, Stopwatch, fastest
 
 
 class Learner:
@@ -37,18 +35,18 @@ class Learner:
             torch.compiler.reset()  # what earlier trainings in this process compiled counts against a limit
         self._job, self._share = job, share
         self._teacher, self._stopwatch = teacher, stopwatch
-        self._head = freezing.head(self.net) if recipe.freeze_epochs else None
+        self._head = optimizer.head(self.net) if recipe.freeze_epochs else None
         self._parameters = [one for one in self.net.parameters() if one.requires_grad]
-        distributed.see_whole_batches(self.net, device)
+        distributed.synchronize_batch_norm(self.net, device)
         self._average = None if recipe.model_ema_decay is None else Average(self.net, recipe.model_ema_decay)
         self._moved = Moved(
             self.net,
-            optim.optimizer(recipe, optim.groups(recipe, self.net, self._head)),
+            optimizer.build(recipe, optimizer.groups(recipe, self.net, self._head)),
             torch.zeros(2, dtype=torch.float64, device=device),
             BatchCounts(self.net),
             self._average,
         )
-        self._schedule = optim.schedule(recipe, self._moved.optimizer, self.steps)
+        self._schedule = optimizer.schedule(recipe, self._moved.optimizer, self.steps)
         self._epoch = self._prepared = 1
         self._fresh = self._draw(1)
         self._drawn = self._fresh.to(device)
@@ -99,11 +97,11 @@ class Learner:
         self._feed.bring(start, end)
         self._step(start, end)
         self.lr = float(self._moved.optimizer.param_groups[0]["lr"])
-        optim.end_step(self._job.recipe, self._schedule)
+        optimizer.end_step(self._job.recipe, self._schedule)
 
     def end(self, val_top1: float | None) -> None:
         """End the epoch; `val_top1` (percent) is what a plateau's rate falls by."""
-        optim.end_epoch(self._job.recipe, self._schedule, val_top1)
+        optimizer.end_epoch(self._job.recipe, self._schedule, val_top1)
         self.totals.zero_()
 
     def state(self) -> dict[str, Any]:
@@ -152,7 +150,7 @@ class Learner:
         job = self._job
         self._step = None  # first: processes that average the same gradients twice would wait for each other
         self._moved.counts.give_back()
-        freezing.learn_alone(part, self._parameters)
+        optimizer.learn_alone(part, self._parameters)
         # What stands still counts no batches.
         self._learning, self._moved = part, dataclasses.replace(self._moved, counts=BatchCounts(part))
         learned = self._objective(part)
@@ -162,8 +160,8 @@ class Learner:
     def _objective(self, part: nn.Module) -> Objective:
         """What the net or its head is to minimise; a head on its features where those are the same in all epochs."""
         job, net = self._job, self.net
-        if part is not net and self._teacher is None and freezing.stand_still(job.recipe):
-            seen = freezing.features(net, self._split, self._drawn, self._pixels, amp=job.amp)
+        if part is not net and self._teacher is None and optimizer.stand_still(job.recipe):
+            seen = optimizer.features(net, self._split, self._drawn, self._pixels, amp=job.amp)
             if seen is not None:
                 net, self._feed = part, seen
         return objective(

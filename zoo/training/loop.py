@@ -11,12 +11,12 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
+import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from types import FrameType
 
-import torch
 from torch import Tensor, nn
 
 from zoo.data.batches import Pixels
@@ -24,58 +24,47 @@ from zoo.data.sources import Splits
 from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.evaluation.evaluate import evaluate
 from zoo.nets.device import synchronize
-from zoo.record.job import Job
 from zoo.record.types import EpochRow
 from zoo.training import checkpoint, distributed
 from zoo.training.checkpoint import Progress
-from zoo.training.interrupt import StopRequest, stop_requests
 from zoo.training.learner import Learner
-from zoo.training.stopwatch import Stopwatch
-from zoo.training.watch import Silent, Watch
+from zoo.training.plan import Plan
+from zoo.training.step import Stopwatch
 
 GLANCE_SECONDS = 0.5  # between two looks at the loss, each of which waits for the device
 
 
 @dataclass
 class Training:
-    """A training on its way: what learns, from what, where it leaves its checkpoints, who is told."""
+    """A training in progress."""
 
-    job: Job
+    plan: Plan
     learner: Learner
     splits: Splits
     pixels: Pixels
-    run: Path
-    watch: Watch
     stopwatch: Stopwatch
     progress: Progress = field(default_factory=Progress)
 
     def resume(self) -> None:
-        """Go on from the checkpoint in `run`; raises TrainingError where that can't be."""
-        self.progress, state = checkpoint.restore(self.run, self.job)
+        """Continue from the checkpoint of the run; raises TrainingError if that is not possible."""
+        self.progress, state = checkpoint.restore(self.plan.output.run, self.plan.job)
         self.learner.restore(state)
 
     def save(self) -> None:
         """Leave a checkpoint; every process has to take part."""
         state = self.learner.state()
         if distributed.share().is_first:
-            checkpoint.save(self.run, self.job, self.progress, state)
+            checkpoint.save(self.plan.output.run, self.plan.job, self.progress, state)
 
 
 def begin(
-    job: Job,
-    net: nn.Module,
-    splits: Splits,
-    pixels: Pixels,
-    *,
-    run: Path,
-    watch: Watch,
-    teacher: nn.Module | None = None,
-    now: Callable[[], float] = time.perf_counter,
+    plan: Plan, net: nn.Module, splits: Splits, pixels: Pixels, *, now: Callable[[], float] = time.perf_counter
 ) -> Training:
-    """Put `net` before its task, on the device of `splits`; its checkpoints are left in `run`."""
+    """Set up the training of `net` on the device of `splits`."""
     stopwatch = Stopwatch(splits.train.labels.device, now)
-    learner = Learner(job, net, splits.train, pixels, teacher=teacher, stopwatch=stopwatch)
-    return Training(job, learner, splits, pixels, run, watch, stopwatch)
+    teacher = plan.teacher.net if plan.teacher else None
+    learner = Learner(plan.job, net, splits.train, pixels, teacher=teacher, stopwatch=stopwatch)
+    return Training(plan, learner, splits, pixels, stopwatch)
 
 
 def train(training: Training) -> list[EpochRow]:
@@ -88,56 +77,16 @@ def train(training: Training) -> list[EpochRow]:
     Raises Interrupted after that, and NonFiniteLoss.
     """
     with stop_requests() as stop:
-        for _ in steps(training, stop):
-            pass
+        _train(training, stop)
     return training.progress.rows
 
 
-def train_side_by_side(trainings: Sequence[Training]) -> None:
-    """Train several nets at once, a step of each in turn; on a GPU each on a stream of its own.
-
-    One small net leaves most of a GPU idle. Nothing of a net may depend on torch's random numbers
-    while it trains (dropout), which all of them would draw from.
-
-    Raises what `train` raises, when every one of them has left its checkpoint.
-    """
-    with stop_requests() as stop, contextlib.ExitStack() as on_leaving:
-        going = [(_stream(one.learner.totals.device), steps(one, stop)) for one in trainings]
-        for _, one in going:
-            on_leaving.callback(one.close)
-        failure: BaseException | None = None
-        while going:
-            for lane in list(going):
-                stream, one = lane
-                try:
-                    with torch.cuda.stream(stream):
-                        next(one)
-                except StopIteration:
-                    going.remove(lane)
-                except (Interrupted, NonFiniteLoss) as error:
-                    going.remove(lane)
-                    failure = failure or error
-                    stop.signal_number = stop.signal_number or signal.SIGTERM  # the others are to stop, too
-        if failure is not None:
-            raise failure
-
-
-def _stream(device: torch.device) -> torch.cuda.Stream | None:
-    """A stream that has seen all that was done so far; None where there are none."""
-    if device.type != "cuda":
-        return None
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(device))
-    return stream
-
-
-def steps(training: Training, stop: StopRequest) -> Generator[None]:
-    """Train to the end, coming up for air after every step."""
-    learner, progress, watch, stopwatch = training.learner, training.progress, training.watch, training.stopwatch
-    recipe, share, device = training.job.recipe, distributed.share(), learner.totals.device
+def _train(training: Training, stop: StopRequest) -> None:
+    learner, progress, stopwatch = training.learner, training.progress, training.stopwatch
+    job, reporting, run = training.plan.job, training.plan.reporting, training.plan.output.run
+    recipe, share, report, device = job.recipe, distributed.share(), reporting.report, learner.totals.device
     if share.is_first:
-        checkpoint.rewrite_log(training.run, progress.rows)
-    report = watch.report if share.is_first else Silent()
+        checkpoint.rewrite_log(run, progress.rows)
     report.start(recipe.epochs, learner.images, progress.epoch)
     while progress.epoch < recipe.epochs:
         epoch = progress.epoch + 1
@@ -157,7 +106,6 @@ def steps(training: Training, stop: StopRequest) -> Generator[None]:
                 progress.train_seconds, progress.compile_seconds = stopwatch.seconds
                 training.save()
                 raise _interrupted(training, signal_number)
-            yield
         if epoch < recipe.epochs:
             learner.prepare(epoch + 1)
         totals = distributed.summed(learner.totals)
@@ -173,14 +121,14 @@ def steps(training: Training, stop: StopRequest) -> Generator[None]:
         )
         last = epoch == recipe.epochs
         if share.is_first:
-            row = _looked_at(training, row, test=epoch % watch.eval_every == 0 and not last)
+            row = _looked_at(training, row, test=epoch % reporting.eval_every == 0 and not last)
         learner.end(distributed.from_first(row.val_top1))
         progress.end_epoch(row)
         signal_number = distributed.agreed(stop.signal_number)
-        if epoch % watch.save_every == 0 or last or signal_number:
+        if epoch % reporting.save_every == 0 or last or signal_number:
             training.save()
         if share.is_first:
-            checkpoint.append_log(training.run, row)
+            checkpoint.append_log(run, row)
         report.epoch(row)
         if signal_number:
             raise _interrupted(training, signal_number)
@@ -200,7 +148,7 @@ def _mean_loss(progress: Progress, totals: Tensor, images: float) -> float:
     if not math.isfinite(loss):
         raise NonFiniteLoss(
             f"the loss became {loss} in epoch {progress.epoch + 1}, by step {progress.step}; train with "
-            "a lower rate (--set lr=…), a warm-up (--set warmup_epochs=…) or clipped gradients (--set clip_grad=…)"
+            "a lower rate (lr), a warm-up (warmup_epochs) or clipped gradients (clip_grad)"
         )
     return loss
 
@@ -209,7 +157,47 @@ def _interrupted(training: Training, signal_number: int) -> Interrupted:
     progress = training.progress
     steps = f" and {progress.step} steps" if progress.step else ""
     return Interrupted(
-        f"stopped after {progress.epoch} of {training.job.recipe.epochs} epochs{steps}; the checkpoint is in "
-        f"{training.run}: give the same command with --resume to go on",
+        f"stopped after {progress.epoch} of {training.plan.job.recipe.epochs} epochs{steps}; the checkpoint is in "
+        f"{training.plan.output.run}: give the same options and resume to continue",
         signal_number,
     )
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass
+class StopRequest:
+    """The signal that asked for the end; None while none has."""
+
+    signal_number: int | None = None
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Note a first signal in the StopRequest; a second one is obeyed as ever.
+
+    Outside the main thread, where Python gives nobody signals, nothing is ever noted.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    # One that was not set from Python is None, and could not be put back.
+    before = {number: handler for number, handler in handlers.items() if handler is not None}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        request.signal_number = number
+        restore()
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        restore()

@@ -1,224 +1,295 @@
-"""From what a person asked to jobs: every choice that was left open is made here, once."""
+"""Plans: from a name and options to trainings that can begin.
+
+All that can be wrong is refused here, the cheapest first: options, trackers, names, recipe and license before torch is
+imported, then device, teacher and start, before data is read and the first step is made.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import msgspec
-import torch
-
-from zoo.errors import RecipeError, TrainingError
-from zoo.nets.build import require_as_declared
-from zoo.nets.device import has_bf16
-from zoo.plugins import core_version
-from zoo.record.job import Job, Origin, Versions
-from zoo.record.types import Trained
-from zoo.registry import provider
+from zoo import registry
+from zoo.data.asked import Asked
+from zoo.errors import RecipeError, StartWarning, TrainingError, UnknownModel
+from zoo.hub import publish
+from zoo.hub.elsewhere import Elsewhere
+from zoo.hub.find import is_name, require_allowed
+from zoo.hub.published import Published, published
+from zoo.record.job import Job, Origin
+from zoo.record.types import UNKNOWN_LICENSE, require_trained
 from zoo.spec import Architecture, Model, Recipe
-from zoo.training import compiling, distributed
-from zoo.training.start import Start
+from zoo.training.options import TrainOptions
+from zoo.training.reporting import Report, Reporting
+from zoo.training.trackers import trackers
 
-MOST_SEEDS = 1_000  # of one command
-MOST_THREADS = 1_024
+if TYPE_CHECKING:
+    import torch
 
-
-@dataclass(frozen=True)
-class Options:
-    """What a person may say about a training; None where it is left to the zoo."""
-
-    recipe: str | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)  # fields of the recipe, as text
-    epochs: int | None = None
-    limit_train: int | None = None
-    amp: bool | None = None
-    compile: str = "auto"
-    deterministic: bool | None = None
-    grad_checkpointing: bool = False
-    dtype: str = "fp32"
-    threads: int | None = None
+    from zoo.training.jobs import Machine
+    from zoo.training.output import Output
+    from zoo.training.start import Start, Teacher
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What a training runs on, and where its data sets are."""
-
-    device: torch.device
-    data_root: Path
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
-    """A job, why its steps are run as it says, and the weights that it begins with where it names some."""
+    """A training, decided before its first step."""
 
     job: Job
-    why: str
+    why: str  # the reason why the steps are run as the job says
+    model: Model
+    machine: Machine
+    output: Output
+    reporting: Reporting
     start: Start | None = None
-    license: str | None = None  # of the weights; that of the start, else the architecture's, where None
+    teacher: Teacher | None = None
+    license: str | None = None  # of the weights; None for that of the start, else the architecture's
 
 
-def recipe_of(known: Model | Architecture, options: Options) -> tuple[str, Recipe]:
-    """The recipe that is asked for, changed as it is asked for, and its name; raises RecipeError."""
-    name = options.recipe or next(iter(known.recipes))
-    if name not in known.recipes:
-        raise RecipeError(f"{known.name} has no recipe {name!r}; it has {', '.join(known.recipes)}")
-    settings = dict(options.settings) | ({} if options.epochs is None else {"epochs": str(options.epochs)})
-    return name, known.recipes[name].changed(settings)
+def plans(name: str, options: TrainOptions) -> list[Plan]:
+    """Plan the training of a model with these options, once for each seed.
 
-
-def plan(
-    model: Model,
-    options: Options,
-    machine: Machine,
-    *,
-    seed: int,
-    start: Start | None = None,
-    teacher: Origin | None = None,
-    license: str | None = None,  # noqa: A002 - what it is called everywhere
-) -> Plan:
-    """The job that is asked for, on this machine; raises RecipeError or TrainingError where it can't be.
-
-    Raises PluginError where the model isn't what its plugin says.
+    Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError.
     """
-    require_as_declared(model)
-    name, recipe = recipe_of(model, options)
-    if options.dtype not in ("fp32", "fp16"):
-        raise TrainingError(f"--dtype should be fp32 or fp16, not {options.dtype!r}")
-    most = model.dataset.train_images - recipe.val_images
-    device, processes = machine.device, distributed.share().world
-    images = most if options.limit_train is None else options.limit_train
-    amp = has_bf16(device) if options.amp is None else options.amp
-    compilation = compiling.choose(
-        options.compile, recipe, device=device, amp=amp, images=recipe.epochs * images, processes=processes
-    )
-    job = Job(
-        architecture=model.architecture.name,
-        dataset=model.dataset.name,
-        recipe_name=name,
-        recipe=recipe,
-        seed=seed,
-        train_images=images,
-        device=device.type,
-        amp=amp,
-        compile=compilation.how,
-        deterministic=device.type == "cpu" if options.deterministic is None else options.deterministic,
-        grad_checkpointing=options.grad_checkpointing,
-        threads=torch.get_num_threads() if options.threads is None else options.threads,
-        processes=processes,
-        dtype=options.dtype,  # type: ignore[arg-type]
-        versions=versions(model.architecture),
+    reporting = _reporting(options)
+    source = None if options.start is None else published(options.start)
+    model = _model(name, options, source)
+    recipe_name, recipe = options.recipe_of(model)
+    weights_license = _license(options, model)
+    if recipe.freeze_epochs and source is None:
+        _warn_of_frozen_initialization(recipe_name, recipe)
+
+    from zoo.data import sources
+    from zoo.training import jobs
+
+    machine = jobs.Machine.here(options.device, options.data or sources.default_root())
+    teacher = _teacher(model, recipe, machine.device)
+    start = None if source is None or options.start is None else _start(model, options.start, source)
+    seeds = range(options.seed, options.seed + options.seeds)
+    planned = [
+        jobs.new(
+            model,
+            options,
+            machine,
+            seed=seed,
+            start=start.origin if start else None,
+            teacher=teacher.origin if teacher else None,
+        )
+        for seed in seeds
+    ]
+    return [
+        Plan(
+            job=one.job,
+            why=one.why,
+            model=model,
+            machine=machine,
+            output=output,
+            reporting=reporting,
+            start=start,
+            teacher=teacher,
+            license=weights_license,
+        )
+        for one, output in zip(planned, _outputs(options, f"{model.name}-{recipe_name}", seeds), strict=True)
+    ]
+
+
+def reproduction(original: Published, options: TrainOptions) -> Plan:
+    """Plan to train a published model again; the options say epochs, seed, device, data, output and reports only.
+
+    Raises TrainingError where start, teacher or data set is another by now.
+    """
+    from zoo.data import sources
+    from zoo.training import jobs
+    from zoo.training.output import Output
+
+    reporting = _reporting(options)
+    machine = jobs.Machine.here(options.device, options.data or sources.default_root())
+    record = require_trained(original.config)
+    model, job = jobs.as_published(original.model, record), record.job
+    if job.recipe.teacher is not None:
+        require_allowed(job.recipe.teacher, f"the teacher of {original.config.name}")
+    teacher = _teacher(model, job.recipe, machine.device)
+    start = None
+    if job.start is not None:
+        require_allowed(job.start.address, f"what {original.config.name} began with")
+        start = _start(model, job.start.address, published(job.start.address))
+    planned = jobs.again(
+        job,
+        model,
+        machine,
         start=start.origin if start else None,
-        teacher=teacher,
-        pictures=_hash(model),
+        teacher=teacher.origin if teacher else None,
+        epochs=options.epochs,
+        seed=options.seed,
     )
-    require_sense(job, model)
-    return Plan(job, compilation.why, start, license)
-
-
-def _hash(model: Model) -> str:
-    """Of the pictures that the data set was found to be made of."""
-    return model.dataset.pictures.sha256 if model.dataset.pictures else ""
-
-
-def as_published(model: Model, published: Trained) -> Model:
-    """The model with the normalisation that was published, whatever its plugin declares by now.
-
-    Raises TrainingError where that can't be followed.
-    """
-    dataset = replace(model.dataset, mean=published.mean, std=published.std, resizing=published.resizing)
-    followed = replace(model, dataset=dataset)
-    if followed.normalisation(published.job.recipe) != (published.mean, published.std):
-        raise TrainingError(f"{published.name} names another mean or std than its recipe; it can't be reproduced")
-    if published.results.test_images != dataset.test_images:
-        raise TrainingError(
-            f"{published.name} was measured on {published.results.test_images:,} test images, {dataset.name} as it "
-            f"is declared here has {dataset.test_images:,}; install the plugin that declares its own"
-        )
-    return followed
-
-
-def again(
-    published: Job,
-    model: Model,
-    machine: Machine,
-    *,
-    start: Start | None = None,
-    teacher: Origin | None = None,
-    epochs: int | None = None,
-    seed: int | None = None,
-) -> Plan:
-    """A job that was published, for this machine; with other `epochs` and from another `seed` where they are given.
-
-    On another kind of device, what was compiled there is compiled as this one does it. Raises
-    TrainingError where `teacher` or `start` is not the one it had.
-    """
-    require_as_declared(model)
-    had, has = (one.sha256 if one else None for one in (published.teacher, teacher))
-    if had != has:
-        raise TrainingError(
-            f"{published.name} learned from a teacher with SHA-256 {had}, "
-            f"but {published.recipe.teacher} has {has} now; name the hub that has the one of then with ZOO_HUB"
-        )
-    had, has = (one.sha256 if one else None for one in (published.start, start.origin if start else None))
-    if had != has:
-        raise TrainingError(
-            f"{published.name} began with weights with SHA-256 {had}, "
-            f"but {published.start.address if published.start else 'nothing'} has {has} now; "
-            "name the hub that has those of then with ZOO_HUB"
-        )
-    recipe = published.recipe if epochs is None else published.recipe.changed({"epochs": str(epochs)})
-    processes, device = distributed.share().world, machine.device
-    asked = published.compile if published.device == device.type else "auto"
-    images = recipe.epochs * published.train_images
-    compilation = compiling.choose(asked, recipe, device=device, amp=published.amp, images=images, processes=processes)
-    job = msgspec.structs.replace(
-        published,
-        recipe=recipe,
-        seed=published.seed if seed is None else seed,
-        device=device.type,
-        compile=compilation.how,
-        processes=processes,
-        versions=versions(model.architecture),
+    return Plan(
+        job=planned.job,
+        why=planned.why,
+        model=model,
+        machine=machine,
+        output=Output(options.out or Path("runs") / f"{model.name}-reproduced", options.mode),
+        reporting=reporting,
+        start=start,
         teacher=teacher,
+        license=original.config.license,
     )
-    require_sense(job, model)
-    return Plan(job, compilation.why, start)
 
 
-def versions(architecture: Architecture) -> Versions:
-    """The versions here of all that decides the numbers."""
-    return Versions(str(torch.__version__), version("numpy"), core_version(), provider(architecture))
+def _reporting(options: TrainOptions) -> Reporting:
+    return Reporting(options.save_every, options.eval_every, options.report or Report(), trackers(options.track or ()))
 
 
-def require_sense(job: Job, model: Model) -> None:
-    """Refuse what the data set has no images or channels for, and numbers beyond reason; raises TrainingError.
+def _outputs(options: TrainOptions, name: str, seeds: range) -> list[Output]:
+    from zoo.training.output import Output
 
-    A job may come from a stranger's folder, and memory and processors are taken by what it says.
+    if options.out is None:
+        return [Output(Path("runs") / f"{name}-seed{seed}", options.mode) for seed in seeds]
+    first = Output(options.out, options.mode)
+    return [first, *(first.of_seed(seed) for seed in seeds[1:])]
+
+
+def _warn_of_frozen_initialization(recipe_name: str, recipe: Recipe) -> None:
+    epochs = f"{recipe.freeze_epochs} of {recipe.epochs} epochs"
+    warnings.warn(
+        StartWarning(
+            f"recipe {recipe_name} trains the head alone for {epochs}, and the rest of the net has learned nothing "
+            "yet: name the weights that it begins with (start)"
+        ),
+        stacklevel=5,
+    )
+
+
+def _model(name: str, options: TrainOptions, start: Published | None) -> Model:
+    """The model to train: a declared one, or an architecture on somebody's own pictures.
+
+    An architecture that no plugin declares is that of the weights it starts from. Raises UnknownModel.
     """
-    if not 0 <= job.seed < 2**63:
-        raise TrainingError(f"--seed should be from 0 to {2**63 - 1}, not {job.seed}")
-    if not 1 <= job.threads <= MOST_THREADS:
-        raise TrainingError(f"--threads should be at least 1 and up to {MOST_THREADS:,}, not {job.threads}")
-    side = max(model.dataset.input_size[1:])
-    if job.recipe.img_size not in (None, side):
+    from zoo.data.kinds import is_address
+
+    dataset = options.dataset or ""
+    if is_address(dataset):
+        return _on_own_pictures(_architecture(name, start), options, start)
+    if options.test_part is not None or options.skip_bad:
+        raise TrainingError("test_part and skip_bad are for pictures of your own: dataset folder:PATH")
+    try:
+        return _declared(name, dataset or None, start)
+    except UnknownModel as error:
+        if not dataset or not Path(dataset).is_dir():
+            raise
+        raise UnknownModel(f"{error}; to train on the folder of that name: dataset folder:{dataset}") from None
+
+
+def _on_own_pictures(architecture: Architecture, options: TrainOptions, start: Published | None) -> Model:
+    _, recipe = options.recipe_of(architecture)
+
+    from zoo.data import sources
+    from zoo.data.opening import opened
+
+    asked = Asked(options.dataset or "", options.test_part, options.skip_bad)
+    size = start.config.input_size[1] if start else None
+    root = options.data or sources.default_root()
+    pictures = opened(asked, recipe, root, options.tell or _silent, size=size)
+    return Model(architecture, pictures, parameters=None)
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Progress of long work, told to nobody."""
+
+
+def _architecture(name: str, start: Published | None) -> Architecture:
+    try:
+        return registry.architecture(name)
+    except UnknownModel:
+        if start is None or start.architecture.name != registry.split(name)[1]:
+            raise
+        return start.architecture
+
+
+def _declared(name: str, dataset: str | None, start: Published | None) -> Model:
+    """The model of a name and a data set's name, as the plugins declare them."""
+    try:
+        return registry.load(registry.resolve(name, dataset))
+    except UnknownModel:
+        if start is None:
+            raise
+        architecture, bare = start.architecture, registry.split(name)[1]
+        if dataset is None and bare == architecture.name:
+            raise UnknownModel(f"{name} has no default data set; choose one (dataset)") from None
+        on = bare.removeprefix(f"{architecture.name}_") if dataset is None else dataset
+        if bare not in (architecture.name, f"{architecture.name}_{on}"):
+            raise
+        return registry.join(architecture, registry.dataset(on))
+
+
+def _license(options: TrainOptions, model: Model) -> str | None:
+    """The license of the weights if it is not the architecture's; own pictures need one to be published."""
+    if options.license is not None:
+        return publish.sound_license(options.license)
+    if model.dataset.pictures is None:
+        return None
+    if options.push:
+        raise TrainingError(publish.unlicensed(model.name))
+    return UNKNOWN_LICENSE
+
+
+def _start(model: Model, named: str | Path, source: Published) -> Start:
+    """The weights that a training of the model starts from; raises TrainingError."""
+    from zoo.training.start import Start, begins
+
+    config = source.config
+    if not begins(model.architecture, config.architecture):
         raise TrainingError(
-            f"recipe: img_size should be null: the images of {model.dataset.name} are of one size, {side}, "
-            f"not {job.recipe.img_size}; pictures of any size are --dataset folder:PATH"
+            f"{named} is a {config.architecture}, and can't start a {model.architecture.name}; "
+            f"train {config.architecture}, or start from another"
         )
-    if job.recipe.crop_padding > side:
-        raise TrainingError(
-            f"recipe: crop_padding should be up to {side}, the side of the images, not {job.recipe.crop_padding}"
+    shallower = "" if config.architecture == model.architecture.name else config.architecture
+    return Start(
+        tensors=source.net().state_dict(),
+        classes=config.classes,
+        channels=config.input_size[0],
+        origin=Origin(_lasting(named, source), source.config.weights.sha256, shallower),
+        license=config.license,
+    )
+
+
+def _lasting(named: str | Path, source: Published) -> str:
+    """The name, path or address by which weights are found again: a full name, and a commit where it is known."""
+    if is_name(named):
+        distribution, _ = registry.split(str(named))
+        return f"{distribution}:{source.config.name}" if distribution else source.config.name
+    return source.place if isinstance(source.located, Elsewhere) and source.located.held else str(named)
+
+
+def _teacher(model: Model, recipe: Recipe, device: torch.device) -> Teacher | None:
+    """The teacher that a recipe names, with the student's classes; None if it names none. Raises RecipeError."""
+    if recipe.teacher is None:
+        return None
+    import torch
+
+    from zoo.training.start import Renormalised, Teacher
+
+    source = published(_teacher_of(model, recipe.teacher))
+    config = source.config
+    if config.classes != model.dataset.classes:
+        raise RecipeError(
+            f"recipe: teacher {config.name} knows other classes than {model.dataset.name}'s; name another"
         )
-    most = model.dataset.train_images - job.recipe.val_images
-    if most < 1:
-        raise TrainingError(
-            f"recipe: val_images should be under {model.dataset.train_images}, all there are to train on"
-        )
-    if not 1 <= job.train_images <= most:
-        raise TrainingError(f"--limit-train should be from 1 to {most}, not {job.train_images}")
-    for name, values in (("mean", job.recipe.mean), ("std", job.recipe.std)):
-        if values is not None and len(values) != model.dataset.input_size[0]:
-            channels = model.dataset.input_size[0]
-            raise TrainingError(f"recipe: {name} should have {channels} numbers, not {len(values)}")
+    net: torch.nn.Module = source.net(device).to(memory_format=torch.channels_last)
+    own, students = (config.mean, config.std), model.normalisation(recipe)
+    if own != students:
+        net = Renormalised(net, students, own).to(device).eval()
+    return Teacher(net, Origin(recipe.teacher, source.config.weights.sha256))
+
+
+def _teacher_of(model: Model, teacher: str) -> str:
+    """The teacher's full name: an architecture's name means it on the student's data set, with its tag."""
+    if not is_name(teacher):
+        return teacher
+    for name, dot, tag in ((teacher, "", ""), teacher.rpartition(".")):
+        try:
+            return f"{registry.architecture(name).name}_{model.dataset.name}{dot}{tag}"
+        except UnknownModel:
+            continue
+    return teacher

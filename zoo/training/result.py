@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import msgspec
+from torch import nn
 
-from zoo.errors import FolderError, NonFiniteLoss
+from zoo.errors import FolderError, NonFiniteLoss, TrainingError
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.evaluate import evaluate
 from zoo.nets import weights
@@ -20,23 +21,19 @@ from zoo.spec import Model
 from zoo.training import distributed
 from zoo.training.environment import environment
 from zoo.training.loop import Training
-from zoo.training.place import Place
-from zoo.training.plan import Plan
 
 
-def write(training: Training, plan: Plan, model: Model, place: Place) -> Trained:
-    """Measure what was trained with the weights as they are stored, and write its model folder.
+def write(training: Training) -> Trained:
+    """Evaluate the trained net, with the weights as they are stored, and write its model folder.
 
-    What could not be done as it was asked for (compiled) is recorded as it was done.
+    If compiling failed, the record says how the steps were run instead.
     """
-    job, net = plan.job, training.learner.published()
+    plan, net = training.plan, training.learner.published()
+    job, model = plan.job, plan.model
     if (name := weights.not_finite(net)) is not None:
-        raise NonFiniteLoss(f"{name} is not finite after the last step; train with a lower rate (--set lr=…)")
-    half = job.dtype == "fp16"
-    if half:
-        net.load_state_dict(weights.rounded_to_half(net))
-        if (name := weights.not_finite(net)) is not None:
-            raise NonFiniteLoss(f"{name} is not finite in fp16; store the weights in fp32")
+        raise NonFiniteLoss(f"{name} is not finite after the last step; train with a lower rate (lr)")
+    if job.dtype == "fp16":
+        _round_to_fp16(net)
     results = evaluate(net, training.splits.test, training.pixels)
     rows = training.progress.rows
     rows[-1] = rows[-1].tested(results)
@@ -44,7 +41,7 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Trained
     mean, std = model.normalisation(job.recipe)
     metadata = {"name": job.name, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
     metadata |= {"mean": json.dumps(mean), "std": json.dumps(std)}
-    content = weights.dump(net, metadata, half=half)
+    content = weights.dump(net, metadata, half=job.dtype == "fp16")
     config = Trained(
         name=model.name,
         architecture=job.architecture,
@@ -76,9 +73,9 @@ def write(training: Training, plan: Plan, model: Model, place: Place) -> Trained
         ),
     )
     try:
-        return _write(place.folder, config, rows, model, content)
+        return _write(plan.output.folder, config, rows, model, content)
     except FolderError as error:
-        raise FolderError(f"{error}; what was trained is in {place.run}: --resume goes on from there") from None
+        raise FolderError(f"{error}; what was trained is in {plan.output.run}: resume continues from there") from None
 
 
 def record_seeds(out: Path, repetitions: list[Trained], model: Model) -> Trained:
@@ -89,6 +86,13 @@ def record_seeds(out: Path, repetitions: list[Trained], model: Model) -> Trained
         return config
     config = msgspec.structs.replace(config, seeds=seeds)
     return _write(out, config, store.read_log(out), model, store.read_weights(out, config))
+
+
+def _round_to_fp16(net: nn.Module) -> None:
+    """Round the weights to values of fp16, so that the evaluated net is the published one; raises TrainingError."""
+    net.load_state_dict(weights.rounded_to_half(net))
+    if (name := weights.not_finite(net)) is not None:
+        raise TrainingError(f"{name} has a value above 65,504, the largest of fp16; train again with dtype fp32")
 
 
 def _write(

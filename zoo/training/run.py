@@ -1,4 +1,4 @@
-"""A run, from a job to a model folder: data, net, training, evaluation, card."""
+"""A run, from a plan to a model folder: data, net, training, evaluation, card."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import torch
 from torch import nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from zoo.data import batches, sources
 from zoo.errors import TrainingError
@@ -17,127 +16,70 @@ from zoo.nets.build import build, parameters
 from zoo.nets.device import enough_memory
 from zoo.record import store
 from zoo.record.job import Job
-from zoo.record.types import Trained
-from zoo.spec import Model
+from zoo.record.types import Trained, require_trained
 from zoo.training import distributed, result
-from zoo.training.algorithms import algorithms, threads
-from zoo.training.caller import left_as_it_was
-from zoo.training.loop import Training, begin, train, train_side_by_side
-from zoo.training.place import Place
-from zoo.training.plan import Machine, Plan
+from zoo.training.environment import algorithms, left_as_it_was, threads
+from zoo.training.loop import Training, begin, train
+from zoo.training.plan import Plan
+from zoo.training.reporting import Reporting, Watched
 from zoo.training.start import fill
-from zoo.training.watch import Silent, Watch, Watched
 
 
-def run(
-    plan: Plan, model: Model, place: Place, *, machine: Machine, watch: Watch, teacher: nn.Module | None = None
-) -> Trained:
-    """Train what the job asks for, evaluate it once, after the last epoch, and write its model folder.
+def run_seeds(plans: Sequence[Plan]) -> Trained:
+    """Run the same training from several seeds, one after another, and record all results in the first one's folder.
 
-    `teacher` is the net that the job names, on the device and in evaluation mode.
-
-    Raises TrainingError where the place is taken or the run there is another's, DataError, Interrupted.
+    Returns the first one's record. Raises what `run` raises.
     """
-    share = distributed.share()
-    if (finished := place.finished(plan.job)) is not None:
+    first = plans[0]
+    configs = [run(plan) for plan in plans]
+    if len(configs) == 1 or not distributed.share().is_first:
+        return configs[0]
+    return result.record_seeds(first.output.folder, configs, first.model)
+
+
+def run(plan: Plan) -> Trained:
+    """Train the net, evaluate it once, after the last epoch, and write its model folder.
+
+    Raises TrainingError if the output is taken or its run is of another job, DataError, Interrupted.
+    """
+    share, output = distributed.share(), plan.output
+    if (finished := output.finished(plan.job)) is not None:
         if share.is_first:
-            place.clear()  # a kill may have come before that
+            output.clear()  # a kill may have come before that
         return finished
-    watch = watch.tracked(_watched(plan.job, place)) if share.is_first else replace(watch, report=Silent())
-    # The caller's random numbers and settings are left as they were.
-    with _as_asked(plan.job, machine.device), contextlib.ExitStack() as on_leaving:
-        on_leaving.callback(watch.report.finish)
-        training = _prepared(plan, model, place, machine, watch, teacher)
+    plan = replace(plan, reporting=_reporting(plan))
+    report = plan.reporting.report
+    with _settings(plan), contextlib.ExitStack() as on_leaving:
+        on_leaving.callback(report.finish)
+        training = _prepared(plan)
         train(training)
         if not share.is_first:
             distributed.wait_for_all()
-            return store.read_record(place.folder)
-        config = result.write(training, plan, model, place)
-        watch.report.result(training.progress.rows[-1])
-    place.clear()
+            return require_trained(store.read_record(output.folder))
+        config = result.write(training)
+        report.result(training.progress.rows[-1])
+    output.clear()
     distributed.wait_for_all()
     return config
 
 
-def run_seeds(
-    plans: Sequence[Plan],
-    model: Model,
-    places: Sequence[Place],
-    *,
-    machine: Machine,
-    watch: Watch,
-    teacher: nn.Module | None = None,
-    side_by_side: bool = False,
-) -> Trained:
-    """Run the same job from several seeds, and say on the card of the first what all of them came to.
-
-    One after another, or side by side in this process, where one net leaves most of a GPU idle.
-    Returns the first one's facts. Raises what `run` raises.
-    """
-    if side_by_side and len(plans) > 1:
-        configs = _run_side_by_side(plans, model, places, machine, watch, teacher)
-    else:
-        configs = [
-            run(plan, model, place, machine=machine, watch=watch, teacher=teacher)
-            for plan, place in zip(plans, places, strict=True)
-        ]
-    if len(configs) == 1 or not distributed.share().is_first:
-        return configs[0]
-    return result.record_seeds(places[0].folder, configs, model)
+def _reporting(plan: Plan) -> Reporting:
+    """The first process reports to everyone, with trackers of its own for this run; all others are silent."""
+    if not distributed.share().is_first:
+        return plan.reporting.silent()
+    return plan.reporting.of(Watched(plan.job.name, json.dumps(plan.job.to_json()), plan.output.events))
 
 
-def _run_side_by_side(
-    plans: Sequence[Plan],
-    model: Model,
-    places: Sequence[Place],
-    machine: Machine,
-    watch: Watch,
-    teacher: nn.Module | None,
-) -> list[Trained]:
-    """Run jobs that differ in nothing but their seed at once; the first one is who tells how it goes."""
-    if distributed.share().world > 1:
-        raise TrainingError("seeds can't be trained side by side by several processes; leave out --side-by-side")
-    configs = [place.finished(plan.job) for plan, place in zip(plans, places, strict=True)]
-    with _as_asked(plans[0].job, machine.device), contextlib.ExitStack() as on_leaving:
-        trainings: dict[int, Training] = {}
-        for number, (plan, place) in enumerate(zip(plans, places, strict=True)):
-            if configs[number] is None:
-                seen = replace(watch, report=Silent()) if trainings else watch
-                seen = seen.tracked(_watched(plan.job, place))
-                on_leaving.callback(seen.report.finish)
-                trainings[number] = _prepared(plan, model, place, machine, seen, teacher)
-                _require_no_dropout(trainings[number].learner.net, model)
-        train_side_by_side(list(trainings.values()))
-        for number, training in trainings.items():
-            configs[number] = result.write(training, plans[number], model, places[number])
-            training.watch.report.result(training.progress.rows[-1])
-        for place in places:
-            place.clear()
-    return [config for config in configs if config is not None]
-
-
-def _watched(job: Job, place: Place) -> Watched:
-    return Watched(job.name, json.dumps(job.to_json()), place.events)
-
-
-def _require_no_dropout(net: nn.Module, model: Model) -> None:
-    """Nets that draw while they train would draw from one another's numbers, and none be what it is alone."""
-    if any(isinstance(module, _DropoutNd) for module in net.modules()):
-        raise TrainingError(f"{model.name} has dropout, and can't be trained side by side; leave out --side-by-side")
-
-
-def _prepared(
-    plan: Plan, model: Model, place: Place, machine: Machine, watch: Watch, teacher: nn.Module | None
-) -> Training:
-    """Read the data, make room, build the net from its seed, or take up what a checkpoint kept."""
-    job, share = plan.job, distributed.share()
+def _prepared(plan: Plan) -> Training:
+    """Read the data, make room, build the net from its seed, or restore it from a checkpoint."""
+    job, model, device, share = plan.job, plan.model, plan.machine.device, distributed.share()
     if not share.is_first:
         distributed.wait_for_all()  # for the first one, which may have to download, and makes room
     splits = sources.read_splits(
-        model.dataset, job.recipe, machine.data_root, device=machine.device, train_images=job.train_images
+        model.dataset, job.recipe, plan.machine.data_root, device=device, train_images=job.train_images
     )
     if share.is_first:
-        place.make_room(parameters(model))
+        plan.output.make_room(parameters(model))
         distributed.wait_for_all()
     torch.manual_seed(job.seed)
     net = build(model.architecture, model.dataset)
@@ -145,17 +87,17 @@ def _prepared(
         fill(net, plan.start, model)
     if job.grad_checkpointing:
         _checkpoint_gradients(net, job)
-    watch.report.note(f"compile {job.compile} ({plan.why})")
-    pixels = batches.pixels(*model.normalisation(job.recipe), machine.device)
-    training = begin(job, net, splits, pixels, run=place.run, watch=watch, teacher=teacher)
-    if place.resumes:
+    plan.reporting.report.note(f"compile {job.compile} ({plan.why})")
+    training = begin(plan, net, splits, batches.pixels(*model.normalisation(job.recipe), device))
+    if plan.output.resumes:
         training.resume()
     return training
 
 
 @contextlib.contextmanager
-def _as_asked(job: Job, device: torch.device) -> Iterator[None]:
-    """Compute as the job says; afterwards everything is as it was."""
+def _settings(plan: Plan) -> Iterator[None]:
+    """Compute as the job says; the caller's random numbers and settings are restored afterwards."""
+    job, device = plan.job, plan.machine.device
     with (
         enough_memory(device, _needed(job)),
         left_as_it_was(device),
@@ -166,8 +108,8 @@ def _as_asked(job: Job, device: torch.device) -> Iterator[None]:
 
 
 def _needed(job: Job) -> str:
-    ways = ["take smaller batches (--set batch_size=…)"]
-    ways += [] if job.grad_checkpointing else ["recompute activations (--grad-checkpointing)"]
+    ways = ["take smaller batches (batch_size)"]
+    ways += [] if job.grad_checkpointing else ["recompute activations (grad_checkpointing)"]
     ways += ["keep fewer pictures there (ZOO_DATA_MEMORY=BYTES)"] if job.pictures else []
     return f"{job.name} with batch_size {job.recipe.batch_size:,}; " + ", or ".join(ways)
 
@@ -177,6 +119,6 @@ def _checkpoint_gradients(net: nn.Module, job: Job) -> None:
     if switch is None:
         raise TrainingError(
             f"{job.name} can't recompute its activations: its net has no set_grad_checkpointing(); "
-            "leave out --grad-checkpointing and take a smaller batch (--set batch_size=…)"
+            "leave out grad_checkpointing and take a smaller batch (batch_size)"
         )
     switch()

@@ -1,9 +1,9 @@
-"""The weights that a training begins with, where those are not its architecture's own initialisation.
+"""The nets that a training begins with or learns from: weights to start from, and a teacher.
 
-All of a net is taken but its head, and that too where the classes are the same, name by name. The head is whatever
-depends on their number: found by asking the architecture for a class more, so that a net need not say where it is.
-What remains must fit, but for the first convolution, which sees another number of channels as timm would have it.
-The net may be a deeper one than theirs, where its architecture says so: what they lack then changes nothing at first.
+A start gives all tensors but the head's, and the head's too where the classes are the same, name by name. The head is
+all tensors whose shapes depend on the number of classes: found by building the net for one class more. All others must
+fit; a first convolution for another number of channels is adapted as by timm. A deeper net may start from a shallower
+one, where its architecture declares a `deepening`: what it has more then changes nothing at first.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn, zeros_like
 
 from zoo.errors import TrainingError
@@ -86,3 +87,33 @@ def _channels(tensor: Tensor) -> int | None:
 
 def _size(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "one number"
+
+
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one each a channel
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A net on the device in evaluation mode, which is shown what its student sees, and where it is from."""
+
+    net: nn.Module
+    origin: Origin
+
+
+class Renormalised(nn.Module):
+    """A net that is shown images under another normalisation than its own: they are brought to that first."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, net: nn.Module, shown: Normalisation, own: Normalisation) -> None:
+        super().__init__()
+        mean, std, own_mean, own_std = (torch.tensor(one, dtype=torch.float64) for one in (*shown, *own))
+        self.net = net
+        self.register_buffer("scale", (std / own_std).float()[:, None, None])
+        self.register_buffer("shift", ((mean - own_mean) / own_std).float()[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, classes] of images [N, C, H, W] under the normalisation that they are shown in."""
+        logits: Tensor = self.net(images * self.scale + self.shift)
+        return logits

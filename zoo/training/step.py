@@ -8,23 +8,26 @@ the convolutions is fused besides.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import CompileWarning
+from zoo.errors import CompileWarning, TrainingError
+from zoo.nets.device import synchronize
 from zoo.record.job import How
 from zoo.spec import Recipe
-from zoo.training import compiling, distributed, optim
-from zoo.training.average import Average
-from zoo.training.counts import BatchCounts
+from zoo.training import distributed, optimizer
+from zoo.training.averages import Average, BatchCounts
 from zoo.training.distributed import Share
 from zoo.training.objective import Objective
-from zoo.training.stopwatch import Stopwatch
 
 # A graph is captured after so many steps of a size have run: by then the optimizer has its state, and
 # the libraries have chosen their kernels.
@@ -59,7 +62,7 @@ class Step:
         self._eager = self._whole = _scaled(objective, moved.totals)
         self._sizes: set[int] = set()
         if self.compiled:
-            if share.world > 1 and not distributed.everywhere(compiling.works(self.device)):
+            if share.world > 1 and not distributed.everywhere(works(self.device)):
                 warnings.warn(CompileWarning(f"{WITHOUT} compiling: not every process can"), stacklevel=2)
                 self.compiled = False
             else:
@@ -90,7 +93,7 @@ class Step:
         loss = self._whole if batch_size == self.recipe.batch_size else self._eager
         # The mean over the whole batch: processes' gradients are averaged, whatever their shares.
         loss(positions, self.share.world / batch_size).backward()  # type: ignore[no-untyped-call]
-        optim.clip(self.recipe, self.moved.net.parameters())
+        optimizer.clip(self.recipe, self.moved.net.parameters())
         self.moved.optimizer.step()
         self.moved.optimizer.zero_grad()
         self.moved.counts.add()
@@ -196,7 +199,7 @@ class GraphedStep:
             with torch.cuda.graph(graph, stream=self._stream):
                 # All that is made in here lives as long as the graph; a tensor from outside would have to be kept.
                 for group in groups:  # the optimizer reads the rate where this graph has it
-                    group["lr"] = self._lr * optim.scale(group)
+                    group["lr"] = self._lr * optimizer.scale(group)
                 self.step.run(self._start + torch.arange(size, device=self._start.device), size)
         finally:
             for group, rate in zip(groups, rates, strict=True):
@@ -214,5 +217,108 @@ def _warn(what: str, error: BaseException) -> None:
 
 def fastest(step: Step, how: How) -> Step | GraphedStep:
     """The step, as a graph where that was asked for and can be had; where it was compiled, a graph comes with it."""
-    captured = how != "none" and compiling.can_be_captured(step.recipe, step.device, step.share.world)
+    captured = how != "none" and can_be_captured(step.recipe, step.device, step.share.world)
     return GraphedStep(step) if captured else step
+
+
+# On two CPU cores compiling takes half a minute and more, and makes a step in bf16 up to a fifth faster: it pays from
+# here on. In fp32 it does not (examples/benchmark_training.py).
+IMAGES_WORTH_COMPILING = 1_000_000
+# On a GPU a graph alone takes away the launches. What compiling takes off beside it, a tenth to a fifth, is less
+# than its half minute (resnet20) to three (resnet110) until so many images; estimated, not measured.
+IMAGES_WORTH_COMPILING_ON_A_GPU = 30_000_000
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """How the steps of a training are run, and why they are run so."""
+
+    how: How
+    why: str
+
+
+def choose(asked: str, recipe: Recipe, *, device: torch.device, amp: bool, images: int, processes: int) -> Compilation:
+    """The way that was asked for; for `auto` the one that a training of so many images in all is worth.
+
+    Raises TrainingError for a graph that can't be captured.
+    """
+    obstacle = _obstacle_to_a_graph(recipe, device, processes)
+    if asked == "graph" and obstacle:
+        raise TrainingError(f"compile graph is not possible: {obstacle}; use default or none")
+    if asked != "auto":
+        return Compilation(asked, "asked for")  # type: ignore[arg-type]
+    many = f"{images:,} images in all"
+    if device.type == "cuda":
+        if obstacle is None and images < IMAGES_WORTH_COMPILING_ON_A_GPU:
+            return Compilation("graph", f"auto: {many} on a GPU are sooner trained than compiled for")
+        return Compilation("default", f"auto: {obstacle or f'{many} are worth compiling for'}")
+    if not amp:
+        return Compilation("none", "auto: in fp32 a CPU gains nothing by it")
+    if images < IMAGES_WORTH_COMPILING:
+        return Compilation("none", f"auto: {many} on a CPU are sooner trained than compiled for")
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        return Compilation("none", "auto: there is no C++ compiler; install g++ or name one with CXX")
+    return Compilation("default", f"auto: {many} on a CPU are worth compiling for")
+
+
+def works(device: torch.device) -> bool:
+    """Whether this process can compile at all: seen by compiling next to nothing."""
+    try:
+        torch.compile(_next_to_nothing, dynamic=False)(torch.zeros(8, device=device))
+    except Exception:  # a compiler may fail in any way
+        return False
+    return True
+
+
+def _next_to_nothing(values: torch.Tensor) -> torch.Tensor:
+    return values.sin() + 1
+
+
+def can_be_captured(recipe: Recipe, device: torch.device, processes: int) -> bool:
+    """Whether a step can be launched as one CUDA graph."""
+    return _obstacle_to_a_graph(recipe, device, processes) is None
+
+
+def _obstacle_to_a_graph(recipe: Recipe, device: torch.device, processes: int) -> str | None:
+    """A graph reads the rate from memory, but no other number of a schedule; and it holds no communication."""
+    if device.type != "cuda":
+        return "there are graphs on a GPU only"
+    if processes > 1:
+        return "a graph holds no communication between processes"
+    if recipe.opt != "sgd" or recipe.cycle_momentum:
+        return "a graph follows no schedule but sgd's rate"
+    return None
+
+
+class Stopwatch:
+    """Counts an epoch's seconds. Work that a GPU still has when compiling begins is waited for, as training's."""
+
+    def __init__(self, device: torch.device, now: Callable[[], float] = time.perf_counter) -> None:
+        self._device, self._now = device, now
+        self.start()
+
+    def start(self, train_seconds: float = 0.0, compile_seconds: float = 0.0) -> None:
+        """Begin an epoch, or go on with one that has taken so long already."""
+        self.compile_seconds = compile_seconds
+        self._started = self._now() - train_seconds - compile_seconds
+
+    @property
+    def train_seconds(self) -> float:
+        """All seconds of the epoch so far that were not spent on compiling."""
+        return self._now() - self._started - self.compile_seconds
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """The seconds of training and those of compiling, at one moment."""
+        return self.train_seconds, self.compile_seconds
+
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Book what happens inside as compiling."""
+        synchronize(self._device)
+        begun = self._now()
+        try:
+            yield
+            synchronize(self._device)
+        finally:
+            self.compile_seconds += self._now() - begun

@@ -3,7 +3,7 @@
     [project.entry-points."zoo.reports"]
     jsonl = "zoo_jsonl:JsonLines"
 
-The value is called with the `Watched` of a run and returns its `Report` (`zoo.training.watch`). A tracker's module
+The value is called with the `Watched` of a run and returns its `Report` (`zoo.training.reporting`). A tracker's module
 is imported when it is asked for. No plugin can take the place of the zoo's own.
 """
 
@@ -12,15 +12,20 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from zoo import plugins
 from zoo.errors import PluginError, TrainingError
-from zoo.training.watch import Tracker
+from zoo.record.types import EpochRow
+from zoo.training.reporting import Report, Tracker, Watched
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
 
 GROUP: Final = "zoo.reports"
 # Each is an extra, and takes a module, of its own name.
-OWN: Final = {"tensorboard": "zoo.training.tensorboard:TensorBoard"}
+OWN: Final = {"tensorboard": "zoo.training.trackers:TensorBoard"}
 
 
 def names() -> list[str]:
@@ -40,7 +45,7 @@ def trackers(wanted: Iterable[str]) -> dict[str, Tracker]:
 def _tracker(name: str) -> Tracker:
     if name in OWN:
         if importlib.util.find_spec(name) is None:
-            raise TrainingError(f"--track {name} needs {name}: pip install 'residual-zoo[{name}]'")
+            raise TrainingError(f"tracker {name} needs {name}: pip install 'residual-zoo[{name}]'")
         own: Tracker = EntryPoint(name, OWN[name], GROUP).load()
         return own
     claim = plugins.only_claim(GROUP, name, "tracker")
@@ -54,3 +59,61 @@ def _tracker(name: str) -> Tracker:
         )
     tracker: Tracker = found
     return tracker
+
+
+# TensorBoard shows the tags that begin alike beside one another.
+TAGS = {
+    "lr": "lr",
+    "train_loss": "loss/train",
+    "val_loss": "loss/val",
+    "test_loss": "loss/test",
+    "train_top1": "top1/train",
+    "val_top1": "top1/val",
+    "test_top1": "top1/test",
+    "train_seconds": "seconds/train",
+}
+
+
+class TensorBoard(Report):
+    """A point an epoch of all that the log has; its steps are epochs."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self._notes = [f"    {watched.name} {watched.job}"]
+        self._writer: SummaryWriter | None = None
+
+    def start(self, epochs: int, images: int, finished: int) -> None:
+        """Open a file of its own. What earlier ones have of the epochs that are to come, readers leave out."""
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        folder = self._watched.folder
+        first = finished + 1 if finished else 0  # texts stand at 0
+        self._writer = SummaryWriter(str(folder), purge_step=first if folder.exists() else None)
+        for number, text in enumerate(self._notes):
+            self._writer.add_text("note" if number else "job", text, finished)
+
+    def note(self, text: str) -> None:
+        """Keep it for the file."""
+        self._notes.append(text)
+
+    def epoch(self, row: EpochRow) -> None:
+        """Write its points, so that they can be looked at."""
+        assert self._writer is not None
+        _add(self._writer, row)
+        self._writer.flush()
+
+    def result(self, row: EpochRow) -> None:
+        """Write what the test set says."""
+        assert self._writer is not None
+        _add(self._writer, row, only="test")
+
+    def finish(self) -> None:
+        """Close the file, where there is one."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _add(writer: SummaryWriter, row: EpochRow, only: str = "") -> None:
+    for name, tag in TAGS.items():
+        if name.startswith(only) and (value := getattr(row, name)) is not None:
+            writer.add_scalar(tag, value, row.epoch)

@@ -1,8 +1,7 @@
-"""Where a training leaves its model folder, and what is done with what is there already.
+"""The output of a training: its model folder, the directory of its run, and the rules for what is there already.
 
-While it trains, a run is kept beside the model folder it will become: `OUT.run/` holds the
-checkpoint and the log, `OUT/` appears when all is done. One process at a time trains for a place.
-Nothing is ever removed there that the zoo did not write.
+A run is kept beside the model folder that it becomes: `OUT.run/` holds the checkpoint and the log, `OUT/` appears when
+all is done. One process at a time trains for an output. Nothing that the zoo did not write is ever removed.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from zoo.errors import FolderError, TrainingError
 from zoo.record import store
@@ -20,13 +18,12 @@ from zoo.record.job import Job
 from zoo.record.lock import alone
 from zoo.record.types import Trained, require_trained
 from zoo.training import checkpoint
-
-Mode = Literal["fresh", "resume", "overwrite"]
+from zoo.training.options import Mode
 
 
 @dataclass(frozen=True)
-class Place:
-    """A model folder to be made: in an empty place, from where a run was stopped, or over what is there."""
+class Output:
+    """A model folder to be made, and how: fresh, from where a run was stopped, or over what is there."""
 
     folder: Path
     mode: Mode = "fresh"
@@ -43,12 +40,12 @@ class Place:
 
     @property
     def resumes(self) -> bool:
-        """Whether there is a checkpoint to go on from, and it is asked for."""
+        """Whether the run continues from a checkpoint."""
         return self.mode == "resume" and checkpoint.path_in(self.run).exists()
 
-    def beside(self, seed: int) -> Place:
-        """The place of another seed's model."""
-        return Place(self.folder.with_name(f"{self.folder.name}-seed{seed}"), self.mode)
+    def of_seed(self, seed: int) -> Output:
+        """The output of another seed's training."""
+        return Output(self.folder.with_name(f"{self.folder.name}-seed{seed}"), self.mode)
 
     def require(self) -> None:
         """Refuse what would be lost: a model folder or an unfinished run, and whatever is not the zoo's.
@@ -60,23 +57,25 @@ class Place:
         if self.mode != "fresh":
             return
         if _is_taken(self.folder):
-            raise TrainingError(f"{self.folder} is there already; name another folder with --out, or give --overwrite")
+            raise TrainingError(f"{self.folder} is there already; name another folder (out), or replace it (overwrite)")
         if self.run.exists():
-            raise TrainingError(f"there is an unfinished run in {self.run}; go on with --resume or give --overwrite")
+            raise TrainingError(
+                f"there is an unfinished run in {self.run}; continue it (resume) or start again (overwrite)"
+            )
 
     def finished(self, job: Job) -> Trained | None:
-        """What is finished there where it may be taken as it is; raises TrainingError where it is another job's."""
+        """The record of a finished training of this job, if there is one; raises TrainingError for another job's."""
         if self.mode != "resume" or not _is_taken(self.folder):
             return None
         config = require_trained(store.check(self.folder))
         differences = config.requested_job.differences(job)
         if not differences:
             return config
-        if self.resumes:  # what was begun over it with --overwrite; whether that is this job its checkpoint says
+        if self.resumes:  # a run that replaces it; its checkpoint says whether it is of this job
             return None
         raise TrainingError(
             f"{self.folder} is finished, and another training: it has {'; '.join(differences)}. "
-            "Give the same options again, or another --out"
+            "Give the same options again, or another folder (out)"
         )
 
     def clear(self) -> None:
@@ -95,32 +94,23 @@ class Place:
         needed, free = 4 * parameters * (2 * 3 + 1) + 2**20, shutil.disk_usage(store.ground(self.run)).free
         if free < needed:
             what = f"{self.folder} needs {needed / 2**20:,.0f} MiB, its disk has {free / 2**20:,.0f} MiB left"
-            raise TrainingError(f"{what}; make room or name another folder with --out")
+            raise TrainingError(f"{what}; make room or name another folder (out)")
         try:
             self.run.mkdir(exist_ok=True)
         except OSError as error:
-            raise TrainingError(
-                f"{self.run} can't be written ({error.strerror}); name another folder with --out"
-            ) from None
-
-
-def mode_of(*, resume: bool, overwrite: bool) -> Mode:
-    """The mode that two words of a command line mean; raises TrainingError for both at once."""
-    if resume and overwrite:
-        raise TrainingError("give --resume to go on or --overwrite to start again, not both")
-    return "resume" if resume else "overwrite" if overwrite else "fresh"
+            raise TrainingError(f"{self.run} can't be written ({error.strerror}); name another folder (out)") from None
 
 
 @contextlib.contextmanager
-def owned(places: Sequence[Place]) -> Iterator[None]:
-    """Be the one process that trains for these places; what a killed one has left there is cleared, or taken back.
+def owned(outputs: Sequence[Output]) -> Iterator[None]:
+    """Be the one process that trains for these outputs; what a killed one has left there is cleared, or taken back.
 
     Raises TrainingError where another process does, or where nothing can be made.
     """
     with contextlib.ExitStack() as held:
-        for folder in (place.folder for place in places):
+        for folder in (output.folder for output in outputs):
             if folder.name in ("", ".."):
-                raise TrainingError(f"--out should name a folder to be made, not {str(folder)!r}; give --out ./NAME")
+                raise TrainingError(f"out should name a folder to be made, not {str(folder)!r}; give ./NAME")
             try:
                 held.enter_context(alone(folder, "trained"))
             except FolderError as error:
@@ -143,15 +133,15 @@ def _files_of(folder: Path) -> tuple[str, ...]:
 
 
 def _require_own(folder: Path, files: Sequence[str], what: str) -> None:
-    """Refuse a place that holds anything but these files; raises TrainingError."""
+    """Refuse a folder that holds anything but these files; raises TrainingError."""
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise TrainingError(f"{folder} is a file, and no place for {what}; name another folder with --out")
+        raise TrainingError(f"{folder} is a file, and no place for {what}; name another folder (out)")
     if strange := sorted(_others(folder, files)):
         more = f" and {len(strange) - 1:,} more" if len(strange) > 1 else ""
         raise TrainingError(
-            f"{folder} holds {strange[0]}{more}, which the zoo did not write; name another folder with --out"
+            f"{folder} holds {strange[0]}{more}, which the zoo did not write; name another folder (out)"
         )
 
 

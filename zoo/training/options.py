@@ -1,0 +1,150 @@
+"""The options of a training, declared once: keyword arguments of `zoo.train` and options of `zoo train`.
+
+Nothing here imports torch or typer. An impossible value is refused when the options are made, before anything heavy is
+imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar
+
+from zoo.errors import RecipeError, TrainingError
+from zoo.spec import Architecture, Model, Recipe
+from zoo.training.reporting import Report
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+MOST_SEEDS: Final = 1_000  # of one call
+DTYPES: Final = ("fp32", "fp16")
+COMPILE: Final = ("auto", "none", "graph", "default")
+
+# Start in an empty directory, continue a run that was stopped, or replace what is there.
+Mode = Literal["fresh", "resume", "overwrite"]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """The spelling of an option on the command line."""
+
+    help: str
+    metavar: str | None
+    name: str | None  # None for `--` and the field's name
+
+
+def option(default: T, help: str, metavar: str | None = None, *, flag: str | None = None) -> T:  # noqa: A002 - typer's word
+    """A field of `TrainOptions` that the command line has too."""
+    declared: Any = field(default=default, metadata={"flag": Flag(help, metavar, flag)})
+    return declared  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Options of a training; None leaves a choice to the zoo. Raises TrainingError for an impossible value."""
+
+    recipe: str | None = option(None, "Which recipe. [default: the model's first]", "NAME")
+    dataset: str | None = option(
+        None, "Another data set than the architecture's default; folder:PATH for pictures of your own.", "NAME"
+    )
+    start: str | Path | None = option(  # noqa: RUF009 - a field
+        None, "Start from these weights: a name, ./FOLDER, or hf://namespace/name, timm's too.", "MODEL"
+    )
+    test_part: float | None = option(None, "The part of your own pictures that is the test set, as in 0.2.", "PART")
+    skip_bad: bool = option(False, "Leave out pictures that can't be read.")
+    license: str | None = option(
+        None, "License of the weights, as a Hugging Face license id. [default: the architecture's]", "ID"
+    )
+    settings: Mapping[str, str] | None = option(
+        None, "Change a field of the recipe; may be repeated.", "FIELD=VALUE", flag="--set"
+    )
+    epochs: int | None = option(None, "Train this long. [default: the recipe's]")
+    seed: int = option(0, "Random seed.")
+    seeds: int = option(1, "Train from N seeds; the first one's net is the model, its card has all results.", "N")
+    device: str | None = option(None, "cpu, cuda or cuda:N. [default: a GPU if there is one]", "NAME")
+    amp: bool | None = option(
+        None, "Train in bf16 autocast. [default: if the hardware has bf16]", flag="--amp/--no-amp"
+    )
+    compile: str = option("auto", "none, graph (a step as one CUDA graph), default (torch.compile), or auto.", "HOW")
+    deterministic: bool | None = option(
+        None, "The same bytes from the same seed. [default: on a CPU]", flag="--deterministic/--fast"
+    )
+    grad_checkpointing: bool = option(False, "Recompute activations in the backward pass, for less memory.")
+    dtype: str = option("fp32", "Store the weights in fp32, or in fp16, rounded before the evaluation.", "TYPE")
+    threads: int | None = option(None, "Threads of the processor to compute with. [default: torch's]", "N")
+    data: Path | None = option(  # noqa: RUF009
+        None, "Directory of data sets, also for downloads. [default: ZOO_DATA, else ~/.cache/zoo/data]", "FOLDER"
+    )
+    limit_train: int | None = option(None, "Train on the first N images only.", "N")
+    out: Path | None = option(  # noqa: RUF009
+        None, "The model folder to make. [default: runs/MODEL-RECIPE-seedN]", "FOLDER"
+    )
+    resume: bool = option(False, "Continue the run that was stopped there; start it if there is none.")
+    overwrite: bool = option(False, "Replace a run or a model folder that is there.")
+    save_every: int = option(1, "Epochs between checkpoints.", "N")
+    eval_every: int = option(1, "Epochs between evaluations on the test set, for the curve only.", "N")
+    push: bool = option(False, "Publish the model folder at the end.")
+    hub: str | None = option(
+        None,
+        "Where to publish: file:PATH for a folder, hf://NAMESPACE for the Hugging Face Hub. "
+        "[default: ZOO_HUB, else the account logged in]",
+        "HUB",
+    )
+    track: Sequence[str] | None = option(
+        None, "Report to a tracker too: tensorboard (files in OUT.events), or a plugin's; may be repeated.", "NAME"
+    )
+    report: Report | None = None
+    tell: Callable[[str, int, int], None] | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.seeds <= MOST_SEEDS:
+            raise TrainingError(f"seeds should be at least 1 and up to {MOST_SEEDS:,}, not {self.seeds}")
+        if self.hub is not None and not self.push:
+            raise TrainingError(f"hub {self.hub} is for publishing, and push was not given; add push or leave out hub")
+        if self.resume and self.overwrite:
+            raise TrainingError("resume continues a run and overwrite starts again; give one of them, not both")
+        if self.dtype not in DTYPES:
+            raise TrainingError(f"dtype should be fp32 or fp16, not {self.dtype!r}")
+        if self.compile not in COMPILE:
+            raise TrainingError(f"compile should be one of {', '.join(COMPILE)}, not {self.compile!r}")
+        for name, epochs in (("save_every", self.save_every), ("eval_every", self.eval_every)):
+            if epochs < 1:
+                raise TrainingError(f"{name} should be at least 1, not {epochs}")
+
+    @property
+    def mode(self) -> Mode:
+        """What happens to a run or a model folder that is there."""
+        return "resume" if self.resume else "overwrite" if self.overwrite else "fresh"
+
+    def recipe_of(self, model: Model | Architecture) -> tuple[str, Recipe]:
+        """The name of the chosen recipe, and the recipe with `settings` and `epochs`; raises RecipeError."""
+        name = self.recipe or next(iter(model.recipes))
+        if name not in model.recipes:
+            raise RecipeError(f"{model.name} has no recipe {name!r}; it has {', '.join(model.recipes)}")
+        settings = {**(self.settings or {}), **({} if self.epochs is None else {"epochs": str(self.epochs)})}
+        return name, model.recipes[name].changed(settings)
+
+
+def takes(
+    options: Callable[P, TrainOptions],
+) -> Callable[[Callable[[str, TrainOptions], Result]], Callable[Concatenate[str, P], Result]]:
+    """Let a function of `name` and `options` be called with the options as keyword arguments, and say so."""
+
+    def decorate(function: Callable[[str, TrainOptions], Result]) -> Callable[Concatenate[str, P], Result]:
+        def called(name: str, *args: P.args, **keywords: P.kwargs) -> Result:
+            return function(name, options(*args, **keywords))
+
+        functools.update_wrapper(called, function)
+        signature = inspect.signature(function)
+        keywords = inspect.signature(options).parameters.values()
+        called.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[signature.parameters["name"], *keywords]
+        )
+        return called  # type: ignore[return-value]  # which accepts `name` as a keyword too
+
+    return decorate
