@@ -24,6 +24,9 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 from zoo import api
 from zoo.errors import HubError
 from zoo.hub.others import Credit, Normalisation
+from zoo.record import store
+from zoo.record.replace import written_aside
+from zoo.record.types import Claim
 
 IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # The deviations are means of per-image ones; both as the authors' own configuration has them.

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -37,11 +37,11 @@ from zoo.evaluation.evaluate import evaluate
 from zoo.hub import find
 from zoo.hub.local import FolderHub
 from zoo.record import store
-from zoo.record.types import Results
+from zoo.record.types import Results, require_trained
 from zoo.training.learner import Learner
 
 from .conftest import CHECKOUT
-from .folders import hashed
+from .folders import hashed, trained_record
 
 CPU = torch.device("cpu")
 
@@ -72,7 +72,7 @@ def test_a_name_gives_an_untrained_net_that_can_be_trained() -> None:
 def test_pretrained_weights_come_from_the_catalogue_in_evaluation_mode() -> None:
     net = zoo.load("resnet8_digits", pretrained=True)
     assert not net.training
-    config = store.read_record(api.find("resnet8_digits"))
+    config = trained_record(api.find("resnet8_digits"))
     test = sources.read_split(DIGITS, Path(), train=False, device=CPU)
     assert evaluate(net, test, batches.pixels(config.mean, config.std, CPU)).test_top1 == config.results.test_top1
 
@@ -102,7 +102,7 @@ def test_weights_that_the_catalogue_has_not_come_from_zoo_hub(
 def test_a_revision_is_loaded_by_its_id(hub: str, model_folder: Path) -> None:
     before = FolderHub(Path(hub.removeprefix("file:"))).revisions("resnet8_digits")[0]
     tensors = {name: torch.zeros_like(tensor) for name, tensor in load_file(model_folder / store.WEIGHTS).items()}
-    api.convert(rewrite(model_folder, tensors))
+    rewrite(model_folder, tensors)
     api.push(model_folder, hub=hub)
     assert not zoo.load("resnet8_digits", pretrained=True, hub=hub).get_parameter("fc.weight").any()
     assert zoo.load("resnet8_digits", pretrained=True, hub=hub, revision=before).get_parameter("fc.weight").any()
@@ -362,7 +362,7 @@ def test_several_seeds_give_a_folder_each_and_their_mean_on_the_card_of_the_firs
     )
     assert done.folder == tmp_path / "out"
     folders = [tmp_path / "out", tmp_path / "out-seed4", tmp_path / "out-seed5"]
-    configs = [store.check(one) for one in folders]
+    configs = [require_trained(store.check(one)) for one in folders]
     assert [config.job.seed for config in configs] == [3, 4, 5]
     assert [one.test_top1 for one in done.config.seeds] == [config.results.test_top1 for config in configs]
     assert done.config.seeds[1].weights_sha256 == configs[1].weights.sha256
@@ -371,7 +371,7 @@ def test_several_seeds_give_a_folder_each_and_their_mean_on_the_card_of_the_firs
     assert f"top-1 **{mean(top1):.2f} ± {stdev(top1):.2f}%**" in text
     assert "--seeds 3\n" in text
     # Whichever is best, the declared seed's weights are the model.
-    assert store.read_record(api.find("resnet8_digits", hub=hub)).own.job.seed == 3
+    assert trained_record(api.find("resnet8_digits", hub=hub)).job.seed == 3
 
 
 def test_several_seeds_go_on_where_they_were_stopped(tmp_path: Path) -> None:
@@ -428,7 +428,7 @@ def test_compiling_that_failed_is_recorded_as_asked_for_and_not_done(
     with pytest.warns(CompileWarning, match="training goes on without compiling: RuntimeError: no compiler here"):
         done = api.train("resnet8", epochs=1, limit_train=128, compile="default", out=tmp_path / "model")
     assert done.config.job.compile == "none"
-    assert (done.config.training.compile_asked, done.config.asked.compile) == ("default", "default")
+    assert (done.config.training.compile_requested, done.config.requested_job.compile) == ("default", "default")
     assert "compile none: default failed" in (done.folder / store.README).read_text()
 
 
@@ -562,7 +562,10 @@ def test_a_comparison_of_one_architecture_on_two_data_sets_draws_both(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def finished(name: str, **asked: object) -> api.Trained:
-        config = dataclasses.replace(store.read_record(trained), name=name, architecture="resnet20")
+        before = trained_record(trained)
+        dataset = name.rpartition("_")[2]
+        job = msgspec.structs.replace(before.job, architecture="resnet20", dataset=dataset)
+        config = msgspec.structs.replace(before, name=name, architecture="resnet20", dataset=dataset, job=job)
         return api.Trained(trained, config, None)
 
     monkeypatch.setattr(api, "train", finished)

@@ -56,7 +56,7 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path, content: object
 
 
 JOB_ENTRIES = JOB.to_json()
-PROGRESS = dataclasses.asdict(Progress(rows=[EpochRow(1, 0.1, 2.0, 10.0, 1.5)]))
+PROGRESS = msgspec.to_builtins(Progress(rows=[EpochRow(1, 0.1, 2.0, 10.0, 1.5)]))
 
 
 @pytest.mark.parametrize(

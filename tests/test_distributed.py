@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from zoo.record import store
+from zoo.record.types import require_trained
 from zoo.training import checkpoint
 from zoo.training.output import Output
 
@@ -80,9 +81,9 @@ def assert_one_training(several: Path, alone: Path) -> None:
     Batches and their order are the same. On a CPU batch norm computes its statistics over each process's share, which
     changes the loss by about 0.5% in the first epoch and 4% in the third.
     """
-    two, one = store.check(several), store.check(alone)
-    assert (two.own.job.processes, one.own.job.processes) == (2, 1)
-    assert (two.own.training.batch_norm_images, one.own.training.batch_norm_images) == (16, None)
+    two, one = (require_trained(store.check(path)) for path in (several, alone))
+    assert (two.job.processes, one.job.processes) == (2, 1)
+    assert (two.training.batch_norm_images, one.training.batch_norm_images) == (16, None)
     rows = [store.read_log(path) for path in (several, alone)]
     assert [row.epoch for row in rows[0]] == [1, 2, 3]
     losses = [[row.train_loss for row in log] for log in rows]
@@ -110,7 +111,7 @@ def test_without_batch_norm_two_processes_compute_the_training_of_one(tmp_path: 
     finish(start(tmp_path, *TWO, *words, "--out", "two", PYTHONPATH=paths))
     logs = [store.read_log(tmp_path / name) for name in ("one", "two")]
     assert [row.train_loss for row in logs[0]] == pytest.approx([row.train_loss for row in logs[1]], rel=1e-5)
-    one, two = (store.check(tmp_path / name).own for name in ("one", "two"))
+    one, two = (require_trained(store.check(tmp_path / name)) for name in ("one", "two"))
     assert (two.job.processes, two.training.batch_norm_images) == (2, None)
     assert two.results.test_loss == pytest.approx(one.results.test_loss, rel=1e-4)
 
@@ -123,7 +124,7 @@ def test_two_processes_let_the_head_learn_first_as_one_does(tmp_path: Path) -> N
     finish(start(tmp_path, *TWO, *words, "--out", "two"))
     logs = [store.read_log(tmp_path / name) for name in ("one", "two")]
     assert [row.train_loss for row in logs[0]] == pytest.approx([row.train_loss for row in logs[1]], rel=2e-2)
-    one, two = (store.check(tmp_path / name).own for name in ("one", "two"))
+    one, two = (require_trained(store.check(tmp_path / name)) for name in ("one", "two"))
     assert (two.job.processes, two.training.batch_norm_images) == (2, 16)
     assert two.results.test_loss == pytest.approx(one.results.test_loss, rel=0.1)
 
@@ -208,5 +209,5 @@ def test_where_one_process_can_not_compile_none_does(tmp_path: Path) -> None:
     ]
     for process in processes:
         assert "training goes on without compiling: not every process can" in finish_with_errors(process)
-    config = store.check(tmp_path / "model")
-    assert (config.job.compile, config.training.compile_asked) == ("none", "default")
+    config = require_trained(store.check(tmp_path / "model"))
+    assert (config.job.compile, config.training.compile_requested) == ("none", "default")

@@ -21,7 +21,7 @@ from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.record import store
 
 from .conftest import Run
-from .folders import config_of, hashed
+from .folders import config_of, trained_record
 from .loopback_hub import Account, Cut, Drop, File, Flip, Hub, Repository, Status
 
 NAME = "resnet8_digits"
@@ -36,10 +36,8 @@ def published(hub: Hub, trained: Path) -> Hub:
 
 
 def another(model_folder: Path) -> Path:
-    """The same model with another line on its card."""
-    with (model_folder / store.README).open("a") as card:
-        card.render("\nAnother line.\n")
-    return hashed(model_folder)
+    """The same model with another license."""
+    return config_of(model_folder, license="mit")
 
 
 def cached(name: str) -> Path:
@@ -163,7 +161,6 @@ def test_two_pushes_at_once_end_in_a_state_that_the_history_explains(
     for seconds, folder in ((100, model_folder), (200, third)):
         config = json.loads((folder / store.CONFIG).read_text())
         config_of(folder, training={**config["training"], "train_seconds": seconds})
-        api.convert(folder)
     command = [sys.executable, "-m", "zoo", "push"]
     environment = {**os.environ, "ZOO_HUB": "hf://me"}
     processes = [
@@ -421,7 +418,7 @@ def test_a_namespace_is_listed_with_results_in_one_request(published: Hub, train
     published.repositories["me/other"] = published.repositories[f"me/{NAME}"].__class__("me/other")
     published.repositories["me/other"].commit("initial commit", {})
     (one,) = api.overview(hub="hf://me")
-    config = store.read_record(trained)
+    config = trained_record(trained)
     assert (one.name, one.parameters) == (NAME, 75_002)
     assert one.top1 == pytest.approx(config.results.test_top1, abs=1e-4)
     assert one.weights == f"hf://me/{NAME}"

@@ -63,8 +63,8 @@ def test_the_same_bytes_again_change_nothing(hub: FolderHub, trained: Path) -> N
 
 
 def test_a_folder_that_is_not_whole_is_not_published(hub: FolderHub, model_folder: Path) -> None:
-    (model_folder / store.CURVE).unlink()
-    with pytest.raises(FolderError, match=r"lacks curve\.svg"):
+    (model_folder / store.LOG).unlink()
+    with pytest.raises(FolderError, match=r"lacks log\.jsonl"):
         hub.push(model_folder, NAME)
     assert hub.models() == []
 
@@ -202,7 +202,7 @@ def test_a_damaged_model_does_not_hide_the_others(hub: FolderHub, trained: Path)
     shutil.copytree(trained, hub.path / "resnet8_other")
     (hub.path / "resnet8_other" / store.CONFIG).write_text(json.dumps({"name": NAME}))
     for _ in range(2):  # also from the index
-        with pytest.warns(HubWarning, match=r"resnet8_other/config\.json is not a model's: training is missing"):
+        with pytest.warns(HubWarning, match=r"resnet8_other/config\.json is not a model's: kind is missing"):
             assert [one.name for one in hub.models()] == [NAME]
 
 

@@ -14,6 +14,7 @@ import pytest
 from zoo import api
 from zoo.errors import FolderError, TrainingError, ZooError
 from zoo.record import store
+from zoo.record.types import require_trained
 from zoo.training.output import Output
 
 from .conftest import CHECKOUT

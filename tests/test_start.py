@@ -21,7 +21,7 @@ from zoo.hub.published import published
 from zoo.nets.build import build
 from zoo.record import store
 from zoo.record.job import Origin
-from zoo.record.types import EpochRow, to_json
+from zoo.record.types import EpochRow, require_trained
 from zoo.registry import load as model_of
 from zoo.spec import Deepening
 from zoo.training.reporting import Report
@@ -131,10 +131,7 @@ def test_it_is_recorded_with_the_hash_and_said_on_the_card(tmp_path: Path) -> No
 
 
 def test_without_one_a_job_is_what_it_was() -> None:
-    config = published("resnet8_digits").config
-    assert json.loads(to_json(config))["job"]["start"] is None
-    assert config.job is not None
-    assert config.job.start is None
+    assert require_trained(published("resnet8_digits").config).job.start is None
 
 
 def test_the_same_start_and_seed_give_the_same_bytes_and_another_seed_another_head(tmp_path: Path) -> None:
@@ -186,8 +183,8 @@ def test_what_a_strangers_folder_begins_with_is_not_fetched_unasked(tmp_path: Pa
 
 def test_every_seed_begins_with_it(tmp_path: Path) -> None:
     first = trained("resnet8_three", tmp_path / "out", seeds=2).config
-    second = store.check(tmp_path / "out-seed1")
-    assert first.own.job.start == second.own.job.start is not None
+    second = require_trained(store.check(tmp_path / "out-seed1"))
+    assert first.job.start == second.job.start is not None
     assert [result.weights_sha256 for result in first.seeds] == [first.weights.sha256, second.weights.sha256]
 
 

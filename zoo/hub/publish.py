@@ -52,7 +52,8 @@ def push(folder: Path, *, hub: str | None = None) -> Pushed:
     card that a person edited is kept, and a HubWarning says so.
     """
     folder, target = path_of(folder), open_hub(hub)
-    config = store.check_whole(folder)
+    config = store.read_record(folder)  # the hub checks the files as it takes them
+    store.require_weights(folder, config)
     _require_publishable(config, target)
     render(folder, config)
     return target.push(folder, config.name)

@@ -12,11 +12,9 @@ import hashlib
 import io
 import pickle
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import msgspec
 import torch
 
