@@ -5,7 +5,6 @@ python examples/benchmark_inference.py [--model resnet20_cifar10] [--threads 1] 
     eager          the net as zoo.load gives it, normalisation before it
     channels_last  the same in the layout that it was trained in
     compiled       torch.compile of it
-    aot            compiled ahead of time by AOTInductor (--to aot)
     onnx           onnxruntime in fp32 (--to onnx)
     int8           onnxruntime in whole numbers of 8 bits (--to int8)
     pt2            torch's own file, without the net's source (--to pt2)
@@ -37,7 +36,7 @@ from zoo.exporters.timing import BATCHES, SECONDS, Ask, timed
 from zoo.hub.published import Published, published
 from zoo.nets.device import describe
 
-WAYS = ("eager", "channels_last", "compiled", "aot", "onnx", "int8", "pt2")
+WAYS = ("eager", "channels_last", "compiled", "onnx", "int8", "pt2")
 
 
 def answering(found: Published, way: str, threads: int) -> Ask:

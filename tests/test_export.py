@@ -482,7 +482,7 @@ def test_what_a_folder_says_of_its_exports_passes_the_gate(exported_pt2: Path, t
 def test_a_format_that_is_none_is_told_with_a_close_one(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="there is no format 'onxn'; did you mean onnx"):
         api.export(trained, to=("onxn",), out=tmp_path / "out")
-    with pytest.raises(ExportError, match="there is no format 'zzz'; there are onnx, int8, pt2, aot"):
+    with pytest.raises(ExportError, match="there is no format 'zzz'; there are onnx, int8, pt2"):
         api.export(trained, to=("zzz",), out=tmp_path / "out")
     with pytest.raises(ExportError, match="there is nothing to export to"):
         api.export(trained, to=(), out=tmp_path / "out")
@@ -506,36 +506,7 @@ def test_a_plugin_that_is_no_exporter_is_named(trained: Path, tmp_path: Path, fa
         api.export(trained, to=("odd",), out=tmp_path / "out")
     with pytest.raises(PluginError, match="format bad: plugin zoo-odd can't be imported"):
         api.export(trained, to=("bad",), out=tmp_path / "out")
-    assert formats.formats() == ["onnx", "int8", "pt2", "aot", "bad", "odd"]
-
-
-def test_what_is_for_this_processor_alone_is_not_published(exported_pt2: Path, tmp_path: Path, hub: object) -> None:
-    folder = copied(exported_pt2, tmp_path)
-    config = store.read_config(folder)
-    here = dataclasses.replace(
-        config, exports=tuple(dataclasses.replace(one, only_here=True) for one in config.exports)
-    )
-    rewritten(folder, here)
-    with pytest.raises(HubError, match="its pt2 file is for this processor alone; export it without"):
-        api.push(folder, hub="hf://me")
-
-
-def rewritten(folder: Path, config: Config) -> None:
-    """Write a folder's card and config.json for other facts of its exports."""
-    text = card.write(config, store.read_log(folder), published(folder).known)
-    (folder / store.README).write_text(text)
-    hashed(config_of(folder, exports=[dataclasses.asdict(one) for one in config.exports]))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_a_model_compiled_ahead_of_time_answers_the_same(trained: Path, tmp_path: Path) -> None:
-    folder, config = api.export(trained, to=("aot",), out=tmp_path / "out")
-    (export,) = config.exports
-    assert export.only_here
-    assert export.test is not None
-    assert (export.test.test_top1, export.test.otherwise) == (config.own.results.test_top1, 0)
-    assert outcomes(folder)["aot"] == "not measured"
+    assert formats.formats() == ["onnx", "int8", "pt2", "bad", "odd"]
 
 
 # The command.

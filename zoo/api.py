@@ -745,8 +745,8 @@ def export(
 ) -> tuple[Path, Config]:
     """Write a model in other formats too: a copy of its folder, with their files in it, is `out` (`./NAME-export`).
 
-    A format is `onnx`, `int8` (ONNX in whole numbers, calibrated on training images), `pt2` (torch.export), `aot`
-    (compiled for this processor), or a plugin's. Each takes pixels, uint8 [N, H, W, C], and answers logits and
+    A format is `onnx`, `int8` (ONNX in 8-bit integers, calibrated on training images), `pt2` (torch.export), or a
+    plugin's. Each takes pixels, uint8 [N, H, W, C], and answers logits and
     probabilities. Each is run at once by its own runtime and held against the net: on fixed inputs, and where the data
     is there on the whole test set; nothing is downloaded for that. What costs more than half a point of top-1 is
     refused, unless `allow_loss`. With `time` each is asked in turn with the net how long it takes, which is best done

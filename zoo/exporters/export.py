@@ -154,7 +154,6 @@ def _held(exporter: Exporter, content: bytes, config: Config, kept: Tensor, on: 
         known_logits=distance,
         test=test,
         any_size=exporter.any_size and config.resizing.is_plain,
-        only_here=exporter.only_here,
     )
 
 

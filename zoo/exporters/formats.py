@@ -20,7 +20,6 @@ OWN: Final = {
     "onnx": "zoo.exporters.onnx:ONNX",
     "int8": "zoo.exporters.int8:INT8",
     "pt2": "zoo.exporters.pt2:PT2",
-    "aot": "zoo.exporters.aot:AOT",
 }
 
 

@@ -267,9 +267,8 @@ def _export(config: Config, export: Export) -> str:
         if test
         else ("–", "–", export.known_logits)
     )
-    remarks = ["any height and width"] * export.any_size + ["for this processor alone"] * export.only_here
     run_by = f"{export.runtime}, {export.device}, {_plural(export.threads, 'thread')}"
-    note = "".join(f", {remark}" for remark in remarks)
+    note = ", any height and width" if export.any_size else ""
     return f"| `{export.file}` ({export.format}{note}) | {size:,} | {top1} | {otherwise} | {logits:.1e} | {run_by} |"
 
 

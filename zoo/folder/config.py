@@ -187,7 +187,6 @@ class Export:
     known_logits: float  # the largest difference from the net's logits of the fixed inputs
     test: ExportTest | None  # None where the data was not there
     any_size: bool = False  # takes images of any height and width; else of the model's alone
-    only_here: bool = False  # compiled for that very processor, and of no use on another
     timings: tuple[Timing, ...] = ()  # where it was asked how long it takes
 
 

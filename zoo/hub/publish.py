@@ -79,10 +79,6 @@ def _require_publishable(folder: Path, config: Config, target: Hub) -> None:
     _require_card(folder, config)
     if config.pictures is not None and config.license == UNKNOWN_LICENSE:
         raise HubError(unlicensed(config.name))
-    if target.address.scheme != "file" and (here := [one.format for one in config.exports if one.only_here]):
-        raise HubError(
-            f"{config.name} can't be published: its {here[0]} file is for this processor alone; export it without"
-        )
     if config.job is not None:
         require_public(config.job, target)
     target.require_writable(config.name)
