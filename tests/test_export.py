@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from zoo import api
 from zoo.data.batches import pixels
 from zoo.data.preprocess import preprocessing
-from zoo.errors import ExportError, FolderError, HashMismatch, HubError, PluginError
+from zoo.errors import ExportError, FolderError, HashMismatch, PluginError
 from zoo.evaluation.answers import fixed_inputs
-from zoo.exporters import formats, measure, onnx, timing
+from zoo.exporters import formats, measure, onnx
 from zoo.exporters.graph import Graph, program
 from zoo.exporters.protocol import Answers, Subject
 from zoo.folder import card, store
-from zoo.folder.config import Config, ExportTest
+from zoo.folder.config import ExportTest
 from zoo.hub.others import Credit
 from zoo.hub.published import published
 
@@ -300,19 +300,6 @@ def test_writing_the_folder_anew_keeps_its_exports(exported: Path, tmp_path: Pat
     store.check_whole(folder)
 
 
-def test_how_long_a_file_takes_beside_the_net_is_said_where_it_is_asked(
-    trained: Path, exported_pt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(timing, "SECONDS", 0)
-    folder, config = api.export(trained, to=("pt2",), out=tmp_path / "out", time=True)
-    (export,) = config.exports
-    assert [one.batch for one in export.timings] == [1, 8, 64]
-    assert all(one.milliseconds > 0 and one.ratio > 0 for one in export.timings)
-    first, text = export.timings[0], (folder / store.README).read_text()
-    assert f"| pt2 | 1 | {first.milliseconds:.2f} ms | {first.ratio:.2f} × | {export.device}" in text
-    assert "asked in turn" not in (exported_pt2 / store.README).read_text()
-
-
 # Used.
 
 
@@ -462,8 +449,6 @@ FALSE: dict[str, dict[str, Any]] = {
     "a runtime of two lines": {"runtime": "onnxruntime\n1"},
     "no threads": {"threads": 0},
     "a distance below none": {"known_logits": -1.0},
-    "no images at once": {"timings": [{"batch": 0, "milliseconds": 1.0, "ratio": 1.0}]},
-    "an answer in no time": {"timings": [{"batch": 1, "milliseconds": 0.0, "ratio": 1.0}]},
     "a top-1 above all": {"test": {"test_top1": 101, "test_images": 1, "otherwise": 0, "logits": 0}},
     "more images than there are": {"test": {"test_top1": 1, "test_images": 1, "otherwise": 2, "logits": 0}},
 }
@@ -534,3 +519,7 @@ def test_the_command_says_what_is_wrong_in_one_line(run_zoo: Run) -> None:
         assert finished.returncode == 1
         assert len(finished.stderr.splitlines()) == 1
     assert run_zoo("export", "resnet8", "--hub", "hf://me").returncode == 2
+
+
+def test_a_blank_after_the_comma_is_no_part_of_a_formats_name(run_zoo: Run) -> None:
+    assert "there is no format 'onxn'" in run_zoo("export", "resnet8", "--to", "pt2, onxn").stderr

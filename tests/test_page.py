@@ -316,23 +316,6 @@ def test_models_on_different_data_sets_are_in_different_pictures() -> None:
     assert sum(len(one.marks) for one in pictures) == len(measured)
 
 
-def test_latency_is_shown_by_data_set_processor_and_threads(trained: Path, tmp_path: Path) -> None:
-    timing = {"batch": 1, "milliseconds": 0.5, "ratio": 2.0}
-    test = {"test_top1": 97.5, "test_images": 360, "otherwise": 0, "logits": 0.0}
-    export = {"format": "onnx", "file": "onnx/model.onnx", "runtime": "onnxruntime 1", "device": "Z80", "threads": 2}
-    export |= {"known_logits": 0.0, "test": test, "timings": [timing, {**timing, "batch": 8}]}
-    files = json.loads((trained / store.CONFIG).read_text())["files"]
-    files["onnx/model.onnx"] = {"sha256": "0" * 64, "bytes": 10}
-    hub = hub_of(trained, "resnet8_digits", tmp_path, exports=[export], files=files)
-    (picture,) = scatter.by_latency(models.shown(hub, with_files=False))
-    assert picture.title == "digits; Z80, 2 threads"
-    (mark,) = picture.marks
-    assert (mark.point.x, mark.point.top1, mark.point.kind) == (0.5, 97.5, "onnx")
-    made = pages(hub)
-    assert "0.50 onnx" in Page(made["index.html"]).text
-    assert "2.00 ×" in Page(made["models/resnet8_digits.html"]).text
-
-
 # To be tried.
 
 

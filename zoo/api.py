@@ -741,7 +741,6 @@ def export(
     revision: str | None = None,
     data: Path | None = None,
     allow_loss: bool = False,
-    time: bool = False,
 ) -> tuple[Path, Config]:
     """Write a model in other formats too: a copy of its folder, with their files in it, is `out` (`./NAME-export`).
 
@@ -749,8 +748,7 @@ def export(
     plugin's. Each takes pixels, uint8 [N, H, W, C], and answers logits and
     probabilities. Each is run at once by its own runtime and held against the net: on fixed inputs, and where the data
     is there on the whole test set; nothing is downloaded for that. What costs more than half a point of top-1 is
-    refused, unless `allow_loss`. With `time` each is asked in turn with the net how long it takes, which is best done
-    on a quiet machine.
+    refused, unless `allow_loss`.
 
     Raises what `load` raises, ExportError, PluginError and DataError.
     """
@@ -761,7 +759,7 @@ def export(
     found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
     target = out or Path(f"{found.config.name}-export")
     exporting.require_free(target)
-    made = exporting.export(found, wanted, data or sources.default_root(), allow_loss=allow_loss, time=time)
+    made = exporting.export(found, wanted, data or sources.default_root(), allow_loss=allow_loss)
     return exporting.write(found, made, target)
 
 

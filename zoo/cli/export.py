@@ -25,10 +25,6 @@ def export(
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Keep a format that costs more than half a point of top-1, too.")
     ] = False,
-    time: Annotated[
-        bool,
-        typer.Option("--time", help="Measure how long each takes beside the net, for batches of 1, 8 and 64 images."),
-    ] = False,
     push: options.Push = False,
     hub: options.PushHub = None,
     as_json: options.Json = False,
@@ -43,9 +39,8 @@ def export(
         raise typer.BadParameter(
             "is where --push goes to; a model in a hub is named by its address", param_hint="--hub"
         )
-    folder, config = api.export(
-        model, to=to.split(","), out=out, revision=revision, data=data, allow_loss=allow_loss, time=time
-    )  # fmt: skip
+    formats = [name.strip() for name in to.split(",")]
+    folder, config = api.export(model, to=formats, out=out, revision=revision, data=data, allow_loss=allow_loss)
     if as_json:
         print_json(
             {"folder": str(folder), "name": config.name, "exports": [_facts(config, one) for one in config.exports]}
@@ -79,12 +74,6 @@ def _say(folder: Path, config: Config) -> None:
         )
     heading = ("format", "file", "bytes", "top-1", "classified otherwise", "logits differ by", "run by")
     print_table(heading, cells, right=(2, 3, 4, 5))
-    if times := [(one.format, timing) for one in config.exports for timing in one.timings]:
-        rows = [
-            (name, str(one.batch), f"{one.milliseconds:.2f}", f"{one.ratio:.2f}", config.exports[0].device)
-            for name, one in times
-        ]
-        print_table(("format", "batch", "milliseconds", "times as fast as the net", "on"), rows, right=(1, 2, 3))
     card = config.results
     before = f", whose top-1 is {card.test_top1:.2f}%" if card else ""
     say(f"held against {config.name}{before}; the model folder is {folder}")

@@ -16,12 +16,12 @@ from zoo.data import batches, sources
 from zoo.errors import DataError, ExportError, FolderError
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.verify import LOGITS_TOLERANCE
-from zoo.exporters import formats, measure, timing
+from zoo.exporters import formats, measure
 from zoo.exporters.graph import reason
 from zoo.exporters.measure import Tested
 from zoo.exporters.protocol import Exporter, Run, Subject
 from zoo.folder import card, store
-from zoo.folder.config import Config, Export, Timing
+from zoo.folder.config import Config, Export
 from zoo.folder.lock import alone
 from zoo.folder.paths import path_of
 from zoo.folder.replace import written_aside
@@ -30,7 +30,6 @@ from zoo.nets.device import describe
 from zoo.spec import Model
 
 CPU = torch.device("cpu")
-NET = "the net"  # in torch, which no format can be called
 MOST_LOSS = 0.5  # points of top-1 that a format which is not exact may cost
 
 
@@ -64,12 +63,8 @@ def require_free(out: Path) -> None:
         raise FolderError(f"{target} is there already; remove it or name another folder with --out")
 
 
-def export(
-    found: Published, wanted: Sequence[Exporter], root: Path, *, allow_loss: bool, time: bool = False
-) -> list[Exported]:
+def export(found: Published, wanted: Sequence[Exporter], root: Path, *, allow_loss: bool) -> list[Exported]:
     """Write a model in these formats, and run what was written, on the test set too where it is there.
-
-    With `time`, it is measured how long each takes.
 
     Raises FolderError for a folder of an earlier format, and ExportError: also where a runtime answers otherwise than
     the net, or a format costs more than MOST_LOSS points and `allow_loss` does not allow it.
@@ -88,17 +83,7 @@ def export(
         facts = _held(exporter, content, config, kept, on)
         _require_accurate(exporter, facts, on, config, allow_loss=allow_loss)
         made.append(Exported(content, facts))
-    if not time:
-        return made
-    ways = {
-        exporter.format: exporter.open(one.content, one.facts.threads)
-        for exporter, one in zip(wanted, made, strict=True)
-    }
-    timings = _timings({NET: lambda images: net(pixels.normalise(images).contiguous()), **ways}, config)
-    return [
-        dataclasses.replace(one, facts=dataclasses.replace(one.facts, timings=timings[one.facts.format]))
-        for one in made
-    ]
+    return made
 
 
 def write(found: Published, made: Sequence[Exported], out: Path) -> tuple[Path, Config]:
@@ -119,12 +104,6 @@ def _written(target: Path, config: Config, files: Mapping[str, bytes], found: Pu
         require_free(target)
         with written_aside(target) as aside:
             return target, store.write(aside, config, {**files, store.README: text.encode()})
-
-
-def _timings(ways: Mapping[str, timing.Ask], config: Config) -> dict[str, tuple[Timing, ...]]:
-    """How long each way takes, batch by batch, beside the first one."""
-    found = [timing.timed(ways, config.input_size, batch, timing.SECONDS) for batch in timing.BATCHES]
-    return {name: tuple(one[name] for one in found) for name in ways}
 
 
 def _held(exporter: Exporter, content: bytes, config: Config, kept: Tensor, on: Tested | None) -> Export:

@@ -257,7 +257,7 @@ float32 [N, {len(config.classes)}]. Its metadata has the classes, in their order
 {rows}
 
 Each was run by its own runtime when it was written, and held against the net on {_on(config)}.
-{_timings(config.exports)}"""
+"""
 
 
 def _export(config: Config, export: Export) -> str:
@@ -270,25 +270,6 @@ def _export(config: Config, export: Export) -> str:
     run_by = f"{export.runtime}, {export.device}, {_plural(export.threads, 'thread')}"
     note = ", any height and width" if export.any_size else ""
     return f"| `{export.file}` ({export.format}{note}) | {size:,} | {top1} | {otherwise} | {logits:.1e} | {run_by} |"
-
-
-def _timings(exports: Sequence[Export]) -> str:
-    """How long they take, where that was asked."""
-    rows = "\n".join(
-        f"| {one.format} | {timing.batch:,} | {timing.milliseconds:.2f} ms | {timing.ratio:.2f} × | "
-        f"{one.device}, {_plural(one.threads, 'thread')} |"
-        for one in exports
-        for timing in one.timings
-    )
-    if not rows:
-        return ""
-    return f"""
-| format | images at once | takes | as fast as the net in torch | on |
-|---|---:|---:|---:|---|
-{rows}
-
-Medians of rounds in which each was asked in turn with the net; quote the ratios, which are of one run.
-"""
 
 
 def _on(config: Config) -> str:

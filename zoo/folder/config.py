@@ -166,15 +166,6 @@ class ExportTest:
     logits: float  # their largest difference from the net's
 
 
-@dataclass(frozen=True)
-class Timing:
-    """How long a batch takes, asked in turn with the net in torch on the same processor, with as many threads."""
-
-    batch: int  # images at once
-    milliseconds: float  # for all of them, the median
-    ratio: float  # how many times as fast as the net, the median of the rounds' own
-
-
 @dataclass(frozen=True, kw_only=True)
 class Export:
     """The model in another format: a file of the folder, and how it was held against the net it was made from."""
@@ -187,7 +178,6 @@ class Export:
     known_logits: float  # the largest difference from the net's logits of the fixed inputs
     test: ExportTest | None  # None where the data was not there
     any_size: bool = False  # takes images of any height and width; else of the model's alone
-    timings: tuple[Timing, ...] = ()  # where it was asked how long it takes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,6 @@ CHANNELS = 64
 CLASSES = 100_000
 TEXT = 2_000  # characters
 EXPORTS = 16
-TIMINGS = 16  # of one
 LARGEST = 1e39  # of a loss: float32's end
 OWN_FILES = (README, CONFIG, WEIGHTS, LOG, CURVE)
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -220,11 +219,6 @@ def _require_exports(config: Config) -> None:
             require_line(getattr(one, name), f"{place}.{name}")
         _require(0 < one.threads < 2**20, f"{place}.threads", "a number of threads")
         _require(math.isfinite(one.known_logits) and one.known_logits >= 0, f"{place}.known_logits", "a distance")
-        _require(len(one.timings) <= TIMINGS, f"{place}.timings", f"up to {TIMINGS}")
-        for timing in one.timings:
-            _require(0 < timing.batch < 2**20, f"{place}.timings", "of so many images")
-            for value in (timing.milliseconds, timing.ratio):
-                _require(1e-9 < value < 1e9, f"{place}.timings", "above 0, and no longer than a week")
         if test is not None:
             _require(0 <= test.test_top1 <= 100, f"{place}.test.test_top1", "from 0 to 100")
             _require(0 <= test.otherwise <= test.test_images < 2**40, f"{place}.test", "of so many images")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from zoo.errors import HubWarning, PageError, PluginError, ZooError
 from zoo.folder import store
 from zoo.folder.command import command
-from zoo.folder.config import Config, EpochRow, Export, Timing
+from zoo.folder.config import Config, EpochRow
 from zoo.folder.snippets import Snippet, snippets
 from zoo.hub import listing
 from zoo.hub.published import Published, published
@@ -57,12 +57,6 @@ class Shown:
     def snippets(self) -> Sequence[Snippet]:
         """How it is loaded."""
         return snippets(self.config, self.known)
-
-    @property
-    def fastest(self) -> tuple[Export, Timing] | None:
-        """The exported file that takes the shortest for a single image, where any was timed."""
-        single = [(one, timing) for one in self.config.exports for timing in one.timings if timing.batch == 1]
-        return min(single, key=lambda found: found[1].milliseconds, default=None)
 
 
 def shown(hub: str | None, *, with_files: bool) -> list[Shown]:

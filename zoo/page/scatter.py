@@ -66,24 +66,6 @@ def by_parameters(models: Iterable[Shown]) -> list[Picture]:
     return [drawn(dataset, "parameters", points, kinds) for dataset, points in sorted(groups.items())]
 
 
-def by_latency(models: Iterable[Shown]) -> list[Picture]:
-    """Top-1 against the time for a single image, of exported files; a picture a data set and processor."""
-    groups: dict[tuple[str, str], list[Point]] = {}
-    for one in models:
-        dataset = one.config.dataset
-        label = one.name.replace(f"_{dataset}", "")
-        for export in one.config.exports:
-            on = f"{export.device}, {export.threads} {'thread' if export.threads == 1 else 'threads'}"
-            for timing in export.timings:
-                if timing.batch == 1 and export.test is not None:
-                    point = Point(label, page_of(one), timing.milliseconds, export.test.test_top1, export.format)
-                    groups.setdefault((dataset, on), []).append(point)
-    kinds = sorted({point.kind for points in groups.values() for point in points})
-    return [
-        drawn("; ".join(where), "milliseconds for one image", points, kinds) for where, points in sorted(groups.items())
-    ]
-
-
 def page_of(one: Shown) -> str:
     """Where a model's page is, from the index."""
     return f"models/{one.name}.html"

@@ -68,7 +68,6 @@ def pages(models: Sequence[Shown], runtime: Runtime | None) -> Mapping[str, byte
         models=models,
         datasets=sorted({one.config.dataset for one in models}),
         parameters=scatter.by_parameters(models),
-        latency=scatter.by_latency(models),
     )
     made = {"index.html": index.encode()}
     made |= {name: (files(__package__) / "templates" / name).read_bytes() for name in SHARED}
