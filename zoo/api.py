@@ -790,6 +790,7 @@ def import_model(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     sha256: str | None = None,
+    rename: Sequence[tuple[str, str]] = (),
     out: Path | None = None,
     device: str | None = None,
     data: Path | None = None,
@@ -798,8 +799,10 @@ def import_model(
 
     `source` is a path, `https://…` or `hf://namespace/repository/path@REVISION`, of a safetensors file or a torch
     checkpoint, which is read without running its code. `tag` is the author's name where none is given; `mean` and
-    `std` are what the weights were trained with, the data set's own where not given. Where the data set is
-    there, the model is measured on its whole test set; nothing is downloaded for that.
+    `std` are what the weights were trained with, the data set's own where not given. The names of the tensors
+    are the net's, or names that the architecture's plugin translates; `rename` is pairs of a regular expression and its
+    replacement, applied to them first, one after another, as `re.sub` does. Where the data set is there, the model is
+    measured on its whole test set; nothing is downloaded for that.
 
     Raises RegistryError, HubError, HashMismatch, WeightsError, FolderError or DataError.
     """
@@ -811,12 +814,14 @@ def import_model(
     from zoo.hub import others
     from zoo.hub.download import fetch
     from zoo.nets.device import choose
+    from zoo.nets.foreign import require_rules
     from zoo.training.environment import environment
     from zoo.training.plan import versions
 
     model, on, root = registry.load(registry.resolve(name)), choose(device), data or sources.default_root()
+    require_rules(rename)
     fetched = fetch(source, sha256=sha256)
-    done = others.converted(model.architecture, model.dataset, fetched)
+    done = others.converted(model.architecture, model.dataset, fetched, rename)
     config = others.facts(
         model,
         others.tag_of(credit) if tag is None else tag,

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ from zoo.spec import Architecture, Dataset, Model
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from zoo.nets.foreign import Rule
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one each a channel
 
@@ -121,15 +124,19 @@ def facts(
     )
 
 
-def converted(architecture: Architecture, sees: Dataset | Config, fetched: Fetched) -> Converted:
-    """The net with the weights of a file, for what `sees` says of images and classes; raises WeightsError."""
+def converted(
+    architecture: Architecture, sees: Dataset | Config, fetched: Fetched, rename: Sequence[Rule] = ()
+) -> Converted:
+    """The net with the weights of a file, for what `sees` says of images and classes; raises WeightsError.
+
+    The rules of `rename` are applied to the names of its tensors first.
+    """
     from zoo.nets import foreign
     from zoo.nets.build import to_be_filled
 
     net = to_be_filled(architecture, sees)
     tensors = foreign.read(fetched.content, fetched.name)
-    ordered_on = None if foreign.is_safetensors(fetched.content) else sees.input_size
-    fitted = foreign.fitted(net, tensors, architecture.renamings, ordered_on=ordered_on)
+    fitted = foreign.fitted(net, tensors, architecture.renamings, rename)
     net.load_state_dict(fitted.state_dict)
     return Converted(net.eval(), fitted.how)
 
