@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
@@ -20,6 +21,7 @@ from zoo.data import batches, prepared, sources
 from zoo.data.asked import Asked
 from zoo.data.kinds import GROUP, open_collection
 from zoo.data.opening import opened, surveyed
+from zoo.data.torchvision_datasets import DATASETS
 from zoo.errors import DataError, DataWarning, HubError, PluginError, TrainingError, UnknownModel, ZooError
 from zoo.folder import store
 from zoo.spec import Dataset, Recipe
@@ -349,7 +351,14 @@ def test_a_folder_that_can_not_be_trained_on_is_one_line(
         ("folder:README.md", "README.md is a file; name the folder"),
         ("folder:", "has no folders of pictures|there is no folder|has .* classes|no picture|no test set"),
         ("fodler:x", "there is no kind of data set 'fodler'; did you mean folder"),
-        ("torchvision:Flowers103", "torchvision has no data set 'Flowers103' .*did you mean Flowers102"),
+        (
+            "torchvision:Flowers103",
+            "torchvision has no image .* data set 'Flowers103'; did you mean Flowers102",
+        ),
+        (
+            "torchvision:Sintel",
+            "torchvision has no image .* data set 'Sintel'; there are CIFAR10, .*, USPS",
+        ),
         ("torchvision:Flowers102", "torchvision's Flowers102 is not in .*, and can't be downloaded"),
     ],
 )
@@ -400,6 +409,71 @@ def test_a_data_set_of_torchvisions_opens_by_name_where_it_is_there(tmp_path: Pa
     images, labels = found.read(tmp_path, train=False)
     assert sorted(labels.tolist()) == sorted(2 * list(range(10)))
     assert all(image.max() == 20 * label for image, label in zip(images, labels, strict=True))
+
+
+def write_gtsrb(root: Path, *, classes: int = 3) -> None:
+    """Files of GTSRB's: the training half as folders of classes, the test half as a list."""
+    train, test = root / "gtsrb" / "GTSRB" / "Training", root / "gtsrb" / "GTSRB" / "Final_Test" / "Images"
+    test.mkdir(parents=True)
+    rows = ["Filename;ClassId\n"]
+    for label in range(classes):
+        (train / f"{label:05}").mkdir(parents=True)
+        for number in range(2):
+            image = Image.new("RGB", (16, 16), (100 * label, 20 * number, 0))
+            image.save(train / f"{label:05}" / f"{number}.ppm")
+        image.save(test / f"{label}.ppm")
+        rows.append(f"{label}.ppm;{label}\n")
+    (root / "gtsrb" / "GT-final_test.csv").write_text("".join(rows))
+
+
+def write_svhn(root: Path) -> None:
+    """Files of SVHN's, in which the digit 0 has the label 10."""
+    from scipy.io import savemat
+
+    for half in ("train", "test"):
+        labels = np.array([[10], [1], [2], [2]])
+        images = np.broadcast_to(labels.reshape(1, 1, 1, 4), (32, 32, 3, 4)).astype(np.uint8)
+        savemat(root / f"{half}_32x32.mat", {"X": images, "y": labels})
+
+
+def write_fer2013(root: Path) -> None:
+    """The file of FER2013 with both halves in it."""
+    (root / "fer2013").mkdir()
+    rows = [
+        f"{label},{' '.join(48 * 48 * [str(label)])},{half}" for half in ("Training", "PublicTest") for label in (0, 1)
+    ]
+    (root / "fer2013" / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "classes"),
+    [
+        ("GTSRB", write_gtsrb, ["0", "1", "2"]),
+        ("SVHN", write_svhn, ["0", "1", "2"]),
+        ("FER2013", write_fer2013, ["0", "1"]),
+    ],
+)
+def test_a_data_set_of_torchvisions_without_names_has_its_labels_as_classes(
+    name: str, write: Callable[[Path], None], classes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision import datasets
+
+    monkeypatch.setattr("torchvision.datasets.utils.check_integrity", lambda *_: True)
+    monkeypatch.setattr("torchvision.datasets.svhn.check_integrity", lambda *_: True)
+    monkeypatch.setattr("torchvision.datasets.fer2013.check_integrity", lambda *_, **__: True)
+    monkeypatch.setattr(datasets.SVHN, "download", lambda _: None)
+    write(tmp_path)
+    found = api.survey(f"torchvision:{name}", data=tmp_path)
+    assert list(found.collection.classes) == classes
+    assert [train > 0 and test > 0 for _, train, test in found.counts()] == len(classes) * [True]
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS))
+def test_every_data_set_of_torchvisions_that_is_offered_is_there_and_takes_its_halves(name: str) -> None:
+    from torchvision import datasets
+
+    for half in DATASETS[name]:
+        inspect.signature(getattr(datasets, name)).bind("root", **half)
 
 
 def test_a_kind_of_a_plugins_opens_by_its_entry_point(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from zoo.spec import Collection
 GROUP: Final = "zoo.datasets"
 OWN: Final = {
     "folder": "zoo.data.folder:open_folder",
-    "torchvision": "zoo.data.of_torchvision:open_set",
+    "torchvision": "zoo.data.torchvision_datasets:open_set",
 }
 
 
