@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import sys
@@ -162,8 +161,7 @@ def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.
     """What the data set's reader gives, if that is what the data set's facts say; raises DataError."""
     reader = f"data set {dataset.name}: its reader, of {registry.whose(dataset.read)},"
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            found = dataset.read(root, train=train)
+        found = dataset.read(root, train=train)
     except ZooError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may fail in any way

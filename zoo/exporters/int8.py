@@ -6,11 +6,7 @@ VNNI adds two products in 16 bits, which 8 would overflow, and the file would an
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -42,7 +38,7 @@ def write(subject: Subject) -> bytes:
 
     images = subject.training_images(IMAGES)
     model = floating.translated(subject)
-    with tempfile.TemporaryDirectory() as scratch, _quiet():
+    with tempfile.TemporaryDirectory() as scratch:
         written, prepared, quantised = (Path(scratch) / name for name in ("written", "prepared", "quantised"))
         onnx.save(model, written)
         quant_pre_process(str(written), str(prepared), skip_symbolic_shape=True)
@@ -58,18 +54,6 @@ def write(subject: Subject) -> bytes:
             reduce_range=True,
         )
         return floating.serialized(onnx.load(quantised), subject)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without onnxruntime's hints to its own users on stdout and in the log."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
 
 
 INT8 = Exporter(
