@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from zoo import api
 from zoo.data.batches import pixels
-from zoo.data.preprocess import preprocessing
+from zoo.data.preprocessing import preprocessing
 from zoo.errors import ExportError, FolderError, HashMismatch, PluginError
-from zoo.evaluation.answers import fixed_inputs
-from zoo.exporters import formats, measure, onnx
+from zoo.evaluation.evaluate import fixed_inputs
+from zoo.exporters import formats, onnx, runtime
 from zoo.exporters.graph import Graph, program
 from zoo.exporters.protocol import Answers, Subject
 from zoo.folder import card, store
@@ -148,7 +148,7 @@ def answering(logits: Tensor, probabilities: Tensor | None = None) -> Callable[[
 )
 def test_what_is_no_answer_is_refused(run: Callable[[Tensor], Answers], why: str) -> None:
     with pytest.raises(ExportError, match=why):
-        measure.answers(run, fixed_inputs((1, 8, 8)), 10)
+        runtime.answers(run, fixed_inputs((1, 8, 8)), 10)
 
 
 def test_an_image_has_the_same_answer_alone_and_in_a_batch(trained: Path) -> None:
@@ -157,7 +157,7 @@ def test_an_image_has_the_same_answer_alone_and_in_a_batch(trained: Path) -> Non
         return Answers(logits, logits.softmax(dim=1))
 
     with pytest.raises(ExportError, match="others alone than in a batch"):
-        measure.known_logits(run, published(trained).config)
+        runtime.known_logits(run, published(trained).config)
 
 
 @has_onnx

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from zoo import registry
 from zoo.errors import WeightsError
 from zoo.nets.build import build
-from zoo.nets.foreign import Fitted, fitted, read
+from zoo.nets.conversion import Fitted, fitted, read
 from zoo.spec import InputSize, Model, Renaming
 
 from .test_weights import Tied

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from zoo import api
-from zoo.data.preprocess import to_pixels
+from zoo.data.preprocessing import to_pixels
 from zoo.hub.catalogue import catalogue
 
 from .conftest import CHECKOUT

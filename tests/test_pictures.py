@@ -18,9 +18,8 @@ from PIL import Image
 import zoo
 from zoo import api
 from zoo.data import batches, prepared, sources
-from zoo.data.asked import Asked
-from zoo.data.kinds import GROUP, open_collection
-from zoo.data.opening import opened, surveyed
+from zoo.data.collection import GROUP, DatasetRequest, open_collection
+from zoo.data.prepared import open_dataset, survey_address
 from zoo.data.torchvision_datasets import DATASETS
 from zoo.errors import DataError, DataWarning, HubError, PluginError, TrainingError, UnknownModel, ZooError
 from zoo.folder import store
@@ -54,7 +53,7 @@ def nobody(what: str, done: int, total: int) -> None:
 
 
 def open_it(address: str, recipe: Recipe = QUICK, *, test_part: float | None = None, skip_bad: bool = False) -> Dataset:
-    return opened(Asked(address, test_part, skip_bad), recipe, Path(), nobody)
+    return open_dataset(DatasetRequest(address, test_part, skip_bad), recipe, Path(), nobody)
 
 
 # What is found by looking.
@@ -92,11 +91,11 @@ def test_any_first_or_last_part_of_them_has_pictures_of_every_class(folder: Path
 def test_without_a_test_half_a_part_is_taken_by_the_pictures_bytes(tmp_path: Path) -> None:
     draw(tmp_path / "all", 40)
     address = f"folder:{tmp_path / 'all'}"
-    before = surveyed(Asked(address, 0.25), Path(), nobody)
+    before = survey_address(DatasetRequest(address, 0.25), Path(), nobody)
     assert 0.1 < len(before.test) / 120 < 0.4
     shutil.copy(tmp_path / "all" / before.test[0].name, tmp_path / "all" / "daisy" / "a-copy.png")
     draw(tmp_path / "all", 30, seed=9)
-    after = surveyed(Asked(address, 0.25), Path(), nobody)
+    after = survey_address(DatasetRequest(address, 0.25), Path(), nobody)
     assert {one.sha256 for one in before.test} <= {one.sha256 for one in after.test}
     assert {one.sha256 for one in before.train} <= {one.sha256 for one in after.train}
     assert not after.copies
@@ -104,13 +103,13 @@ def test_without_a_test_half_a_part_is_taken_by_the_pictures_bytes(tmp_path: Pat
 
 def test_a_copy_on_both_sides_is_seen(folder: Path) -> None:
     shutil.copy(folder / "train" / "rose" / "1-003.png", folder / "test" / "rose" / "again.png")
-    ((one, other),) = surveyed(Asked(f"folder:{folder}"), Path(), nobody).copies
+    ((one, other),) = survey_address(DatasetRequest(f"folder:{folder}"), Path(), nobody).copies
     assert (one.name, other.name) == ("train/rose/1-003.png", "test/rose/again.png")
 
 
 def test_the_hash_is_of_the_pictures_and_not_of_their_place(folder: Path, tmp_path: Path) -> None:
     def sha256(place: Path) -> str:
-        return surveyed(Asked(f"folder:{place}"), Path(), nobody).pictures.sha256
+        return survey_address(DatasetRequest(f"folder:{place}"), Path(), nobody).pictures.sha256
 
     before, moved = sha256(folder), Path(shutil.copytree(folder, tmp_path / "elsewhere" / "x"))
     assert sha256(moved) == before
@@ -121,7 +120,7 @@ def test_the_hash_is_of_the_pictures_and_not_of_their_place(folder: Path, tmp_pa
 def test_a_second_look_reads_no_picture(folder: Path) -> None:
     looked: list[str] = []
     for _ in range(2):
-        surveyed(Asked(f"folder:{folder}"), Path(), lambda what, done, total: looked.append(what))
+        survey_address(DatasetRequest(f"folder:{folder}"), Path(), lambda what, done, total: looked.append(what))
     assert len(looked) == 48
 
 
@@ -368,7 +367,7 @@ def test_an_address_of_nothing_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "README.md").touch()
     with pytest.raises(ZooError, match=message):
-        opened(Asked(address), QUICK, tmp_path, nobody)
+        open_dataset(DatasetRequest(address), QUICK, tmp_path, nobody)
 
 
 def test_options_of_pictures_are_refused_without_any() -> None:
@@ -403,7 +402,7 @@ def write_mnist(root: Path, *, train: int, test: int) -> None:
 
 def test_a_data_set_of_torchvisions_opens_by_name_where_it_is_there(tmp_path: Path) -> None:
     write_mnist(tmp_path, train=40, test=20)
-    found = opened(Asked("torchvision:MNIST"), QUICK, tmp_path, nobody)
+    found = open_dataset(DatasetRequest("torchvision:MNIST"), QUICK, tmp_path, nobody)
     assert (found.name, found.title, found.input_size) == ("torchvision-mnist", "MNIST", (1, 28, 28))
     assert found.classes[3] == "3 - three"
     images, labels = found.read(tmp_path, train=False)
@@ -428,7 +427,7 @@ def write_gtsrb(root: Path, *, classes: int = 3) -> None:
 
 def write_svhn(root: Path) -> None:
     """Files of SVHN's, in which the digit 0 has the label 10."""
-    from scipy.io import savemat
+    from scipy.io import savemat  # type: ignore[import-untyped]
 
     for half in ("train", "test"):
         labels = np.array([[10], [1], [2], [2]])
@@ -486,8 +485,10 @@ def test_a_kind_of_a_plugins_opens_by_its_entry_point(tmp_path: Path) -> None:
     (site / "pairs.py").write_text(PAIRS)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
-        found = opened(Asked("pairs:black-white"), QUICK, tmp_path, nobody)
+        found = open_dataset(DatasetRequest("pairs:black-white"), QUICK, tmp_path, nobody)
         assert (found.name, found.classes, found.input_size) == ("pairs", ("black", "white"), (1, 8, 8))
+        with pytest.raises(DataError, match="pairs: has no classes; expected at least two"):
+            api.survey("pairs:")
         with pytest.raises(PluginError, match="broken:x: pairs:open_nothing of plugin zoo-pairs gives a NoneType"):
             open_collection("broken:x", tmp_path)
 
@@ -525,11 +526,32 @@ def read(index):
 
 def open_pairs(rest, root):
     half = Half(("a", "b", "c", "d"), (0, 1, 0, 1), read)
-    return Collection("pairs", "Pairs", tuple(rest.split("-")), half, half, stamp=rest)
+    return Collection("pairs", "Pairs", tuple(rest.split("-")) if rest else (), half, half, stamp=rest)
 
 def open_nothing(rest, root):
     return None
 """
+
+
+def test_a_picture_that_could_not_be_read_once_is_looked_at_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refused)
+        assert len(api.survey(f"folder:{folder}").unreadable) == 48
+    assert not api.survey(f"folder:{folder}").unreadable
+
+
+def test_data_sets_are_in_the_cache_where_no_folder_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ZOO_DATA", raising=False)
+    write_mnist(cache / "data", train=40, test=20)
+    assert api.survey("torchvision:MNIST").pictures.train_images == 40
+    monkeypatch.setenv("ZOO_DATA", str(cache / "elsewhere"))
+    with pytest.raises(DataError, match="elsewhere"):
+        api.survey("torchvision:Flowers102")
 
 
 # The command line.

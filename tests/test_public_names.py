@@ -37,7 +37,7 @@ def test_a_name_that_is_none_is_an_attribute_error() -> None:
         (api.list_models, "pattern dataset pretrained"),
         (api.info, "name hub"),
         (api.evaluate, "name_or_path_or_hub_id hub revision weights device data dataset runtime tell"),
-        (api.export, "name_or_path_or_hub_id to out hub revision data allow_loss time"),
+        (api.export, "name_or_path_or_hub_id to out hub revision data allow_loss"),
         (api.page, "out hub runtime"),
         (api.predict, "name_or_path_or_hub_id pictures top hub revision device runtime"),
         (api.plot, "runs out"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import registry
-from zoo.data.asked import Asked
+from zoo.data.collection import DatasetRequest
 from zoo.errors import (
     DataError,
     ExportError,
@@ -38,12 +38,11 @@ if TYPE_CHECKING:
     from torch import nn
     from torchvision.transforms import v2
 
-    from zoo.data.look import Tell
-    from zoo.data.survey import Survey
+    from zoo.data.survey import Survey, Tell
     from zoo.evaluation.evaluate import Evaluated
+    from zoo.evaluation.outcome import Verified
     from zoo.evaluation.predict import Prediction
     from zoo.evaluation.report import ClassResults
-    from zoo.evaluation.verify import Verified
     from zoo.hub.others import Credit
     from zoo.nets.layers import Layer
     from zoo.training.place import Place
@@ -110,18 +109,23 @@ def load(
     has timm's `reset_classifier`. With `in_channels` other than the model's, the weights of its first
     convolution are summed or repeated over them, as timm does it.
 
-    Raises UnknownModel, PluginError, BuildError, FolderError, HashMismatch, NotFound or HubError.
-    """
-    from zoo.nets.build import build
-    from zoo.nets.device import choose
+    `device` is any that torch has here: cpu, cuda, cuda:1, mps, xpu.
 
-    target = choose(device)
+    Raises UnknownModel, PluginError, BuildError, DeviceError, FolderError, HashMismatch, NotFound or HubError.
+    """
     if not pretrained and hub is None and is_name(name_or_path_or_hub_id):
         if revision is not None:
             raise HubError(f"revision {revision} is one of published weights; load them with pretrained=True")
         model = registry.load(tagged(full_name(str(name_or_path_or_hub_id), None))[0])
+        from zoo.nets.build import build
+        from zoo.nets.device import choose
+
+        target = choose(device)
         return build(model.architecture, model.dataset, num_classes, in_channels).to(target)
     found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    from zoo.nets.device import choose
+
+    target = choose(device)
     make = found.net if pretrained else found.untrained
     return make(target, num_classes=num_classes, in_channels=in_channels)
 
@@ -134,7 +138,7 @@ def transforms(
     From the model's folder where it is published, with its own mean and std. Of a name that no hub and no
     revision is given with (and no ZOO_HUB is set for), with the data set's where the catalogue has no weights.
     """
-    from zoo.data.preprocess import preprocessing
+    from zoo.data.preprocessing import preprocessing
 
     try:
         return published(name_or_path_or_hub_id, hub=hub, revision=revision).preprocess
@@ -234,7 +238,7 @@ def train(
     machine, target = _machine(device, data), open_hub(hub) if push else None
     watch = _watch(save_every, eval_every, report, track)
     source = None if start is None else published(start)
-    model = _model(name, Asked(dataset or "", test_part, skip_bad), options, machine, tell or _nobody, source)
+    model = _model(name, DatasetRequest(dataset or "", test_part, skip_bad), options, machine, tell or _nobody, source)
     weights_license = _license(license, model, target)
     recipe_name, chosen = recipe_of(model, options)
     teacher = _teacher(model, chosen, machine.device)
@@ -262,13 +266,15 @@ def train(
     )
 
 
-def _model(name: str, asked: Asked, options: Options, machine: Machine, tell: Tell, start: Published | None) -> Model:
+def _model(
+    name: str, asked: DatasetRequest, options: Options, machine: Machine, tell: Tell, start: Published | None
+) -> Model:
     """The model that is to be trained: declared, or an architecture on somebody's own pictures.
 
     An architecture that no plugin declares is that of the weights it starts from. Raises UnknownModel.
     """
-    from zoo.data.kinds import is_address
-    from zoo.data.opening import opened
+    from zoo.data.collection import is_address
+    from zoo.data.prepared import open_dataset
     from zoo.training.plan import recipe_of
 
     if not is_address(asked.address):
@@ -285,7 +291,7 @@ def _model(name: str, asked: Asked, options: Options, machine: Machine, tell: Te
     architecture = _architecture(name, start)
     _, recipe = recipe_of(architecture, options)
     size = start.config.input_size[1] if start else None
-    pictures = opened(asked, recipe, machine.data_root, tell, size=size)
+    pictures = open_dataset(asked, recipe, machine.data_root, tell, size=size)
     return Model(architecture, pictures, parameters=None)
 
 
@@ -405,45 +411,65 @@ def evaluate(
 
     Raises what `load` raises, DataError, and ExportError.
     """
-    from zoo.data import batches, sources
-    from zoo.data.kinds import is_address
-    from zoo.evaluation.evaluate import Evaluated, measure
-    from zoo.nets.device import choose
-    from zoo.nets.weights import load_file, normalisation_of
+    from zoo.data.collection import is_address
 
     named = dataset if dataset is not None and not is_address(dataset) else None
     if named is not None and (runtime is not None or weights is not None):
-        raise DataError("a data set is named for a model's own net alone; leave out --weights and --with, or --dataset")
-    if dataset is not None and named is None:
-        _prepare(published(name_or_path_or_hub_id, hub=hub, revision=revision), dataset, data, tell)
+        raise DataError(
+            "a data set is named for a model's own net alone; leave out dataset, or the weights and the runtime"
+        )
     if runtime is not None:
         _require_processor(device, weights)
-        return _evaluate_exported(published(name_or_path_or_hub_id, hub=hub, revision=revision), runtime, data)
-    on = choose(device)
     if weights is not None:
-        given = str(name_or_path_or_hub_id)
-        is_named = is_name(name_or_path_or_hub_id)
-        model, card = (
-            registry.load(full_name(given, None)) if is_named else published(given, revision=revision).model,
-            None,
-        )
-        net, metadata = load_file(model.architecture, model.dataset, weights)
-        mean, std = normalisation_of(metadata, model, weights)
+        return _evaluate_file(name_or_path_or_hub_id, revision, weights, device, data)
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    if dataset is not None and named is None:
+        _prepare(found, dataset, data, tell)
+    if runtime is not None:
+        return _evaluate_exported(found, runtime, data)
+    model, card = found.on(named) if named else found.model, found.config
+    return _evaluated(model, found.net(), (card.mean, card.std), device, data, card)
+
+
+def _evaluate_file(
+    name_or_path: str | Path, revision: str | None, weights: Path, device: str | None, data: Path | None
+) -> Evaluated:
+    """What a safetensors file scores in the net of a model."""
+    if is_name(name_or_path):
+        model = registry.load(full_name(str(name_or_path), None))
     else:
-        found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
-        model, net, card = found.on(named) if named else found.model, found.net(), found.config
-        mean, std = card.mean, card.std
+        model = published(name_or_path, revision=revision).model
+    from zoo.nets.weights import load_file, normalisation_of
+
+    net, metadata = load_file(model.architecture, model.dataset, weights)
+    return _evaluated(model, net, normalisation_of(metadata, model, weights), device, data, None)
+
+
+def _evaluated(
+    model: Model,
+    net: nn.Module,
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]],
+    device: str | None,
+    data: Path | None,
+    card: Config | None,
+) -> Evaluated:
+    """What a net scores on the whole test set of a model."""
+    from zoo.data import batches, sources
+    from zoo.evaluation.evaluate import Evaluated, measure
+    from zoo.nets.device import choose
+
+    on = choose(device)
     test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=on)
-    results, confusion = measure(net.to(on), test, batches.pixels(mean, std, on))
+    results, confusion = measure(net.to(on), test, batches.pixels(*normalisation, on))
     return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), card)
 
 
 def _prepare(found: Published, dataset: str, data: Path | None, tell: Tell | None) -> None:
     """Prepare the pictures at an address again, which a model was trained on; raises DataError for others."""
     from zoo.data import sources
-    from zoo.data.opening import opened_again
+    from zoo.data.prepared import prepare_again
 
-    opened_again(Asked(dataset), found.config, data or sources.default_root(), tell or _nobody)
+    prepare_again(DatasetRequest(dataset), found.config, data or sources.default_root(), tell or _nobody)
 
 
 def _evaluate_exported(found: Published, runtime: str, data: Path | None) -> Evaluated:
@@ -452,9 +478,9 @@ def _evaluate_exported(found: Published, runtime: str, data: Path | None) -> Eva
 
     from zoo.data import sources
     from zoo.evaluation.evaluate import Evaluated, score
-    from zoo.exporters.use import logits_of, opened
+    from zoo.exporters.runtime import logits_of, open_export
 
-    model, run = found.model, opened(found, runtime)
+    model, run = found.model, open_export(found, runtime)
     test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=torch.device("cpu"))
     results, confusion = score(logits_of(run, len(model.dataset.classes)), test)
     return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), found.config)
@@ -493,15 +519,15 @@ def predict(
     """
     from functools import partial
 
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
     from zoo.evaluation.predict import predictions, probabilities
     from zoo.nets.device import choose
 
-    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
     if runtime is not None:
-        from zoo.exporters.use import opened, probabilities_of
+        from zoo.exporters.runtime import open_export, probabilities_of
 
         _require_processor(device)
-        look = probabilities_of(opened(found, runtime), found.config)
+        look = probabilities_of(open_export(found, runtime), found.config)
     else:
         look = partial(probabilities, found.net(choose(device)), found.preprocess)
     return predictions(look, found.config.classes, pictures, top=top)
@@ -509,11 +535,11 @@ def predict(
 
 def layers(name: str, *, depth: int = 2) -> list[Layer]:
     """The modules of a model's net, `depth` levels down: output shapes, parameters, multiply-adds for an image."""
-    from zoo.nets.build import build
+    model = registry.load(registry.resolve(name))
+    from zoo.nets.build import to_be_filled
     from zoo.nets.layers import layers as layers_of
 
-    model = registry.load(registry.resolve(name))
-    return layers_of(build(model.architecture, model.dataset), model.dataset.input_size, depth=depth)
+    return layers_of(to_be_filled(model.architecture, model.dataset), model.dataset.input_size, depth=depth)
 
 
 def survey(
@@ -529,9 +555,9 @@ def survey(
     Raises DataError where there are none, or no test set and no `test_part`; PluginError.
     """
     from zoo.data import sources
-    from zoo.data.opening import surveyed
+    from zoo.data.prepared import survey_address
 
-    return surveyed(Asked(address, test_part, skip_bad), data or sources.default_root(), tell or _nobody)
+    return survey_address(DatasetRequest(address, test_part, skip_bad), data or sources.default_root(), tell or _nobody)
 
 
 def plot(runs: Iterable[str | Path], out: Path) -> Path:
@@ -625,13 +651,14 @@ def verify(
     Raises what `load` raises, also for a file of the folder that is not the one it was; whatever differs
     otherwise is told in the result.
     """
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    store.check(found.folder)
     from zoo.data import sources
-    from zoo.evaluation.verify import Check, Verified
+    from zoo.evaluation.outcome import Check, Verified
     from zoo.evaluation.verify import verify as held_against
     from zoo.nets.device import choose
 
-    found, on = published(name_or_path_or_hub_id, hub=hub, revision=revision), choose(device)
-    store.check(found.folder)
+    on = choose(device)
     if dataset is not None:
         _prepare(found, dataset, data, tell)
     root = data or sources.default_root()
@@ -644,7 +671,7 @@ def verify(
     verified = held_against(found.with_weights, found.known, net, root)
     if not found.config.exports:
         return verified
-    from zoo.exporters.check import checks
+    from zoo.exporters.runtime import checks
 
     return replace(verified, checks=(*verified.checks, *checks(found, root)))
 
@@ -752,11 +779,13 @@ def export(
 
     Raises what `load` raises, ExportError, PluginError and DataError.
     """
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    if isinstance(found.located, Elsewhere):
+        store.read_config(found.located.folder)  # raises OtherFormat, before anything is fetched or computed
     from zoo.data import sources
     from zoo.exporters import export as exporting
 
     wanted = exporting.exporters(to)
-    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
     target = out or Path(f"{found.config.name}-export")
     exporting.require_free(target)
     made = exporting.export(found, wanted, data or sources.default_root(), allow_loss=allow_loss)
@@ -806,19 +835,20 @@ def import_model(
 
     Raises RegistryError, HubError, HashMismatch, WeightsError, FolderError or DataError.
     """
+    model = registry.load(registry.resolve(name))
     import torch
 
     from zoo.data import batches, sources
-    from zoo.evaluation.answers import known_answers
-    from zoo.evaluation.evaluate import evaluate
+    from zoo.evaluation.evaluate import evaluate as evaluate_net
+    from zoo.evaluation.evaluate import known_answers
     from zoo.hub import others
     from zoo.hub.download import fetch
+    from zoo.nets.conversion import require_rules
     from zoo.nets.device import choose
-    from zoo.nets.foreign import require_rules
     from zoo.training.environment import environment
     from zoo.training.plan import versions
 
-    model, on, root = registry.load(registry.resolve(name)), choose(device), data or sources.default_root()
+    on, root = choose(device), data or sources.default_root()
     require_rules(rename)
     fetched = fetch(source, sha256=sha256)
     done = others.converted(model.architecture, model.dataset, fetched, rename)
@@ -835,7 +865,7 @@ def import_model(
     test = sources.read_split(model.dataset, root, train=False, device=on) if is_there else None
     config = replace(
         config,
-        results=evaluate(net, test, pixels) if test else None,
+        results=evaluate_net(net, test, pixels) if test else None,
         environment=environment(on, model.architecture) if test else None,
         known_answers=tuple(tuple(row) for row in known_answers(net, pixels, model.dataset.input_size).tolist()),
     )
@@ -845,11 +875,11 @@ def import_model(
 def _machine(device: str | None, data: Path | None) -> Machine:
     """What to train on: this process's device, and where data sets are."""
     from zoo.data import sources
-    from zoo.nets.device import choose
+    from zoo.nets.device import choose_for_training
     from zoo.training import distributed
     from zoo.training.plan import Machine
 
-    return Machine(distributed.own_device(choose(device)), data or sources.default_root())
+    return Machine(distributed.own_device(choose_for_training(device)), data or sources.default_root())
 
 
 def _watch(save_every: int, eval_every: int, report: Report | None, track: Sequence[str]) -> Watch:

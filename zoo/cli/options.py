@@ -105,7 +105,7 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
-        help="cpu, cuda or cuda:N. [default: a GPU if there is one]",
+        help="cpu, cuda or cuda:N; mps or xpu too where nothing is trained. [default: a GPU if there is one]",
         autocompletion=completion.devices,
     ),
 ]
@@ -144,7 +144,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="FOLDER",
-        help="Where data sets are, or are downloaded to. [default: ZOO_DATA, else ~/.cache/zoo/data]",
+        help="Where data sets are, or are downloaded to. [default: ZOO_DATA, else data/ in ZOO_CACHE, ~/.cache/zoo]",
     ),
 ]
 RunOut = Annotated[

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from zoo import registry
-from zoo.data.augment import augments
+from zoo.data.augmentation import augments
 from zoo.errors import DataError, ZooError
+from zoo.folder.paths import cache
 from zoo.spec import Dataset, Recipe
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class Splits:
 
 
 def default_root() -> Path:
-    """The folder that data sets are read from and downloaded to, where none is named."""
-    return Path(os.environ.get("ZOO_DATA") or Path.home() / ".cache" / "zoo" / "data").expanduser()
+    """The folder that data sets are read from and downloaded to, where none is named: ZOO_DATA, else in the cache."""
+    return Path(named).expanduser() if (named := os.environ.get("ZOO_DATA")) else cache() / "data"
 
 
 def is_there(dataset: Dataset, root: Path) -> bool:

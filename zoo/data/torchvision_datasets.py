@@ -25,7 +25,7 @@ def _split(train: str, test: str) -> tuple[Arguments, Arguments]:
     return {"split": train}, {"split": test}
 
 
-BY_FLAG: Final = ({"train": True}, {"train": False})
+BY_FLAG: Final[tuple[Arguments, Arguments]] = ({"train": True}, {"train": False})
 TRAIN_TEST: Final = _split("train", "test")
 TRAIN_VAL: Final = _split("train", "val")  # there are no test images, or they have no labels
 

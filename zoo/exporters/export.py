@@ -14,12 +14,12 @@ from torch import Tensor
 
 from zoo.data import batches, sources
 from zoo.errors import DataError, ExportError, FolderError
-from zoo.evaluation.answers import known_answers
+from zoo.evaluation.evaluate import known_answers
 from zoo.evaluation.verify import LOGITS_TOLERANCE
-from zoo.exporters import formats, measure
+from zoo.exporters import formats
 from zoo.exporters.graph import reason
-from zoo.exporters.measure import Tested
 from zoo.exporters.protocol import Exporter, Run, Subject
+from zoo.exporters.runtime import Tested, known_logits, test_of, tested, top1
 from zoo.folder import card, store
 from zoo.folder.config import Config, Export
 from zoo.folder.lock import alone
@@ -76,7 +76,7 @@ def export(found: Published, wanted: Sequence[Exporter], root: Path, *, allow_lo
     pixels = batches.pixels(config.mean, config.std, CPU)
     kept = known_answers(net, pixels, config.input_size)
     split = _test_set(found, root)
-    on = measure.tested(net, pixels, split) if split else None
+    on = tested(net, pixels, split) if split else None
     made = []
     for exporter in wanted:
         content = exporter.write(asked)
@@ -111,8 +111,8 @@ def _held(exporter: Exporter, content: bytes, config: Config, kept: Tensor, on: 
     threads = torch.get_num_threads()
     try:
         run: Run = exporter.open(content, threads)
-        asked = measure.known_logits(run, config)
-        test = measure.test(run, on) if on else None
+        asked = known_logits(run, config)
+        test = test_of(run, on) if on else None
     except Exception as error:  # a runtime may fail in any way
         why = str(error) if isinstance(error, ExportError) else reason(error)
         raise ExportError(
@@ -149,7 +149,7 @@ def _require_accurate(
             f"{config.name}: what {exporter.format} costs can't be measured, its test set is not there: "
             "name its folder with --data, or allow any loss with --allow-loss"
         )
-    before = measure.top1(on.logits, on.split.labels)
+    before = top1(on.logits, on.split.labels)
     if before - facts.test.test_top1 > MOST_LOSS:
         raise ExportError(
             f"{config.name}: {exporter.format} has a top-1 of {facts.test.test_top1:.2f}%, the net {before:.2f}%, "

@@ -203,7 +203,7 @@ class Config:
     training: Training | None
     results: Results | None  # None where nobody has measured it
     environment: Environment | None  # where the weights came about; of somebody else's, where they were measured
-    known_answers: tuple[tuple[float, ...], ...]  # logits of fixed inputs (`zoo.evaluation.answers`)
+    known_answers: tuple[tuple[float, ...], ...]  # logits of fixed inputs (`zoo.evaluation.evaluate`)
     files: Mapping[str, File]  # every other file of the folder, by its name in it
     pin: Pin | None = None  # where the weights are, if they do not lie in the folder
     seeds: tuple[SeedResults, ...] = ()  # where the training was repeated: every seed's, this folder's own first

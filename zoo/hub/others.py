@@ -29,7 +29,7 @@ from zoo.spec import Architecture, Dataset, Model
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.nets.foreign import Rule
+    from zoo.nets.conversion import Rule
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one each a channel
 
@@ -131,12 +131,12 @@ def converted(
 
     The rules of `rename` are applied to the names of its tensors first.
     """
-    from zoo.nets import foreign
+    from zoo.nets import conversion
     from zoo.nets.build import to_be_filled
 
     net = to_be_filled(architecture, sees)
-    tensors = foreign.read(fetched.content, fetched.name)
-    fitted = foreign.fitted(net, tensors, architecture.renamings, rename)
+    tensors = conversion.read(fetched.content, fetched.name)
+    fitted = conversion.fitted(net, tensors, architecture.renamings, rename)
     net.load_state_dict(fitted.state_dict)
     return Converted(net.eval(), fitted.how)
 

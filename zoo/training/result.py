@@ -16,8 +16,7 @@ from torch import nn
 from zoo.data import batches
 from zoo.data.sources import Split
 from zoo.errors import FolderError, HalfWarning, NonFiniteLoss
-from zoo.evaluation.answers import known_answers
-from zoo.evaluation.evaluate import evaluate
+from zoo.evaluation.evaluate import evaluate, known_answers
 from zoo.folder import card, curve, store
 from zoo.folder.config import Config, EpochRow, Half, log_text
 from zoo.folder.config import Training as TrainingFacts
