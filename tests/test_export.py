@@ -121,7 +121,7 @@ class Untranslated(nn.Module):
 def test_a_net_that_has_no_translation_is_named_in_one_line(trained: Path) -> None:
     config = published(trained).config
     asked = Subject(Untranslated(), config, "0" * 64, lambda count: torch.empty(0))
-    with pytest.raises(ExportError, match=r"an operation of its net has no translation .*; try --to pt2") as why:
+    with pytest.raises(ExportError, match=r"an operation of its net has no translation .*; try pt2") as why:
         onnx.write(asked)
     assert "\n" not in str(why.value)
 
@@ -257,7 +257,7 @@ def test_another_format_is_added_to_those_that_are_there(exported: Path, tmp_pat
 
 @has_onnx
 def test_a_place_that_is_taken_is_refused_before_anything_is_computed(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match="is there already; remove it or name another folder with --out"):
+    with pytest.raises(FolderError, match="is there already; remove it or name another folder as out"):
         api.export(trained, out=tmp_path)
 
 

@@ -158,7 +158,7 @@ def _halves(folder: Path) -> tuple[Path, Path | None]:
     if not tests:
         raise DataError(
             f"{folder} has {TRAIN}/ and no test/, val/ or valid/ beside it; add one, "
-            f"or take a part of {TRAIN}/ with folder:{folder / TRAIN} and --test-part 0.2"
+            f"or take a part of {TRAIN}/ with folder:{folder / TRAIN} and a test part of 0.2"
         )
     return folder / TRAIN, folder / tests[0]
 

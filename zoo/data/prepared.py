@@ -54,7 +54,9 @@ class Prepared:
         try:
             return np.load(path, mmap_mode="r"), np.load(self.labels(train=train))
         except (OSError, ValueError):
-            raise DataError(f"{path} is not there or damaged; name the pictures again with --dataset") from None
+            raise DataError(
+                f"{path} is not there or damaged; name the address of the pictures again as dataset"
+            ) from None
 
     def is_whole(self, root: Path) -> bool:
         """Whether the test half is here."""

@@ -161,14 +161,14 @@ def survey(collection: Collection, asked: DatasetRequest, tell: Tell) -> Survey:
     """Look at a collection and part it; raises DataError for what no training can be made of."""
     _require_names(collection, asked.address)
     if collection.test is not None and asked.test_part is not None:
-        raise DataError(f"{asked.address} has a test set of its own; leave out --test-part")
+        raise DataError(f"{asked.address} has a test set of its own; leave out test_part")
     if collection.test is None and asked.test_part is None:
         raise DataError(
             f"{asked.address} has no test set: put pictures apart in train/ and test/, or take a part of them, chosen "
-            "by their bytes, with --test-part 0.2"
+            "by their bytes, with test_part 0.2"
         )
     if asked.test_part is not None and not 0 < asked.test_part < 1:
-        raise DataError(f"--test-part should be between 0 and 1, not {asked.test_part}")
+        raise DataError(f"test_part should be between 0 and 1, not {asked.test_part}")
     seen = look(collection, tell)
     # By their hashes, which is as good as by chance: the last are held out, the first are a limit, of every class.
     readable = sorted((one for one in seen if not one.error), key=lambda one: (one.sha256, one.label, one.name))
@@ -196,7 +196,7 @@ def require_usable(found: Survey, asked: DatasetRequest) -> None:
     if found.unreadable and not asked.skip_bad:
         count, first = len(found.unreadable), found.unreadable[0].error
         what = "a picture" if count == 1 else f"{count:,} pictures"
-        raise DataError(f"{asked.address}: {what} can't be read ({first}); mend it, or leave it out with --skip-bad")
+        raise DataError(f"{asked.address}: {what} can't be read ({first}); mend it, or leave it out with skip_bad")
     if not found.train and not found.test:
         raise DataError(f"{asked.address} has no picture that can be read; expected some of every class")
     if len(found.collection.classes) < 2:

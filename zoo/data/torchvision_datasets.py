@@ -89,7 +89,7 @@ def _read(kind: type, root: Path, half: Arguments) -> Any:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"torchvision's {kind.__name__} is not in {root}, and can't be downloaded ({reason}); "
-            "put it there, or name its folder with --data or ZOO_DATA"
+            "put it there, or name its folder with data or ZOO_DATA"
         ) from error
 
 

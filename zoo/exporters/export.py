@@ -60,7 +60,7 @@ def subject(found: Published, root: Path) -> Subject:
 def require_free(out: Path) -> None:
     """Refuse a place where something is already, before anything is computed; raises FolderError."""
     if os.path.lexists(target := path_of(out)):
-        raise FolderError(f"{target} is there already; remove it or name another folder with --out")
+        raise FolderError(f"{target} is there already; remove it or name another folder as out")
 
 
 def export(found: Published, wanted: Sequence[Exporter], root: Path, *, allow_loss: bool) -> list[Exported]:
@@ -147,13 +147,13 @@ def _require_accurate(
             return
         raise ExportError(
             f"{config.name}: what {exporter.format} costs can't be measured, its test set is not there: "
-            "name its folder with --data, or allow any loss with --allow-loss"
+            "name its folder as data, or allow any loss with allow_loss"
         )
     before = top1(on.logits, on.split.labels)
     if before - facts.test.test_top1 > MOST_LOSS:
         raise ExportError(
             f"{config.name}: {exporter.format} has a top-1 of {facts.test.test_top1:.2f}%, the net {before:.2f}%, "
-            f"expected up to {MOST_LOSS} points less; to have it all the same: --allow-loss"
+            f"expected up to {MOST_LOSS} points less; to have it all the same: allow_loss"
         )
 
 
@@ -167,5 +167,5 @@ def _test_set(found: Published, root: Path) -> sources.Split | None:
 def _training_images(found: Published, root: Path, count: int) -> Tensor:
     dataset = found.model.dataset
     if not sources.is_there(dataset, root):
-        raise DataError(f"{dataset.name} is not in {root}, and its training images are needed; name its folder: --data")
+        raise DataError(f"{dataset.name} is not in {root}, and its training images are needed; name its folder as data")
     return sources.read_split(dataset, root, train=True, device=CPU, part=slice(count)).uncropped().images

@@ -49,7 +49,7 @@ def translated(subject: Subject) -> onnx.ModelProto:
         why = reason(error)
         raise ExportError(
             f"{subject.config.name} can't be exported to onnx: an operation of its net has no translation ({why}); "
-            "try --to pt2, or write the net with other operations"
+            "try pt2, or write the net with other operations"
         ) from error
     assert found is not None
     return found.model_proto

@@ -47,17 +47,17 @@ def require_replaceable(out: Path) -> None:
     """Refuse a place that holds anything but a site that was written before; raises PageError."""
     target = path_of(out)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise PageError(f"{target} is no folder; name another one with --out")
+        raise PageError(f"{target} is no folder; name another one as out")
     if not target.exists() or not any(target.iterdir()):
         return
     try:
         own = {MARK, *json.loads((target / MARK).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, LookupError, TypeError):
-        raise PageError(f"{target} is there and is no site of zoo page; name another folder with --out") from None
+        raise PageError(f"{target} is there and is no site of zoo page; name another folder as out") from None
     there = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
     if strange := sorted(there - own):
         raise PageError(
-            f"{target} has {strange[0]}, which zoo page did not write; move it away, or name another folder with --out"
+            f"{target} has {strange[0]}, which zoo page did not write; move it away, or name another folder as out"
         )
 
 
