@@ -5,7 +5,6 @@ python examples/benchmark_inference.py [--model resnet20_cifar10] [--threads 1] 
     eager          the net as zoo.load gives it, normalisation before it
     channels_last  the same in the layout that it was trained in
     compiled       torch.compile of it
-    aot            compiled ahead of time by AOTInductor (--to aot)
     onnx           onnxruntime in fp32 (--to onnx)
     int8           onnxruntime in whole numbers of 8 bits (--to int8)
     pt2            torch's own file, without the net's source (--to pt2)
@@ -20,10 +19,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
 import torch
+from torch import Tensor
 
 # A plain checkout is enough: nothing of it has to be installed.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -33,11 +36,25 @@ from zoo.errors import ZooError
 from zoo.exporters import formats
 from zoo.exporters.export import subject
 from zoo.exporters.graph import Graph
-from zoo.exporters.timing import BATCHES, SECONDS, Ask, timed
 from zoo.hub.published import Published, published
 from zoo.nets.device import describe
+from zoo.spec import InputSize
 
-WAYS = ("eager", "channels_last", "compiled", "aot", "onnx", "int8", "pt2")
+Ask = Callable[[Tensor], object]  # with images [N, H, W, C] uint8
+
+WAYS = ("eager", "channels_last", "compiled", "onnx", "int8", "pt2")
+BATCHES = (1, 8, 64)
+SECONDS = 2.0  # for each way and batch size
+LEAST_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a batch takes, run in turn with the net in torch on the same processor, with as many threads."""
+
+    batch: int  # images at once
+    milliseconds: float  # for the batch, the median of the rounds
+    ratio: float  # speed relative to the net, the median of the rounds' own ratios
 
 
 def answering(found: Published, way: str, threads: int) -> Ask:
@@ -52,6 +69,35 @@ def answering(found: Published, way: str, threads: int) -> Ask:
         return lambda images: net(pixels.normalise(images).contiguous())
     graph = Graph(net, config, resizes=False).to(memory_format=torch.channels_last)
     return torch.compile(graph) if way == "compiled" else graph
+
+
+def timed(ways: Mapping[str, Ask], input_size: InputSize, batch: int, seconds: float) -> dict[str, Timing]:
+    """The time that each way takes for a batch of noise, and its ratio to the first way's."""
+    channels, height, width = input_size
+    shape, generator = (batch, height, width, channels), torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    first, rounds = next(iter(ways)), list[dict[str, float]]()
+    with torch.inference_mode():
+        for ask in ways.values():  # compilation for a new batch size happens here
+            ask(images)
+            ask(images)
+        end = time.perf_counter() + seconds * len(ways)
+        while time.perf_counter() < end or len(rounds) < LEAST_ROUNDS:
+            rounds.append({name: _seconds(ask, images) for name, ask in ways.items()})
+    return {
+        name: Timing(
+            batch,
+            1000 * median(times[name] for times in rounds),
+            median(times[first] / times[name] for times in rounds),
+        )
+        for name in ways
+    }
+
+
+def _seconds(ask: Ask, images: Tensor) -> float:
+    start = time.perf_counter()
+    ask(images)
+    return time.perf_counter() - start
 
 
 def main() -> None:

@@ -38,9 +38,9 @@ from torchvision.datasets import ImageFolder
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # a plain checkout is enough
 
-from zoo.data import batches, feed, sources  # noqa: E402
-from zoo.data.asked import Asked  # noqa: E402
-from zoo.data.opening import opened  # noqa: E402
+from zoo.data import batches, sources  # noqa: E402
+from zoo.data.collection import DatasetRequest  # noqa: E402
+from zoo.data.prepared import open_dataset  # noqa: E402
 from zoo.registry import architecture  # noqa: E402
 from zoo.spec import Recipe  # noqa: E402
 from zoo.training.environment import keep_memory  # noqa: E402
@@ -69,12 +69,12 @@ def draw(folder: Path, pictures: int, size: int) -> None:
 
 def zoos(folder: Path, recipe: Recipe, *, compiled: bool) -> Callable[[], Iterator[Tensor]]:
     """An epoch of the zoo's batches; images that don't fit are mapped, as in a training."""
-    dataset = opened(Asked(f"folder:{folder}"), recipe, Path(), lambda *_: None)
+    dataset = open_dataset(DatasetRequest(f"folder:{folder}"), recipe, Path(), lambda *_: None)
     split = sources.read_split(dataset, Path(), train=True, device=CPU)
     pixels, sides = batches.pixels(dataset.mean, dataset.std, CPU), (split.images.shape[1], split.images.shape[2])
     drawn = batches.draw(len(split), recipe, seed=0, epoch=1, sides=sides)
     # Compiled, as a training's step has it where it is worth it.
-    fed, epoch = feed.feed(split, drawn.to(CPU), pixels, recipe, rank=0, world=1), iter(range(2, 10_000))
+    fed, epoch = batches.feed(split, drawn.to(CPU), pixels, recipe, rank=0, world=1), iter(range(2, 10_000))
 
     made = torch.compile(lambda positions: fed.at(positions)[0], dynamic=False) if compiled else lambda p: fed.at(p)[0]
 
@@ -209,7 +209,7 @@ def memory(options: argparse.Namespace, folder: Path) -> None:
     """Print the weights' hash, the pace and the memory of a process without a limit, and of some with one."""
     size, whole = str(options.size), options.pictures * options.size**2 * 3
     _, recipe = TrainOptions(settings={"img_size": size}).recipe_of(architecture("resnet8"))
-    opened(Asked(f"folder:{folder}"), recipe, Path(), lambda *_: None)  # prepares
+    open_dataset(DatasetRequest(f"folder:{folder}"), recipe, Path(), lambda *_: None)  # prepares
 
     def child(limit: int, most: int | None) -> list[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as V
 
-from zoo.data import augment
+from zoo.data import augmentation
 from zoo.spec import Recipe
 
 SIDES = (37, 41)
@@ -25,9 +25,9 @@ def farthest(one: Tensor, other: Tensor) -> int:
 
 def test_a_random_resized_crop_is_torchvisions(images: Tensor) -> None:
     recipe = Recipe(epochs=1, scale=(0.08, 1.0))
-    how = augment.draw(len(images), recipe, SIDES, 5)
+    how = augmentation.draw_augmenting(len(images), recipe, SIDES, 5)
     assert how.box is not None
-    made = augment.augment(images, how, (32, 24), recipe)
+    made = augmentation.augment(images, how, (32, 24), recipe)
     for image, box, one in zip(images, how.box.tolist(), made, strict=True):
         assert (
             farthest(V.resized_crop(image.permute(2, 0, 1), *box, [32, 24], antialias=False), one.permute(2, 0, 1)) <= 1
@@ -35,16 +35,16 @@ def test_a_random_resized_crop_is_torchvisions(images: Tensor) -> None:
 
 
 def test_a_gpus_way_of_cropping_is_a_processors(images: Tensor) -> None:
-    boxes = augment.draw(len(images), Recipe(epochs=1, scale=(0.08, 1.0)), SIDES, 5).box
+    boxes = augmentation.draw_augmenting(len(images), Recipe(epochs=1, scale=(0.08, 1.0)), SIDES, 5).box
     assert boxes is not None
     pixels = images.permute(0, 3, 1, 2)
-    one, other = (way(pixels, boxes, (32, 24)) for way in (augment.one_by_one, augment.at_once))
+    one, other = (way(pixels, boxes, (32, 24)) for way in (augmentation.one_by_one, augmentation.at_once))
     assert farthest(one, other) <= 1
 
 
 def test_its_boxes_have_the_area_and_the_ratio_that_are_asked_for_and_fit() -> None:
     recipe = Recipe(epochs=1, scale=(0.2, 0.5), ratio=(0.5, 2.0))
-    boxes = augment.draw(2_000, recipe, (100, 100), 1).box
+    boxes = augmentation.draw_augmenting(2_000, recipe, (100, 100), 1).box
     assert boxes is not None
     top, left, height, width = boxes.unbind(1)
     area, ratio = height * width / 10_000, width / height
@@ -57,29 +57,29 @@ def test_its_boxes_have_the_area_and_the_ratio_that_are_asked_for_and_fit() -> N
 
 
 def test_a_crop_that_never_fits_is_the_middle() -> None:
-    boxes = augment.draw(5, Recipe(epochs=1, scale=(1.0, 1.0), ratio=(3.0, 3.0)), (20, 30), 1).box
+    boxes = augmentation.draw_augmenting(5, Recipe(epochs=1, scale=(1.0, 1.0), ratio=(3.0, 3.0)), (20, 30), 1).box
     assert boxes is not None
     assert boxes.tolist() == [[0, 5, 20, 20]] * 5
 
 
 def test_colour_is_torchvisions_brightness_contrast_and_saturation(images: Tensor) -> None:
     recipe = Recipe(epochs=1, color_jitter=0.4)
-    how = augment.draw(len(images), recipe, SIDES, 5)
+    how = augmentation.draw_augmenting(len(images), recipe, SIDES, 5)
     assert how.colour is not None
-    made = augment.augment(images, how, SIDES, recipe)
+    made = augmentation.augment(images, how, SIDES, recipe)
     for image, (brightness, contrast, saturation), one in zip(images, how.colour.tolist(), made, strict=True):
         bright = V.adjust_brightness(image.permute(2, 0, 1), brightness)
         wanted = V.adjust_saturation(V.adjust_contrast(bright, contrast), saturation)
         assert farthest(wanted, one.permute(2, 0, 1)) <= 2  # its rounding on the way
 
 
-@pytest.mark.parametrize("change", range(len(augment.CHANGES)), ids=[name for name, _ in augment.CHANGES])
+@pytest.mark.parametrize("change", range(len(augmentation.CHANGES)), ids=[name for name, _ in augmentation.CHANGES])
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_each_change_is_randaugments(images: Tensor, change: int, mirrored: bool) -> None:
     recipe, reference = Recipe(epochs=1, rand_augment=1, rand_magnitude=11), v2.RandAugment(magnitude=11)
-    name, has_sign = augment.CHANGES[change]
+    name, has_sign = augmentation.CHANGES[change]
     changes = torch.full((len(images), 1), -1 - change if mirrored else change)
-    made = augment.augment(images, augment.Augmenting(None, None, changes), SIDES, recipe)
+    made = augmentation.augment(images, augmentation.Augmenting(None, None, changes), SIDES, recipe)
     magnitudes, signed = reference._AUGMENTATION_SPACE[name]
     assert signed == has_sign
     of_bins = magnitudes(31, *SIDES)
@@ -92,7 +92,7 @@ def test_each_change_is_randaugments(images: Tensor, change: int, mirrored: bool
 
 def test_every_image_has_its_own_and_an_epoch_is_drawn_again(images: Tensor) -> None:
     recipe = Recipe(epochs=1, rand_augment=2, scale=(0.3, 1.0), color_jitter=0.2)
-    one, again, other = (augment.draw(len(images), recipe, SIDES, seed) for seed in (3, 3, 4))
+    one, again, other = (augmentation.draw_augmenting(len(images), recipe, SIDES, seed) for seed in (3, 3, 4))
     assert one.changes is not None
     assert again.changes is not None
     assert other.changes is not None
@@ -100,5 +100,5 @@ def test_every_image_has_its_own_and_an_epoch_is_drawn_again(images: Tensor) -> 
     assert not torch.equal(one.changes, other.changes)
     assert len(set(one.changes.flatten().tolist())) > 14
     half = torch.arange(0, len(images), 2)
-    whole = augment.augment(images, one, (32, 32), recipe)
-    assert torch.equal(augment.augment(images[half], one.at(half), (32, 32), recipe), whole[half])
+    whole = augmentation.augment(images, one, (32, 32), recipe)
+    assert torch.equal(augmentation.augment(images[half], one.at(half), (32, 32), recipe), whole[half])

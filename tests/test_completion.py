@@ -66,7 +66,7 @@ def complete(program: Path, poisoned: dict[str, str]) -> Complete:
         ("zoo train resnet20 --dataset ", ["cifar10", "cifar100", "digits", "folder:", "torchvision:"]),
         ("zoo train resnet20 --dataset f", ["folder:"]),
         ("zoo list --dataset d", ["digits"]),
-        ("zoo eval resnet8 --device c", ["cpu", "cuda"]),
+        ("zoo eval resnet8 --device ", ["cpu", "cuda", "mps", "xpu"]),
     ],
 )
 def test_a_word_is_completed(complete: Complete, line: str, expected: list[str]) -> None:

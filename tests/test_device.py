@@ -7,7 +7,8 @@ import sys
 import pytest
 import torch
 
-from zoo.errors import TrainingError
+from zoo import api
+from zoo.errors import DeviceError, TrainingError
 from zoo.nets import device
 from zoo.training.environment import algorithms
 
@@ -20,15 +21,28 @@ def test_without_a_name_it_is_the_best_there_is() -> None:
     assert device.choose(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.mark.parametrize("name", ["tpu", "meta", ""])
-def test_an_unknown_device_is_refused(name: str) -> None:
-    with pytest.raises(TrainingError, match="use cpu, cuda or cuda:N"):
-        device.choose(name)
+@pytest.mark.parametrize("name", ["tpu", "meta", "", "mps"])
+def test_a_device_that_torch_does_not_have_is_refused_with_those_that_it_has(name: str) -> None:
+    if name == "mps" and torch.backends.mps.is_available():
+        pytest.skip("it is there")
+    with pytest.raises(DeviceError, match=f"there is no device '{name}' .*; there is cpu"):
+        api.load("resnet8_digits", device=name)
 
 
-def test_a_gpu_that_is_not_there_is_refused_with_the_remedy() -> None:
-    with pytest.raises(TrainingError, match=r"cuda:77 is not there: .* use --device cpu"):
-        device.choose("cuda:77")
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(DeviceError, match=r"no device 'cuda:77'|cuda:77 is not there"):
+        api.load("resnet8_digits", device="cuda:77")
+
+
+@pytest.mark.parametrize("name", ["mps", "xpu"])
+def test_any_device_of_torchs_is_taken_and_training_is_refused_on_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.get_device_module(name), "device_count", lambda: 1)
+    assert device.choose(name) == torch.device(name)
+    assert device.describe(torch.device(name)) == name
+    with pytest.raises(TrainingError, match=f"a training runs on cpu or cuda, not on {name}"):
+        api.train("resnet8_digits", device=name)
 
 
 def test_a_device_has_a_name_for_the_card() -> None:

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from zoo import api
-from zoo.data import batches, feed, sources
-from zoo.data.asked import Asked
-from zoo.data.opening import opened
+from zoo.data import batches, sources
+from zoo.data.collection import DatasetRequest
+from zoo.data.prepared import open_dataset
 from zoo.data.sources import Split
 from zoo.errors import DataError
 from zoo.spec import Recipe
@@ -45,7 +45,7 @@ def epoch(split: Split, recipe: Recipe, *, world: int = 1, seeds: tuple[int, ...
     """All batches of some epochs, in order: images and labels, as every process gets its part of them."""
     first = batches.draw(len(split), recipe, seed=0, epoch=seeds[0], sides=(12, 10))
     drawn = [first.to(CPU) for _ in range(world)]
-    feeds = [feed.feed(split, drawn[rank], PIXELS, recipe, rank=rank, world=world) for rank in range(world)]
+    feeds = [batches.feed(split, drawn[rank], PIXELS, recipe, rank=rank, world=world) for rank in range(world)]
     found: list[torch.Tensor] = []
     for seed in seeds:
         fresh = batches.draw(len(split), recipe, seed=0, epoch=seed, sides=(12, 10))
@@ -65,7 +65,8 @@ def test_batches_that_are_brought_are_those_of_the_resident_way(mapped: Split, w
     recipe = Recipe(epochs=2, batch_size=16, crop_padding=2, hflip=0.5)
     resident = Split(nn.functional.pad(mapped.images, (0, 0, 2, 2, 2, 2)), mapped.labels, margin=4)
     assert isinstance(
-        feed.feed(resident, batches.draw(50, recipe, seed=0, epoch=1), PIXELS, recipe, rank=0, world=1), batches.Batches
+        batches.feed(resident, batches.draw(50, recipe, seed=0, epoch=1), PIXELS, recipe, rank=0, world=1),
+        batches.Batches,
     )
     wanted, found = (epoch(one, recipe, world=world, seeds=(1, 2)) for one in (resident, mapped))
     assert len(found) == len(wanted) == 2 * 2 * 4 * world
@@ -75,7 +76,7 @@ def test_batches_that_are_brought_are_those_of_the_resident_way(mapped: Split, w
 def test_an_epoch_may_begin_in_its_middle(mapped: Split) -> None:
     recipe = Recipe(epochs=1, batch_size=16, hflip=0.5)
     drawn = batches.draw(50, recipe, seed=0, epoch=1)
-    brought = feed.feed(mapped, drawn, PIXELS, recipe, rank=0, world=1)
+    brought = batches.feed(mapped, drawn, PIXELS, recipe, rank=0, world=1)
     brought.begin(drawn)
     brought.bring(32, 48)
     images, labels = brought.at(torch.arange(32, 48))
@@ -162,7 +163,7 @@ main()
 
 def test_a_set_larger_than_the_process_may_have_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = flowers(tmp_path / "flowers")
-    dataset = opened(Asked(f"folder:{folder}"), Recipe(epochs=1), Path(), lambda *_: None)
+    dataset = open_dataset(DatasetRequest(f"folder:{folder}"), Recipe(epochs=1), Path(), lambda *_: None)
     monkeypatch.setenv("ZOO_DATA_MEMORY", str(36 * 16 * 16 * 3))
     assert not sources.read_split(dataset, Path(), train=True, device=CPU).is_mapped
     monkeypatch.setenv("ZOO_DATA_MEMORY", str(36 * 16 * 16 * 3 - 1))

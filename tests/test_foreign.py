@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from zoo import registry
 from zoo.errors import WeightsError
 from zoo.nets.build import build
-from zoo.nets.foreign import Fitted, fitted, is_safetensors, read
+from zoo.nets.conversion import Fitted, fitted, read
 from zoo.spec import InputSize, Model, Renaming
 
 from .test_weights import Tied
@@ -48,18 +48,12 @@ def renamed(state: Mapping[str, Tensor], *rules: tuple[str, str]) -> State:
     return {names[name]: tensor for name, tensor in state.items()}
 
 
-def numbered(state: Mapping[str, Tensor]) -> State:
-    """The state under names that say nothing of the net but its modules: `0.weight`, `1.bias`."""
-    modules = list(dict.fromkeys(name.rpartition(".")[0] for name in state))
-    return {f"m{modules.index(name.rpartition('.')[0])}.{name.rpartition('.')[2]}": t for name, t in state.items()}
-
-
 def equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def fit(net: nn.Module, found: Mapping[str, Tensor], *renamings: Renaming, ordered: bool = False) -> Fitted:
-    return fitted(net, found, renamings, ordered_on=IMAGE if ordered else None)
+def fit(net: nn.Module, found: Mapping[str, Tensor], *renamings: Renaming) -> Fitted:
+    return fitted(net, found, renamings)
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -70,14 +64,11 @@ def test_a_torch_checkpoint_of_either_kind_is_read(net: nn.Module, zipped: bool)
     assert equal(read(saved(net.state_dict(), zipped=zipped), "net.pth"), net.state_dict())
 
 
-def test_safetensors_are_read_and_known_to_have_no_order(net: nn.Module) -> None:
+def test_safetensors_are_read(net: nn.Module) -> None:
     content = save_safetensors(net.state_dict())
     found = read(content, "net.safetensors")
     assert found.keys() == net.state_dict().keys()
     assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in found.items())
-    assert is_safetensors(content)
-    assert not is_safetensors(saved(net.state_dict()))
-    assert not is_safetensors(saved(net.state_dict(), zipped=False))
 
 
 @pytest.mark.parametrize("place", ["state_dict", "model", "net", "model_state_dict", "state_dict_ema"])
@@ -194,7 +185,7 @@ def test_an_archive_that_unpacks_to_more_than_it_is_is_refused() -> None:
 
 
 def test_the_nets_own_names_come_first(net: nn.Module) -> None:
-    found = fit(net, net.state_dict(), *DIGITS.architecture.renamings, ordered=True)
+    found = fit(net, net.state_dict(), *DIGITS.architecture.renamings)
     assert found.how == "the net's own names"
     assert equal(found.state_dict, net.state_dict())
 
@@ -255,7 +246,7 @@ def test_fitting_leaves_the_net_as_it_is(net: nn.Module) -> None:
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     net.get_submodule("layer1").eval()
     random = torch.get_rng_state()
-    fit(net, numbered({name: tensor + 1 for name, tensor in before.items()}), ordered=True)
+    fit(net, {name: tensor + 1 for name, tensor in before.items()})
     assert equal(net.state_dict(), before)
     assert net.training
     assert not net.get_submodule("layer1").training
@@ -309,14 +300,13 @@ def test_the_difference_is_the_one_under_the_names_that_fit_best(net: nn.Module)
 def test_values_that_are_not_finite_in_the_nets_type_are_refused(net: nn.Module, value: float) -> None:
     state = {**net.state_dict(), "fc.bias": torch.full((10,), value, dtype=torch.float64)}
     with pytest.raises(WeightsError, match=r"fc\.bias has values that are not finite"):
-        fit(net, state, ordered=True)
+        fit(net, state)
 
 
-def test_another_architecture_is_refused_also_by_order() -> None:
+def test_another_architecture_is_refused() -> None:
     net, other = (build(model.architecture, model.dataset) for model in (CIFAR, PROJECTED))
-    with pytest.raises(WeightsError, match=r"layer2\.0\.shortcut\.0\.weight is there, which the net has not") as caught:
-        fitted(net, other.state_dict(), CIFAR.architecture.renamings, ordered_on=(3, 32, 32))
-    assert "and by their order: " in str(caught.value)
+    with pytest.raises(WeightsError, match=r"layer2\.0\.shortcut\.0\.weight is there, which the net has not$"):
+        fitted(net, other.state_dict(), CIFAR.architecture.renamings)
 
 
 def test_a_tied_tensor_may_come_under_one_of_its_names_or_all() -> None:
@@ -331,111 +321,3 @@ def test_values_that_differ_for_one_tied_tensor_are_refused() -> None:
     state = {**net.state_dict(), "blocks.2.0.bias": net.state_dict()["blocks.0.0.bias"] + 1}
     with pytest.raises(WeightsError, match=r"blocks\.0\.0\.bias and .* are one tensor of the net and differ"):
         fit(net, state)
-
-
-# -- by order --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("model", [CIFAR, PROJECTED], ids=lambda model: model.name)
-def test_names_that_nobody_knows_are_mapped_by_the_order_of_the_computation(model: Model) -> None:
-    net, other = (build(model.architecture, model.dataset) for _ in range(2))
-    found = fitted(net, numbered(other.state_dict()), model.architecture.renamings, ordered_on=model.dataset.input_size)
-    assert found.how == "by the order of the computation"
-    assert equal({name: found.state_dict[name] for name in other.state_dict()}, other.state_dict())
-
-
-def test_counters_may_be_missing_there_too(net: nn.Module) -> None:
-    state = {name: tensor for name, tensor in net.state_dict().items() if "num_batches_tracked" not in name}
-    found = fit(net, numbered(state), ordered=True).state_dict
-    assert found["bn1.num_batches_tracked"].item() == 0
-    assert equal({name: found[name] for name in state}, state)
-
-
-def test_without_an_order_names_that_nobody_knows_are_refused(net: nn.Module) -> None:
-    with pytest.raises(WeightsError, match=r"fit the net: conv1\.weight of shape \(16, 1, 3, 3\) is missing$"):
-        fit(net, numbered(net.state_dict()))
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (without("bn1.running_mean"), "bn1 should have .*, and what stands there is m1 with weight, bias, running_var"),
-        (without("fc.weight", "fc.bias"), "the net has 15 modules with tensors, and they have 14"),
-        (
-            lambda state: {**state, "conv1.weight": torch.ones(16, 1, 5, 5)},
-            r"conv1\.weight has shape \(16, 1, 5, 5\), expected \(16, 1, 3, 3\)",
-        ),
-        (with_(fc__weight=torch.ones(3, 64), fc__bias=torch.ones(3)), "they are for 3 classes and the net for 10"),
-    ],
-)
-def test_an_order_that_does_not_fit_is_refused_by_what_differs(
-    net: nn.Module, change: Callable[[State], State], reason: str
-) -> None:
-    with pytest.raises(WeightsError, match=f"and by their order: {reason}"):
-        fit(net, numbered(change(dict(net.state_dict()))), ordered=True)
-
-
-class Backwards(nn.Module):
-    """Two layers of one shape, registered in another order than they are called in."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.second, self.first = nn.Linear(4, 4), nn.Linear(4, 4)
-        self.fc = nn.Linear(4, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.fc(self.second(self.first(x.flatten(1))))
-        return logits
-
-
-def test_an_order_that_could_be_the_one_of_the_registration_is_in_doubt() -> None:
-    net = Backwards()
-    with pytest.raises(WeightsError, match="there is doubt"):
-        fitted(net, numbered(net.state_dict()), (), ordered_on=(1, 2, 2))
-
-
-class ProjectsFirst(nn.Module):
-    """A block whose shortcut is computed first and registered last; the shapes tell them apart."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.shortcut = nn.Linear(4, 6), nn.Linear(4, 6, bias=False)
-        self.fc = nn.Linear(6, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        past = self.shortcut(x.flatten(1))
-        logits: Tensor = self.fc(self.conv(x.flatten(1)) + past)
-        return logits
-
-
-def test_the_order_is_that_of_the_computation_and_not_of_the_registration() -> None:
-    net = ProjectsFirst()
-    theirs = {"a.weight": torch.ones(6, 4), "b.weight": torch.zeros(6, 4), "b.bias": torch.zeros(6)}
-    theirs |= {"c.weight": torch.ones(2, 6), "c.bias": torch.ones(2)}
-    found = fitted(net, theirs, (), ordered_on=(1, 2, 2)).state_dict
-    assert found["shortcut.weight"].all()
-    assert not found["conv.weight"].any()
-
-
-def test_the_order_of_a_net_with_tied_tensors_says_nothing() -> None:
-    net = Tied(IMAGE, 10)
-    with pytest.raises(WeightsError, match="there is no telling: tensors of the net are tied"):
-        fit(net, numbered(net.state_dict()), ordered=True)
-
-
-class CallsByHand(nn.Module):
-    """A layer whose weights are used without calling it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hidden, self.fc = nn.Linear(4, 4), nn.Linear(4, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.fc(x.flatten(1) @ self.hidden.weight)
-        return logits
-
-
-def test_the_order_of_a_net_that_does_not_call_its_layers_says_nothing() -> None:
-    net = CallsByHand()
-    with pytest.raises(WeightsError, match="there is no telling: hidden of the net is not called by itself"):
-        fitted(net, numbered(net.state_dict()), (), ordered_on=(1, 2, 2))

@@ -143,7 +143,7 @@ def test_whatever_needs_a_model_folder_says_so_in_one_line(folder: Path, tmp_pat
         lambda: api.push(folder, hub=f"file:{tmp_path / 'hub'}"),
         lambda: api.pull(str(folder), out=tmp_path / "pulled"),
         lambda: api.verify(folder),
-        lambda: api.export(folder, to=["pt2"], out=tmp_path / "exported"),
+        lambda: api.export(folder, to=["no such format"], out=tmp_path / "exported"),  # before anything else
     ]
     for ask in asked:
         with pytest.raises(OtherFormat, match="is a repository of acorn's and no model folder") as why:

@@ -20,7 +20,7 @@ from zoo.training.loop import Training, train
 from .test_train import IMAGES, RECIPE, Run, StopAfter, begin_digits, job
 
 FROZEN = RECIPE.changed({"freeze_epochs": "2"})  # of three
-STILL = dataclasses.replace(RECIPE, freeze_epochs=3, crop_padding=0)  # nothing but the head ever moves
+STILL = RECIPE.replace(freeze_epochs=3, crop_padding=0)  # nothing but the head ever moves
 STEPS = 7  # an epoch
 
 

@@ -64,6 +64,26 @@ def test_a_mistake_in_the_options_of_a_training_costs_no_torch(poisoned: dict[st
     assert finished.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["eval", "resnet21"],
+        ["predict", "resnet21", "photo.png"],
+        ["export", "resnet21"],
+        ["verify", "resnet21"],
+        ["info", "resnet21"],
+        ["import", "resnet21", "file.pt", "--by", "me", "--license", "mit"],
+        ["eval", "./nowhere"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistyped_name_is_one_line_without_torch(poisoned: dict[str, str], words: list[str]) -> None:
+    finished = python(["-m", "zoo", *words], poisoned)
+    assert finished.returncode == 1
+    assert finished.stderr.count("\n") == 1
+    assert "there is no" in finished.stderr
+
+
 def imported_by(*words: str) -> set[str]:
     """The modules that a command leaves imported."""
     code = f"""

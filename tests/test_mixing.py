@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from zoo import api
 from zoo.data import batches
+from zoo.data.augmentation import Mixing, draw_mixing, mix
 from zoo.data.batches import Batches, Draw
-from zoo.data.mixing import Mixing, draw, mix
 from zoo.data.sources import Split
 from zoo.errors import NotFound, RecipeError
 from zoo.record import store
@@ -63,17 +63,17 @@ def test_cutout_sets_a_square_to_the_mean() -> None:
 
 
 def test_lambda_has_the_distribution_of_its_papers() -> None:
-    drawn = draw(100_000, recipe(mixup=0.2), seed=0)
+    drawn = draw_mixing(100_000, recipe(mixup=0.2), seed=0)
     assert drawn.blend.mean().item() == pytest.approx(0.5, abs=0.01)
     # Of Beta(α, α), the variance is 1 / (4 (2 α + 1)).
     assert drawn.blend.var().item() == pytest.approx(1 / (4 * 1.4), rel=0.02)
-    boxes = draw(100_000, recipe(cutmix=1.0), seed=0)
+    boxes = draw_mixing(100_000, recipe(cutmix=1.0), seed=0)
     assert set(boxes.blend.flatten().tolist()) == {1.0}
     assert ((2 * boxes.box[:, 2]) ** 2).mean().item() == pytest.approx(0.5, abs=0.01)  # of the area, before the edges
 
 
 def test_with_both_the_switch_says_how_often_it_is_cutmix_and_the_probability_how_often_either() -> None:
-    drawn = draw(100_000, recipe(mixup=1.0, cutmix=1.0, mixup_prob=0.8, mixup_switch_prob=0.25), seed=0)
+    drawn = draw_mixing(100_000, recipe(mixup=1.0, cutmix=1.0, mixup_prob=0.8, mixup_switch_prob=0.25), seed=0)
     covered, blended = drawn.box[:, 2] > 0, drawn.blend < 1
     assert not (covered & blended).any()
     assert covered.float().mean().item() == pytest.approx(0.2, abs=0.01)

@@ -98,6 +98,40 @@ def test_the_folder_is_a_models_with_an_origin_and_results_measured_here(taken_i
     assert sorted(path.name for path in taken_in.iterdir()) == ["README.md", "config.json", "model.safetensors"]
 
 
+def strange(tmp_path: Path) -> Path:
+    """A checkpoint of the same net under names that no plugin knows."""
+    state = zoo.load(MODEL, pretrained=True).state_dict()
+    theirs = {re.sub(r"^layer(\d)", r"stage.\1", name).replace("fc.", "head."): t for name, t in state.items()}
+    torch.save(theirs, tmp_path / "strange.pt")
+    return tmp_path / "strange.pt"
+
+
+def test_names_that_no_plugin_knows_are_renamed_by_rules(tmp_path: Path, run_zoo: Run) -> None:
+    words = ["import", MODEL, strange(tmp_path), "--by", "Somebody", "--license", "mit", "--out", tmp_path / "out"]
+    refused = run_zoo(*words)
+    assert "do not fit the net" in refused.stderr
+    finished = run_zoo(*words, "--rename", r"^stage\.(\d)=layer\1", "--rename", "(?=head)head=fc")
+    assert finished.returncode == 0, finished.stderr
+    record = store.read_record(tmp_path / "out")
+    assert isinstance(record, Imported)
+    assert record.source.mapped == "renamed: stage.1 → layer1, head → fc"
+    own, taken = (zoo.load(one, pretrained=True).state_dict() for one in (MODEL, tmp_path / "out"))
+    assert all(torch.equal(taken[name], tensor) for name, tensor in own.items())
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        (("(", ""), "no regular expression"),
+        (("head", r"\1"), "no regular expression"),
+        ((".*", "fc"), "two tensors the name fc"),
+    ],
+)
+def test_a_rule_that_can_not_be_applied_is_one_line(tmp_path: Path, rule: tuple[str, str], reason: str) -> None:
+    with pytest.raises(WeightsError, match=f"rename.*{reason}"):
+        api.import_model(MODEL, strange(tmp_path), CREDIT, rename=[rule], out=tmp_path / "out")
+
+
 def test_its_tensors_are_the_authors(taken_in: Path) -> None:
     own, theirs = zoo.load(MODEL, pretrained=True).state_dict(), zoo.load(taken_in, pretrained=True).state_dict()
     assert all(torch.equal(theirs[name], tensor) for name, tensor in own.items())

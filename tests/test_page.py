@@ -18,9 +18,8 @@ import pytest
 from zoo import api
 from zoo.errors import FolderError, HubWarning, NotFound, PageError
 from zoo.hub.catalogue import catalogue
-from zoo.page import models, scatter, site
+from zoo.page import models, site
 from zoo.page.runtime import Runtime, read
-from zoo.page.scatter import Point, drawn
 from zoo.record import store
 
 from .conftest import CHECKOUT, Run
@@ -226,7 +225,7 @@ def test_what_a_strangers_folder_says_is_shown_and_does_nothing(trained: Path, t
         if name.endswith(".html"):
             page = Page(content)
             assert EVIL in page.text
-            assert page.all("img", "src") in ([], ["resnet8_digits.svg"])
+            assert page.all("img", "src") in (["accuracy-digits.svg"], ["resnet8_digits.svg"])
             assert page.all("script", "src") in ([], ["table.js"])
             assert [tag for tag, _ in page.tags].count("script") == len(page.all("script", "src"))
             assert not [one for _, values in page.tags for one in values if one.startswith("on")]
@@ -279,41 +278,13 @@ def test_where_no_model_can_be_read_there_is_no_site(trained: Path, tmp_path: Pa
 # Pictures of accuracy.
 
 
-def points(*places: tuple[float, float]) -> list[Point]:
-    return [Point(f"model{number}", "", x, top1, "kind") for number, (x, top1) in enumerate(places)]
-
-
-def test_a_point_is_further_up_by_its_accuracy_and_further_right_by_its_quantity() -> None:
-    low, high = drawn("", "parameters", points((1e5, 90.0), (1e6, 95.0)), ["kind"]).marks
-    assert high.x > low.x
-    assert high.y < low.y
-    middle = drawn("", "parameters", points((1e4, 90.0), (1e5, 90.0), (1e6, 90.0)), ["kind"]).marks[1]
-    assert middle.x == pytest.approx((scatter.LEFT + scatter.RIGHT) / 2, abs=15)
-
-
-@pytest.mark.parametrize("places", [[(1.0, 50.0)], [(1e-6, 0.0), (2.0**40, 100.0)], [(5.0, 90.0)] * 40])
-def test_whatever_is_drawn_stays_inside_the_axes_with_some_ticks(places: list[tuple[float, float]]) -> None:
-    picture = drawn("", "parameters", points(*places), ["kind"])
-    assert all(
-        scatter.LEFT <= one.x <= scatter.RIGHT and scatter.TOP <= one.y <= scatter.BOTTOM for one in picture.marks
-    )
-    assert len(picture.across) >= 2
-    assert len(picture.up) >= 2
-
-
-def test_labels_cover_neither_one_another_nor_the_points() -> None:
-    picture = drawn("", "parameters", points(*[(1000.0 + number, 90.0) for number in range(9)]), ["kind"])
-    places = [mark.label for mark in picture.marks if mark.label]
-    assert 0 < len(places) < 9
-    assert len({(x, y) for x, y, _ in places}) == len(places)
-
-
-def test_models_on_different_data_sets_are_in_different_pictures() -> None:
-    shown = models.shown(None, with_files=False)
-    pictures = scatter.by_parameters(shown)
-    assert [one.title for one in pictures] == ["cifar10", "cifar100", "digits"]
-    measured = [one for one in shown if one.config.results]
-    assert sum(len(one.marks) for one in pictures) == len(measured)
+def test_models_on_different_data_sets_are_in_different_pictures(shipped: dict[str, bytes]) -> None:
+    pictures = Page(shipped["index.html"]).all("img", "src")
+    assert pictures == ["accuracy-cifar10.svg", "accuracy-cifar100.svg", "accuracy-digits.svg"]
+    for row in api.overview(pretrained=True):
+        if row.top1 is not None:
+            dataset = next(name for name in ("cifar100", "cifar10", "digits") if f"_{name}" in row.name)
+            assert f">{row.name.replace(f'_{dataset}', '')}<".encode() in shipped[f"accuracy-{dataset}.svg"]
 
 
 # To be tried.

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from zoo import api
-from zoo.data.preprocess import to_pixels
+from zoo.data.preprocessing import to_pixels
 from zoo.hub.catalogue import catalogue
 
 from .conftest import CHECKOUT
@@ -220,14 +220,12 @@ def test_whatever_is_written_is_legible_in_the_light_and_in_the_dark(
     browser.open(f"file://{catalogue_site}/index.html")
     paper = browser.run("return getComputedStyle(document.body).backgroundColor")
     assert (luminance(paper) < 0.2) is dark
-    for selector in ("h1", "td", "th a", ".note", ".claim", "#count", "figcaption"):
+    for selector in ("h1", "td", "th a", ".note", ".claim", "#count"):
         ink = browser.run("return getComputedStyle(document.querySelector(arguments[0])).color", selector)
         assert contrast(ink, paper) >= 4.5, selector
-    for selector in ("svg text", "svg text.label", ".kind0", ".kind1"):
-        ink = browser.run("return getComputedStyle(document.querySelector(arguments[0])).fill", selector)
-        assert contrast(ink, paper) >= 3, selector
-    browser.open(f"file://{catalogue_site}/models/resnet8_digits.html")
-    assert (browser.run("return getComputedStyle(document.querySelector('img.drawn')).filter") != "none") is dark
+    for page in ("index", "models/resnet8_digits"):
+        browser.open(f"file://{catalogue_site}/{page}.html")
+        assert (browser.run("return getComputedStyle(document.querySelector('img.drawn')).filter") != "none") is dark
 
 
 def luminance(color: str) -> float:

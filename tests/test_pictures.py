@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
@@ -17,9 +18,9 @@ from PIL import Image
 import zoo
 from zoo import api
 from zoo.data import batches, prepared, sources
-from zoo.data.asked import Asked
-from zoo.data.kinds import GROUP, open_collection
-from zoo.data.opening import opened, surveyed
+from zoo.data.collection import GROUP, DatasetRequest, open_collection
+from zoo.data.prepared import open_dataset, survey_address
+from zoo.data.torchvision_datasets import DATASETS
 from zoo.errors import DataError, DataWarning, HubError, PluginError, TrainingError, UnknownModel, ZooError
 from zoo.spec import Dataset, Recipe
 
@@ -52,7 +53,7 @@ def nobody(what: str, done: int, total: int) -> None:
 
 
 def open_it(address: str, recipe: Recipe = QUICK, *, test_part: float | None = None, skip_bad: bool = False) -> Dataset:
-    return opened(Asked(address, test_part, skip_bad), recipe, Path(), nobody)
+    return open_dataset(DatasetRequest(address, test_part, skip_bad), recipe, Path(), nobody)
 
 
 # What is found by looking.
@@ -90,11 +91,11 @@ def test_any_first_or_last_part_of_them_has_pictures_of_every_class(folder: Path
 def test_without_a_test_half_a_part_is_taken_by_the_pictures_bytes(tmp_path: Path) -> None:
     draw(tmp_path / "all", 40)
     address = f"folder:{tmp_path / 'all'}"
-    before = surveyed(Asked(address, 0.25), Path(), nobody)
+    before = survey_address(DatasetRequest(address, 0.25), Path(), nobody)
     assert 0.1 < len(before.test) / 120 < 0.4
     shutil.copy(tmp_path / "all" / before.test[0].name, tmp_path / "all" / "daisy" / "a-copy.png")
     draw(tmp_path / "all", 30, seed=9)
-    after = surveyed(Asked(address, 0.25), Path(), nobody)
+    after = survey_address(DatasetRequest(address, 0.25), Path(), nobody)
     assert {one.sha256 for one in before.test} <= {one.sha256 for one in after.test}
     assert {one.sha256 for one in before.train} <= {one.sha256 for one in after.train}
     assert not after.copies
@@ -102,13 +103,13 @@ def test_without_a_test_half_a_part_is_taken_by_the_pictures_bytes(tmp_path: Pat
 
 def test_a_copy_on_both_sides_is_seen(folder: Path) -> None:
     shutil.copy(folder / "train" / "rose" / "1-003.png", folder / "test" / "rose" / "again.png")
-    ((one, other),) = surveyed(Asked(f"folder:{folder}"), Path(), nobody).copies
+    ((one, other),) = survey_address(DatasetRequest(f"folder:{folder}"), Path(), nobody).copies
     assert (one.name, other.name) == ("train/rose/1-003.png", "test/rose/again.png")
 
 
 def test_the_hash_is_of_the_pictures_and_not_of_their_place(folder: Path, tmp_path: Path) -> None:
     def sha256(place: Path) -> str:
-        return surveyed(Asked(f"folder:{place}"), Path(), nobody).pictures.sha256
+        return survey_address(DatasetRequest(f"folder:{place}"), Path(), nobody).pictures.sha256
 
     before, moved = sha256(folder), Path(shutil.copytree(folder, tmp_path / "elsewhere" / "x"))
     assert sha256(moved) == before
@@ -119,7 +120,7 @@ def test_the_hash_is_of_the_pictures_and_not_of_their_place(folder: Path, tmp_pa
 def test_a_second_look_reads_no_picture(folder: Path) -> None:
     looked: list[str] = []
     for _ in range(2):
-        surveyed(Asked(f"folder:{folder}"), Path(), lambda what, done, total: looked.append(what))
+        survey_address(DatasetRequest(f"folder:{folder}"), Path(), lambda what, done, total: looked.append(what))
     assert len(looked) == 48
 
 
@@ -349,7 +350,14 @@ def test_a_folder_that_can_not_be_trained_on_is_one_line(
         ("folder:README.md", "README.md is a file; name the folder"),
         ("folder:", "has no folders of pictures|there is no folder|has .* classes|no picture|no test set"),
         ("fodler:x", "there is no kind of data set 'fodler'; did you mean folder"),
-        ("torchvision:Flowers103", "torchvision has no data set 'Flowers103' .*did you mean Flowers102"),
+        (
+            "torchvision:Flowers103",
+            "torchvision has no image .* data set 'Flowers103'; did you mean Flowers102",
+        ),
+        (
+            "torchvision:Sintel",
+            "torchvision has no image .* data set 'Sintel'; there are CIFAR10, .*, USPS",
+        ),
         ("torchvision:Flowers102", "torchvision's Flowers102 is not in .*, and can't be downloaded"),
     ],
 )
@@ -359,7 +367,7 @@ def test_an_address_of_nothing_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "README.md").touch()
     with pytest.raises(ZooError, match=message):
-        opened(Asked(address), QUICK, tmp_path, nobody)
+        open_dataset(DatasetRequest(address), QUICK, tmp_path, nobody)
 
 
 def test_options_of_pictures_are_refused_without_any() -> None:
@@ -394,12 +402,77 @@ def write_mnist(root: Path, *, train: int, test: int) -> None:
 
 def test_a_data_set_of_torchvisions_opens_by_name_where_it_is_there(tmp_path: Path) -> None:
     write_mnist(tmp_path, train=40, test=20)
-    found = opened(Asked("torchvision:MNIST"), QUICK, tmp_path, nobody)
+    found = open_dataset(DatasetRequest("torchvision:MNIST"), QUICK, tmp_path, nobody)
     assert (found.name, found.title, found.input_size) == ("torchvision-mnist", "MNIST", (1, 28, 28))
     assert found.classes[3] == "3 - three"
     images, labels = found.read(tmp_path, train=False)
     assert sorted(labels.tolist()) == sorted(2 * list(range(10)))
     assert all(image.max() == 20 * label for image, label in zip(images, labels, strict=True))
+
+
+def write_gtsrb(root: Path, *, classes: int = 3) -> None:
+    """Files of GTSRB's: the training half as folders of classes, the test half as a list."""
+    train, test = root / "gtsrb" / "GTSRB" / "Training", root / "gtsrb" / "GTSRB" / "Final_Test" / "Images"
+    test.mkdir(parents=True)
+    rows = ["Filename;ClassId\n"]
+    for label in range(classes):
+        (train / f"{label:05}").mkdir(parents=True)
+        for number in range(2):
+            image = Image.new("RGB", (16, 16), (100 * label, 20 * number, 0))
+            image.save(train / f"{label:05}" / f"{number}.ppm")
+        image.save(test / f"{label}.ppm")
+        rows.append(f"{label}.ppm;{label}\n")
+    (root / "gtsrb" / "GT-final_test.csv").write_text("".join(rows))
+
+
+def write_svhn(root: Path) -> None:
+    """Files of SVHN's, in which the digit 0 has the label 10."""
+    from scipy.io import savemat  # type: ignore[import-untyped]
+
+    for half in ("train", "test"):
+        labels = np.array([[10], [1], [2], [2]])
+        images = np.broadcast_to(labels.reshape(1, 1, 1, 4), (32, 32, 3, 4)).astype(np.uint8)
+        savemat(root / f"{half}_32x32.mat", {"X": images, "y": labels})
+
+
+def write_fer2013(root: Path) -> None:
+    """The file of FER2013 with both halves in it."""
+    (root / "fer2013").mkdir()
+    rows = [
+        f"{label},{' '.join(48 * 48 * [str(label)])},{half}" for half in ("Training", "PublicTest") for label in (0, 1)
+    ]
+    (root / "fer2013" / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "classes"),
+    [
+        ("GTSRB", write_gtsrb, ["0", "1", "2"]),
+        ("SVHN", write_svhn, ["0", "1", "2"]),
+        ("FER2013", write_fer2013, ["0", "1"]),
+    ],
+)
+def test_a_data_set_of_torchvisions_without_names_has_its_labels_as_classes(
+    name: str, write: Callable[[Path], None], classes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision import datasets
+
+    monkeypatch.setattr("torchvision.datasets.utils.check_integrity", lambda *_: True)
+    monkeypatch.setattr("torchvision.datasets.svhn.check_integrity", lambda *_: True)
+    monkeypatch.setattr("torchvision.datasets.fer2013.check_integrity", lambda *_, **__: True)
+    monkeypatch.setattr(datasets.SVHN, "download", lambda _: None)
+    write(tmp_path)
+    found = api.survey(f"torchvision:{name}", data=tmp_path)
+    assert list(found.collection.classes) == classes
+    assert [train > 0 and test > 0 for _, train, test in found.counts()] == len(classes) * [True]
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS))
+def test_every_data_set_of_torchvisions_that_is_offered_is_there_and_takes_its_halves(name: str) -> None:
+    from torchvision import datasets
+
+    for half in DATASETS[name]:
+        inspect.signature(getattr(datasets, name)).bind("root", **half)
 
 
 def test_a_kind_of_a_plugins_opens_by_its_entry_point(tmp_path: Path) -> None:
@@ -412,8 +485,10 @@ def test_a_kind_of_a_plugins_opens_by_its_entry_point(tmp_path: Path) -> None:
     (site / "pairs.py").write_text(PAIRS)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
-        found = opened(Asked("pairs:black-white"), QUICK, tmp_path, nobody)
+        found = open_dataset(DatasetRequest("pairs:black-white"), QUICK, tmp_path, nobody)
         assert (found.name, found.classes, found.input_size) == ("pairs", ("black", "white"), (1, 8, 8))
+        with pytest.raises(DataError, match="pairs: has no classes; expected at least two"):
+            api.survey("pairs:")
         with pytest.raises(PluginError, match="broken:x: pairs:open_nothing of plugin zoo-pairs gives a NoneType"):
             open_collection("broken:x", tmp_path)
 
@@ -451,11 +526,32 @@ def read(index):
 
 def open_pairs(rest, root):
     half = Half(("a", "b", "c", "d"), (0, 1, 0, 1), read)
-    return Collection("pairs", "Pairs", tuple(rest.split("-")), half, half, stamp=rest)
+    return Collection("pairs", "Pairs", tuple(rest.split("-")) if rest else (), half, half, stamp=rest)
 
 def open_nothing(rest, root):
     return None
 """
+
+
+def test_a_picture_that_could_not_be_read_once_is_looked_at_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refused)
+        assert len(api.survey(f"folder:{folder}").unreadable) == 48
+    assert not api.survey(f"folder:{folder}").unreadable
+
+
+def test_data_sets_are_in_the_cache_where_no_folder_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ZOO_DATA", raising=False)
+    write_mnist(cache / "data", train=40, test=20)
+    assert api.survey("torchvision:MNIST").pictures.train_images == 40
+    monkeypatch.setenv("ZOO_DATA", str(cache / "elsewhere"))
+    with pytest.raises(DataError, match="elsewhere"):
+        api.survey("torchvision:Flowers102")
 
 
 # The command line.

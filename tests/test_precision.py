@@ -6,12 +6,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo.data import batches
-from zoo.data.preprocess import preprocessing
+from zoo.data.preprocessing import preprocessing
 from zoo.data.sources import Split
-from zoo.evaluation.answers import known_answers
-from zoo.evaluation.evaluate import evaluate
+from zoo.evaluation.evaluate import evaluate, known_answers
 from zoo.evaluation.predict import probabilities
-from zoo.nets.precision import exact
+from zoo.nets.device import exact
 
 CPU = torch.device("cpu")
 PIXELS = batches.pixels((0.5,), (0.25,), CPU)

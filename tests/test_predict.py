@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 from PIL import Image
 
 import zoo
-from zoo.data.picture import pictures, read_picture
-from zoo.data.preprocess import preprocessing
+from zoo import api
+from zoo.data.images import image_files, read_image
+from zoo.data.preprocessing import preprocessing
 from zoo.errors import ImageError
 from zoo.evaluation.predict import probabilities
 
@@ -35,7 +37,7 @@ def test_a_picture_of_any_mode_is_read_as_what_it_shows(mode: str, tmp_path: Pat
     image = Image.new(mode, (50, 40), white) if white else Image.new("RGB", (50, 40), "white").convert(mode)
     suffix = ".tif" if mode in ("CMYK", "YCbCr", "I") else ".png"
     image.save(tmp_path / f"white{suffix}")
-    tensor = PREPROCESS(read_picture(tmp_path / f"white{suffix}"))
+    tensor = PREPROCESS(read_image(tmp_path / f"white{suffix}"))
     assert tensor.shape == (3, 32, 32)
     assert tensor.numpy() == pytest.approx((1 - 0.5) / 0.25, abs=0.02)
 
@@ -43,7 +45,7 @@ def test_a_picture_of_any_mode_is_read_as_what_it_shows(mode: str, tmp_path: Pat
 def test_sixteen_bits_a_pixel_are_scaled_and_not_clipped(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65_535, 32 * 32).reshape(32, 32).astype(np.uint16)
     Image.fromarray(ramp).save(tmp_path / "ramp.png")
-    values = PREPROCESS(read_picture(tmp_path / "ramp.png"))[0] * 0.25 + 0.5
+    values = PREPROCESS(read_image(tmp_path / "ramp.png"))[0] * 0.25 + 0.5
     assert values.flatten().numpy() == pytest.approx(np.linspace(0, 1, 32 * 32), abs=0.005)
 
 
@@ -52,7 +54,7 @@ def test_a_picture_is_turned_the_way_up_that_its_camera_noted(tmp_path: Path) ->
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright
     image.save(tmp_path / "upright.jpg", exif=exif)
-    assert read_picture(tmp_path / "upright.jpg").size == (10, 20)
+    assert read_image(tmp_path / "upright.jpg").size == (10, 20)
 
 
 def test_a_folder_means_every_picture_under_it_and_a_file_itself(tmp_path: Path) -> None:
@@ -60,26 +62,26 @@ def test_a_folder_means_every_picture_under_it_and_a_file_itself(tmp_path: Path)
         (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "folder" / name).touch()
     inside = [tmp_path / "folder" / name for name in ("a.JPG", "b.png", "sub/c.webp")]
-    assert list(pictures([PHOTO, tmp_path / "folder"])) == [PHOTO, *inside]
+    assert list(image_files([PHOTO, tmp_path / "folder"])) == [PHOTO, *inside]
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", PHOTO.read_bytes()[:200]])
 def test_a_file_that_is_no_picture_is_one_line_that_names_it(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(content)
     with pytest.raises(ImageError, match=r"bad\.png can't be read as a picture: ") as caught:
-        read_picture(tmp_path / "bad.png")
+        read_image(tmp_path / "bad.png")
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="No such file"):
-        read_picture(tmp_path / "none.png")
+        read_image(tmp_path / "none.png")
 
 
 def test_a_picture_too_large_to_be_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ImageError, match="can't be read as a picture"):
-        read_picture(PHOTO)
+        read_image(PHOTO)
 
 
 def test_no_program_is_started_for_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,23 +90,48 @@ def test_no_program_is_started_for_a_picture(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "cat.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
     with pytest.raises(ImageError, match="can't be read as a picture"):
-        read_picture(tmp_path / "cat.png")
+        read_image(tmp_path / "cat.png")
     assert not (tmp_path / "started").exists()
 
 
 def test_a_picture_in_colours_that_pillow_does_not_convert_says_so(tmp_path: Path) -> None:
     Image.new("LAB", (8, 8)).save(tmp_path / "lab.tiff")
     with pytest.raises(ImageError, match="Pillow converts no LAB; save it as RGB"):
-        read_picture(tmp_path / "lab.tiff")
+        read_image(tmp_path / "lab.tiff")
 
 
 def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
     Image.new("1", (10_000, 6_000)).save(tmp_path / "large.png")
     with pytest.raises(ImageError, match=r"it has 10,000×6,000 pixels, expected up to 50,000,000; make it smaller"):
-        read_picture(tmp_path / "large.png")
+        read_image(tmp_path / "large.png")
 
 
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ImageError, match="it is no regular file"):
-        read_picture(tmp_path / "pipe.png")
+        read_image(tmp_path / "pipe.png")
+
+
+def test_a_folder_is_walked_as_a_data_sets_without_hidden_files_and_in_circles(tmp_path: Path) -> None:
+    for name in ("a.png", "._a.png", ".ipynb_checkpoints/b.png", "sub/c.png"):
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PHOTO, tmp_path / "folder" / name)
+    (tmp_path / "folder" / "sub" / "again").symlink_to(tmp_path / "folder")
+    seen = [one.path for one in api.predict("resnet8_digits", [tmp_path / "folder"])]
+    assert seen == [tmp_path / "folder" / "a.png", tmp_path / "folder" / "sub" / "c.png"]
+
+
+def test_a_picture_is_turned_as_its_camera_noted_by_the_transforms_too(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter to the right
+    with Image.open(PHOTO) as photo:
+        photo.convert("RGB").resize((40, 20)).save(tmp_path / "turned.png", exif=exif)
+    transforms = zoo.transforms("resnet20_cifar10")
+    with Image.open(tmp_path / "turned.png") as turned:
+        assert torch.equal(transforms(turned), transforms(read_image(tmp_path / "turned.png")))
+
+
+def test_a_picture_in_floating_point_is_refused(tmp_path: Path) -> None:
+    Image.new("F", (8, 8), 0.5).save(tmp_path / "float.tif")
+    (found,) = api.predict("resnet8_digits", [tmp_path / "float.tif"])
+    assert "its pixels are floating point" in str(found.error)

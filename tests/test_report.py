@@ -27,3 +27,9 @@ def test_the_folder_has_the_numbers_and_a_picture_of_the_matrix(tmp_path: Path) 
     svg = (tmp_path / "new" / "folder" / report.MATRIX).read_text()
     assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
     assert all(f">{text}<" in svg for text in ("a_model", "true class", "predicted class", "ship", "8"))
+
+
+def test_one_class_is_mistaken_for_no_other_and_a_name_is_no_formula(tmp_path: Path) -> None:
+    (alone,) = report.write(tmp_path / "report", "a_model", Results(100.0, 100.0, 0.5, 3), ("$x_{$",), ((3,),))
+    assert (alone.top1, alone.mistaken_for, alone.mistakes) == (100.0, None, 0)
+    assert "$x_{$" in (tmp_path / "report" / report.MATRIX).read_text()

@@ -16,8 +16,8 @@ from torch import nn
 from zoo import api, registry
 from zoo.data import batches
 from zoo.errors import HashMismatch, TrainingError
-from zoo.evaluation import answers
-from zoo.evaluation.verify import Verified
+from zoo.evaluation import evaluate
+from zoo.evaluation.outcome import Verified
 from zoo.record import store
 
 from .conftest import CHECKOUT
@@ -34,19 +34,19 @@ def changed(model_folder: Path, **fields: object) -> Path:
 
 
 def test_the_fixed_inputs_are_the_same_everywhere_and_differ_from_one_another() -> None:
-    images = answers.fixed_inputs((3, 32, 32))
-    assert images.shape == (answers.INPUTS, 32, 32, 3)
+    images = evaluate.fixed_inputs((3, 32, 32))
+    assert images.shape == (evaluate.INPUTS, 32, 32, 3)
     assert images.dtype == torch.uint8
     assert images[1, 2, 3].tolist() == [49, 120, 191]  # 2·11 + 3·9 + 71·channel
-    assert len({image.numpy().tobytes() for image in images}) == answers.INPUTS
+    assert len({image.numpy().tobytes() for image in images}) == evaluate.INPUTS
 
 
 def test_answers_are_in_evaluation_mode_and_leave_the_net_as_it_was() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10)).train()
     pixels = batches.pixels((0.5,), (0.5,), CPU)
-    first = answers.known_answers(net, pixels, (1, 8, 8))
-    assert first.shape == (answers.INPUTS, 10)
-    assert torch.equal(first, answers.known_answers(net, pixels, (1, 8, 8)))
+    first = evaluate.known_answers(net, pixels, (1, 8, 8))
+    assert first.shape == (evaluate.INPUTS, 10)
+    assert torch.equal(first, evaluate.known_answers(net, pixels, (1, 8, 8)))
     assert net.training
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zoo import registry
-from zoo.data.asked import Asked
+from zoo.data.collection import DatasetRequest
 from zoo.errors import (
     DataError,
     ExportError,
@@ -22,6 +22,7 @@ from zoo.errors import (
     TrainingError,
 )
 from zoo.hub import Hub, Pushed, open_hub, publish
+from zoo.hub.elsewhere import Elsewhere
 from zoo.hub.find import full_name, is_name, is_path, tagged
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.hub.logs import logs
@@ -35,14 +36,14 @@ if TYPE_CHECKING:
     from torch import nn
     from torchvision.transforms import v2
 
-    from zoo.data.look import Tell
-    from zoo.data.survey import Survey
+    from zoo.data.survey import Survey, Tell
     from zoo.evaluation.evaluate import Evaluated
+    from zoo.evaluation.outcome import Verified
     from zoo.evaluation.predict import Prediction
     from zoo.evaluation.report import ClassResults
-    from zoo.evaluation.verify import Verified
     from zoo.hub.others import Credit
     from zoo.nets.layers import Layer
+    from zoo.spec import Model
     from zoo.training.plan import Plan
     from zoo.training.reporting import Report
 
@@ -104,18 +105,23 @@ def load(
     has timm's `reset_classifier`. With `in_channels` other than the model's, the weights of its first
     convolution are summed or repeated over them, as timm does it.
 
-    Raises UnknownModel, PluginError, BuildError, FolderError, HashMismatch, NotFound or HubError.
-    """
-    from zoo.nets.build import build
-    from zoo.nets.device import choose
+    `device` is any that torch has here: cpu, cuda, cuda:1, mps, xpu.
 
-    target = choose(device)
+    Raises UnknownModel, PluginError, BuildError, DeviceError, FolderError, HashMismatch, NotFound or HubError.
+    """
     if not pretrained and hub is None and is_name(name_or_path_or_hub_id):
         if revision is not None:
             raise HubError(f"revision {revision} is one of published weights; load them with pretrained=True")
         model = registry.load(tagged(full_name(str(name_or_path_or_hub_id), None))[0])
+        from zoo.nets.build import build
+        from zoo.nets.device import choose
+
+        target = choose(device)
         return build(model.architecture, model.dataset, num_classes, in_channels).to(target)
     found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    from zoo.nets.device import choose
+
+    target = choose(device)
     make = found.net if pretrained else found.untrained
     return make(target, num_classes=num_classes, in_channels=in_channels)
 
@@ -128,7 +134,7 @@ def transforms(
     From the model's folder where it is published, with its own mean and std. Of a name that no hub and no
     revision is given with (and no ZOO_HUB is set for), with the data set's where the catalogue has no weights.
     """
-    from zoo.data.preprocess import preprocessing
+    from zoo.data.preprocessing import preprocessing
 
     try:
         return published(name_or_path_or_hub_id, hub=hub, revision=revision).preprocess
@@ -224,36 +230,56 @@ def evaluate(
 
     Raises what `load` raises, DataError, and ExportError.
     """
-    from zoo.data import batches, sources
-    from zoo.data.kinds import is_address
-    from zoo.evaluation.evaluate import Evaluated, measure
-    from zoo.nets.device import choose
-    from zoo.nets.weights import load_file, normalisation_of
+    from zoo.data.collection import is_address
 
     named = dataset if dataset is not None and not is_address(dataset) else None
     if named is not None and (runtime is not None or weights is not None):
-        raise DataError("a data set is named for a model's own net alone; leave out --weights and --with, or --dataset")
-    if dataset is not None and named is None:
-        _prepare(published(name_or_path_or_hub_id, hub=hub, revision=revision), dataset, data, tell)
+        raise DataError(
+            "a data set is named for a model's own net alone; leave out dataset, or the weights and the runtime"
+        )
     if runtime is not None:
         _require_processor(device, weights)
-        return _evaluate_exported(published(name_or_path_or_hub_id, hub=hub, revision=revision), runtime, data)
-    on = choose(device)
     if weights is not None:
-        given = str(name_or_path_or_hub_id)
-        is_named = is_name(name_or_path_or_hub_id)
-        model, card = (
-            registry.load(full_name(given, None)) if is_named else published(given, revision=revision).model,
-            None,
-        )
-        net, metadata = load_file(model.architecture, model.dataset, weights)
-        mean, std = normalisation_of(metadata, model, weights)
+        return _evaluate_file(name_or_path_or_hub_id, revision, weights, device, data)
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    if dataset is not None and named is None:
+        _prepare(found, dataset, data, tell)
+    if runtime is not None:
+        return _evaluate_exported(found, runtime, data)
+    model, card = found.on(named) if named else found.model, found.config
+    return _evaluated(model, found.net(), (card.mean, card.std), device, data, card)
+
+
+def _evaluate_file(
+    name_or_path: str | Path, revision: str | None, weights: Path, device: str | None, data: Path | None
+) -> Evaluated:
+    """What a safetensors file scores in the net of a model."""
+    if is_name(name_or_path):
+        model = registry.load(full_name(str(name_or_path), None))
     else:
-        found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
-        model, net, card = found.on(named) if named else found.model, found.net(), found.config
-        mean, std = card.mean, card.std
+        model = published(name_or_path, revision=revision).model
+    from zoo.nets.weights import load_file, normalisation_of
+
+    net, metadata = load_file(model.architecture, model.dataset, weights)
+    return _evaluated(model, net, normalisation_of(metadata, model, weights), device, data, None)
+
+
+def _evaluated(
+    model: Model,
+    net: nn.Module,
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]],
+    device: str | None,
+    data: Path | None,
+    card: Record | None,
+) -> Evaluated:
+    """What a net scores on the whole test set of a model."""
+    from zoo.data import batches, sources
+    from zoo.evaluation.evaluate import Evaluated, measure
+    from zoo.nets.device import choose
+
+    on = choose(device)
     test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=on)
-    results, confusion = measure(net.to(on), test, batches.pixels(mean, std, on))
+    results, confusion = measure(net.to(on), test, batches.pixels(*normalisation, on))
     return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), card)
 
 
@@ -264,9 +290,9 @@ def _nobody(what: str, done: int, total: int) -> None:
 def _prepare(found: Published, dataset: str, data: Path | None, tell: Tell | None) -> None:
     """Prepare the pictures at an address again, which a model was trained on; raises DataError for others."""
     from zoo.data import sources
-    from zoo.data.opening import opened_again
+    from zoo.data.prepared import prepare_again
 
-    opened_again(Asked(dataset), found.config, data or sources.default_root(), tell or _nobody)
+    prepare_again(DatasetRequest(dataset), found.config, data or sources.default_root(), tell or _nobody)
 
 
 def _evaluate_exported(found: Published, runtime: str, data: Path | None) -> Evaluated:
@@ -275,9 +301,9 @@ def _evaluate_exported(found: Published, runtime: str, data: Path | None) -> Eva
 
     from zoo.data import sources
     from zoo.evaluation.evaluate import Evaluated, score
-    from zoo.exporters.use import logits_of, opened
+    from zoo.exporters.runtime import logits_of, open_export
 
-    model, run = found.model, opened(found, runtime)
+    model, run = found.model, open_export(found, runtime)
     test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=torch.device("cpu"))
     results, confusion = score(logits_of(run, len(model.dataset.classes)), test)
     return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), found.config)
@@ -316,15 +342,15 @@ def predict(
     """
     from functools import partial
 
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
     from zoo.evaluation.predict import predictions, probabilities
     from zoo.nets.device import choose
 
-    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
     if runtime is not None:
-        from zoo.exporters.use import opened, probabilities_of
+        from zoo.exporters.runtime import open_export, probabilities_of
 
         _require_processor(device)
-        look = probabilities_of(opened(found, runtime), found.config)
+        look = probabilities_of(open_export(found, runtime), found.config)
     else:
         look = partial(probabilities, found.net(choose(device)), found.preprocess)
     return predictions(look, found.config.classes, pictures, top=top)
@@ -332,11 +358,11 @@ def predict(
 
 def layers(name: str, *, depth: int = 2) -> list[Layer]:
     """The modules of a model's net, `depth` levels down: output shapes, parameters, multiply-adds for an image."""
-    from zoo.nets.build import build
+    model = registry.load(registry.resolve(name))
+    from zoo.nets.build import to_be_filled
     from zoo.nets.layers import layers as layers_of
 
-    model = registry.load(registry.resolve(name))
-    return layers_of(build(model.architecture, model.dataset), model.dataset.input_size, depth=depth)
+    return layers_of(to_be_filled(model.architecture, model.dataset), model.dataset.input_size, depth=depth)
 
 
 def survey(
@@ -352,9 +378,9 @@ def survey(
     Raises DataError where there are none, or no test set and no `test_part`; PluginError.
     """
     from zoo.data import sources
-    from zoo.data.opening import surveyed
+    from zoo.data.prepared import survey_address
 
-    return surveyed(Asked(address, test_part, skip_bad), data or sources.default_root(), tell or _nobody)
+    return survey_address(DatasetRequest(address, test_part, skip_bad), data or sources.default_root(), tell or _nobody)
 
 
 def plot(runs: Iterable[str | Path], out: Path) -> Path:
@@ -448,13 +474,14 @@ def verify(
     Raises what `load` raises, also for a file of the folder that is not the one it was; whatever differs
     otherwise is told in the result.
     """
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    store.check(found.folder)
     from zoo.data import sources
-    from zoo.evaluation.verify import Check, Verified
+    from zoo.evaluation.outcome import Check, Verified
     from zoo.evaluation.verify import verify as held_against
     from zoo.nets.device import choose
 
-    found, on = published(name_or_path_or_hub_id, hub=hub, revision=revision), choose(device)
-    store.check(found.folder)
+    on = choose(device)
     if dataset is not None:
         _prepare(found, dataset, data, tell)
     root = data or sources.default_root()
@@ -467,7 +494,7 @@ def verify(
     verified = held_against(found.config, found.known, net, root)
     if not found.config.exports:
         return verified
-    from zoo.exporters.check import checks
+    from zoo.exporters.runtime import checks
 
     return replace(verified, checks=(*verified.checks, *checks(found, root)))
 
@@ -493,7 +520,7 @@ def reproduce(
 
     Recipe, seed, images, normalisation, threads, bf16, compilation, start and teacher are the folder's, whatever
     the plugin declares by now. `epochs` and `seed` are the only things that can be changed. Whether the
-    same bytes are to be expected, `zoo.record.same_bytes` says of the two.
+    same bytes are to be expected, `zoo.record.types` says of the two.
 
     Raises what `load` and `train` raise, and TrainingError where start, teacher or data set is another by now.
     """
@@ -553,19 +580,21 @@ def export(
 ) -> tuple[Path, Record]:
     """Write a model in other formats too: a copy of its folder, with their files in it, is `out` (`./NAME-export`).
 
-    A format is `onnx`, `int8` (ONNX in whole numbers, calibrated on training images), `pt2` (torch.export), `aot`
-    (compiled for this processor), or a plugin's. Each takes pixels, uint8 [N, H, W, C], and answers logits and
+    A format is `onnx`, `int8` (ONNX in 8-bit integers, calibrated on training images), `pt2` (torch.export), or a
+    plugin's. Each takes pixels, uint8 [N, H, W, C], and answers logits and
     probabilities. Each is run at once by its own runtime and held against the net: on fixed inputs, and where the data
     is there on the whole test set; nothing is downloaded for that. What costs more than half a point of top-1 is
     refused, unless `allow_loss`.
 
     Raises what `load` raises, ExportError, PluginError and DataError.
     """
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    if isinstance(found.located, Elsewhere):
+        store.read_record(found.located.folder)  # raises OtherFormat, before anything is fetched or computed
     from zoo.data import sources
     from zoo.exporters import export as exporting
 
     wanted = exporting.exporters(to)
-    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
     target = out or Path(f"{found.config.name}-export")
     exporting.require_free(target)
     made = exporting.export(found, wanted, data or sources.default_root(), allow_loss=allow_loss)
@@ -599,6 +628,7 @@ def import_model(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     sha256: str | None = None,
+    rename: Sequence[tuple[str, str]] = (),
     out: Path | None = None,
     device: str | None = None,
     data: Path | None = None,
@@ -607,28 +637,33 @@ def import_model(
 
     `source` is a path, `https://…` or `hf://namespace/repository/path@REVISION`, of a safetensors file or a torch
     checkpoint, which is read without running its code. `tag` is the author's name where none is given; `mean` and
-    `std` are what the weights were trained with, the data set's own where not given. Where the data set is
-    there, the model is measured on its whole test set; nothing is downloaded for that.
+    `std` are what the weights were trained with, the data set's own where not given. The names of the tensors
+    are the net's, or names that the architecture's plugin translates; `rename` is pairs of a regular expression and its
+    replacement, applied to them first, one after another, as `re.sub` does. Where the data set is there, the model is
+    measured on its whole test set; nothing is downloaded for that.
 
     Raises RegistryError, HubError, HashMismatch, WeightsError, FolderError or DataError.
     """
+    model = registry.load(registry.resolve(name))
     import torch
 
     from zoo.data import batches, sources
-    from zoo.evaluation.answers import known_answers
-    from zoo.evaluation.evaluate import evaluate
+    from zoo.evaluation.evaluate import evaluate as evaluate_net
+    from zoo.evaluation.evaluate import known_answers
     from zoo.hub import others
     from zoo.hub.download import fetch
+    from zoo.nets.conversion import require_rules
     from zoo.nets.device import choose
     from zoo.training.environment import environment
     from zoo.training.jobs import versions
 
-    model, on, root = registry.load(registry.resolve(name)), choose(device), data or sources.default_root()
+    on, root = choose(device), data or sources.default_root()
+    require_rules(rename)
     tag = others.tag_of(credit) if tag is None else tag
     normalisation = (mean or model.dataset.mean, std or model.dataset.std)
     others.require_sound(model, tag, normalisation)
     fetched = fetch(source, sha256=sha256)
-    done = others.converted(model.architecture, model.dataset, fetched)
+    done = others.converted(model.architecture, model.dataset, fetched, rename)
     download = others.download_of(credit.address if is_path(source) else fetched.address, fetched, done)
     original = download.sha256 if download else fetched.sha256
     content = others.dump(done.net, f"{model.name}.{tag}", credit.by, original, normalisation)
@@ -640,7 +675,7 @@ def import_model(
     answers = known_answers(net, pixels, model.dataset.input_size).tolist()
     config = msgspec.structs.replace(
         config,
-        results=evaluate(net, test, pixels) if test else None,
+        results=evaluate_net(net, test, pixels) if test else None,
         environment=environment(on, model.architecture) if test else None,
         known_answers=tuple(map(tuple, answers)),
     )

@@ -5,6 +5,7 @@
     │   ├── UnknownModel         no plugin provides a model, an architecture or a data set of that name
     │   ├── DuplicateModel       two distributions claim one name
     │   └── PluginError          a plugin is there but can't be used
+    ├── DeviceError              a device that torch does not have here
     ├── BuildError               a net that can't be built as it is asked for
     ├── RecipeError              a hyper-parameter that does not exist or can't be
     ├── DataError                a data set that is missing, incomplete or corrupted
@@ -88,6 +89,10 @@ class StartWarning(UserWarning):
 
 class DataWarning(UserWarning):
     """A data set that can be trained on, and of which less can be told than it seems."""
+
+
+class DeviceError(ZooError):
+    """A device that torch does not have on this machine."""
 
 
 class BuildError(ZooError):

@@ -73,7 +73,7 @@ def datasets() -> list[str]:
 @silent
 def datasets_and_kinds() -> list[str]:
     """The same, and how the address of somebody's own pictures begins: `folder:`."""
-    from zoo.data.kinds import kinds
+    from zoo.data.collection import kinds
 
     return [*datasets(), *(f"{kind}:" for kind in kinds())]
 
@@ -88,4 +88,4 @@ def trackers() -> list[str]:
 
 def devices() -> list[str]:
     """The kinds of device; which of them are here torch would have to be asked."""
-    return ["cpu", "cuda"]
+    return ["cpu", "cuda", "mps", "xpu"]

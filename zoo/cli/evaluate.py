@@ -3,7 +3,7 @@
 import dataclasses
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import typer
@@ -12,11 +12,9 @@ from zoo import api
 from zoo.cli import completion, options
 from zoo.cli.printing import print_json, print_table, say, telling
 from zoo.errors import FolderError, HubWarning, ZooError
+from zoo.evaluation.outcome import Check, Verified
 from zoo.plain import complain
 from zoo.record.types import Trained
-
-if TYPE_CHECKING:
-    from zoo.evaluation.verify import Verified
 
 
 def evaluate(
@@ -104,8 +102,6 @@ def verify(
     folder. The exit code is 1 where anything differs, or a model could not be read; the others are
     verified all the same. It is 0 where something was not measured, and nothing differs.
     """
-    from zoo.evaluation.verify import Check, Verified
-
     if everything == bool(models):
         raise typer.BadParameter("name models, or give --all", param_hint="MODEL")
     names, unreadable = models or [], 0
@@ -149,7 +145,7 @@ def _published(hub: str | None) -> tuple[list[str], int]:
     return names, sum(issubclass(one.category, HubWarning) for one in seen)
 
 
-def _say_verified(verified: "Verified") -> None:
+def _say_verified(verified: Verified) -> None:
     outcome = "DIFFERS" if verified.outcome == "differs" else verified.outcome
     named = f": {', '.join(verified.not_measured)}" if verified.outcome == "not measured" else ""
     say(f"{verified.name}: {outcome}{named}")

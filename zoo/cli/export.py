@@ -15,7 +15,7 @@ from zoo.record.types import Export, Record
 def export(
     model: options.ModelName,
     to: Annotated[
-        str, typer.Option("--to", metavar="FORMAT,…", help="onnx, int8, pt2, aot, or a plugin's; a comma between two.")
+        str, typer.Option("--to", metavar="FORMAT,…", help="onnx, int8, pt2, or a plugin's; a comma between two.")
     ] = "onnx",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL-export]")
@@ -31,17 +31,16 @@ def export(
 ) -> None:
     """Write a model in other formats too, pixels in, probabilities out, each held to the same answers.
 
-    A copy of its model folder has their files: ONNX for onnxruntime, the same in 8-bit whole numbers (calibrated on
-    training images), torch.export's, and that compiled for this processor. Each is run at once by its own runtime, on
-    the whole test set too where the data is there; what answers otherwise is refused.
+    A copy of its model folder has their files: ONNX for onnxruntime, the same in 8-bit integers (calibrated on
+    training images), and torch.export's. Each is run at once by its own runtime, on the whole test set too where the
+    data is there; a file with other answers than the net's is refused.
     """
     if hub is not None and not push:
         raise typer.BadParameter(
             "is where --push goes to; a model in a hub is named by its address", param_hint="--hub"
         )
-    folder, config = api.export(
-        model, to=to.split(","), out=out, revision=revision, data=data, allow_loss=allow_loss
-    )  # fmt: skip
+    formats = [name.strip() for name in to.split(",")]
+    folder, config = api.export(model, to=formats, out=out, revision=revision, data=data, allow_loss=allow_loss)
     if as_json:
         print_json(
             {"folder": str(folder), "name": config.name, "exports": [_facts(config, one) for one in config.exports]}

@@ -1,5 +1,6 @@
 """`zoo push`, `zoo pull`: model folders to a hub and back."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,14 @@ def import_model(
         str | None, typer.Option("--std", metavar="NUMBER,…", help="The same. [default: the data set's]")
     ] = None,
     sha256: Annotated[str | None, typer.Option("--sha256", metavar="HASH", help="The file must have it.")] = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rename",
+            metavar="PATTERN=REPLACEMENT",
+            help="Rename its tensors first, as re.sub does: '^linear=fc'; may be repeated.",
+        ),
+    ] = None,
     at: Annotated[str, typer.Option("--at", metavar="ADDRESS", help="Where a file given by path is published.")] = "",
     revision: Annotated[
         str, typer.Option("--revision", metavar="ID", help="Of the repository that it is published in.")
@@ -85,7 +94,7 @@ def import_model(
     )
     folder, config = api.import_model(
         model, source, credit, tag=tag, mean=_numbers("--mean", mean), std=_numbers("--std", std), sha256=sha256,
-        out=out, device=device, data=data,
+        rename=_rules(rename or ()), out=out, device=device, data=data,
     )  # fmt: skip
     scores = "not measured here"
     if (results := config.results) is not None:
@@ -94,6 +103,13 @@ def import_model(
     if push:
         published = api.push(folder, hub=hub)
         say(f"published as {published.address} at revision {published.revision[:12]}")
+
+
+def _rules(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Pattern and replacement of each; a pattern may have `=` in it, the name of a tensor has none."""
+    if without := next((text for text in texts if "=" not in text), None):
+        raise typer.BadParameter(f"{without!r} should be PATTERN=REPLACEMENT", param_hint="--rename")
+    return [(pattern, replacement) for pattern, _, replacement in (text.rpartition("=") for text in texts)]
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:

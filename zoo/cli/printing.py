@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.api import Trained
-    from zoo.data.look import Tell
+    from zoo.data.survey import Tell
     from zoo.hub.listing import Row
     from zoo.training.reporting import Report
 

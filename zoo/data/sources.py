@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import sys
@@ -15,8 +14,9 @@ import torch
 from torch import Tensor
 
 from zoo import registry
-from zoo.data.augment import augments
+from zoo.data.augmentation import augments
 from zoo.errors import DataError, ZooError
+from zoo.record.paths import cache
 from zoo.spec import Dataset, Recipe
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class Splits:
 
 
 def default_root() -> Path:
-    """The folder that data sets are read from and downloaded to, where none is named."""
-    return Path(os.environ.get("ZOO_DATA") or Path.home() / ".cache" / "zoo" / "data").expanduser()
+    """The folder that data sets are read from and downloaded to, where none is named: ZOO_DATA, else in the cache."""
+    return Path(named).expanduser() if (named := os.environ.get("ZOO_DATA")) else cache() / "data"
 
 
 def is_there(dataset: Dataset, root: Path) -> bool:
@@ -162,8 +162,7 @@ def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.
     """What the data set's reader gives, if that is what the data set's facts say; raises DataError."""
     reader = f"data set {dataset.name}: its reader, of {registry.whose(dataset.read)},"
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            found = dataset.read(root, train=train)
+        found = dataset.read(root, train=train)
     except ZooError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may fail in any way

@@ -1,23 +1,123 @@
-"""What a collection of pictures comes to: which of them are trained on, which are the test set, and what is odd.
+"""What a collection of images comes to: which of them are trained on, which are the test set, and what is odd.
 
-The test set is a half of the collection, or a part of it that the pictures' own bytes decide: a picture never changes
+Every image is looked at once: its hash, its size, or why it can't be read. That is kept in the cache under the
+collection's stamp, so that the next look takes no time where nothing has changed.
+
+The test set is a half of the collection, or a part of it that the images' own bytes decide: an image never changes
 sides, whatever is added, and copies of one stay together.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
+import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
-from zoo.data.asked import Asked
-from zoo.data.look import Seen, Tell, look
+from zoo.data.collection import DatasetRequest
+from zoo.data.images import decode
 from zoo.decoding import LINE
-from zoo.errors import DataError
+from zoo.errors import DataError, ImageError
+from zoo.record.paths import cache
+from zoo.record.replace import file_written_aside
 from zoo.record.types import MOST_CLASSES
-from zoo.spec import FEW, NAME, Collection, Pictures
+from zoo.spec import FEW, NAME, Collection, Half, Pictures
+
+Thing = TypeVar("Thing")
+Done = TypeVar("Done")
+
+# Who is told how far long work is: what is done, how many pictures of how many.
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look at a picture has shown; without a hash where it can't be read, and why."""
+
+    half: str  # train or test, as the collection has it
+    index: int  # in that half
+    name: str
+    label: int
+    sha256: str = ""  # of the file's bytes
+    size: tuple[int, int] = (0, 0)  # width, height
+    mode: str = ""  # Pillow's: RGB, L, P, …
+    error: str = ""
+    is_transient: bool = False  # the error is the system's, and not of the file's content
+
+
+def look(collection: Collection, tell: Tell) -> list[Seen]:
+    """Look at every image, the training half's first, in their order.
+
+    Images that the system could not read are looked at anew the next time. Raises DataError where the cache can't be
+    written.
+    """
+    kept = _place(collection)
+    if (seen := _read(kept)) is not None:
+        return seen
+    halves = [("train", collection.train)] + ([("test", collection.test)] if collection.test else [])
+    wanted = [(name, half, index) for name, half in halves for index in range(len(half))]
+    seen = []
+    for one in in_parallel(lambda what: _seen(*what), wanted):
+        seen.append(one)
+        tell("looking", len(seen), len(wanted))
+    if not any(one.is_transient for one in seen):
+        _write(kept, seen)
+    return seen
+
+
+def in_parallel(work: Callable[[Thing], Done], things: list[Thing]) -> Iterator[Done]:
+    """The work done to each thing, in their order, by as many threads as there are processors.
+
+    Pillow reads and resizes without holding Python's lock.
+    """
+    ahead = 256  # what is done and not yet taken is bounded
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(things), ahead):
+            yield from pool.map(work, things[start : start + ahead])
+
+
+def _seen(name: str, half: Half, index: int) -> Seen:
+    called, label = half.names[index], half.labels[index]
+    try:
+        content = half.read(index)
+        picture = decode(content, called)
+    except OSError as error:
+        reason = f"{called} can't be read: {error.strerror or error}"
+        return Seen(name, index, called, label, error=reason, is_transient=True)
+    except ImageError as error:
+        return Seen(name, index, called, label, error=str(error))
+    digest = hashlib.sha256(content).hexdigest()
+    return Seen(name, index, called, label, digest, picture.size, picture.mode)
+
+
+def _place(collection: Collection) -> Path:
+    return cache() / "pictures" / "seen" / f"{hashlib.sha256(collection.stamp.encode()).hexdigest()}.json"
+
+
+def _read(path: Path) -> list[Seen] | None:
+    """What was seen before; None where nothing was, or nothing that can be used."""
+    try:
+        rows = json.loads(path.read_text())
+        return [Seen(**{**row, "size": tuple(row["size"])}) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _write(path: Path, seen: list[Seen]) -> None:
+    text = json.dumps([dataclasses.asdict(one) for one in seen])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with file_written_aside(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise DataError(f"{path} can't be written ({error.strerror}); make room, or name another ZOO_CACHE") from None
 
 
 @dataclass(frozen=True)
@@ -58,18 +158,18 @@ class Survey:
         return [name for name, _, test in self.counts() if test < FEW]
 
 
-def survey(collection: Collection, asked: Asked, tell: Tell) -> Survey:
+def survey(collection: Collection, asked: DatasetRequest, tell: Tell) -> Survey:
     """Look at a collection and part it; raises DataError for what no training can be made of."""
     _require_names(collection, asked.address)
     if collection.test is not None and asked.test_part is not None:
-        raise DataError(f"{asked.address} has a test set of its own; leave out --test-part")
+        raise DataError(f"{asked.address} has a test set of its own; leave out test_part")
     if collection.test is None and asked.test_part is None:
         raise DataError(
             f"{asked.address} has no test set: put pictures apart in train/ and test/, or take a part of them, chosen "
-            "by their bytes, with --test-part 0.2"
+            "by their bytes, with test_part 0.2"
         )
     if asked.test_part is not None and not 0 < asked.test_part < 1:
-        raise DataError(f"--test-part should be between 0 and 1, not {asked.test_part}")
+        raise DataError(f"test_part should be between 0 and 1, not {asked.test_part}")
     seen = look(collection, tell)
     # By their hashes, which is as good as by chance: the last are held out, the first are a limit, of every class.
     readable = sorted((one for one in seen if not one.error), key=lambda one: (one.sha256, one.label, one.name))
@@ -92,12 +192,12 @@ def survey(collection: Collection, asked: Asked, tell: Tell) -> Survey:
     return Survey(collection, pictures, train, test, unreadable)
 
 
-def require_usable(found: Survey, asked: Asked) -> None:
+def require_usable(found: Survey, asked: DatasetRequest) -> None:
     """Refuse what no training can be made of; raises DataError."""
     if found.unreadable and not asked.skip_bad:
         count, first = len(found.unreadable), found.unreadable[0].error
         what = "a picture" if count == 1 else f"{count:,} pictures"
-        raise DataError(f"{asked.address}: {what} can't be read ({first}); mend it, or leave it out with --skip-bad")
+        raise DataError(f"{asked.address}: {what} can't be read ({first}); mend it, or leave it out with skip_bad")
     if not found.train and not found.test:
         raise DataError(f"{asked.address} has no picture that can be read; expected some of every class")
     if len(found.collection.classes) < 2:
@@ -118,6 +218,8 @@ def require_usable(found: Survey, asked: Asked) -> None:
 def _require_names(collection: Collection, address: str) -> None:
     if not NAME.fullmatch(collection.name):
         raise DataError(f"{address}: the name {collection.name!r} should be of a-z, 0-9, '.', '_' and '-'")
+    if not collection.classes:
+        raise DataError(f"{address} has no classes; expected at least two")
     if len(collection.classes) > MOST_CLASSES:
         raise DataError(f"{address} has {len(collection.classes):,} classes, expected up to {MOST_CLASSES:,}")
     for name in collection.classes:

@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor, nn
 
-from zoo.data.picture import pictures, read_picture
+from zoo.data.images import image_files, read_image
 from zoo.errors import ImageError
-from zoo.nets.precision import exact
+from zoo.nets.device import exact
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ def predictions(look: Look, classes: Sequence[str], paths: Iterable[Path], *, to
     Raises ImageError where there is no picture at all.
     """
     asked = list(paths)
-    found = list(pictures(asked))
+    found = list(image_files(asked))
     if not found:
         raise ImageError(f"there is no picture in {', '.join(map(str, asked)) or 'nothing'}; name files or folders")
     for picture in found:
         try:
-            likely = look(read_picture(picture))
+            likely = look(read_image(picture))
         except ImageError as error:
             yield Prediction(picture, (), str(error))
             continue

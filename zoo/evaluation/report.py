@@ -33,7 +33,7 @@ def by_class(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list
     rows = []
     for i, (name, counts) in enumerate(zip(classes, confusion, strict=True)):
         wrong = [(count, other) for j, (count, other) in enumerate(zip(counts, classes, strict=True)) if j != i]
-        mistakes, other = max(wrong, key=lambda one: one[0])
+        mistakes, other = max(wrong, key=lambda pair: pair[0], default=(0, None))
         images = sum(counts)
         rows.append(
             ClassResults(
@@ -80,11 +80,11 @@ def _draw(title: str, classes: Sequence[str], confusion: Sequence[Sequence[int]]
         shares = [[count / max(1, sum(row)) for count in row] for row in confusion]
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         figure.colorbar(image, ax=axes, label="share of the class's images", shrink=0.8)
-        axes.set_title(title)
+        axes.set_title(title, parse_math=False)  # a class may have a `$` in its name
         axes.set_ylabel("true class")
         axes.set_xlabel("predicted class")
-        axes.set_xticks(range(len(classes)), classes, rotation=90)
-        axes.set_yticks(range(len(classes)), classes)
+        axes.set_xticks(range(len(classes)), classes, rotation=90, parse_math=False)
+        axes.set_yticks(range(len(classes)), classes, parse_math=False)
         if len(classes) <= 20:
             for i, row in enumerate(confusion):
                 for j, count in enumerate(row):

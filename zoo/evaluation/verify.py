@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
@@ -13,8 +11,8 @@ from torch import nn
 from zoo.data import batches, sources
 from zoo.data.batches import Pixels
 from zoo.errors import DataError
-from zoo.evaluation.answers import INPUTS, known_answers
-from zoo.evaluation.evaluate import evaluate
+from zoo.evaluation.evaluate import INPUTS, evaluate, known_answers
+from zoo.evaluation.outcome import Check, Verified
 from zoo.nets.build import count
 from zoo.nets.device import describe
 from zoo.record.types import Claim, Imported, Record, Results
@@ -26,41 +24,6 @@ POINTS_TOLERANCE = 0.05
 # Of the test loss, a mean over thousands of images in which roundings cancel: from a Xeon to an EPYC it moved by up
 # to 1e-7 of itself. An image in ten thousand that is seen otherwise moves it by more than this.
 LOSS_TOLERANCE = 1e-4
-
-Outcome = Literal["as published", "differs", "not measured"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was held against what the folder says of it, and what was found."""
-
-    name: str
-    outcome: Outcome
-    finding: str
-
-
-@dataclass(frozen=True)
-class Verified:
-    """What came of verifying a model, check by check."""
-
-    name: str
-    checks: tuple[Check, ...]
-
-    @property
-    def outcome(self) -> Outcome:
-        """What the checks come to: one that differs decides, else one that could not be made."""
-        found = {one.outcome for one in self.checks}
-        return "differs" if "differs" in found else "not measured" if "not measured" in found else "as published"
-
-    @property
-    def differences(self) -> tuple[str, ...]:
-        """What differs, a line each."""
-        return tuple(one.finding for one in self.checks if one.outcome == "differs")
-
-    @property
-    def not_measured(self) -> tuple[str, ...]:
-        """The names of the checks that could not be made."""
-        return tuple(one.name for one in self.checks if one.outcome == "not measured")
 
 
 def verify(config: Record, known: Model | Architecture, net: nn.Module, root: Path) -> Verified:

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from zoo.data import batches, sources
 from zoo.errors import DataError, ExportError, FolderError
-from zoo.evaluation.answers import known_answers
+from zoo.evaluation.evaluate import known_answers
 from zoo.evaluation.verify import LOGITS_TOLERANCE
-from zoo.exporters import formats, measure
+from zoo.exporters import formats
 from zoo.exporters.graph import reason
-from zoo.exporters.measure import Tested
 from zoo.exporters.protocol import Exporter, Run, Subject
+from zoo.exporters.runtime import Tested, known_logits, test_of, tested, top1
 from zoo.hub.published import Published
 from zoo.nets.device import describe
 from zoo.record import card, curve, store
@@ -60,7 +60,7 @@ def subject(found: Published, root: Path) -> Subject:
 def require_free(out: Path) -> None:
     """Refuse a place where something is already, before anything is computed; raises FolderError."""
     if os.path.lexists(target := path_of(out)):
-        raise FolderError(f"{target} is there already; remove it or name another folder with --out")
+        raise FolderError(f"{target} is there already; remove it or name another folder as out")
 
 
 def export(found: Published, wanted: Sequence[Exporter], root: Path, *, allow_loss: bool) -> list[Exported]:
@@ -74,7 +74,7 @@ def export(found: Published, wanted: Sequence[Exporter], root: Path, *, allow_lo
     pixels = batches.pixels(config.mean, config.std, CPU)
     kept = known_answers(net, pixels, config.input_size)
     split = _test_set(found, root)
-    on = measure.tested(net, pixels, split) if split else None
+    on = tested(net, pixels, split) if split else None
     made = []
     for exporter in wanted:
         content = exporter.write(asked)
@@ -110,8 +110,8 @@ def _held(exporter: Exporter, content: bytes, config: Record, kept: Tensor, on: 
     threads = torch.get_num_threads()
     try:
         run: Run = exporter.open(content, threads)
-        asked = measure.known_logits(run, config)
-        test = measure.test(run, on) if on else None
+        asked = known_logits(run, config)
+        test = test_of(run, on) if on else None
     except Exception as error:  # a runtime may fail in any way
         why = str(error) if isinstance(error, ExportError) else reason(error)
         raise ExportError(
@@ -146,13 +146,13 @@ def _require_accurate(
             return
         raise ExportError(
             f"{config.name}: what {exporter.format} costs can't be measured, its test set is not there: "
-            "name its folder with --data, or allow any loss with --allow-loss"
+            "name its folder as data, or allow any loss with allow_loss"
         )
-    before = measure.top1(on.logits, on.split.labels)
+    before = top1(on.logits, on.split.labels)
     if before - facts.test.test_top1 > MOST_LOSS:
         raise ExportError(
             f"{config.name}: {exporter.format} has a top-1 of {facts.test.test_top1:.2f}%, the net {before:.2f}%, "
-            f"expected up to {MOST_LOSS} points less; to have it all the same: --allow-loss"
+            f"expected up to {MOST_LOSS} points less; to have it all the same: allow_loss"
         )
 
 
@@ -166,5 +166,5 @@ def _test_set(found: Published, root: Path) -> sources.Split | None:
 def _training_images(found: Published, root: Path, count: int) -> Tensor:
     dataset = found.model.dataset
     if not sources.is_there(dataset, root):
-        raise DataError(f"{dataset.name} is not in {root}, and its training images are needed; name its folder: --data")
+        raise DataError(f"{dataset.name} is not in {root}, and its training images are needed; name its folder as data")
     return sources.read_split(dataset, root, train=True, device=CPU, part=slice(count)).uncropped().images

@@ -18,9 +18,8 @@ from zoo.registry import close_to
 GROUP: Final = "zoo.exporters"
 OWN: Final = {
     "onnx": "zoo.exporters.onnx:ONNX",
-    "int8": "zoo.exporters.int8:INT8",
+    "int8": "zoo.exporters.onnx:INT8",
     "pt2": "zoo.exporters.pt2:PT2",
-    "aot": "zoo.exporters.aot:AOT",
 }
 
 

@@ -10,7 +10,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 
 from zoo.errors import ExportError
-from zoo.evaluation.answers import fixed_inputs
+from zoo.evaluation.evaluate import fixed_inputs
 from zoo.record.types import Record
 
 PIXELS, LOGITS, PROBABILITIES = "pixels", "logits", "probabilities"

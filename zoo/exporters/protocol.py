@@ -72,4 +72,3 @@ class Exporter:
     is_exact: bool = True  # answers as the net does, but for rounding
     any_size: bool = False  # takes images of any height and width, where the model's resizing is plain
     runs_code: bool = False  # to open a file is to run what its author wrote
-    only_here: bool = False  # runs on the kind of processor that it was made on, and on no other

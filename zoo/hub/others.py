@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ from zoo.spec import Architecture, Dataset, Model
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from zoo.nets.conversion import Rule
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one each a channel
 
@@ -122,16 +125,20 @@ def require_sound(model: Model, tag: str, normalisation: Normalisation) -> None:
             raise FolderError(f"{what} should have {channels} numbers, one a channel, not {len(values)}")
 
 
-def converted(architecture: Architecture, sees: Dataset | Record, fetched: Fetched) -> Converted:
-    """The net with the weights of a file, for what `sees` says of images and classes; raises WeightsError."""
-    from zoo.nets import foreign
+def converted(
+    architecture: Architecture, sees: Dataset | Record, fetched: Fetched, rename: Sequence[Rule] = ()
+) -> Converted:
+    """The net with the weights of a file, for what `sees` says of images and classes; raises WeightsError.
+
+    The rules of `rename` are applied to the names of its tensors first.
+    """
+    from zoo.nets import conversion
     from zoo.nets.build import to_be_filled
     from zoo.nets.weights import tensors_sha256
 
     net = to_be_filled(architecture, sees)
-    tensors = foreign.read(fetched.content, fetched.name)
-    ordered_on = None if foreign.is_safetensors(fetched.content) else sees.input_size
-    fitted = foreign.fitted(net, tensors, architecture.renamings, ordered_on=ordered_on)
+    tensors = conversion.read(fetched.content, fetched.name)
+    fitted = conversion.fitted(net, tensors, architecture.renamings, rename)
     net.load_state_dict(fitted.state_dict)
     return Converted(net.eval(), fitted.how, tensors_sha256(tensors))
 

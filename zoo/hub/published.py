@@ -168,7 +168,7 @@ class Published:
     @property
     def preprocess(self) -> v2.Compose:
         """From an image of any size and mode to what the net sees, [C, H, W] float32."""
-        from zoo.data.preprocess import preprocessing
+        from zoo.data.preprocessing import preprocessing
 
         config = self.config
         return preprocessing(config.input_size, config.mean, config.std, config.resizing)

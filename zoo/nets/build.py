@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from zoo import registry
 from zoo.errors import BuildError, FolderError, PluginError
@@ -15,6 +16,41 @@ from zoo.record.types import MOST_CLASSES, Record
 from zoo.spec import Architecture, Dataset, InputSize, Model
 
 MOST_CHANNELS = 4096
+
+# What draws from torch's global generator where it is given no other.
+RANDOM: Final = frozenset[Callable[..., object]](
+    {
+        nn.init.normal_, nn.init.uniform_, nn.init.trunc_normal_, nn.init.kaiming_normal_, nn.init.kaiming_uniform_,
+        nn.init.xavier_normal_, nn.init.xavier_uniform_, nn.init.orthogonal_, nn.init.sparse_,
+        Tensor.normal_, Tensor.uniform_, Tensor.random_, Tensor.bernoulli_, Tensor.exponential_, Tensor.geometric_,
+        Tensor.log_normal_, Tensor.cauchy_,
+        torch.normal, torch.rand, torch.randn, torch.randint, torch.randperm, torch.bernoulli, torch.multinomial,
+    }
+)  # fmt: skip
+
+
+class OwnRandomness(TorchFunctionMode):
+    """Initialisation within it, in this thread, draws from a generator of its own and not from torch's global one.
+
+    For nets whose weights are about to be replaced: `torch.random.fork_rng` would change the state of other threads.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._generator = torch.Generator().manual_seed(0)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> object:
+        """Call the function, with the generator where it draws random numbers."""
+        more = dict(kwargs or {})
+        if func in RANDOM and more.get("generator") is None:
+            more["generator"] = self._generator
+        return func(*args, **more)
 
 
 def build(
@@ -38,8 +74,7 @@ def build(
     except (TypeError, ValueError) as error:
         raise PluginError(f"{by} should take (input_size, num_classes), by these names ({error}); mend it") from None
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            net: object = architecture.build(input_size=size, num_classes=classes)
+        net: object = architecture.build(input_size=size, num_classes=classes)
     except ModuleNotFoundError as error:  # in a plain checkout nothing is installed that only a plugin needs
         needed = (error.name or "").partition(".")[0]
         raise BuildError(
@@ -57,7 +92,7 @@ def outline(architecture: Architecture, input_size: InputSize, num_classes: int)
     Raises BuildError where its architecture can't have such images or classes.
     """
     try:
-        with torch.device("meta"), contextlib.redirect_stdout(sys.stderr):
+        with torch.device("meta"):
             net = architecture.build(input_size=input_size, num_classes=num_classes)
     except Exception as error:  # somebody else's net may fail in any way on what it wasn't made for
         reason = (f"{type(error).__name__}: {error}".splitlines() or [""])[0][:300]
@@ -71,7 +106,7 @@ def shapes(architecture: Architecture, input_size: InputSize, num_classes: int) 
     """The shapes of a net's state by name; it is built without memory where its code can do without."""
     for device in ("meta", "cpu"):
         try:
-            with torch.device(device), torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(sys.stderr):
+            with torch.device(device), OwnRandomness():
                 net = architecture.build(input_size=input_size, num_classes=num_classes)
             break
         except Exception:  # whatever its code can't do without values
@@ -80,9 +115,9 @@ def shapes(architecture: Architecture, input_size: InputSize, num_classes: int) 
     return {name: tensor.shape for name, tensor in net.state_dict().items()}
 
 
-def to_be_filled(architecture: Architecture, on: Dataset | Record) -> nn.Module:
-    """A net whose initialisation nobody will see: the caller's random numbers are left alone."""
-    with torch.random.fork_rng(devices=[]):
+def to_be_filled(architecture: Architecture, on: Dataset | Record, device: str = "cpu") -> nn.Module:
+    """A net whose initialisation nobody will see: torch's global generator and default device are left alone."""
+    with torch.device(device), OwnRandomness():
         return build(architecture, on)
 
 
@@ -121,12 +156,12 @@ def require_as_declared(model: Model) -> None:
     """
     by = f"model {model.name}, of {registry.whose(model.architecture.build)}:"
     try:
-        counted, shape = _measured(model, torch.device("meta"))
+        counted, shape = _measured(model, "meta")
     except PluginError:
         raise
     except Exception:  # whatever a net's code can't do without values
         try:
-            counted, shape = _measured(model, torch.device("cpu"))
+            counted, shape = _measured(model, "cpu")
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise PluginError(f"{by} its net fails on an image of {model.dataset.input_size} ({reason})") from error
@@ -142,10 +177,10 @@ def require_as_declared(model: Model) -> None:
         )
 
 
-def _measured(model: Model, device: torch.device) -> tuple[int, tuple[int, ...] | None]:
+def _measured(model: Model, device: str) -> tuple[int, tuple[int, ...] | None]:
     """How many parameters the model's net has, and the shape of its answer to one image; None for no tensor."""
-    with device, torch.no_grad():
-        net = to_be_filled(model.architecture, model.dataset).eval()
+    net = to_be_filled(model.architecture, model.dataset, device).eval()
+    with torch.device(device), torch.no_grad():
         answer = net(torch.zeros(1, *model.dataset.input_size))
     return count(net), tuple(answer.shape) if isinstance(answer, torch.Tensor) else None
 

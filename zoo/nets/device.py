@@ -1,4 +1,4 @@
-"""Where a run happens: the device, what it can do, and its name for the card."""
+"""The device that a net is on: which there are, what one can do, its name for the card, and exact computation on it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,46 @@ import contextlib
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import torch
 
-from zoo.errors import TrainingError
+from zoo.errors import DeviceError, TrainingError
+
+KINDS: Final = ("cpu", "cuda", "mps", "xpu", "mtia")  # of devices that torch has a module for
+TRAINED_ON: Final = ("cpu", "cuda")
 
 
 def choose(name: str | None) -> torch.device:
-    """The device of that name (`cpu`, `cuda`, `cuda:1`), the best there is for None; raises TrainingError."""
+    """The device of that name (`cpu`, `cuda:1`, `mps`), a GPU if there is one for None; raises DeviceError."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
         device = torch.device("meta")
-    if device.type not in ("cpu", "cuda"):
-        raise TrainingError(f"there is no device {name!r}; use cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise TrainingError(
-            f"device {name} is not there: torch {torch.__version__} sees {torch.cuda.device_count()} GPUs; "
-            "use --device cpu"
-        )
+    count = _count(device.type)
+    if not count:
+        present = ", ".join(kind for kind in KINDS if _count(kind))
+        raise DeviceError(f"there is no device {name!r} for torch {torch.__version__} here; there is {present}")
+    if (device.index or 0) >= count:
+        raise DeviceError(f"device {name} is not there: torch {torch.__version__} sees {count} of {device.type}")
     return device
+
+
+def choose_for_training(name: str | None) -> torch.device:
+    """The same, of the kinds that a training runs on; raises DeviceError or TrainingError."""
+    device = choose(name)
+    if device.type not in TRAINED_ON:
+        raise TrainingError(f"a training runs on {' or '.join(TRAINED_ON)}, not on {device.type}; name one of them")
+    return device
+
+
+def _count(kind: str) -> int:
+    """How many devices of a kind torch has here; meta is none."""
+    if kind not in KINDS:
+        return 0
+    return 1 if kind == "cpu" else int(torch.get_device_module(kind).device_count())
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -39,9 +57,11 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def describe(device: torch.device) -> str:
-    """The device as its maker calls it."""
+    """The device as its maker calls it, or its kind where torch does not say."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return device.type
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -64,3 +84,18 @@ def enough_memory(device: torch.device, what: str) -> Iterator[None]:
         if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "you tried to allocate" not in str(error):
             raise
         raise TrainingError(f"{device} has too little memory for {what}") from error
+
+
+@contextlib.contextmanager
+def exact() -> Iterator[None]:
+    """Compute in fp32 that is fp32, by the same algorithm each time, and without gradients.
+
+    A GPU would otherwise round convolutions to TF32 and pick whichever of its algorithms is the fastest
+    just then. cuDNN itself stays in use: its `flags` turn it off unless told not to.
+    """
+    cudnn = torch.backends.cudnn
+    with (
+        torch.inference_mode(),
+        cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False),
+    ):
+        yield

@@ -38,7 +38,7 @@ def read(folder: Path) -> Runtime:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise PageError(
             f"{folder} is no unpacked npm package onnxruntime-web, it lacks {_lacking(error)}; have it with: "
-            "npm pack onnxruntime-web && tar -xf onnxruntime-web-*.tgz, and name the folder package with --try"
+            "npm pack onnxruntime-web && tar -xf onnxruntime-web-*.tgz, and name the folder package as runtime"
         ) from None
     return Runtime(version, {f"runtime/{SCRIPT}": script, "runtime/parts.js": script_of(parts)})
 

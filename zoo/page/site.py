@@ -1,6 +1,7 @@
 """The site itself: every file of it by its name, and all of them written into a folder in one step.
 
-    index.html             every model in a table, and pictures of them
+    index.html             every model in a table
+    accuracy-DATASET.svg   accuracy against parameters
     models/NAME.html       a model: its card's facts, its curve (NAME.svg), and a place to try it
     models/NAME.js         its ONNX file, where it can be tried
     runtime/               onnxruntime, likewise
@@ -21,14 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from zoo.errors import PageError
-from zoo.page import scatter
 from zoo.page.models import Shown
 from zoo.page.runtime import Runtime, script_of
 from zoo.record import curve
 from zoo.record.lock import alone
 from zoo.record.paths import path_of
 from zoo.record.replace import written_aside
-from zoo.record.types import spread
+from zoo.record.types import Trained, spread
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,29 +47,30 @@ def require_replaceable(out: Path) -> None:
     """Refuse a place that holds anything but a site that was written before; raises PageError."""
     target = path_of(out)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise PageError(f"{target} is no folder; name another one with --out")
+        raise PageError(f"{target} is no folder; name another one as out")
     if not target.exists() or not any(target.iterdir()):
         return
     try:
         own = {MARK, *json.loads((target / MARK).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, LookupError, TypeError):
-        raise PageError(f"{target} is there and is no site of zoo page; name another folder with --out") from None
+        raise PageError(f"{target} is there and is no site of zoo page; name another folder as out") from None
     there = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
     if strange := sorted(there - own):
         raise PageError(
-            f"{target} has {strange[0]}, which zoo page did not write; move it away, or name another folder with --out"
+            f"{target} has {strange[0]}, which zoo page did not write; move it away, or name another folder as out"
         )
 
 
 def pages(models: Sequence[Shown], runtime: Runtime | None) -> Mapping[str, bytes]:
     """Every file of the site by its name."""
-    templates = _environment()
+    templates, accuracies = _environment(), _accuracies(models)
     index = templates.get_template("index.html").render(
         models=models,
         datasets=sorted({one.config.dataset for one in models}),
-        parameters=scatter.by_parameters(models),
+        pictures={dataset: _picture(dataset) for dataset in accuracies},
     )
     made = {"index.html": index.encode()}
+    made |= {_picture(name): curve.against_size({name: points}).encode() for name, points in accuracies.items()}
     made |= {name: (files(__package__) / "templates" / name).read_bytes() for name in SHARED}
     made |= dict(runtime.files if runtime else {})
     for one in models:
@@ -87,6 +88,27 @@ def write(out: Path, made: Mapping[str, bytes]) -> Path:
                 (aside / name).parent.mkdir(parents=True, exist_ok=True)
                 (aside / name).write_bytes(content)
     return target
+
+
+def _accuracies(models: Sequence[Shown]) -> dict[str, list[curve.Sized]]:
+    """The measured models by data set, by the parameters and the accuracy that a picture shows them at."""
+    points: dict[str, list[curve.Sized]] = {}
+    for model in models:
+        config = model.config
+        if config.results is not None:
+            label = model.name.replace(f"_{config.dataset}", "")
+            point = curve.Sized(label, config.parameters, config.results.test_top1, own=isinstance(config, Trained))
+            points.setdefault(config.dataset, []).append(point)
+    return dict(sorted(points.items()))
+
+
+def _picture(dataset: str) -> str:
+    return f"accuracy-{dataset}.svg"
+
+
+def _page_of(model: Shown) -> str:
+    """Where a model's page is, from the index."""
+    return f"models/{model.name}.html"
 
 
 def _model(one: Shown, runtime: Runtime | None, templates: Environment) -> Iterator[tuple[str, bytes]]:
@@ -130,7 +152,7 @@ def _environment() -> Environment:
         "code": code,
         "breakable": breakable,
         "spread": spread,
-        "page_of": scatter.page_of,
+        "page_of": _page_of,
         "json": json.dumps,
     }
     return found

@@ -296,9 +296,8 @@ def _export(config: Record, export: Export) -> str:
         if test
         else ("–", "–", export.known_logits)
     )
-    remarks = ["any height and width"] * export.any_size
     run_by = f"{export.runtime}, {export.device}, {_plural(export.threads, 'thread')}"
-    note = "".join(f", {remark}" for remark in remarks)
+    note = ", any height and width" if export.any_size else ""
     return f"| `{export.file}` ({export.format}{note}) | {size:,} | {top1} | {otherwise} | {logits:.1e} | {run_by} |"
 
 

@@ -214,7 +214,7 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     parameters: Positive
     license: Line
     paper: Line
-    # Logits of fixed inputs (`zoo.evaluation.answers`); none of a repository of another library.
+    # Logits of fixed inputs (`zoo.evaluation.evaluate`); none of a repository of another library.
     known_answers: tuple[tuple[float, ...], ...] = ()
     files: Annotated[Mapping[FilePath, File], Meta(max_length=1_000)]  # all but config.json and the presentation
     exports: Annotated[tuple[Export, ...], Meta(max_length=16)] = ()  # the same model in other formats, a file each

@@ -11,7 +11,7 @@ import torch
 
 from zoo.errors import TrainingError
 from zoo.nets.build import require_as_declared
-from zoo.nets.device import choose, has_bf16
+from zoo.nets.device import choose_for_training, has_bf16
 from zoo.plugins import core_version
 from zoo.record.job import Job, Origin, Versions
 from zoo.record.types import Trained
@@ -33,7 +33,7 @@ class Machine:
     @classmethod
     def here(cls, device: str | None, data_root: Path) -> Machine:
         """This process's device: under torchrun the GPU of its rank. Raises TrainingError for an unknown device."""
-        return cls(distributed.own_device(choose(device)), data_root)
+        return cls(distributed.own_device(choose_for_training(device)), data_root)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data import batches
-from zoo.data.batches import Draw, Pixels
-from zoo.data.feed import Feed, feed
+from zoo.data.batches import Draw, Feed, Pixels, feed
 from zoo.data.sources import Split
 from zoo.record.job import How, Job
 from zoo.training import distributed, optimizer

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.data.feed import Feed
-from zoo.data.mixing import mix
+from zoo.data.augmentation import mix
+from zoo.data.batches import Feed
 from zoo.spec import Recipe
 
 # The images at these positions [B] of an epoch, to their losses and to whether they are recognised, each [B].

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
+from zoo.data.augmentation import Mixing, mixes
 from zoo.data.batches import Draw, Pixels
-from zoo.data.mixing import Mixing, mixes
 from zoo.data.sources import Split, parts
 from zoo.errors import TrainingError
 from zoo.spec import Recipe

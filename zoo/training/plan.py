@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import registry
-from zoo.data.asked import Asked
+from zoo.data.collection import DatasetRequest, is_address
 from zoo.errors import RecipeError, StartWarning, TrainingError, UnknownModel
 from zoo.hub import publish
 from zoo.hub.elsewhere import Elsewhere
@@ -166,8 +166,6 @@ def _model(name: str, options: TrainOptions, start: Published | None) -> Model:
 
     An architecture that no plugin declares is that of the weights it starts from. Raises UnknownModel.
     """
-    from zoo.data.kinds import is_address
-
     dataset = options.dataset or ""
     if is_address(dataset):
         return _on_own_pictures(_architecture(name, start), options, start)
@@ -185,12 +183,12 @@ def _on_own_pictures(architecture: Architecture, options: TrainOptions, start: P
     _, recipe = options.recipe_of(architecture)
 
     from zoo.data import sources
-    from zoo.data.opening import opened
+    from zoo.data.prepared import open_dataset
 
-    asked = Asked(options.dataset or "", options.test_part, options.skip_bad)
+    request = DatasetRequest(options.dataset or "", options.test_part, options.skip_bad)
     size = start.config.input_size[1] if start else None
     root = options.data or sources.default_root()
-    pictures = opened(asked, recipe, root, options.tell or _silent, size=size)
+    pictures = open_dataset(request, recipe, root, options.tell or _silent, size=size)
     return Model(architecture, pictures, parameters=None)
 
 

@@ -9,8 +9,7 @@ import msgspec
 from torch import nn
 
 from zoo.errors import FolderError, NonFiniteLoss, TrainingError
-from zoo.evaluation.answers import known_answers
-from zoo.evaluation.evaluate import evaluate
+from zoo.evaluation.evaluate import evaluate, known_answers
 from zoo.nets import weights
 from zoo.nets.build import count
 from zoo.record import card, curve, store

@@ -12,7 +12,7 @@ from PIL import Image
 from timm.data import create_transform
 
 import zoo
-from zoo.data.preprocess import preprocessing, to_pixels
+from zoo.data.preprocessing import preprocessing, to_pixels
 from zoo.spec import Resizing
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -1,7 +1,7 @@
-"""Other people's weights: read without running their code, and brought under the names of a net of the zoo.
+"""Other people's weights: read without running their code, and renamed to the names of a net of the zoo.
 
-Names say what a tensor is, so they come first: the net's own, then those that its architecture's renamings lead
-from. Only where no names fit does the order decide in which a checkpoint has its tensors, and only without doubt.
+Tensors are matched by name alone: the net's own names, or names that the architecture's renamings or the caller's rules
+translate. A prefix that all names have, such as `module.`, is removed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from zoo.errors import WeightsError
 from zoo.nets.weights import first_names
-from zoo.spec import InputSize, Renaming
+from zoo.spec import Renaming
 
 # Where a training's checkpoint has its net; the averaged one is taken where there is no other.
 PLACES = ("state_dict", "model_state_dict", "model", "net")
@@ -33,6 +33,9 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 COUNTER = "num_batches_tracked"  # which files from before 2018 lack; evaluation does not look at it
 
 
+Rule = tuple[str, str]  # a regular expression and its replacement, as `re.sub` takes them
+
+
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """Weights under a net's own names, in its own types, and in one line how they came there."""
@@ -42,50 +45,61 @@ class Fitted:
 
 
 def read(content: bytes, name: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or a torch checkpoint, on the CPU, in its order; `name` is for messages.
+    """The tensors of a safetensors file or a torch checkpoint, on the CPU; `name` is for messages.
 
     The state dict is taken out of a checkpoint, and what is before all its names is taken off. No code of the file
     is run. Raises WeightsError.
     """
-    if is_safetensors(content):
+    if _is_safetensors(content):
         return _without_prefixes(_dense(_from_safetensors(content, name), name))
     if reason := _no_weights(content):
         raise WeightsError(f"{name} {reason}")
     return _without_prefixes(_dense(_state_dict(_unpickled(content, name), name), name))
 
 
-def is_safetensors(content: bytes) -> bool:
-    """Whether a file is of safetensors, which has lost the order in which its tensors were in the net."""
-    return content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= HEADER_BYTES
-
-
 def fitted(
-    net: nn.Module, found: Mapping[str, Tensor], renamings: Iterable[Renaming], *, ordered_on: InputSize | None = None
+    net: nn.Module, found: Mapping[str, Tensor], renamings: Iterable[Renaming], rename: Sequence[Rule] = ()
 ) -> Fitted:
     """Somebody's tensors as a state dict that the net loads strictly; the net is left as it is.
 
-    With `ordered_on`, the size of the net's images, `found` has the order of the net that it comes from, and that
-    may decide where no names fit; to be left out for safetensors. Floating point values become the net's type.
-    Raises WeightsError with the first difference, in the order of the net.
+    The rules of `rename` are applied to the names first. Then the names are taken as they are, or as one of `renamings`
+    translates them. Floating point values become the net's type. Raises WeightsError with the first difference, in the
+    order of the net.
     """
     own = net.state_dict()
-    found = {_prefix(own) + name: tensor for name, tensor in _without_prefixes(found).items()}
-    attempts = [("the net's own names", found), *(_renamed(found, renaming) for renaming in renamings)]
-    for how, tensors in attempts:
-        if _difference(own, tensors) is None:
-            return Fitted(_cast(own, tensors), how)
-    closest = max((tensors for _, tensors in attempts), key=lambda tensors: len(tensors.keys() & own.keys()))
-    difference = _difference(own, closest)
-    if ordered_on is None:
-        raise WeightsError(f"the weights do not fit the net: {difference}")
-    try:
-        return Fitted(_cast(own, _by_order(net, found, ordered_on)), "by the order of the computation")
-    except WeightsError as error:
-        by_order = "" if str(error) == difference else f"; and by their order: {error}"
-        raise WeightsError(f"the weights do not fit the net: {difference}{by_order}") from None
+    names, changes = _renamed(list(_without_prefixes(found)), rename)
+    if duplicate := next((name for name in names if names.count(name) > 1), None):
+        raise WeightsError(f"rename gives two tensors the name {duplicate}; write the patterns for one of them each")
+    tensors = dict(zip(names, found.values(), strict=True))
+    tensors = {_prefix(own) + name: tensor for name, tensor in _without_prefixes(tensors).items()}
+    given = f"renamed: {', '.join(changes)}" if changes else ""
+    attempts = [(given or "the net's own names", tensors)]
+    for renaming in renamings:
+        how, translated = _translated(tensors, renaming)
+        attempts.append((f"{given}; {how}" if given else how, translated))
+    for how, candidate in attempts:
+        if _difference(own, candidate) is None:
+            return Fitted(_cast(own, candidate), how)
+    closest = max((candidate for _, candidate in attempts), key=lambda candidate: len(candidate.keys() & own.keys()))
+    raise WeightsError(f"the weights do not fit the net: {_difference(own, closest)}")
+
+
+def require_rules(rename: Iterable[Rule]) -> None:
+    """Refuse a rule that `re.sub` can't apply; raises WeightsError."""
+    for pattern, replacement in rename:
+        try:
+            re.sub(f"{pattern}|", replacement, "")  # matches the empty text, so that the replacement is read too
+        except (re.error, IndexError) as error:
+            raise WeightsError(
+                f"rename: {pattern!r} to {replacement!r} is no regular expression with its replacement ({error})"
+            ) from None
 
 
 # -- reading ---------------------------------------------------------------------------------------
+
+
+def _is_safetensors(content: bytes) -> bool:
+    return content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= HEADER_BYTES
 
 
 def _no_weights(content: bytes) -> str | None:
@@ -189,16 +203,22 @@ def _prefix(names: Iterable[str]) -> str:
 # -- by names --------------------------------------------------------------------------------------
 
 
-def _renamed(found: Mapping[str, Tensor], renaming: Renaming) -> tuple[str, dict[str, Tensor]]:
-    """The tensors under their new names, and what was changed; nothing at all where two would have one name."""
-    names, changes = {name: name for name in found}, []
-    for pattern, replacement in renaming.rules:
-        matches = (re.search(pattern, name) for name in names.values())
+def _renamed(names: list[str], rules: Iterable[Rule]) -> tuple[list[str], list[str]]:
+    """The names after the rules, one after another, and for each rule that matches an example of what it changes."""
+    changes = []
+    for pattern, replacement in rules:
+        matches = (re.search(pattern, name) for name in names)
         if match := next(filter(None, matches), None):
             changes.append(f"{match.group()} → {match.expand(replacement)}")
-        names = {theirs: re.sub(pattern, replacement, name) for theirs, name in names.items()}
-    tensors = {name: found[theirs] for theirs, name in names.items()}
-    return f"{renaming.by}'s names: {', '.join(changes)}", tensors if len(tensors) == len(found) else {}
+        names = [re.sub(pattern, replacement, name) for name in names]
+    return names, changes
+
+
+def _translated(tensors: Mapping[str, Tensor], renaming: Renaming) -> tuple[str, dict[str, Tensor]]:
+    """The tensors under their new names, and what was changed; no tensors at all where two would have one name."""
+    names, changes = _renamed(list(tensors), renaming.rules)
+    translated = dict(zip(names, tensors.values(), strict=True))
+    return f"{renaming.by}'s names: {', '.join(changes)}", translated if len(translated) == len(tensors) else {}
 
 
 def _difference(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
@@ -257,77 +277,3 @@ def _is_counter(name: str) -> bool:
 
 def _module(name: str) -> str:
     return name.rpartition(".")[0]
-
-
-# -- by order --------------------------------------------------------------------------------------
-
-
-def _by_order(net: nn.Module, found: Mapping[str, Tensor], input_size: InputSize) -> dict[str, Tensor]:
-    """Tensors under the names of the net, module by module as a forward pass calls them; raises WeightsError."""
-    own = net.state_dict()
-    if len(set(first_names(own).values())) < len(own):
-        raise WeightsError("there is no telling: tensors of the net are tied")
-    modules, called = _modules(own), _called(net, input_size)
-    if apart := [name for name in modules if name not in called]:
-        raise WeightsError(f"there is no telling: {apart[0]} of the net is not called by itself")
-    computed = _laid_on({name: modules[name] for name in called}, found)
-    if (difference := _difference(own, computed)) is not None:
-        raise WeightsError(difference)
-    try:
-        registered = _laid_on(modules, found)
-    except WeightsError:
-        return computed
-    if _difference(own, registered) is None and any(
-        registered.get(name) is not tensor for name, tensor in computed.items()
-    ):
-        raise WeightsError(
-            "there is doubt: those of the computation and of the net's registration both fit, and differ"
-        )
-    return computed
-
-
-def _modules(state: Mapping[str, Tensor]) -> dict[str, dict[str, str]]:
-    """A state dict's modules, in its order: the last part of each of a module's names to the name."""
-    modules: dict[str, dict[str, str]] = {}
-    for name in state:
-        modules.setdefault(_module(name), {})[name.rpartition(".")[2]] = name
-    return modules
-
-
-def _called(net: nn.Module, input_size: InputSize) -> list[str]:
-    """The names of the modules with tensors of their own, in the order in which a forward pass first calls them."""
-    names = {module: name for name, module in net.named_modules()}
-    modules = _modules(net.state_dict())
-    called: dict[str, None] = {}  # a set with an order
-
-    def note(module: nn.Module, _: object) -> None:
-        if names[module] in modules:
-            called[names[module]] = None
-
-    hooks = [module.register_forward_pre_hook(note) for module in names]
-    modes = {module: module.training for module in names}
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            net.eval()(torch.zeros(1, *input_size, device=next(net.parameters()).device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, training in modes.items():
-            module.training = training
-    return list(called)
-
-
-def _laid_on(modules: Mapping[str, Mapping[str, str]], found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under the names of these modules, the first module's under the first's; raises WeightsError."""
-    theirs = _modules(found)
-    laid: dict[str, Tensor] = {}
-    for (module, names), (their_module, their_names) in zip(modules.items(), theirs.items(), strict=False):
-        if names.keys() - {COUNTER} != their_names.keys() - {COUNTER}:
-            raise WeightsError(
-                f"{module} should have {', '.join(names)}, and what stands there is {their_module} with "
-                f"{', '.join(their_names)}"
-            )
-        laid |= {name: found[their_names[part]] for part, name in names.items() if part in their_names}
-    if len(modules) != len(theirs):
-        raise WeightsError(f"the net has {len(modules)} modules with tensors, and they have {len(theirs)}")
-    return laid

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Final
@@ -18,8 +19,8 @@ from zoo.spec import Collection
 
 GROUP: Final = "zoo.datasets"
 OWN: Final = {
-    "folder": "zoo.data.folder:open_folder",
-    "torchvision": "zoo.data.of_torchvision:open_set",
+    "folder": "zoo.data.images:open_folder",
+    "torchvision": "zoo.data.torchvision_datasets:open_set",
 }
 
 
@@ -61,3 +62,12 @@ def open_collection(address: str, root: Path) -> Collection:
             "zoo.spec.Collection; mend it"
         )
     return found
+
+
+@dataclass(frozen=True)
+class DatasetRequest:
+    """Which data set a person asks for, and how images of their own become its halves."""
+
+    address: str  # KIND:REST; a declared data set's name, or nothing, where they are nobody's own
+    test_part: float | None = None  # of them that are the test set, where nobody has set any apart
+    skip_bad: bool = False  # leave out what can't be read

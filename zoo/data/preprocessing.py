@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
@@ -18,7 +18,10 @@ PIXELS = 50_000_000  # of a picture on its way to another size
 
 @dataclass(frozen=True)
 class ToMode:
-    """A PIL image of any mode (palette, alpha, CMYK, 16 bits, …) to one mode; tensors pass as they are."""
+    """A PIL image of any mode (palette, alpha, CMYK, 16 bits, …) to one mode, the way up that its camera noted.
+
+    Tensors pass as they are.
+    """
 
     mode: str
 
@@ -26,6 +29,7 @@ class ToMode:
         """Convert it."""
         if not isinstance(image, Image.Image):
             return image
+        image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip and not scale to 8
             image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
         return image.convert(self.mode)
