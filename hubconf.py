@@ -30,7 +30,7 @@ if _own != _checkout:
         "load that in another process"
     )
 
-dependencies = ["torch", "safetensors"]
+dependencies = ["torch", "safetensors", "msgspec"]
 
 
 def _entry(name: str) -> _Callable[..., nn.Module]:

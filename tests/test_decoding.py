@@ -67,7 +67,7 @@ def test_the_field_that_does_not_fit_is_named_in_plain_words(changes: dict[str, 
     ("text", "message"),
     [
         ("[]", "it should be an object, not a list"),
-        ("{", "it is not JSON"),
+        ("{", "it is not JSON (it ends too early)"),
         ("NaN", "it is not JSON"),
         ("[" * 100_000, "it should be an object, not a list"),
         ('{"name": "\\ud800"}', "it is not JSON"),

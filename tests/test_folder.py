@@ -107,7 +107,7 @@ def test_a_config_without_a_field_names_it(model_folder: Path) -> None:
 def test_a_config_that_names_files_elsewhere_is_refused(model_folder: Path, name: str) -> None:
     files = json.loads((model_folder / store.CONFIG).read_text())["files"]
     change(model_folder, files={**files, name: files[store.LOG]})
-    with pytest.raises(FolderError, match="files should be a path inside the folder"):
+    with pytest.raises(FolderError, match="a name in files should be a path inside the folder"):
         store.read_record(model_folder)
 
 

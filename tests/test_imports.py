@@ -18,12 +18,12 @@ FLOORS = [
     {"training", "exporters", "page"},
     {"evaluation", "hub"},
     {"data", "nets"},
-    {"folder"},
+    {"record"},
     {"registry", "formats"},
     {"plugins"},
     {"datasets"},
     {"spec"},
-    {"schema"},
+    {"decoding"},
     {"errors"},
     {"plain"},
 ]
@@ -38,10 +38,10 @@ TORCH_FREE = {
     "templates",
     "datasets",
     "spec",
-    "schema",
+    "decoding",
     "errors",
     "plain",
-    "folder",
+    "record",
     "hub",
     "page",
 }
@@ -61,8 +61,8 @@ HEAVY = {
     "tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy",
     "onnx", "onnxscript", "onnxruntime", "tensorboard", "jinja2", "markupsafe",
 }  # fmt: skip
-# What only a person has who exports, writes pages, or looks at curves in a browser.
-EXTRA = {"onnx", "onnxscript", "onnxruntime", "tensorboard", "jinja2", "markupsafe"}
+# What only a person has who exports, or looks at curves in a browser.
+EXTRA = {"onnx", "onnxscript", "onnxruntime", "tensorboard"}
 
 
 def modules() -> dict[str, Path]:

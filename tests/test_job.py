@@ -14,7 +14,7 @@ from zoo.cli.app import load
 from zoo.decoding import from_json
 from zoo.errors import FolderError, TrainingError
 from zoo.record import store
-from zoo.record.command import command
+from zoo.record.card import command
 from zoo.record.job import Job, Origin
 from zoo.training.jobs import Machine, again, new
 from zoo.training.options import TrainOptions

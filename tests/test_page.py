@@ -128,7 +128,6 @@ def test_the_index_has_what_a_listing_has(shipped: dict[str, bytes]) -> None:
     for row in api.overview(pretrained=True):
         assert f"{row.parameters:,}" in text
         assert row.top1 is None or f"{row.top1:.2f}%" in text
-    assert "says 93.68%" in text
 
 
 def test_a_models_page_has_what_its_card_has(trained: Path, tmp_path: Path) -> None:
@@ -233,11 +232,13 @@ def test_what_a_strangers_folder_says_is_shown_and_does_nothing(trained: Path, t
 
 
 def test_what_somebody_says_of_other_peoples_weights_is_text_too(tmp_path: Path) -> None:
-    name = "resnet110_cifar10.akamaster"
-    origin = json.loads((catalogue().path / name / store.CONFIG).read_text())["origin"]
+    name = "resnet56_cifar10.akamaster"
+    source = json.loads((catalogue().path / name / store.CONFIG).read_text())["source"]
     evil = {"by": EVIL, "citation": EVIL, "claim": {"test_top1": 1.0, "meaning": EVIL}}
-    hub = hub_of(catalogue().path / name, name, tmp_path, origin={**origin, **evil})
-    page = Page(pages(hub)[f"models/{name}.html"])
+    hub = hub_of(catalogue().path / name, name, tmp_path, source={**source, **evil}, results=None)
+    made = pages(hub)
+    page = Page(made[f"models/{name}.html"])
+    assert "says 1.00%" in Page(made["index.html"]).text
     assert page.text.count(EVIL) >= 3
     assert "script" not in [tag for tag, _ in page.tags]
 
@@ -254,7 +255,9 @@ def test_a_curve_is_drawn_anew_and_not_the_strangers(trained: Path, tmp_path: Pa
 def test_a_log_that_could_not_be_drawn_is_none(model_folder: Path, said: dict[str, float]) -> None:
     log = model_folder / store.LOG
     log.write_text(json.dumps({**json.loads(log.read_text().splitlines()[0]), **said}) + "\n")
-    with pytest.raises(FolderError, match=r"log\.jsonl is not a training log: (epoch|train_loss|test_top1) should be"):
+    with pytest.raises(
+        FolderError, match=r"log\.jsonl is not a training log: line 1: (epoch|train_loss|test_top1) should be"
+    ):
         store.read_log(model_folder)
 
 
@@ -390,12 +393,6 @@ def test_a_folder_that_is_no_runtime_is_named_with_how_to_have_one(tmp_path: Pat
 def test_a_hub_without_models_has_no_page(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="has no models"):
         api.page(tmp_path / "site", hub=f"file:{tmp_path / 'hub'}")
-
-
-def test_without_the_template_engine_it_is_said_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(PageError, match=r"takes jinja2: pip install 'residual-zoo\[page\]'"):
-        api.page(tmp_path / "site")
 
 
 def test_the_command_says_where_it_is_and_what_is_wrong_in_one_line(run_zoo: Run) -> None:

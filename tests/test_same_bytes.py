@@ -6,8 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from zoo.record import store
-from zoo.record.same_bytes import obstacles
-from zoo.record.types import Trained, require_trained
+from zoo.record.types import Trained, obstacles, require_trained
 
 
 @pytest.fixture
@@ -56,4 +55,4 @@ def test_another_processor_and_a_fast_gpu_are_reasons_too(config: Trained) -> No
     elsewhere = replace(config, environment=replace(config.environment, device="CPU, another"))
     assert obstacles(config, elsewhere) == [f"CPU, another there, {config.environment.device} here"]
     fast = replace(config, job=replace(config.job, device="cuda", deterministic=False))
-    assert obstacles(fast, fast) == ["--fast there, which never gives the same bytes twice"]
+    assert obstacles(fast, fast) == ["not deterministic there, which never gives the same bytes twice"]

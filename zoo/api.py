@@ -520,7 +520,7 @@ def reproduce(
 
     Recipe, seed, images, normalisation, threads, bf16, compilation, start and teacher are the folder's, whatever
     the plugin declares by now. `epochs` and `seed` are the only things that can be changed. Whether the
-    same bytes are to be expected, `zoo.record.types` says of the two.
+    same bytes are to be expected, `zoo.record.types.obstacles` says of the two.
 
     Raises what `load` and `train` raise, and TrainingError where start, teacher or data set is another by now.
     """
@@ -611,7 +611,6 @@ def page(out: Path, *, hub: str | None = None, runtime: Path | None = None) -> S
     from zoo.page import models, site
     from zoo.page import runtime as browser
 
-    site.require_installed()
     site.require_replaceable(out)
     runs = browser.read(runtime) if runtime is not None else None
     found = models.shown(hub, with_files=runs is not None)

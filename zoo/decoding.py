@@ -112,15 +112,13 @@ def explain(error: Exception, field: str = "") -> str:
     message, _, path = str(error).partition(" - at ")
     inner = "".join(re.findall(r"`\$(.*?)`", path)).removeprefix(".")
     field = ".".join(filter(None, (field, inner)))
+    field = f"a name in {field}" if path.startswith("`key`") else field
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     if isinstance(error, msgspec.ValidationError):
         return _explained(message, field)
-    return "it is not JSON" if "truncated" in message or not message else f"it is not JSON ({_reason(message)})"
-
-
-def _reason(message: str) -> str:
-    return message.removeprefix("JSON is malformed: ")
+    reason = "it ends too early" if "truncated" in message else message.removeprefix("JSON is malformed: ")
+    return f"it is not JSON ({reason})"
 
 
 def _explained(message: str, field: str) -> str:

@@ -8,8 +8,7 @@ import typer
 from zoo import api
 from zoo.cli import completion, options
 from zoo.cli.printing import progress, say, say_trained, telling
-from zoo.record.same_bytes import obstacles
-from zoo.record.types import spread
+from zoo.record.types import obstacles, spread
 from zoo.training.environment import keep_memory
 
 

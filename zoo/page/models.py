@@ -10,8 +10,7 @@ from zoo.errors import HubWarning, PageError, PluginError, ZooError
 from zoo.hub import listing
 from zoo.hub.published import Published, published
 from zoo.record import store
-from zoo.record.command import command
-from zoo.record.snippets import Snippet, snippets
+from zoo.record.card import Snippet, command, snippets
 from zoo.record.types import EpochRow, Record, Trained
 from zoo.spec import Architecture, Dataset, Model
 

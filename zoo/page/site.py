@@ -13,7 +13,6 @@ The same models give the same bytes. No file names another host but in links tha
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,12 +34,6 @@ if TYPE_CHECKING:
 
 MARK: Final = "zoo-page.json"
 SHARED: Final = ("site.css", "table.js", "pixels.js", "try.js")
-
-
-def require_installed() -> None:
-    """Refuse where the template engine is not there; raises PageError."""
-    if importlib.util.find_spec("jinja2") is None:
-        raise PageError("a page takes jinja2: pip install 'residual-zoo[page]'")
 
 
 def require_replaceable(out: Path) -> None:

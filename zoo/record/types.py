@@ -340,6 +340,33 @@ def require_trained(record: Record) -> Trained:
     raise FolderError(f"{record.name} has no recipe and no log: the zoo did not train it, {by} did; name another model")
 
 
+def obstacles(here: Trained, there: Trained) -> list[str]:
+    """Say why two trainings of one job need not have ended with the same bytes: a phrase each, none where they should.
+
+    The bytes depend on the job, versions and threads included, and on the processor.
+    """
+    different = [
+        f"{name.removeprefix('versions ')} {_said(value)} there, {_said(other)} here"
+        for name, value, other in there.job.pairs(here.job)
+        if value != other and not (name == "versions numpy" and not _mixes(there.job))
+    ]
+    if there.environment.device != here.environment.device:
+        different.append(f"{there.environment.device} there, {here.environment.device} here")
+    if there.job.device != "cpu" and not there.job.deterministic:
+        different.append("not deterministic there, which never gives the same bytes twice")
+    return different
+
+
+def _mixes(job: Job) -> bool:
+    """Whether numpy drew anything: mixup, CutMix and cutout only."""
+    recipe = job.recipe
+    return bool(recipe.mixup or recipe.cutmix or recipe.cutout)
+
+
+def _said(value: object) -> str:
+    return "unknown" if value == "" else str(value)
+
+
 def is_tag(text: str) -> bool:
     """Whether a text can be the tag of imported weights, the last part of their name."""
     return re.match(TAG, text) is not None
