@@ -1,4 +1,4 @@
-"""What a training leaves: the net measured once, its facts, its model folder."""
+"""The result of a training: the net is evaluated once, and its model folder is written."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def write(training: Training) -> Config:
 
 
 def record_seeds(out: Path, repetitions: list[Config], model: Model) -> Config:
-    """Write into the model folder `out`, which stays what it is, what its training came to from every seed."""
+    """Record the results of all seeds in the model folder `out`."""
     config = store.check(out)
     seeds = tuple(one.seed_results for one in repetitions)
     if config.seeds == seeds:
@@ -133,7 +133,7 @@ def _write(
     content: bytes,
     exported: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Config:
-    """Put the whole folder into its place at once; all of it is there before anything is moved."""
+    """Write the whole folder aside, then move it to `out`."""
     files = {
         **exported,
         store.README: card.write(config, rows, known).encode(),
