@@ -6,6 +6,7 @@ import torch
 from zoo.errors import TrainingError
 from zoo.spec import Recipe
 from zoo.training import step
+from zoo.training.options import TrainOptions
 from zoo.training.step import IMAGES_WORTH_COMPILING, IMAGES_WORTH_COMPILING_ON_A_GPU, Compilation
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -72,4 +73,4 @@ def test_there_is_no_graph_on_a_cpu() -> None:
 
 def test_another_word_is_refused() -> None:
     with pytest.raises(TrainingError, match="should be one of auto, none, graph, default, not 'fast'"):
-        choose("fast")
+        TrainOptions(compile="fast")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import inspect
 import json
 import shlex
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,18 @@ def asked_for_by(line: str) -> Job:
 def test_the_command_on_a_card_asks_for_the_very_job(options: TrainOptions) -> None:
     job = new(MODEL, options, MACHINE, seed=5).job
     assert asked_for_by(command(job, MODEL)) == job
+
+
+def test_every_option_of_a_training_is_a_keyword_and_a_flag() -> None:
+    keywords = inspect.signature(api.train).parameters
+    assert list(keywords) == ["name", *(field.name for field in fields(TrainOptions))]
+    assert {name: keywords[name].default for name in ("seeds", "compile", "push")} == {
+        "seeds": 1,
+        "compile": "auto",
+        "push": False,
+    }
+    flags = {option.name for option in load("train").params} - {"name", "quiet"}
+    assert flags == set(keywords) - {"name", "report", "tell"}
 
 
 def test_the_command_of_a_folder_asks_for_its_job(trained: Path) -> None:

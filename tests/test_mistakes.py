@@ -28,6 +28,8 @@ from .conftest import CHECKOUT, Run
         (["train", "resnet8", "--limit-train", "-5"], "limit_train should be from 1", 1),
         (["train", "resnet8", "--set", "lr"], "FIELD=VALUE", 2),
         (["train", "resnet8", "--push"], "hf auth login", 1),
+        (["train", "resnet8", "--hub", "file:hub"], "add push or leave out hub", 1),
+        (["import", "resnet8", "x", "--by", "x", "--license", "mit", "--hub", "file:hub"], "add --push", 2),
         (["train", "resnet8", "--device", "tpu"], "use cpu", 1),
         (["train", "resnet8", "--track", "wandb"], "there is no tracker 'wandb'; there are tensorboard", 1),
         (["info", "nothing"], "no model 'nothing'", 1),

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class Average:
-    """A net beside the one that is trained, moved towards it after every step: of itself it keeps `decay`.
+    """The exponential moving average of a net's tensors, updated after every step; `decay` is the part it keeps.
 
     It is torch's AveragedModel with batch norm's statistics, begun with the net as it is before the first step. That
     class asks its count whether this is the first update, for which a GPU would have to be waited for in every step,
@@ -21,7 +21,7 @@ class Average:
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
-        """Average `net`, whose tensors have to stay the same ones."""
+        """Average `net`, which must keep its tensor objects."""
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
         own, followed = ([*one.parameters(), *one.buffers()] for one in (self.net, net))
         pairs = [(mine.detach(), its.detach()) for mine, its in zip(own, followed, strict=True)]
@@ -31,14 +31,14 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move towards the net as it is after a step; nothing is asked of a GPU."""
+        """Move towards the net after a step; does not wait for a GPU."""
         self._move([mine for mine, _ in self._floats], [its for _, its in self._floats], None)
         if self._others:
             torch._foreach_copy_([mine for mine, _ in self._others], [its for _, its in self._others])
 
 
 class BatchCounts:
-    """Takes the counting off the layers, each of which would launch a kernel of its own to add 1 in every step.
+    """Counts batches for all batch norm layers at once; each would launch a kernel of its own to add 1 in every step.
 
     The counts are a part of the net's state, so whoever reads or writes that puts them `back` meanwhile.
     Layers whose averages depend on the count (`momentum` None) go on counting themselves.

@@ -111,7 +111,7 @@ def summed(values: Tensor) -> Tensor:
 
 
 def agreed(signal_number: int | None, step: int = 0) -> int | None:
-    """The signal that any of the processes has got, for all of them to obey at one step; asked every 16 steps."""
+    """A signal that any process received, the same in all of them at the same step; exchanged every 16 steps."""
     if share().world == 1:
         return signal_number
     if step % STEPS_BETWEEN_AGREEMENTS:
@@ -123,13 +123,13 @@ def agreed(signal_number: int | None, step: int = 0) -> int | None:
 
 
 def everywhere(here: bool) -> bool:
-    """Whether something that is so here is so in every process."""
+    """Whether `here` is true in every process."""
     if share().world == 1:
         return here
     device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    so = torch.tensor(int(here), device=device)
-    distributed.all_reduce(so, distributed.ReduceOp.MIN)
-    return bool(so)
+    everyone = torch.tensor(int(here), device=device)
+    distributed.all_reduce(everyone, distributed.ReduceOp.MIN)
+    return bool(everyone)
 
 
 def from_first(value: float | None) -> float | None:

@@ -51,9 +51,9 @@ def _commit() -> str | None:
 
 
 def _commit_of_plugin(architecture: Architecture) -> str | None:
-    """The commit of the checkout that builds the net, where it is not the zoo's own; None where it is no checkout's.
+    """The commit of the plugin's own checkout; None if the plugin is in the zoo's checkout, or in none.
 
-    An environment inside of somebody's checkout is none: its files are not in git.
+    A virtual environment inside a checkout does not count: its files are not in git.
     """
     module = sys.modules.get(str(getattr(architecture.build, "__module__", None)))
     file = getattr(module, "__file__", None)
@@ -66,7 +66,7 @@ def _commit_of_plugin(architecture: Architecture) -> str | None:
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    """What git answers in a folder; None where it fails, or isn't there."""
+    """The output of git in a folder; None if git fails or is not installed."""
     command = ["git", "-C", str(folder), *words]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -78,8 +78,7 @@ def _git(folder: Path, *words: str) -> str | None:
 def algorithms(device: torch.device, *, deterministic: bool) -> Iterator[None]:
     """Compute with the fastest algorithms on a GPU, or with those that give the same bits every time.
 
-    A CPU's are the same either way. Settings are put back at the end; environment variables are by
-    `left_as_it_was`.
+    On a CPU there is no difference. Settings are restored at the end; `left_as_it_was` restores environment variables.
     """
     import torch
 
@@ -100,7 +99,7 @@ def algorithms(device: torch.device, *, deterministic: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute with so many threads of the processor; the sums of a CPU depend on it, in their last bits."""
+    """Compute with `count` threads of the processor. Sums on a CPU depend on the number in their last bits."""
     import torch
 
     before = torch.get_num_threads()
@@ -113,12 +112,11 @@ def threads(count: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def left_as_it_was(device: torch.device) -> Iterator[None]:
-    """Put random numbers (torch's, numpy's, Python's), environment variables and the warnings' filters back at the end.
+    """Restore random numbers (torch's, numpy's, Python's), environment variables and warning filters at the end.
 
-    Not only for the zoo's own sake: what compiles a step names its caches in the environment, plugins may
-    draw from anything, and so do libraries when they are first imported. What was compiled
-    before a compiled training is compiled anew when it is next called. `algorithms`, `threads` and the loop put back
-    their own settings.
+    torch.compile names its caches in the environment; plugins, and libraries at their first import, may draw random
+    numbers. Functions that were compiled before a compiled training are compiled anew at their next call. `algorithms`,
+    `threads` and the loop restore their own settings.
     """
     import numpy as np
     import torch
@@ -142,9 +140,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 def keep_memory() -> None:
     """Keep the memory that a training step on a CPU frees for the next step, to the end of the process.
 
-    glibc gives blocks of an activation's size back to the system, and takes them again page by page:
-    10,000 faults and more a step, and a quarter of a compiled step's time. It has no way back to how it
-    was, so this is for a process of one's own, as the command line's is. Does nothing on other C libraries.
+    glibc returns blocks of an activation's size to the system and takes them again page by page: 10,000 page faults and
+    more a step, and a quarter of a compiled step's time. The setting can't be undone, so call this in a process that
+    only trains, as the command line does. It does nothing with other C libraries.
     """
     if platform.libc_ver()[0] != "glibc":
         return

@@ -1,4 +1,4 @@
-"""What learns: a net with its optimizer, schedule and random numbers, moved a step at a time."""
+"""The learner: a net with its optimizer, schedule and random numbers, trained a step at a time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Learner:
 
     @property
     def how(self) -> How:
-        """How the steps are really run, whatever was asked for."""
+        """How the steps are run in fact: compiling may have failed."""
         return self._job.compile if self._step is None else self._step.how
 
     @property
@@ -81,7 +81,7 @@ class Learner:
         part.train()
 
     def prepare(self, epoch: int) -> None:
-        """Draw an epoch that has not begun: on the processor, while a GPU still works on the one before."""
+        """Draw the order and augmentation of an epoch: on the processor, while a GPU still works on the one before."""
         if self._prepared != epoch:
             self._fresh, self._prepared = self._draw(epoch), epoch
 
@@ -104,7 +104,7 @@ class Learner:
         self.totals.zero_()
 
     def state(self) -> dict[str, Any]:
-        """All that a training needs to go on as if it had never stopped; every process has to ask for it."""
+        """All that a training needs to continue as if it had never stopped; every process has to call this."""
         device = self.totals.device
         with self._moved.counts.back():
             net = self.net.state_dict()
@@ -120,7 +120,7 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Bring everything back to what `state` gave."""
+        """Restore everything that `state` returned."""
         with self._moved.counts.back():
             self.net.load_state_dict(state["net"])
         if self._average:
@@ -136,11 +136,11 @@ class Learner:
 
     @property
     def evaluated(self) -> nn.Module:
-        """The net that is evaluated on the way: the average, where there is one."""
+        """The net that is evaluated during training: the average, if there is one."""
         return self._average.net if self._average else self.net
 
     def published(self) -> nn.Module:
-        """The net that is evaluated and published, whole again: nothing is trained after this."""
+        """The net that is evaluated and published; nothing is trained after this."""
         self._moved.counts.give_back()
         return self.evaluated
 
@@ -157,7 +157,7 @@ class Learner:
         self._step = fastest(step, job.compile)
 
     def _objective(self, part: nn.Module) -> Objective:
-        """What the net or its head is to minimise; a head on its features where those are the same in all epochs."""
+        """The objective of the net or its head; of a head on its features, if those are the same in all epochs."""
         job, net = self._job, self.net
         if part is not net and self._teacher is None and optimizer.stand_still(job.recipe):
             seen = optimizer.features(net, self._split, self._drawn, self._pixels, amp=job.amp)

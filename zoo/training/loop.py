@@ -68,13 +68,13 @@ def begin(
 
 
 def train(training: Training) -> list[EpochRow]:
-    """Train to the end, and return a row an epoch.
+    """Train to the end, and return a row for each epoch.
 
-    The test set is run now and then, for the curve; nothing is decided by it, and what counts is
-    measured after the last epoch (`zoo.evaluation.evaluate`), not here. Held-out images are run
-    every epoch. A checkpoint is left now and then, at the end, and when a signal asks to stop.
+    The test set is evaluated at intervals for the curve; nothing is decided by it, and the result is measured after the
+    last epoch, not here. Held-out images are evaluated every epoch. Checkpoints are left at intervals, at the end, and
+    when a signal asks to stop.
 
-    Raises Interrupted after that, and NonFiniteLoss.
+    Raises Interrupted after a signal, and NonFiniteLoss.
     """
     with stop_requests() as stop:
         _train(training, stop)
@@ -121,7 +121,7 @@ def _train(training: Training, stop: StopRequest) -> None:
         )
         last = epoch == recipe.epochs
         if share.is_first:
-            row = _looked_at(training, row, test=epoch % reporting.eval_every == 0 and not last)
+            row = _evaluated(training, row, test=epoch % reporting.eval_every == 0 and not last)
         learner.end(distributed.from_first(row.val_top1))
         progress.end_epoch(row)
         signal_number = distributed.agreed(stop.signal_number)
@@ -134,8 +134,8 @@ def _train(training: Training, stop: StopRequest) -> None:
             raise _interrupted(training, signal_number)
 
 
-def _looked_at(training: Training, row: EpochRow, *, test: bool) -> EpochRow:
-    """The row with the figures of the held-out images, where there are any, and of the test set where asked."""
+def _evaluated(training: Training, row: EpochRow, *, test: bool) -> EpochRow:
+    """The row with the figures of the held-out images, if there are any, and of the test set if `test`."""
     net, splits, pixels = training.learner.evaluated, training.splits, training.pixels
     if splits.val is not None:
         row = row.validated(evaluate(net, splits.val, pixels))
@@ -168,16 +168,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass
 class StopRequest:
-    """The signal that asked for the end; None while none has."""
+    """The signal that asked to stop; None if there was none."""
 
     signal_number: int | None = None
 
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Note a first signal in the StopRequest; a second one is obeyed as ever.
+    """Note the first signal in the StopRequest; a second one has its usual effect.
 
-    Outside the main thread, where Python gives nobody signals, nothing is ever noted.
+    Outside the main thread Python delivers no signals, and nothing is noted.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -28,10 +28,10 @@ SCALE = "lr_scale"  # of a group: what its rate is of the schedule's; timm's nam
 
 
 def groups(recipe: Recipe, net: nn.Module, head: nn.Module | None = None) -> list[Group]:
-    """All parameters of a net in one group; where its layers' rates differ a group a layer, the head's first.
+    """All parameters of a net in one group; with `layer_decay` a group for each layer, the head's first.
 
-    A `head` that learns alone at the beginning has a group of its own: torch's fused sgd begins the momentum of a
-    whole group at once. Raises TrainingError where the net doesn't say what its layers are.
+    A `head` that learns alone at first has a group of its own: torch's fused sgd begins a whole group's momentum at
+    once. Raises TrainingError if the net doesn't name its layers.
     """
     if recipe.layer_decay == 1:
         found: list[Group] = [{"params": list(net.parameters())}]
@@ -49,7 +49,7 @@ def groups(recipe: Recipe, net: nn.Module, head: nn.Module | None = None) -> lis
 
 
 def scale(group: Group) -> float:
-    """What a group's rate is of the schedule's."""
+    """The factor of a group's rate to the schedule's."""
     return float(group.get(SCALE, 1.0))
 
 
@@ -157,7 +157,7 @@ Pattern = str | tuple[tuple[str, ORDINAL | None], ...] | list[tuple[str, ORDINAL
 def layers(net: nn.Module) -> list[list[nn.Parameter]]:
     """The parameters of a net by layer, from the stem to the head, which has what no pattern names.
 
-    Raises TrainingError where the net doesn't say what its layers are.
+    Raises TrainingError if the net doesn't name its layers.
     """
     number = _numbers(net)
     found: defaultdict[ORDINAL, list[nn.Parameter]] = defaultdict(list)
@@ -204,7 +204,7 @@ def _spread_out(pattern: Pattern) -> list[tuple[str, ORDINAL | None]]:
 
 
 def head(net: nn.Module) -> nn.Module:
-    """What makes logits of features, as the net names it for timm; raises TrainingError where it names nothing."""
+    """The classifier, as the net names it for timm; raises TrainingError if it names none."""
     classifier = getattr(net, "get_classifier", lambda: None)()
     if not isinstance(classifier, nn.Module) or not any(True for _ in classifier.parameters()):
         raise TrainingError(
@@ -215,7 +215,7 @@ def head(net: nn.Module) -> nn.Module:
 
 
 def learn_alone(part: nn.Module, parameters: Iterable[nn.Parameter]) -> None:
-    """Let those of these parameters that are in `part` have gradients, and no others."""
+    """Let only those of these parameters have gradients that are in `part`."""
     own = set(part.parameters())
     for parameter in parameters:
         parameter.requires_grad_(parameter in own)

@@ -30,12 +30,12 @@ class Output:
 
     @property
     def run(self) -> Path:
-        """The folder of the run that is on its way."""
+        """The folder of the run, until it is finished."""
         return self.folder.with_name(f"{self.folder.name}.run")
 
     @property
     def events(self) -> Path:
-        """The folder for what trackers write."""
+        """The folder for files of trackers."""
         return self.folder.with_name(f"{self.folder.name}.events")
 
     @property
@@ -48,10 +48,7 @@ class Output:
         return Output(self.folder.with_name(f"{self.folder.name}-seed{seed}"), self.mode)
 
     def require(self) -> None:
-        """Refuse what would be lost: a model folder or an unfinished run, and whatever is not the zoo's.
-
-        Raises TrainingError.
-        """
+        """Raise TrainingError if a model folder, an unfinished run, or a file that is not the zoo's would be lost."""
         _require_own(self.folder, _files_of(self.folder), "a model folder")
         _require_own(self.run, checkpoint.FILES, "a run")
         if self.mode != "fresh":
@@ -79,14 +76,14 @@ class Output:
         )
 
     def clear(self) -> None:
-        """Remove the folder of the run, of which nothing is needed any more."""
+        """Remove the folder of the run."""
         for name in checkpoint.FILES:
             (self.run / name).unlink(missing_ok=True)
         if self.run.exists():
             self.run.rmdir()
 
     def make_room(self, parameters: int) -> None:
-        """Make the folder of the run, for a net of so many parameters; raises TrainingError."""
+        """Make the folder of the run of a net with that many parameters; raises TrainingError."""
         self.require()
         if self.mode != "resume":
             self.clear()
@@ -103,9 +100,9 @@ class Output:
 
 @contextlib.contextmanager
 def owned(outputs: Sequence[Output]) -> Iterator[None]:
-    """Be the one process that trains for these outputs; what a killed one has left there is cleared, or taken back.
+    """Hold the locks of these outputs, so that no other process trains for them.
 
-    Raises TrainingError where another process does, or where nothing can be made.
+    Raises TrainingError if another process does, or if a folder can't be made.
     """
     with contextlib.ExitStack() as held:
         for folder in (output.folder for output in outputs):
@@ -124,7 +121,7 @@ def _is_taken(folder: Path) -> bool:
 
 
 def _files_of(folder: Path) -> tuple[str, ...]:
-    """The files that a model folder has; none where it isn't one."""
+    """The files of a model folder; none if it is not one."""
     if not (folder / store.CONFIG).is_file():
         return ()
     with contextlib.suppress(FolderError):
@@ -146,7 +143,7 @@ def _require_own(folder: Path, files: Sequence[str], what: str) -> None:
 
 
 def _others(folder: Path, files: Sequence[str], below: str = "") -> Iterator[str]:
-    """What is in a folder beside these files; a folder that none of them is in stands for all that it holds."""
+    """Names in a folder other than these files; a folder with none of these files in it is named as a whole."""
     for entry in folder.iterdir():
         name = f"{below}{entry.name}"
         if entry.is_dir() and not entry.is_symlink() and any(one.startswith(f"{name}/") for one in files):

@@ -1,4 +1,4 @@
-"""What a training leaves: the net measured once, its facts, its model folder."""
+"""The result of a training: the net is evaluated once, and its model folder is written."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def write(training: Training) -> Trained:
 
 
 def record_seeds(out: Path, repetitions: list[Trained], model: Model) -> Trained:
-    """Write into the model folder `out`, which stays what it is, what its training came to from every seed."""
+    """Record the results of all seeds in the model folder `out`."""
     config = require_trained(store.check(out))
     seeds = tuple(one.seed_results for one in repetitions)
     if config.seeds == seeds:
@@ -101,7 +101,7 @@ def _write(
     model: Model,
     content: bytes,
 ) -> Trained:
-    """Put the whole folder into its place at once; all of it is there before anything is moved."""
+    """Write the whole folder aside, then move it to `out`."""
     files = {
         store.README: card.render(config, rows, model).encode(),
         store.WEIGHTS: content,

@@ -24,19 +24,19 @@ from zoo.spec import Architecture, Model
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A net's state dict, what it knows and sees, and whose it is."""
+    """A net's state dict, its classes and channels, where it comes from, and its license."""
 
     tensors: Mapping[str, Tensor]
     classes: tuple[str, ...]
     channels: int
     origin: Origin
-    license: str  # as the Hub spells it, which what is made of the weights has too
+    license: str  # a Hugging Face license id; nets trained from these weights have it too
 
 
 def fill(net: nn.Module, start: Start, model: Model) -> None:
-    """Put the weights into a net of the model as its seed has initialised it; raises TrainingError.
+    """Load the weights into an initialized net of the model; raises TrainingError if they don't fit.
 
-    Where the classes are others the head stays as it is.
+    With other classes the head keeps its initialization.
     """
     own, refused = net.state_dict(), f"{start.origin.address} can't start {model.name}"
     fresh = head(model) if start.classes != model.dataset.classes else frozenset()
@@ -59,13 +59,13 @@ def fill(net: nn.Module, start: Start, model: Model) -> None:
 
 
 def begins(architecture: Architecture, with_weights_of: str) -> bool:
-    """Whether its nets can begin with weights of an architecture: its own, or a shallower one that it can deepen."""
+    """Whether a net of the architecture can start from another's weights: the same, or a shallower one to deepen."""
     deepening = architecture.deepening
     return with_weights_of == architecture.name or (deepening is not None and with_weights_of in deepening.shallower)
 
 
 def _added(own: Mapping[str, Tensor], start: Start, architecture: Architecture) -> dict[str, Tensor]:
-    """What a net that is deepened has and the shallower one lacks, such that it changes nothing."""
+    """The tensors that a deepened net has and the shallower one lacks, with values that change nothing."""
     deepening = architecture.deepening
     if not start.origin.shallower or deepening is None:
         return {}
@@ -94,14 +94,14 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """A net on the device in evaluation mode, which is shown what its student sees, and where it is from."""
+    """A net on the device in evaluation mode, which sees its student's images, and where it comes from."""
 
     net: nn.Module
     origin: Origin
 
 
 class Renormalised(nn.Module):
-    """A net that is shown images under another normalisation than its own: they are brought to that first."""
+    """A net that receives images under another normalisation, and converts them to its own first."""
 
     scale: Tensor
     shift: Tensor

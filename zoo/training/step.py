@@ -38,7 +38,7 @@ WITHOUT = "training goes on without"
 
 @dataclass(frozen=True)
 class Moved:
-    """What a step moves."""
+    """The tensors that a step changes."""
 
     net: nn.Module
     optimizer: torch.optim.Optimizer
@@ -70,7 +70,7 @@ class Step:
 
     @property
     def how(self) -> How:
-        """How the steps are really run: compiling may have failed."""
+        """How the steps are run in fact: compiling may have failed."""
         return "default" if self.compiled else "none"
 
     def __call__(self, start: int, end: int) -> None:
@@ -237,16 +237,16 @@ class Compilation:
     why: str
 
 
-def choose(asked: str, recipe: Recipe, *, device: torch.device, amp: bool, images: int, processes: int) -> Compilation:
-    """The way that was asked for; for `auto` the one that a training of so many images in all is worth.
+def choose(given: str, recipe: Recipe, *, device: torch.device, amp: bool, images: int, processes: int) -> Compilation:
+    """The given way to run steps, or for `auto` the fastest for a training of that many images in all.
 
     Raises TrainingError for a graph that can't be captured.
     """
     obstacle = _obstacle_to_a_graph(recipe, device, processes)
-    if asked == "graph" and obstacle:
+    if given == "graph" and obstacle:
         raise TrainingError(f"compile graph is not possible: {obstacle}; use default or none")
-    if asked != "auto":
-        return Compilation(asked, "asked for")  # type: ignore[arg-type]
+    if given != "auto":
+        return Compilation(given, "asked for")  # type: ignore[arg-type]
     many = f"{images:,} images in all"
     if device.type == "cuda":
         if obstacle is None and images < IMAGES_WORTH_COMPILING_ON_A_GPU:
@@ -262,15 +262,15 @@ def choose(asked: str, recipe: Recipe, *, device: torch.device, amp: bool, image
 
 
 def works(device: torch.device) -> bool:
-    """Whether this process can compile at all: seen by compiling next to nothing."""
+    """Whether this process can compile, tried with a tiny function."""
     try:
-        torch.compile(_next_to_nothing, dynamic=False)(torch.zeros(8, device=device))
+        torch.compile(_tiny, dynamic=False)(torch.zeros(8, device=device))
     except Exception:  # a compiler may fail in any way
         return False
     return True
 
 
-def _next_to_nothing(values: torch.Tensor) -> torch.Tensor:
+def _tiny(values: torch.Tensor) -> torch.Tensor:
     return values.sin() + 1
 
 
@@ -291,14 +291,14 @@ def _obstacle_to_a_graph(recipe: Recipe, device: torch.device, processes: int) -
 
 
 class Stopwatch:
-    """Counts an epoch's seconds. Work that a GPU still has when compiling begins is waited for, as training's."""
+    """Splits an epoch's wall time into training and compiling; pending work of a GPU counts as training."""
 
     def __init__(self, device: torch.device, now: Callable[[], float] = time.perf_counter) -> None:
         self._device, self._now = device, now
         self.start()
 
     def start(self, train_seconds: float = 0.0, compile_seconds: float = 0.0) -> None:
-        """Begin an epoch, or go on with one that has taken so long already."""
+        """Begin an epoch, or continue one that has taken these seconds already."""
         self.compile_seconds = compile_seconds
         self._started = self._now() - train_seconds - compile_seconds
 
@@ -314,7 +314,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
-        """Book what happens inside as compiling."""
+        """Count the time inside as compiling."""
         synchronize(self._device)
         begun = self._now()
         try:
