@@ -25,9 +25,10 @@ from zoo import spec, templates, testing
 from zoo.cli import app
 from zoo.folder import card, curve, store
 from zoo.folder.config import Config, spread
-from zoo.hub.catalogue import IDS, catalogue, variants
+from zoo.hub.catalogue import catalogue, variants
 from zoo.hub.listing import ModelInfo
-from zoo.hub.published import published
+from zoo.hub.local import IDS
+from zoo.hub.resolve import published
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 PLUGINS = README.parent / "docs" / "plugins.md"

@@ -34,7 +34,7 @@ from zoo.exporters import formats
 from zoo.exporters.export import subject
 from zoo.exporters.graph import Graph
 from zoo.exporters.timing import BATCHES, SECONDS, Ask, timed
-from zoo.hub.published import Published, published
+from zoo.hub.resolve import Published, published
 from zoo.nets.device import describe
 
 WAYS = ("eager", "channels_last", "compiled", "aot", "onnx", "int8", "pt2")

@@ -1,6 +1,6 @@
 """What the catalogue has of other people: published weights for the zoo's nets, each with whose it is and from where.
 
-python examples/import_others.py [--files FOLDER] [--out hub_cards]
+python examples/import_imported.py [--files FOLDER] [--out hub_cards]
 
 A file that lies in FOLDER, or can be fetched, is taken in and measured (`zoo import`); of one that can't be had the
 facts are written down, "not measured here". No weights enter the catalogue: they stay where their authors put them, and
@@ -26,8 +26,8 @@ from zoo.errors import HubError
 from zoo.folder import store
 from zoo.folder.config import Claim
 from zoo.folder.replace import written_aside
-from zoo.hub import others
-from zoo.hub.others import Credit, Normalisation
+from zoo.hub import imported
+from zoo.hub.imported import Credit, Normalisation
 from zoo.training.plan import versions
 
 IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -125,10 +125,10 @@ def take_in(entry: Entry, files: Path | None, data: Path | None, place: Path) ->
             model = registry.load(entry.model)
             digits = re.search(r"-([0-9a-f]{8})\.", entry.file)
             assert digits is not None
-            computing = others.Computing(torch.get_num_threads(), versions(model.architecture))
-            original = others.Original(entry.file, digits[1])
-            config = others.facts(model, entry.author.by, entry.credit, original, entry.normalisation, computing)
-            others.write(aside, config, model, None)
+            computing = imported.Computing(torch.get_num_threads(), versions(model.architecture))
+            original = imported.Original(entry.file, digits[1])
+            config = imported.facts(model, entry.author.by, entry.credit, original, entry.normalisation, computing)
+            imported.write(aside, config, model, None)
             return f"not measured here ({error})"
         store.write_pinned(folder, aside, None)
     return f"top-1 {config.results.test_top1:.2f}%" if config.results else "not measured here, the data is not there"

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 from zoo.folder import store
+from zoo.hub import Hub, Pushed
+from zoo.hub.resolve import published
 
 
 def config_of(folder: Path, **fields: object) -> Path:
@@ -30,3 +32,32 @@ def with_card(source: Path, target: Path, text: str) -> Path:
     shutil.copytree(source, target)
     (target / store.README).write_text(text)
     return hashed(target)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a model folder, as a hub is given them."""
+    return dict(published(folder).files())
+
+
+def publish(hub: Hub, folder: Path) -> Pushed:
+    """Put a model folder into a hub as it is, under its model's name."""
+    return hub.publish(store.read_config(folder).name, contents(folder))
+
+
+def fetched(hub: Hub, name: str, revision: str | None = None) -> Path:
+    """A folder with the files of a model in a hub, at a revision."""
+    resolved = hub.resolve(name, revision)
+    return hub.fetch(name, resolved.id, [store.CONFIG, *resolved.record.files])
+
+
+def of_licence(source: Path, target: Path, text: str) -> Path:
+    """Another whole model folder: the same weights under another license, which is another revision."""
+    shutil.copytree(source, target)
+    return config_of(target, license=text)
+
+
+def flip(path: Path) -> None:
+    """Change a bit near the end of a file."""
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)

@@ -37,7 +37,7 @@ from zoo.errors import HubWarning, ZooError
 from zoo.evaluation.predict import predictions, probabilities
 from zoo.folder import store
 from zoo.folder.config import to_json
-from zoo.hub.published import published
+from zoo.hub.resolve import published
 from zoo.plain import one_line
 from zoo.spec import Recipe
 from zoo.training import optim

@@ -10,14 +10,12 @@ import pytest
 
 import zoo
 from zoo import api, registry
-from zoo.errors import HashMismatch, HubError, HubWarning
+from zoo.errors import HashMismatch, HubWarning
 from zoo.folder import store
-from zoo.hub import find
-from zoo.hub.catalogue import IDS, catalogue, shipped
-from zoo.hub.local import FolderHub
+from zoo.hub.catalogue import catalogue, shipped
+from zoo.hub.local import IDS
 
 from .folders import config_of
-from .loopback_hub import Hub
 
 NAME = "resnet8_digits"
 FOLDERS = [catalogue().path / one.name for one in catalogue().models()]
@@ -33,7 +31,6 @@ def test_a_folder_is_whole_and_its_model_can_be_loaded(path: Path) -> None:
 
 
 def test_no_file_is_too_large_for_a_package_and_its_history() -> None:
-    """Larger weights are pinned: `zoo push --weights-at`."""
     sizes = {f"{path.parent.name}/{path.name}": path.stat().st_size for path in catalogue().path.rglob("*.*")}
     assert {name: size for name, size in sizes.items() if size > 8_000_000} == {}
 
@@ -115,43 +112,3 @@ def test_it_is_small_enough_for_a_wheel() -> None:
     sizes = [file.stat().st_size for path in FOLDERS for file in path.iterdir()]
     assert max(sizes) < 8e6
     assert sum(sizes) < 30e6
-
-
-@pytest.fixture
-def pinned(hub: Hub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A catalogue whose model has its weights in a hub only, pinned by revision and hash."""
-    api.push(trained, hub=f"file:{tmp_path / 'catalogue'}", weights_at="hf://me")
-    monkeypatch.setattr(find, "catalogue", lambda: FolderHub(tmp_path / "catalogue"))
-    return tmp_path / "catalogue" / NAME
-
-
-def test_a_push_that_pins_leaves_the_weights_out_and_changes_nothing_the_second_time(
-    pinned: Path, trained: Path, tmp_path: Path
-) -> None:
-    assert sorted(path.name for path in pinned.iterdir()) == sorted(set(store.FILES) - {store.WEIGHTS})
-    config = store.check(pinned)
-    assert config.pin is not None
-    assert (config.pin.hub, config.weights) == (f"hf://me/{NAME}", store.read_config(trained).weights)
-    before = store.identity(pinned)
-    again = api.push(trained, hub=f"file:{tmp_path / 'catalogue'}", weights_at="hf://me")
-    assert again.revision == before
-
-
-def test_the_hugging_face_hub_has_to_have_the_weights_itself(hub: Hub, trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(HubError, match="only a folder can leave weights elsewhere"):
-        api.push(trained, hub="hf://me", weights_at=f"file:{tmp_path}")
-
-
-def test_weights_too_large_to_ship_are_fetched_where_the_catalogue_pins_them(pinned: Path, hub: Hub) -> None:
-    assert not zoo.load(NAME, pretrained=True).training
-    hub.requests.clear()
-    assert not zoo.load(NAME, pretrained=True).training
-    assert hub.requests == []
-
-
-def test_weights_other_than_the_pinned_ones_are_refused(pinned: Path) -> None:
-    config = json.loads((pinned / store.CONFIG).read_text())
-    config["files"][store.WEIGHTS]["sha256"] = "0" * 64
-    (pinned / store.CONFIG).write_text(json.dumps(config))
-    with pytest.raises(HashMismatch, match=r"expects 0{64}"):
-        zoo.load(NAME, pretrained=True)

@@ -26,8 +26,8 @@ from zoo.exporters.graph import Graph, program
 from zoo.exporters.protocol import Answers, Subject
 from zoo.folder import card, store
 from zoo.folder.config import Config, ExportTest
-from zoo.hub.others import Credit
-from zoo.hub.published import published
+from zoo.hub.imported import Credit
+from zoo.hub.resolve import published
 
 from .conftest import CHECKOUT, Run
 from .folders import config_of, hashed

@@ -22,7 +22,7 @@ from zoo.folder import store
 from zoo.hub.hugging_face import HuggingFaceHub
 
 from .conftest import CHECKOUT
-from .folders import config_of, hashed
+from .folders import config_of, fetched, hashed, publish
 from .loopback_hub import Account, Cut, File, Hang, Hub, Status
 
 NAME = "resnet8_digits"
@@ -82,7 +82,7 @@ class Scene:
 
 @pytest.fixture
 def scene(hub: Hub, trained: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    HuggingFaceHub("me").push(trained, NAME)
+    publish(HuggingFaceHub("me"), trained)
     return Scene(hub, model_folder, tmp_path, monkeypatch)
 
 
@@ -131,7 +131,7 @@ def missing_revision(at: Scene) -> None:
 
 def missing_file(at: Scene) -> None:
     repository = at.hub.repositories[f"me/{NAME}"]
-    repository.commit("lose the log", {k: v for k, v in repository.commits[-1].files.items() if k != store.LOG})
+    repository.commit("lose them", {k: v for k, v in repository.commits[-1].files.items() if k != store.WEIGHTS})
     at.pull()
 
 
@@ -233,7 +233,7 @@ def config_with_a_path(at: Scene) -> None:
 def config_changed_in_cache(at: Scene) -> None:
     commit = at.hub.repositories[f"me/{NAME}"].commits[-1].oid
     at.pull(revision=commit)
-    config_of(HuggingFaceHub("me").pull(NAME, commit), license="mine")
+    config_of(fetched(HuggingFaceHub("me"), NAME, commit), license="mine")
     at.hub.stop()
     at.pull(revision=commit)
 
@@ -254,31 +254,6 @@ def endpoint_that_is_none(at: Scene) -> None:
     at.pull()
 
 
-def pin_unallowed(at: Scene) -> None:
-    at.config(pin={"hub": PLACE, "revision": "main"})
-    (at.folder / store.WEIGHTS).unlink()
-    at.load()
-
-
-def pin_on_one_machine(at: Scene) -> None:
-    at.config(pin={"hub": f"file:hub/{NAME}", "revision": "main"})
-    (at.folder / store.WEIGHTS).unlink()
-    at.load()
-
-
-def push_without_weights(at: Scene) -> None:
-    at.config(pin={"hub": PLACE, "revision": "main"})
-    (at.folder / store.WEIGHTS).unlink()
-    api.push(at.folder, hub="hf://me")
-
-
-def another_card(at: Scene) -> None:
-    with (at.folder / store.README).open("a") as card:
-        card.write("The best there is.\n")
-    at.hash_again()
-    api.push(at.folder, hub="hf://me")
-
-
 def link_out(at: Scene) -> None:
     (at.folder / store.LOG).rename(at.tmp_path / "secret")
     (at.folder / store.LOG).symlink_to(at.tmp_path / "secret")
@@ -288,7 +263,6 @@ def link_out(at: Scene) -> None:
 def teacher_here(at: Scene) -> None:
     job = json.loads((at.folder / store.CONFIG).read_text())["job"]
     at.config(job={**job, "teacher": {"address": "./teacher", "sha256": "0" * 64}})
-    api.convert(at.folder)
     api.push(at.folder, hub="hf://me")
 
 
@@ -306,7 +280,7 @@ def missing_plugin(at: Scene) -> None:
 def half_written_revision(at: Scene) -> None:
     hub = f"file:{at.tmp_path / 'hub'}"
     api.push(at.folder, hub=hub)
-    (api.find(NAME, hub=hub) / store.WEIGHTS).unlink()
+    (api.find(f"{hub}/{NAME}") / store.WEIGHTS).unlink()
     api.pull(NAME, hub=hub, out=at.tmp_path / "pulled")
 
 
@@ -342,10 +316,6 @@ INJECTED: dict[str, Callable[[Scene], None]] = {
     "digits of two revisions": digits_of_two,
     "token of odd characters": odd_token,
     "endpoint that is none": endpoint_that_is_none,
-    "pin that nobody allowed": pin_unallowed,
-    "pin on one machine": pin_on_one_machine,
-    "push without weights": push_without_weights,
-    "card that is not the facts'": another_card,
     "link out of the folder": link_out,
     "teacher on this machine": teacher_here,
     "classes of another data set": other_classes,

@@ -17,7 +17,7 @@ import zoo
 from zoo import api
 from zoo.errors import DataError, FolderError, HashMismatch, NotFound, OtherFormat, PluginError
 from zoo.folder import store
-from zoo.hub.published import published
+from zoo.hub.resolve import published
 
 from .conftest import Run
 from .loopback_hub import File, Flip, Hub, Repository

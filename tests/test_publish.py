@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
@@ -33,33 +32,32 @@ def taught_by(folder: Path, teacher: str) -> Path:
     return folder
 
 
-def test_a_card_that_says_something_else_is_not_published_and_can_be_written_anew(
-    model_folder: Path, tmp_path: Path
+@pytest.mark.parametrize("kind", ["file", "hf"])
+def test_a_stale_card_is_rendered_anew_and_an_edited_one_is_kept(
+    hub: Hub, model_folder: Path, tmp_path: Path, kind: str
 ) -> None:
-    card = model_folder / store.README
-    card.write_text(card.read_text().replace("Nothing was\nchosen on test data.", "It is the best there is."))
+    target = {"file": f"file:{tmp_path / 'hub'}", "hf": "hf://me"}[kind]
+    fresh = (model_folder / store.README).read_text()
+    (model_folder / store.README).write_text(fresh.replace("Nothing was\nchosen on test data.", "Of an older zoo."))
     hashed(model_folder)
-    hub = f"file:{tmp_path / 'hub'}"
-    with pytest.raises(FolderError, match=r"README\.md is not the card .*; write it anew with: zoo convert .*model$"):
-        api.push(model_folder, hub=hub)
-    assert not (tmp_path / "hub").exists()
-    api.convert(model_folder)
-    assert api.push(model_folder, hub=hub).revision == store.identity(model_folder)
+
+    def published() -> str:
+        pulled = api.pull(f"{target}/{NAME}", out=tmp_path / "pulled")
+        text = (pulled / store.README).read_text()
+        shutil.rmtree(pulled)
+        return text
+
+    assert api.push(model_folder, hub=target).card == "rendered"
+    assert published() == fresh
+    (model_folder / store.README).write_text(f"{fresh}\nMy own words.\n")
+    assert api.push(model_folder, hub=target).card == "edited"
+    assert published() == f"{fresh}\nMy own words.\n"
 
 
 def test_a_folder_whose_log_is_empty_is_neither_published_nor_written_anew(model_folder: Path, tmp_path: Path) -> None:
     (model_folder / store.LOG).write_text("")
     hashed(model_folder)
     with pytest.raises(FolderError, match=r"log\.jsonl has no epoch"):
-        api.push(model_folder, hub=f"file:{tmp_path / 'hub'}")
-    with pytest.raises(FolderError, match=r"log\.jsonl has no epoch"):
-        api.convert(model_folder)
-
-
-def test_facts_that_are_not_on_the_card_are_not_published(model_folder: Path, tmp_path: Path) -> None:
-    results = json.loads((model_folder / store.CONFIG).read_text())["results"]
-    config_of(model_folder, results={**results, "test_top1": 99.99})
-    with pytest.raises(FolderError, match="is not the card"):
         api.push(model_folder, hub=f"file:{tmp_path / 'hub'}")
 
 

@@ -16,7 +16,7 @@ from zoo import api
 from zoo.errors import FolderError
 from zoo.folder import card, store
 from zoo.folder.config import to_json
-from zoo.hub.published import published
+from zoo.hub.resolve import published
 from zoo.spec import Resizing
 
 from .folders import config_of

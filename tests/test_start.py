@@ -20,7 +20,7 @@ from zoo.errors import HubError, Interrupted, TrainingError, UnknownModel
 from zoo.folder import store
 from zoo.folder.config import EpochRow, to_json
 from zoo.folder.job import Origin
-from zoo.hub.published import published
+from zoo.hub.resolve import published
 from zoo.nets.build import build
 from zoo.registry import load as model_of
 from zoo.spec import Deepening

@@ -23,7 +23,7 @@ import zoo
 from zoo import api, registry
 from zoo.errors import FolderError, TrainingError, UnknownModel
 from zoo.folder import store
-from zoo.hub.published import published
+from zoo.hub.resolve import published
 from zoo.spec import Resizing
 
 from .conftest import Run

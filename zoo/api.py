@@ -26,11 +26,9 @@ from zoo.errors import (
 from zoo.folder import store
 from zoo.folder.config import UNKNOWN_LICENSE, Config
 from zoo.hub import Hub, Pushed, open_hub, publish
-from zoo.hub.elsewhere import Elsewhere
-from zoo.hub.find import full_name, is_name, is_path, require_allowed, tagged
+from zoo.hub.address import Name, parse
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
-from zoo.hub.logs import logs
-from zoo.hub.published import Published, published
+from zoo.hub.resolve import Published, full_name, logs, published, require_allowed, tagged
 from zoo.spec import Architecture, Model, Recipe
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
     from zoo.evaluation.predict import Prediction
     from zoo.evaluation.report import ClassResults
     from zoo.evaluation.verify import Verified
-    from zoo.hub.others import Credit
+    from zoo.hub.imported import Credit
     from zoo.nets.layers import Layer
     from zoo.training.place import Place
     from zoo.training.plan import Machine, Options, Plan
@@ -116,12 +114,13 @@ def load(
     from zoo.nets.device import choose
 
     target = choose(device)
-    if not pretrained and hub is None and is_name(name_or_path_or_hub_id):
+    reference = parse(name_or_path_or_hub_id)
+    if not pretrained and hub is None and isinstance(reference, Name):
         if revision is not None:
             raise HubError(f"revision {revision} is one of published weights; load them with pretrained=True")
-        model = registry.load(tagged(full_name(str(name_or_path_or_hub_id), None))[0])
+        model = registry.load(tagged(full_name(reference.text, None))[0])
         return build(model.architecture, model.dataset, num_classes, in_channels).to(target)
-    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    found = published(reference, hub=hub, revision=revision)
     make = found.net if pretrained else found.untrained
     return make(target, num_classes=num_classes, in_channels=in_channels)
 
@@ -378,7 +377,7 @@ def _train(
                 teacher=teacher.net if teacher else None,
                 side_by_side=side_by_side,
             )
-        return Trained(folder, config, target.push(folder, model.name) if target is not None and is_first else None)
+        return Trained(folder, config, publish.publish(folder, target) if target is not None and is_first else None)
 
 
 def evaluate(
@@ -422,7 +421,7 @@ def evaluate(
     on = choose(device)
     if weights is not None:
         given = str(name_or_path_or_hub_id)
-        is_named = is_name(name_or_path_or_hub_id)
+        is_named = isinstance(parse(name_or_path_or_hub_id), Name)
         model, card = (
             registry.load(full_name(given, None)) if is_named else published(given, revision=revision).model,
             None,
@@ -439,7 +438,7 @@ def evaluate(
 
 
 def _prepare(found: Published, dataset: str, data: Path | None, tell: Tell | None) -> None:
-    """Prepare the pictures at an address again, which a model was trained on; raises DataError for others."""
+    """Prepare the pictures at an address again, which a model was trained on; raises DataError for imported."""
     from zoo.data import sources
     from zoo.data.opening import opened_again
 
@@ -631,7 +630,7 @@ def verify(
     from zoo.nets.device import choose
 
     found, on = published(name_or_path_or_hub_id, hub=hub, revision=revision), choose(device)
-    store.check(found.folder)
+    found.check()
     if dataset is not None:
         _prepare(found, dataset, data, tell)
     root = data or sources.default_root()
@@ -700,21 +699,18 @@ def push(
     path: Path,
     *,
     hub: str | None = None,
-    weights_at: str | None = None,
     license: str | None = None,  # noqa: A002 - what it is called everywhere
 ) -> Pushed:
     """Publish a model folder under its model's name; raises FolderError or HubError.
 
     With `license`, as the Hub spells it, that is written into the folder first: weights that were trained on
-    pictures of somebody's own have none before. With `weights_at`, another hub, the weights are published there
-    (the same bytes again change nothing), and `hub`, a folder as the catalogue is one, gets everything but them:
-    their place, revision and hash instead.
+    pictures of somebody's own have none before. What the hub has under the same revision is compared, and repaired.
     """
     if license is not None:
         from zoo.training.result import convert
 
         convert(path, published(path).known, license=_sound_license(license))
-    return publish.push(path, hub=hub, weights_at=weights_at)
+    return publish.publish(path, open_hub(hub))
 
 
 def convert(path: Path) -> Config:
@@ -729,7 +725,7 @@ def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = 
 
     Raises FolderError or HubError.
     """
-    return publish.copy(published(name_or_hub_id, hub=hub, revision=revision), out)
+    return publish.pull(published(name_or_hub_id, hub=hub, revision=revision), out)
 
 
 def export(
@@ -810,7 +806,7 @@ def import_model(
     from zoo.data import batches, sources
     from zoo.evaluation.answers import known_answers
     from zoo.evaluation.evaluate import evaluate
-    from zoo.hub import others
+    from zoo.hub import imported
     from zoo.hub.download import fetch
     from zoo.nets.device import choose
     from zoo.training.environment import environment
@@ -818,14 +814,14 @@ def import_model(
 
     model, on, root = registry.load(registry.resolve(name)), choose(device), data or sources.default_root()
     fetched = fetch(source, sha256=sha256)
-    done = others.converted(model.architecture, model.dataset, fetched)
-    config = others.facts(
+    done = imported.converted(model.architecture, model.dataset, fetched)
+    config = imported.facts(
         model,
-        others.tag_of(credit) if tag is None else tag,
-        credit if is_path(source) else replace(credit, address=fetched.address),
-        others.Original(fetched.name, fetched.sha256, fetched.size, done.mapped),
+        imported.tag_of(credit) if tag is None else tag,
+        credit if isinstance(parse(source), Path) else replace(credit, address=fetched.address),
+        imported.Original(fetched.name, fetched.sha256, fetched.size, done.mapped),
         (mean or model.dataset.mean, std or model.dataset.std),
-        others.Computing(torch.get_num_threads(), versions(model.architecture)),
+        imported.Computing(torch.get_num_threads(), versions(model.architecture)),
     )
     net, pixels = done.net.to(on), batches.pixels(config.mean, config.std, on)
     is_there = sources.is_there(model.dataset, root)
@@ -836,7 +832,7 @@ def import_model(
         environment=environment(on, model.architecture) if test else None,
         known_answers=tuple(tuple(row) for row in known_answers(net, pixels, model.dataset.input_size).tolist()),
     )
-    return others.write_new(out or Path(config.name), config, model, others.dump(net, config))
+    return imported.write_new(out or Path(config.name), config, model, imported.dump(net, config))
 
 
 def _machine(device: str | None, data: Path | None) -> Machine:
@@ -881,10 +877,10 @@ def _start(model: Model, named: str | Path | None, found: Published | None) -> S
 
 def _lasting(named: str | Path, found: Published) -> str:
     """How weights are found again: by a full name, by a path, by an address, at its commit where that is known."""
-    if is_name(named):
+    if isinstance(parse(named), Name):
         whose, _ = registry.split(str(named))
         return f"{whose}:{found.config.name}" if whose else found.config.name
-    return found.place if isinstance(found.located, Elsewhere) and found.located.held else str(named)
+    return found.place if found.other and not found.is_local else str(named)
 
 
 def _teacher(model: Model, recipe: Recipe, on: torch.device) -> Teacher | None:
@@ -911,7 +907,7 @@ def _teacher(model: Model, recipe: Recipe, on: torch.device) -> Teacher | None:
 
 def _teacher_of(model: Model, teacher: str) -> str:
     """What `find` finds a teacher by; an architecture's name means that one on the student's data set, its tag kept."""
-    if not is_name(teacher):
+    if not isinstance(parse(teacher), Name):
         return teacher
     for name, dot, tag in ((teacher, "", ""), teacher.rpartition(".")):
         try:

@@ -7,27 +7,20 @@ import typer
 
 from zoo import api
 from zoo.cli import completion, options
-from zoo.cli.printing import say
+from zoo.cli.printing import say, say_published
 from zoo.folder.config import Claim
-from zoo.hub.others import Credit
+from zoo.hub.imported import Credit
 
 
 def push(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model folder, as zoo train leaves it.")],
     hub: options.PushHub = None,
-    weights_at: Annotated[
-        str | None,
-        typer.Option(
-            "--weights-at", metavar="HUB", help="Publish the weights there, and pin them in --hub, which is a folder."
-        ),
-    ] = None,
     license: Annotated[  # noqa: A002 - the Hub's word for it
         str | None, typer.Option("--license", metavar="ID", help="Of the weights: written into the folder first.")
     ] = None,
 ) -> None:
     """Publish a model folder to a hub, under its model's name."""
-    published = api.push(folder, hub=hub, weights_at=weights_at, license=license)
-    say(f"published as {published.address} at revision {published.revision[:12]}")
+    say_published(api.push(folder, hub=hub, license=license))
 
 
 def convert(
@@ -88,6 +81,8 @@ def import_model(
     hub: options.PushHub = None,
 ) -> None:
     """Take in weights that somebody else published: fetched, hashed, fitted to a net, measured, as a model folder."""
+    if hub is not None and not push:
+        raise typer.BadParameter("is where --push goes to; give --push, or leave it out", param_hint="--hub")
     credit = Credit(
         by=by,
         license=license,
@@ -105,8 +100,7 @@ def import_model(
         scores = f"top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%"
     say(f"{config.name}: {scores}; the model folder is {folder}")
     if push:
-        published = api.push(folder, hub=hub)
-        say(f"published as {published.address} at revision {published.revision[:12]}")
+        say_published(api.push(folder, hub=hub))
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
@@ -127,8 +121,5 @@ def pull(
     revision: options.Revision = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL]")] = None,
 ) -> None:
-    """Fetch a published model folder, whole and hash checked.
-
-    Weights that it leaves in another hub are fetched where ZOO_TRUST lists that one.
-    """
+    """Fetch a published model folder, every file, hashes checked."""
     say(f"pulled into {api.pull(name, hub=hub, revision=revision, out=out)}")

@@ -15,8 +15,7 @@ from zoo.exporters.graph import reason
 from zoo.exporters.protocol import Exporter, Run
 from zoo.exporters.use import logits_of, run_of
 from zoo.folder.config import Config, Export
-from zoo.hub.find import is_trusted
-from zoo.hub.published import Published
+from zoo.hub.resolve import Published, is_trusted
 from zoo.spec import Model
 
 # What is not exact rounds to whole numbers, and on another processor one of them may be the next.

@@ -25,7 +25,7 @@ from zoo.folder.config import Config, Export, Timing
 from zoo.folder.lock import alone
 from zoo.folder.paths import path_of
 from zoo.folder.replace import written_aside
-from zoo.hub.published import Published
+from zoo.hub.resolve import Published
 from zoo.nets.device import describe
 from zoo.spec import Model
 
@@ -103,12 +103,11 @@ def export(
 
 def write(found: Published, made: Sequence[Exported], out: Path) -> tuple[Path, Config]:
     """Write the model folder again, with those files in it, where there is nothing yet; raises FolderError."""
-    base = store.check(found.folder)
+    base = found.config
     new = {one.facts.file: one.content for one in made}
     kept = [one for one in base.exports if one.file not in new]
     config = dataclasses.replace(found.with_weights, exports=(*kept, *(one.facts for one in made)))
-    files = {name: store.read_file(found.folder, base, name) for name in base.files if name != store.WEIGHTS}
-    files |= {store.WEIGHTS: store.read_weights(found.weights, found.with_weights), **new}
+    files = {name: content for name, content in found.files() if name not in (store.CONFIG, *new)} | new
     return _written(path_of(out), config, files, found)
 
 

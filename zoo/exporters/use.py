@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from PIL import Image
@@ -16,10 +15,8 @@ from zoo.exporters import formats
 from zoo.exporters.graph import reason
 from zoo.exporters.measure import answers
 from zoo.exporters.protocol import Exporter, Run
-from zoo.folder import store
 from zoo.folder.config import Config, Export
-from zoo.hub.find import is_trusted
-from zoo.hub.published import Published
+from zoo.hub.resolve import Published, is_trusted
 
 
 def opened(found: Published, format: str) -> Run:  # noqa: A002 - what it is everywhere
@@ -33,7 +30,7 @@ def opened(found: Published, format: str) -> Run:  # noqa: A002 - what it is eve
     if not of_format:
         raise ExportError(f"{name} has no {format} file; make a folder that has: zoo export {name} --to {format}")
     formats.require_installed((exporter.runtime,), f"to run {format}")
-    if exporter.runs_code and not isinstance(found.located, Path) and not is_trusted(found.place):
+    if exporter.runs_code and not found.is_local and not is_trusted(found.place):
         raise ExportError(
             f"to open the {format} file of {found.place} is to run its author's code; where you trust them, list it in "
             "ZOO_TRUST"
@@ -43,7 +40,7 @@ def opened(found: Published, format: str) -> Run:  # noqa: A002 - what it is eve
 
 def run_of(found: Published, exporter: Exporter, export: Export) -> Run:
     """What runs a file of a model's folder; raises ExportError where it can't be opened, or FolderError."""
-    content = store.read_file(found.folder, found.config, export.file)
+    content = found.read(export.file)
     try:
         return exporter.open(content, torch.get_num_threads())
     except Exception as error:  # a runtime may fail in any way on what is no such file

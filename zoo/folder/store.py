@@ -57,6 +57,11 @@ def identity_of(files: Mapping[str, bytes]) -> str:
     return _identity(json.loads(files[CONFIG]))
 
 
+def config_of(files: Mapping[str, bytes]) -> Config:
+    """What the config.json among a folder's files says; raises FolderError."""
+    return _config(_decoded(files[CONFIG], Path()), Path())
+
+
 def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
     """Write a model folder's files into an empty folder, and their hashes into its config.json; returns that.
 

@@ -1,119 +1,121 @@
 """Into a hub, and out of one.
 
-What is published says of itself what is so: its card is the one of its facts, and no path of this machine is in it.
+There is one way in, for `zoo push` and for `--push` of train, export and import: the folder is checked, its card made
+the card of its record, and the hub stores the files, comparing what it has.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from zoo.errors import FolderError, HubError, PluginError
+from zoo.errors import FolderError, HubError, NotFound, PluginError
 from zoo.folder import card, store
 from zoo.folder.config import UNKNOWN_LICENSE, Config
 from zoo.folder.job import Job
 from zoo.folder.lock import alone
 from zoo.folder.paths import path_of
 from zoo.folder.replace import written_aside
-from zoo.hub.address import is_address, parse_hub, parse_model
-from zoo.hub.find import is_path
-from zoo.hub.protocol import Hub, Pinning, Pushed
-from zoo.hub.published import Published
-from zoo.hub.schemes import open_hub
+from zoo.hub.address import Address, parse
+from zoo.hub.protocol import CardState, Hub, Pushed
+from zoo.hub.resolve import Published, published
 from zoo.spec import Model
 
 LICENSE: Final = re.compile(r"[a-z0-9]+(?:[.+-][a-z0-9]+)*")
+CARD_BYTES: Final = 2**24
+
+
+def publish(folder: Path, hub: Hub) -> Pushed:
+    """Publish a model folder under its model's name; raises FolderError or HubError.
+
+    Each file is read once, its hash checked. A stale card is rendered anew, one that a person edited is kept.
+    """
+    model = published(path_of(folder))
+    record = model.config
+    if model.other is not None:
+        raise FolderError(f"{folder} is another library's repository, and no model folder")
+    require_publishable(record, hub)
+    files = dict(model.files(weights=hub.address.scheme != "file" or not record.may_lack_weights))
+    if record.origin is None and not model.log():
+        raise FolderError(f"{folder / store.LOG} has no epoch; fetch or train the model again")
+    files[store.README], state = _card(model, files.get(store.README))
+    if state != "edited" and (theirs := _edited_card(hub, record.name)) is not None:
+        files[store.README], state = theirs, "edited"
+    pushed = hub.publish(record.name, files)
+    return pushed if pushed.card == "edited" else replace(pushed, card=state)
+
+
+def require_publishable(record: Config, hub: Hub) -> None:
+    """Refuse what should not be published, and a hub that would not take it; raises HubError."""
+    if record.pictures is not None and record.license == UNKNOWN_LICENSE:
+        raise HubError(unlicensed(record.name))
+    if record.job is not None:
+        require_public(record.job, hub)
+    hub.require_writable(record.name)
 
 
 def unlicensed(name: str) -> str:
-    """What is said to whoever would publish weights without a license."""
+    """The message for weights that can't be published without a license."""
     return (
         f"{name} was trained on pictures of somebody's own, and may not be used by others until its license is said: "
-        "give --license, as the Hub spells it: apache-2.0, cc-by-4.0, …"
+        "give a license, as the Hub spells it: apache-2.0, cc-by-4.0, …"
     )
 
 
-def push(folder: Path, *, hub: str | None = None, weights_at: str | None = None) -> Pushed:
-    """Publish a model folder under its model's name; raises FolderError or HubError.
-
-    With `weights_at`, another hub, the weights are published there (the same bytes again change
-    nothing), and `hub`, a folder as the catalogue is one, gets everything but them: their place,
-    revision and hash instead.
-    """
-    folder, target = path_of(folder), open_hub(hub)
-    if weights_at is None:
-        config = store.read_config(folder)  # the hub checks the files, as it takes them
-        if not isinstance(target, Pinning):
-            store.require_weights(folder, config)
-        _require_publishable(folder, config, target)
-        return target.push(folder, config.name)
-    if not isinstance(target, Pinning):
-        raise HubError(
-            f"only a folder can leave weights elsewhere, {target.address} has to have them; leave out {weights_at}"
-        )
-    elsewhere = open_hub(weights_at)
-    if parse_hub(weights_at).scheme == "file":
-        raise HubError(f"{weights_at} is of this machine, and a pin is for others; expected hf://namespace")
-    config = store.read_config(folder)
-    store.require_weights(folder, config)
-    for one in (target, elsewhere):
-        _require_publishable(folder, config, one)
-    return target.push_pinned(folder, config.name, elsewhere.push(folder, config.name))
-
-
-def require_public(job: Job, target: Hub) -> None:
+def require_public(job: Job, hub: Hub) -> None:
     """Refuse a job that names a path of this machine, where the hub is not a folder of it itself; raises HubError."""
     named = {"teacher": job.recipe.teacher}
     named |= {what: one.address for what, one in (("teacher", job.teacher), ("start", job.start)) if one is not None}
     for what, address in named.items():
-        if address is not None and _is_local(address) and target.address.scheme != "file":
+        if address is not None and _is_local(address) and hub.address.scheme != "file":
             raise HubError(
                 f"{job.name} can't be published: its {what} {address} is a path of this machine; "
                 f"publish the {what} first, and train with the address that it has then"
             )
 
 
-def _require_publishable(folder: Path, config: Config, target: Hub) -> None:
-    _require_card(folder, config)
-    if config.pictures is not None and config.license == UNKNOWN_LICENSE:
-        raise HubError(unlicensed(config.name))
-    if target.address.scheme != "file" and (here := [one.format for one in config.exports if one.only_here]):
-        raise HubError(
-            f"{config.name} can't be published: its {here[0]} file is for this processor alone; export it without"
-        )
-    if config.job is not None:
-        require_public(config.job, target)
-    target.require_writable(config.name)
+def _is_local(text: str) -> bool:
+    reference = parse(text)
+    return isinstance(reference, Path) or (isinstance(reference, Address) and reference.scheme == "file")
 
 
-def _is_local(address: str) -> bool:
-    return is_path(address) or (is_address(address) and parse_model(address).scheme == "file")
+def _card(model: Published, text: bytes | None) -> tuple[bytes, CardState]:
+    """The card to publish: the one that is there, where it is current or a person edited it, else rendered anew.
 
-
-def _require_card(folder: Path, config: Config) -> None:
-    """Make sure that the card is the one of the facts and the log, where the plugins here can say so."""
+    Where no plugin here has the data set, nobody here can render it, and it is published as it is.
+    """
     try:
-        model = Published(config, folder)
         known = model.known
     except PluginError:
-        return
-    if not isinstance(known, Model):
-        return  # its card has the title of a data set that nobody here knows
-    rows = model.log()
-    if not rows and config.origin is None:
-        raise FolderError(f"{folder / store.LOG} has no epoch; fetch or train the model again")
-    text = card.write(config, rows, known).encode()
-    if config.files.get(store.README) != store.file_facts(text):
-        raise FolderError(
-            f"{folder / store.README} is not the card of its {store.CONFIG} and {store.LOG}; "
-            f"write it anew with: zoo convert {folder}"
-        )
+        return text or b"", "current"
+    if text is not None and not isinstance(known, Model):
+        return text, "current"
+    rendered = card.write(model.config, model.log(), known).encode()
+    if text is None or (text != rendered and not _is_edited(text, model.config)):
+        return rendered, "rendered"
+    return text, "current" if text == rendered else "edited"
 
 
-def copy(model: Published, out: Path | None = None) -> Path:
-    """Copy a published model folder, whole and hash checked, to `out` (`./NAME`); nothing where it is there already.
+def _is_edited(text: bytes, record: Config) -> bool:
+    """Whether a person edited a card that the zoo rendered."""
+    return record.files.get(store.README) != store.file_facts(text)
+
+
+def _edited_card(hub: Hub, name: str) -> bytes | None:
+    """The card of the newest revision in a hub, where a person edited it there."""
+    try:
+        newest = hub.resolve(name)
+        text = store.read_regular(hub.fetch(name, newest.id, [store.README]), store.README, CARD_BYTES)
+    except (NotFound, FolderError):
+        return None
+    return text if _is_edited(text, newest.record) else None
+
+
+def pull(model: Published, out: Path | None = None) -> Path:
+    """Copy a published model, every file, hashes checked, to `out` (`./NAME`); nothing where it is there already.
 
     Raises FolderError or HubError.
     """
@@ -121,20 +123,20 @@ def copy(model: Published, out: Path | None = None) -> Path:
     with alone(target):
         if os.path.lexists(target):
             if not _is(target, model):
-                raise FolderError(f"{target} is there already; remove it or name another folder with --out")
+                raise FolderError(f"{target} is there already; remove it or name another folder")
             return target
-        source, weights = model.folder, model.weights
         with written_aside(target) as aside:
-            store.copy_files(source, aside)
-            if weights != source:
-                (aside / store.WEIGHTS).write_bytes(store.read_weights(weights, model.config))
-                store.check_whole(aside)
+            for file, content in model.files():
+                (aside / file).parent.mkdir(parents=True, exist_ok=True)
+                (aside / file).write_bytes(content)
     return target
 
 
 def _is(folder: Path, model: Published) -> bool:
     """Whether a folder is that model's, whole."""
     try:
-        return store.check_whole(folder) == model.config and store.identity(folder) == store.identity(model.folder)
-    except FolderError:
+        there = published(folder)
+        there.check(weights=True)
+    except (FolderError, HubError):
         return False
+    return there.config == model.config

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zoo.errors import HubWarning, PageError, PluginError, ZooError
-from zoo.folder import store
 from zoo.folder.command import command
 from zoo.folder.config import Config, EpochRow, Export, Timing
 from zoo.folder.snippets import Snippet, snippets
 from zoo.hub import listing
-from zoo.hub.published import Published, published
+from zoo.hub.resolve import Published, published
 from zoo.spec import Architecture, Dataset, Model
 
 TRIED = "onnx"  # the format that a browser runs
@@ -102,4 +101,4 @@ def _onnx(found: Published) -> bytes | None:
     files = [one.file for one in config.exports if one.format == TRIED]
     if not files or config.input_size[0] not in (1, 3) or not config.resizing.is_plain:
         return None
-    return store.read_file(found.folder, config, files[0])
+    return found.read(files[0])

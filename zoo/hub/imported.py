@@ -1,6 +1,6 @@
-"""Other people's weights: under the zoo's names and in its container, kept in the cache once they were converted.
+"""Other people's weights as models: fetched from their author, brought under the zoo's names, kept in the cache.
 
-ZOO_CACHE/converted/NAME-ID/    a whole model folder, of one that only says where its weights are
+ZOO_CACHE/converted/NAME-ID/    the model folder, with weights, of a record that says where they can be fetched
 """
 
 from __future__ import annotations
@@ -166,8 +166,8 @@ def write(folder: Path, config: Config, known: Model | Architecture, content: by
     return store.write(folder, config, files if content is None else {**files, store.WEIGHTS: content})
 
 
-def whole(folder: Path, config: Config) -> Path:
-    """The whole model folder of one that only says where its weights are: fetched and converted once.
+def downloaded(folder: Path, config: Config) -> Path:
+    """The model folder in the cache, with weights, of `folder`, which has none: fetched and converted once.
 
     Raises HubError, HashMismatch, WeightsError or FolderError.
     """
