@@ -14,21 +14,22 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+import msgspec
 from typer.main import get_command
 
 import zoo
 from zoo import spec, templates, testing
 from zoo.cli import app
-from zoo.folder import card, curve, store
-from zoo.folder.config import Config, spread
 from zoo.hub.catalogue import catalogue, variants
 from zoo.hub.listing import ModelInfo
 from zoo.hub.local import IDS
 from zoo.hub.resolve import published
+from zoo.record import card, curve, store
+from zoo.record.types import Imported, Trained, spread
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 PLUGINS = README.parent / "docs" / "plugins.md"
@@ -45,8 +46,8 @@ def generated() -> Iterator[tuple[Path, str]]:
     for one in catalogue().models():
         path = catalogue().path / one.name
         model = published(path)
-        yield path / store.README, card.write(model.config, model.log(), model.known)
-        if model.config.origin is None:
+        yield path / store.README, card.render(model.config, model.log(), model.known)
+        if isinstance(model.config, Trained):
             yield path / store.CURVE, curve.draw(model.config.name, model.log())
     ids = {one.name: store.identity(catalogue().path / one.name) for one in catalogue().models()}
     yield catalogue().path / IDS, json.dumps(ids, indent=2) + "\n"
@@ -71,7 +72,7 @@ def measured() -> dict[str, list[curve.Sized]]:
         model = published(catalogue().path / one.name)
         if model.config.results is not None and isinstance(model.known, spec.Model):
             config, name = model.config, one.name.replace(f"_{model.config.dataset}", "")
-            point = curve.Sized(name, config.parameters, model.config.results.test_top1, config.origin is None)
+            point = curve.Sized(name, config.parameters, model.config.results.test_top1, isinstance(config, Trained))
             found.setdefault(model.known.dataset.title, []).append(point)
     return {title: found[title] for title in sorted(found) if len(found[title]) > 1}
 
@@ -82,7 +83,10 @@ def contract() -> str:
     for kind in FACTS:
         source, _ = inspect.getsourcelines(kind)
         meaning = {match[1]: match[2] for line in source if (match := re.match(r"    (\w+): .*?  # (.*)", line))}
-        rows = [f"| `{one.name}` | `{_type(one)}` | {_default(one)} | {_cell(meaning, one)} |" for one in fields(kind)]
+        rows = [
+            f"| `{name}` | `{_escaped(kind_of_value)}` | {default} | {_escaped(meaning.get(name, ''))} |"
+            for name, kind_of_value, default in _fields(kind)
+        ]
         heading = ["| field | type | default | |", "|---|---|---|---|"]
         parts.append("\n".join([f"### {kind.__name__}", "", inspect.getdoc(kind) or "", "", *heading, *rows]))
     for function in (spec.Builder, spec.Reader):
@@ -92,18 +96,34 @@ def contract() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _type(one: Field[object]) -> str:
-    return _escaped(str(one.type))
+def _fields(kind: type) -> Iterator[tuple[str, str, str]]:
+    """The fields of a dataclass or a struct: name, type, with its bounds, and default."""
+    if is_dataclass(kind):
+        for one in fields(kind):
+            default = "needed" if one.default is MISSING else f"`{one.default!r}`"
+            yield one.name, str(one.type), "`{}`" if one.default_factory is not MISSING else default
+        return
+    hints = get_type_hints(kind, include_extras=True)
+    for field in msgspec.structs.fields(kind):
+        yield field.name, _bounded(hints[field.name]), "needed" if field.required else f"`{field.default!r}`"
 
 
-def _default(one: Field[object]) -> str:
-    if one.default_factory is not MISSING:
-        return "`{}`"
-    return "needed" if one.default is MISSING else f"`{one.default!r}`"
-
-
-def _cell(meaning: dict[str, str], one: Field[object]) -> str:
-    return _escaped(meaning.get(one.name, ""))
+def _bounded(hint: Any) -> str:
+    """A type with its bounds, as a person reads it: "int, 1 to 1,000,000"."""
+    if get_origin(hint) is Annotated:
+        inner, *rest = get_args(hint)
+        meta = next(one for one in rest if isinstance(one, msgspec.Meta))
+        low = f"at least {meta.ge:,}" if meta.ge is not None else f"above {meta.gt:,}" if meta.gt is not None else ""
+        high = f"at most {meta.le:,}" if meta.le is not None else f"below {meta.lt:,}" if meta.lt is not None else ""
+        return ", ".join(filter(None, (_bounded(inner), low, high)))
+    arguments = get_args(hint)
+    if get_origin(hint) is Literal:
+        return f"Literal[{', '.join(map(repr, arguments))}]"
+    if get_origin(hint) is tuple:
+        return f"tuple[{', '.join('...' if one is Ellipsis else _bounded(one).partition(',')[0] for one in arguments)}]"
+    if arguments:
+        return " | ".join(map(_bounded, arguments))
+    return "None" if hint is type(None) else str(hint.__name__)
 
 
 def example() -> str:
@@ -212,15 +232,14 @@ def table() -> str:
         paper, reproduction = (_reported(model, kind, notes) for kind in ("paper", "reproduction"))
         theirs = ", ".join(_of_others(zoo.info(name), notes) for name in others) or "–"
         name, ours, how = f"`{model.name}`", "–", "– | –"
-        if config is not None:
-            own = config.own
+        if isinstance(config, Trained):
             name = f"[{name}](hub_cards/{model.name}/README.md)"
-            ours = f"**{own.results.test_top1:.2f}**"
+            ours = f"**{config.results.test_top1:.2f}**"
             if len(config.seeds) > 1:
                 ours += f" ({spread([one.test_top1 for one in config.seeds])})"
             seeds = ", ".join(str(one.seed) for one in config.seeds or [config.seed_results])
-            begun = f", from `{own.job.start.address}`" if own.job.start else ""
-            how = f"{own.job.recipe_name}, {own.training.epochs}, {seeds}{begun} | {_place(config)}"
+            begun = f", from `{config.job.start.address}`" if config.job.start else ""
+            how = f"{config.job.recipe_name}, {config.training.epochs}, {seeds}{begun} | {_place(config)}"
         lines.append(f"| {name} | {model.parameters:,} | {ours} | {how} | {theirs} | {paper} | {reproduction} |")
     marks = [f"<sup>{number}</sup> {text}" for text, number in notes.items()]
     untrained = f"Another {without} models have recipes and no weights yet: `zoo list` shows all."
@@ -229,15 +248,15 @@ def table() -> str:
 
 def _of_others(found: ModelInfo, notes: dict[str, int]) -> str:
     """Somebody's weights: a link to their card, what they score here, and what is claimed of them."""
-    assert found.config is not None
-    config, origin = found.config, found.config.origin
-    assert origin is not None
+    config = found.config
+    assert isinstance(config, Imported)
+    source = config.source
     here = f"{config.results.test_top1:.2f}" if config.results else "not measured"
     claim = ""
-    if origin.claim is not None:
-        note = f"{origin.by}, {origin.claim.meaning}" if origin.claim.meaning else origin.by
-        claim = f" ({origin.claim.test_top1:.2f}<sup>{notes.setdefault(note, len(notes) + 1)}</sup>)"
-    return f"[{origin.by}](hub_cards/{found.name}/README.md) {here}{claim}"
+    if source.claim is not None:
+        note = f"{source.by}, {source.claim.meaning}" if source.claim.meaning else source.by
+        claim = f" ({source.claim.test_top1:.2f}<sup>{notes.setdefault(note, len(notes) + 1)}</sup>)"
+    return f"[{source.by}](hub_cards/{found.name}/README.md) {here}{claim}"
 
 
 def _order(model: zoo.Model) -> tuple[str, list[str | int]]:
@@ -256,8 +275,8 @@ def _reported(model: zoo.Model, kind: str, notes: dict[str, int]) -> str:
     return ", ".join(cells) or "–"
 
 
-def _place(config: Config) -> str:
-    return f"{config.own.environment.device.partition(',')[0]}, {config.own.training.train_seconds:,.0f} s"
+def _place(config: Trained) -> str:
+    return f"{config.environment.device.partition(',')[0]}, {config.training.train_seconds:,.0f} s"
 
 
 def main(check: bool) -> int:

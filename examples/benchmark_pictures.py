@@ -164,7 +164,7 @@ def tutorial(folder: Path, size: int, workers: int, epochs: int) -> float:
 def training(options: argparse.Namespace, folder: Path) -> None:
     """Print images a second of a whole training."""
     from zoo import api
-    from zoo.folder import store
+    from zoo.record import store
 
     settings = {"crop_padding": str(options.size // 8), "img_size": str(options.size), "batch_size": str(BATCH)}
     with tempfile.TemporaryDirectory() as out:
@@ -173,7 +173,7 @@ def training(options: argparse.Namespace, folder: Path) -> None:
             compile=options.compile,
         )  # fmt: skip
         own = statistics.median(options.pictures / row.train_seconds for row in store.read_log(done.folder)[1:])
-        print(f"zoo train, compile {done.config.own.job.compile}, amp {done.config.own.job.amp}: {own:,.0f} images/s")
+        print(f"zoo train, compile {done.config.job.compile}, amp {done.config.job.amp}: {own:,.0f} images/s")
     for workers in map(int, options.workers.split(",")):
         pace = tutorial(folder, options.size, workers, 3)
         print(f"the usual loop, {workers} workers: {pace:,.0f} images/s; the zoo's is {own / pace:.2f} times that")
@@ -185,7 +185,7 @@ import resource, sys, threading, time
 from pathlib import Path
 folder, size, out, limit = sys.argv[1:]
 from zoo import api
-from zoo.folder import store
+from zoo.record import store
 from zoo.training.memory import keep_memory
 keep_memory()
 if int(limit):
@@ -201,7 +201,7 @@ threading.Thread(target=watch, daemon=True).start()
 done = api.train("resnet8", dataset=f"folder:{folder}", settings={"img_size": size, "batch_size": "16"}, epochs=1,
                  eval_every=100, compile="none", amp=False, threads=2, out=Path(out), overwrite=True)
 rows = store.read_log(done.folder)
-print(done.config.weights.sha256, done.config.own.job.train_images / rows[-1].train_seconds, most // 1024)
+print(done.config.weights.sha256, done.config.job.train_images / rows[-1].train_seconds, most // 1024)
 """
 
 

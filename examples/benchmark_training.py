@@ -74,7 +74,6 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 from zoo import registry
 from zoo.data import batches, sources
 from zoo.errors import DataError
-from zoo.folder.job import How, Job
 from zoo.nets.build import build
 from zoo.nets.device import (
     choose,
@@ -83,6 +82,7 @@ from zoo.nets.device import (
     synchronize,
 )
 from zoo.nets.layers import layers
+from zoo.record.job import How, Job
 from zoo.spec import Model, Recipe
 from zoo.training import compiling
 from zoo.training.algorithms import algorithms
@@ -159,7 +159,7 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
     """Images a second of the zoo's loop, and the seconds it was compiled before."""
     model, device = task.facts()
     images, labels = read(model, task.images)
-    recipe = replace(model.recipes[model.default_recipe], epochs=2, batch_size=task.batch_size, val_images=0)
+    recipe = model.recipes[model.default_recipe].replace(epochs=2, batch_size=task.batch_size, val_images=0)
     job = Job(
         architecture=model.architecture.name,
         dataset=model.dataset.name,

@@ -1,10 +1,11 @@
 """What the catalogue has of other people: published weights for the zoo's nets, each with whose it is and from where.
 
-python examples/import_imported.py [--files FOLDER] [--out hub_cards]
+python examples/import_others.py [--files FOLDER] [--out hub_cards]
 
-A file that lies in FOLDER, or can be fetched, is taken in and measured (`zoo import`); of one that can't be had the
-facts are written down, "not measured here". No weights enter the catalogue: they stay where their authors put them, and
-are fetched, hashed and converted when somebody first loads them.
+A file that is in FOLDER, or can be fetched, is imported and measured (`zoo import`); one that can't be had is left out.
+FOLDER may have copies that were saved anew, without the digits in their names: then the record has a hash of the
+tensors. No weights enter the catalogue: they stay where their authors put them, and are fetched, hashed and converted
+when somebody first loads them.
 """
 
 from __future__ import annotations
@@ -19,16 +20,13 @@ from pathlib import Path
 # A plain checkout is enough: nothing of it has to be installed.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-import torch
 
-from zoo import api, registry
+from zoo import api
 from zoo.errors import HubError
-from zoo.folder import store
-from zoo.folder.config import Claim
-from zoo.folder.replace import written_aside
-from zoo.hub import imported
 from zoo.hub.imported import Credit, Normalisation
-from zoo.training.plan import versions
+from zoo.record import store
+from zoo.record.replace import written_aside
+from zoo.record.types import Claim
 
 IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # The deviations are means of per-image ones; both as the authors' own configuration has them.
@@ -98,8 +96,6 @@ ENTRIES = (
     Entry("resnet32_cifar10", AKAMASTER, "resnet32-d509ac18.th", 92.63, IMAGENET),
     Entry("resnet44_cifar10", AKAMASTER, "resnet44-014dd654.th", 93.10, IMAGENET),
     Entry("resnet56_cifar10", AKAMASTER, "resnet56-4bfd9763.th", 93.39, IMAGENET),
-    Entry("resnet110_cifar10", AKAMASTER, "resnet110-1d1ed7c2.th", 93.68, IMAGENET),
-    Entry("resnet1202_cifar10", AKAMASTER, "resnet1202-f3b1deed.th", 93.82, IMAGENET),
     Entry("resnet20b_cifar10", CHENYAOFO, "cifar10_resnet20-4118986f.pt", 92.60, CIFAR10),
     Entry("resnet32b_cifar10", CHENYAOFO, "cifar10_resnet32-ef93fc4d.pt", 93.53, CIFAR10),
     Entry("resnet44b_cifar10", CHENYAOFO, "cifar10_resnet44-2a3cabcb.pt", 94.01, CIFAR10),
@@ -111,26 +107,31 @@ ENTRIES = (
 )
 
 
+def source_of(entry: Entry, files: Path | None) -> Path | str:
+    """The author's file where it is in the folder, or a copy of it that was saved anew, else its address."""
+    copy = f"{re.sub(r'-[0-9a-f]{8}$', '', Path(entry.file).stem)}.pth"
+    local = [path for name in (entry.file, copy) if files is not None and (path := files / name).is_file()]
+    return local[0] if local else entry.credit.address
+
+
 def take_in(entry: Entry, files: Path | None, data: Path | None, place: Path) -> str:
     """Write an entry's folder at `place`, without its weights; what came of it, in a phrase."""
-    local = files / entry.file if files else None
     mean, std = entry.normalisation
-    with tempfile.TemporaryDirectory() as scratch, written_aside(place) as aside:
+    with tempfile.TemporaryDirectory() as scratch:
         try:
-            source = local if local and local.is_file() else entry.credit.address
             folder, config = api.import_model(
-                entry.model, source, entry.credit, mean=mean, std=std, data=data, out=Path(scratch) / "whole"
+                entry.model,
+                source_of(entry, files),
+                entry.credit,
+                mean=mean,
+                std=std,
+                data=data,
+                out=Path(scratch) / "whole",
             )
         except HubError as error:
-            model = registry.load(entry.model)
-            digits = re.search(r"-([0-9a-f]{8})\.", entry.file)
-            assert digits is not None
-            computing = imported.Computing(torch.get_num_threads(), versions(model.architecture))
-            original = imported.Original(entry.file, digits[1])
-            config = imported.facts(model, entry.author.by, entry.credit, original, entry.normalisation, computing)
-            imported.write(aside, config, model, None)
-            return f"not measured here ({error})"
-        store.write_pinned(folder, aside, None)
+            return f"left out ({error})"
+        with written_aside(place) as aside:
+            store.copy_files(folder, aside, weights=False)
     return f"top-1 {config.results.test_top1:.2f}%" if config.results else "not measured here, the data is not there"
 
 

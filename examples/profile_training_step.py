@@ -44,9 +44,9 @@ from zoo.data import batches, sources
 from zoo.data.batches import Batches
 from zoo.errors import CompileWarning
 from zoo.evaluation.evaluate import evaluate
-from zoo.folder.job import How
 from zoo.nets.build import build
 from zoo.nets.device import choose, describe, has_bf16
+from zoo.record.job import How
 from zoo.spec import Model, Recipe
 from zoo.training import optim
 from zoo.training.algorithms import algorithms
@@ -100,7 +100,7 @@ class Subject:
     @property
     def recipe(self) -> Recipe:
         """The model's default recipe, with this batch size."""
-        return replace(self.model.recipes[self.model.default_recipe], batch_size=self.batch_size)
+        return self.model.recipes[self.model.default_recipe].replace(batch_size=self.batch_size)
 
     @property
     def pixels(self) -> batches.Pixels:
@@ -426,7 +426,7 @@ def parts(subject: Subject) -> dict[str, Part]:
     if subject.device.type == "cuda":
         found["evaluation"] = partial(measure_evaluation, subject)
         found["draw"] = partial(measure_draw, subject, subject.recipe)
-        found["draw mixed"] = partial(measure_draw, subject, replace(subject.recipe, mixup=0.2, cutmix=1.0))
+        found["draw mixed"] = partial(measure_draw, subject, subject.recipe.replace(mixup=0.2, cutmix=1.0))
     return found
 
 

@@ -28,7 +28,8 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import api, registry
 from zoo.errors import FolderError, Interrupted, ZooError
-from zoo.folder import lock, store
+from zoo.record import lock, store
+from zoo.record.types import require_trained
 from zoo.spec import Recipe
 from zoo.training.memory import keep_memory
 from zoo.training.place import Place
@@ -75,7 +76,9 @@ class Asked:
     def is_done(self, entry: Entry) -> bool:
         """Whether its model folder is there, with all its seeds."""
         folder = self.place(entry).folder
-        return (folder / store.CONFIG).is_file() and len(store.read_config(folder).seeds or "1") >= entry.seeds
+        return (folder / store.CONFIG).is_file() and len(
+            require_trained(store.read_record(folder)).seeds or "1"
+        ) >= entry.seeds
 
 
 # What stands first trains first: the first of its family, which two cores without bf16 finish in two hours; the two
@@ -198,7 +201,7 @@ def train(asked: Asked) -> int:
             failures += 1
             print(f"{entry.model}: {error}", file=sys.stderr, flush=True)
             continue
-        print(f"{entry.model}: top-1 {done.config.own.results.test_top1:.2f}%", flush=True)
+        print(f"{entry.model}: top-1 {done.config.results.test_top1:.2f}%", flush=True)
     return failures
 
 
@@ -218,7 +221,7 @@ def status(asked: Asked) -> int:
         if owner is not None:
             said = f"running by {owner}{_progress(asked, entry)}"
         elif asked.is_done(entry):
-            said = f"done, top-1 {store.read_config(place.folder).own.results.test_top1:.2f}%"
+            said = f"done, top-1 {require_trained(store.read_record(place.folder)).results.test_top1:.2f}%"
         else:
             said, come_next = f"{come_next}{_progress(asked, entry) if place.run.is_dir() else ''}", "waiting"
         print(f"{entry.model:24} {entry.recipe:10} {said}", flush=True)

@@ -6,9 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
-from zoo.folder import store
 from zoo.hub import Hub, Pushed
 from zoo.hub.resolve import published
+from zoo.record import store
+from zoo.record.types import Trained, require_trained
 
 
 def config_of(folder: Path, **fields: object) -> Path:
@@ -27,11 +28,24 @@ def hashed(folder: Path) -> Path:
     return config_of(folder, files=files)
 
 
+def without_weights(folder: Path, address: str) -> Path:
+    """The same folder without its weights, which can be fetched at that address."""
+    weights = store.read_record(folder).weights
+    (folder / store.WEIGHTS).unlink()
+    download = {"address": address, "file": store.WEIGHTS, "sha256": weights.sha256, "bytes": weights.bytes}
+    return config_of(folder, download=download)
+
+
 def with_card(source: Path, target: Path, text: str) -> Path:
-    """Another whole model folder: the same weights, another card."""
+    """Another whole model folder: the same weights, another card, another paper in the record."""
     shutil.copytree(source, target)
     (target / store.README).write_text(text)
-    return hashed(target)
+    return config_of(target, paper=text)
+
+
+def trained_record(folder: Path) -> Trained:
+    """The record of a folder whose model the zoo trained."""
+    return require_trained(store.read_record(folder))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -41,7 +55,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def publish(hub: Hub, folder: Path) -> Pushed:
     """Put a model folder into a hub as it is, under its model's name."""
-    return hub.publish(store.read_config(folder).name, contents(folder))
+    return hub.publish(store.read_record(folder).name, contents(folder))
 
 
 def fetched(hub: Hub, name: str, revision: str | None = None) -> Path:

@@ -35,10 +35,10 @@ from zoo.cli.app import app
 from zoo.datasets import DIGITS
 from zoo.errors import HubWarning, ZooError
 from zoo.evaluation.predict import predictions, probabilities
-from zoo.folder import store
-from zoo.folder.config import to_json
 from zoo.hub.resolve import published
 from zoo.plain import one_line
+from zoo.record import store
+from zoo.record.types import to_json
 from zoo.spec import Recipe
 from zoo.training import optim
 
@@ -373,7 +373,7 @@ def make_odd(path: Path, kind: str | None) -> None:
 
 
 def ask_read(_: Path, case: Folder, folder: Path) -> None:
-    config = asked(lambda: store.read_config(folder))
+    config = asked(lambda: store.read_record(folder))
     if config is not None and json.loads(case.content).get("format") == 2:
         assert agrees(json.loads(to_json(config)), json.loads(case.content))
 

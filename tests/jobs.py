@@ -1,8 +1,8 @@
-"""A job for tests to change with `dataclasses.replace`."""
+"""A job for tests to change with `msgspec.structs.replace`."""
 
 from __future__ import annotations
 
-from zoo.folder.job import Job, Versions
+from zoo.record.job import Job, Versions
 from zoo.spec import Recipe
 
 JOB = Job(

@@ -9,7 +9,6 @@ operation that changes a file. Prints a line of JSON for each N: what the next c
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import functools
 import hashlib
 import json
@@ -24,10 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot  # noqa: F401 - imported here, it is not imported in every fork
+import msgspec
 import torch  # noqa: F401
 
 from zoo import api
-from zoo.folder import card, curve, replace, store  # noqa: F401
+from zoo.record import card, curve, replace, store  # noqa: F401
+from zoo.record.types import require_trained
 from zoo.training import run  # noqa: F401
 
 NAME = "resnet8_digits"
@@ -54,10 +55,14 @@ def _models(place: Path) -> object:
     """What every model folder is, but for the seconds that it took, and whatever else lies there."""
     found: dict[str, object] = {"names": sorted(path.name for path in place.iterdir())}
     for folder in (path for path in place.iterdir() if path.is_dir()):
-        config = store.check(folder)
-        rows = [dataclasses.replace(row, train_seconds=0.0) for row in store.read_log(folder)]
-        found[folder.name] = (config.weights.sha256, config.own.job.to_json(), [vars(row) for row in rows])
-        found[f"{folder.name} seeds"] = [vars(one) for one in config.seeds]
+        config = require_trained(store.check(folder))
+        rows = [msgspec.structs.replace(row, train_seconds=0.0) for row in store.read_log(folder)]
+        found[folder.name] = (
+            config.weights.sha256,
+            config.job.to_json(),
+            [msgspec.structs.asdict(row) for row in rows],
+        )
+        found[f"{folder.name} seeds"] = msgspec.to_builtins(config.seeds)
     return found
 
 

@@ -21,6 +21,7 @@ from zoo.data import batches, sources
 from zoo.data.batches import Pixels
 from zoo.data.sources import Split
 from zoo.datasets import DIGITS
+from zoo.decoding import from_json
 from zoo.errors import (
     CompileWarning,
     FolderError,
@@ -35,10 +36,9 @@ from zoo.errors import (
     UnknownModel,
 )
 from zoo.evaluation.evaluate import evaluate
-from zoo.folder import card, former, store
-from zoo.folder.config import Config, Results
 from zoo.hub.local import FolderHub
-from zoo.schema import from_json
+from zoo.record import card, former, store
+from zoo.record.types import Record, Results, require_trained
 
 from .conftest import CHECKOUT
 from .folders import hashed
@@ -72,9 +72,9 @@ def test_a_name_gives_an_untrained_net_that_can_be_trained() -> None:
 def test_pretrained_weights_come_from_the_catalogue_in_evaluation_mode() -> None:
     net = zoo.load("resnet8_digits", pretrained=True)
     assert not net.training
-    config = store.read_config(api.find("resnet8_digits"))
+    config = store.read_record(api.find("resnet8_digits"))
     test = sources.read_split(DIGITS, Path(), train=False, device=CPU)
-    assert evaluate(net, test, batches.pixels(config.mean, config.std, CPU)).test_top1 == config.own.results.test_top1
+    assert evaluate(net, test, batches.pixels(config.mean, config.std, CPU)).test_top1 == config.results.test_top1
 
 
 def test_a_hub_a_path_and_an_address_load_the_same(hub: str, trained: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_folder_of_a_plugin_that_is_not_installed_says_which_distribution(mode
 
 def test_transforms_give_the_exact_preprocessing_of_the_evaluation() -> None:
     images, _ = DIGITS.read(Path(), train=False)
-    config = store.read_config(api.find("resnet8_digits"))
+    config = store.read_record(api.find("resnet8_digits"))
     wanted = batches.pixels(config.mean, config.std, CPU).normalise(torch.from_numpy(images))
     preprocess = zoo.transforms("resnet8_digits")
     assert torch.equal(preprocess(Image.fromarray(images[0, :, :, 0])), wanted[0])
@@ -234,7 +234,7 @@ def test_models_are_listed_by_pattern_data_set_and_weights() -> None:
 def test_info_has_the_facts_and_the_published_results(hub: str, trained: Path) -> None:
     found = zoo.info("resnet8", hub=hub)
     assert found.model == registry.load("resnet8_digits")
-    assert found.config == store.read_config(trained)
+    assert found.config == store.read_record(trained)
     assert found.weights == f"{hub}/resnet8_digits"
     assert zoo.info("resnet8").weights == "catalogue"
     untrained = zoo.info("plain56_cifar100")
@@ -282,9 +282,9 @@ def test_a_recipe_is_chosen_and_changed_and_stands_in_the_folder(tmp_path: Path)
     settings = {"opt": "adamw", "nesterov": "false", "lr": "0.01", "mean": "0.5"}
     out = tmp_path / "model"
     config = api.train("resnet8", settings=settings, epochs=1, limit_train=100, out=out).config
-    assert (config.own.job.recipe.opt, config.own.job.recipe.lr, config.own.job.recipe.epochs) == ("adamw", 0.01, 1)
+    assert (config.job.recipe.opt, config.job.recipe.lr, config.job.recipe.epochs) == ("adamw", 0.01, 1)
     assert (config.mean, config.std) == ((0.5,), DIGITS.std)
-    assert config.own.job.train_images == 100
+    assert config.job.train_images == 100
 
 
 @pytest.mark.parametrize(
@@ -324,13 +324,13 @@ def test_a_disk_without_room_is_found_before_the_first_step(tmp_path: Path, monk
 def test_a_finished_folder_is_not_written_over_unless_asked(trained: Path, model_folder: Path) -> None:
     with pytest.raises(TrainingError, match="is there already"):
         api.train("resnet8", epochs=1, out=model_folder)
-    assert store.check(model_folder).own.training.epochs == 3
-    assert api.train("resnet8", epochs=1, out=model_folder, overwrite=True).config.own.training.epochs == 1
+    assert require_trained(store.check(model_folder)).training.epochs == 3
+    assert api.train("resnet8", epochs=1, out=model_folder, overwrite=True).config.training.epochs == 1
     assert [path.name for path in model_folder.parent.iterdir()] == ["model"]
 
 
 def test_resuming_a_finished_run_takes_it_as_it_is_and_another_is_refused(model_folder: Path) -> None:
-    before = store.read_config(model_folder)
+    before = store.read_record(model_folder)
     assert api.train("resnet8", epochs=3, out=model_folder, amp=False, resume=True).config == before
     with pytest.raises(TrainingError, match="is finished, and another training"):
         api.train("resnet8", epochs=4, out=model_folder, amp=False, resume=True)
@@ -362,15 +362,15 @@ def test_several_seeds_give_a_folder_each_and_their_mean_on_the_card_of_the_firs
     assert done.folder == tmp_path / "out"
     folders = [tmp_path / "out", tmp_path / "out-seed4", tmp_path / "out-seed5"]
     configs = [store.check(one) for one in folders]
-    assert [config.own.job.seed for config in configs] == [3, 4, 5]
-    assert [one.test_top1 for one in done.config.seeds] == [config.own.results.test_top1 for config in configs]
+    assert [config.job.seed for config in configs] == [3, 4, 5]
+    assert [one.test_top1 for one in done.config.seeds] == [config.results.test_top1 for config in configs]
     assert done.config.seeds[1].weights_sha256 == configs[1].weights.sha256
-    top1 = [config.own.results.test_top1 for config in configs]
+    top1 = [config.results.test_top1 for config in configs]
     text = (done.folder / store.README).read_text()
     assert f"top-1 **{mean(top1):.2f} ± {stdev(top1):.2f}%**" in text
     assert "--seeds 3\n" in text
     # Whichever is best, the declared seed's weights are the model.
-    assert store.read_config(api.find("resnet8_digits", hub=hub)).own.job.seed == 3
+    assert store.read_record(api.find("resnet8_digits", hub=hub)).own.job.seed == 3
 
 
 def test_several_seeds_go_on_where_they_were_stopped(tmp_path: Path) -> None:
@@ -407,7 +407,7 @@ def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkey
         api.train("resnet8", epochs=1, limit_train=images, out=tmp_path / name, amp=True, compile=compile)
         for name, images, compile in (("short", 299, "auto"), ("long", 300, "auto"), ("eager", 300, "none"))
     )
-    assert [one.config.own.job.compile for one in (short, long, eager)] == ["none", "default", "none"]
+    assert [one.config.job.compile for one in (short, long, eager)] == ["none", "default", "none"]
     card = (long.folder / store.README).read_text()
     assert "compile default: auto: 300 images in all on a CPU are worth compiling for" in card
     assert "--compile default" in card
@@ -426,8 +426,8 @@ def test_compiling_that_failed_is_recorded_as_asked_for_and_not_done(
     monkeypatch.setattr(torch, "compile", broken)
     with pytest.warns(CompileWarning, match="training goes on without compiling: RuntimeError: no compiler here"):
         done = api.train("resnet8", epochs=1, limit_train=128, compile="default", out=tmp_path / "model")
-    assert done.config.own.job.compile == "none"
-    assert (done.config.own.training.compile_asked, done.config.asked.compile) == ("default", "default")
+    assert done.config.job.compile == "none"
+    assert (done.config.training.compile_asked, done.config.asked.compile) == ("default", "default")
     assert "compile none: default failed" in (done.folder / store.README).read_text()
 
 
@@ -453,9 +453,9 @@ linear_digits = Model(Architecture("linear", build, {"one": Recipe(epochs=1)}), 
 
 def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored(trained: Path, tmp_path: Path) -> None:
     done = api.train("resnet8", epochs=3, out=tmp_path / "half", amp=False, dtype="fp16")
-    whole = store.read_config(trained)
+    whole = store.read_record(trained)
     assert done.config.weights.bytes < 0.6 * whole.weights.bytes
-    assert done.config.own.job.dtype == "fp16"
+    assert done.config.job.dtype == "fp16"
     net = zoo.load(done.folder, pretrained=True)
     assert all(parameter.dtype is torch.float32 for parameter in net.parameters())
     assert api.evaluate(done.folder).results == done.config.results
@@ -478,7 +478,7 @@ def test_fp16_is_decided_by_training_images_and_the_test_set_is_run_once(
     settings = {"val_images": str(held_out)}
     done = api.train("resnet8", epochs=2, settings=settings, out=tmp_path / "half", amp=False, dtype="fp16")
     assert measured == [images, images, 360]
-    half = done.config.own.training.half
+    half = done.config.training.half
     assert half is not None
     assert (half.of, half.images) == (of, images)
     card = (done.folder / store.README).read_text()
@@ -488,8 +488,8 @@ def test_fp16_is_decided_by_training_images_and_the_test_set_is_run_once(
 def test_a_card_of_the_first_format_says_that_fp16_was_chosen_on_test_data(trained: Path) -> None:
     old = json.loads((CHECKOUT / "tests" / "format1" / "resnet8_digits" / store.CONFIG).read_text())
     old["weights"] |= {"dtype": "fp16", "fp32_top1": 98.5}
-    config = from_json(Config, former.upgraded(old))
-    text = card.write(config, store.read_log(trained), registry.load("resnet8_digits"))
+    config = from_json(Record, former.upgraded(old))
+    text = card.render(config, store.read_log(trained), registry.load("resnet8_digits"))
     assert "Nothing but to store the weights in fp16 was\nchosen on test data." in text
     assert "on the 360 test images that this was decided by, top-1 was 98.50% before" in text
 
@@ -502,8 +502,8 @@ def test_weights_that_would_lose_by_fp16_stay_in_fp32_with_a_warning(
         HalfWarning, match=r"stored in fp32: in fp16 a top-1 of [\d.]+% of 1,437 training images would become"
     ):
         done = api.train("resnet8", epochs=3, out=tmp_path / "whole", amp=False, dtype="fp16")
-    assert done.config.weights == store.read_config(trained).weights
-    assert (done.config.own.job.dtype, done.config.asked.dtype) == ("fp32", "fp16")
+    assert done.config.weights == store.read_record(trained).weights
+    assert (done.config.job.dtype, done.config.asked.dtype) == ("fp32", "fp16")
 
 
 # -- evaluate with weights, predict, plot, compare -------------------------------------------------
@@ -513,7 +513,7 @@ def test_a_weights_file_is_evaluated_as_the_folder_that_it_is_from(trained: Path
     file = Path(shutil.copy(trained / store.WEIGHTS, tmp_path / "mine.safetensors"))
     found = api.evaluate("resnet8", weights=file)
     assert found.config is None
-    assert found.results == store.read_config(trained).results
+    assert found.results == store.read_record(trained).results
 
 
 def test_the_confusion_matrix_counts_every_test_image_and_agrees_with_the_accuracy(trained: Path) -> None:
@@ -576,7 +576,7 @@ def test_a_comparison_of_one_architecture_on_two_data_sets_draws_both(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def finished(name: str, **asked: object) -> api.Trained:
-        config = dataclasses.replace(store.read_config(trained), name=name, architecture="resnet20")
+        config = dataclasses.replace(store.read_record(trained), name=name, architecture="resnet20")
         return api.Trained(trained, config, None)
 
     monkeypatch.setattr(api, "train", finished)

@@ -11,8 +11,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from zoo import api
 from zoo.errors import Interrupted
 from zoo.evaluation.evaluate import evaluate
-from zoo.folder import store
 from zoo.nets import weights
+from zoo.record import store
 from zoo.training import loop
 from zoo.training.average import Average
 from zoo.training.loop import Training

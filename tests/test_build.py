@@ -10,8 +10,8 @@ import zoo
 from zoo import registry
 from zoo.datasets import CIFAR10, DIGITS
 from zoo.errors import BuildError
-from zoo.folder import store
 from zoo.nets.build import build, count, parameters
+from zoo.record import store
 from zoo.spec import Architecture, InputSize, Model, Recipe
 
 RESNET8 = registry.architecture("resnet8")
@@ -31,7 +31,7 @@ def test_a_net_is_built_for_the_images_and_the_classes_of_its_data_set() -> None
 
 
 def test_a_model_folder_gives_the_net_of_its_data_set(trained: Path) -> None:
-    of_folder, of_model = build(RESNET8, store.read_config(trained)), build(RESNET8, DIGITS)
+    of_folder, of_model = build(RESNET8, store.read_record(trained)), build(RESNET8, DIGITS)
     shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in (of_folder, of_model)]
     assert shapes[0] == shapes[1]
 

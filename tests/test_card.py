@@ -1,18 +1,19 @@
 from __future__ import annotations
 
-import dataclasses
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
 from zoo import registry
-from zoo.folder import card, store
+from zoo.record import card, store
 
 from .conftest import CHECKOUT
+from .folders import trained_record
 
 MODEL = registry.load("resnet8_digits")
 
@@ -20,26 +21,26 @@ MODEL = registry.load("resnet8_digits")
 def test_the_hub_reads_license_tags_data_set_and_results_from_it(trained: Path) -> None:
     data = ModelCard((trained / store.README).read_text()).data
     assert isinstance(data, ModelCardData)
-    config = store.read_config(trained)
+    config = trained_record(trained)
     assert (data.license, data.library_name, data.pipeline_tag) == ("apache-2.0", "zoo", "image-classification")
     assert data.datasets == [MODEL.dataset.hub_id]
     assert set(data.tags or []) >= {"zoo", "resnet8", "digits"}
     top1, top5 = data.eval_results or []
-    assert (top1.metric_name, top1.metric_value) == ("top-1", round(config.own.results.test_top1, 4))
-    assert (top5.metric_name, top5.metric_value) == ("top-5", round(config.own.results.test_top5, 4))
+    assert (top1.metric_name, top1.metric_value) == ("top-1", round(config.results.test_top1, 4))
+    assert (top5.metric_name, top5.metric_value) == ("top-5", round(config.results.test_top5, 4))
     assert data.model_name == "resnet8_digits"
 
 
 def test_it_says_how_the_weights_came_about(trained: Path) -> None:
     text = (trained / store.README).read_text()
-    config = store.read_config(trained)
+    config = trained_record(trained)
     for fact in (
         "Recipe `quick`, seed 0, 3 epochs in",
-        config.own.environment.device,
-        f"torch {config.own.job.versions.torch}",
+        config.environment.device,
+        f"torch {config.job.versions.torch}",
         str(config.recipe_sha256),
         config.weights.sha256,
-        f"{config.own.results.test_top1:.2f}%",
+        f"{config.results.test_top1:.2f}%",
         "| `weight_decay` | `0.0005` |",
         "(curve.svg)",
     ):
@@ -47,7 +48,7 @@ def test_it_says_how_the_weights_came_about(trained: Path) -> None:
 
 
 def test_its_command_leaves_nothing_to_what_a_later_machine_would_choose(trained: Path) -> None:
-    job = store.read_config(trained).own.job
+    job = trained_record(trained).job
     expected = (
         "zoo train resnet8_digits --recipe quick --epochs 3 --seed 0 --device cpu --no-amp --compile none "
         f"--deterministic --threads {job.threads}"
@@ -56,26 +57,32 @@ def test_its_command_leaves_nothing_to_what_a_later_machine_would_choose(trained
 
 
 def test_its_command_names_what_was_changed(trained: Path) -> None:
-    config = store.read_config(trained)
-    config = dataclasses.replace(
-        config,
-        job=dataclasses.replace(
-            config.own.job,
-            recipe=dataclasses.replace(
-                config.own.job.recipe, lr=0.05, decay_milestones=(1, 2), opt="adam", nesterov=False
-            ),
-            train_images=500,
-        ),
-    )
-    text = card.write(config, store.read_log(trained), MODEL)
+    config = trained_record(trained)
+    recipe = config.job.recipe.replace(lr=0.05, decay_milestones=(1, 2), opt="adam", nesterov=False)
+    job = msgspec.structs.replace(config.job, recipe=recipe, train_images=500)
+    config = msgspec.structs.replace(config, job=job, recipe_sha256=recipe.sha256())
+    text = card.render(config, store.read_log(trained), MODEL)
     changed = "--set opt=adam --set lr=0.05 --set nesterov=false --set 'decay_milestones=[1,2]'"
     assert f"{changed} --seed 0 --limit-train 500 --device cpu" in text
     assert "on the first 500 of 1,437 images" in text
 
 
 def test_it_is_generated_from_config_and_log_alone(trained: Path) -> None:
-    again = card.write(store.read_config(trained), store.read_log(trained), MODEL)
+    again = card.render(store.read_record(trained), store.read_log(trained), MODEL)
     assert again == (trained / store.README).read_text()
+
+
+def test_a_card_is_current_stale_or_edited(trained: Path) -> None:
+    text = (trained / store.README).read_text()
+    config = trained_record(trained)
+    other = card.render(msgspec.structs.replace(config, license="mit"), store.read_log(trained), MODEL)
+    assert card.state(text, text) == "current"
+    assert card.state(text.replace("\n", "\r\n"), text) == "current"
+    assert card.state(text.replace("Written by zoo 0", "Written by zoo 9"), text) == "current"
+    assert card.state(text, other) == "stale"
+    assert card.state(text.replace("# resnet8_digits", "# My model"), text) == "edited"
+    assert card.state(f"{text}\nMine.\n", other) == "edited"
+    assert card.state("# My model\n", text) == "edited"
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,17 @@ import pytest
 import zoo
 from zoo import api, registry
 from zoo.errors import HashMismatch, HubWarning
-from zoo.folder import store
 from zoo.hub.catalogue import catalogue, shipped
-from zoo.hub.local import IDS
+from zoo.hub.local import IDS, FolderHub
+from zoo.record import store
+from zoo.record.types import Imported
 
-from .folders import config_of
+from .folders import config_of, trained_record, without_weights
+from .test_download import Answer, Site
 
 NAME = "resnet8_digits"
 FOLDERS = [catalogue().path / one.name for one in catalogue().models()]
-OTHERS = [path for path in FOLDERS if store.read_config(path).origin is not None]
+OTHERS = [path for path in FOLDERS if isinstance(store.read_record(path), Imported)]
 OWN = [path for path in FOLDERS if path not in OTHERS]
 
 
@@ -31,6 +34,7 @@ def test_a_folder_is_whole_and_its_model_can_be_loaded(path: Path) -> None:
 
 
 def test_no_file_is_too_large_for_a_package_and_its_history() -> None:
+    """Larger weights are fetched from the address that their record names."""
     sizes = {f"{path.parent.name}/{path.name}": path.stat().st_size for path in catalogue().path.rglob("*.*")}
     assert {name: size for name, size in sizes.items() if size > 8_000_000} == {}
 
@@ -90,25 +94,57 @@ def test_other_peoples_weights_are_named_and_not_shipped(path: Path) -> None:
     config = store.check(path)
     model = registry.load(f"{config.architecture}_{config.dataset}")
     assert (config.name, config.parameters, config.classes) == (path.name, model.parameters, model.dataset.classes)
-    origin = config.origin
-    assert origin is not None
-    assert origin.address.startswith("https://")
-    assert path.name.endswith(f".{origin.by}")
-    assert f"-{origin.sha256[:8]}." in origin.file
+    assert isinstance(config, Imported)
+    assert config.download is not None
+    assert config.download.address.startswith("https://")
+    assert path.name.endswith(f".{config.source.by}")
+    assert f"-{config.download.sha256[:8]}." in config.download.file
     assert not (path / store.WEIGHTS).exists()
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
 def test_its_facts_are_the_plugins_and_its_recipe_can_be_read_back(path: Path) -> None:
-    config, model = store.read_config(path), registry.load(path.name)
+    config, model = trained_record(path), registry.load(path.name)
     assert config.parameters == model.parameters
     assert config.classes == model.dataset.classes
-    assert config.own.job.recipe.sha256() == config.recipe_sha256
-    assert config.own.job.train_images == model.dataset.train_images
-    assert config.own.results.test_images == model.dataset.test_images
+    assert config.job.recipe.sha256() == config.recipe_sha256
+    assert config.job.train_images == model.dataset.train_images
+    assert config.results.test_images == model.dataset.test_images
 
 
 def test_it_is_small_enough_for_a_wheel() -> None:
     sizes = [file.stat().st_size for path in FOLDERS for file in path.iterdir()]
     assert max(sizes) < 8e6
     assert sum(sizes) < 30e6
+
+
+@pytest.fixture
+def elsewhere(site: Site, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalogue whose model has its weights at an address only."""
+    folder = Path(shutil.copytree(trained, tmp_path / "catalogue" / NAME))
+    site.answers = [Answer((folder / store.WEIGHTS).read_bytes())]
+    without_weights(folder, f"{site}/model.safetensors")
+    monkeypatch.setattr("zoo.hub.resolve.catalogue", lambda: FolderHub(tmp_path / "catalogue"))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site().running() as site:
+        yield site
+
+
+def test_weights_too_large_to_ship_are_fetched_once_from_where_the_record_says(elsewhere: Path, site: Site) -> None:
+    store.check(elsewhere)
+    for _ in range(2):
+        assert not zoo.load(NAME, pretrained=True).training
+    assert len(site.requests) == 1
+
+
+def test_weights_other_than_those_of_the_record_are_refused(elsewhere: Path) -> None:
+    config = json.loads((elsewhere / store.CONFIG).read_text())
+    config["files"][store.WEIGHTS]["sha256"] = "0" * 64
+    config_of(elsewhere, files=config["files"])
+    with pytest.raises(HashMismatch, match="has other weights than resnet8_digits was published with"):
+        zoo.load(NAME, pretrained=True)

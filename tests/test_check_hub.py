@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 import zoo
 from zoo.cli.app import app
 from zoo.errors import HubError
-from zoo.folder import store
 from zoo.hub import Address, Hub, Listed, Pushed, Revision, open_hub
 from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.hub.local import FolderHub
+from zoo.record import store
 from zoo.testing import check_hub
 
 from . import loopback_hub

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
 from zoo.errors import TrainingError
-from zoo.folder import store
-from zoo.folder.config import EpochRow
+from zoo.record import store
+from zoo.record.types import EpochRow
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
 
@@ -42,7 +42,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 
 def test_another_job_is_refused_by_what_differs(tmp_path: Path) -> None:
     save(tmp_path)
-    other = dataclasses.replace(JOB, seed=7, recipe=dataclasses.replace(JOB.recipe, lr=0.2))
+    other = msgspec.structs.replace(JOB, seed=7, recipe=msgspec.structs.replace(JOB.recipe, lr=0.2))
     with pytest.raises(TrainingError, match=r"it has recipe lr 0\.05, not 0\.2; seed 0, not 7"):
         checkpoint.restore(tmp_path, other)
 
@@ -53,6 +53,15 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path, content: object
     written(content, checkpoint.path_in(tmp_path))
     with pytest.raises(TrainingError, match="is not a checkpoint of this version; remove"):
         checkpoint.restore(tmp_path, JOB)
+
+
+def test_a_checkpoint_with_a_field_that_this_version_does_not_know_is_refused(tmp_path: Path) -> None:
+    save(tmp_path)
+    job = JOB.to_json()
+    for changed in ({**job, "ema": 1}, {**job, "recipe": {**job["recipe"], "ema": 1}}, {**job, "seed": "x"}):
+        written({"job": changed, "progress": {}, "learner": {}}, checkpoint.path_in(tmp_path))
+        with pytest.raises(TrainingError, match=r"is of another version of the zoo \(.*(ema|seed).*\); remove"):
+            checkpoint.restore(tmp_path, JOB)
 
 
 def test_a_run_without_a_checkpoint_is_said_to_have_none(tmp_path: Path) -> None:

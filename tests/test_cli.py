@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from zoo.cli import app
 from zoo.cli.app import load
-from zoo.folder import store
 from zoo.plugins import core_version
+from zoo.record import store
 
 from .conftest import CHECKOUT, Run
 from .folders import hashed

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -56,8 +54,8 @@ def test_a_training_on_a_gpu_is_a_graph_until_it_is_worth_compiling() -> None:
 @pytest.mark.parametrize(
     ("recipe", "processes"),
     [
-        (replace(RECIPE, opt="adam"), 1),
-        (replace(RECIPE, sched="onecycle", sched_on_updates=True, cycle_momentum=True), 1),
+        (RECIPE.replace(opt="adam"), 1),
+        (RECIPE.replace(sched="onecycle", sched_on_updates=True, cycle_momentum=True), 1),
         (RECIPE, 2),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from zoo import registry
@@ -87,7 +87,7 @@ def test_recipes_of_several_models_are_those_that_all_have(complete: Complete) -
 
 
 def test_every_field_of_a_recipe_is_offered(complete: Complete) -> None:
-    assert complete("zoo train resnet8 --set ") == [f"{field.name}=" for field in dataclasses.fields(Recipe)]
+    assert complete("zoo train resnet8 --set ") == [f"{field.name}=" for field in msgspec.structs.fields(Recipe)]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from zoo.folder import curve
-from zoo.folder.config import EpochRow
+from zoo.record import curve
+from zoo.record.types import EpochRow
 
 ROWS = [EpochRow(n, 0.1, 2.0 / n, 10.0 * n, 1.0, 2.1 / n if n % 2 == 0 else None, 9.0 * n) for n in range(1, 7)]
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from zoo.folder import store
+from zoo.record import store
+from zoo.record.types import require_trained
 from zoo.training import checkpoint, distributed
 from zoo.training.place import Place
 
@@ -182,7 +183,7 @@ def test_the_card_says_what_a_process_s_batch_norm_saw_where_that_was_not_the_wh
     finish(
         start(tmp_path, *TWO, "-m", "zoo", "train", "own", "--limit-train", "62", "--out", "model", PYTHONPATH=paths)
     )
-    assert store.check(tmp_path / "model").own.training.batch_norm_images == 16
+    assert require_trained(store.check(tmp_path / "model")).training.batch_norm_images == 16
     text = (tmp_path / "model" / store.README).read_text()
     assert "2 processes, batch norm over the 16 images of a batch that each process had" in text
 
@@ -214,4 +215,4 @@ def test_where_one_process_can_not_compile_none_does(tmp_path: Path) -> None:
     for process in processes:
         assert "training goes on without compiling: not every process can" in finish_with_errors(process)
     config = store.check(tmp_path / "model")
-    assert (config.own.job.compile, config.own.training.compile_asked) == ("none", "default")
+    assert (config.job.compile, config.training.compile_asked) == ("none", "default")

@@ -24,10 +24,10 @@ from zoo.evaluation.answers import fixed_inputs
 from zoo.exporters import formats, measure, onnx, timing
 from zoo.exporters.graph import Graph, program
 from zoo.exporters.protocol import Answers, Subject
-from zoo.folder import card, store
-from zoo.folder.config import Config, ExportTest
 from zoo.hub.imported import Credit
 from zoo.hub.resolve import published
+from zoo.record import card, store
+from zoo.record.types import ExportTest, Record
 
 from .conftest import CHECKOUT, Run
 from .folders import config_of, hashed
@@ -204,7 +204,7 @@ def test_what_costs_half_a_point_is_refused_unless_asked_for(
 
 @has_onnx
 def test_the_folder_is_the_models_with_a_listed_and_hashed_file_a_format(trained: Path, exported: Path) -> None:
-    before, config = store.read_config(trained), store.check_whole(exported)
+    before, config = store.read_record(trained), store.check_whole(exported)
     assert {"onnx/model.onnx", "onnx/model_int8.onnx"} == set(config.files) - set(before.files)
     assert dataclasses.replace(config, files=before.files, exports=()) == before
     assert store.read_weights(exported, config) == store.read_weights(trained, before)
@@ -218,10 +218,10 @@ def test_the_folder_is_the_models_with_a_listed_and_hashed_file_a_format(trained
 
 @has_onnx
 def test_its_card_has_the_figures_and_the_zoo_says_the_same(exported: Path) -> None:
-    config, text = store.read_config(exported), (exported / store.README).read_text()
-    assert text == card.write(config, store.read_log(exported), published(exported).known)
+    config, text = store.read_record(exported), (exported / store.README).read_text()
+    assert text == card.render(config, store.read_log(exported), published(exported).known)
     row = next(line for line in text.splitlines() if line.startswith("| `onnx/model.onnx` (onnx) |"))
-    assert f"{config.own.results.test_top1:.2f}% | 0 of 360" in row
+    assert f"{config.results.test_top1:.2f}% | 0 of 360" in row
 
 
 @has_onnx
@@ -231,7 +231,7 @@ def test_a_file_says_what_it_is_and_nothing_of_this_machine(trained: Path, expor
     for name in ("onnx/model.onnx", "onnx/model_int8.onnx"):
         content = (exported / name).read_bytes()
         said = {one.key: one.value for one in onnx.load_from_string(content).metadata_props}
-        assert json.loads(said["classes"]) == list(store.read_config(exported).classes)
+        assert json.loads(said["classes"]) == list(store.read_record(exported).classes)
         assert (said["name"], said["license"], said["size"]) == ("resnet8_digits", "apache-2.0", "8x8")
         assert said["id"] == store.identity(trained)
         for path in (str(CHECKOUT), str(Path.home()) + "/", sys.prefix, "stack_trace"):
@@ -270,7 +270,7 @@ def test_somebody_elses_weights_are_exported_with_whose_they_are(trained: Path, 
     credit = Credit(by="Ada", license="mit", address="https://example.org/weights")
     theirs, _ = api.import_model("resnet8", trained / store.WEIGHTS, credit, out=tmp_path / "theirs")
     folder, config = api.export(theirs, to=("pt2",), out=tmp_path / "out")
-    assert store.check_whole(folder).origin == store.read_config(theirs).origin
+    assert store.check_whole(folder).origin == store.read_record(theirs).origin
     assert config.name == "resnet8_digits.ada"
     text = (folder / store.README).read_text()
     assert "**Trained by Ada, not by the zoo**" in text
@@ -282,21 +282,21 @@ def test_it_goes_through_a_hub_with_its_files(exported: Path, tmp_path: Path) ->
     api.push(exported, hub=f"file:{tmp_path / 'hub'}")
     pulled = api.pull("resnet8_digits", hub=f"file:{tmp_path / 'hub'}", out=tmp_path / "pulled")
     assert (pulled / "onnx" / "model.onnx").read_bytes() == (exported / "onnx" / "model.onnx").read_bytes()
-    assert store.check_whole(pulled) == store.read_config(exported)
+    assert store.check_whole(pulled) == store.read_record(exported)
 
 
 @has_onnx
 def test_it_goes_through_the_hub_with_its_files(exported: Path, tmp_path: Path, hub: object) -> None:
     api.push(exported, hub="hf://me")
     pulled = api.pull("hf://me/resnet8_digits", out=tmp_path / "pulled")
-    assert store.check_whole(pulled) == store.read_config(exported)
+    assert store.check_whole(pulled) == store.read_record(exported)
     assert (pulled / "onnx" / "model_int8.onnx").is_file()
 
 
 @has_onnx
 def test_writing_the_folder_anew_keeps_its_exports(exported: Path, tmp_path: Path) -> None:
     folder = copied(exported, tmp_path)
-    assert api.convert(folder).exports == store.read_config(exported).exports
+    assert api.convert(folder).exports == store.read_record(exported).exports
     store.check_whole(folder)
 
 
@@ -329,7 +329,7 @@ def test_a_runtime_sees_in_a_picture_what_the_net_sees(exported: Path, runtime: 
 def test_a_runtime_scores_on_the_test_set_what_the_card_says(exported: Path) -> None:
     found = api.evaluate(exported, runtime="onnx")
     assert found.config is not None
-    card_says = found.config.own.results
+    card_says = found.config.results
     assert (found.results.test_top1, found.results.test_images) == (card_says.test_top1, card_says.test_images)
     assert found.results.test_loss == pytest.approx(card_says.test_loss, rel=1e-4)
 
@@ -474,9 +474,9 @@ def test_what_a_folder_says_of_its_exports_passes_the_gate(exported_pt2: Path, t
     folder = copied(exported_pt2, tmp_path)
     (said,) = json.loads((folder / store.CONFIG).read_text())["exports"]
     with pytest.raises(FolderError, match=r"exports\[0\]"):
-        store.read_config(config_of(folder, exports=[{**said, **FALSE[what]}]))
+        store.read_record(config_of(folder, exports=[{**said, **FALSE[what]}]))
     with pytest.raises(FolderError, match=r"exports\.format should be another one each"):
-        store.read_config(config_of(folder, exports=[said, said]))
+        store.read_record(config_of(folder, exports=[said, said]))
 
 
 def test_a_format_that_is_none_is_told_with_a_close_one(trained: Path, tmp_path: Path) -> None:
@@ -511,7 +511,7 @@ def test_a_plugin_that_is_no_exporter_is_named(trained: Path, tmp_path: Path, fa
 
 def test_what_is_for_this_processor_alone_is_not_published(exported_pt2: Path, tmp_path: Path, hub: object) -> None:
     folder = copied(exported_pt2, tmp_path)
-    config = store.read_config(folder)
+    config = store.read_record(folder)
     here = dataclasses.replace(
         config, exports=tuple(dataclasses.replace(one, only_here=True) for one in config.exports)
     )
@@ -520,9 +520,9 @@ def test_what_is_for_this_processor_alone_is_not_published(exported_pt2: Path, t
         api.push(folder, hub="hf://me")
 
 
-def rewritten(folder: Path, config: Config) -> None:
+def rewritten(folder: Path, config: Record) -> None:
     """Write a folder's card and config.json for other facts of its exports."""
-    text = card.write(config, store.read_log(folder), published(folder).known)
+    text = card.render(config, store.read_log(folder), published(folder).known)
     (folder / store.README).write_text(text)
     hashed(config_of(folder, exports=[dataclasses.asdict(one) for one in config.exports]))
 
@@ -534,7 +534,7 @@ def test_a_model_compiled_ahead_of_time_answers_the_same(trained: Path, tmp_path
     (export,) = config.exports
     assert export.only_here
     assert export.test is not None
-    assert (export.test.test_top1, export.test.otherwise) == (config.own.results.test_top1, 0)
+    assert (export.test.test_top1, export.test.otherwise) == (config.results.test_top1, 0)
     assert outcomes(folder)["aot"] == "not measured"
 
 

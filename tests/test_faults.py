@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo import api
-from zoo.folder import store
 from zoo.hub.hugging_face import HuggingFaceHub
+from zoo.record import store
 
 from .conftest import CHECKOUT
-from .folders import config_of, fetched, hashed, publish
+from .folders import config_of, fetched, hashed, publish, without_weights
 from .loopback_hub import Account, Cut, File, Hang, Hub, Status
 
 NAME = "resnet8_digits"
@@ -254,6 +254,16 @@ def endpoint_that_is_none(at: Scene) -> None:
     at.pull()
 
 
+def address_unallowed(at: Scene) -> None:
+    without_weights(at.folder, f"{PLACE}/model.safetensors")
+    at.load()
+
+
+def push_without_weights(at: Scene) -> None:
+    without_weights(at.folder, f"{PLACE}/model.safetensors")
+    api.push(at.folder, hub="hf://me")
+
+
 def link_out(at: Scene) -> None:
     (at.folder / store.LOG).rename(at.tmp_path / "secret")
     (at.folder / store.LOG).symlink_to(at.tmp_path / "secret")
@@ -316,6 +326,8 @@ INJECTED: dict[str, Callable[[Scene], None]] = {
     "digits of two revisions": digits_of_two,
     "token of odd characters": odd_token,
     "endpoint that is none": endpoint_that_is_none,
+    "address that nobody allowed": address_unallowed,
+    "push without weights": push_without_weights,
     "link out of the folder": link_out,
     "teacher on this machine": teacher_here,
     "classes of another data set": other_classes,

@@ -12,12 +12,12 @@ import pytest
 import zoo
 from zoo import api
 from zoo.errors import HubError, HubWarning, NameWarning, NotFound, NotPublished, UnknownModel
-from zoo.folder import store
 from zoo.hub.address import Address, Name, parse
+from zoo.record import store
 
 from . import loopback_hub
 from .conftest import CHECKOUT, Run
-from .folders import config_of
+from .folders import config_of, trained_record
 
 NAME = "resnet8_digits"
 
@@ -107,7 +107,7 @@ def test_info_takes_a_path_and_an_address_as_every_other_command_does(here: Path
     for name in ("./mine", f"{own}/{NAME}"):
         found = zoo.info(name)
         assert (found.name, found.weights) == (NAME, name)
-        assert found.config == store.read_config(here / "mine")
+        assert found.config == store.read_record(here / "mine")
 
 
 @pytest.mark.parametrize("asked", [{"hub": "file:x"}, {"revision": "v1"}], ids=str)
@@ -199,7 +199,7 @@ def test_a_listing_shows_weights_where_load_would_find_them(own: str, trained: P
     rows = {row.name: row for row in api.overview()}
     assert list(rows) == sorted(rows)
     assert rows[NAME].weights == f"{own}/{NAME}"
-    assert rows[NAME].top1 == store.read_config(trained).own.results.test_top1
+    assert rows[NAME].top1 == trained_record(trained).results.test_top1
     assert rows["other_digits"].weights == f"{own}/other_digits"
     assert rows["resnet20_cifar10"].weights == "catalogue"
     assert rows["plain20_cifar10"].weights is None

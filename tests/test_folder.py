@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
@@ -8,12 +7,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from zoo.errors import FolderError, HashMismatch
-from zoo.folder import store
-from zoo.folder.config import spread
-from zoo.folder.replace import written_aside
+from zoo.record import store
+from zoo.record.replace import written_aside
+from zoo.record.types import spread
+
+from .folders import trained_record
 
 
 def change(model_folder: Path, **fields: object) -> None:
@@ -25,16 +27,16 @@ def test_a_finished_run_leaves_a_whole_folder(trained: Path) -> None:
     assert sorted(path.name for path in trained.iterdir()) == sorted(store.FILES)
     config = store.check(trained)
     assert config.name == "resnet8_digits"
-    assert config.own.job.recipe_name == "quick"
+    assert config.job.recipe_name == "quick"
     assert config.weights.bytes == (trained / store.WEIGHTS).stat().st_size
-    assert (config.own.training.epochs, config.own.job.train_images) == (3, 1437)
+    assert (config.training.epochs, config.job.train_images) == (3, 1437)
     assert len(store.read_log(trained)) == 3
 
 
 def test_the_weights_carry_name_recipe_hash_and_normalisation(trained: Path) -> None:
     from safetensors import safe_open
 
-    config = store.read_config(trained)
+    config = store.read_record(trained)
     with safe_open(trained / store.WEIGHTS, framework="pt") as opened:
         assert opened.metadata() == {
             "name": "resnet8_digits",
@@ -46,7 +48,7 @@ def test_the_weights_carry_name_recipe_hash_and_normalisation(trained: Path) -> 
 
 
 def test_the_last_row_of_the_log_has_the_results_of_the_config(trained: Path) -> None:
-    results, last = store.read_config(trained).own.results, store.read_log(trained)[-1]
+    results, last = trained_record(trained).results, store.read_log(trained)[-1]
     assert (last.test_top1, last.test_loss) == (results.test_top1, results.test_loss)
 
 
@@ -65,48 +67,70 @@ def test_a_flipped_byte_in_the_weights_is_caught(model_folder: Path) -> None:
         store.check(model_folder)
 
 
-@pytest.mark.parametrize("name", store.FILES)
+@pytest.mark.parametrize("name", [store.CONFIG, store.WEIGHTS, store.LOG])
 def test_a_missing_file_is_named(model_folder: Path, name: str) -> None:
     (model_folder / name).unlink()
     with pytest.raises(FolderError, match=name):
         store.check(model_folder)
 
 
+@pytest.mark.parametrize("name", [store.README, store.CURVE])
+def test_a_missing_or_edited_card_or_curve_breaks_nothing(model_folder: Path, tmp_path: Path, name: str) -> None:
+    before = store.identity(model_folder)
+    for number, text in enumerate(("mine", None)):
+        if text is None:
+            (model_folder / name).unlink()
+        else:
+            (model_folder / name).write_text(text)
+        (tmp_path / f"copy{number}").mkdir()
+        store.copy_files(model_folder, tmp_path / f"copy{number}")
+        assert store.check(tmp_path / f"copy{number}") == store.check(model_folder)
+        assert store.identity(tmp_path / f"copy{number}") == before
+    assert (tmp_path / "copy0" / name).read_text() == "mine"
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "{}", "\xed\xa0\x80"])
 def test_a_config_that_is_none_is_one_line(model_folder: Path, text: str) -> None:
     (model_folder / store.CONFIG).write_text(text, encoding="latin1")
     with pytest.raises(FolderError, match=r"config\.json is not") as caught:
-        store.read_config(model_folder)
+        store.read_record(model_folder)
     assert "\n" not in str(caught.value)
 
 
 def test_a_config_without_a_field_names_it(model_folder: Path) -> None:
     change(model_folder, files={store.WEIGHTS: {"bytes": 3}})
-    with pytest.raises(FolderError, match=r"files\.model\.safetensors\.sha256 is missing"):
-        store.read_config(model_folder)
+    with pytest.raises(FolderError, match=r"files\[\.\.\.\]\.sha256 is missing"):
+        store.read_record(model_folder)
 
 
 @pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "a//b", ".hidden", "a/../b", "a\nb", ""])
 def test_a_config_that_names_files_elsewhere_is_refused(model_folder: Path, name: str) -> None:
     files = json.loads((model_folder / store.CONFIG).read_text())["files"]
     change(model_folder, files={**files, name: files[store.LOG]})
-    with pytest.raises(FolderError, match="files should be names inside the folder"):
-        store.read_config(model_folder)
+    with pytest.raises(FolderError, match="files should be a path inside the folder"):
+        store.read_record(model_folder)
 
 
 UNSOUND: dict[str, tuple[dict[str, Any], str]] = {
     "a name that is a path": ({"name": "../../escaped"}, "name should be a name"),
     "a name with a newline": ({"name": "a\nb"}, "name should be a name"),
     "control characters in a class": ({"classes": ["\x1b[31m"] * 10}, "classes[0] should be one line"),
-    "lone surrogates": ({"license": "\ud800"}, "license should be one line"),
-    "a text without an end": ({"paper": "A" * 3_000_000}, "paper should be one line of up to"),
-    "images of gigabytes": ({"input_size": [1, 30000, 30000]}, "input_size should be of 1 to 4096 pixels"),
-    "a number beyond all": ({"input_size": [1, 2**63, 8]}, "input_size should be of 1 to 4096 pixels"),
-    "a mean of another length": ({"mean": [0.5, 0.5]}, "mean should be of 1 numbers"),
-    "a deviation of nothing": ({"std": [0.0]}, "std should be above 0"),
-    "ragged answers": ({"known_answers": [[1.0], [2.0, 3.0]]}, "known_answers should be a logit for every class"),
-    "no classes": ({"classes": []}, "classes should be 1 to"),
-    "parameters of nothing": ({"parameters": -1}, "parameters should be a number of values"),
+    "a text without an end": ({"paper": "A" * 3_000_000}, "paper should have at most 2,000 characters"),
+    "images of gigabytes": ({"input_size": [1, 30000, 30000]}, "input_size[1] should be at most 4,096"),
+    "a number beyond all": ({"input_size": [1, 2**63, 8]}, "input_size[1] should be at most 4,096"),
+    "a mean of another length": ({"mean": [0.5, 0.5]}, "mean should have 1 number, one a channel"),
+    "a deviation of nothing": ({"std": [0.0]}, "std[0] should be above 0"),
+    "ragged answers": ({"known_answers": [[1.0], [2.0, 3.0]]}, "known_answers should have a logit for every class"),
+    "no classes": ({"classes": []}, "classes should have at least 1 entries"),
+    "parameters of nothing": ({"parameters": -1}, "parameters should be at least 1"),
+    "an accuracy beyond all": (
+        {"results": {"test_top1": 101, "test_top5": 100, "test_loss": 0, "test_images": 9}},
+        "results.test_top1 should be at most 100",
+    ),
+    "a field of another version": ({"later": 1}, "later is a field that this version does not know"),
+    "no kind": ({"kind": "found"}, "kind can't be 'found'"),
+    "a card with a hash": ({"files": {"README.md": {"sha256": "0" * 64, "bytes": 1}}}, "files should have model.safe"),
+    "another recipe": ({"recipe_sha256": "0" * 64}, "recipe_sha256 should be the one of the job's recipe"),
 }
 
 
@@ -115,7 +139,7 @@ def test_facts_that_can_not_be_a_models_are_one_line(model_folder: Path, what: s
     fields, message = UNSOUND[what]
     change(model_folder, **fields)
     with pytest.raises(FolderError, match=re.escape(message)) as caught:
-        store.read_config(model_folder)
+        store.read_record(model_folder)
     assert len(str(caught.value)) < 1000
     assert "\n" not in str(caught.value)
 
@@ -136,44 +160,38 @@ ODD = {
 def test_a_config_of_odd_json_is_one_line(model_folder: Path, what: str) -> None:
     (model_folder / store.CONFIG).write_text(ODD[what])
     with pytest.raises(FolderError, match="is not a model's") as caught:
-        store.read_config(model_folder)
+        store.read_record(model_folder)
     assert len(str(caught.value)) < 1000
-
-
-def test_a_folder_has_an_id_whatever_else_stands_in_its_config(model_folder: Path) -> None:
-    before = store.identity(model_folder)
-    change(model_folder, **{"\ud800": "half of a character"})
-    assert store.identity(model_folder) != before
-    assert store.check(model_folder)
 
 
 def test_a_format_of_hundreds_of_digits_is_one_line(model_folder: Path) -> None:
     change(model_folder, format=10**400)
     with pytest.raises(FolderError, match="this zoo reads up to"):
-        store.read_config(model_folder)
+        store.read_record(model_folder)
 
 
 def test_a_log_with_a_number_that_is_none_is_one_line(model_folder: Path) -> None:
     (model_folder / store.LOG).write_text(
         '{"epoch": 1, "lr": 1e999, "train_loss": 1, "train_top1": 1, "train_seconds": 1}\n'
     )
-    with pytest.raises(FolderError, match="is not a training log: it has 1e999, which is no number"):
+    with pytest.raises(FolderError, match="is not a training log: line 1: lr is a number out of range"):
         store.read_log(model_folder)
 
 
-def test_facts_that_are_not_finite_can_not_be_written(trained: Path, tmp_path: Path) -> None:
-    config = store.read_config(trained)
-    broken = dataclasses.replace(config, results=dataclasses.replace(config.own.results, test_loss=math.nan))
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_results_that_are_not_finite_can_not_be_written(trained: Path, tmp_path: Path, loss: float) -> None:
+    config = trained_record(trained)
+    results = msgspec.structs.replace(config.results, test_loss=loss)
     files = {name: store.read_file(trained, config, name) for name in config.files}
-    with pytest.raises(FolderError, match=r"can't be written: its results\.test_loss should be finite"):
-        store.write(tmp_path, broken, files)
+    with pytest.raises(FolderError, match=r"can't be written: results\.test_loss should be a number"):
+        store.write(tmp_path, msgspec.structs.replace(config, results=results), files)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_config_of_a_newer_format_says_to_update(model_folder: Path) -> None:
     change(model_folder, format=99)
     with pytest.raises(FolderError, match=r"format 99.*pip install -U"):
-        store.read_config(model_folder)
+        store.read_record(model_folder)
 
 
 def test_a_folder_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
@@ -197,7 +215,7 @@ def test_a_folders_id_is_that_of_its_facts_however_they_are_spaced(model_folder:
     assert store.identity(model_folder) != before
 
 
-@pytest.mark.parametrize("name", [one for one in store.FILES if one != store.CONFIG])
+@pytest.mark.parametrize("name", [store.WEIGHTS, store.LOG])
 def test_no_file_of_a_folder_can_change_unnoticed(model_folder: Path, name: str) -> None:
     content = bytearray((model_folder / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -210,7 +228,7 @@ def test_what_is_not_a_regular_file_is_not_opened(model_folder: Path) -> None:
     (model_folder / store.WEIGHTS).unlink()
     os.mkfifo(model_folder / store.WEIGHTS)
     with pytest.raises(FolderError, match="is no regular file"):
-        store.read_weights(model_folder, store.read_config(model_folder))
+        store.read_weights(model_folder, store.read_record(model_folder))
 
 
 def test_a_file_larger_than_it_should_be_is_not_read(model_folder: Path) -> None:

@@ -16,8 +16,9 @@ from safetensors.torch import save
 import zoo
 from zoo import api
 from zoo.errors import DataError, FolderError, HashMismatch, NotFound, OtherFormat, PluginError
-from zoo.folder import store
 from zoo.hub.resolve import published
+from zoo.record import store
+from zoo.record.types import Imported
 
 from .conftest import Run
 from .loopback_hub import File, Flip, Hub, Repository
@@ -88,7 +89,8 @@ def test_a_folder_of_another_librarys_is_loaded_and_prepares_pictures_as_it_says
     white = Image.fromarray(np.full((8, 24), 255, np.uint8))
     assert zoo.transforms(folder)(white).unique().tolist() == [2.0]
     config = published(folder).config
-    assert (config.license, config.dataset, config.origin and config.origin.by) == ("mit", "unnamed", "somebody")
+    assert isinstance(config, Imported)
+    assert (config.license, config.dataset, config.source.by) == ("mit", "unnamed", "somebody")
 
 
 @pytest.mark.usefixtures("reader")
@@ -97,10 +99,11 @@ def test_a_repository_on_the_hub_is_loaded_with_the_hash_that_the_hub_has(hub: H
     config = published(address).config
     assert config.weights == store.file_facts(content["model.safetensors"])
     assert hub.count("GET", r"safetensors") == 0  # facts cost no weights
-    assert config.origin is not None
+    assert isinstance(config, Imported)
+    assert config.download is not None
     commit = hub.repositories["acorns/nut"].commits[-1].oid
-    assert config.origin.address == f"hf://acorns/nut/model.safetensors@{commit}"
-    assert (config.origin.by, config.license) == ("acorns", "cc-by-4.0")  # as its card says, where it itself does not
+    assert config.download.address == f"hf://acorns/nut/model.safetensors@{commit}"
+    assert (config.source.by, config.license) == ("acorns", "cc-by-4.0")  # as its card says, where it itself does not
     net = zoo.load(address, pretrained=True, num_classes=3)
     assert net(torch.zeros(1, 1, 8, 8)).shape == (1, 3)
 
@@ -154,7 +157,7 @@ FALSE: dict[str, tuple[dict[str, object], str]] = {
     "an image as large as a field": ({"size": [1, 8, 100_000]}, "should have from 1 to 4,096 pixels a side"),
     "a net that the file is too small for": ({"labels": list(range(90_000))}, "and its net [0-9,]+ values"),
     "a name that draws": ({"labels": ["\x1b[2J", *range(9)]}, r"classes\[0\] should be one line"),
-    "two channels": ({"size": [2, 8, 8]}, "mean should be of 2 numbers"),
+    "two channels": ({"size": [2, 8, 8]}, "mean should have 2 numbers"),
 }
 
 

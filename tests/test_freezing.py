@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo import api
 from zoo.errors import Interrupted, StartWarning, TrainingError
-from zoo.folder.job import Job
+from zoo.record.job import Job
 from zoo.spec import Recipe
 from zoo.training import freezing
 from zoo.training.loop import Training, train
@@ -212,5 +212,5 @@ def test_a_head_alone_is_trained_and_published_as_any_net_is(tmp_path: Path) -> 
         done = api.train(
             "resnet8_digits", settings=settings, epochs=2, out=tmp_path / "model", amp=False, limit_train=400
         )
-    assert done.config.own.job.recipe == Recipe.from_json(done.config.own.job.recipe.to_json())
-    assert done.config.own.training.epochs == 2
+    assert done.config.job.recipe == Recipe.from_json(done.config.job.recipe.to_json())
+    assert done.config.training.epochs == 2

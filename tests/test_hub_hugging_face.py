@@ -17,11 +17,11 @@ from huggingface_hub import ModelCard, ModelCardData, constants
 import zoo
 from zoo import api
 from zoo.errors import HashMismatch, HubError, HubWarning, NotFound
-from zoo.folder import store
 from zoo.hub.hugging_face import HuggingFaceHub
+from zoo.record import store
 
 from .conftest import Run
-from .folders import config_of, fetched, flip, publish
+from .folders import config_of, fetched, flip, publish, trained_record
 from .loopback_hub import Account, Cut, Drop, File, Flip, Hub, Repository, Status
 
 NAME = "resnet8_digits"
@@ -252,7 +252,7 @@ def test_without_a_namespace_it_is_the_account_logged_in(hub: Hub) -> None:
 
 def test_what_was_pushed_is_loaded_in_a_fresh_cache(published: Hub, trained: Path) -> None:
     path = fetched(HuggingFaceHub("me"), NAME)
-    for name in store.FILES:
+    for name in (store.CONFIG, store.WEIGHTS, store.LOG):
         assert (path / name).read_bytes() == (trained / name).read_bytes()
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
@@ -264,7 +264,7 @@ def test_one_commit_is_used_for_every_file(published: Hub, model_folder: Path) -
     publish(HuggingFaceHub("me"), another(model_folder))
     assert path.name == before
     downloads = [where for method, where in published.requests if method == "GET" and "/resolve/" in where]
-    assert all(f"/resolve/{before}/" in where or "/resolve/main/config.json" in where for where in downloads[:5])
+    assert all(f"/resolve/{before}/" in where or "/resolve/main/config.json" in where for where in downloads[:3])
 
 
 def test_a_tag_or_a_commit_of_before_is_pulled_by_its_id(published: Hub, model_folder: Path) -> None:
@@ -346,7 +346,7 @@ def test_facts_that_were_changed_in_the_cache_are_not_served(published: Hub, tra
     revision = {"commit": commit, "id": identity, "branch": None}[by]
     fetched(HuggingFaceHub("me"), NAME, revision)
     tamper(cached(store.CONFIG))
-    assert HuggingFaceHub("me").resolve(NAME, revision).record == store.read_config(trained)
+    assert HuggingFaceHub("me").resolve(NAME, revision).record == store.read_record(trained)
     tamper(cached(store.CONFIG))
     published.stop()
     with pytest.raises(HashMismatch, match=r"config\.json is not what the Hub has at .* that failed: .*reached"):
@@ -425,14 +425,14 @@ def test_only_the_files_that_are_needed_are_fetched(
 def test_the_facts_of_what_is_pinned_and_cached_cost_no_request(published: Hub, trained: Path) -> None:
     commit = HuggingFaceHub("me").resolve(NAME).id
     published.requests.clear()
-    assert HuggingFaceHub("me").resolve(NAME, commit).record == store.read_config(trained)
+    assert HuggingFaceHub("me").resolve(NAME, commit).record == store.read_record(trained)
     assert published.requests == []
 
 
 def test_facts_that_are_damaged_in_the_cache_are_healed(published: Hub, trained: Path) -> None:
     HuggingFaceHub("me").resolve(NAME)
     cached(store.CONFIG).write_text("{")
-    assert HuggingFaceHub("me").resolve(NAME).record == store.read_config(trained)
+    assert HuggingFaceHub("me").resolve(NAME).record == store.read_record(trained)
 
 
 def test_weights_are_fetched_beside_the_facts_that_are_there(published: Hub) -> None:
@@ -468,9 +468,9 @@ def test_a_namespace_is_listed_with_results_in_one_request(published: Hub, train
     published.repositories["me/other"] = published.repositories[f"me/{NAME}"].__class__("me/other")
     published.repositories["me/other"].commit("initial commit", {})
     (one,) = api.overview(hub="hf://me")
-    config = store.read_config(trained)
+    config = trained_record(trained)
     assert (one.name, one.parameters) == (NAME, 75_002)
-    assert one.top1 == pytest.approx(config.own.results.test_top1, abs=1e-4)
+    assert one.top1 == pytest.approx(config.results.test_top1, abs=1e-4)
     assert one.weights == f"hf://me/{NAME}"
     assert [method for method, _ in published.requests] == ["GET"]
 

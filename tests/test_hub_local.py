@@ -17,8 +17,8 @@ import zoo
 from zoo import api
 from zoo.cli.printing import say_published
 from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
-from zoo.folder import replace, store
 from zoo.hub.local import KEPT, FolderHub
+from zoo.record import replace, store
 
 from .folders import config_of, contents, fetched, flip, of_licence, publish
 from .opens import opened
@@ -152,7 +152,7 @@ def test_pushing_a_sound_folder_repairs_the_hub_and_says_so(
     say_published(pushed)
     assert (f"repaired there: {damaged}" in capsys.readouterr().out) == bool(pushed.repaired)
     require_sound(hub, trained, tmp_path)
-    assert store.check(hub.path / NAME) == store.read_config(trained)
+    assert store.check(hub.path / NAME) == store.read_record(trained)
 
 
 def test_a_damaged_model_without_revisions_is_repaired_too(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_the_copy_may_be_changed_at_will_and_the_revision_is_served(
     publish(hub, trained)
     config_of(hub.path / NAME, license="mine")
     (hub.path / NAME / store.WEIGHTS).write_bytes(b"")
-    assert license_of(hub) == store.read_config(trained).license
+    assert license_of(hub) == store.read_record(trained).license
     require_sound(hub, trained, tmp_path)
     for path in (hub.path / NAME).iterdir():
         if path.name != KEPT:

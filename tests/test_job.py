@@ -2,25 +2,22 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from zoo import api, registry
 from zoo.cli.app import load
+from zoo.decoding import from_json
 from zoo.errors import FolderError, TrainingError
-from zoo.folder import store
-from zoo.folder.command import command
-from zoo.folder.config import to_json
-from zoo.folder.job import Job, Origin
-from zoo.schema import from_json
-from zoo.spec import Recipe
+from zoo.record import store
+from zoo.record.command import command
+from zoo.record.job import Job, Origin
 from zoo.training.plan import Machine, Options, again, plan
 
-from .conftest import CHECKOUT
 from .jobs import JOB
 
 MODEL = registry.load("resnet8_digits")
@@ -64,23 +61,23 @@ def test_the_command_on_a_card_asks_for_the_very_job(options: Options) -> None:
 
 def test_the_command_of_a_folder_asks_for_its_job(trained: Path) -> None:
     line = next(line for line in (trained / store.README).read_text().splitlines() if line.startswith("zoo train"))
-    assert asked_for_by(line) == store.read_config(trained).job
+    assert asked_for_by(line) == store.read_record(trained).job
 
 
 def test_several_processes_are_torchruns_and_a_recipe_that_is_gone_is_spelt_out() -> None:
-    job = replace(JOB, processes=2, recipe=replace(JOB.recipe, lr=0.3))
+    job = replace(JOB, processes=2, recipe=JOB.recipe.replace(lr=0.3))
     line = command(job, MODEL)
     assert line.startswith("torchrun --nproc-per-node 2 -m zoo train resnet8_digits --recipe quick --epochs 3 ")
     assert "--set lr=0.3" in line
 
 
 def test_a_job_comes_back_whole_from_json() -> None:
-    job = replace(JOB, teacher=Origin("hf://me/teacher", "0" * 64), recipe=replace(JOB.recipe, mean=(0.5,)))
+    job = replace(JOB, teacher=Origin("hf://me/teacher", "0" * 64), recipe=JOB.recipe.replace(mean=(0.5,)))
     assert from_json(Job, json.loads(json.dumps(job.to_json()))) == job
 
 
 def test_it_says_what_differs_in_a_phrase_each() -> None:
-    other = replace(JOB, seed=7, amp=True, recipe=replace(JOB.recipe, lr=0.2))
+    other = replace(JOB, seed=7, amp=True, recipe=JOB.recipe.replace(lr=0.2))
     assert JOB.differences(other) == ["recipe lr 0.05, not 0.2", "seed 0, not 7", "amp False, not True"]
     assert JOB.differences(JOB) == []
 
@@ -123,25 +120,16 @@ def test_going_on_and_starting_again_can_not_both_be_asked_for(tmp_path: Path) -
 def test_what_a_published_job_is_trained_with_again_is_the_job_itself() -> None:
     job = plan(MODEL, Options(recipe="quick", threads=3, compile="default"), MACHINE, seed=5).job
     assert again(job, MODEL, MACHINE).job == job
-    assert again(job, MODEL, MACHINE, epochs=7).job == replace(job, recipe=replace(job.recipe, epochs=7))
+    assert again(job, MODEL, MACHINE, epochs=7).job == replace(job, recipe=job.recipe.replace(epochs=7))
     from_a_gpu = replace(job, device="cuda", compile="graph")
     assert again(from_a_gpu, MODEL, MACHINE).job == replace(job, compile="none")
 
 
-def test_a_folder_of_the_first_format_reads_as_one_of_this() -> None:
-    config = store.read_config(CHECKOUT / "tests" / "format1" / "resnet8_digits")
-    assert config.own.job.name == "resnet8_digits"
-    assert (config.own.job.recipe_name, config.own.job.seed, config.own.job.compile) == ("quick", 0, "none")
-    assert isinstance(config.own.job.recipe, Recipe)
-    assert config.own.training.epochs == config.own.job.recipe.epochs
-    assert config.plugin_distribution == "zoo-resnet-cifar"
-
-
 def test_a_job_that_says_more_than_this_version_knows_is_refused(model_folder: Path) -> None:
-    config = json.loads(to_json(store.read_config(model_folder)))
+    config = json.loads((model_folder / store.CONFIG).read_text())
     for place in (config["job"], config["job"]["recipe"]):
         place["ema"] = 0.9
         (model_folder / store.CONFIG).write_text(json.dumps(config))
-        with pytest.raises(FolderError, match="ema is something that this version does not know"):
-            store.read_config(model_folder)
+        with pytest.raises(FolderError, match="ema is a field that this version does not know"):
+            store.read_record(model_folder)
         del place["ema"]

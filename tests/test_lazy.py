@@ -67,7 +67,7 @@ def test_a_command_imports_its_own_file_no_other_commands_and_no_heavy_library(w
 
 
 def test_a_listing_imports_neither_the_door_nor_what_reads_model_folders() -> None:
-    assert not imported_by("list") & {"zoo.api", "zoo.folder.config", "zoo.folder.store"}
+    assert not imported_by("list") & {"zoo.api", "zoo.record.types", "zoo.record.store"}
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])

@@ -14,8 +14,8 @@ from zoo.data.batches import Batches, Draw
 from zoo.data.mixing import Mixing, draw, mix
 from zoo.data.sources import Split
 from zoo.errors import NotFound, RecipeError
-from zoo.folder import store
-from zoo.folder.job import Origin
+from zoo.record import store
+from zoo.record.job import Origin
 from zoo.spec import Recipe
 from zoo.training.objective import objective
 from zoo.training.teacher import Renormalised
@@ -142,10 +142,10 @@ def test_a_distilled_model_names_its_teacher_with_its_hash(trained: Path, tmp_pa
     api.push(trained, hub=hub)
     settings = {"teacher": f"{hub}/resnet8_digits", "temperature": "2"}
     done = api.train("resnet8", settings=settings, epochs=2, out=tmp_path / "student", amp=False)
-    assert done.config.own.job.teacher == Origin(f"{hub}/resnet8_digits", store.read_config(trained).weights.sha256)
+    assert done.config.job.teacher == Origin(f"{hub}/resnet8_digits", store.read_record(trained).weights.sha256)
     text = (done.folder / store.README).read_text()
     assert f"the logits that `{hub}/resnet8_digits` (SHA-256 of its weights" in text
-    assert np.isfinite(done.config.own.results.test_loss)
+    assert np.isfinite(done.config.results.test_loss)
 
 
 def test_a_card_says_that_target_class_and_others_were_distilled_apart(trained: Path, tmp_path: Path) -> None:

@@ -12,20 +12,23 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
+from safetensors import safe_open
 
 import zoo
 from zoo import api
 from zoo.cli.app import load
 from zoo.errors import FolderError, HashMismatch, HubError, NotFound, NotPublished, UnknownModel, WeightsError
-from zoo.folder import store
-from zoo.folder.config import Claim
 from zoo.hub.catalogue import catalogue
 from zoo.hub.imported import Credit
 from zoo.hub.local import FolderHub
+from zoo.record import store
+from zoo.record.types import Claim, Imported
 
 from .conftest import CHECKOUT, Run
+from .folders import config_of
 from .test_download import Answer, Site
 
 MODEL, NAME = "resnet8_digits", "resnet8_digits.somebody"
@@ -75,8 +78,8 @@ def pinned(site: Site, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     address = f"{site}/{file.name}"
     folder, _ = api.import_model(MODEL, address, CREDIT, mean=MEAN, std=STD, out=tmp_path / "whole")
     inside = tmp_path / "shipped"
-    shutil.copytree(folder, inside / NAME)
-    (inside / NAME / store.WEIGHTS).unlink()
+    (inside / NAME).mkdir(parents=True)
+    store.copy_files(folder, inside / NAME, weights=False)
     shutil.rmtree(tmp_path / "cache")
     site.requests.clear()
     monkeypatch.setattr("zoo.hub.catalogue._path", lambda: inside)
@@ -85,11 +88,11 @@ def pinned(site: Site, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_the_folder_is_a_models_with_an_origin_and_results_measured_here(taken_in: Path, content: bytes) -> None:
     config = store.check_whole(taken_in)
-    assert (config.name, config.job, config.recipe_sha256, config.training) == (NAME, None, None, None)
-    origin = config.origin
-    assert origin is not None
-    assert (origin.by, origin.sha256, origin.bytes) == ("Somebody", hashlib.sha256(content).hexdigest(), len(content))
-    assert origin.mapped == "akamaster's names: linear. → fc."
+    assert isinstance(config, Imported)
+    assert (config.name, config.source.by, config.download) == (NAME, "Somebody", None)
+    with safe_open(taken_in / store.WEIGHTS, framework="pt") as opened:
+        assert opened.metadata()["original_sha256"] == hashlib.sha256(content).hexdigest()
+    assert config.source.mapped == "akamaster's names: linear. → fc."
     assert config.results is not None
     assert config.results.test_images == 360
     assert sorted(path.name for path in taken_in.iterdir()) == ["README.md", "config.json", "model.safetensors"]
@@ -109,7 +112,7 @@ def test_its_card_says_first_that_the_zoo_did_not_train_it_and_then_what_is_clai
 
 
 def test_it_is_measured_as_any_is_with_its_own_normalisation(taken_in: Path) -> None:
-    evaluated, config = api.evaluate(taken_in), store.read_config(taken_in)
+    evaluated, config = api.evaluate(taken_in), store.read_record(taken_in)
     assert evaluated.results == config.results
     assert api.evaluate(MODEL, weights=taken_in / store.WEIGHTS).results == config.results
     assert api.verify(taken_in).outcome == "as published"
@@ -117,7 +120,7 @@ def test_it_is_measured_as_any_is_with_its_own_normalisation(taken_in: Path) -> 
 
 def test_it_can_be_neither_reproduced_nor_drawn_and_says_why(taken_in: Path, tmp_path: Path) -> None:
     for ask in (lambda: api.reproduce(taken_in), lambda: api.plot([taken_in], tmp_path / "plot.svg")):
-        with pytest.raises(FolderError, match="no recipe and no log here: the zoo did not train it, Somebody did"):
+        with pytest.raises(FolderError, match="no recipe and no log: the zoo did not train it, Somebody did"):
             ask()
 
 
@@ -131,10 +134,10 @@ def test_a_hub_has_it_beside_the_zoos_own(taken_in: Path, trained: Path, tmp_pat
     for folder in (taken_in, trained):
         api.push(folder, hub=hub)
     assert [row.name for row in api.overview("resnet8*", hub=hub)] == [MODEL, NAME]
-    assert zoo.info(NAME, hub=hub).config == store.read_config(taken_in)
+    assert zoo.info(NAME, hub=hub).config == store.read_record(taken_in)
     for name in (NAME, "resnet8.somebody"):
         zoo.load(name, pretrained=True, hub=hub)
-    assert store.check(api.pull(NAME, hub=hub, out=tmp_path / "pulled")) == store.read_config(taken_in)
+    assert store.check(api.pull(NAME, hub=hub, out=tmp_path / "pulled")) == store.read_record(taken_in)
 
 
 def test_where_there_are_only_others_weights_a_line_says_whose_and_none_is_taken(pinned: FolderHub, site: Site) -> None:
@@ -218,8 +221,29 @@ def test_it_teaches_under_its_own_normalisation(pinned: FolderHub, tmp_path: Pat
         done = api.train(
             "resnet8", settings={"teacher": teacher}, epochs=1, limit_train=64, amp=False, out=tmp_path / teacher
         )
-        assert done.config.own.job.teacher is not None
-        assert done.config.own.job.teacher.address == teacher
+        assert done.config.job.teacher is not None
+        assert done.config.job.teacher.address == teacher
+
+
+def test_a_copy_that_was_saved_anew_is_known_by_its_tensors(
+    content: bytes, site: Site, file: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The author's file is at an address whose name begins its hash; here is a copy with the same tensors."""
+    state = torch.load(io.BytesIO(content), weights_only=True)
+    torch.save(state["state_dict"], tmp_path / "copy.pth")
+    credit = Credit(by="Somebody", license="mit", address=f"{site}/{file.name}")
+    folder, config = api.import_model(MODEL, tmp_path / "copy.pth", credit, out=tmp_path / "whole")
+    download = config.download
+    assert download is not None
+    assert (download.file, download.sha256, download.bytes) == (file.name, file.stem[-8:], None)
+    (tmp_path / "shipped" / NAME).mkdir(parents=True)
+    store.copy_files(folder, tmp_path / "shipped" / NAME, weights=False)
+    monkeypatch.setattr("zoo.hub.catalogue._path", lambda: tmp_path / "shipped")
+    assert api.verify(NAME).outcome == "as published"
+    shutil.rmtree(cache)
+    config_of(tmp_path / "shipped" / NAME, download={**msgspec.to_builtins(download), "tensors_sha256": "0" * 64})
+    with pytest.raises(HashMismatch, match=r"has tensors with SHA-256 .*, expected 0{64}; it is another file"):
+        zoo.load(NAME, pretrained=True)
 
 
 # -- what is refused -------------------------------------------------------------------------------

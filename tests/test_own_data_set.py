@@ -15,8 +15,8 @@ from PIL import Image
 import zoo
 from zoo import api, registry
 from zoo.errors import DataError, UnknownModel
-from zoo.folder import card, store
-from zoo.folder.job import Origin
+from zoo.record import card, store
+from zoo.record.job import Origin
 
 from .conftest import CHECKOUT, Run, forget_declarations, write_plugin
 from .loopback_hub import Hub
@@ -112,7 +112,7 @@ def test_what_needs_the_data_set_says_so(folder: Path) -> None:
 
 def test_where_the_data_set_is_again_it_is_evaluated_and_reproduced(folder: Path, plugin: Path, tmp_path: Path) -> None:
     with installed(plugin):
-        assert api.evaluate(folder).results == store.read_config(folder).results
+        assert api.evaluate(folder).results == store.read_record(folder).results
         assert "as on the card" in api.verify(folder).checks[-1].finding
         done, published = api.reproduce(folder, out=tmp_path / "again")
     assert done.config.weights.sha256 == published.weights.sha256
@@ -128,7 +128,7 @@ def test_it_teaches_an_architecture_on_its_data_set(
     with installed(plugin):
         done = api.train("resnet20", dataset="flowers", epochs=1, settings=asked, recipe="quick", out=tmp_path / "out")
     assert done.config.name == "resnet20_flowers"
-    assert done.config.own.job.teacher == Origin("resnet8", store.read_config(folder).weights.sha256)
+    assert done.config.job.teacher == Origin("resnet8", store.read_record(folder).weights.sha256)
 
 
 def test_where_a_data_set_of_that_name_has_other_classes_it_is_not_loaded_but_with_another_head(
@@ -144,16 +144,16 @@ def test_where_a_data_set_of_that_name_has_other_classes_it_is_not_loaded_but_wi
 
 
 def test_its_card_says_the_title_where_that_is_known_and_the_name_where_not(folder: Path, plugin: Path) -> None:
-    config, rows = store.read_config(folder), store.read_log(folder)
+    config, rows = store.read_record(folder), store.read_log(folder)
     sentence = "The smallest CIFAR net of He et al. (2015), 8 layers, trained on"
     with installed(plugin):
-        known = card.write(config, rows, registry.load(NAME))
+        known = card.render(config, rows, registry.load(NAME))
     assert (folder / store.README).read_text() == known
     assert f"{sentence} Flowers of my garden." in known
     assert f"\nzoo train {NAME} --recipe quick --epochs 3 --set hflip=0.0 --seed 0 --device cpu " in known
-    unknown = card.write(config, rows, registry.architecture("resnet8"))
+    unknown = card.render(config, rows, registry.architecture("resnet8"))
     assert f"{sentence} flowers." in unknown
-    assert f"--seed 0 --limit-train {config.own.job.train_images} --device cpu " in unknown
+    assert f"--seed 0 --limit-train {config.job.train_images} --device cpu " in unknown
 
 
 def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_zoo: Run, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_zoo:
     published = run_zoo("push", folder, "--hub", hub)
     assert f"published as {hub}/{NAME}" in published.stdout
     name, parameters, *_ = run_zoo("list", "--hub", hub).stdout.splitlines()[1].split("\t")
-    assert (name, parameters) == (NAME, f"{store.read_config(folder).parameters:,}")
+    assert (name, parameters) == (NAME, f"{store.read_record(folder).parameters:,}")
     assert run_zoo("verify", NAME, "--hub", hub).returncode == 0
     assert run_zoo("verify", NAME, ZOO_HUB=hub).returncode == 0
     pulled = run_zoo("pull", NAME, "--hub", hub, "--out", tmp_path / "pulled")

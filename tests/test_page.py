@@ -17,11 +17,11 @@ import pytest
 
 from zoo import api
 from zoo.errors import FolderError, HubWarning, NotFound, PageError
-from zoo.folder import store
 from zoo.hub.catalogue import catalogue
 from zoo.page import models, scatter, site
 from zoo.page.runtime import Runtime, read
 from zoo.page.scatter import Point, drawn
+from zoo.record import store
 
 from .conftest import CHECKOUT, Run
 from .folders import config_of
@@ -134,14 +134,14 @@ def test_the_index_has_what_a_listing_has(shipped: dict[str, bytes]) -> None:
 
 def test_a_models_page_has_what_its_card_has(trained: Path, tmp_path: Path) -> None:
     made = pages(hub_of(trained, "resnet8_digits", tmp_path))
-    text, config = Page(made["models/resnet8_digits.html"]).text, store.read_config(trained)
+    text, config = Page(made["models/resnet8_digits.html"]).text, store.read_record(trained)
     card = (trained / store.README).read_text()
-    results = config.own.results
+    results = config.results
     for fact in (
         f"{results.test_top1:.2f}%",
         f"{results.test_loss:.4f}",
         config.weights.sha256,
-        config.own.environment.device,
+        config.environment.device,
         'model = zoo.load("resnet8_digits", pretrained=True)',
         'torch.hub.load("PATH/TO/CHECKOUT", "resnet8_digits", source="local", pretrained=True)',
         re.search(r"^zoo train .*$", card, re.MULTILINE),
@@ -150,7 +150,7 @@ def test_a_models_page_has_what_its_card_has(trained: Path, tmp_path: Path) -> N
         assert said in card
         assert said in text
     recipe = [line.strip() for line in text.partition("Every hyper-parameter")[2].splitlines()]
-    assert all(f"{name}{json.dumps(value)}" in recipe for name, value in config.own.job.recipe.to_json().items())
+    assert all(f"{name}{json.dumps(value)}" in recipe for name, value in config.job.recipe.to_json().items())
     assert b"</svg>" in made["models/resnet8_digits.svg"]
 
 

@@ -11,7 +11,7 @@ import pytest
 import zoo
 from zoo import api
 from zoo.errors import FolderError, HubError, UnknownModel, ZooError
-from zoo.folder import store
+from zoo.record import store
 
 from .loopback_hub import Hub
 

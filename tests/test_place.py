@@ -13,7 +13,8 @@ import pytest
 
 from zoo import api
 from zoo.errors import FolderError, TrainingError, ZooError
-from zoo.folder import store
+from zoo.record import store
+from zoo.record.types import require_trained
 from zoo.training.place import Place
 
 from .conftest import CHECKOUT
@@ -31,7 +32,7 @@ def quick(out: Path, mode: str = "fresh") -> api.Trained:
 HOLD = """
 import sys
 from pathlib import Path
-from zoo.folder.lock import alone
+from zoo.record.lock import alone
 
 with alone(Path(sys.argv[1]), "trained"):
     print("held", flush=True)
@@ -104,7 +105,7 @@ def test_a_strange_file_in_the_folder_of_a_run_is_left_alone(tmp_path: Path) -> 
 
 def test_a_damaged_model_folder_may_be_overwritten(model_folder: Path) -> None:
     (model_folder / store.CONFIG).write_text("{")
-    assert quick(model_folder, "overwrite").config.own.training.epochs == 1
+    assert quick(model_folder, "overwrite").config.training.epochs == 1
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
@@ -135,9 +136,9 @@ def test_what_was_begun_over_another_model_is_gone_on_with(
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert process.returncode == 130
-    assert store.check(model_folder).own.job.seed == 0
+    assert require_trained(store.check(model_folder)).job.seed == 0
     config = api.train("resnet8", out=model_folder, resume=True, seed=3, epochs=8, amp=False).config
-    assert (config.own.job.seed, config.own.training.epochs) == (3, 8)
+    assert (config.job.seed, config.training.epochs) == (3, 8)
 
 
 @pytest.mark.parametrize("out", [".", "..", "nowhere/..", "/"])
@@ -171,7 +172,7 @@ def test_a_full_disk_at_the_writing_of_the_folder_loses_nothing(tmp_path: Path) 
     limited = (
         "import resource, signal, runpy, sys;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "from zoo.folder import curve; draw = curve.draw;"
+        "from zoo.record import curve; draw = curve.draw;"
         "curve.draw = lambda *given: (resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)), draw(*given))[1];"
         "from zoo.__main__ import main; main()"
     )

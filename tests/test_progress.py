@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from zoo.folder.config import EpochRow
+from zoo.record.types import EpochRow
 from zoo.training.progress import Bar, Lines
 
 

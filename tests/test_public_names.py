@@ -60,7 +60,7 @@ import zoo
 
 model: nn.Module = zoo.load("resnet8_digits", pretrained=True, num_classes=3)
 done = zoo.train("resnet8", epochs=1, out=Path("out"), push=True, hub="file:hub")
-print(done.folder, done.config.own.results.test_top1, done.config.own.job.recipe.lr)
+print(done.folder, done.config.results.test_top1, done.config.job.recipe.lr)
 print(zoo.evaluate(done.folder).confusion, zoo.verify(done.folder).differences, zoo.pull("resnet8", hub="file:hub"))
 for prediction in zoo.predict("resnet8", [Path("photo.png")]):
     print(prediction.guesses[0].label)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
+import zoo
 from zoo import api
 from zoo.errors import FolderError, HubError
-from zoo.folder import store
-from zoo.folder.job import Origin
 from zoo.hub.hugging_face import HuggingFaceHub
+from zoo.hub.imported import Credit
 from zoo.hub.local import FolderHub
 from zoo.hub.publish import require_public
+from zoo.record import store
+from zoo.record.job import Origin
 
-from .folders import config_of, hashed
+from .folders import config_of, hashed, trained_record
 from .loopback_hub import Hub
 
 NAME = "resnet8_digits"
@@ -24,12 +27,26 @@ NAME = "resnet8_digits"
 
 def taught_by(folder: Path, teacher: str) -> Path:
     """The same folder, as if it had been distilled."""
-    config = store.read_config(folder)
-    recipe = dataclasses.replace(config.own.job.recipe, teacher=teacher)
-    job = {**config.own.job.to_json(), "recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
-    config_of(folder, job=job, recipe_sha256=recipe.sha256())
-    api.convert(folder)
-    return folder
+    config = trained_record(folder)
+    recipe = config.job.recipe.replace(teacher=teacher)
+    job = {**config.job.to_json(), "recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
+    return config_of(folder, job=job, recipe_sha256=recipe.sha256())
+
+
+def test_a_card_that_is_stale_or_missing_is_rendered_anew_when_it_is_published(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    card, hub = model_folder / store.README, f"file:{tmp_path / 'hub'}"
+    before = card.read_text()
+    config_of(model_folder, license="mit")
+    assert api.push(model_folder, hub=hub).revision == store.identity(model_folder)
+    assert "license: mit" in card.read_text()
+    assert "license: mit" not in before
+    (model_folder / store.CURVE).unlink()
+    card.unlink()
+    api.push(model_folder, hub=hub)
+    assert "license: mit" in card.read_text()
+    assert (model_folder / store.CURVE).is_file()
 
 
 @pytest.mark.parametrize("kind", ["file", "hf"])
@@ -38,8 +55,11 @@ def test_a_stale_card_is_rendered_anew_and_an_edited_one_is_kept(
 ) -> None:
     target = {"file": f"file:{tmp_path / 'hub'}", "hf": "hf://me"}[kind]
     fresh = (model_folder / store.README).read_text()
-    (model_folder / store.README).write_text(fresh.replace("Nothing was\nchosen on test data.", "Of an older zoo."))
-    hashed(model_folder)
+    text, _, _ = fresh.replace("Nothing was\nchosen on test data.", "Of an older zoo.").rpartition(
+        "<!-- Written by zoo "
+    )
+    signature = f"<!-- Written by zoo 0.0.1, SHA-256 of the text above: {hashlib.sha256(text.encode()).hexdigest()} -->"
+    (model_folder / store.README).write_text(f"{text}{signature}\n")
 
     def published() -> str:
         pulled = api.pull(f"{target}/{NAME}", out=tmp_path / "pulled")
@@ -47,14 +67,27 @@ def test_a_stale_card_is_rendered_anew_and_an_edited_one_is_kept(
         shutil.rmtree(pulled)
         return text
 
-    assert api.push(model_folder, hub=target).card == "rendered"
+    assert api.push(model_folder, hub=target).card == "stale"
     assert published() == fresh
     (model_folder / store.README).write_text(f"{fresh}\nMy own words.\n")
     assert api.push(model_folder, hub=target).card == "edited"
     assert published() == f"{fresh}\nMy own words.\n"
 
 
-def test_a_folder_whose_log_is_empty_is_neither_published_nor_written_anew(model_folder: Path, tmp_path: Path) -> None:
+def test_the_license_of_imported_weights_can_be_changed(model_folder: Path, tmp_path: Path) -> None:
+    credit, hub = Credit(by="Somebody", license="unknown"), f"file:{tmp_path / 'hub'}"
+    weights = model_folder / store.WEIGHTS
+    folder, _ = api.import_model(NAME, weights, credit, out=tmp_path / "imported")
+    before = store.read_record(folder)
+    api.push(folder, hub=hub, license="cc-by-4.0")
+    after = store.check_whole(folder)
+    assert (before.license, after.license) == ("unknown", "cc-by-4.0")
+    assert msgspec.structs.replace(after, license="unknown") == before
+    assert "license: cc-by-4.0" in (folder / store.README).read_text()
+    assert zoo.info(f"{NAME}.somebody", hub=hub).config == after
+
+
+def test_a_folder_whose_log_is_empty_is_not_published(model_folder: Path, tmp_path: Path) -> None:
     (model_folder / store.LOG).write_text("")
     hashed(model_folder)
     with pytest.raises(FolderError, match=r"log\.jsonl has no epoch"):
@@ -89,7 +122,7 @@ def test_a_teacher_on_this_machine_is_refused_before_the_first_step(
 
 
 def test_a_start_on_this_machine_is_not_named_either(trained: Path) -> None:
-    job = dataclasses.replace(store.read_config(trained).own.job, start=Origin("./start", "0" * 64))
+    job = msgspec.structs.replace(trained_record(trained).job, start=Origin("./start", "0" * 64))
     with pytest.raises(HubError, match=r"its start \./start is a path of this machine; publish the start first"):
         require_public(job, HuggingFaceHub("me"))
 

@@ -198,22 +198,6 @@ def test_a_family_that_the_zoo_does_not_ship_has_its_own_name_too(fake_plugin: I
     assert registry.resolve("mine") == "mine_digits"
 
 
-def test_a_plugin_of_the_former_form_is_told_what_to_write(fake_plugin: Install) -> None:
-    code = """
-from zoo.datasets import DIGITS
-from zoo.spec import Model, Recipe
-def build(in_channels, num_classes): ...
-old_digits = Model(name="old_digits", dataset=DIGITS, build=build, parameters=1, recipes={"r": Recipe(epochs=1)})
-"""
-    fake_plugin("zoo-old", {"old_digits": "old:old_digits"}, "old", code)
-    with pytest.raises(PluginError) as seen:
-        registry.load("old_digits")
-    message = str(seen.value)
-    assert "zoo-old can't be imported (a zoo.spec.Model joins an architecture and a data set: write Model(" in message
-    assert "TypeError" not in message
-    assert "\n" not in message
-
-
 def test_two_plugins_that_claim_one_name_are_a_warning_and_the_other_ones_is_named_by_its_distribution(
     fake_plugin: Install,
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.folder.replace import file_written_aside, recover, write_file, written_aside
+from zoo.record.replace import file_written_aside, recover, write_file, written_aside
 
 
 def folder(path: Path, text: str) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from zoo.evaluation import report
-from zoo.folder.config import Results
+from zoo.record.types import Results
 
 CLASSES = ("cat", "dog", "ship", "none")
 CONFUSION = ((6, 3, 1, 0), (2, 8, 0, 0), (0, 0, 5, 0), (0, 0, 0, 0))

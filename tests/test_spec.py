@@ -6,11 +6,12 @@ import json
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from torch import nn
 
 from zoo.datasets import CIFAR10
-from zoo.errors import PluginError, RecipeError
+from zoo.errors import RecipeError
 from zoo.spec import SYNONYMS, Architecture, InputSize, Model, Recipe
 
 PAPER = Recipe(epochs=200, lr=0.1, sched="multistep", decay_milestones=(100, 150), clip_grad=0.5)
@@ -38,7 +39,7 @@ def test_a_field_by_another_name_is_refused_with_its_own(said: str, meant: str) 
 
 
 def test_what_a_field_is_called_elsewhere_stands_for_fields_that_are_there() -> None:
-    fields = {one.name for one in dataclasses.fields(Recipe)}
+    fields = {one.name for one in msgspec.structs.fields(Recipe)}
     assert set(SYNONYMS.values()) <= fields
     assert not SYNONYMS.keys() & fields
 
@@ -76,7 +77,7 @@ def test_a_recipe_comes_back_from_json_and_keeps_its_hash() -> None:
     again = Recipe.from_json(json.loads(json.dumps(PAPER.to_json())))
     assert again == PAPER
     assert again.sha256() == PAPER.sha256()
-    assert dataclasses.replace(PAPER, lr=0.2).sha256() != PAPER.sha256()
+    assert PAPER.replace(lr=0.2).sha256() != PAPER.sha256()
 
 
 def test_its_hash_is_that_of_every_field_so_that_another_default_is_another_recipe() -> None:
@@ -88,7 +89,7 @@ def test_its_hash_is_that_of_every_field_so_that_another_default_is_another_reci
 def test_a_field_that_was_added_later_changes_no_recipe_that_leaves_it_alone() -> None:
     assert "img_size" not in PAPER.to_json()
     assert PAPER.every()["img_size"] is None
-    larger = dataclasses.replace(PAPER, img_size=64)
+    larger = PAPER.replace(img_size=64)
     assert larger.to_json()["img_size"] == 64
     assert larger.sha256() != PAPER.sha256()
     assert Recipe.from_json(larger.to_json()) == larger
@@ -115,8 +116,16 @@ def test_numbers_are_what_their_fields_say_however_they_are_written() -> None:
     ids=str,
 )  # fmt: skip
 def test_what_no_training_can_have_is_refused_by_its_field(fields: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=f"recipe: {next(iter(fields))} should be"):
+    with pytest.raises(RecipeError, match=f"recipe: {next(iter(fields))}.* should (be|have)"):
         Recipe(**{"epochs": 2, **fields})
+
+
+def test_a_copy_has_other_values_and_is_checked_as_any_recipe() -> None:
+    assert PAPER.replace(lr=1, mean=[0.5]).lr == 1.0
+    with pytest.raises(RecipeError, match="lr should be above 0"):
+        PAPER.replace(lr=0.0)
+    with pytest.raises(RecipeError, match="no field 'learning_rate'; did you mean lr"):
+        PAPER.replace(learning_rate=0.1)
 
 
 def test_a_recipe_of_a_newer_zoo_is_refused_rather_than_half_read() -> None:
@@ -154,7 +163,7 @@ def test_a_model_has_its_architectures_recipes() -> None:
 
 
 def test_recipes_of_the_pair_come_first_and_replace_the_architectures_of_their_name() -> None:
-    own = dataclasses.replace(QUICK, lr=0.01)
+    own = QUICK.replace(lr=0.01)
     model = Model(TINY, CIFAR10, 1, {"quick": own, "long": PAPER})
     assert list(model.recipes) == ["quick", "long", "paper"]
     assert model.recipes["quick"] == own
@@ -166,12 +175,3 @@ def test_a_model_is_described_as_its_net_trained_on_its_data_set() -> None:
     assert Model(TINY, CIFAR10, 1).description == "A net of one block, trained on CIFAR-10."
     bare = dataclasses.replace(TINY, description="")
     assert Model(bare, CIFAR10, 1).description == "The architecture tiny, trained on CIFAR-10."
-
-
-def test_a_model_that_states_its_nets_facts_itself_is_told_what_to_write_instead() -> None:
-    former: dict[str, Any] = {"name": "tiny_cifar10", "dataset": CIFAR10, "build": build, "recipes": TINY.recipes}
-    with pytest.raises(
-        PluginError, match=r"write Model\(architecture=Architecture\(name, build, recipes, …\), "
-    ) as seen:
-        Model(**former, parameters=1)
-    assert "\n" not in str(seen.value)

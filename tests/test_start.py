@@ -17,11 +17,11 @@ import zoo
 from zoo import api
 from zoo.api import Trained
 from zoo.errors import HubError, Interrupted, TrainingError, UnknownModel
-from zoo.folder import store
-from zoo.folder.config import EpochRow, to_json
-from zoo.folder.job import Origin
 from zoo.hub.resolve import published
 from zoo.nets.build import build
+from zoo.record import store
+from zoo.record.job import Origin
+from zoo.record.types import EpochRow, to_json
 from zoo.registry import load as model_of
 from zoo.spec import Deepening
 from zoo.training.start import head
@@ -120,7 +120,7 @@ def test_with_other_channels_the_first_convolution_is_adapted_as_timm_does_it(
 
 def test_it_is_recorded_with_the_hash_and_said_on_the_card(tmp_path: Path) -> None:
     one = trained("resnet8_three", tmp_path / "out")
-    start = one.config.own.job.start
+    start = one.config.job.start
     weights = published("resnet8_digits").config.weights.sha256
     assert start is not None
     assert (start.address, start.sha256) == ("resnet8_digits", weights)
@@ -216,7 +216,7 @@ def test_a_deeper_net_begins_as_the_shallower_one_and_what_is_added_learns(
 
 def test_of_which_net_a_deeper_one_began_is_recorded_said_and_reproduced(tmp_path: Path) -> None:
     one = trained("resnet14_digits", tmp_path / "one")
-    assert one.config.own.job.start == Origin(
+    assert one.config.job.start == Origin(
         "resnet8_digits", published("resnet8_digits").config.weights.sha256, shallower="resnet8"
     )
     assert (
@@ -260,4 +260,4 @@ def test_the_hub_is_told_of_the_repository_that_it_began_with(tmp_path: Path, hu
     card = ModelCard(hub.repositories["me/resnet8_three"].commits[-1].files["README.md"].content.decode())
     data = vars(card.data)
     assert (data["base_model"], data["base_model_relation"]) == ("me/resnet8_digits", "finetune")
-    assert one.config.own.job.start == Origin("hf://me/resnet8_digits", store.read_config(model_folder).weights.sha256)
+    assert one.config.job.start == Origin("hf://me/resnet8_digits", store.read_record(model_folder).weights.sha256)

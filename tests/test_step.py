@@ -15,8 +15,8 @@ from zoo import registry
 from zoo.data import batches, sources
 from zoo.data.batches import Batches
 from zoo.errors import CompileWarning
-from zoo.folder.job import How
 from zoo.nets.build import build
+from zoo.record.job import How
 from zoo.spec import Recipe
 from zoo.training import optim
 from zoo.training.counts import BatchCounts
@@ -324,7 +324,7 @@ def test_a_graph_learns_what_an_eager_step_on_the_gpu_learns(how: How, monkeypat
 @pytest.mark.gpu
 def test_a_graph_follows_the_rate_of_every_layer() -> None:
     cuda = torch.device("cuda")
-    recipe = replace(RECIPE, momentum=0.0, layer_decay=0.5)
+    recipe = RECIPE.replace(momentum=0.0, layer_decay=0.5)
     eager, graphed = (Training(device=cuda, how=how, recipe=recipe) for how in ("none", "graph"))
     for number in range(1, 7):
         for one in (eager, graphed):
@@ -337,7 +337,7 @@ def test_a_graph_follows_the_rate_of_every_layer() -> None:
 @pytest.mark.gpu
 def test_a_graph_follows_the_rate() -> None:
     cuda = torch.device("cuda")
-    training = Training(device=cuda, how="graph", recipe=replace(RECIPE, momentum=0.0, weight_decay=0.0))
+    training = Training(device=cuda, how="graph", recipe=RECIPE.replace(momentum=0.0, weight_decay=0.0))
     for number in range(1, 6):
         training.epoch(number)
     training.optimizer.param_groups[0]["lr"] = 0.0

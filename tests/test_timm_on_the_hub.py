@@ -22,8 +22,9 @@ from torch import nn
 import zoo
 from zoo import api, registry
 from zoo.errors import FolderError, TrainingError, UnknownModel
-from zoo.folder import store
 from zoo.hub.resolve import published
+from zoo.record import store
+from zoo.record.types import Imported
 from zoo.spec import Resizing
 
 from .conftest import Run
@@ -88,8 +89,8 @@ def test_its_answers_to_a_photograph_and_its_facts_are_timms(repository: str, tm
     assert torch.allclose(found, wanted, rtol=0, atol=1e-5)
     assert (config.classes, config.input_size) == (LABELS, (3, SIDE, SIDE))
     assert config.resizing == Resizing(0.9, "bicubic", "center")
-    assert config.origin is not None
-    assert config.origin.by == "trees"
+    assert isinstance(config, Imported)
+    assert config.source.by == "trees"
     guesses = theirs(prepare(picture)[None]).softmax(dim=1)[0]
     picture.save(tmp_path / "photograph.png")
     (seen,) = zoo.predict(repository, [tmp_path / "photograph.png"])
@@ -112,7 +113,7 @@ def test_a_training_begins_with_it_and_what_comes_of_it_is_published_and_loaded(
         push=True,
         hub="hf://me",
     )
-    job = one.config.own.job
+    job = one.config.job
     assert job.start is not None
     assert job.start.address == f"hf://trees/test_resnet@{commit.oid}"
     assert job.start.sha256 == commit.files["model.safetensors"].sha256

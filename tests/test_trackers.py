@@ -16,8 +16,8 @@ import pytest
 
 from zoo import api
 from zoo.errors import Interrupted, PluginError, TrackerWarning, TrainingError
-from zoo.folder import store
-from zoo.folder.config import EpochRow
+from zoo.record import store
+from zoo.record.types import EpochRow
 from zoo.training import trackers
 
 from .conftest import CHECKOUT, Run
@@ -223,7 +223,7 @@ def test_the_event_files_have_the_numbers_of_the_log(tmp_path: Path, settings: d
     found = points(tmp_path / "out.events")
     assert found == logged(store.read_log(trained.folder))
     assert ("top1/val" in found) == bool(settings)
-    assert found["top1/test"][3] == _fp32(trained.config.own.results.test_top1)
+    assert found["top1/test"][3] == _fp32(trained.config.results.test_top1)
 
 
 @pytest.mark.usefixtures("tensorboard")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from torch import nn
@@ -17,12 +18,12 @@ from torch import nn
 from zoo import registry
 from zoo.data import batches, sources
 from zoo.errors import Interrupted, NonFiniteLoss
-from zoo.folder import store
-from zoo.folder.config import EpochRow
-from zoo.folder.job import Job
 from zoo.nets import weights
 from zoo.nets.build import build
 from zoo.nets.device import has_bf16
+from zoo.record import store
+from zoo.record.job import Job
+from zoo.record.types import EpochRow
 from zoo.spec import InputSize, Recipe
 from zoo.training import checkpoint, optim
 from zoo.training.checkpoint import path_in
@@ -38,7 +39,7 @@ IMAGES = 400  # six batches of 64 and one of 16
 
 
 def job(recipe: Recipe = RECIPE, *, seed: int = 0, amp: bool = False) -> Job:
-    return dataclasses.replace(JOB, recipe=recipe, seed=seed, amp=amp, train_images=IMAGES)
+    return msgspec.structs.replace(JOB, recipe=recipe, seed=seed, amp=amp, train_images=IMAGES)
 
 
 def begin_digits(
@@ -145,7 +146,7 @@ def test_the_seconds_of_an_epoch_are_all_its_time_the_draw_included(
 
     monkeypatch.setattr(torch, "compile", compile)
     what = job()
-    training = begin_digits(dataclasses.replace(what, compile="default"), tmp_path, now=lambda: seconds[0])
+    training = begin_digits(msgspec.structs.replace(what, compile="default"), tmp_path, now=lambda: seconds[0])
     monkeypatch.setattr(batches, "draw", passing(batches.draw, 100))
     monkeypatch.setattr(optim, "clip", passing(optim.clip, 1))
     rows = train(training)
@@ -179,8 +180,8 @@ def test_a_run_that_was_stopped_anywhere_and_resumed_has_the_same_bytes(
         stopped.go(what, report=StopAfter(glances))
     resumed = stopped.go(what, resume=True)
     assert resumed.bytes() == whole.bytes()
-    assert [dataclasses.replace(row, train_seconds=0) for row in resumed.rows] == [
-        dataclasses.replace(row, train_seconds=0) for row in whole.rows
+    assert [msgspec.structs.replace(row, train_seconds=0) for row in resumed.rows] == [
+        msgspec.structs.replace(row, train_seconds=0) for row in whole.rows
     ]
     assert store.read_log(tmp_path / "stopped") == resumed.rows
 
@@ -209,7 +210,7 @@ def test_a_run_whose_rates_fall_layer_by_layer_resumes_to_the_same_bytes(tmp_pat
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
 @pytest.mark.usefixtures("glance_always")
 def test_a_compiled_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
-    what = dataclasses.replace(job(), compile="default")
+    what = msgspec.structs.replace(job(), compile="default")
     stopped = Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):
         stopped.go(what, report=StopAfter(9))
@@ -246,7 +247,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint_and_its_exit_code(tmp_path: Path,
 
 def test_a_loss_that_is_not_finite_stops_with_the_remedies_and_no_checkpoint_after_it(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLoss, match=r"the loss became (nan|inf) in epoch 1.*--set lr=…"):
-        Run(tmp_path).go(job(dataclasses.replace(RECIPE, lr=1e18)))
+        Run(tmp_path).go(job(RECIPE.replace(lr=1e18)))
     assert not path_in(tmp_path).exists()
 
 
@@ -255,13 +256,13 @@ def test_checkpoints_are_left_every_so_many_epochs_and_at_the_end(
 ) -> None:
     saved: list[int] = []
     monkeypatch.setattr(checkpoint, "save", lambda run, job, progress, *state: saved.append(progress.epoch))
-    Run(tmp_path).go(job(dataclasses.replace(RECIPE, epochs=5)), save_every=2)
+    Run(tmp_path).go(job(RECIPE.replace(epochs=5)), save_every=2)
     assert saved == [2, 4, 5]
 
 
 def test_smoothed_labels_raise_the_loss_they_are_trained_with(tmp_path: Path) -> None:
     plain = Run(tmp_path / "a").go(job()).rows[-1].train_loss
-    smooth = Run(tmp_path / "b").go(job(dataclasses.replace(RECIPE, smoothing=0.2))).rows[-1].train_loss
+    smooth = Run(tmp_path / "b").go(job(RECIPE.replace(smoothing=0.2))).rows[-1].train_loss
     assert smooth > plain + 0.2
 
 
@@ -318,7 +319,7 @@ def test_one_that_fails_side_by_side_leaves_the_others_their_checkpoint(tmp_path
     trainings = []
     for seed, lr in ((0, 0.05), (1, 1e30)):
         (tmp_path / str(seed)).mkdir()
-        what = job(dataclasses.replace(RECIPE, lr=lr), seed=seed)
+        what = job(RECIPE.replace(lr=lr), seed=seed)
         trainings.append(begin_digits(what, tmp_path / str(seed)))
     with pytest.raises(NonFiniteLoss):
         train_side_by_side(trainings)
@@ -331,7 +332,7 @@ def test_a_gpu_trains_to_the_same_accuracy(tmp_path: Path) -> None:
     cuda = torch.device("cuda")
     recipe, images = MODEL.recipes["quick"].changed({"epochs": "10"}), MODEL.dataset.train_images
     splits = sources.read_splits(MODEL.dataset, recipe, Path(), device=cuda, train_images=images)
-    what = dataclasses.replace(job(recipe, amp=True), device="cuda", compile="graph", train_images=images)
+    what = msgspec.structs.replace(job(recipe, amp=True), device="cuda", compile="graph", train_images=images)
     torch.manual_seed(0)
     training = begin(
         what, build(MODEL.architecture, MODEL.dataset), splits,
@@ -347,7 +348,7 @@ def test_a_gpu_captures_the_step_of_the_head_and_then_that_of_the_net_with_their
     changes = {"epochs": "10", "freeze_epochs": "3", "layer_decay": "0.9", "model_ema_decay": "0.9"}
     recipe, images = MODEL.recipes["quick"].changed(changes), MODEL.dataset.train_images
     splits = sources.read_splits(MODEL.dataset, recipe, Path(), device=cuda, train_images=images)
-    what = dataclasses.replace(job(recipe, amp=True), device="cuda", compile="graph", train_images=images)
+    what = msgspec.structs.replace(job(recipe, amp=True), device="cuda", compile="graph", train_images=images)
     torch.manual_seed(0)
     training = begin(
         what, build(MODEL.architecture, MODEL.dataset), splits,

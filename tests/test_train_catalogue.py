@@ -14,11 +14,12 @@ import pytest
 from examples import train_catalogue
 from examples.train_catalogue import Asked, Candidate, Entry, Tuning
 from zoo import api, registry
-from zoo.folder import lock, store
-from zoo.folder.config import EpochRow, log_text
+from zoo.record import lock, store
+from zoo.record.types import EpochRow, log_text
 from zoo.training.place import Place, owned
 
 from .conftest import Run
+from .folders import trained_record
 
 # Random features under a head are enough for a queue; what else is said of them is tests/test_freezing.py's.
 pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.StartWarning")
@@ -49,7 +50,7 @@ def test_the_status_says_what_is_done_what_runs_and_what_comes_next(
         ["linear", "waiting"],
     ]
     assert train_catalogue.train(asked(tmp_path, QUICK)) == 0
-    top1 = store.read_config(what.place(QUICK).folder).own.results.test_top1
+    top1 = store.read_record(what.place(QUICK).folder).own.results.test_top1
     run = what.place(LINEAR).run
     run.mkdir()
     row = EpochRow(epoch=1, lr=0.1, train_loss=1.0, train_top1=50.0, train_seconds=30.0)
@@ -88,7 +89,7 @@ def test_the_plan_is_a_command_for_each_that_is_not_done_which_does_it(
     program, *words = shlex.split(line)
     assert program == "zoo"
     assert run_zoo(*words).returncode == 0
-    job = store.read_config(what.place(LINEAR).folder).own.job
+    job = store.read_record(what.place(LINEAR).folder).own.job
     assert (job.recipe_name, job.recipe.batch_size, job.recipe.epochs, job.train_images) == ("linear", 32, 2, 64)
     train_catalogue.plan(what)
     assert capsys.readouterr().out == ""
@@ -103,7 +104,7 @@ def test_an_entry_that_begins_with_weights_is_trained_and_planned_from_them(
     train_catalogue.plan(what)
     assert " --start resnet8_digits " in capsys.readouterr().out
     assert train_catalogue.train(what) == 0
-    start = store.read_config(what.place(entry).folder).own.job.start
+    start = store.read_record(what.place(entry).folder).own.job.start
     assert start is not None
     assert start.address == "resnet8_digits"
 
@@ -119,7 +120,7 @@ def test_a_candidate_is_judged_by_the_images_that_are_held_out(
         call(monkeypatch, ["tune", "resnet8_digits", *words])
     assert done.value.code == 0
     folder = tmp_path / "tune" / "resnet8_digits-at-0.2"
-    recipe, last = store.read_config(folder).own.job.recipe, store.read_log(folder)[-1]
+    recipe, last = trained_record(folder).job.recipe, store.read_log(folder)[-1]
     assert (recipe.lr, recipe.val_images) == (0.2, 100)
     assert f"at 0.2: held-out top-1 {last.val_top1:.2f}%, loss {last.val_loss:.4f}" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "tune").iterdir() if path.is_dir()] == [folder.name]
@@ -160,7 +161,7 @@ def test_a_proof_is_trained_and_measured_and_the_hub_keeps_what_it_has(
     assert ["--push" in line for line in capsys.readouterr().out.splitlines()] == [True, False]
     assert train_catalogue.train(what) == 0
     assert [what.is_done(entry) for entry in (QUICK, proof)] == [True, True]
-    assert store.read_config(api.find("resnet8_digits", hub=what.hub)).own.job.recipe_name == "quick"
+    assert store.read_record(api.find("resnet8_digits", hub=what.hub)).own.job.recipe_name == "quick"
 
 
 @pytest.mark.parametrize("what", ["train", "status", "plan"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -10,10 +9,10 @@ import pytest
 
 from zoo import api
 from zoo.errors import HubError
-from zoo.folder import store
 from zoo.hub.resolve import require_allowed
+from zoo.record import store
 
-from .folders import config_of
+from .folders import config_of, trained_record
 from .loopback_hub import Hub
 
 NAME = "resnet8_digits"
@@ -24,8 +23,7 @@ NAME = "resnet8_digits"
 
 def taught(folder: Path, teacher: str) -> Path:
     """The same folder, as if it had been distilled."""
-    config = store.read_config(folder)
-    recipe = dataclasses.replace(config.own.job.recipe, teacher=teacher)
+    recipe = trained_record(folder).job.recipe.replace(teacher=teacher)
     job = json.loads((folder / store.CONFIG).read_text())["job"]
     job |= {"recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
     return config_of(folder, job=job, recipe_sha256=recipe.sha256())

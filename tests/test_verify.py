@@ -19,10 +19,10 @@ from zoo.data import batches
 from zoo.errors import HashMismatch, TrainingError
 from zoo.evaluation import answers
 from zoo.evaluation.verify import Verified
-from zoo.folder import store
+from zoo.record import store
 
 from .conftest import CHECKOUT
-from .folders import hashed
+from .folders import hashed, trained_record
 
 CPU = torch.device("cpu")
 
@@ -76,7 +76,7 @@ def test_a_folder_without_known_answers_differs(model_folder: Path) -> None:
     found = api.verify(changed(model_folder, known_answers=[]))
     assert found.differences == ("the folder has 0 known answers, expected 4",)
     config = json.loads((model_folder / store.CONFIG).read_text())
-    whole = store.read_config(CHECKOUT / "hub_cards" / "resnet8_digits").known_answers
+    whole = store.read_record(CHECKOUT / "hub_cards" / "resnet8_digits").known_answers
     config["known_answers"] = whole[:1]
     assert api.verify(changed(model_folder, **config)).differences == ("the folder has 1 known answers, expected 4",)
 
@@ -173,7 +173,7 @@ def test_a_published_model_is_reproduced_by_its_own_recipe(trained: Path, tmp_pa
     assert done.config.job == published.job
     assert done.config.weights.sha256 == published.weights.sha256
     shorter, _ = api.reproduce(trained, out=tmp_path / "shorter", epochs=1, seed=5)
-    assert (shorter.config.own.training.epochs, shorter.config.own.job.seed) == (1, 5)
+    assert (shorter.config.training.epochs, shorter.config.job.seed) == (1, 5)
 
 
 def test_a_model_is_reproduced_under_the_license_it_was_published_under(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_model_is_not_reproduced_on_another_data_set_than_its_own(model_folder
     results = {**config["results"], "test_images": 200}
     with pytest.raises(TrainingError, match="measured on 200 test images, digits as it is declared here has 360"):
         api.reproduce(changed(model_folder, results=results), out=tmp_path / "again")
-    recipe = dataclasses.replace(store.read_config(model_folder).own.job.recipe, mean=(0.25,))
+    recipe = dataclasses.replace(trained_record(model_folder).job.recipe, mean=(0.25,))
     job = {**config["job"], "recipe": recipe.to_json()}
     changed(model_folder, results=config["results"], job=job, recipe_sha256=recipe.sha256())
     with pytest.raises(TrainingError, match="names another mean or std than its recipe"):

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 import zoo
 from zoo import registry
 from zoo.errors import FolderError
-from zoo.folder import store
 from zoo.nets import weights
 from zoo.nets.build import build
+from zoo.record import store
 from zoo.spec import Architecture, InputSize
 
 MODEL = registry.load("resnet8_digits")

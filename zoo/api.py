@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from zoo import registry
 from zoo.data.asked import Asked
 from zoo.errors import (
@@ -23,12 +25,13 @@ from zoo.errors import (
     TrainingError,
     UnknownModel,
 )
-from zoo.folder import store
-from zoo.folder.config import UNKNOWN_LICENSE, Config
 from zoo.hub import Hub, Pushed, open_hub, publish
 from zoo.hub.address import Name, parse
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.hub.resolve import Published, full_name, logs, published, require_allowed, tagged
+from zoo.record import store
+from zoo.record.types import UNKNOWN_LICENSE, Imported, Record, require_trained
+from zoo.record.types import Trained as TrainedRecord
 from zoo.spec import Architecture, Model, Recipe
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ModelInfo", "Row", "Site", "Trained",
-    "compare", "convert", "evaluate", "export", "find", "import_model", "info", "layers", "list_models", "load",
+    "compare", "evaluate", "export", "find", "import_model", "info", "layers", "list_models", "load",
     "overview", "page", "plot", "predict", "pull", "push", "report", "reproduce", "search", "survey", "train",
     "transforms", "verify",
 ]  # fmt: skip
@@ -63,7 +66,7 @@ class Trained:
     """What a training leaves: its model folder, what it scored, and where it was published."""
 
     folder: Path
-    config: Config
+    config: TrainedRecord
     published: Pushed | None
 
 
@@ -80,7 +83,7 @@ class Site:
 def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
     """The model folder on this machine of a name, a path or an address, weights included.
 
-    Weights that a folder only pins are not in it; `pull` writes a folder that has them.
+    Weights that it only has a download of are not in it; `pull` writes a folder that has them.
 
     Raises UnknownModel, FolderError, NotFound or HubError.
     """
@@ -438,7 +441,7 @@ def evaluate(
 
 
 def _prepare(found: Published, dataset: str, data: Path | None, tell: Tell | None) -> None:
-    """Prepare the pictures at an address again, which a model was trained on; raises DataError for imported."""
+    """Prepare the pictures at an address again, which a model was trained on; raises DataError for others."""
     from zoo.data import sources
     from zoo.data.opening import opened_again
 
@@ -538,7 +541,7 @@ def plot(runs: Iterable[str | Path], out: Path) -> Path:
 
     A run is a model's name, the path of a model folder or of an unfinished run, or an address in a hub.
     """
-    from zoo.folder import curve
+    from zoo.record import curve
 
     kind = curve.kind_of(out)
     return curve.write(out, curve.overlay(logs(runs), kind))
@@ -565,7 +568,7 @@ def compare(
     What is finished there already is taken as it is, and what was stopped goes on. Models on different data sets are
     refused, with a TrainingError, but where `mixed`.
     """
-    from zoo.folder import curve
+    from zoo.record import curve
     from zoo.training.plan import Options, recipe_of
 
     full = list(dict.fromkeys(registry.resolve(name) for name in names))
@@ -637,10 +640,10 @@ def verify(
     try:
         net = found.net(on)
     except HubError as error:
-        if found.config.origin is None:
+        if not isinstance(found.config, Imported):
             raise
         return Verified(found.config.name, (Check("weights", "not measured", str(error)),))
-    verified = held_against(found.with_weights, found.known, net, root)
+    verified = held_against(found.config, found.known, net, root)
     if not found.config.exports:
         return verified
     from zoo.exporters.check import checks
@@ -664,12 +667,12 @@ def reproduce(
     track: Sequence[str] = (),
     report: Report | None = None,
     tell: Tell | None = None,
-) -> tuple[Trained, Config]:
+) -> tuple[Trained, TrainedRecord]:
     """Train a published model again with the very recipe in its folder; returns it beside what was published.
 
     Recipe, seed, images, normalisation, threads, bf16, compilation, start and teacher are the folder's, whatever
     the plugin declares by now. `epochs` and `seed` are the only things that can be changed. Whether the
-    same bytes are to be expected, `zoo.folder.same_bytes` says of the two.
+    same bytes are to be expected, `zoo.record.same_bytes` says of the two.
 
     Raises what `load` and `train` raise, and TrainingError where start, teacher or data set is another by now.
     """
@@ -679,7 +682,8 @@ def reproduce(
     found, machine = published(name_or_path_or_hub_id, hub=hub, revision=revision), _machine(device, data)
     if dataset is not None:
         _prepare(found, dataset, data, tell)
-    model, job = as_published(found.model, found.config), found.config.own.job
+    published_record = require_trained(found.config)
+    model, job = as_published(found.model, published_record), published_record.job
     if job.recipe.teacher is not None:
         require_allowed(job.recipe.teacher, f"the teacher of {found.config.name}")
     teacher = _teacher(model, job.recipe, machine.device)
@@ -692,7 +696,7 @@ def reproduce(
     planned = replace(planned, license=found.config.license)
     place = Place(out or Path("runs") / f"{model.name}-reproduced", mode_of(resume=resume, overwrite=overwrite))
     trained = _train([planned], model, [place], machine=machine, watch=watch, teacher=teacher)
-    return trained, found.config
+    return trained, published_record
 
 
 def push(
@@ -703,21 +707,12 @@ def push(
 ) -> Pushed:
     """Publish a model folder under its model's name; raises FolderError or HubError.
 
-    With `license`, as the Hub spells it, that is written into the folder first: weights that were trained on
-    pictures of somebody's own have none before. What the hub has under the same revision is compared, and repaired.
+    With `license`, as the Hub spells it, that is written into the folder's record first: weights that were trained on
+    pictures of somebody's own have none before. A missing or stale card is rendered anew, an edited one kept.
     """
     if license is not None:
-        from zoo.training.result import convert
-
-        convert(path, published(path).known, license=_sound_license(license))
+        publish.relicense(path, _sound_license(license))
     return publish.publish(path, open_hub(hub))
-
-
-def convert(path: Path) -> Config:
-    """Write a model folder of an earlier format anew in today's, in its place; raises FolderError or PluginError."""
-    from zoo.training.result import convert
-
-    return convert(path, published(path).known)
 
 
 def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = None, out: Path | None = None) -> Path:
@@ -737,16 +732,14 @@ def export(
     revision: str | None = None,
     data: Path | None = None,
     allow_loss: bool = False,
-    time: bool = False,
-) -> tuple[Path, Config]:
+) -> tuple[Path, Record]:
     """Write a model in other formats too: a copy of its folder, with their files in it, is `out` (`./NAME-export`).
 
     A format is `onnx`, `int8` (ONNX in whole numbers, calibrated on training images), `pt2` (torch.export), `aot`
     (compiled for this processor), or a plugin's. Each takes pixels, uint8 [N, H, W, C], and answers logits and
     probabilities. Each is run at once by its own runtime and held against the net: on fixed inputs, and where the data
     is there on the whole test set; nothing is downloaded for that. What costs more than half a point of top-1 is
-    refused, unless `allow_loss`. With `time` each is asked in turn with the net how long it takes, which is best done
-    on a quiet machine.
+    refused, unless `allow_loss`.
 
     Raises what `load` raises, ExportError, PluginError and DataError.
     """
@@ -757,7 +750,7 @@ def export(
     found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
     target = out or Path(f"{found.config.name}-export")
     exporting.require_free(target)
-    made = exporting.export(found, wanted, data or sources.default_root(), allow_loss=allow_loss, time=time)
+    made = exporting.export(found, wanted, data or sources.default_root(), allow_loss=allow_loss)
     return exporting.write(found, made, target)
 
 
@@ -791,7 +784,7 @@ def import_model(
     out: Path | None = None,
     device: str | None = None,
     data: Path | None = None,
-) -> tuple[Path, Config]:
+) -> tuple[Path, Record]:
     """Take in weights that somebody else published for a model; its folder is `out` (`./NAME.TAG`).
 
     `source` is a path, `https://…` or `hf://namespace/repository/path@REVISION`, of a safetensors file or a torch
@@ -813,26 +806,28 @@ def import_model(
     from zoo.training.plan import versions
 
     model, on, root = registry.load(registry.resolve(name)), choose(device), data or sources.default_root()
+    tag = imported.tag_of(credit) if tag is None else tag
+    normalisation = (mean or model.dataset.mean, std or model.dataset.std)
+    imported.require_sound(model, tag, normalisation)
     fetched = fetch(source, sha256=sha256)
     done = imported.converted(model.architecture, model.dataset, fetched)
-    config = imported.facts(
-        model,
-        imported.tag_of(credit) if tag is None else tag,
-        credit if isinstance(parse(source), Path) else replace(credit, address=fetched.address),
-        imported.Original(fetched.name, fetched.sha256, fetched.size, done.mapped),
-        (mean or model.dataset.mean, std or model.dataset.std),
-        imported.Computing(torch.get_num_threads(), versions(model.architecture)),
-    )
+    address = credit.address if isinstance(parse(source), Path) else fetched.address
+    download = imported.download_of(address, fetched, done)
+    original = download.sha256 if download else fetched.sha256
+    content = imported.dump(done.net, f"{model.name}.{tag}", credit.by, original, normalisation)
+    computing = imported.Computing(torch.get_num_threads(), versions(model.architecture))
+    config = imported.record(model, tag, credit, normalisation, computing, done, download, content)
     net, pixels = done.net.to(on), batches.pixels(config.mean, config.std, on)
     is_there = sources.is_there(model.dataset, root)
     test = sources.read_split(model.dataset, root, train=False, device=on) if is_there else None
-    config = replace(
+    answers = known_answers(net, pixels, model.dataset.input_size).tolist()
+    config = msgspec.structs.replace(
         config,
         results=evaluate(net, test, pixels) if test else None,
         environment=environment(on, model.architecture) if test else None,
-        known_answers=tuple(tuple(row) for row in known_answers(net, pixels, model.dataset.input_size).tolist()),
+        known_answers=tuple(map(tuple, answers)),
     )
-    return imported.write_new(out or Path(config.name), config, model, imported.dump(net, config))
+    return imported.write_new(out or Path(config.name), config, model, content)
 
 
 def _machine(device: str | None, data: Path | None) -> Machine:
@@ -856,7 +851,7 @@ def _start(model: Model, named: str | Path | None, found: Published | None) -> S
     """The weights that a training of the model begins with, if any are named; raises TrainingError."""
     if named is None or found is None:
         return None
-    from zoo.folder.job import Origin
+    from zoo.record.job import Origin
     from zoo.training.start import Start, begins
 
     config = found.config
@@ -870,7 +865,7 @@ def _start(model: Model, named: str | Path | None, found: Published | None) -> S
         tensors=found.net().state_dict(),
         classes=config.classes,
         channels=config.input_size[0],
-        origin=Origin(_lasting(named, found), found.with_weights.weights.sha256, shallower),
+        origin=Origin(_lasting(named, found), found.config.weights.sha256, shallower),
         license=config.license,
     )
 
@@ -889,7 +884,7 @@ def _teacher(model: Model, recipe: Recipe, on: torch.device) -> Teacher | None:
         return None
     import torch
 
-    from zoo.folder.job import Origin
+    from zoo.record.job import Origin
     from zoo.training.teacher import Renormalised, Teacher
 
     found = published(_teacher_of(model, recipe.teacher))
@@ -902,7 +897,7 @@ def _teacher(model: Model, recipe: Recipe, on: torch.device) -> Teacher | None:
     own, students = (config.mean, config.std), model.normalisation(recipe)
     if own != students:
         net = Renormalised(net, students, own).to(on).eval()
-    return Teacher(net, Origin(recipe.teacher, found.with_weights.weights.sha256))
+    return Teacher(net, Origin(recipe.teacher, found.config.weights.sha256))
 
 
 def _teacher_of(model: Model, teacher: str) -> str:

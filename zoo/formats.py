@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from zoo import plugins
+from zoo.decoding import SchemaError as SchemaError
+from zoo.decoding import from_json as from_json
 from zoo.errors import PluginError
-from zoo.schema import SchemaError as SchemaError
-from zoo.schema import from_json as from_json
 from zoo.spec import Architecture, InputSize, Resizing
 
 GROUP: Final = "zoo.formats"

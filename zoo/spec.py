@@ -8,18 +8,21 @@ An architecture knows no data set and a data set no architecture; a model joins 
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import json
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol, get_args, get_origin, get_type_hints
 
+import msgspec
+from msgspec import Meta, Struct
+
+from zoo.decoding import Count, Line, Positive, SchemaError, Sha256, explain, parse
 from zoo.errors import DataError as DataError
 from zoo.errors import PluginError, RecipeError
-from zoo.schema import SchemaError, fit, hints, parse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,8 +67,7 @@ class Reader(Protocol):
         """Return images `[N, H, W, C]` (uint8, 0 to 255) and labels `[N]`; raises DataError."""
 
 
-@dataclass(frozen=True)
-class Resizing:
+class Resizing(Struct, frozen=True, forbid_unknown_fields=True):
     """How a picture of any size becomes `input_size`, in timm's words and with timm's results.
 
     The picture is first made larger than the net's size by 1 / `crop_pct`, then cut down to that in the middle.
@@ -79,7 +81,7 @@ class Resizing:
 
     def __post_init__(self) -> None:
         if not 0.05 <= self.crop_pct <= 1:
-            raise SchemaError(f"resizing.crop_pct should be from 0.05 to 1, not {self.crop_pct!r}")
+            raise SchemaError(f"crop_pct should be from 0.05 to 1, not {self.crop_pct!r}")
 
     @property
     def is_plain(self) -> bool:
@@ -126,20 +128,20 @@ class Collection:
 FEW: Final = 10  # test pictures of a class: below that its accuracy says little
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pictures:
+class Pictures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which pictures a data set is made of that was found by looking, and what became of them."""
 
-    address: str  # as it is opened, without the way to it: "folder:flowers"
-    title: str  # as a person calls it
-    sha256: str  # of all of them, in their order and halves, with their classes
-    train_images: int
-    test_images: int
-    fewest: int  # test pictures of the class that has the fewest
-    skipped: int = 0  # could not be read, and were left out
-    test_part: float | None = None  # of them that are the test set, where nobody had set any apart
-    license: str = ""  # of the pictures
-    homepage: str = ""
+    address: Line  # as it is opened, without the way to it: "folder:flowers"
+    title: Line  # as a person calls it
+    sha256: Sha256  # of all of them, in their order and halves, with their classes
+    train_images: Positive
+    test_images: Positive
+    fewest: Positive  # test pictures of the class that has the fewest
+    skipped: Count = 0  # could not be read, and were left out
+    # Of them that are the test set, where nobody had set any apart.
+    test_part: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    license: Line = ""  # of the pictures
+    homepage: Line = ""
 
 
 @dataclass(frozen=True)
@@ -190,192 +192,175 @@ class Dataset:
             raise PluginError(f"data set {self.name}: {name} should be {expected}, not {found}")
 
 
-# Beyond these a recipe is a slip or an attack: they are what memory and time are taken by.
-MOST = {
-    "epochs": 1_000_000, "batch_size": 1_000_000, "crop_padding": 512, "cutout": 4096, "val_images": 10**9,
-    "patience_epochs": 1_000_000, "mixup": 1000, "cutmix": 1000, "dkd_alpha": 1000, "dkd_beta": 1000,
-    "img_size": 4096, "rand_augment": 20, "color_jitter": 1,
-}  # fmt: skip
+# The bounds of a recipe's fields. Beyond the upper ones it is a slip or an attack: memory and time are taken by them.
+Epochs = Annotated[int, Meta(ge=0, le=1_000_000)]
+Pixels = Annotated[int, Meta(ge=0, le=4096)]
+Number = Annotated[float, Meta(ge=0)]
+Rate = Annotated[float, Meta(gt=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Ratio = Annotated[float, Meta(ge=0.01, le=100)]
+Milestones = Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(max_length=1000)]
+Weight = Annotated[float, Meta(ge=0, le=1000)]
+Decay = Annotated[float, Meta(gt=0, lt=1)]
 
 
-LATER: Final = "later"
-
-
-def _later(default: Any) -> Any:
-    """A field that was added since recipes are hashed (`Recipe.to_json`)."""
-    return field(default=default, metadata={LATER: True})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The hyper-parameters that train a model, under timm's and torch's names.
 
     Rates are per step, weight decay is L2 as torch's optimizers have it, and everything that
     counts time counts epochs.
     """
 
-    epochs: int  # how often every image is seen
-    batch_size: int = 128  # images a step
+    epochs: Annotated[int, Meta(ge=1, le=1_000_000)]  # how often every image is seen
+    batch_size: Annotated[int, Meta(ge=1, le=1_000_000)] = 128  # images a step
 
     opt: Literal["sgd", "adam", "adamw"] = "sgd"  # the optimizer
-    lr: float = 0.1  # the highest of the schedule
-    momentum: float = 0.9  # sgd's momentum, adam's first beta
+    lr: Rate = 0.1  # the highest of the schedule
+    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9  # sgd's momentum, adam's first beta
     nesterov: bool = False  # sgd's momentum looks ahead
-    weight_decay: float = 0.0  # L2
+    weight_decay: Number = 0.0  # L2
 
     sched: Literal["constant", "multistep", "cosine", "onecycle", "plateau"] = "constant"  # how lr moves
     sched_on_updates: bool = False  # move the rate every step, not every epoch
-    decay_milestones: tuple[int, ...] = ()  # multistep: epochs after which lr is multiplied by decay_rate
-    decay_rate: float = 0.1  # plateau's too
-    patience_epochs: int = 10  # plateau: epochs in a row in which the validation error may fail to fall
-    min_lr: float = 0.0  # cosine: where it ends
-    pct_start: float = 0.3  # onecycle: the part of the run in which the rate rises
-    div_factor: float = 25.0  # onecycle: starts at lr / div_factor
-    final_div_factor: float = 1e4  # onecycle: ends at lr / div_factor / final_div_factor
+    decay_milestones: Milestones = ()  # multistep: epochs after which lr is multiplied by decay_rate
+    decay_rate: Rate = 0.1  # plateau's too
+    patience_epochs: Epochs = 10  # plateau: epochs in a row in which the validation error may fail to fall
+    min_lr: Number = 0.0  # cosine: where it ends
+    pct_start: Annotated[float, Meta(gt=0, lt=1)] = 0.3  # onecycle: the part of the run in which the rate rises
+    div_factor: Rate = 25.0  # onecycle: starts at lr / div_factor
+    final_div_factor: Rate = 1e4  # onecycle: ends at lr / div_factor / final_div_factor
     cycle_momentum: bool = False  # onecycle: momentum runs against the rate, 0.95 to 0.85
-    val_images: int = 0  # the last of the training set, held out: validated every epoch, never trained on
-    warmup_epochs: int = 0  # before the schedule
+    val_images: Annotated[int, Meta(ge=0, le=10**9)] = 0  # the last of the training set, held out and never trained on
+    warmup_epochs: Epochs = 0  # before the schedule
     warmup_lr: float = 0.0  # where the warm-up starts, or stays
     warmup_mode: Literal["linear", "constant"] = "linear"  # rising from warmup_lr, or staying there
 
-    clip_grad: float | None = None  # the most that a gradient may be
+    clip_grad: Rate | None = None  # the most that a gradient may be
     clip_mode: Literal["norm", "value"] = "norm"  # of all together, or each by itself
-    smoothing: float = 0.0  # of the labels
+    smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # of the labels
 
-    crop_padding: int = 0  # pixels of black around an image before a random crop
-    hflip: float = 0.0  # probability
-    mixup: float = 0.0  # α of its Beta(α, α); 0 for none
-    cutmix: float = 0.0  # α
-    mixup_prob: float = 1.0  # of an image to be mixed, by either
-    mixup_switch_prob: float = 0.5  # of cutmix, where there are both
-    cutout: int = 0  # pixels, the side of the square that is blackened
+    crop_padding: Annotated[int, Meta(ge=0, le=512)] = 0  # pixels of black around an image before a random crop
+    hflip: Fraction = 0.0  # probability
+    mixup: Weight = 0.0  # α of its Beta(α, α); 0 for none
+    cutmix: Weight = 0.0  # α
+    mixup_prob: Fraction = 1.0  # of an image to be mixed, by either
+    mixup_switch_prob: Fraction = 0.5  # of cutmix, where there are both
+    cutout: Pixels = 0  # pixels, the side of the square that is blackened
 
     # An architecture's name means the one that knows the student's own data set.
-    teacher: str | None = None  # whose logits are learned too: a model's name or address, or an architecture's name
-    distill: float = 0.9  # the weight of the teacher's part of the loss; the labels' is the rest, with dkd always 1
-    temperature: float = 4.0  # that both logits are divided by, for it
-    distill_type: Literal["kd", "dkd"] = _later("kd")  # Hinton's, or decoupled (arXiv:2203.08679, with distill=1)
-    dkd_alpha: float = _later(1.0)  # dkd: the weight of the target class against all others
-    dkd_beta: float = _later(8.0)  # dkd: the weight of the others among themselves
-    distill_warmup_epochs: int = _later(0)  # in which the teacher's part grows from nothing, step by step
+    teacher: Line | None = None  # whose logits are learned too: a model's name or address, or an architecture's name
+    distill: Fraction = 0.9  # the weight of the teacher's part of the loss; the labels' is the rest, with dkd always 1
+    temperature: Rate = 4.0  # that both logits are divided by, for it
+    distill_type: Literal["kd", "dkd"] = "kd"  # Hinton's, or decoupled (arXiv:2203.08679, with distill=1)
+    dkd_alpha: Weight = 1.0  # dkd: the weight of the target class against all others
+    dkd_beta: Weight = 8.0  # dkd: the weight of the others among themselves
+    distill_warmup_epochs: Epochs = 0  # in which the teacher's part grows from nothing, step by step
     mean: tuple[float, ...] | None = None  # the data set's own where None
-    std: tuple[float, ...] | None = None  # likewise
+    std: tuple[Rate, ...] | None = None  # likewise
 
-    img_size: int | None = _later(None)  # pixels a side, of pictures of any size; the data set's own where None
-    scale: tuple[float, ...] | None = _later(None)  # random resized crop: least and most part of the area, 0.08 to 1
-    ratio: tuple[float, ...] = _later((0.75, 4 / 3))  # likewise: width by height
-    color_jitter: float = _later(0.0)  # brightness, contrast, saturation: each from 1 - it to 1 + it times
-    rand_augment: int = _later(0)  # RandAugment (arXiv:1909.13719): how many changes one after another
-    rand_magnitude: int = _later(9)  # of 30, how strong they are
-    class_weight: Literal["none", "balanced"] = _later("none")  # cross entropy × n / (classes · n of its class)
+    img_size: Annotated[int, Meta(ge=1, le=4096)] | None = None  # pixels a side; the data set's own where None
+    scale: tuple[Rate, Fraction] | None = None  # random resized crop: least and most part of the area, 0.08 to 1
+    ratio: tuple[Ratio, Ratio] = (0.75, 4 / 3)  # likewise: width by height
+    color_jitter: Fraction = 0.0  # brightness, contrast, saturation: each from 1 - it to 1 + it times
+    rand_augment: Annotated[int, Meta(ge=0, le=20)] = 0  # RandAugment (arXiv:1909.13719): how many changes in a row
+    rand_magnitude: Annotated[int, Meta(ge=0, le=30)] = 9  # of 30, how strong they are
+    class_weight: Literal["none", "balanced"] = "none"  # cross entropy × n / (classes · n of its class)
 
-    freeze_epochs: int = _later(0)  # at the beginning, in which the head alone learns
-    layer_decay: float = _later(1.0)  # that the rate is multiplied by with each layer away from the head
-    model_ema_decay: float | None = _later(None)  # publish the average of the weights that keeps so much every step
+    freeze_epochs: Epochs = 0  # at the beginning, in which the head alone learns
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # the rate is multiplied by it with each layer from the head
+    model_ema_decay: Decay | None = None  # publish the average of the weights that keeps so much every step
 
     def __post_init__(self) -> None:
-        for name, hint in hints(Recipe).items():
-            try:
-                object.__setattr__(self, name, fit(hint, getattr(self, name), name))  # lr=1 is 1.0
-            except SchemaError as error:
-                raise RecipeError(f"recipe: {error}") from None
-            for value in _spread_out(getattr(self, name)):
-                self._require(not isinstance(value, float) or math.isfinite(value), name, "finite")
-        for name, most in MOST.items():
-            self._require((getattr(self, name) or 0) <= most, name, f"up to {most:,}")
-        self._require(self.epochs >= 1, "epochs", "at least 1")
-        self._require(self.batch_size >= 1, "batch_size", "at least 1")
-        self._require(self.lr > 0, "lr", "above 0")
-        self._require(0 <= self.momentum < 1, "momentum", "from 0 up to, but not, 1")
-        self._require(self.weight_decay >= 0, "weight_decay", "0 or more")
-        for name in ("decay_rate", "div_factor", "final_div_factor"):
-            self._require(getattr(self, name) > 0, name, "above 0")
-        self._require(0 <= self.min_lr <= self.lr, "min_lr", "from 0 to lr")
-        self._require(len(self.decay_milestones) <= 1000, "decay_milestones", "up to 1,000 epochs")
-        self._require(min(self.decay_milestones, default=1) >= 1, "decay_milestones", "epochs from 1")
-        self._require(min(self.std or (1.0,)) > 0, "std", "above 0")
-        self._require(0 < self.pct_start < 1, "pct_start", "between 0 and 1")
-        self._require(0 <= self.smoothing < 1, "smoothing", "from 0 up to, but not, 1")
-        self._require(self.clip_grad is None or self.clip_grad > 0, "clip_grad", "above 0, or null")
-        self._require(self.crop_padding >= 0, "crop_padding", "0 or more")
-        self._require(0 <= self.hflip <= 1, "hflip", "from 0 to 1")
-        for name in ("mixup", "cutmix", "cutout", "dkd_alpha", "dkd_beta", "color_jitter", "rand_augment"):
-            self._require(getattr(self, name) >= 0, name, "0 or more")
-        self._require(self.img_size is None or self.img_size >= 1, "img_size", "at least 1, or null")
+        self._check_fields()
+        self._require_schedule()
+        self._require(self.min_lr <= self.lr, "min_lr", "from 0 to lr")
         if self.scale is not None:
-            self._require(len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 1, "scale", "two parts of 1")
-        self._require(len(self.ratio) == 2 and 0.01 <= self.ratio[0] <= self.ratio[1] <= 100, "ratio", "two ratios")
-        self._require(0 <= self.rand_magnitude <= 30, "rand_magnitude", "from 0 to 30")
+            self._require(self.scale[0] <= self.scale[1], "scale", "the least part, then the most")
+        self._require(self.ratio[0] <= self.ratio[1], "ratio", "the least ratio, then the most")
         if self.mixup or self.cutmix:  # of two classes, neither of which is the target
             self._require(self.distill_type == "kd", "distill_type", "kd with mixup or cutmix")
-        for name in ("freeze_epochs", "distill_warmup_epochs"):
-            self._require(0 <= getattr(self, name) <= self.epochs, name, f"from 0 to epochs, which are {self.epochs}")
-        self._require(0 < self.layer_decay <= 1, "layer_decay", "above 0 and up to 1")
-        average = self.model_ema_decay
-        self._require(average is None or 0 < average < 1, "model_ema_decay", "between 0 and 1, or null")
-        for name in ("mixup_prob", "mixup_switch_prob", "distill"):
-            self._require(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
-        self._require(self.temperature > 0, "temperature", "above 0")
-        self._require(self.patience_epochs >= 0, "patience_epochs", "0 or more")
-        self._require(self.val_images >= 0, "val_images", "0 or more")
+        for name in ("freeze_epochs", "distill_warmup_epochs", "warmup_epochs"):
+            self._require(getattr(self, name) <= self.epochs, name, f"from 0 to epochs, which are {self.epochs}")
+        if self.nesterov:
+            self._require(self.opt == "sgd" and self.momentum > 0, "nesterov", "false without sgd and momentum")
+
+    def _check_fields(self) -> None:
+        """Hold every field against its type and bounds, which msgspec does only where it decodes; lr=1 becomes 1.0."""
+        values = msgspec.structs.asdict(self)
+        for name, value in values.items():
+            for number in value if isinstance(value, tuple | list) else (value,):
+                self._require(not isinstance(number, float) or math.isfinite(number), name, "finite")
+        try:
+            checked = msgspec.convert(values, _fields())
+        except msgspec.ValidationError as error:
+            raise RecipeError(f"recipe: {self._explained(error)}") from None
+        for name, value in msgspec.structs.asdict(checked).items():
+            msgspec.structs.force_setattr(self, name, value)
+
+    def _explained(self, error: msgspec.ValidationError) -> str:
+        said = explain(error).partition(", not ")[0]
+        name = re.split(r"\W", said, maxsplit=1)[0]
+        choices = get_args(_kinds()[name]) if get_origin(_kinds()[name]) is Literal else ()
+        expected = f"{name} should be one of {', '.join(map(str, choices))}" if choices else said
+        return f"{expected}, not {getattr(self, name)!r:.100}"
+
+    def _require_schedule(self) -> None:
         if self.sched == "plateau":
             self._require(self.val_images > 0, "val_images", "above 0 with plateau, which watches them")
             self._require(not self.sched_on_updates, "sched_on_updates", "false with plateau")
             self._require(self.warmup_epochs == 0, "warmup_epochs", "0 with plateau")
-        self._require(self.warmup_epochs >= 0, "warmup_epochs", "0 or more")
-        self._require(self.warmup_epochs <= self.epochs, "warmup_epochs", f"up to epochs, which are {self.epochs}")
         if self.warmup_epochs:
             self._require(0 < self.warmup_lr <= self.lr, "warmup_lr", "above 0 and up to lr in a warm-up")
             self._require(self.sched != "onecycle", "warmup_epochs", "0 with onecycle, which warms up itself")
-            self._require(
-                min(self.decay_milestones, default=self.warmup_epochs + 1) > self.warmup_epochs,
-                "decay_milestones",
-                "after the warm-up",
-            )
-        if self.nesterov:
-            self._require(self.opt == "sgd" and self.momentum > 0, "nesterov", "false without sgd and momentum")
+            first = min(self.decay_milestones, default=self.warmup_epochs + 1)
+            self._require(first > self.warmup_epochs, "decay_milestones", "after the warm-up")
 
     def _require(self, condition: bool, name: str, expected: str) -> None:
         if not condition:
-            raise RecipeError(f"recipe: {name} should be {expected}, not {getattr(self, name)!r}")
+            raise RecipeError(f"recipe: {name} should be {expected}, not {getattr(self, name)!r:.100}")
+
+    def replace(self, **changes: object) -> Recipe:
+        """Return a copy with other values in some fields; raises RecipeError."""
+        for name in changes.keys() - _kinds().keys():
+            raise RecipeError(_no_such_field(name))
+        return msgspec.structs.replace(self, **changes)
 
     def changed(self, settings: Mapping[str, str]) -> Recipe:
         """Return a copy with fields set from text (`{"lr": "0.05"}`); raises RecipeError.
 
         Where the head alone learns to the end it does so to the end of other epochs, too.
         """
-        fields = hints(Recipe)
-        try:
-            values = {name: parse(fields[name], text, name) for name, text in settings.items()}
-        except KeyError as unknown:
-            raise RecipeError(_no_such_field(str(unknown.args[0]))) from None
-        except SchemaError as error:
-            raise RecipeError(f"recipe: {error}") from None
+        values: dict[str, Any] = {}
+        for name, text in settings.items():
+            if name not in _kinds():
+                raise RecipeError(_no_such_field(name))
+            try:
+                values[name] = parse(get_type_hints(Recipe)[name], text)  # without bounds, which the copy checks
+            except SchemaError as error:
+                raise RecipeError(f"recipe: {name} {error}") from None
         if self.freeze_epochs == self.epochs and "epochs" in values:
             values = {"freeze_epochs": values["epochs"], **values}
-        return dataclasses.replace(self, **values)
+        return self.replace(**values)
 
     def every(self) -> dict[str, object]:
         """Every field, as JSON types."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in msgspec.structs.asdict(self).items()}
 
     def to_json(self) -> dict[str, object]:
         """The same without what a later zoo added and this recipe leaves at its default: it is what it was before."""
-        unused = {one.name for one in dataclasses.fields(self) if LATER in one.metadata}
-        unused = {name for name in unused if getattr(self, name) == getattr(type(self), name)}
+        unused = {name for name in LATER if getattr(self, name) == _defaults()[name]}
         return {name: value for name, value in self.every().items() if name not in unused}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, object]) -> Recipe:
         """Read back what `to_json` wrote; raises RecipeError for a field this version doesn't know."""
-        known = hints(cls)
         for name in fields:
-            if name not in known:
+            if name not in _kinds():
                 raise RecipeError(_no_such_field(name))
         try:
-            return cls(**{name: fit(known[name], value, name) for name, value in fields.items()})
-        except (SchemaError, TypeError) as error:
-            raise RecipeError(f"recipe: {error}") from None
+            return msgspec.convert(fields, cls)
+        except msgspec.ValidationError as error:
+            raise RecipeError(f"recipe: {explain(error)}") from None
 
     def sha256(self) -> str:
         """Identify the recipe: SHA-256 of its JSON, sorted, under a version; 64 hex digits.
@@ -387,9 +372,29 @@ class Recipe:
         return hashlib.sha256(json.dumps({"v": 2, **self.to_json()}, sort_keys=True).encode()).hexdigest()
 
 
-def _spread_out(value: object) -> tuple[object, ...]:
-    """The values in a field, which may be several."""
-    return value if isinstance(value, tuple) else (value,)
+# Fields that were added since recipes are hashed (`Recipe.to_json`).
+LATER: Final = (
+    "distill_type", "dkd_alpha", "dkd_beta", "distill_warmup_epochs", "img_size", "scale", "ratio", "color_jitter",
+    "rand_augment", "rand_magnitude", "class_weight", "freeze_epochs", "layer_decay", "model_ema_decay",
+)  # fmt: skip
+
+
+@functools.cache
+def _kinds() -> Mapping[str, Any]:
+    """The types of a recipe's fields, with their bounds."""
+    return get_type_hints(Recipe, include_extras=True)
+
+
+@functools.cache
+def _defaults() -> Mapping[str, object]:
+    """The defaults of a recipe's fields."""
+    return {field.name: field.default for field in msgspec.structs.fields(Recipe)}
+
+
+@functools.cache
+def _fields() -> type[Struct]:
+    """The fields of a recipe without its rules across fields."""
+    return msgspec.defstruct("Fields", list(_kinds().items()))
 
 
 # What others call a field: torch's optimizers and schedules, other trainers, people.
@@ -407,7 +412,7 @@ SYNONYMS = {
 def _no_such_field(name: str) -> str:
     import difflib
 
-    fields = [one.name for one in dataclasses.fields(Recipe)]
+    fields = list(_kinds())
     meant = SYNONYMS.get(name.lower())
     close = [meant] if meant in fields else difflib.get_close_matches(name, fields, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"the fields are {', '.join(fields)}"
@@ -506,16 +511,6 @@ class Model:
     recipes: Mapping[str, Recipe] = field(default_factory=dict)  # of this pair, the default first
     reported: tuple[Reported, ...] = ()  # what others published for it
     default: bool = False  # whether the bare architecture name means this one
-
-    def __new__(cls, *_: object, **fields: object) -> Self:
-        """Refuse the facts of an architecture, which a model had itself in the zoo's first version."""
-        if not fields.keys().isdisjoint(("name", "build", "paper", "description", "license")):
-            raise PluginError(
-                "a zoo.spec.Model joins an architecture and a data set: write "
-                "Model(architecture=Architecture(name, build, recipes, …), dataset=…, parameters=…), "
-                "with the architecture's name alone and build(input_size, num_classes)"
-            )
-        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for name, kind in (("architecture", Architecture), ("dataset", Dataset)):

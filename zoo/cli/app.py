@@ -62,10 +62,6 @@ COMMANDS = {
         "hub:push",
         "Publish a model folder to a hub, under its model's name.",
     ),
-    "convert": (
-        "hub:convert",
-        "Write model folders of an earlier format anew in today's; their weights stay the same bytes.",
-    ),
     "import": (
         "hub:import_model",
         "Take in weights that somebody else published: fetched, hashed, fitted to a net, measured, as a model folder.",
@@ -117,7 +113,7 @@ MEANT = {
     "upload": "push", "publish": "push", "download": "pull", "fetch": "pull", "get": "pull", "clone": "pull",
     "test": "eval or verify", "evaluate": "eval", "score": "eval", "check": "verify", "validate": "verify",
     "classify": "predict", "infer": "predict", "run": "predict or train", "draw": "plot", "curves": "plot",
-    "diff": "compare", "retrain": "reproduce", "upgrade": "convert",
+    "diff": "compare", "retrain": "reproduce",
     "site": "page", "html": "page", "website": "page",
 }  # fmt: skip
 

@@ -55,11 +55,11 @@ def recipes(ctx: typer.Context) -> list[str]:
 @silent
 def settings() -> list[str]:
     """The fields of a recipe, as --set has them: `lr=`."""
-    import dataclasses
+    import msgspec
 
     from zoo.spec import Recipe
 
-    return [f"{field.name}=" for field in dataclasses.fields(Recipe)]
+    return [f"{field.name}=" for field in msgspec.structs.fields(Recipe)]
 
 
 @silent

@@ -1,9 +1,9 @@
 """`zoo data`: what is in somebody's own pictures, before anything is trained on them."""
 
-import dataclasses
 from collections import Counter
 from typing import Annotated
 
+import msgspec
 import typer
 
 from zoo import api
@@ -32,7 +32,7 @@ def data(
         print_json(
             {
                 "name": found.collection.name,
-                **dataclasses.asdict(found.pictures),
+                **msgspec.structs.asdict(found.pictures),
                 "classes": [{"name": name, "train": train, "test": test} for name, train, test in found.counts()],
                 "sizes": [{"width": w, "height": h, "pictures": count} for (w, h), count in sizes.most_common()],
                 "channels": found.channels,

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from zoo import api
@@ -12,6 +13,7 @@ from zoo.cli import completion, options
 from zoo.cli.printing import print_json, print_table, say, telling
 from zoo.errors import FolderError, HubWarning, ZooError
 from zoo.plain import complain
+from zoo.record.types import Trained
 
 if TYPE_CHECKING:
     from zoo.evaluation.verify import Verified
@@ -55,8 +57,8 @@ def evaluate(
         print_json(
             {
                 "name": found.name,
-                "now": dataclasses.asdict(found.results),
-                "card": dataclasses.asdict(card) if card else None,
+                "now": msgspec.structs.asdict(found.results),
+                "card": msgspec.structs.asdict(card) if card else None,
                 **({"classes": [dataclasses.asdict(one) for one in classes]} if report else {}),
             }
         )
@@ -67,7 +69,7 @@ def evaluate(
                 f"{found.name}  {who:>4}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
                 f"loss {results.test_loss:.6f}  ({results.test_images:,} test images)"
             )
-    if found.config and found.config.pictures:
+    if isinstance(found.config, Trained) and found.config.pictures:
         low, high = found.results.interval
         say(f"on other pictures of the same kind, top-1 would be from {low:.1f}% to {high:.1f}% in 95 of 100 cases")
     if report:

@@ -1,15 +1,15 @@
 """`zoo export`: a model out of Python."""
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from zoo import api
 from zoo.cli import options
 from zoo.cli.printing import print_json, print_table, say, say_published
-from zoo.folder.config import Config, Export
+from zoo.record.types import Export, Record
 
 
 def export(
@@ -24,10 +24,6 @@ def export(
     data: options.Data = None,
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Keep a format that costs more than half a point of top-1, too.")
-    ] = False,
-    time: Annotated[
-        bool,
-        typer.Option("--time", help="Measure how long each takes beside the net, for batches of 1, 8 and 64 images."),
     ] = False,
     push: options.Push = False,
     hub: options.PushHub = None,
@@ -44,7 +40,7 @@ def export(
             "is where --push goes to; a model in a hub is named by its address", param_hint="--hub"
         )
     folder, config = api.export(
-        model, to=to.split(","), out=out, revision=revision, data=data, allow_loss=allow_loss, time=time
+        model, to=to.split(","), out=out, revision=revision, data=data, allow_loss=allow_loss
     )  # fmt: skip
     if as_json:
         print_json(
@@ -58,11 +54,11 @@ def export(
             say_published(published)
 
 
-def _facts(config: Config, export: Export) -> dict[str, object]:
-    return {**dataclasses.asdict(export), "bytes": config.files[export.file].bytes}
+def _facts(config: Record, export: Export) -> dict[str, object]:
+    return {**msgspec.to_builtins(export), "bytes": config.files[export.file].bytes}
 
 
-def _say(folder: Path, config: Config) -> None:
+def _say(folder: Path, config: Record) -> None:
     cells = []
     for one in config.exports:
         test = one.test
@@ -79,12 +75,6 @@ def _say(folder: Path, config: Config) -> None:
         )
     heading = ("format", "file", "bytes", "top-1", "classified otherwise", "logits differ by", "run by")
     print_table(heading, cells, right=(2, 3, 4, 5))
-    if times := [(one.format, timing) for one in config.exports for timing in one.timings]:
-        rows = [
-            (name, str(one.batch), f"{one.milliseconds:.2f}", f"{one.ratio:.2f}", config.exports[0].device)
-            for name, one in times
-        ]
-        print_table(("format", "batch", "milliseconds", "times as fast as the net", "on"), rows, right=(1, 2, 3))
     card = config.results
     before = f", whose top-1 is {card.test_top1:.2f}%" if card else ""
     say(f"held against {config.name}{before}; the model folder is {folder}")

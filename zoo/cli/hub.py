@@ -8,8 +8,8 @@ import typer
 from zoo import api
 from zoo.cli import completion, options
 from zoo.cli.printing import say, say_published
-from zoo.folder.config import Claim
 from zoo.hub.imported import Credit
+from zoo.record.types import Claim
 
 
 def push(
@@ -21,15 +21,6 @@ def push(
 ) -> None:
     """Publish a model folder to a hub, under its model's name."""
     say_published(api.push(folder, hub=hub, license=license))
-
-
-def convert(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Model folders, also of a hub's.")],
-) -> None:
-    """Write model folders of an earlier format anew in today's; their weights stay the same bytes."""
-    for folder in folders:
-        config = api.convert(folder)
-        say(f"{folder}: {config.name}, format {config.format}")
 
 
 def import_model(
@@ -121,5 +112,8 @@ def pull(
     revision: options.Revision = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL]")] = None,
 ) -> None:
-    """Fetch a published model folder, every file, hashes checked."""
+    """Fetch a published model folder, every file, hashes checked.
+
+    Weights that its record only gives an address of are fetched there, where ZOO_TRUST lists that one.
+    """
     say(f"pulled into {api.pull(name, hub=hub, revision=revision, out=out)}")

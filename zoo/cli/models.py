@@ -3,6 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from zoo.cli import completion, options
@@ -10,7 +11,7 @@ from zoo.cli.printing import console, count, print_json, print_rows, print_table
 from zoo.hub import listing
 
 if TYPE_CHECKING:
-    from zoo.folder.config import Config
+    from zoo.record.types import Record
     from zoo.spec import Recipe
 
 
@@ -64,25 +65,30 @@ def search(
     print_rows(listing.search(text, hub=hub), as_json=as_json)
 
 
-def _results(config: "Config") -> list[str]:
+def _results(config: "Record") -> list[str]:
     """What published weights score, and how they came about."""
+    from zoo.record.types import Trained  # here, as in info: `zoo list` reads no record
+
     lines = []
     if (results := config.results) is not None:
         lines.append(
             f"  results     top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%, "
             f"loss {results.test_loss:.4f} on {results.test_images:,} test images"
         )
-    if (origin := config.origin) is None:
-        job = config.own.job
-        return [*lines, f"  trained     recipe {job.recipe_name}, seed {job.seed}, {config.own.training.epochs} epochs"]
+    if isinstance(config, Trained):
+        job = config.job
+        return [*lines, f"  trained     recipe {job.recipe_name}, seed {job.seed}, {config.training.epochs} epochs"]
+    source, download = config.source, config.download
     lines += [] if results else ["  results     not measured here"]
-    lines.append(f"  trained by  {origin.by}, not by the zoo; {origin.address or origin.file}, {config.license}")
-    if (claim := origin.claim) is not None:
+    lines.append(
+        f"  trained by  {source.by}, not by the zoo; {f'{download.address}, ' if download else ''}{config.license}"
+    )
+    if (claim := source.claim) is not None:
         lines.append(f"  claimed     top-1 {claim.test_top1:.2f}%" + (f" ({claim.meaning})" if claim.meaning else ""))
     return lines
 
 
-def _elsewhere(name: str, config: "Config") -> list[str]:
+def _elsewhere(name: str, config: "Record") -> list[str]:
     """What is known of somebody else's weights, of a data set that no plugin here declares."""
     shown = ", ".join(config.classes[:5]) + (", …" if len(config.classes) > 5 else "")
     resizing = config.resizing
@@ -99,7 +105,7 @@ def _elsewhere(name: str, config: "Config") -> list[str]:
 
 def _chosen(recipe: "Recipe") -> set[str]:
     """The fields of a recipe that it does not leave at their defaults, and those that everybody looks for."""
-    given = {one.name for one in dataclasses.fields(recipe) if getattr(recipe, one.name) != one.default}
+    given = {one.name for one in msgspec.structs.fields(recipe) if getattr(recipe, one.name) != one.default}
     return given | {"epochs", "batch_size", "opt", "lr"}
 
 
@@ -125,11 +131,12 @@ def info(
     What a recipe leaves at its default is not shown but with --all.
     """
     from zoo import api  # here: `zoo list` starts faster without
+    from zoo.record.types import Imported
 
     found = api.info(name, hub=hub)
     model, config = found.model, found.config
     summary = api.layers(found.name, depth=depth) if layers and model else []
-    if config and config.origin and model is None and not as_json:
+    if isinstance(config, Imported) and model is None and not as_json:
         for text in _elsewhere(found.name, config):
             say(text)
         return
@@ -138,7 +145,7 @@ def info(
         if model:
             facts = {"description": model.description, "parameters": model.parameters}
         recipes = {key: recipe.to_json() for key, recipe in model.recipes.items()} if model else {}
-        config_json = dataclasses.asdict(config) if config else None
+        config_json = msgspec.to_builtins(config) if config else None
         facts |= {"weights": found.weights, "recipes": recipes, "config": config_json}
         print_json({"name": found.name, **facts, "layers": [dataclasses.asdict(one) for one in summary]})
         return

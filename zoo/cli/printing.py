@@ -29,7 +29,7 @@ def say_published(pushed: "Pushed") -> None:
     say(f"published as {pushed.address} at revision {pushed.revision[:12]}")
     if pushed.repaired:
         say(f"repaired there: {', '.join(pushed.repaired)}")
-    if pushed.card == "rendered":
+    if pushed.card == "stale":
         say("its README.md was stale, and was rendered anew")
     elif pushed.card == "edited":
         say("its README.md was edited by hand, and is kept")
@@ -95,7 +95,7 @@ def print_rows(rows: "list[Row]", *, as_json: bool) -> None:
 
 def say_trained(trained: "Trained") -> None:
     """What a training has come to, and where it is."""
-    results = trained.config.own.results
+    results = trained.config.results
     say(
         f"{trained.config.name}: top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%, loss "
         f"{results.test_loss:.4f} on {results.test_images:,} test images; the model folder is {trained.folder}"

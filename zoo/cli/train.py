@@ -8,8 +8,8 @@ import typer
 from zoo import api
 from zoo.cli import completion, options
 from zoo.cli.printing import progress, say, say_published, say_trained, telling
-from zoo.folder.config import spread
-from zoo.folder.same_bytes import obstacles
+from zoo.record.same_bytes import obstacles
+from zoo.record.types import spread
 from zoo.training.memory import keep_memory
 
 
@@ -143,10 +143,10 @@ def reproduce(
         return
     say_trained(trained)
     for who, config in (("here", trained.config), ("card", published)):
-        job, results, training = config.own.job, config.own.results, config.own.training
+        job, results, training = config.job, config.results, config.training
         say(
             f"{config.name}  {who}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
-            f"{training.epochs} epochs, seed {job.seed}, {config.own.environment.device}"
+            f"{training.epochs} epochs, seed {job.seed}, {config.environment.device}"
         )
     different = obstacles(trained.config, published)
     say(f"not expected to be the same bytes: {'; '.join(different)}" if different else "expected to be the same bytes")

@@ -15,7 +15,7 @@ from pathlib import Path
 from zoo import registry
 from zoo.data.picture import suffixes
 from zoo.errors import DataError, UnknownModel
-from zoo.folder.paths import path_of
+from zoo.record.paths import path_of
 from zoo.spec import Collection, Half
 
 TRAIN = "train"

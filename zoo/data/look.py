@@ -18,8 +18,8 @@ from typing import TypeVar
 
 from zoo.data.picture import decode
 from zoo.errors import DataError, ImageError
-from zoo.folder.paths import cache
-from zoo.folder.replace import file_written_aside
+from zoo.record.paths import cache
+from zoo.record.replace import file_written_aside
 from zoo.spec import Collection, Half
 
 Thing = TypeVar("Thing")

@@ -12,7 +12,7 @@ from zoo.data.prepare import prepare
 from zoo.data.prepared import margin
 from zoo.data.survey import Survey, require_usable, survey
 from zoo.errors import DataError, DataWarning
-from zoo.folder.config import Config
+from zoo.record.types import Record, Trained
 from zoo.spec import FEW, Dataset, Recipe
 
 LARGEST = 256  # pixels a side that pictures are left at where all of them have it
@@ -45,12 +45,12 @@ def opened(asked: Asked, recipe: Recipe, root: Path, tell: Tell, *, size: int | 
     return prepare(found, side, margin(recipe, side), tell)
 
 
-def opened_again(asked: Asked, config: Config, root: Path, tell: Tell) -> None:
+def opened_again(asked: Asked, config: Record, root: Path, tell: Tell) -> None:
     """Prepare the pictures that a model was trained on, of which its folder has only the hash, from where they are.
 
     Raises DataError where others are there.
     """
-    if config.pictures is None:
+    if not isinstance(config, Trained) or config.pictures is None:
         raise DataError(f"{config.name} was trained on the data set {config.dataset}; leave out {asked.address}")
     wanted = config.pictures
     part = asked.test_part if asked.test_part is not None else wanted.test_part
@@ -62,7 +62,7 @@ def opened_again(asked: Asked, config: Config, root: Path, tell: Tell) -> None:
             f"{found.pictures.sha256[:12]}…, expected {wanted.sha256[:12]}…; name the folder as it was then"
         )
     side = config.input_size[1]
-    prepare(found, side, margin(config.own.job.recipe, side), tell)
+    prepare(found, side, margin(config.job.recipe, side), tell)
 
 
 def _own_size(found: Survey) -> int | None:

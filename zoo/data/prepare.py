@@ -15,7 +15,7 @@ from zoo.data.prepared import CENTER, Normalisation, Prepared, dataset, place
 from zoo.data.preprocess import to_pixels
 from zoo.data.survey import Survey
 from zoo.errors import DataError, ImageError
-from zoo.folder.replace import file_written_aside
+from zoo.record.replace import file_written_aside
 from zoo.spec import Dataset
 
 CHUNK = 256  # images that are counted at a time

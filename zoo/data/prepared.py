@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from zoo.errors import DataError
-from zoo.folder.paths import cache
+from zoo.record.paths import cache
 from zoo.spec import Dataset, InputSize, Pictures, Recipe, Resizing
 
 if TYPE_CHECKING:

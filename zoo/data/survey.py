@@ -7,15 +7,16 @@ sides, whatever is added, and copies of one stay together.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zoo.data.asked import Asked
 from zoo.data.look import Seen, Tell, look
+from zoo.decoding import LINE
 from zoo.errors import DataError
-from zoo.folder.gate import CLASSES, require_line
-from zoo.schema import SchemaError
+from zoo.record.types import MOST_CLASSES
 from zoo.spec import FEW, NAME, Collection, Pictures
 
 
@@ -117,13 +118,14 @@ def require_usable(found: Survey, asked: Asked) -> None:
 def _require_names(collection: Collection, address: str) -> None:
     if not NAME.fullmatch(collection.name):
         raise DataError(f"{address}: the name {collection.name!r} should be of a-z, 0-9, '.', '_' and '-'")
-    if len(collection.classes) > CLASSES:
-        raise DataError(f"{address} has {len(collection.classes):,} classes, expected up to {CLASSES:,}")
+    if len(collection.classes) > MOST_CLASSES:
+        raise DataError(f"{address} has {len(collection.classes):,} classes, expected up to {MOST_CLASSES:,}")
     for name in collection.classes:
-        try:
-            require_line(name, f"{address}: the name of the class {name[:40]!r}")
-        except SchemaError as error:
-            raise DataError(f"{error}; rename its folder") from None
+        if len(name) > 2_000 or not re.match(LINE, name):
+            raise DataError(
+                f"{address}: the name of the class {name[:40]!r} should be one line of up to 2,000 characters; "
+                "rename its folder"
+            )
 
 
 def _is_test(one: Seen, part: float | None) -> bool:

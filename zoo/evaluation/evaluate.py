@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from zoo.data.batches import Pixels
 from zoo.data.sources import Split, parts
-from zoo.folder.config import Config, Results
 from zoo.nets.precision import exact
+from zoo.record.types import Record, Results
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Evaluated:
     classes: tuple[str, ...]
     results: Results
     confusion: tuple[tuple[int, ...], ...]
-    config: Config | None
+    config: Record | None
 
 
 def evaluate(net: nn.Module, split: Split, pixels: Pixels) -> Results:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from zoo.errors import FolderError
-from zoo.folder.config import Results
+from zoo.record.types import Results
 
 MATRIX = "confusion.svg"
 NUMBERS = "report.json"
@@ -51,7 +53,7 @@ def write(
     rows = by_class(classes, confusion)
     numbers = {
         "name": title,
-        "results": dataclasses.asdict(results),
+        "results": msgspec.to_builtins(results),
         "classes": [dataclasses.asdict(one) for one in rows],
         "confusion": [list(row) for row in confusion],
     }

@@ -15,9 +15,9 @@ from zoo.data.batches import Pixels
 from zoo.errors import DataError
 from zoo.evaluation.answers import INPUTS, known_answers
 from zoo.evaluation.evaluate import evaluate
-from zoo.folder.config import Claim, Config, Results
 from zoo.nets.build import count
 from zoo.nets.device import describe
+from zoo.record.types import Claim, Imported, Record, Results
 from zoo.spec import Architecture, Model
 
 # Another processor, another number of threads or another version of torch sums in another order.
@@ -63,7 +63,7 @@ class Verified:
         return tuple(one.name for one in self.checks if one.outcome == "not measured")
 
 
-def verify(config: Config, known: Model | Architecture, net: nn.Module, root: Path) -> Verified:
+def verify(config: Record, known: Model | Architecture, net: nn.Module, root: Path) -> Verified:
     """Hold a net with the weights of a folder, whose files' hashes were checked, against that one's facts.
 
     `known` is its model, or its architecture where no plugin declares the data set. Its test set is run
@@ -77,7 +77,7 @@ def verify(config: Config, known: Model | Architecture, net: nn.Module, root: Pa
     )
 
 
-def _load(config: Config, net: nn.Module) -> Check:
+def _load(config: Record, net: nn.Module) -> Check:
     """The net was loaded strictly already; its parameters are counted once more."""
     if (counted := count(net)) != config.parameters:
         said = f"the net has {counted:,} parameters, the card says {config.parameters:,}"
@@ -85,13 +85,11 @@ def _load(config: Config, net: nn.Module) -> Check:
     return Check("strict load", "as published", f"{counted:,} parameters")
 
 
-def _answers(config: Config, net: nn.Module, pixels: Pixels) -> Check:
-    """The logits of the fixed inputs; only a folder of the first format may be without."""
+def _answers(config: Record, net: nn.Module, pixels: Pixels) -> Check:
+    """The logits of the fixed inputs; only a repository of another library may be without."""
     name = "known answers"
-    if not config.known_answers and config.origin is not None:
-        return Check(name, "not measured", "the folder has none, nobody had the weights")
-    if not config.known_answers and config.format == 1:
-        return Check(name, "not measured", "the folder has none, it is of format 1; add them with zoo convert")
+    if not config.known_answers and isinstance(config, Imported):
+        return Check(name, "not measured", "the repository has none")
     if len(config.known_answers) != INPUTS:
         return Check(name, "differs", f"the folder has {len(config.known_answers)} known answers, expected {INPUTS}")
     asked, kept = known_answers(net, pixels, config.input_size), torch.tensor(config.known_answers)
@@ -101,7 +99,7 @@ def _answers(config: Config, net: nn.Module, pixels: Pixels) -> Check:
     return Check(name, "as published", f"within {distance:.1e}")
 
 
-def _test(config: Config, known: Model | Architecture, net: nn.Module, pixels: Pixels, root: Path) -> Check:
+def _test(config: Record, known: Model | Architecture, net: nn.Module, pixels: Pixels, root: Path) -> Check:
     """Accuracies and loss on the test set."""
     name, device = "test set", pixels.mean.device
     if not isinstance(known, Model):
@@ -117,7 +115,7 @@ def _test(config: Config, known: Model | Architecture, net: nn.Module, pixels: P
     now, exact = evaluate(net, test, pixels), _computes_as_then(config, device)
     found = f"top-1 {now.test_top1:.2f}%, top-5 {now.test_top5:.2f}%"
     if config.results is None:
-        claim = config.origin.claim if config.origin else None
+        claim = config.source.claim if isinstance(config, Imported) else None
         said = f"; its author says {claim.test_top1:.2f}%{_what(claim)}" if claim else ""
         return Check(name, "not measured", f"{found}, measured now: the card has no results{said}")
     if differences := _differences(now, config.results, exact=exact):
@@ -130,7 +128,7 @@ def _what(claim: Claim) -> str:
     return f" ({claim.meaning})" if claim.meaning else ""
 
 
-def _computes_as_then(config: Config, device: torch.device) -> bool:
+def _computes_as_then(config: Record, device: torch.device) -> bool:
     """Whether the same numbers are to be expected to the last bit: the same processor, threads and torch."""
     return (
         config.environment is not None

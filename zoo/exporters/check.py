@@ -14,8 +14,8 @@ from zoo.exporters import formats, measure
 from zoo.exporters.graph import reason
 from zoo.exporters.protocol import Exporter, Run
 from zoo.exporters.use import logits_of, run_of
-from zoo.folder.config import Config, Export
 from zoo.hub.resolve import Published, is_trusted
+from zoo.record.types import Export, Record
 from zoo.spec import Model
 
 # What is not exact rounds to whole numbers, and on another processor one of them may be the next.
@@ -45,7 +45,7 @@ def _check(found: Published, export: Export, split: sources.Split | None) -> Che
         return Check(name, "differs", str(error) if isinstance(error, ExportError) else reason(error))
 
 
-def _held(config: Config, exporter: Exporter, export: Export, run: Run, split: sources.Split | None) -> Check:
+def _held(config: Record, exporter: Exporter, export: Export, run: Run, split: sources.Split | None) -> Check:
     """What a runtime answers now: the net's known answers, and the accuracy that the folder says."""
     name = export.format
     if not config.known_answers:

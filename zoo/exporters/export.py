@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -16,21 +16,20 @@ from zoo.data import batches, sources
 from zoo.errors import DataError, ExportError, FolderError
 from zoo.evaluation.answers import known_answers
 from zoo.evaluation.verify import LOGITS_TOLERANCE
-from zoo.exporters import formats, measure, timing
+from zoo.exporters import formats, measure
 from zoo.exporters.graph import reason
 from zoo.exporters.measure import Tested
 from zoo.exporters.protocol import Exporter, Run, Subject
-from zoo.folder import card, store
-from zoo.folder.config import Config, Export, Timing
-from zoo.folder.lock import alone
-from zoo.folder.paths import path_of
-from zoo.folder.replace import written_aside
 from zoo.hub.resolve import Published
 from zoo.nets.device import describe
+from zoo.record import card, curve, store
+from zoo.record.lock import alone
+from zoo.record.paths import path_of
+from zoo.record.replace import written_aside
+from zoo.record.types import Export, Record
 from zoo.spec import Model
 
 CPU = torch.device("cpu")
-NET = "the net"  # in torch, which no format can be called
 MOST_LOSS = 0.5  # points of top-1 that a format which is not exact may cost
 
 
@@ -55,7 +54,7 @@ def exporters(names: Sequence[str]) -> list[Exporter]:
 def subject(found: Published, root: Path) -> Subject:
     """What an exporter is given of a model; its training images are read where its data set is in `root`."""
     images = partial(_training_images, found, root)
-    return Subject(found.net(), found.with_weights, store.identity(found.folder), images)
+    return Subject(found.net(), found.config, store.identity(found.folder), images)
 
 
 def require_free(out: Path) -> None:
@@ -64,18 +63,12 @@ def require_free(out: Path) -> None:
         raise FolderError(f"{target} is there already; remove it or name another folder with --out")
 
 
-def export(
-    found: Published, wanted: Sequence[Exporter], root: Path, *, allow_loss: bool, time: bool = False
-) -> list[Exported]:
+def export(found: Published, wanted: Sequence[Exporter], root: Path, *, allow_loss: bool) -> list[Exported]:
     """Write a model in these formats, and run what was written, on the test set too where it is there.
 
-    With `time`, it is measured how long each takes.
-
-    Raises FolderError for a folder of an earlier format, and ExportError: also where a runtime answers otherwise than
+    Raises ExportError: also where a runtime answers otherwise than
     the net, or a format costs more than MOST_LOSS points and `allow_loss` does not allow it.
     """
-    if found.config.format == 1:
-        raise FolderError(f"{found.place} is of format 1; write it anew first: zoo convert {found.place}")
     asked = subject(found, root)
     net, config = asked.net, asked.config
     pixels = batches.pixels(config.mean, config.std, CPU)
@@ -88,45 +81,30 @@ def export(
         facts = _held(exporter, content, config, kept, on)
         _require_accurate(exporter, facts, on, config, allow_loss=allow_loss)
         made.append(Exported(content, facts))
-    if not time:
-        return made
-    ways = {
-        exporter.format: exporter.open(one.content, one.facts.threads)
-        for exporter, one in zip(wanted, made, strict=True)
-    }
-    timings = _timings({NET: lambda images: net(pixels.normalise(images).contiguous()), **ways}, config)
-    return [
-        dataclasses.replace(one, facts=dataclasses.replace(one.facts, timings=timings[one.facts.format]))
-        for one in made
-    ]
+    return made
 
 
-def write(found: Published, made: Sequence[Exported], out: Path) -> tuple[Path, Config]:
+def write(found: Published, made: Sequence[Exported], out: Path) -> tuple[Path, Record]:
     """Write the model folder again, with those files in it, where there is nothing yet; raises FolderError."""
     base = found.config
     new = {one.facts.file: one.content for one in made}
-    kept = [one for one in base.exports if one.file not in new]
-    config = dataclasses.replace(found.with_weights, exports=(*kept, *(one.facts for one in made)))
-    files = {name: content for name, content in found.files() if name not in (store.CONFIG, *new)} | new
-    return _written(path_of(out), config, files, found)
-
-
-def _written(target: Path, config: Config, files: Mapping[str, bytes], found: Published) -> tuple[Path, Config]:
-    config = dataclasses.replace(config, files={name: store.file_facts(content) for name, content in files.items()})
-    text = card.write(config, found.log(), found.known)
+    files = {name: found.read(name) for name in base.files if name not in new} | new
+    config: Record = msgspec.structs.replace(
+        base,
+        exports=(*(one for one in base.exports if one.file not in new), *(one.facts for one in made)),
+        files={name: store.file_facts(content) for name, content in files.items()},
+    )
+    log, target = found.log(), path_of(out)
+    files[store.README] = card.render(config, log, found.known).encode()
+    if log:
+        files[store.CURVE] = curve.draw(config.name, log).encode()
     with alone(target):
         require_free(target)
         with written_aside(target) as aside:
-            return target, store.write(aside, config, {**files, store.README: text.encode()})
+            return target, store.write(aside, config, files)
 
 
-def _timings(ways: Mapping[str, timing.Ask], config: Config) -> dict[str, tuple[Timing, ...]]:
-    """How long each way takes, batch by batch, beside the first one."""
-    found = [timing.timed(ways, config.input_size, batch, timing.SECONDS) for batch in timing.BATCHES]
-    return {name: tuple(one[name] for one in found) for name in ways}
-
-
-def _held(exporter: Exporter, content: bytes, config: Config, kept: Tensor, on: Tested | None) -> Export:
+def _held(exporter: Exporter, content: bytes, config: Record, kept: Tensor, on: Tested | None) -> Export:
     """A file run by its own runtime, beside the net; raises ExportError where it can't be, or answers otherwise."""
     threads = torch.get_num_threads()
     try:
@@ -153,12 +131,11 @@ def _held(exporter: Exporter, content: bytes, config: Config, kept: Tensor, on: 
         known_logits=distance,
         test=test,
         any_size=exporter.any_size and config.resizing.is_plain,
-        only_here=exporter.only_here,
     )
 
 
 def _require_accurate(
-    exporter: Exporter, facts: Export, on: Tested | None, config: Config, *, allow_loss: bool
+    exporter: Exporter, facts: Export, on: Tested | None, config: Record, *, allow_loss: bool
 ) -> None:
     """Refuse what costs too much, and what may and could not be measured; raises ExportError."""
     if allow_loss:

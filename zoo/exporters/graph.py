@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from zoo.errors import ExportError
 from zoo.evaluation.answers import fixed_inputs
-from zoo.folder.config import Config
+from zoo.record.types import Record
 
 PIXELS, LOGITS, PROBABILITIES = "pixels", "logits", "probabilities"
 REASON = 300  # characters of a library's complaint
@@ -23,7 +23,7 @@ class Graph(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, net: nn.Module, config: Config, *, resizes: bool) -> None:
+    def __init__(self, net: nn.Module, config: Record, *, resizes: bool) -> None:
         super().__init__()
         self.net = copy.deepcopy(net).eval().cpu().requires_grad_(False)
         self.size = config.input_size[1:] if resizes else None
@@ -40,7 +40,7 @@ class Graph(nn.Module):
         return logits, logits.softmax(dim=1)
 
 
-def program(net: nn.Module, config: Config, *, any_size: bool) -> ExportedProgram:
+def program(net: nn.Module, config: Record, *, any_size: bool) -> ExportedProgram:
     """The graph of a net as torch.export sees it, for any number of images; with `any_size`, of any height and width.
 
     What it says of the sources that it was traced from is left out: those are paths of this machine. Raises

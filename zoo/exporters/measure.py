@@ -12,8 +12,8 @@ from zoo.data.sources import Split, parts
 from zoo.errors import ExportError
 from zoo.evaluation.answers import fixed_inputs
 from zoo.exporters.protocol import Answers, Run
-from zoo.folder.config import Config, ExportTest
 from zoo.nets.precision import exact
+from zoo.record.types import ExportTest, Record
 
 SUM_TOLERANCE = 1e-4  # of the probabilities of an image, from softmax
 
@@ -45,7 +45,7 @@ def answers(run: Run, images: Tensor, classes: int) -> Answers:
     return found
 
 
-def known_logits(run: Run, config: Config) -> Tensor:
+def known_logits(run: Run, config: Record) -> Tensor:
     """The logits of the fixed inputs, asked all at once and one by one, which must not matter; raises ExportError."""
     images = fixed_inputs(config.input_size)
     classes = len(config.classes)

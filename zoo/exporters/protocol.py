@@ -15,9 +15,10 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 from torch import Tensor, nn
 
-from zoo.folder.config import Config
+from zoo.record.types import Record
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Subject:
     """What is exported: a net in evaluation mode on the CPU, its facts, and images to calibrate by."""
 
     net: nn.Module
-    config: Config
+    config: Record
     id: str  # of its model folder
     training_images: Callable[[int], Tensor]  # the first so many [N, H, W, C] uint8; raises DataError
 
@@ -50,7 +51,11 @@ class Subject:
             "license": self.config.license,
             "classes": json.dumps(self.config.classes, ensure_ascii=False),
             "size": "any" if any_size else f"{height}x{width}",  # of the images that it takes
-            **({} if self.config.resizing.is_plain else {"resizing": json.dumps(vars(self.config.resizing))}),
+            **(
+                {}
+                if self.config.resizing.is_plain
+                else {"resizing": json.dumps(msgspec.structs.asdict(self.config.resizing))}
+            ),
         }
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from statistics import median
 
 import torch
 from torch import Tensor
 
-from zoo.folder.config import Timing
 from zoo.spec import InputSize
 
 Ask = Callable[[Tensor], object]  # with images [N, H, W, C] uint8
@@ -20,6 +20,15 @@ Ask = Callable[[Tensor], object]  # with images [N, H, W, C] uint8
 BATCHES = (1, 8, 64)
 SECONDS = 2.0  # a way and a size of batch
 LEAST_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a batch takes, asked in turn with the first way on the same processor."""
+
+    batch: int  # images at once
+    milliseconds: float  # for all of them, the median
+    ratio: float  # how many times as fast as the first way, the median of the rounds' own
 
 
 def timed(ways: Mapping[str, Ask], input_size: InputSize, batch: int, seconds: float) -> dict[str, Timing]:

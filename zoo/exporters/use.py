@@ -15,8 +15,8 @@ from zoo.exporters import formats
 from zoo.exporters.graph import reason
 from zoo.exporters.measure import answers
 from zoo.exporters.protocol import Exporter, Run
-from zoo.folder.config import Config, Export
 from zoo.hub.resolve import Published, is_trusted
+from zoo.record.types import Export, Record
 
 
 def opened(found: Published, format: str) -> Run:  # noqa: A002 - what it is everywhere
@@ -58,7 +58,7 @@ def logits_of(run: Run, classes: int) -> Callable[[Tensor], Tensor]:
     return ask
 
 
-def probabilities_of(run: Run, config: Config) -> Look:
+def probabilities_of(run: Run, config: Record) -> Look:
     """The probability of every class [num_classes] that a runtime has for a picture of any size and mode."""
     pixels = to_pixels(config.input_size, config.resizing, config.mean)
 

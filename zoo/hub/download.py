@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from zoo.decoding import SchemaError, from_json
 from zoo.errors import FolderError, HashMismatch, HubError, NotFound, OtherFormat, ZooError
-from zoo.folder.paths import cache
-from zoo.folder.replace import write_file
-from zoo.folder.store import file_facts
 from zoo.hub.address import Address
-from zoo.schema import SchemaError, from_json
+from zoo.record.paths import cache
+from zoo.record.replace import write_file
+from zoo.record.store import file_facts
 
 if TYPE_CHECKING:
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
@@ -118,7 +118,7 @@ def fetch(
     text, wanted = str(source), _Wanted(sha256, bytes, most)
     if isinstance(source, Path) or not SCHEME.match(text):
         return _sound(_from_path(Path(text).expanduser(), wanted), wanted)
-    name = _name(text)
+    name = file_name(text)
     kept = _kept(text, name, wanted)
     if kept is not None:
         return kept
@@ -137,7 +137,7 @@ def _fetched(content: bytes, address: str, name: str) -> Fetched:
     return Fetched(content, address, name, file_facts(content).sha256)
 
 
-def _name(address: str) -> str:
+def file_name(address: str) -> str:
     """The name of the file at an address, fit for a folder; raises HubError for what is no file's address."""
     try:
         parts = urlsplit(address)

@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from zoo.decoding import Line, Percent, Positive, SchemaError, from_json
 from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
-from zoo.folder import gate, store
-from zoo.folder.config import Config, File
 from zoo.hub.address import Address, not_a_hub
 from zoo.hub.download import ATTEMPTS, LOG_IN, downloaded, healed, is_passing, patiently, plain_errors
 from zoo.hub.protocol import Listed, Pushed, Revision
-from zoo.hub.records import PRESENTATION, published_names
-from zoo.schema import SchemaError, fit, from_json
+from zoo.record import store
+from zoo.record.types import PRESENTATION, File, Imported, Record
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -91,11 +90,11 @@ class HuggingFaceHub:
         with plain_errors(place, revision):
             commit, identity = self._resolve(repository, revision)
 
-        def read(anew: bool) -> Config:
+        def read(anew: bool) -> Record:
             with plain_errors(place, revision):
                 folder = self._fetch(repository, commit, store.CONFIG, anew=anew).parent
             _require_same(folder, identity)
-            return store.read_config(folder)
+            return store.read_record(folder)
 
         return Revision(healed(read), commit)
 
@@ -197,7 +196,7 @@ class HuggingFaceHub:
             if change.is_none:
                 return head, ()
             try:
-                message, operations = _message(files), change.operations()
+                message, operations = _message(store.record_of(files)), change.operations()
                 made = self._api.create_commit(repository, operations, commit_message=message, parent_commit=head)
                 return made.oid, change.repaired
             except Exception as error:
@@ -213,7 +212,7 @@ class HuggingFaceHub:
         tree = patiently(lambda: list(self._api.list_repo_tree(repository, revision=commit, recursive=True)))
         return {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in tree if isinstance(one, RepoFile)}
 
-    def _record_at(self, name: str, commit: str) -> Config | None:
+    def _record_at(self, name: str, commit: str) -> Record | None:
         """The record at a commit; None where there is none, or none that can be read."""
         try:
             return self.resolve(name, commit).record
@@ -288,12 +287,12 @@ class _Change:
     repaired: tuple[str, ...]
 
     @classmethod
-    def between(cls, tree: Mapping[str, str], before: Config | None, files: Mapping[str, bytes]) -> _Change:
+    def between(cls, tree: Mapping[str, str], before: Record | None, files: Mapping[str, bytes]) -> _Change:
         """From a head's tree and its record to these files; what is no file of that record stays."""
         wanted = {**files, **_eval_results(files.get(store.README, b""))}
         added = {name: content for name, content in wanted.items() if tree.get(name) not in _hashes_of(content)}
-        ours = {EVAL_RESULTS, *PRESENTATION, *(published_names(before) if before else ())}
-        is_same = before is not None and before == store.config_of(files)
+        ours = {EVAL_RESULTS, *PRESENTATION, *(before.files if before else ())}
+        is_same = before is not None and before == store.record_of(files)
         repaired = [name for name in added if is_same and name in files and name not in PRESENTATION]
         return cls(added, sorted(ours & tree.keys() - wanted.keys()), tuple(repaired))
 
@@ -349,7 +348,7 @@ def _find(query: dict[str, str]) -> list[object]:
             return response
 
         response = patiently(page)
-        found += fit(list[object], response.json(), "the Hub's listing")
+        found += from_json(list[object], response.json())
         following = response.links.get("next", {}).get("url")
         if following is None:
             return found
@@ -375,12 +374,11 @@ def _require_same(folder: Path, identity: str | None) -> None:
         raise HashMismatch(f"{path} is not revision {identity[:12]}; remove it from the cache, and fetch it again")
 
 
-def _message(files: Mapping[str, bytes]) -> str:
+def _message(record: Record) -> str:
     """What the commit of a push says."""
-    record = store.config_of(files)
-    if record.origin is not None:
-        return f"weights by {record.origin.by}"
-    return f"{record.own.job.recipe_name}, seed {record.own.job.seed}"
+    if isinstance(record, Imported):
+        return f"weights by {record.source.by}"
+    return f"{record.job.recipe_name}, seed {record.job.seed}"
 
 
 def _client() -> HfApi:
@@ -416,7 +414,7 @@ def _hashes_of(content: bytes) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _Metric:
-    value: float
+    value: Percent
 
 
 @dataclass(frozen=True)
@@ -433,10 +431,10 @@ class _Evaluated:
 class _Card:
     """What a listing reads of a card: the zoo's own facts, and of `model-index` the first metric."""
 
-    dataset: str
-    parameters: int
-    plugin: str
-    license: str
+    dataset: Line
+    parameters: Positive
+    plugin: Line
+    license: Line
     evaluated: tuple[_Evaluated, ...] | None = None
     by: str | None = None  # who trained it, where the zoo did not
 
@@ -449,7 +447,7 @@ def _listed(found: Iterable[object]) -> list[Listed]:
         if not isinstance(one, Mapping) or not isinstance(card, Mapping) or not isinstance(card.get("zoo"), Mapping):
             continue
         try:
-            listed.append(_row(fit(str, one.get("id"), "id"), card))
+            listed.append(_row(from_json(str, one.get("id")), card))
         except SchemaError as error:
             message = f"hf://{str(one.get('id'))[:200]} is passed over, its card is not a model's: {error}"
             warnings.warn(HubWarning(message), stacklevel=3)
@@ -464,9 +462,6 @@ def _row(repository: str, metadata: Mapping[str, Any]) -> Listed:
     if not metrics and card.by is None:
         raise SchemaError("model-index has no metric")
     top1 = metrics[0].value if metrics else None
-    for place in ("dataset", "plugin", "license"):
-        gate.require_line(getattr(card, place), place)
-    gate.require_row(card.parameters, top1)
     namespace, _, name = repository.partition("/")
     return Listed(
         name=name,

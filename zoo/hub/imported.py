@@ -5,7 +5,6 @@ ZOO_CACHE/converted/NAME-ID/    the model folder, with weights, of a record that
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -15,14 +14,13 @@ from typing import TYPE_CHECKING
 
 from zoo import registry
 from zoo.errors import FolderError, HashMismatch
-from zoo.folder import card, store
-from zoo.folder.config import Claim, Config, Provenance
-from zoo.folder.gate import TAG
-from zoo.folder.job import Versions
-from zoo.folder.lock import alone
-from zoo.folder.paths import cache, path_of
-from zoo.folder.replace import written_aside
-from zoo.hub.download import Fetched, fetch
+from zoo.hub.download import DIGITS, Fetched, fetch, file_name
+from zoo.record import card, store
+from zoo.record.job import Versions
+from zoo.record.lock import alone
+from zoo.record.paths import cache, path_of
+from zoo.record.replace import written_aside
+from zoo.record.types import Claim, Download, Imported, Record, Source, is_tag
 from zoo.spec import Architecture, Dataset, Model
 
 if TYPE_CHECKING:
@@ -44,16 +42,6 @@ class Credit:
 
 
 @dataclass(frozen=True)
-class Original:
-    """The file as its author published it; of one that nobody here had, the first 8 digits of its SHA-256."""
-
-    name: str
-    sha256: str
-    bytes: int | None = None
-    mapped: str = ""  # how the names of its tensors became the net's
-
-
-@dataclass(frozen=True)
 class Computing:
     """What computes here: threads of the processor, and the versions of the software."""
 
@@ -63,30 +51,42 @@ class Computing:
 
 @dataclass(frozen=True, eq=False)
 class Converted:
-    """A net with somebody else's weights, in evaluation mode, and in one line how the names of its tensors came."""
+    """A net with somebody else's weights, how their names were mapped, and a hash of the tensors."""
 
     net: nn.Module
     mapped: str
+    tensors_sha256: str
 
 
-def facts(
+def download_of(address: str, fetched: Fetched, done: Converted) -> Download | None:
+    """Where weights can be fetched that were imported from a file; None without an address.
+
+    The file may be a copy, saved anew, of the one at the address: then the address's name begins the hash of that one.
+    """
+    if not address:
+        return None
+    digits, name = DIGITS.search(file_name(address)), file_name(address)
+    if digits is not None and not fetched.sha256.startswith(digits[1]):
+        return Download(address=address, file=name, sha256=digits[1], tensors_sha256=done.tensors_sha256)
+    return Download(
+        address=address, file=name, sha256=fetched.sha256, bytes=fetched.size, tensors_sha256=done.tensors_sha256
+    )
+
+
+def record(
     model: Model,
     tag: str,
     credit: Credit,
-    original: Original,
     normalisation: Normalisation,
     computing: Computing,
-) -> Config:
-    """The facts of somebody's weights for a model, as long as nobody has had them; raises FolderError."""
-    from zoo.nets.build import parameters
+    done: Converted,
+    download: Download | None,
+    content: bytes,
+) -> Imported:
+    """The record of somebody's weights for a model, before they were measured; raises FolderError."""
+    from zoo.nets.build import count
 
-    if not TAG.fullmatch(tag):
-        raise FolderError(f"a tag should be of a-z, 0-9, '_' and '-', not {tag!r}; give one with --tag")
-    channels = model.dataset.input_size[0]
-    for what, values in zip(("mean", "std"), normalisation, strict=True):
-        if len(values) != channels:
-            raise FolderError(f"{what} should have {channels} numbers, one a channel, not {len(values)}")
-    return Config(
+    return Imported(
         name=f"{model.name}.{tag}",
         architecture=model.architecture.name,
         dataset=model.dataset.name,
@@ -95,52 +95,54 @@ def facts(
         resizing=model.dataset.resizing,
         mean=normalisation[0],
         std=normalisation[1],
-        parameters=parameters(model),
+        parameters=count(done.net),
         license=credit.license,
         paper=model.architecture.paper,
-        job=None,
-        recipe_sha256=None,
-        training=None,
-        results=None,
-        environment=None,
-        known_answers=(),
-        files={},
-        origin=Provenance(
+        files={store.WEIGHTS: store.file_facts(content)},
+        source=Source(
             by=credit.by,
-            address=credit.address,
-            file=original.name,
-            sha256=original.sha256,
-            bytes=original.bytes,
             revision=credit.revision,
             citation=credit.citation,
             claim=credit.claim,
-            mapped=original.mapped,
+            mapped=done.mapped,
             threads=computing.threads,
             versions=computing.versions,
         ),
+        download=download,
     )
 
 
-def converted(architecture: Architecture, sees: Dataset | Config, fetched: Fetched) -> Converted:
+def require_sound(model: Model, tag: str, normalisation: Normalisation) -> None:
+    """Refuse a tag or a normalisation that can't be, before anything is fetched; raises FolderError."""
+    if not is_tag(tag):
+        raise FolderError(f"a tag should be of a-z, 0-9, '_' and '-', not {tag!r}; name another tag")
+    channels = model.dataset.input_size[0]
+    for what, values in zip(("mean", "std"), normalisation, strict=True):
+        if len(values) != channels:
+            raise FolderError(f"{what} should have {channels} numbers, one a channel, not {len(values)}")
+
+
+def converted(architecture: Architecture, sees: Dataset | Record, fetched: Fetched) -> Converted:
     """The net with the weights of a file, for what `sees` says of images and classes; raises WeightsError."""
     from zoo.nets import foreign
     from zoo.nets.build import to_be_filled
+    from zoo.nets.weights import tensors_sha256
 
     net = to_be_filled(architecture, sees)
     tensors = foreign.read(fetched.content, fetched.name)
     ordered_on = None if foreign.is_safetensors(fetched.content) else sees.input_size
     fitted = foreign.fitted(net, tensors, architecture.renamings, ordered_on=ordered_on)
     net.load_state_dict(fitted.state_dict)
-    return Converted(net.eval(), fitted.how)
+    return Converted(net.eval(), fitted.how, tensors_sha256(tensors))
 
 
-def dump(net: nn.Module, config: Config) -> bytes:
+def dump(net: nn.Module, name: str, by: str, original_sha256: str, normalisation: Normalisation) -> bytes:
     """The net's weights as safetensors, with whose they are and how images are normalised as metadata."""
     from zoo.nets import weights
 
-    assert config.origin is not None
-    metadata = {"name": config.name, "by": config.origin.by, "original_sha256": config.origin.sha256}
-    return weights.dump(net, metadata | {"mean": json.dumps(config.mean), "std": json.dumps(config.std)})
+    mean, std = map(json.dumps, normalisation)
+    metadata = {"name": name, "by": by, "original_sha256": original_sha256, "mean": mean, "std": std}
+    return weights.dump(net, metadata)
 
 
 def tag_of(credit: Credit) -> str:
@@ -148,62 +150,66 @@ def tag_of(credit: Credit) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", credit.by.lower()).strip("-_")[:40]
 
 
-def write_new(target: Path, config: Config, known: Model | Architecture, content: bytes) -> tuple[Path, Config]:
+def write_new(target: Path, config: Record, model: Model, content: bytes) -> tuple[Path, Record]:
     """Write a whole model folder where there is nothing yet; raises FolderError."""
     target = path_of(target)
     with alone(target):
         if os.path.lexists(target):
-            raise FolderError(f"{target} is there already; remove it or name another folder with --out")
+            raise FolderError(f"{target} is there already; remove it or name another folder")
         with written_aside(target) as aside:
-            return target, write(aside, config, known, content)
+            files = {store.README: card.render(config, [], model).encode(), store.WEIGHTS: content}
+            return target, store.write(aside, config, files)
 
 
-def write(folder: Path, config: Config, known: Model | Architecture, content: bytes | None) -> Config:
-    """Write a model folder into an empty folder, its card too; without `content`, one that has no weights yet."""
-    if content is not None:
-        config = dataclasses.replace(config, files={store.WEIGHTS: store.file_facts(content)})
-    files = {store.README: card.write(config, [], known).encode()}
-    return store.write(folder, config, files if content is None else {**files, store.WEIGHTS: content})
-
-
-def downloaded(folder: Path, config: Config) -> Path:
+def downloaded(folder: Path, config: Record) -> Path:
     """The model folder in the cache, with weights, of `folder`, which has none: fetched and converted once.
 
     Raises HubError, HashMismatch, WeightsError or FolderError.
     """
-    assert config.origin is not None
-    origin = config.origin
     place = cache() / "converted" / f"{config.name}-{store.identity(folder)[:16]}"
     with alone(place):
         if _is_whole(place, config):
             return place
-        known_hash = origin.sha256 if len(origin.sha256) == 64 else None
-        fetched = fetch(origin.address, sha256=known_hash, bytes=origin.bytes)
-        if not fetched.sha256.startswith(origin.sha256):
-            raise HashMismatch(
-                f"{origin.address} has SHA-256 {fetched.sha256}, expected one that begins with {origin.sha256}; "
-                "it is damaged or another file"
-            )
-        architecture = registry.architecture(config.architecture)
-        done = converted(architecture, config, fetched)
-        origin = dataclasses.replace(origin, sha256=fetched.sha256, bytes=fetched.size, mapped=done.mapped)
-        had = dataclasses.replace(config, origin=origin)
-        content = dump(done.net, had)
-        expected = config.files.get(store.WEIGHTS)
-        if expected not in (None, store.file_facts(content)):
-            raise HashMismatch(
-                f"{origin.address} is converted to other bytes than those that {config.name} was published with; "
-                "update the zoo and its plugins"
-            )
+        content = _weights(config)
         with written_aside(place) as aside:
-            write(aside, had, architecture, content)
+            store.copy_files(folder, aside, weights=False)
+            (aside / store.WEIGHTS).write_bytes(content)
     return place
 
 
-def _is_whole(place: Path, config: Config) -> bool:
-    """Whether the cache has the weights, and they are those of the facts."""
+def _weights(config: Record) -> bytes:
+    """The weights of a record from where they can be fetched, as they are in its folder."""
+    download = config.download
+    assert download is not None
+    known_hash = download.sha256 if len(download.sha256) == 64 else None
+    fetched = fetch(download.address, sha256=known_hash, bytes=download.bytes)
+    if store.file_facts(fetched.content) == config.weights:
+        return fetched.content
+    if not download.is_of(fetched.sha256):
+        raise HashMismatch(
+            f"{download.address} has SHA-256 {fetched.sha256}, expected one that begins with {download.sha256}; "
+            "it is damaged or another file"
+        )
+    if not isinstance(config, Imported):
+        raise HashMismatch(f"{download.address} has other weights than {config.name} was published with")
+    done = converted(registry.architecture(config.architecture), config, fetched)
+    if download.tensors_sha256 not in ("", done.tensors_sha256):
+        raise HashMismatch(
+            f"{download.address} has tensors with SHA-256 {done.tensors_sha256}, expected {download.tensors_sha256}; "
+            "it is another file"
+        )
+    content = dump(done.net, config.name, config.source.by, download.sha256, (config.mean, config.std))
+    if store.file_facts(content) != config.weights:
+        raise HashMismatch(
+            f"{download.address} is converted to other bytes than those that {config.name} was published with; "
+            "update the zoo and its plugins"
+        )
+    return content
+
+
+def _is_whole(place: Path, config: Record) -> bool:
+    """Whether the cache has the weights, and they are those of the record."""
     try:
-        kept = store.check_whole(place)
+        return store.check_whole(place) == config
     except FolderError:
         return False
-    return kept.name == config.name and config.files.get(store.WEIGHTS) in (None, kept.weights)

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from zoo import registry
 from zoo.errors import HubError, HubWarning, NotFound, UnknownModel, ZooError
-from zoo.folder.paths import is_folder, path_of
 from zoo.hub import catalogue
 from zoo.hub.catalogue import Shipped
 from zoo.hub.protocol import Hub, Listed, Searchable
 from zoo.hub.schemes import open_hub
 from zoo.plugins import Entry
+from zoo.record.paths import is_folder, path_of
 from zoo.spec import Model
 
 if TYPE_CHECKING:
-    from zoo.folder.config import Config
+    from zoo.record.types import Record
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ModelInfo:
     name: str
     model: Model | None  # None where no plugin here declares its architecture or its data set
     weights: str | None  # where they are
-    config: Config | None
+    config: Record | None
 
 
 def list_models(pattern: str | None = None, *, dataset: str | None = None, pretrained: bool | None = None) -> list[str]:

@@ -20,19 +20,19 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from zoo import registry
 from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
-from zoo.folder import store
-from zoo.folder.lock import alone
-from zoo.folder.paths import LONGEST, is_folder, path_of
-from zoo.folder.replace import ASIDE, write_file, written_aside
 from zoo.hub.address import Address, not_a_hub
 from zoo.hub.protocol import Listed, Pushed, Revision
-from zoo.hub.records import PRESENTATION, published_names
+from zoo.record import store
+from zoo.record.lock import alone
+from zoo.record.paths import LONGEST, is_folder, path_of
+from zoo.record.replace import ASIDE, write_file, written_aside
+from zoo.record.types import PRESENTATION, Record
 from zoo.spec import NAME
 
 IDS: Final = "ids.json"  # of a catalogue: every model's id by its name
@@ -64,22 +64,36 @@ class FolderHub:
 
     def resolve(self, name: str, revision: str | None = None) -> Revision:
         """The model at a revision, which the first digits of its id name; raises HashMismatch for a changed record."""
-        _require_name(name)
-        ids = _Revisions(self.path / name).ids()
-        identity = self._chosen(name, ids, revision) if ids else None
-        folder = self.path / name if identity is None else self.path / name / KEPT / identity
-        if identity is None and store.is_missing(folder / store.CONFIG):
+        located = self._located(name, revision)
+        if located is None:
             raise NotFound(f"{self.address} has no model {name}{self._close_to(name)}")
-        record, actual = store.read_config(folder), store.identity(folder)
+        folder, identity = located
+        config, record = self._read(name, folder)
+        actual = store.identity_of({store.CONFIG: config})
         if identity is not None and actual != identity:
             raise HashMismatch(f"{folder} is not revision {identity[:12]} any more: its config.json was changed")
-        if record.name != name:
-            raise HubError(f"{self.address.model(name)} holds the model {record.name}, and not the one of its name")
         if self._ids is not None and actual != self._ids.get(name):
             raise HashMismatch(f"{self.path / name} is not the model that came with this zoo; install the zoo again")
         if identity is None and revision is not None:
             self._chosen(name, [actual], revision)
         return Revision(record, actual)
+
+    def _located(self, name: str, revision: str | None = None) -> tuple[Path, str | None] | None:
+        """The folder of a revision and its id; HUB/NAME and None where no revisions are kept; None without a model."""
+        _require_name(name)
+        folder = self.path / name
+        if ids := _Revisions(folder).ids():
+            identity = self._chosen(name, ids, revision)
+            return folder / KEPT / identity, identity
+        return None if store.is_missing(folder / store.CONFIG) else (folder, None)
+
+    def _read(self, name: str, folder: Path) -> tuple[bytes, Record]:
+        """The record in a folder, as it is there and decoded; raises HubError for another model's."""
+        config = store.read_regular(folder, store.CONFIG, store.CONFIG_BYTES)
+        record = store.record_of({store.CONFIG: config}, folder)
+        if record.name != name:
+            raise HubError(f"{self.address.model(name)} holds the model {record.name}, and not the one of its name")
+        return config, record
 
     def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
         """The revision's folder itself; there is no other copy to be fetched `anew`."""
@@ -101,10 +115,11 @@ class FolderHub:
         for name in sorted(self._names()):
             if pattern is not None and not fnmatch.fnmatchcase(name, pattern):
                 continue
-            try:
-                record = self.resolve(name).record
-            except NotFound:
+            located = self._located(name)
+            if located is None:
                 continue  # a folder of something else
+            try:
+                _, record = self._read(name, located[0])
             except (FolderError, HubError) as error:
                 warnings.warn(HubWarning(str(error)), stacklevel=2)
                 continue
@@ -153,12 +168,12 @@ class FolderHub:
         identity, folder = store.identity_of(files), self.path / name
         revisions, repaired = _Revisions(folder), []
         with self._writing(name):
-            former = revisions.newest_card()
+            cards = revisions.cards()
             if not (self.path / IDS).exists():
                 revisions.keep_unkept()
-                former = former or revisions.newest_card()
+                cards |= revisions.cards()
                 repaired += revisions.add(identity, files)
-            changed, is_edited = _refresh(folder, identity, files, former)
+            changed, is_edited = _refresh(folder, identity, files, cards)
             repaired += [file for file in changed if file not in repaired]
         return Pushed(self.address.model(name), identity, tuple(repaired), "edited" if is_edited else "current")
 
@@ -196,26 +211,16 @@ class _Revisions:
             return []
         return [line for line in lines if ID.fullmatch(line) and not store.is_missing(self._folder / line)]
 
-    def newest_card(self) -> bytes | None:
-        """The README.md of the newest revision."""
-        ids = self.ids()
-        path = self._folder / ids[-1] / store.README if ids else None
-        return path.read_bytes() if path and path.is_file() else None
+    def cards(self) -> set[bytes]:
+        """The README.md of every revision."""
+        return {path.read_bytes() for path in self._folder.glob(f"*/{store.README}")}
 
     def keep_unkept(self) -> None:
         """Keep the model folder itself as the first revision, where a person or git put it there and it is sound."""
         if self.ids() or store.is_missing(self._model / store.CONFIG):
             return
         with contextlib.suppress(FolderError):
-            record = store.read_config(self._model)
-            files = {store.CONFIG: store.read_regular(self._model, store.CONFIG, 2**25)}
-            for file in published_names(record):
-                if file not in record.files or not store.is_missing(self._model / file):
-                    files[file] = store.read_file(self._model, record, file)
-            for file in PRESENTATION:
-                if not store.is_missing(self._model / file):
-                    files[file] = store.read_regular(self._model, file, 2**25)
-            self.add(store.identity(self._model), files)
+            self.add(store.identity(self._model), store.read_files(self._model))
 
     def add(self, identity: str, files: Mapping[str, bytes]) -> list[str]:
         """Write a revision and make it the newest; returns what was there and damaged, and is sound again."""
@@ -236,22 +241,21 @@ class _Revisions:
 
 
 def _refresh(
-    folder: Path, identity: str, files: Mapping[str, bytes], former_card: bytes | None
+    folder: Path, identity: str, files: Mapping[str, bytes], cards: Collection[bytes]
 ) -> tuple[list[str], bool]:
     """Make the copy that of the newest revision, file by file; returns what was repaired, and whether its card is kept.
 
-    Of what the revision before had and this one has not, the files are removed; nothing else is. A README.md that is
-    not that of the revision before was edited by a person, and is kept.
+    Of what the revision before had and this one has not, the files are removed; nothing else is. A README.md that a
+    person edited is kept, unless it is one of `cards`, those of the revisions.
     """
     before: list[str] = []
     was_same = not store.is_missing(folder / store.CONFIG)
     with contextlib.suppress(FolderError):
-        record = store.read_config(folder)
-        before = [*published_names(record), *PRESENTATION]
+        record = store.read_record(folder)
+        before = [*record.files, *PRESENTATION]
         was_same = store.identity(folder) == identity
     repaired: list[str] = []
-    card, cards = folder / store.README, (former_card, files.get(store.README))
-    is_edited = former_card is not None and card.is_file() and card.read_bytes() not in cards
+    is_edited = _is_edited(folder / store.README, {*cards, files.get(store.README, b"")})
     mine = {store.README} if is_edited else set()
     for file in files.keys() - {store.CONFIG} - mine:
         if _differs(folder / file, files[file]):
@@ -264,6 +268,16 @@ def _refresh(
         write_file(folder / store.CONFIG, files[store.CONFIG])
         repaired += [store.CONFIG] if was_same else []
     return sorted(repaired), is_edited
+
+
+def _is_edited(path: Path, cards: Collection[bytes]) -> bool:
+    from zoo.record import card  # a listing does without
+
+    return (
+        path.is_file()
+        and (text := path.read_bytes()) not in cards
+        and card.state(text.decode(errors="replace"), "") == "edited"
+    )
 
 
 def _differs(path: Path, content: bytes) -> bool:

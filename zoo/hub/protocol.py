@@ -10,22 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from zoo.hub.address import Address
 
 if TYPE_CHECKING:
-    from zoo.folder.config import Config, File
-
-
-CardState = Literal["current", "rendered", "edited"]  # what the card was: a stale one is rendered, an edited one kept
+    from zoo.record import card
+    from zoo.record.types import File, Record
 
 
 @dataclass(frozen=True)
 class Revision:
     """A published model in one state, which never changes: its record, and the id by which the hub has it again."""
 
-    record: Config
+    record: Record
     id: str
 
 
@@ -36,7 +34,7 @@ class Pushed:
     address: Address
     revision: str
     repaired: tuple[str, ...] = ()  # files that were damaged or missing in the hub, and were written again
-    card: CardState = "current"
+    card: card.State = "current"  # what the card was: a stale one is rendered anew, one that a person edited is kept
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Listed:
     plugin: str  # the distribution that provides its architecture
 
     @classmethod
-    def of(cls, address: Address, record: Config) -> Listed:
+    def of(cls, address: Address, record: Record) -> Listed:
         """What a listing shows of the model at that address."""
         return cls(
             name=address.name or record.name,

@@ -6,26 +6,29 @@ the card of its record, and the hub stores the files, comparing what it has.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from zoo.errors import FolderError, HubError, NotFound, PluginError
-from zoo.folder import card, store
-from zoo.folder.config import UNKNOWN_LICENSE, Config
-from zoo.folder.job import Job
-from zoo.folder.lock import alone
-from zoo.folder.paths import path_of
-from zoo.folder.replace import written_aside
 from zoo.hub.address import Address, parse
-from zoo.hub.protocol import CardState, Hub, Pushed
+from zoo.hub.protocol import Hub, Pushed
 from zoo.hub.resolve import Published, published
+from zoo.record import card, curve, store
+from zoo.record.job import Job
+from zoo.record.lock import alone
+from zoo.record.paths import path_of
+from zoo.record.replace import write_file, written_aside
+from zoo.record.types import UNKNOWN_LICENSE, EpochRow, Record, Trained
 from zoo.spec import Model
 
 LICENSE: Final = re.compile(r"[a-z0-9]+(?:[.+-][a-z0-9]+)*")
-CARD_BYTES: Final = 2**24
 
 
 def publish(folder: Path, hub: Hub) -> Pushed:
@@ -33,26 +36,31 @@ def publish(folder: Path, hub: Hub) -> Pushed:
 
     Each file is read once, its hash checked. A stale card is rendered anew, one that a person edited is kept.
     """
-    model = published(path_of(folder))
+    folder = path_of(folder)
+    model = published(folder)
     record = model.config
     if model.other is not None:
         raise FolderError(f"{folder} is another library's repository, and no model folder")
+    if hub.address.scheme != "file" or record.download is None:
+        store.require_weights(folder, record)
     require_publishable(record, hub)
-    files = dict(model.files(weights=hub.address.scheme != "file" or not record.may_lack_weights))
-    if record.origin is None and not model.log():
+    files = dict(model.files(weights=False))
+    log = model.log()
+    if isinstance(record, Trained) and not log:
         raise FolderError(f"{folder / store.LOG} has no epoch; fetch or train the model again")
-    files[store.README], state = _card(model, files.get(store.README))
+    shown, state = _presentation(model, log, files)
+    files |= shown
     if state != "edited" and (theirs := _edited_card(hub, record.name)) is not None:
         files[store.README], state = theirs, "edited"
     pushed = hub.publish(record.name, files)
     return pushed if pushed.card == "edited" else replace(pushed, card=state)
 
 
-def require_publishable(record: Config, hub: Hub) -> None:
+def require_publishable(record: Record, hub: Hub) -> None:
     """Refuse what should not be published, and a hub that would not take it; raises HubError."""
-    if record.pictures is not None and record.license == UNKNOWN_LICENSE:
-        raise HubError(unlicensed(record.name))
-    if record.job is not None:
+    if isinstance(record, Trained):
+        if record.pictures is not None and record.license == UNKNOWN_LICENSE:
+            raise HubError(unlicensed(record.name))
         require_public(record.job, hub)
     hub.require_writable(record.name)
 
@@ -82,36 +90,54 @@ def _is_local(text: str) -> bool:
     return isinstance(reference, Path) or (isinstance(reference, Address) and reference.scheme == "file")
 
 
-def _card(model: Published, text: bytes | None) -> tuple[bytes, CardState]:
-    """The card to publish: the one that is there, where it is current or a person edited it, else rendered anew.
+def relicense(folder: Path, license: str) -> Record:  # noqa: A002 - what it is called everywhere
+    """Write another license into the record of a model folder; its other files stay as they are. Raises FolderError."""
+    folder = path_of(folder)
+    with alone(folder):
+        record = msgspec.structs.replace(store.check(folder), license=license)
+        try:
+            write_file(folder / store.CONFIG, store.encode(record))
+        except OSError as error:
+            raise FolderError(f"{folder / store.CONFIG} can't be written: {error.strerror}; make room") from None
+        return record
 
-    Where no plugin here has the data set, nobody here can render it, and it is published as it is.
+
+def _presentation(
+    model: Published, log: Sequence[EpochRow], files: Mapping[str, bytes]
+) -> tuple[dict[str, bytes], card.State]:
+    """The card and the curve that are stale or missing, rendered anew, in the folder too; and the state of the card.
+
+    Where no plugin here has the architecture and the data set, there is nothing to render from.
     """
+    rendered: dict[str, bytes] = {}
     try:
         known = model.known
     except PluginError:
-        return text or b"", "current"
-    if text is not None and not isinstance(known, Model):
-        return text, "current"
-    rendered = card.write(model.config, model.log(), known).encode()
-    if text is None or (text != rendered and not _is_edited(text, model.config)):
-        return rendered, "rendered"
-    return text, "current" if text == rendered else "edited"
-
-
-def _is_edited(text: bytes, record: Config) -> bool:
-    """Whether a person edited a card that the zoo rendered."""
-    return record.files.get(store.README) != store.file_facts(text)
+        return rendered, "current"
+    if not isinstance(known, Model):
+        return rendered, "current"
+    state: card.State = "stale"
+    text = card.render(model.config, log, known)
+    if store.README in files:
+        state = card.state(files[store.README].decode(errors="replace"), text)
+    if state == "stale":
+        rendered[store.README] = text.encode()
+    if log and store.CURVE not in files:
+        rendered[store.CURVE] = curve.draw(model.config.name, log).encode()
+    for file, content in rendered.items():
+        with contextlib.suppress(OSError):  # the folder may be read-only
+            write_file(model.source.fetch([]) / file, content)
+    return rendered, state
 
 
 def _edited_card(hub: Hub, name: str) -> bytes | None:
     """The card of the newest revision in a hub, where a person edited it there."""
     try:
-        newest = hub.resolve(name)
-        text = store.read_regular(hub.fetch(name, newest.id, [store.README]), store.README, CARD_BYTES)
+        folder = hub.fetch(name, hub.resolve(name).id, [store.README])
+        text = store.read_regular(folder, store.README, store.PRESENTATION_BYTES)
     except (NotFound, FolderError):
         return None
-    return text if _is_edited(text, newest.record) else None
+    return text if card.state(text.decode(errors="replace"), "") == "edited" else None
 
 
 def pull(model: Published, out: Path | None = None) -> Path:

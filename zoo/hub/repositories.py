@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo import formats, registry
+from zoo.decoding import SchemaError
 from zoo.errors import BuildError, FolderError, NotFound, PluginError
-from zoo.folder import gate, store
-from zoo.folder.config import UNKNOWN_LICENSE, Config, File, Provenance
-from zoo.folder.job import Versions
 from zoo.formats import Foreign
 from zoo.hub.address import Address
 from zoo.hub.protocol import Hub, Repositories
-from zoo.schema import SchemaError
+from zoo.record import store
+from zoo.record.job import Versions
+from zoo.record.types import MOST_CHANNELS, MOST_CLASSES, MOST_PIXELS, UNKNOWN_LICENSE, Download, File, Imported, Source
 from zoo.spec import Architecture
 
 MOST = 2**34  # bytes of weights
@@ -50,7 +50,7 @@ class Commit:
 class Repository:
     """A model in another library's repository: its record, what builds its net, and the folder on this machine."""
 
-    record: Config
+    record: Imported
     architecture: Architecture
     folder: Path
 
@@ -66,18 +66,18 @@ def repository(folder: Path, kind: str, commit: Commit | None) -> Repository:
         foreign = formats.read(kind, store.document(folder))
         weights = _weights(folder, commit)
         record = _record(foreign, _license(folder, commit), weights, commit)
-        gate.require_sound(record)
-    except SchemaError as error:
+        store.encode(record)  # bounds what a stranger wrote
+    except (SchemaError, ValueError, FolderError) as error:
         raise FolderError(f"{named} is no model that the zoo can take from {kind}: {error}") from None
     except (PluginError, BuildError) as error:
         raise type(error)(f"{named}: {error}") from None
     return Repository(record, foreign.architecture, folder)
 
 
-def _record(foreign: Foreign, license: str, weights: File, commit: Commit | None) -> Config:  # noqa: A002
+def _record(foreign: Foreign, license: str, weights: File, commit: Commit | None) -> Imported:  # noqa: A002
     """The record, as of somebody else's weights that nobody here has measured."""
     architecture = foreign.architecture
-    return Config(
+    return Imported(
         name=f"{architecture.name}_{foreign.dataset}.{_tag(commit)}",
         architecture=architecture.name,
         dataset=foreign.dataset,
@@ -89,24 +89,20 @@ def _record(foreign: Foreign, license: str, weights: File, commit: Commit | None
         parameters=_parameters(foreign, weights),
         license=foreign.license or license,
         paper=architecture.paper,
-        job=None,
-        recipe_sha256=None,
-        training=None,
-        results=None,
-        environment=None,
-        known_answers=(),
         files={store.WEIGHTS: weights},
-        origin=Provenance(
+        source=Source(
             by="somebody" if commit is None else commit.address.place,
-            address="" if commit is None else f"{commit.address}/{store.WEIGHTS}@{commit.revision}",
-            file=store.WEIGHTS,
-            sha256=weights.sha256,
-            bytes=weights.bytes,
             revision="" if commit is None else commit.revision,
             threads=1,
             versions=Versions(torch="", numpy="", zoo="", plugin=registry.provider(architecture)),
         ),
+        download=None if commit is None else _download(commit, weights),
     )
+
+
+def _download(commit: Commit, weights: File) -> Download:
+    address = f"{commit.address}/{store.WEIGHTS}@{commit.revision}"
+    return Download(address=address, file=store.WEIGHTS, sha256=weights.sha256, bytes=weights.bytes)
 
 
 def _tag(commit: Commit | None) -> str:
@@ -123,9 +119,9 @@ def _parameters(foreign: Foreign, weights: File) -> int:
 
     channels, height, width = foreign.input_size
     for what, value, most in (
-        ("channels", channels, gate.CHANNELS),
-        ("pixels a side", max(height, width), gate.SIDE),
-        ("classes", len(foreign.classes), gate.CLASSES),
+        ("channels", channels, MOST_CHANNELS),
+        ("pixels a side", max(height, width), MOST_PIXELS),
+        ("classes", len(foreign.classes), MOST_CLASSES),
     ):
         if not 1 <= value <= most:
             raise SchemaError(f"it should have from 1 to {most:,} {what}, not {value:,}")

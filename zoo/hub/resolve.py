@@ -31,16 +31,15 @@ from zoo.errors import (
     PluginError,
     UnknownModel,
 )
-from zoo.folder import store
-from zoo.folder.config import Config, EpochRow
-from zoo.folder.paths import is_folder, path_of
-from zoo.hub.address import Address, Name, Reference, is_address, parse, parse_model
+from zoo.hub.address import Address, Name, Reference, parse
 from zoo.hub.catalogue import catalogue, variants
 from zoo.hub.download import healed
 from zoo.hub.protocol import Hub, Repositories, Revision
-from zoo.hub.records import PRESENTATION, published_names
 from zoo.hub.repositories import Commit, Repository, repository
 from zoo.hub.schemes import open_hub
+from zoo.record import store
+from zoo.record.paths import is_folder, path_of
+from zoo.record.types import PRESENTATION, EpochRow, Record, Trained, require_trained
 from zoo.spec import Architecture, Dataset, Model, Pictures
 
 if TYPE_CHECKING:
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 
 # A distribution's name (PEP 508), of a bearable length: what a stranger wrote is not printed as part of a command.
 DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
-PRESENTATION_BYTES = 2**25
 
 
 class Source(Protocol):
@@ -105,7 +103,7 @@ class InHub:
 class Published:
     """A published model. Whatever is read of it is held against the same `config`."""
 
-    config: Config
+    config: Record
     source: Source
     other: Repository | None = None  # where another library published it
 
@@ -132,12 +130,12 @@ class Published:
         Without `weights`, they are left out where they are not in the folder itself.
         """
         folder = self.source.fetch([store.CONFIG])
-        yield store.CONFIG, store.read_regular(folder, store.CONFIG, PRESENTATION_BYTES)
-        for file in published_names(self.config):
+        yield store.CONFIG, store.read_regular(folder, store.CONFIG, store.CONFIG_BYTES)
+        for file in self.config.files:
             if weights or file != store.WEIGHTS or self._has(file):
                 yield file, self.read(file)
         for file in self._presentation():
-            yield file, store.read_regular(self.source.fetch([file]), file, PRESENTATION_BYTES)
+            yield file, store.read_regular(self.source.fetch([file]), file, store.PRESENTATION_BYTES)
 
     def check(self, *, weights: bool = False) -> None:
         """Make sure that every file which the record names is there and sound, and that the log can be read.
@@ -145,14 +143,14 @@ class Published:
         Weights may be missing where the record says where they are, but with `weights`. Raises FolderError,
         HashMismatch, NotFound or HubError.
         """
-        for file in published_names(self.config):
-            if file != store.WEIGHTS or weights or not self.config.may_lack_weights or self._has(file):
+        for file in self.config.files:
+            if file != store.WEIGHTS or weights or self.config.download is None or self._has(file):
                 self.read(file)
         self.log()
 
     def log(self) -> list[EpochRow]:
         """A row an epoch, none where the zoo did not train it; fetches the log alone."""
-        if self.config.origin:
+        if not isinstance(self.config, Trained):
             return []
         self.read(store.LOG)
         return store.read_log(self.source.fetch([store.LOG]))
@@ -163,17 +161,10 @@ class Published:
 
         The files are not checked. Raises NotFound or HubError.
         """
-        files = [store.CONFIG, *published_names(self.config), *self._presentation()]
-        if self.config.may_lack_weights and not self._has(store.WEIGHTS):
+        files = [store.CONFIG, *self.config.files, *self._presentation()]
+        if self.config.download is not None and not self._has(store.WEIGHTS):
             files.remove(store.WEIGHTS)
         return self.source.fetch(files)
-
-    @property
-    def with_weights(self) -> Config:
-        """The record with the weights' hash; of somebody else's that nobody had yet, that of the converted ones."""
-        if store.WEIGHTS in self.config.files:
-            return self.config
-        return store.read_config(self._holding(store.WEIGHTS))
 
     def _has(self, file: str) -> bool:
         try:
@@ -190,13 +181,12 @@ class Published:
         try:
             return self.source.fetch([file], anew=anew)
         except (NotFound, FolderError):
-            if file != store.WEIGHTS or not self.config.may_lack_weights:
+            if file != store.WEIGHTS or self.config.download is None:
                 raise
         from zoo.hub.imported import downloaded
 
-        assert self.config.origin is not None
         if not _is_shipped(self.source):
-            require_allowed(self.config.origin.address, f"the file of weights of {self.config.name}")
+            require_allowed(self.config.download.address, f"the file of weights of {self.config.name}")
         return downloaded(self.source.fetch([store.CONFIG]), self.config)
 
     @functools.cached_property
@@ -218,8 +208,8 @@ class Published:
     def known(self) -> Model | Architecture:
         """The model as the plugins know it; its architecture alone where none declares its data set."""
         architecture, name = self.architecture, f"{self.config.architecture}_{self.config.dataset}"
-        if self.config.pictures is not None:
-            return Model(architecture, self._recalled(self.config.pictures), parameters=None)
+        if isinstance(self.config, Trained) and self.config.pictures is not None:
+            return Model(architecture, self._recalled(self.config, self.config.pictures), parameters=None)
         for one in (f"{self.config.plugin_distribution}:{name}", name):
             with contextlib.suppress(UnknownModel, PluginError):
                 known = registry.load(one)
@@ -263,13 +253,12 @@ class Published:
         from zoo.nets import weights
 
         self._require_declared(num_classes, in_channels)
-        record = self.with_weights
 
         def content(anew: bool) -> tuple[bytes, Path]:
             folder = self._holding(store.WEIGHTS, anew=anew)
-            return store.read_file(folder, record, store.WEIGHTS), folder / store.WEIGHTS
+            return store.read_file(folder, self.config, store.WEIGHTS), folder / store.WEIGHTS
 
-        return weights.filled(self.architecture, *healed(content), record, num_classes, in_channels).to(device)
+        return weights.filled(self.architecture, *healed(content), self.config, num_classes, in_channels).to(device)
 
     def untrained(
         self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None
@@ -291,13 +280,12 @@ class Published:
         config = self.config
         return preprocessing(config.input_size, config.mean, config.std, config.resizing)
 
-    def _recalled(self, pictures: Pictures) -> Dataset:
+    def _recalled(self, record: Trained, pictures: Pictures) -> Dataset:
         """The data set of somebody's pictures, as the record has it; its images where this machine prepared them."""
         from zoo.data.prepared import margin, recalled
 
-        config = self.config
-        extra = margin(config.job.recipe, config.input_size[1]) if config.job else 0
-        return recalled(pictures, config.dataset, config.classes, config.input_size, (config.mean, config.std), extra)
+        extra = margin(record.job.recipe, record.input_size[1])
+        return recalled(pictures, record.dataset, record.classes, record.input_size, (record.mean, record.std), extra)
 
     def _require_declared(self, num_classes: int | None = None, in_channels: int | None = None) -> None:
         """Hold the record's classes and images against its data set, where a plugin declares that one."""
@@ -351,7 +339,7 @@ def _existing(given: Path) -> Path:
 
 def _in_folder(path: Path) -> Published:
     try:
-        return Published(store.read_config(path), Folder(path))
+        return Published(store.read_record(path), Folder(path))
     except OtherFormat as error:
         other = repository(error.folder, error.kind, None)
         return Published(other.record, Folder(path), other)
@@ -469,10 +457,9 @@ def require_allowed(named: str, what: str) -> None:
 
 
 def is_trusted(named: str) -> bool:
-    """Whether ZOO_TRUST lists a model's address, its hub's, or a path."""
-    place = str(parse_model(named).hub) if is_address(named) else named
-    trusted = {one.strip().rstrip("/") for one in os.environ.get("ZOO_TRUST", "").split(",")}
-    return bool(trusted & {named.rstrip("/"), place})
+    """Whether ZOO_TRUST lists an address, its model's or its hub's, or a path."""
+    trusted = [one.strip().rstrip("/") for one in os.environ.get("ZOO_TRUST", "").split(",")]
+    return any(named == one or named.startswith((f"{one}/", f"{one}@")) for one in trusted if one.rstrip(":"))
 
 
 def _is_shipped(source: Source) -> bool:
@@ -507,5 +494,5 @@ def _log(run: Reference) -> tuple[str, list[EpochRow]]:
             if (folder / store.LOG).is_file() and not (folder / store.CONFIG).is_file():
                 return folder.name, store.read_log(folder)
     model = published(run)
-    job = model.config.own.job
+    job = require_trained(model.config).job
     return f"{model.config.name} {job.recipe_name} seed {job.seed}", model.log()

@@ -11,15 +11,14 @@ from torch import nn
 
 from zoo import registry
 from zoo.errors import BuildError, FolderError, PluginError
-from zoo.folder.config import Config
-from zoo.folder.gate import CLASSES as MOST_CLASSES
+from zoo.record.types import MOST_CLASSES, Record
 from zoo.spec import Architecture, Dataset, InputSize, Model
 
 MOST_CHANNELS = 4096
 
 
 def build(
-    architecture: Architecture, on: Dataset | Config, num_classes: int | None = None, in_channels: int | None = None
+    architecture: Architecture, on: Dataset | Record, num_classes: int | None = None, in_channels: int | None = None
 ) -> nn.Module:
     """The untrained net for what it is trained on, in training mode; for other classes or channels where given.
 
@@ -81,7 +80,7 @@ def shapes(architecture: Architecture, input_size: InputSize, num_classes: int) 
     return {name: tensor.shape for name, tensor in net.state_dict().items()}
 
 
-def to_be_filled(architecture: Architecture, on: Dataset | Config) -> nn.Module:
+def to_be_filled(architecture: Architecture, on: Dataset | Record) -> nn.Module:
     """A net whose initialisation nobody will see: the caller's random numbers are left alone."""
     with torch.random.fork_rng(devices=[]):
         return build(architecture, on)
@@ -109,7 +108,7 @@ def count(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-def require_counted(net: nn.Module, config: Config, what: object) -> None:
+def require_counted(net: nn.Module, config: Record, what: object) -> None:
     """Make sure that the net of `config` has as many values as that says; raises FolderError, which names `what`."""
     if count(net) != config.parameters:
         raise FolderError(f"{what} has {count(net):,} parameters, its config.json says {config.parameters:,}")

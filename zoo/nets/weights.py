@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +14,9 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from zoo.errors import FolderError
-from zoo.folder import former, store
-from zoo.folder.config import Config
 from zoo.nets.build import build, require_counted, to_be_filled
+from zoo.record import store
+from zoo.record.types import Record
 from zoo.spec import Architecture, Dataset, Model
 
 
@@ -47,6 +48,20 @@ def not_finite(net: nn.Module) -> str | None:
     return next((name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())), None)
 
 
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names, types, shapes and values of tensors, in the order of their names, whatever file has them.
+
+    The values are hashed as they lie in memory, row by row, little-endian.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.detach().cpu().contiguous()
+        kind = str(values.dtype).removeprefix("torch.")
+        digest.update(f"{json.dumps(name)} {kind} {list(values.shape)}\n".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def rounded_to_half(net: nn.Module) -> dict[str, Tensor]:
     """The net's state as fp16 would store it, in its own types; infinite where that can't hold a value."""
     state = net.state_dict()
@@ -56,7 +71,7 @@ def rounded_to_half(net: nn.Module) -> dict[str, Tensor]:
 def load(
     architecture: Architecture,
     path: Path,
-    config: Config,
+    config: Record,
     num_classes: int | None = None,
     in_channels: int | None = None,
 ) -> nn.Module:
@@ -75,7 +90,7 @@ def filled(
     architecture: Architecture,
     content: bytes,
     file: Path,
-    config: Config,
+    config: Record,
     num_classes: int | None = None,
     in_channels: int | None = None,
 ) -> nn.Module:
@@ -130,7 +145,7 @@ def normalisation_of(
             raise FolderError(f"{path} names a mean or std that is none; evaluate its model folder instead") from None
         return mean, std
     recipe, sha256 = model.recipes.get(metadata.get("recipe", "")), metadata.get("recipe_sha256")
-    if sha256 is None or (recipe and sha256 in (recipe.sha256(), former.recipe_sha256(recipe))):
+    if sha256 is None or (recipe and sha256 == recipe.sha256()):
         return model.normalisation(recipe)
     raise FolderError(
         f"{path} was trained by a recipe {metadata.get('recipe')!r} that the plugin has otherwise now, and does not "

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zoo.errors import HubWarning, PageError, PluginError, ZooError
-from zoo.folder.command import command
-from zoo.folder.config import Config, EpochRow, Export, Timing
-from zoo.folder.snippets import Snippet, snippets
 from zoo.hub import listing
 from zoo.hub.resolve import Published, published
+from zoo.record.command import command
+from zoo.record.snippets import Snippet, snippets
+from zoo.record.types import EpochRow, Record, Trained
 from zoo.spec import Architecture, Dataset, Model
 
 TRIED = "onnx"  # the format that a browser runs
@@ -21,7 +21,7 @@ TRIED = "onnx"  # the format that a browser runs
 class Shown:
     """A model of a hub, as its page has it. What is in it may be a stranger's: it is escaped where it is written."""
 
-    config: Config
+    config: Record
     known: Model | Architecture | None  # None where no plugin here has its architecture
     log: Sequence[EpochRow]
     onnx: bytes | None  # its exported file, where it can be tried
@@ -48,7 +48,7 @@ class Shown:
     @property
     def command(self) -> str:
         """The command that trains the same; empty where the zoo didn't train it, or can't here."""
-        if self.config.job is None or self.known is None:
+        if not isinstance(self.config, Trained) or self.known is None:
             return ""
         return command(self.config.job, self.known, max(1, len(self.config.seeds)))
 
@@ -56,12 +56,6 @@ class Shown:
     def snippets(self) -> Sequence[Snippet]:
         """How it is loaded."""
         return snippets(self.config, self.known)
-
-    @property
-    def fastest(self) -> tuple[Export, Timing] | None:
-        """The exported file that takes the shortest for a single image, where any was timed."""
-        single = [(one, timing) for one in self.config.exports for timing in one.timings if timing.batch == 1]
-        return min(single, key=lambda found: found[1].milliseconds, default=None)
 
 
 def shown(hub: str | None, *, with_files: bool) -> list[Shown]:

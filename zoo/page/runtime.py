@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.errors import PageError
-from zoo.folder.paths import path_of
+from zoo.record.paths import path_of
 
 SCRIPT = "ort.wasm.min.js"
 PARTS = {"glue": "ort-wasm-simd-threaded.mjs", "wasm": "ort-wasm-simd-threaded.wasm"}

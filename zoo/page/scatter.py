@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from zoo.page.models import Shown
+from zoo.record.types import Imported
 
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 432, 12, 256  # of what is inside the axes
@@ -59,29 +60,11 @@ def by_parameters(models: Iterable[Shown]) -> list[Picture]:
     for one in models:
         config = one.config
         if config.results is not None:
-            kind = others if config.origin else zoos
+            kind = others if isinstance(config, Imported) else zoos
             label = one.name.replace(f"_{config.dataset}", "")
             point = Point(label, page_of(one), config.parameters, config.results.test_top1, kind)
             groups.setdefault(config.dataset, []).append(point)
     return [drawn(dataset, "parameters", points, kinds) for dataset, points in sorted(groups.items())]
-
-
-def by_latency(models: Iterable[Shown]) -> list[Picture]:
-    """Top-1 against the time for a single image, of exported files; a picture a data set and processor."""
-    groups: dict[tuple[str, str], list[Point]] = {}
-    for one in models:
-        dataset = one.config.dataset
-        label = one.name.replace(f"_{dataset}", "")
-        for export in one.config.exports:
-            on = f"{export.device}, {export.threads} {'thread' if export.threads == 1 else 'threads'}"
-            for timing in export.timings:
-                if timing.batch == 1 and export.test is not None:
-                    point = Point(label, page_of(one), timing.milliseconds, export.test.test_top1, export.format)
-                    groups.setdefault((dataset, on), []).append(point)
-    kinds = sorted({point.kind for points in groups.values() for point in points})
-    return [
-        drawn("; ".join(where), "milliseconds for one image", points, kinds) for where, points in sorted(groups.items())
-    ]
 
 
 def page_of(one: Shown) -> str:

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from zoo.errors import PageError
-from zoo.folder import curve
-from zoo.folder.config import spread
-from zoo.folder.lock import alone
-from zoo.folder.paths import path_of
-from zoo.folder.replace import written_aside
 from zoo.page import scatter
 from zoo.page.models import Shown
 from zoo.page.runtime import Runtime, script_of
+from zoo.record import curve
+from zoo.record.lock import alone
+from zoo.record.paths import path_of
+from zoo.record.replace import written_aside
+from zoo.record.types import spread
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,7 +68,6 @@ def pages(models: Sequence[Shown], runtime: Runtime | None) -> Mapping[str, byte
         models=models,
         datasets=sorted({one.config.dataset for one in models}),
         parameters=scatter.by_parameters(models),
-        latency=scatter.by_latency(models),
     )
     made = {"index.html": index.encode()}
     made |= {name: (files(__package__) / "templates" / name).read_bytes() for name in SHARED}

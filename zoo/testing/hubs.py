@@ -9,11 +9,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from zoo.errors import NotFound, ZooError
-from zoo.folder import store
-from zoo.folder.config import to_json
 from zoo.hub import Hub, Listed, open_hub
 from zoo.hub.resolve import published
+from zoo.record import store
+from zoo.record.types import require_trained
 
 METHODS = ("require_writable", "resolve", "fetch", "publish", "revisions", "models")
 
@@ -30,7 +32,7 @@ def check_hub(hub: Hub, folder: Path) -> None:
         assert callable(getattr(hub, method, None)), f"{type(hub).__name__} should have a method {method}"
     with tempfile.TemporaryDirectory(prefix="zoo-") as scratch:
         older, newer = _files(folder), _files(_changed(folder, Path(scratch) / "newer"))
-        name = store.config_of(older).name
+        name = store.record_of(older).name
         _check_absent(hub, name)
         hub.require_writable(name)
 
@@ -69,7 +71,7 @@ def _check_published(hub: Hub, files: Mapping[str, bytes], name: str, revision: 
     """What is there, now or at a revision, should be this record, and each of its files by itself."""
     what = hub.address.model(name).at(revision)
     resolved = hub.resolve(name, revision)
-    assert resolved.record == store.config_of(files), f"{what}: the record should be the one that was published"
+    assert resolved.record == store.record_of(files), f"{what}: the record should be the one that was published"
     assert hub.resolve(name, resolved.id) == resolved, f"{what}: the id {resolved.id} should give the same again"
     for anew in (False, True):
         for file, content in files.items():
@@ -84,7 +86,7 @@ def _check_published(hub: Hub, files: Mapping[str, bytes], name: str, revision: 
 def _check_listed(hub: Hub, files: Mapping[str, bytes], name: str) -> None:
     listed = [one for one in hub.models() if one.name == name]
     assert len(listed) == 1, f"{hub.address} should list {name} once, not {len(listed)} times"
-    wanted = Listed.of(hub.address.model(name), store.config_of(files))
+    wanted = Listed.of(hub.address.model(name), store.record_of(files))
     for field in dataclasses.fields(Listed):
         found, expected = getattr(listed[0], field.name), getattr(wanted, field.name)
         # A card may round.
@@ -131,8 +133,7 @@ def _changed(folder: Path, target: Path) -> Path:
     """Another whole folder of the same model: it took a second longer."""
     target.mkdir()
     store.write_files(_files(folder), target)
-    config = store.read_config(target)
-    training = dataclasses.replace(config.own.training, train_seconds=config.own.training.train_seconds + 1)
-    longer = dataclasses.replace(config, training=training)
-    (target / store.CONFIG).write_text(to_json(longer, indent=2) + "\n", encoding="utf-8")
+    record = require_trained(store.read_record(target))
+    training = msgspec.structs.replace(record.training, train_seconds=record.training.train_seconds + 1)
+    (target / store.CONFIG).write_bytes(store.encode(msgspec.structs.replace(record, training=training)))
     return target

@@ -20,10 +20,10 @@ from torch.nn import functional as F
 
 from zoo import registry
 from zoo.errors import TrainingError, ZooError
-from zoo.folder import store
-from zoo.folder.job import Origin
 from zoo.nets import weights
 from zoo.nets.build import build, count, parameters
+from zoo.record import store
+from zoo.record.job import Origin
 from zoo.spec import Dataset, Model, Recipe
 from zoo.training import freezing, optim
 from zoo.training.place import Place
@@ -114,8 +114,8 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
     name = recipe or model.default_recipe
     published = model.recipes[name]
     frozen = 2 if published.freeze_epochs == published.epochs else min(published.freeze_epochs, 1)
-    short = replace(
-        published, epochs=2, batch_size=images // 6, warmup_epochs=0, val_images=min(published.val_images, images // 3),
+    short = published.replace(
+        epochs=2, batch_size=images // 6, warmup_epochs=0, val_images=min(published.val_images, images // 3),
         freeze_epochs=frozen, distill_warmup_epochs=min(published.distill_warmup_epochs, 2),
     )  # fmt: skip
     recipes = {**model.recipes, name: short}

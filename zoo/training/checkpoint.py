@@ -8,7 +8,6 @@ and renamed, so a kill at any moment leaves the one before or the one after.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import io
 import pickle
@@ -17,13 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import torch
 
-from zoo.errors import TrainingError
-from zoo.folder import store
-from zoo.folder.config import EpochRow, log_text
-from zoo.folder.job import Job
-from zoo.schema import SchemaError, from_json
+from zoo.decoding import SchemaError, from_json
+from zoo.errors import RecipeError, TrainingError
+from zoo.record import store
+from zoo.record.job import Job
+from zoo.record.types import EpochRow, log_text
 
 
 @dataclass
@@ -54,7 +54,7 @@ def path_in(run: Path) -> Path:
 
 def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> None:
     """Write the checkpoint of a run aside, and rename it into place; `state` is the learner's."""
-    content = {"job": job.to_json(), "progress": dataclasses.asdict(progress), "learner": state}
+    content = {"job": job.to_json(), "progress": msgspec.to_builtins(progress), "learner": state}
     buffer = io.BytesIO()
     torch.save(content, buffer)
     target = path_in(run)
@@ -80,12 +80,18 @@ def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
     content = _read(run)
     if not isinstance(content, dict) or content.keys() != {"job", "progress", "learner"}:
         raise TrainingError(f"{path_in(run)} is not a checkpoint of this version; remove {run} and start again")
-    if differences := from_json(Job, content["job"]).differences(job):
+    try:
+        saved, progress = from_json(Job, content["job"]), from_json(Progress, content["progress"])
+    except (SchemaError, RecipeError) as error:
+        raise TrainingError(
+            f"{path_in(run)} is of another version of the zoo ({error}); remove {run} and start again"
+        ) from None
+    if differences := saved.differences(job):
         raise TrainingError(
             f"the run in {run} can't be resumed as another one: it has {'; '.join(differences)}. "
             "Give the same options again, or another --out"
         )
-    return from_json(Progress, content["progress"]), content["learner"]
+    return progress, content["learner"]
 
 
 def _read(run: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from zoo.errors import TrainingError
-from zoo.folder.job import How
+from zoo.record.job import How
 from zoo.spec import Recipe
 
 WORDS = ("auto", "none", "graph", "default")

@@ -11,9 +11,9 @@ from typing import Final
 
 import torch
 
-from zoo.folder.config import Environment
 from zoo.nets.device import describe
 from zoo.plugins import checkout
+from zoo.record.types import Environment
 from zoo.spec import Architecture
 
 DESCRIBE: Final = ("--always", "--dirty", "--abbrev=12", "--exclude=*")

@@ -13,7 +13,7 @@ from zoo.data import batches
 from zoo.data.batches import Draw, Pixels
 from zoo.data.feed import Feed, feed
 from zoo.data.sources import Split
-from zoo.folder.job import How, Job
+from zoo.record.job import How, Job
 from zoo.training import distributed, freezing, optim
 from zoo.training.average import Average
 from zoo.training.counts import BatchCounts

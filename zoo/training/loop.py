@@ -23,9 +23,9 @@ from zoo.data.batches import Pixels
 from zoo.data.sources import Splits
 from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.evaluation.evaluate import evaluate
-from zoo.folder.config import EpochRow
-from zoo.folder.job import Job
 from zoo.nets.device import synchronize
+from zoo.record.job import Job
+from zoo.record.types import EpochRow
 from zoo.training import checkpoint, distributed
 from zoo.training.checkpoint import Progress
 from zoo.training.interrupt import StopRequest, stop_requests

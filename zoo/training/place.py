@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 from zoo.errors import FolderError, TrainingError
-from zoo.folder import store
-from zoo.folder.config import Config
-from zoo.folder.job import Job
-from zoo.folder.lock import alone
+from zoo.record import store
+from zoo.record.job import Job
+from zoo.record.lock import alone
+from zoo.record.types import Trained, require_trained
 from zoo.training import checkpoint
 
 Mode = Literal["fresh", "resume", "overwrite"]
@@ -64,12 +64,12 @@ class Place:
         if self.run.exists():
             raise TrainingError(f"there is an unfinished run in {self.run}; go on with --resume or give --overwrite")
 
-    def finished(self, job: Job) -> Config | None:
+    def finished(self, job: Job) -> Trained | None:
         """What is finished there where it may be taken as it is; raises TrainingError where it is another job's."""
         if self.mode != "resume" or not _is_taken(self.folder):
             return None
-        config = store.check(self.folder)
-        differences = config.asked.differences(job)
+        config = require_trained(store.check(self.folder))
+        differences = config.requested_job.differences(job)
         if not differences:
             return config
         if self.resumes:  # what was begun over it with --overwrite; whether that is this job its checkpoint says
@@ -138,7 +138,7 @@ def _files_of(folder: Path) -> tuple[str, ...]:
     if not (folder / store.CONFIG).is_file():
         return ()
     with contextlib.suppress(FolderError):
-        return (*store.FILES, *store.read_config(folder).files)
+        return (*store.FILES, *store.read_record(folder).files)
     return store.FILES
 
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import torch
 
 from zoo.errors import RecipeError, TrainingError
-from zoo.folder.config import Config
-from zoo.folder.job import Job, Origin, Versions
 from zoo.nets.build import require_as_declared
 from zoo.nets.device import has_bf16
 from zoo.plugins import core_version
+from zoo.record.job import Job, Origin, Versions
+from zoo.record.types import Trained
 from zoo.registry import provider
 from zoo.spec import Architecture, Model, Recipe
 from zoo.training import compiling, distributed
@@ -121,18 +122,18 @@ def _hash(model: Model) -> str:
     return model.dataset.pictures.sha256 if model.dataset.pictures else ""
 
 
-def as_published(model: Model, published: Config) -> Model:
+def as_published(model: Model, published: Trained) -> Model:
     """The model with the normalisation that was published, whatever its plugin declares by now.
 
     Raises TrainingError where that can't be followed.
     """
     dataset = replace(model.dataset, mean=published.mean, std=published.std, resizing=published.resizing)
     followed = replace(model, dataset=dataset)
-    if followed.normalisation(published.own.job.recipe) != (published.mean, published.std):
+    if followed.normalisation(published.job.recipe) != (published.mean, published.std):
         raise TrainingError(f"{published.name} names another mean or std than its recipe; it can't be reproduced")
-    if published.own.results.test_images != dataset.test_images:
+    if published.results.test_images != dataset.test_images:
         raise TrainingError(
-            f"{published.name} was measured on {published.own.results.test_images:,} test images, {dataset.name} as it "
+            f"{published.name} was measured on {published.results.test_images:,} test images, {dataset.name} as it "
             f"is declared here has {dataset.test_images:,}; install the plugin that declares its own"
         )
     return followed
@@ -172,7 +173,7 @@ def again(
     asked = published.compile if published.device == device.type else "auto"
     images = recipe.epochs * published.train_images
     compilation = compiling.choose(asked, recipe, device=device, amp=published.amp, images=images, processes=processes)
-    job = replace(
+    job = msgspec.structs.replace(
         published,
         recipe=recipe,
         seed=published.seed if seed is None else seed,

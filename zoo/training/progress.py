@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from zoo.folder.config import EpochRow
+from zoo.record.types import EpochRow
 
 if TYPE_CHECKING:
     from rich.console import Console

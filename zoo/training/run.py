@@ -13,11 +13,11 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from zoo.data import batches, sources
 from zoo.errors import TrainingError
-from zoo.folder import store
-from zoo.folder.config import Config
-from zoo.folder.job import Job
 from zoo.nets.build import build, parameters
 from zoo.nets.device import enough_memory
+from zoo.record import store
+from zoo.record.job import Job
+from zoo.record.types import Trained
 from zoo.spec import Model
 from zoo.training import distributed, result
 from zoo.training.algorithms import algorithms, threads
@@ -31,7 +31,7 @@ from zoo.training.watch import Silent, Watch, Watched
 
 def run(
     plan: Plan, model: Model, place: Place, *, machine: Machine, watch: Watch, teacher: nn.Module | None = None
-) -> Config:
+) -> Trained:
     """Train what the job asks for, evaluate it once, after the last epoch, and write its model folder.
 
     `teacher` is the net that the job names, on the device and in evaluation mode.
@@ -51,7 +51,7 @@ def run(
         train(training)
         if not share.is_first:
             distributed.wait_for_all()
-            return store.read_config(place.folder)
+            return store.read_record(place.folder)
         config = result.write(training, plan, model, place)
         watch.report.result(training.progress.rows[-1])
     place.clear()
@@ -68,7 +68,7 @@ def run_seeds(
     watch: Watch,
     teacher: nn.Module | None = None,
     side_by_side: bool = False,
-) -> Config:
+) -> Trained:
     """Run the same job from several seeds, and say on the card of the first what all of them came to.
 
     One after another, or side by side in this process, where one net leaves most of a GPU idle.
@@ -93,7 +93,7 @@ def _run_side_by_side(
     machine: Machine,
     watch: Watch,
     teacher: nn.Module | None,
-) -> list[Config]:
+) -> list[Trained]:
     """Run jobs that differ in nothing but their seed at once; the first one is who tells how it goes."""
     if distributed.share().world > 1:
         raise TrainingError("seeds can't be trained side by side by several processes; leave out --side-by-side")

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn, zeros_like
 
 from zoo.errors import TrainingError
-from zoo.folder.job import Origin
 from zoo.nets.build import shapes
 from zoo.nets.weights import for_channels
+from zoo.record.job import Origin
 from zoo.spec import Architecture, Model
 
 

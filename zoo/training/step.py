@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import CompileWarning
-from zoo.folder.job import How
+from zoo.record.job import How
 from zoo.spec import Recipe
 from zoo.training import compiling, distributed, optim
 from zoo.training.average import Average

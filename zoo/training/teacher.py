@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zoo.folder.job import Origin
+from zoo.record.job import Origin
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one each a channel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zoo.folder.config import EpochRow
+from zoo.record.types import EpochRow
 from zoo.training.watch import Watched
 
 if TYPE_CHECKING:

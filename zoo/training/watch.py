@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from zoo.errors import TrackerWarning, TrainingError
-from zoo.folder.config import EpochRow
+from zoo.record.types import EpochRow
 
 
 class Report(Protocol):

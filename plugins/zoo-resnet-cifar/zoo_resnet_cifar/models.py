@@ -6,7 +6,7 @@ there to show the degradation problem (the paper's figure 6).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zoo.datasets import CIFAR10, CIFAR100, DIGITS
@@ -35,11 +35,11 @@ PAPER = Recipe(
 
 # "We use 0.01 to warm up the training until the training error is below 80% (about 400 iterations),
 # and then go back to 0.1": 400 iterations are an epoch of 391.
-PAPER_WARMUP = replace(PAPER, warmup_epochs=1, warmup_lr=0.01, warmup_mode="constant")
+PAPER_WARMUP = PAPER.replace(warmup_epochs=1, warmup_lr=0.01, warmup_mode="constant")
 
 # Published with shortcut B: cosine to 0 over 200 epochs, and on CIFAR per-image deviations for the std.
-COSINE = replace(PAPER, sched="cosine", decay_milestones=())
-COSINE_CIFAR = replace(COSINE, std=(0.2023, 0.1994, 0.2010))
+COSINE = PAPER.replace(sched="cosine", decay_milestones=())
+COSINE_CIFAR = COSINE.replace(std=(0.2023, 0.1994, 0.2010))
 
 # As far as it gets in a few epochs: one cycle, moved every step, with Nesterov momentum and the
 # larger weight decay that such schedules want. The rate was chosen for resnet20 on CIFAR-10 by 5,000 held-out
@@ -61,15 +61,14 @@ QUICK = Recipe(
 # The same for an afternoon on a CPU: a cosine to 0 after a warm-up, at the rate of the paper. Its weights aren't
 # averaged: on 5,000 held-out images of CIFAR-10 resnet20 came to 88.6% in 15 epochs, and the average of that same run
 # (model_ema_decay 0.999) to 86.7% (examples/train_catalogue.py tune; no other decay and no longer run was tried).
-LONG = replace(QUICK, epochs=100, lr=0.1, sched="cosine", warmup_epochs=5, warmup_lr=0.01)
+LONG = QUICK.replace(epochs=100, lr=0.1, sched="cosine", warmup_epochs=5, warmup_lr=0.01)
 
 # The same with the logits of a deeper net beside the labels, for those that are shallower: decoupled, as its authors
 # have it for resnet56 and resnet20 (arXiv:2203.08679; a warm-up of 20 of their 240 epochs). On the same held-out
 # images resnet20, taught by akamaster's resnet56 for 15 epochs, came to 90.8% by it and to 89.8% by Hinton's
 # (arXiv:1503.02531).
 TEACHER_DEPTH = 56
-DISTILLED = replace(
-    LONG,
+DISTILLED = LONG.replace(
     teacher=f"resnet{TEACHER_DEPTH}",
     distill_type="dkd",
     distill=1.0,
@@ -87,16 +86,14 @@ STEM = 1 / 3
 def _finetune(depth: int) -> Recipe:
     blocks = (depth - 2) // 2
     decay = round(STEM ** (1 / (blocks + 1)), 4)  # from the head through the blocks to the stem
-    return replace(LONG, epochs=20, lr=0.03, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=2, layer_decay=decay)
+    return LONG.replace(epochs=20, lr=0.03, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=2, layer_decay=decay)
 
 
 # The head alone, on images as they are: their features are computed once, and an epoch takes next to no time.
-LINEAR = replace(
-    LONG, epochs=50, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=50, crop_padding=0, hflip=0.0
-)  # fmt: skip
+LINEAR = LONG.replace(epochs=50, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=50, crop_padding=0, hflip=0.0)
 
 # Digits are 8×8 and not symmetric: a pixel of padding, no flips.
-QUICK_DIGITS = replace(QUICK, epochs=40, lr=0.1, batch_size=64, crop_padding=1, hflip=0.0)
+QUICK_DIGITS = QUICK.replace(epochs=40, lr=0.1, batch_size=64, crop_padding=1, hflip=0.0)
 
 
 def _paper(test_top1: float, remark: str = "") -> Reported:
@@ -250,5 +247,5 @@ RESNET8 = Architecture(
     renamings=RENAMINGS[A],
     tags=("resnet",),
 )
-FINETUNE_DIGITS = replace(_finetune(8), crop_padding=1, hflip=0.0)
+FINETUNE_DIGITS = _finetune(8).replace(crop_padding=1, hflip=0.0)
 resnet8_digits = Model(RESNET8, DIGITS, 75_002, {"quick": QUICK_DIGITS, "finetune": FINETUNE_DIGITS})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zoo.datasets import CIFAR10, CIFAR100
@@ -28,7 +27,7 @@ PAPER = Recipe(
     hflip=0.5,
 )
 
-QUICK = replace(PAPER, epochs=12)
+QUICK = PAPER.replace(epochs=12)
 
 
 def build(input_size: InputSize, num_classes: int) -> nn.Module:

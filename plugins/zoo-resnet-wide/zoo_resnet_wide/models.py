@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zoo.datasets import CIFAR10, CIFAR100
@@ -26,11 +25,11 @@ PAPER = Recipe(
 
 # What its prose recommends instead: "0.1, divided by 10 when the validation error stops falling". The error is
 # that of images held out of the training set, and torch's patience of 10 epochs says when it has stopped.
-PLATEAU = replace(PAPER, lr=0.1, sched="plateau", val_images=5_000)
+PLATEAU = PAPER.replace(lr=0.1, sched="plateau", val_images=5_000)
 
 # For an hour and not a day: one cycle, moved every step.
-QUICK = replace(
-    PAPER, epochs=12, batch_size=128, lr=0.1, nesterov=True, weight_decay=5e-4, sched="onecycle", sched_on_updates=True
+QUICK = PAPER.replace(
+    epochs=12, batch_size=128, lr=0.1, nesterov=True, weight_decay=5e-4, sched="onecycle", sched_on_updates=True
 )
 
 
@@ -58,7 +57,7 @@ resnet26_wide_cifar100 = Model(
     CIFAR100,
     3_903_620,
     {
-        name: replace(recipe, mean=(0.507, 0.487, 0.441), std=(0.267, 0.256, 0.276))
+        name: recipe.replace(mean=(0.507, 0.487, 0.441), std=(0.267, 0.256, 0.276))
         for name, recipe in RESNET26_WIDE.recipes.items()
     },
     reported=(Reported(61.97, "2022 article", "paper", "epoch 70 of 500, evaluated in training mode"),),

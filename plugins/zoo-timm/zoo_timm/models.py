@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zoo.datasets import CIFAR10, CIFAR100
@@ -30,12 +30,12 @@ COSINE = Recipe(
     hflip=0.5,
 )
 
-QUICK = replace(COSINE, epochs=12, sched="onecycle", warmup_epochs=0, warmup_lr=0.0)
+QUICK = COSINE.replace(epochs=12, sched="onecycle", warmup_epochs=0, warmup_lr=0.0)
 
 # From weights that have learned another data set (--start): the head first, then all of it, the stem at the least
 # rate; and the head alone, on images as they are. As is usual for such nets, and not tuned.
-FINETUNE = replace(COSINE, epochs=20, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=2, layer_decay=0.9)
-LINEAR = replace(FINETUNE, epochs=50, freeze_epochs=50, layer_decay=1.0, crop_padding=0, hflip=0.0)
+FINETUNE = COSINE.replace(epochs=20, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=2, layer_decay=0.9)
+LINEAR = FINETUNE.replace(epochs=50, freeze_epochs=50, layer_decay=1.0, crop_padding=0, hflip=0.0)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import FolderError
-from zoo.folder.config import EpochRow
+from zoo.record.types import EpochRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

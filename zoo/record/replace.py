@@ -49,7 +49,7 @@ def written_aside(target: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; it becomes `target` when the body is done and all is on the disk.
 
     If the body fails, nothing is left of it, and `target` is what it was. One process at a time may do this for a
-    target (`zoo.folder.lock`). Raises FolderError where the disk is full, or nothing can be written.
+    target (`zoo.record.lock`). Raises FolderError where the disk is full, or nothing can be written.
     """
     aside = _beside(target, ASIDE)
     try:

@@ -8,25 +8,54 @@ the plugins know of the model. Where no plugin declares its data set the card ha
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
 from collections.abc import Sequence
+from typing import Literal
 
-from zoo.folder.command import command
-from zoo.folder.config import WEIGHTS, Config, EpochRow, Export, Provenance, Results, spread
-from zoo.folder.snippets import snippets
+from zoo.plugins import core_version
+from zoo.record.command import command
+from zoo.record.snippets import snippets
+from zoo.record.types import EpochRow, Export, Imported, Record, Results, Trained, spread
 from zoo.spec import FEW, Architecture, Dataset, Model
 
 HUB_MODEL = re.compile(r"hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+)(?:@[^@]*)?")  # and its repository
 
 
-def write(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
-    """The card of the model that `config` and `rows` (its log) speak of.
+State = Literal["current", "stale", "edited"]
+SIGNATURE = re.compile(
+    r"<!-- Written by zoo (?P<version>\S+), SHA-256 of the text above: (?P<sha256>[0-9a-f]{64}) -->\s*\Z"
+)
 
-    `known` is the model itself, or its architecture where no plugin declares the data set.
+
+def render(record: Record, log: Sequence[EpochRow], model: Model | Architecture) -> str:
+    """Render the card; its last line is a comment that says which text the zoo wrote.
+
+    `model` is the model itself, or its architecture where no plugin declares the data set.
     """
-    return f"---\n{_metadata(config, known)}\n---\n\n{_text(config, rows, known)}"
+    text = f"---\n{_metadata(record, model)}\n---\n\n{_text(record, log, model)}".rstrip("\n") + "\n\n"
+    return f"{text}<!-- Written by zoo {core_version()}, SHA-256 of the text above: {_sha256(text)} -->\n"
+
+
+def state(text: str, expected: str) -> State:
+    """Tell whether a card is what is rendered now, was rendered from something else, or was edited by a person."""
+    text, signature = _parted(text)
+    if text == _parted(expected)[0]:
+        return "current"
+    return "stale" if signature is not None and signature["sha256"] == _sha256(text) else "edited"
+
+
+def _parted(text: str) -> tuple[str, re.Match[str] | None]:
+    """A card without its last line, and that line, whatever a line ends with."""
+    text = text.replace("\r\n", "\n")
+    signature = SIGNATURE.search(text)
+    return (text, None) if signature is None else (text[: signature.start()], signature)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _dataset(known: Model | Architecture) -> Dataset | None:
@@ -37,12 +66,12 @@ def _architecture(known: Model | Architecture) -> Architecture:
     return known.architecture if isinstance(known, Model) else known
 
 
-def _title(config: Config, known: Model | Architecture) -> str:
+def _title(config: Record, known: Model | Architecture) -> str:
     dataset = _dataset(known)
     return dataset.title if dataset else config.dataset
 
 
-def _metadata(config: Config, known: Model | Architecture) -> str:
+def _metadata(config: Record, known: Model | Architecture) -> str:
     """The YAML block that the Hub reads."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -85,19 +114,19 @@ def _metadata(config: Config, known: Model | Architecture) -> str:
     return data.to_yaml().strip()
 
 
-def _how(config: Config) -> dict[str, object]:
+def _how(config: Record) -> dict[str, object]:
     """What a listing says of how it came about."""
-    if config.origin is not None:
-        return {"by": config.origin.by}
-    job = config.own.job
+    if isinstance(config, Imported):
+        return {"by": config.source.by}
+    job = config.job
     return {"recipe": job.recipe_name, "seed": job.seed, "sha256": config.weights.sha256}
 
 
-def _text(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
+def _text(config: Record, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
     channels, height, width = config.input_size
     source = f" [Source]({config.paper})." if config.paper else ""
     architecture, title = _architecture(known), _title(config, known)
-    whose = _whose(config.origin) if config.origin else ""
+    whose = _whose(config) if isinstance(config, Imported) else ""
     return f"""# {config.name}
 
 {whose}{architecture.trained_on(title)}{source}
@@ -108,7 +137,7 @@ It has {config.parameters:,} parameters and takes images of {channels}×{height}
 
 {_loading(config, known)}
 {_exports(config)}
-{_origin(config, config.origin) if config.origin else _training(config, rows, known)}"""
+{_origin(config) if isinstance(config, Imported) else _training(config, rows, known)}"""
 
 
 def _about(dataset: Dataset | None) -> str:
@@ -119,9 +148,9 @@ def _about(dataset: Dataset | None) -> str:
     return f"\nThe data set: {named}{f', {dataset.license}' if dataset.license else ''}."
 
 
-def _pictures(config: Config) -> str:
+def _pictures(config: Record) -> str:
     """Which pictures it was trained on, where they are somebody's own: how many, and their hash; none is published."""
-    if (pictures := config.pictures) is None:
+    if not isinstance(config, Trained) or (pictures := config.pictures) is None:
         return ""
     parted = "in a test set of their own"
     if pictures.test_part is not None:
@@ -134,9 +163,9 @@ Trained on pictures of somebody's own, which are not published with it: {picture
 `{pictures.sha256}`.{skipped}"""
 
 
-def _interval(config: Config, results: Results) -> str:
+def _interval(config: Record, results: Results) -> str:
     """How much a top-1 of so many pictures says."""
-    if (pictures := config.pictures) is None:
+    if not isinstance(config, Trained) or (pictures := config.pictures) is None:
         return ""
     low, high = results.interval
     few = f" The rarest class has {_plural(pictures.fewest, 'test picture')}, which says little." * (
@@ -146,15 +175,15 @@ def _interval(config: Config, results: Results) -> str:
 On other pictures of the same kind, top-1 would be from {low:.1f}% to {high:.1f}% in 95 of 100 cases.{few}"""
 
 
-def _results(config: Config, title: str) -> str:
-    claimed = _claim(config.origin) if config.origin else ""
+def _results(config: Record, title: str) -> str:
+    claimed = _claim(config)
     if (results := config.results) is None:
         return f"Not measured here.{claimed} `zoo verify {config.name}` measures it where there is a network."
     how = f"the whole test set of {title}, one forward pass per image in fp32."
     said = (
         f"Measured by the zoo: {how}{claimed}"
-        if config.origin
-        else f"Last epoch, {how} {_nothing(config)} was\nchosen on test data."
+        if isinstance(config, Imported)
+        else f"Last epoch, {how} Nothing was\nchosen on test data."
     )
     return f"""| test images | top-1 | top-5 | loss |
 |---:|---:|---:|---:|
@@ -163,37 +192,36 @@ def _results(config: Config, title: str) -> str:
 {said}{_half(config)}{_interval(config, results)}{_seeds(config)}"""
 
 
-def _whose(origin: Provenance) -> str:
+def _whose(config: Imported) -> str:
     """The first line of a card of somebody else's weights."""
-    at = f"<{origin.address}>" if origin.address.startswith("https:") else f"`{origin.address}`"
-    return f"**Trained by {origin.by}, not by the zoo**{f', and published at {at}' if origin.address else ''}.\n\n"
+    address = config.download.address if config.download else ""
+    at = f"<{address}>" if address.startswith("https:") else f"`{address}`"
+    return f"**Trained by {config.source.by}, not by the zoo**{f', and published at {at}' if address else ''}.\n\n"
 
 
-def _claim(origin: Provenance) -> str:
-    if (claim := origin.claim) is None:
+def _claim(config: Record) -> str:
+    if not isinstance(config, Imported) or (claim := config.source.claim) is None:
         return ""
     return f" Its author says {claim.test_top1:.2f}%{f', {claim.meaning}' if claim.meaning else ''}."
 
 
-def _origin(config: Config, origin: Provenance) -> str:
+def _origin(config: Imported) -> str:
     """Whose weights they are, and what was made of their file."""
-    known = len(origin.sha256) == 64
-    hashed = (
-        f"`{origin.sha256}`" if known else f"begins with `{origin.sha256}`, as its name says; no more is known here"
-    )
+    source, download = config.source, config.download
     facts = {
-        "by": origin.by,
-        "address": f"`{origin.address}`" if origin.address else "a file that was given",
-        "revision": f"`{origin.revision}`" if origin.revision else "",
-        "file": f"`{origin.file}`" + (f", {origin.bytes:,} bytes" if origin.bytes else ""),
-        "SHA-256 of the file": hashed,
+        "by": source.by,
+        "address": f"`{download.address}`" if download else "a file that was given",
+        "revision": f"`{source.revision}`" if source.revision else "",
+        "file": f"`{download.file}`{f', {download.bytes:,} bytes' if download.bytes else ''}" if download else "",
+        "SHA-256 of the file": f"`{download.sha256}`{' (its first digits)' * (len(download.sha256) < 64)}"
+        if download
+        else "",
+        "SHA-256 of its tensors": f"`{download.tensors_sha256}`" if download and download.tensors_sha256 else "",
         "license": config.license,
-        "citation": origin.citation,
-        "names of tensors": origin.mapped,
+        "citation": source.citation,
+        "names of tensors": source.mapped,
     }
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items() if value)
-    weights = config.files.get(WEIGHTS)
-    stored = f"\nSHA-256 of the weights as safetensors `{weights.sha256}`." if weights else ""
     return f"""## Where it is from
 
 | | |
@@ -201,11 +229,12 @@ def _origin(config: Config, origin: Provenance) -> str:
 {rows}
 
 The zoo has no recipe of it. Its tensors are the author's; only their names and their container were changed.
-{stored}
+
+SHA-256 of the weights as safetensors `{config.weights.sha256}`.
 """
 
 
-def _loading(config: Config, known: Model | Architecture) -> str:
+def _loading(config: Record, known: Model | Architecture) -> str:
     ways = "\n".join(f"{one.about}\n\n```python\n{one.code}```\n" for one in snippets(config, known))
     resized = f"\n\n{_resizing(config)}" if not config.resizing.is_plain else ""
     return f"""## Load it
@@ -216,7 +245,7 @@ is a plain state dict, and an input is (pixel / 255 − mean) / std with mean {l
 std {list(config.std)}.{resized}"""
 
 
-def _resizing(config: Config) -> str:
+def _resizing(config: Record) -> str:
     """How a picture of any size becomes what the net sees, where that is said."""
     resizing, (_, height, width) = config.resizing, config.input_size
     larger = f"{math.floor(height / resizing.crop_pct)}×{math.floor(width / resizing.crop_pct)}"
@@ -233,13 +262,13 @@ def _resizing(config: Config) -> str:
     )
 
 
-def _file(config: Config) -> str:
+def _file(config: Record) -> str:
     """Where the weights are as safetensors; of what only says where they are, after they were fetched."""
-    fetched = config.origin is not None and config.may_lack_weights
+    fetched = config.download is not None
     return f"model.safetensors` that `zoo pull {config.name}` leaves" if fetched else "model.safetensors`"
 
 
-def _exports(config: Config) -> str:
+def _exports(config: Record) -> str:
     """The same model in other formats, and how each was held against it."""
     if not config.exports:
         return ""
@@ -257,42 +286,23 @@ float32 [N, {len(config.classes)}]. Its metadata has the classes, in their order
 {rows}
 
 Each was run by its own runtime when it was written, and held against the net on {_on(config)}.
-{_timings(config.exports)}"""
+"""
 
 
-def _export(config: Config, export: Export) -> str:
+def _export(config: Record, export: Export) -> str:
     size, test = config.files[export.file].bytes, export.test
     top1, otherwise, logits = (
         (f"{test.test_top1:.2f}%", f"{test.otherwise:,} of {test.test_images:,}", max(test.logits, export.known_logits))
         if test
         else ("–", "–", export.known_logits)
     )
-    remarks = ["any height and width"] * export.any_size + ["for this processor alone"] * export.only_here
+    remarks = ["any height and width"] * export.any_size
     run_by = f"{export.runtime}, {export.device}, {_plural(export.threads, 'thread')}"
     note = "".join(f", {remark}" for remark in remarks)
     return f"| `{export.file}` ({export.format}{note}) | {size:,} | {top1} | {otherwise} | {logits:.1e} | {run_by} |"
 
 
-def _timings(exports: Sequence[Export]) -> str:
-    """How long they take, where that was asked."""
-    rows = "\n".join(
-        f"| {one.format} | {timing.batch:,} | {timing.milliseconds:.2f} ms | {timing.ratio:.2f} × | "
-        f"{one.device}, {_plural(one.threads, 'thread')} |"
-        for one in exports
-        for timing in one.timings
-    )
-    if not rows:
-        return ""
-    return f"""
-| format | images at once | takes | as fast as the net in torch | on |
-|---|---:|---:|---:|---|
-{rows}
-
-Medians of rounds in which each was asked in turn with the net; quote the ratios, which are of one run.
-"""
-
-
-def _on(config: Config) -> str:
+def _on(config: Record) -> str:
     """What exported files were held against the net on."""
     everywhere = all(one.test for one in config.exports)
     return "a few fixed inputs" + (
@@ -300,9 +310,8 @@ def _on(config: Config) -> str:
     )
 
 
-def _training(config: Config, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
-    own = config.own
-    job, training, environment, versions = own.job, own.training, own.environment, own.job.versions
+def _training(config: Trained, rows: Sequence[EpochRow], known: Model | Architecture) -> str:
+    job, training, environment, versions = config.job, config.training, config.environment, config.versions
     how = ["bf16 autocast" if job.amp else "fp32", _plural(job.threads, "thread")]
     if job.processes > 1:
         how.append(f"{job.processes} processes")
@@ -340,60 +349,48 @@ SHA-256 of the recipe `{config.recipe_sha256}`, of the weights `{config.weights.
 """
 
 
-def _versions(config: Config) -> str:
+def _versions(config: Trained) -> str:
     """The zoo and the plugin, and the commits where they ran from checkouts: one, where the plugin is in the zoo's."""
-    versions, own = config.own.job.versions, config.own.environment
+    versions, own = config.versions, config.environment
     if own.plugin_commit is None:
         return f"zoo {versions.zoo}, {versions.plugin}" + (f", commit {own.commit}" if own.commit else "")
     zoos = f" (commit {own.commit})" if own.commit else ""
     return f"zoo {versions.zoo}{zoos}, {versions.plugin} (commit {own.plugin_commit})"
 
 
-def _part(config: Config, known: Model | Architecture) -> str:
+def _part(config: Trained, known: Model | Architecture) -> str:
     """How much of the data set it was trained on, where that isn't all of it."""
-    trained, dataset = config.own.job.train_images, _dataset(known)
+    trained, dataset = config.job.train_images, _dataset(known)
     if dataset is None:
         return f" {trained:,} images,"
     return "" if trained == dataset.train_images else f" on the first {trained:,} of {dataset.train_images:,} images,"
 
 
-def _nothing(config: Config) -> str:
-    """What was chosen on test data: by the first format the type that weights are stored in, by this one nothing."""
-    half = config.training.half if config.training else None
-    return "Nothing but to store the weights in fp16" if half and half.of == "test" else "Nothing"
+def _half(config: Record) -> str:
+    """That the weights are stored in fp16, where they are."""
+    is_half = isinstance(config, Trained) and config.job.dtype == "fp16"
+    return " The weights are stored in fp16, and were measured so." if is_half else ""
 
 
-def _half(config: Config) -> str:
-    """What storing in fp16 cost, where it was done, and on which images that was seen."""
-    half = config.training.half if config.training else None
-    if half is None:
-        return ""
-    images = {"held-out": "held-out images", "training": "last training images", "test": "test images"}[half.of]
-    return (
-        f" The weights are stored in fp16, and measured so; on the {half.images:,} {images} that this was decided by, "
-        f"top-1 was {half.fp32_top1:.2f}% before and {half.fp16_top1:.2f}% after."
-    )
-
-
-def _seeds(config: Config) -> str:
+def _seeds(config: Record) -> str:
     """What the same training came to from other seeds, where it was repeated."""
-    if len(config.seeds) < 2:
+    if not isinstance(config, Trained) or len(config.seeds) < 2:
         return ""
     top1, top5 = ([getattr(one, f"test_top{k}") for one in config.seeds] for k in (1, 5))
     rows = "\n".join(f"| {one.seed} | {one.test_top1:.2f}% | {one.test_top5:.2f}% |" for one in config.seeds)
     return f"""
 
 From {len(config.seeds)} seeds (mean ± standard deviation): top-1 **{spread(top1)}%**, top-5 {spread(top5)}%.
-These weights are those of seed {config.own.job.seed}, which was declared before the runs.
+These weights are those of seed {config.job.seed}, which was declared before the runs.
 
 | seed | top-1 | top-5 |
 |---:|---:|---:|
 {rows}"""
 
 
-def _start(config: Config) -> str:
+def _start(config: Trained) -> str:
     """What it began with, where that is not its architecture's initialisation."""
-    start = config.own.job.start
+    start = config.job.start
     if start is None:
         return ""
     deepened = ""
@@ -406,16 +403,16 @@ classes are others.
 {deepened}"""
 
 
-def _base(config: Config) -> str | None:
+def _base(config: Record) -> str | None:
     """The repository of the weights that it began with, where those are on the Hub."""
-    start = config.job.start if config.job else None
+    start = config.job.start if isinstance(config, Trained) else None
     repository = HUB_MODEL.fullmatch(start.address) if start else None
     return repository[1] if repository else None
 
 
-def _teacher(config: Config) -> str:
+def _teacher(config: Trained) -> str:
     """What was distilled, where anything was."""
-    teacher, recipe = config.own.job.teacher, config.own.job.recipe
+    teacher, recipe = config.job.teacher, config.job.recipe
     if teacher is None:
         return ""
     way = "" if recipe.distill_type == "kd" else ", the target class and the others weighed apart (arXiv:2203.08679)"
@@ -425,9 +422,9 @@ Distilled: beside the labels it learned the logits that `{teacher.address}` (SHA
 """
 
 
-def _average(config: Config) -> str:
+def _average(config: Trained) -> str:
     """That it is an average that is published, where it is."""
-    decay = config.own.job.recipe.model_ema_decay
+    decay = config.job.recipe.model_ema_decay
     if decay is None:
         return ""
     return f"""

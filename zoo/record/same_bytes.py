@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from zoo.folder.config import Config
-from zoo.folder.job import Job
+from zoo.record.job import Job
+from zoo.record.types import Trained
 
 
-def obstacles(here: Config, there: Config) -> list[str]:
+def obstacles(here: Trained, there: Trained) -> list[str]:
     """Why the weights made here can't be expected to be the bytes made there: a phrase each, none where they can.
 
     What decides them is the job, versions and threads included, and the processor's name.
     """
-    ours, theirs = here.own, there.own
+    ours, theirs = here, there
     found = [
         f"{name.removeprefix('versions ')} {_said(value)} there, {_said(other)} here"
         for name, value, other in theirs.job.pairs(ours.job)

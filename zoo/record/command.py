@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 
-from zoo.folder.job import Job
+from zoo.record.job import Job
 from zoo.spec import Architecture, Model
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zoo import plugins
-from zoo.folder.config import Config
+from zoo.record.types import Record
 from zoo.spec import Architecture, Model
 
 
@@ -17,7 +17,7 @@ class Snippet:
     code: str
 
 
-def snippets(config: Config, known: Model | Architecture | None) -> tuple[Snippet, ...]:
+def snippets(config: Record, known: Model | Architecture | None) -> tuple[Snippet, ...]:
     """The ways to load a model: by name, from a checkout by torch.hub, from its folder.
 
     `known` is the model, its architecture where no plugin declares the data set, None where none has that either.
@@ -54,12 +54,12 @@ model = zoo.load("PATH/TO/{config.name}", pretrained=True)
     )
 
 
-def is_shipped(config: Config) -> bool:
+def is_shipped(config: Record) -> bool:
     """Whether its plugin comes with the zoo: the catalogue and torch.hub's door know such models alone."""
     return plugins.normal(config.plugin_distribution) in plugins.SHIPPED
 
 
-def _entry(config: Config, known: Model | Architecture | None) -> str:
+def _entry(config: Record, known: Model | Architecture | None) -> str:
     """What torch.hub is asked for: hubconf.py has a name for every declared model, and a door for the others."""
     declared = isinstance(known, Model) and known.parameters is not None and is_shipped(config)
     return f'"{config.name}"' if declared else f'"load", "PATH/TO/{config.name}"'

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import FolderError
-from zoo.folder.replace import recover
+from zoo.record.replace import recover
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -1,1 +1,0 @@
-"""What is written of a trained model, and is it whole?"""

@@ -1,0 +1,1 @@
+"""The record of a model, the folder that holds it, its card and its curve."""

@@ -1,0 +1,91 @@
+"""Everything that determines the trained weights, as one immutable value.
+
+`zoo.training.plan` makes it; the record of the model and the checkpoint of the run keep it whole, and so it is compared
+when a run is resumed, printed as a command on the card, and read back to train the same again.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from zoo.decoding import Line, Name, Positive, Sha256
+from zoo.spec import Recipe
+
+# How a step is run: eagerly, as a CUDA graph, or compiled.
+How = Literal["none", "graph", "default"]
+# What weights are stored in.
+DType = Literal["fp32", "fp16"]
+
+
+class Origin(Struct, frozen=True, forbid_unknown_fields=True):
+    """Published weights: their name or address, and the SHA-256 of their file."""
+
+    address: Line
+    sha256: Sha256
+    shallower: Line = ""  # their architecture, where a deeper net begins as theirs
+
+
+class Versions(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of the software that computed the weights; empty where unknown."""
+
+    torch: Line
+    numpy: Line  # draws mixup, CutMix and cutout
+    zoo: Line
+    plugin: Line  # distribution and version, "zoo-resnet-cifar 0.1.0"
+
+
+class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that determines the weights a training ends with."""
+
+    architecture: Name
+    dataset: Name
+    recipe_name: Name
+    recipe: Recipe
+    seed: int
+    train_images: int  # the first so many of those that the recipe does not hold out
+    device: Line  # its kind: cpu, cuda
+    amp: bool  # bf16 autocast; evaluation is always fp32
+    compile: How
+    deterministic: bool  # a GPU computes the same bits every time; a CPU does anyway
+    grad_checkpointing: bool  # activations computed again in the backward pass, for less memory
+    threads: int  # of the processor, in each process
+    processes: Positive
+    dtype: DType
+    versions: Versions
+    start: Origin | None = None  # None for the architecture's own initialisation
+    teacher: Origin | None = None  # whose logits are distilled
+    # SHA-256 of all pictures, of a data set that was found by looking.
+    pictures: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")] = ""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return f"{self.architecture}_{self.dataset}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field, as JSON types."""
+        values: dict[str, Any] = msgspec.to_builtins(self)
+        return values
+
+    def differences(self, other: Job) -> list[str]:
+        """Say in a phrase each what this job has and the other has not: "seed 0, not 7"."""
+        return [f"{name} {value!r}, not {its!r}" for name, value, its in self.pairs(other) if value != its]
+
+    def pairs(self, other: Job) -> list[tuple[str, object, object]]:
+        """Every value of the job by its path, "recipe lr", and the other's beside it."""
+        others = _flat(other)
+        return [(name, value, others[name]) for name, value in _flat(self).items()]
+
+
+def _flat(job: Job) -> dict[str, object]:
+    """Values by their path, "recipe lr"; an origin stays one value, which may be None."""
+    flat: dict[str, object] = {}
+    for name, value in job.to_json().items():
+        if name in ("recipe", "versions"):
+            flat |= {f"{name} {inner}": deep for inner, deep in value.items()}
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,329 @@
+"""A model folder on disk: a finished run leaves one, a hub keeps them, `zoo.load` reads one.
+
+    config.json          the record (`zoo.record.types.Record`), with the hash and size of every file that it names
+    model.safetensors    the weights, fp32 or fp16, with name, recipe, its hash and the normalisation as metadata
+    log.jsonl            a row an epoch (`EpochRow`), of a model that the zoo trained
+    README.md, curve.svg the card and the curve: rendered from record and log, and not named in the record
+
+The folder's id is the SHA-256 of the record's JSON, whatever its spacing and order, and so stands for every byte that
+the record names. A file is held against the record whenever it is read. Card and curve may be edited or missing.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from zoo import formats
+from zoo.decoding import SchemaError, decode, explain
+from zoo.errors import FolderError, HashMismatch, OtherFormat, RecipeError
+from zoo.record import types as names
+from zoo.record.types import FORMAT, PRESENTATION, EpochRow, File, Imported, Record, Trained
+
+README: Final = names.README
+CONFIG: Final = names.CONFIG
+WEIGHTS: Final = names.WEIGHTS
+LOG: Final = names.LOG
+CURVE: Final = names.CURVE
+FILES: Final = (README, CONFIG, WEIGHTS, LOG, CURVE)
+
+CONFIG_BYTES: Final = 32 * 2**20  # a config.json of 10,000 classes has a megabyte
+LOG_BYTES: Final = 64 * 2**20  # 200 bytes an epoch
+PRESENTATION_BYTES: Final = 16 * 2**20
+
+DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Trained | Imported)
+ROWS: Final = msgspec.json.Decoder(EpochRow)
+
+
+def read_record(folder: Path) -> Record:
+    """Read a folder's config.json; raises FolderError, and OtherFormat where it is of another library's."""
+    return _record(_config_bytes(folder), folder)
+
+
+def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
+    """The record among the files of a model folder, which an error names; raises as `read_record` does."""
+    return _record(files[CONFIG], folder)
+
+
+def encode(record: Record) -> bytes:
+    """The text of config.json; raises FolderError for a value that can't be in a record."""
+    content = msgspec.json.encode(record)
+    try:
+        DECODER.decode(content)  # a value that was made by a call was not checked yet
+    except (msgspec.MsgspecError, RecipeError) as error:
+        said = str(error) if isinstance(error, RecipeError) else explain(error)
+        raise FolderError(f"{record.name} can't be written: {said}") from None
+    return msgspec.json.format(content, indent=2) + b"\n"
+
+
+def identity(folder: Path) -> str:
+    """The folder's id: 64 hex digits; raises FolderError."""
+    return _identity(document(folder))
+
+
+def identity_of(files: Mapping[str, bytes]) -> str:
+    """The id of a folder whose files were read."""
+    return _identity(decode(dict[str, Any], files[CONFIG]))
+
+
+def write(folder: Path, record: Record, files: Mapping[str, bytes]) -> Record:
+    """Write a model folder's files into an empty folder, and their hashes into its record; returns that.
+
+    The card and the curve may be among `files`. Raises FolderError, before anything is written, where the record can't
+    be one.
+    """
+    hashed = {name: file_facts(content) for name, content in files.items() if name not in PRESENTATION}
+    record = msgspec.structs.replace(record, files=hashed, format=FORMAT)
+    write_files({CONFIG: encode(record), **files}, folder)
+    return record
+
+
+def read_file(folder: Path, record: Record, name: str) -> bytes:
+    """Read a file that the record names, size and hash checked; raises FolderError or HashMismatch."""
+    path, expected = folder / name, record.files[name]
+    content = read_regular(folder, name, expected.bytes)
+    actual = _sha256(content)
+    if actual != expected.sha256:
+        raise HashMismatch(
+            f"{path} has SHA-256 {actual}, but {CONFIG} expects {expected.sha256}; "
+            "the file is damaged or not the model's: fetch it again"
+        )
+    return content
+
+
+def read_weights(folder: Path, record: Record) -> bytes:
+    """Read a folder's weights, size and hash checked; raises FolderError or HashMismatch."""
+    if is_missing(folder / WEIGHTS):
+        raise FolderError(f"{folder} has no {WEIGHTS}; fetch the model again with zoo pull {record.name}")
+    return read_file(folder, record, WEIGHTS)
+
+
+def read_log(folder: Path) -> list[EpochRow]:
+    """Read the log.jsonl of a model folder, or of a run that is still going on; raises FolderError."""
+    return _log(read_regular(folder, LOG, LOG_BYTES), folder / LOG)
+
+
+def check(folder: Path) -> Record:
+    """Make sure that every file which the record names is there and as hashed, and that the log can be read.
+
+    Weights that the record has a download of may be missing. Raises FolderError or HashMismatch.
+    """
+    record = read_record(folder)
+    for _ in _contents(folder, record):
+        pass
+    return record
+
+
+def check_whole(folder: Path) -> Record:
+    """Do what `check` does, and make sure that the weights are there; raises FolderError or HashMismatch."""
+    record = check(folder)
+    require_weights(folder, record)
+    return record
+
+
+def require_weights(folder: Path, record: Record) -> None:
+    """Refuse a folder without its weights; raises FolderError."""
+    if is_missing(folder / WEIGHTS):
+        at = f", those are at {record.download.address}" if record.download else ""
+        raise FolderError(f"{folder} has no weights{at}; fetch a whole one with zoo pull {record.name}")
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Every file of a model folder by its name: the record, the files that it names, checked, the card and the curve.
+
+    Missing may be the card, the curve, and weights that the record has a download of. Raises FolderError or
+    HashMismatch.
+    """
+    config = _config_bytes(folder)
+    shown = {name: read_regular(folder, name, PRESENTATION_BYTES) for name in presentation(folder)}
+    return {CONFIG: config, **dict(_contents(folder, _record(config, folder))), **shown}
+
+
+def presentation(folder: Path) -> list[str]:
+    """Which of the card and the curve are in a folder."""
+    return [name for name in PRESENTATION if (folder / name).is_file()]
+
+
+def write_files(files: Mapping[str, bytes], target: Path) -> None:
+    """Write the files of a model folder into an existing folder."""
+    for name, content in files.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(content)
+
+
+def copy_files(source: Path, target: Path, *, weights: bool = True) -> None:
+    """Copy a model folder's files, and nothing else that may lie there, into an existing folder.
+
+    Raises FolderError or HashMismatch where the source is not whole, before anything is written.
+    """
+    files = read_files(source)
+    write_files(files if weights else {name: files[name] for name in files if name != WEIGHTS}, target)
+
+
+def files_of(record: Record) -> tuple[str, ...]:
+    """The names of the files that a folder with this record has to have, config.json first."""
+    return (CONFIG, *record.files)
+
+
+def file_facts(content: bytes) -> File:
+    """The hash and size of a file."""
+    return File(_sha256(content), len(content))
+
+
+def is_missing(path: Path) -> bool:
+    """Whether nothing is there; what may not be looked at is there, and says so when it is read."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
+
+
+def ground(path: Path) -> Path:
+    """The path itself where it exists, else the nearest folder above it that does."""
+    while is_missing(path) and path != path.parent:
+        path = path.parent
+    return path
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk, not only in memory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def document(folder: Path) -> Mapping[str, Any]:
+    """A folder's config.json as plain JSON values; raises FolderError."""
+    content = _config_bytes(folder)
+    try:
+        return decode(dict[str, Any], content)
+    except SchemaError as error:
+        raise _unreadable(folder, error) from None
+
+
+def _config_bytes(folder: Path) -> bytes:
+    if is_missing(folder / CONFIG):
+        raise FolderError(f"{folder} is not a model folder: it has no {CONFIG}")
+    return read_regular(folder, CONFIG, CONFIG_BYTES)
+
+
+def _record(content: bytes, folder: Path) -> Record:
+    try:
+        record = DECODER.decode(content)
+    except (msgspec.MsgspecError, RecipeError, RecursionError, UnicodeError) as error:
+        raise _refused(content, folder, error) from None
+    if record.format > FORMAT:
+        raise _newer(folder, record.format)
+    return record
+
+
+def _refused(content: bytes, folder: Path, error: Exception) -> FolderError:
+    """Why a config.json is no record: it is of a newer zoo, of another library, or it is wrong."""
+    try:
+        values = decode(dict[str, Any], content)
+    except SchemaError as no_json:
+        return _unreadable(folder, no_json)
+    number = values.get("format")
+    if isinstance(number, int) and number > FORMAT:
+        return _newer(folder, number)
+    if (kind := formats.kind_of(values)) is not None:
+        return OtherFormat(kind, folder)
+    return _unreadable(folder, error)
+
+
+def _newer(folder: Path, number: int) -> FolderError:
+    return FolderError(
+        f"{folder / CONFIG} has format {number}, this zoo reads up to {FORMAT}; update it: pip install -U residual-zoo"
+    )
+
+
+def _unreadable(folder: Path, error: Exception) -> FolderError:
+    said = explain(error) if isinstance(error, msgspec.MsgspecError | RecursionError) else str(error)
+    return FolderError(f"{folder / CONFIG} is not a model's: {_short(said)}; fetch or train the model again")
+
+
+def _contents(folder: Path, record: Record) -> Iterator[tuple[str, bytes]]:
+    """Every file that the record names, one by one: as hashed, the log readable.
+
+    Weights that the record has a download of may be missing. Raises FolderError or HashMismatch.
+    """
+    absent = {WEIGHTS} if record.download is not None and is_missing(folder / WEIGHTS) else set()
+    here = [name for name in record.files if name not in absent]
+    if missing := [name for name in here if is_missing(folder / name)]:
+        raise FolderError(f"{folder} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
+    for name in here:
+        content = read_file(folder, record, name)
+        if name == LOG and not _log(content, folder / LOG):
+            raise FolderError(f"{folder / LOG} has no epoch; fetch or train the model again")
+        yield name, content
+
+
+def _log(content: bytes, path: Path) -> list[EpochRow]:
+    try:
+        return ROWS.decode_lines(content)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        said = re.sub(r"\[(\d+)\]\.?", lambda match: f"line {int(match[1]) + 1}: ", explain(error), count=1)
+        raise FolderError(f"{path} is not a training log: {_short(said)}; train the model again") from None
+
+
+def read_regular(folder: Path, name: str, most: int) -> bytes:
+    """Read a regular file of a folder, of up to so many bytes; nothing else is opened. Raises FolderError."""
+    path = folder / name
+    try:
+        real = _inside(folder, name)
+        # A pipe without a writer would be waited for; what became a link meanwhile is not followed.
+        flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(real, os.O_RDONLY | flags)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise FolderError(f"{path} is no regular file; fetch or train the model again")
+            if status.st_size > most:
+                raise FolderError(f"{path} has {status.st_size:,} bytes, expected up to {most:,}; fetch it again")
+            return file.read(most + 1)
+    except OSError as error:
+        raise FolderError(f"{path} can't be read: {error.strerror}") from None
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The file itself that a name in a folder leads to; raises FolderError where a link leads out of the folder.
+
+    In the cache of the Hugging Face Hub a folder is REPOSITORY/snapshots/COMMIT, and its files are links into
+    REPOSITORY/blobs.
+    """
+    try:
+        home, real = folder.resolve(), (folder / name).resolve()
+    except RuntimeError:
+        raise FolderError(f"{folder / name} is a link in a circle; fetch or train the model again") from None
+    root = home.parent.parent if home.parent.name == "snapshots" else home
+    if root not in real.parents:
+        raise FolderError(f"{folder / name} is a link out of its folder, to {real}; put the file itself there")
+    return real
+
+
+def _identity(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _sha256(text.encode())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+def _sha256(content: bytes) -> str:
+    import hashlib  # a listing hashes nothing, and OpenSSL takes its time to load
+
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,362 @@
+"""The record of a model, which is its config.json, and the rows of its log.jsonl.
+
+`Record` is either `Trained`, by the zoo, or `Imported`, from somebody else; the field `kind` says which. Bounds stand
+beside the fields and rules across fields in `__post_init__`, so decoding is the whole check, and a field that this
+version does not know is refused. A value that is made by a call is checked when it is written (`zoo.record.store`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from zoo.decoding import (
+    Address,
+    Count,
+    Distance,
+    FileName,
+    FilePath,
+    Line,
+    Name,
+    Percent,
+    Positive,
+    Seconds,
+    Sha256,
+    Sha256OrDigits,
+)
+from zoo.errors import FolderError
+from zoo.record.job import How, Job, Versions
+from zoo.spec import PLAIN, Dataset, Pictures, Resizing
+
+FORMAT: Final = 1
+
+README: Final = "README.md"
+CONFIG: Final = "config.json"
+WEIGHTS: Final = "model.safetensors"
+LOG: Final = "log.jsonl"
+CURVE: Final = "curve.svg"
+PRESENTATION: Final = (README, CURVE)  # rendered from record and log, and no part of the record
+
+UNKNOWN_LICENSE: Final = "unknown"  # as the Hub spells one that nobody has said
+
+MOST_CLASSES: Final = 100_000
+MOST_CHANNELS: Final = 64
+MOST_PIXELS: Final = 4096  # of a side
+
+Channels = Annotated[int, Meta(ge=1, le=MOST_CHANNELS)]
+Side = Annotated[int, Meta(ge=1, le=MOST_PIXELS)]
+Classes = Annotated[tuple[Line, ...], Meta(min_length=1, max_length=MOST_CLASSES)]
+Threads = Annotated[int, Meta(ge=1, lt=2**20)]
+Loss = Annotated[float, Meta(ge=-1e39, le=1e39)]  # beyond float32's end nothing can be drawn
+TAG: Final = r"\A[a-z0-9][a-z0-9_-]{0,39}\Z"
+
+
+class Results(Struct, frozen=True, forbid_unknown_fields=True):
+    """The accuracy of a model on all test images, one forward pass each; percent."""
+
+    test_top1: Percent
+    test_top5: Percent
+    test_loss: Loss
+    test_images: Positive
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where top-1 would lie on other pictures of the same kind, in 95 of 100 cases (Wilson 1927), in percent."""
+        z, n, p = 1.959964, self.test_images, self.test_top1 / 100
+        middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        margin = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        return 100 * max(0.0, middle - margin), 100 * min(1.0, middle + margin)
+
+
+class EpochRow(Struct, frozen=True, forbid_unknown_fields=True):
+    """One epoch of a run: rates of the epoch's last step, losses as means, top-1 in percent.
+
+    The test figures are shown and nothing is chosen by them; they are there where the test set was run in that epoch.
+    Choices are made by the validation figures, where the recipe holds images out.
+    """
+
+    epoch: Annotated[int, Meta(ge=1, lt=2**31)]
+    lr: Loss
+    train_loss: Loss
+    train_top1: Loss
+    train_seconds: Loss
+    test_loss: Loss | None = None
+    test_top1: Loss | None = None
+    val_loss: Loss | None = None  # on the images of the training set that the recipe holds out
+    val_top1: Loss | None = None
+    compile_seconds: Loss = 0.0  # beside train_seconds
+
+    def validated(self, results: Results) -> EpochRow:
+        """The row with the figures of the held-out images after that epoch."""
+        return msgspec.structs.replace(self, val_loss=results.test_loss, val_top1=results.test_top1)
+
+    def tested(self, results: Results) -> EpochRow:
+        """The row with the test figures of an evaluation after that epoch."""
+        return msgspec.structs.replace(self, test_loss=results.test_loss, test_top1=results.test_top1)
+
+
+class Training(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a job was carried out; where something else was done than was requested, the request."""
+
+    epochs: Count
+    train_seconds: Seconds
+    compile_seconds: Seconds = 0.0  # beside train_seconds
+    compile_why: Line = ""  # why the steps were run as the job says
+    compile_requested: How | None = None  # where compiling failed
+    batch_norm_images: Positive | None = None  # of a batch, that each process's batch norm saw, where not all
+
+
+class SeedResults(Struct, frozen=True, forbid_unknown_fields=True):
+    """The results of the same training from one seed."""
+
+    seed: int
+    test_top1: Percent
+    test_top5: Percent
+    test_loss: Loss
+    weights_sha256: Sha256
+
+
+class Environment(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the weights were trained, or measured."""
+
+    device: Line  # as its maker calls it
+    python: Line
+    commit: Line | None  # of the zoo's checkout, where it ran from one
+    plugin_commit: Line | None = None  # of the plugin's own checkout, where it ran from another one
+
+
+class File(Struct, frozen=True, forbid_unknown_fields=True):
+    """The hash and the size of a file."""
+
+    sha256: Sha256
+    bytes: Count
+
+
+class Download(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where weights can be fetched that are not in the folder: by others, or too large for it.
+
+    Their file is either the folder's `model.safetensors` itself, or is converted to that one.
+    """
+
+    address: Address
+    file: FileName
+    sha256: Sha256OrDigits  # of the file; its first 8 digits where only these are known
+    bytes: Positive | None = None
+    # Over the names, types, shapes and values of the file's tensors (`zoo.nets.weights.tensors_sha256`).
+    tensors_sha256: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")] = ""
+
+    def is_of(self, sha256: str) -> bool:
+        """Whether a file with this SHA-256 may be the one."""
+        return sha256.startswith(self.sha256)
+
+
+class Claim(Struct, frozen=True, forbid_unknown_fields=True):
+    """The accuracy that the author of weights publishes: top-1 in percent, and how it was obtained."""
+
+    test_top1: Percent
+    meaning: Line = ""  # "best over test epochs"
+
+
+class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who trained imported weights, and how their file was converted and measured."""
+
+    by: Annotated[Line, Meta(min_length=1)]
+    revision: Line = ""  # of the repository that their file is in
+    citation: Line = ""
+    mapped: Line = ""  # how the names of its tensors became the net's
+    claim: Claim | None = None
+    threads: Threads  # of the processor, that measured it
+    versions: Versions
+
+
+class ExportTest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The results of an exported file on all test images, in its own runtime, compared with the net."""
+
+    test_top1: Percent
+    test_images: Positive
+    otherwise: Count  # images that it takes for another class than the net does
+    logits: Distance  # their largest difference from the net's
+
+    def __post_init__(self) -> None:
+        _require(self.otherwise <= self.test_images, "otherwise should be at most test_images")
+
+
+class Export(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The model in another format: a file of the folder, and how it was compared with the net."""
+
+    format: Name  # as `zoo export --to` names it
+    file: FilePath  # its name in the folder
+    runtime: Line  # that ran it, and its version
+    device: Line  # that it ran on, as its maker calls it
+    threads: Threads
+    known_logits: Distance  # the largest difference from the net's logits of the fixed inputs
+    test: ExportTest | None  # None where the data was not there
+    any_size: bool = False  # takes images of any height and width; else of the model's alone
+
+
+class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What the record of every model has."""
+
+    format: Annotated[int, Meta(ge=1)] = FORMAT
+    name: Name
+    architecture: Name
+    dataset: Name
+    classes: Classes
+    input_size: tuple[Channels, Side, Side]
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Meta(gt=0)], ...]
+    resizing: Resizing = PLAIN  # how a picture of any size becomes `input_size`
+    parameters: Positive
+    license: Line
+    paper: Line
+    # Logits of fixed inputs (`zoo.evaluation.answers`); none of a repository of another library.
+    known_answers: tuple[tuple[float, ...], ...] = ()
+    files: Annotated[Mapping[FilePath, File], Meta(max_length=1_000)]  # all but config.json and the presentation
+    exports: Annotated[tuple[Export, ...], Meta(max_length=16)] = ()  # the same model in other formats, a file each
+    download: Download | None = None  # where the weights can be fetched, so that they may be missing in the folder
+
+    def __post_init__(self) -> None:
+        channels = self.input_size[0]
+        for field in ("mean", "std"):
+            numbers = "1 number" if channels == 1 else f"{channels} numbers"
+            _require(len(getattr(self, field)) == channels, f"{field} should have {numbers}, one a channel")
+        every = all(len(row) == len(self.classes) for row in self.known_answers)
+        _require(every, "known_answers should have a logit for every class")
+        _require(WEIGHTS in self.files, f"files should have {WEIGHTS}")
+        others = [name for name in (CONFIG, *PRESENTATION) if name in self.files]
+        _require(not others, f"files should not have {', '.join(others)}, which no hash is kept of")
+        for field in ("format", "file"):
+            values = [getattr(export, field) for export in self.exports]
+            _require(len(set(values)) == len(values), f"exports should each have a {field} of its own")
+        exported = all(export.file in self.files and export.file not in (WEIGHTS, LOG) for export in self.exports)
+        _require(exported, "exports should each have a file that is among files")
+
+    @property
+    def versions(self) -> Versions:
+        """Of the software that trained it, or measured it where it was imported."""
+        raise NotImplementedError
+
+    @property
+    def threads(self) -> int:
+        """Of the processor, that trained and measured it."""
+        raise NotImplementedError
+
+    @property
+    def weights(self) -> File:
+        """The file of the weights."""
+        return self.files[WEIGHTS]
+
+    @property
+    def plugin_distribution(self) -> str:
+        """The distribution that provides the architecture."""
+        return self.versions.plugin.partition(" ")[0]
+
+    def fits(self, dataset: Dataset) -> bool:
+        """Whether its net takes the images and names the classes of that data set."""
+        return (self.input_size, self.classes) == (dataset.input_size, dataset.classes)
+
+
+class Trained(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="trained"):
+    """The record of a model that the zoo trained."""
+
+    job: Job
+    recipe_sha256: Sha256
+    training: Training
+    results: Results
+    environment: Environment
+    seeds: tuple[SeedResults, ...] = ()  # where the training was repeated: every seed's, this folder's own first
+    pictures: Pictures | None = None  # that it was trained on, of a data set that was found by looking
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        name = f"{self.architecture}_{self.dataset}"
+        _require(self.name == name, f"name should be {name}, its architecture's and its data set's")
+        _require(self.job.name == name, "job should be of the same model")
+        _require(self.recipe_sha256 == self.job.recipe.sha256(), "recipe_sha256 should be the one of the job's recipe")
+        sha256 = self.pictures.sha256 if self.pictures else ""
+        _require(self.job.pictures == sha256, "pictures.sha256 should be the one of the job")
+        _require(LOG in self.files, f"files should have {LOG}")
+
+    @property
+    def versions(self) -> Versions:
+        """Of the software that trained it."""
+        return self.job.versions
+
+    @property
+    def threads(self) -> int:
+        """Of the processor, that trained and measured it."""
+        return self.job.threads
+
+    @property
+    def seed_results(self) -> SeedResults:
+        """Its own results, as one among several seeds'."""
+        results = self.results
+        sha256 = self.weights.sha256
+        return SeedResults(self.job.seed, results.test_top1, results.test_top5, results.test_loss, sha256)
+
+    @property
+    def requested_job(self) -> Job:
+        """The job as it was requested, before anything failed."""
+        return msgspec.structs.replace(self.job, compile=self.training.compile_requested or self.job.compile)
+
+
+class Imported(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="imported"):
+    """The record of a model that somebody else trained."""
+
+    source: Source
+    results: Results | None = None  # None where nobody here has measured it
+    environment: Environment | None = None  # where it was measured
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole = f"{self.architecture}_{self.dataset}."
+        tag = self.name.removeprefix(whole)
+        _require(tag != self.name and is_tag(tag), f"name should be {whole}TAG")
+
+    @property
+    def versions(self) -> Versions:
+        """Of the software that measured it."""
+        return self.source.versions
+
+    @property
+    def threads(self) -> int:
+        """Of the processor, that measured it."""
+        return self.source.threads
+
+
+Record: TypeAlias = Trained | Imported
+
+
+def require_trained(record: Record) -> Trained:
+    """The record of a model that the zoo trained; raises FolderError for an imported one."""
+    if isinstance(record, Trained):
+        return record
+    by = record.source.by
+    raise FolderError(f"{record.name} has no recipe and no log: the zoo did not train it, {by} did; name another model")
+
+
+def is_tag(text: str) -> bool:
+    """Whether a text can be the tag of imported weights, the last part of their name."""
+    return re.match(TAG, text) is not None
+
+
+def spread(percents: Sequence[float]) -> str:
+    """Mean ± standard deviation (of a sample: over n − 1) of two or more figures in percent: `92.44 ± 0.13`."""
+    from statistics import mean, stdev  # takes its time to load, and few models have several seeds
+
+    return f"{mean(percents):.2f} ± {stdev(percents):.2f}"
+
+
+def log_text(rows: Iterable[EpochRow]) -> str:
+    """The text of log.jsonl."""
+    return "".join(f"{msgspec.json.encode(row).decode()}\n" for row in rows)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
