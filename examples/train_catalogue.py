@@ -76,9 +76,9 @@ class Asked:
     def is_done(self, entry: Entry) -> bool:
         """Whether its model folder is there, with all its seeds."""
         folder = self.place(entry).folder
-        return (folder / store.CONFIG).is_file() and len(
-            require_trained(store.read_record(folder)).seeds or "1"
-        ) >= entry.seeds
+        if not (folder / store.CONFIG).is_file():
+            return False
+        return max(1, len(require_trained(store.read_record(folder)).seeds)) >= entry.seeds
 
 
 # What stands first trains first: the first of its family, which two cores without bf16 finish in two hours; the two

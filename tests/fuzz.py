@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hypothesis
+import msgspec
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -38,7 +39,6 @@ from zoo.evaluation.predict import predictions, probabilities
 from zoo.hub.resolve import published
 from zoo.plain import one_line
 from zoo.record import store
-from zoo.record.types import to_json
 from zoo.spec import Recipe
 from zoo.training import optim
 
@@ -247,13 +247,13 @@ class Folder:
         return self.name != store.WEIGHTS
 
 
-OPERATIONS = ["read", "load", "pull", "push", "verify", "predict", "list", "info", "convert"]
+OPERATIONS = ["read", "load", "pull", "push", "verify", "predict", "list", "info"]
 
 
 @st.composite
 def configs(draw: st.DrawFn, model: Path) -> Folder:
     """A config.json with odd facts, or odd bytes."""
-    path = draw(st.sampled_from([model, model, model.parent / "format1"])) / store.CONFIG
+    path = model / store.CONFIG
     content, edits = path.read_bytes(), tuple[str, ...](["mangled"])
     if draw(st.integers(0, 9)) == 0:
         content = mangled(draw, content)
@@ -331,7 +331,7 @@ def logs(draw: st.DrawFn, model: Path) -> Folder:
         end = draw(st.sampled_from(["\n", "\n", "\n", "\r\n", "\n\n", "\u2028", ""]))
         content = "".join(as_text(row) + end for row in rows).encode()
     # A drawing takes as long as twenty of the others.
-    operation = draw(st.sampled_from(["log"] * 12 + ["pull", "push", "convert", "plot"]))
+    operation = draw(st.sampled_from(["log"] * 12 + ["pull", "push", "plot"]))
     return Folder(operation, store.LOG, edits, Content(content), draw(st.integers(0, 9)) > 0)
 
 
@@ -374,8 +374,8 @@ def make_odd(path: Path, kind: str | None) -> None:
 
 def ask_read(_: Path, case: Folder, folder: Path) -> None:
     config = asked(lambda: store.read_record(folder))
-    if config is not None and json.loads(case.content).get("format") == 2:
-        assert agrees(json.loads(to_json(config)), json.loads(case.content))
+    if config is not None and json.loads(case.content).get("format") == 1:
+        assert agrees(json.loads(store.encode(config)), json.loads(case.content))
 
 
 def ask_load(model: Path, case: Folder, folder: Path) -> None:
@@ -474,16 +474,11 @@ def ask_info(_: Path, case: Folder, folder: Path) -> None:
     asked(lambda: command("info", NAME, "--no-layers", "--hub", f"file:{folder.parent}"))
 
 
-def ask_convert(_: Path, case: Folder, folder: Path) -> None:
-    if asked(lambda: api.convert(folder)) is not None:
-        assert store.check(folder).format == 2
-
-
 def ask_log(_: Path, case: Folder, folder: Path) -> None:
     rows = asked(lambda: store.read_log(folder))
     if rows is not None:
         written = [json.loads(line) for line in case.content.decode().splitlines()]
-        assert agrees([json.loads(to_json(row)) for row in rows], written)
+        assert agrees(msgspec.to_builtins(rows), written)
 
 
 def ask_plot(_: Path, case: Folder, folder: Path) -> None:
@@ -492,7 +487,7 @@ def ask_plot(_: Path, case: Folder, folder: Path) -> None:
 
 ASK: dict[str, Callable[[Path, Folder, Path], None]] = {
     "read": ask_read, "load": ask_load, "pull": ask_pull, "push": ask_push, "verify": ask_verify, "eval": ask_eval,
-    "predict": ask_predict, "list": ask_list, "info": ask_info, "convert": ask_convert, "log": ask_log,
+    "predict": ask_predict, "list": ask_list, "info": ask_info, "log": ask_log,
     "plot": ask_plot,
 }  # fmt: skip
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -18,14 +18,10 @@ from torch import Tensor, nn
 import zoo
 from zoo import api, registry
 from zoo.data import batches, sources
-from zoo.data.batches import Pixels
-from zoo.data.sources import Split
 from zoo.datasets import DIGITS
-from zoo.decoding import from_json
 from zoo.errors import (
     CompileWarning,
     FolderError,
-    HalfWarning,
     HashMismatch,
     HubError,
     ImageError,
@@ -37,11 +33,11 @@ from zoo.errors import (
 )
 from zoo.evaluation.evaluate import evaluate
 from zoo.hub.local import FolderHub
-from zoo.record import card, former, store
-from zoo.record.types import Record, Results, require_trained
+from zoo.record import store
+from zoo.record.types import require_trained
 
 from .conftest import CHECKOUT
-from .folders import hashed
+from .folders import hashed, trained_record
 
 CPU = torch.device("cpu")
 
@@ -72,7 +68,7 @@ def test_a_name_gives_an_untrained_net_that_can_be_trained() -> None:
 def test_pretrained_weights_come_from_the_catalogue_in_evaluation_mode() -> None:
     net = zoo.load("resnet8_digits", pretrained=True)
     assert not net.training
-    config = store.read_record(api.find("resnet8_digits"))
+    config = trained_record(api.find("resnet8_digits"))
     test = sources.read_split(DIGITS, Path(), train=False, device=CPU)
     assert evaluate(net, test, batches.pixels(config.mean, config.std, CPU)).test_top1 == config.results.test_top1
 
@@ -102,7 +98,7 @@ def test_weights_that_the_catalogue_has_not_come_from_zoo_hub(
 def test_a_revision_is_loaded_by_its_id(hub: str, model_folder: Path) -> None:
     before = FolderHub(Path(hub.removeprefix("file:"))).revisions("resnet8_digits")[0]
     tensors = {name: torch.zeros_like(tensor) for name, tensor in load_file(model_folder / store.WEIGHTS).items()}
-    api.convert(rewrite(model_folder, tensors))
+    rewrite(model_folder, tensors)
     api.push(model_folder, hub=hub)
     assert not zoo.load("resnet8_digits", pretrained=True, hub=hub).get_parameter("fc.weight").any()
     assert zoo.load("resnet8_digits", pretrained=True, hub=hub, revision=before).get_parameter("fc.weight").any()
@@ -361,7 +357,7 @@ def test_several_seeds_give_a_folder_each_and_their_mean_on_the_card_of_the_firs
     )
     assert done.folder == tmp_path / "out"
     folders = [tmp_path / "out", tmp_path / "out-seed4", tmp_path / "out-seed5"]
-    configs = [store.check(one) for one in folders]
+    configs = [require_trained(store.check(one)) for one in folders]
     assert [config.job.seed for config in configs] == [3, 4, 5]
     assert [one.test_top1 for one in done.config.seeds] == [config.results.test_top1 for config in configs]
     assert done.config.seeds[1].weights_sha256 == configs[1].weights.sha256
@@ -370,7 +366,7 @@ def test_several_seeds_give_a_folder_each_and_their_mean_on_the_card_of_the_firs
     assert f"top-1 **{mean(top1):.2f} ± {stdev(top1):.2f}%**" in text
     assert "--seeds 3\n" in text
     # Whichever is best, the declared seed's weights are the model.
-    assert store.read_record(api.find("resnet8_digits", hub=hub)).own.job.seed == 3
+    assert trained_record(api.find("resnet8_digits", hub=hub)).job.seed == 3
 
 
 def test_several_seeds_go_on_where_they_were_stopped(tmp_path: Path) -> None:
@@ -427,7 +423,7 @@ def test_compiling_that_failed_is_recorded_as_asked_for_and_not_done(
     with pytest.warns(CompileWarning, match="training goes on without compiling: RuntimeError: no compiler here"):
         done = api.train("resnet8", epochs=1, limit_train=128, compile="default", out=tmp_path / "model")
     assert done.config.job.compile == "none"
-    assert (done.config.training.compile_asked, done.config.asked.compile) == ("default", "default")
+    assert (done.config.training.compile_requested, done.config.requested_job.compile) == ("default", "default")
     assert "compile none: default failed" in (done.folder / store.README).read_text()
 
 
@@ -461,49 +457,6 @@ def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored
     assert api.evaluate(done.folder).results == done.config.results
     assert "--dtype fp16\n" in (done.folder / store.README).read_text()
     assert "stored in fp16, and measured so" in (done.folder / store.README).read_text()
-
-
-@pytest.mark.parametrize(("held_out", "of", "images"), [(0, "training", 600), (300, "held-out", 300)])
-def test_fp16_is_decided_by_training_images_and_the_test_set_is_run_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_out: int, of: str, images: int
-) -> None:
-    measured = []
-
-    def measuring(net: nn.Module, split: Split, pixels: Pixels) -> Results:
-        measured.append(len(split))
-        return evaluate(net, split, pixels)
-
-    monkeypatch.setattr("zoo.training.result.evaluate", measuring)
-    monkeypatch.setattr("zoo.training.result.HALF_IMAGES", 600)
-    settings = {"val_images": str(held_out)}
-    done = api.train("resnet8", epochs=2, settings=settings, out=tmp_path / "half", amp=False, dtype="fp16")
-    assert measured == [images, images, 360]
-    half = done.config.training.half
-    assert half is not None
-    assert (half.of, half.images) == (of, images)
-    card = (done.folder / store.README).read_text()
-    assert f"on the {images} {'held-out' if held_out else 'last training'} images that this was decided by" in card
-
-
-def test_a_card_of_the_first_format_says_that_fp16_was_chosen_on_test_data(trained: Path) -> None:
-    old = json.loads((CHECKOUT / "tests" / "format1" / "resnet8_digits" / store.CONFIG).read_text())
-    old["weights"] |= {"dtype": "fp16", "fp32_top1": 98.5}
-    config = from_json(Record, former.upgraded(old))
-    text = card.render(config, store.read_log(trained), registry.load("resnet8_digits"))
-    assert "Nothing but to store the weights in fp16 was\nchosen on test data." in text
-    assert "on the 360 test images that this was decided by, top-1 was 98.50% before" in text
-
-
-def test_weights_that_would_lose_by_fp16_stay_in_fp32_with_a_warning(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("zoo.training.result.HALF_POINTS", -100.0)
-    with pytest.warns(
-        HalfWarning, match=r"stored in fp32: in fp16 a top-1 of [\d.]+% of 1,437 training images would become"
-    ):
-        done = api.train("resnet8", epochs=3, out=tmp_path / "whole", amp=False, dtype="fp16")
-    assert done.config.weights == store.read_record(trained).weights
-    assert (done.config.job.dtype, done.config.asked.dtype) == ("fp32", "fp16")
 
 
 # -- evaluate with weights, predict, plot, compare -------------------------------------------------
@@ -576,7 +529,10 @@ def test_a_comparison_of_one_architecture_on_two_data_sets_draws_both(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def finished(name: str, **asked: object) -> api.Trained:
-        config = dataclasses.replace(store.read_record(trained), name=name, architecture="resnet20")
+        before = trained_record(trained)
+        dataset = name.rpartition("_")[2]
+        job = msgspec.structs.replace(before.job, architecture="resnet20", dataset=dataset)
+        config = msgspec.structs.replace(before, name=name, architecture="resnet20", dataset=dataset, job=job)
         return api.Trained(trained, config, None)
 
     monkeypatch.setattr(api, "train", finished)

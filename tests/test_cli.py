@@ -31,7 +31,6 @@ COMMANDS = [
     "plot",
     "page",
     "compare",
-    "convert",
     "export",
     "import",
     "verify",

@@ -72,10 +72,10 @@ def assert_one_training(several: Path, alone: Path) -> None:
     a value at a kink of a ReLU from 0 into more, the trainings part, by little. At a higher rate they would part by
     more: three epochs at 0.1 are chaotic, and end within some 2% of top-1 of each other however they are rounded.
     """
-    two, one = store.check(several), store.check(alone)
-    assert (two.own.job.processes, one.own.job.processes) == (2, 1)
-    assert two.own.training.batch_norm_images is None
-    assert two.own.results.test_top1 == pytest.approx(one.own.results.test_top1, abs=100 * 3 / 360)  # three images
+    two, one = (require_trained(store.check(path)) for path in (several, alone))
+    assert (two.job.processes, one.job.processes) == (2, 1)
+    assert two.training.batch_norm_images is None
+    assert two.results.test_top1 == pytest.approx(one.results.test_top1, abs=100 * 3 / 360)  # three images
     rows = [store.read_log(path) for path in (several, alone)]
     assert [row.epoch for row in rows[0]] == [1, 2, 3]
     losses = [[row.train_loss for row in log] for log in rows]
@@ -96,7 +96,7 @@ def test_two_processes_let_the_head_learn_first_as_one_does(tmp_path: Path) -> N
     finish(start(tmp_path, *TWO, *words, "--out", "two"))
     logs = [store.read_log(tmp_path / name) for name in ("one", "two")]
     assert [row.train_loss for row in logs[0]] == pytest.approx([row.train_loss for row in logs[1]], rel=5e-3)
-    one, two = (store.check(tmp_path / name).own for name in ("one", "two"))
+    one, two = (require_trained(store.check(tmp_path / name)) for name in ("one", "two"))
     assert (two.job.processes, two.training.batch_norm_images) == (2, None)
     assert two.results.test_loss == pytest.approx(one.results.test_loss, rel=1e-2)
 
@@ -214,5 +214,5 @@ def test_where_one_process_can_not_compile_none_does(tmp_path: Path) -> None:
     ]
     for process in processes:
         assert "training goes on without compiling: not every process can" in finish_with_errors(process)
-    config = store.check(tmp_path / "model")
-    assert (config.job.compile, config.training.compile_asked) == ("none", "default")
+    config = require_trained(store.check(tmp_path / "model"))
+    assert (config.job.compile, config.training.compile_requested) == ("none", "default")

@@ -13,7 +13,7 @@ import pytest
 from zoo.errors import FolderError, HashMismatch
 from zoo.record import store
 from zoo.record.replace import written_aside
-from zoo.record.types import spread
+from zoo.record.types import require_trained, spread
 
 from .folders import trained_record
 
@@ -25,7 +25,7 @@ def change(model_folder: Path, **fields: object) -> None:
 
 def test_a_finished_run_leaves_a_whole_folder(trained: Path) -> None:
     assert sorted(path.name for path in trained.iterdir()) == sorted(store.FILES)
-    config = store.check(trained)
+    config = require_trained(store.check(trained))
     assert config.name == "resnet8_digits"
     assert config.job.recipe_name == "quick"
     assert config.weights.bytes == (trained / store.WEIGHTS).stat().st_size
@@ -36,7 +36,7 @@ def test_a_finished_run_leaves_a_whole_folder(trained: Path) -> None:
 def test_the_weights_carry_name_recipe_hash_and_normalisation(trained: Path) -> None:
     from safetensors import safe_open
 
-    config = store.read_record(trained)
+    config = trained_record(trained)
     with safe_open(trained / store.WEIGHTS, framework="pt") as opened:
         assert opened.metadata() == {
             "name": "resnet8_digits",

@@ -28,7 +28,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The catalogue's model of the digits; the same facts of the first format lie beside it."""
     checkout = Path(__file__).resolve().parent.parent
     folder = tmp_path_factory.mktemp("fuzz")
-    shutil.copytree(checkout / "tests" / "format1" / fuzz.NAME, folder / "format1")
     return Path(shutil.copytree(checkout / "hub_cards" / fuzz.NAME, folder / fuzz.NAME))
 
 

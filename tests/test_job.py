@@ -18,6 +18,7 @@ from zoo.record.command import command
 from zoo.record.job import Job, Origin
 from zoo.training.plan import Machine, Options, again, plan
 
+from .folders import trained_record
 from .jobs import JOB
 
 MODEL = registry.load("resnet8_digits")
@@ -61,7 +62,7 @@ def test_the_command_on_a_card_asks_for_the_very_job(options: Options) -> None:
 
 def test_the_command_of_a_folder_asks_for_its_job(trained: Path) -> None:
     line = next(line for line in (trained / store.README).read_text().splitlines() if line.startswith("zoo train"))
-    assert asked_for_by(line) == store.read_record(trained).job
+    assert asked_for_by(line) == trained_record(trained).job
 
 
 def test_several_processes_are_torchruns_and_a_recipe_that_is_gone_is_spelt_out() -> None:

@@ -19,6 +19,7 @@ from zoo.record import card, store
 from zoo.record.job import Origin
 
 from .conftest import CHECKOUT, Run, forget_declarations, write_plugin
+from .folders import trained_record
 from .loopback_hub import Hub
 from .test_hubconf import run
 
@@ -144,7 +145,7 @@ def test_where_a_data_set_of_that_name_has_other_classes_it_is_not_loaded_but_wi
 
 
 def test_its_card_says_the_title_where_that_is_known_and_the_name_where_not(folder: Path, plugin: Path) -> None:
-    config, rows = store.read_record(folder), store.read_log(folder)
+    config, rows = trained_record(folder), store.read_log(folder)
     sentence = "The smallest CIFAR net of He et al. (2015), 8 layers, trained on"
     with installed(plugin):
         known = card.render(config, rows, registry.load(NAME))

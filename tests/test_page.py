@@ -24,7 +24,7 @@ from zoo.page.scatter import Point, drawn
 from zoo.record import store
 
 from .conftest import CHECKOUT, Run
-from .folders import config_of
+from .folders import config_of, trained_record
 from .loopback_hub import Hub
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
@@ -134,7 +134,7 @@ def test_the_index_has_what_a_listing_has(shipped: dict[str, bytes]) -> None:
 
 def test_a_models_page_has_what_its_card_has(trained: Path, tmp_path: Path) -> None:
     made = pages(hub_of(trained, "resnet8_digits", tmp_path))
-    text, config = Page(made["models/resnet8_digits.html"]).text, store.read_record(trained)
+    text, config = Page(made["models/resnet8_digits.html"]).text, trained_record(trained)
     card = (trained / store.README).read_text()
     results = config.results
     for fact in (
@@ -314,23 +314,6 @@ def test_models_on_different_data_sets_are_in_different_pictures() -> None:
     assert [one.title for one in pictures] == ["cifar10", "cifar100", "digits"]
     measured = [one for one in shown if one.config.results]
     assert sum(len(one.marks) for one in pictures) == len(measured)
-
-
-def test_latency_is_shown_by_data_set_processor_and_threads(trained: Path, tmp_path: Path) -> None:
-    timing = {"batch": 1, "milliseconds": 0.5, "ratio": 2.0}
-    test = {"test_top1": 97.5, "test_images": 360, "otherwise": 0, "logits": 0.0}
-    export = {"format": "onnx", "file": "onnx/model.onnx", "runtime": "onnxruntime 1", "device": "Z80", "threads": 2}
-    export |= {"known_logits": 0.0, "test": test, "timings": [timing, {**timing, "batch": 8}]}
-    files = json.loads((trained / store.CONFIG).read_text())["files"]
-    files["onnx/model.onnx"] = {"sha256": "0" * 64, "bytes": 10}
-    hub = hub_of(trained, "resnet8_digits", tmp_path, exports=[export], files=files)
-    (picture,) = scatter.by_latency(models.shown(hub, with_files=False))
-    assert picture.title == "digits; Z80, 2 threads"
-    (mark,) = picture.marks
-    assert (mark.point.x, mark.point.top1, mark.point.kind) == (0.5, 97.5, "onnx")
-    made = pages(hub)
-    assert "0.50 onnx" in Page(made["index.html"]).text
-    assert "2.00 ×" in Page(made["models/resnet8_digits.html"]).text
 
 
 # To be tried.

@@ -24,7 +24,6 @@ ASK: dict[str, Callable[[str], object]] = {
     "plot": lambda path: api.plot([path], Path("plot.svg")),
     "pull": api.pull,
     "push": lambda path: api.push(Path(path), hub="file:hub"),
-    "convert": lambda path: api.convert(Path(path)),
     "find in a hub": lambda path: api.find(NAME, hub=f"file:{path}"),
     "find by address": lambda path: api.find(f"file:{path}/{NAME}"),
     "push to a hub": lambda path: api.push(api.find(NAME), hub=f"file:{path}"),

@@ -21,10 +21,10 @@ from zoo.data.asked import Asked
 from zoo.data.kinds import GROUP, open_collection
 from zoo.data.opening import opened, surveyed
 from zoo.errors import DataError, DataWarning, HubError, PluginError, TrainingError, UnknownModel, ZooError
-from zoo.record import store
 from zoo.spec import Dataset, Recipe
 
 from .conftest import CHECKOUT, Run
+from .folders import trained_record
 from .pictures import COLOURS, draw, flowers
 
 pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.DataWarning")
@@ -205,7 +205,7 @@ def trained(folder: Path, tmp_path: Path) -> Path:
 def test_what_is_trained_on_them_is_evaluated_verified_and_seen_as_any_model(
     trained: Path, folder: Path, tmp_path: Path
 ) -> None:
-    config = store.read_record(trained)
+    config = trained_record(trained)
     assert (config.name, config.dataset, config.resizing) == ("resnet8_flowers-1", "flowers-1", prepared.CENTER)
     assert config.pictures is not None
     assert (config.pictures.address, config.pictures.test_images) == ("folder:Flowers 1", 12)
@@ -259,7 +259,7 @@ def test_it_is_published_under_a_license_that_somebody_says(trained: Path, tmp_p
 
 def test_the_card_says_how_many_and_which_and_how_much_a_figure_says(trained: Path) -> None:
     card = (trained / "README.md").read_text()
-    config = store.read_record(trained)
+    config = trained_record(trained)
     assert config.pictures is not None
     assert f"36, and\n12 to test with, in a test set of their own. Their SHA-256 is\n`{config.pictures.sha256}`" in card
     low, high = config.results.interval

@@ -29,7 +29,7 @@ def test_the_same_training_is_expected_to_end_with_the_same_bytes(config: Traine
     ],
 )
 def test_another_job_is_a_reason_not_to(config: Trained, changes: dict[str, object], phrase: str) -> None:
-    (reason,) = obstacles(config, replace(config, job=replace(config.job, **changes)))  # type: ignore[arg-type]
+    (reason,) = obstacles(config, replace(config, job=replace(config.job, **changes)))
     assert reason.startswith(phrase)
 
 

@@ -129,7 +129,7 @@ def test_a_tracker_that_fails_is_one_warning_and_the_training_goes_on(
     with pytest.warns(TrackerWarning, match=re.escape(message)) as said:
         trained = train(tmp_path / "out", "failing", "jsonl")
     assert [one.category for one in said] == [TrackerWarning]
-    assert store.check(trained.folder).training is not None
+    assert store.check(trained.folder) == trained.config
     assert len(rows(lines(tmp_path / "out.events"))) == 4  # the other one goes on, too
 
 

@@ -15,7 +15,7 @@ from examples import train_catalogue
 from examples.train_catalogue import Asked, Candidate, Entry, Tuning
 from zoo import api, registry
 from zoo.record import lock, store
-from zoo.record.types import EpochRow, log_text
+from zoo.record.types import EpochRow, log_text, require_trained
 from zoo.training.place import Place, owned
 
 from .conftest import Run
@@ -50,7 +50,7 @@ def test_the_status_says_what_is_done_what_runs_and_what_comes_next(
         ["linear", "waiting"],
     ]
     assert train_catalogue.train(asked(tmp_path, QUICK)) == 0
-    top1 = store.read_record(what.place(QUICK).folder).own.results.test_top1
+    top1 = require_trained(store.read_record(what.place(QUICK).folder)).results.test_top1
     run = what.place(LINEAR).run
     run.mkdir()
     row = EpochRow(epoch=1, lr=0.1, train_loss=1.0, train_top1=50.0, train_seconds=30.0)
@@ -89,7 +89,7 @@ def test_the_plan_is_a_command_for_each_that_is_not_done_which_does_it(
     program, *words = shlex.split(line)
     assert program == "zoo"
     assert run_zoo(*words).returncode == 0
-    job = store.read_record(what.place(LINEAR).folder).own.job
+    job = require_trained(store.read_record(what.place(LINEAR).folder)).job
     assert (job.recipe_name, job.recipe.batch_size, job.recipe.epochs, job.train_images) == ("linear", 32, 2, 64)
     train_catalogue.plan(what)
     assert capsys.readouterr().out == ""
@@ -104,7 +104,7 @@ def test_an_entry_that_begins_with_weights_is_trained_and_planned_from_them(
     train_catalogue.plan(what)
     assert " --start resnet8_digits " in capsys.readouterr().out
     assert train_catalogue.train(what) == 0
-    start = store.read_record(what.place(entry).folder).own.job.start
+    start = require_trained(store.read_record(what.place(entry).folder)).job.start
     assert start is not None
     assert start.address == "resnet8_digits"
 
@@ -161,7 +161,7 @@ def test_a_proof_is_trained_and_measured_and_the_hub_keeps_what_it_has(
     assert ["--push" in line for line in capsys.readouterr().out.splitlines()] == [True, False]
     assert train_catalogue.train(what) == 0
     assert [what.is_done(entry) for entry in (QUICK, proof)] == [True, True]
-    assert store.read_record(api.find("resnet8_digits", hub=what.hub)).own.job.recipe_name == "quick"
+    assert require_trained(store.read_record(api.find("resnet8_digits", hub=what.hub))).job.recipe_name == "quick"
 
 
 @pytest.mark.parametrize("what", ["train", "status", "plan"])

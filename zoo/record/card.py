@@ -369,7 +369,7 @@ def _part(config: Trained, known: Model | Architecture) -> str:
 def _half(config: Record) -> str:
     """That the weights are stored in fp16, where they are."""
     is_half = isinstance(config, Trained) and config.job.dtype == "fp16"
-    return " The weights are stored in fp16, and were measured so." if is_half else ""
+    return " The weights are stored in fp16, and measured so." if is_half else ""
 
 
 def _seeds(config: Record) -> str:

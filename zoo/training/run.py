@@ -17,7 +17,7 @@ from zoo.nets.build import build, parameters
 from zoo.nets.device import enough_memory
 from zoo.record import store
 from zoo.record.job import Job
-from zoo.record.types import Trained
+from zoo.record.types import Trained, require_trained
 from zoo.spec import Model
 from zoo.training import distributed, result
 from zoo.training.algorithms import algorithms, threads
@@ -51,7 +51,7 @@ def run(
         train(training)
         if not share.is_first:
             distributed.wait_for_all()
-            return store.read_record(place.folder)
+            return require_trained(store.read_record(place.folder))
         config = result.write(training, plan, model, place)
         watch.report.result(training.progress.rows[-1])
     place.clear()
