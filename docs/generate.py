@@ -24,9 +24,10 @@ from typer.main import get_command
 import zoo
 from zoo import spec, templates, testing
 from zoo.cli import app
-from zoo.hub.catalogue import IDS, catalogue, variants
+from zoo.hub.catalogue import catalogue, variants
 from zoo.hub.listing import ModelInfo
-from zoo.hub.published import published
+from zoo.hub.local import IDS
+from zoo.hub.resolve import published
 from zoo.record import card, curve, store
 from zoo.record.types import Imported, Trained, spread
 

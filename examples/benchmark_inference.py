@@ -36,7 +36,7 @@ from zoo.errors import ZooError
 from zoo.exporters import formats
 from zoo.exporters.export import subject
 from zoo.exporters.graph import Graph
-from zoo.hub.published import Published, published
+from zoo.hub.resolve import Published, published
 from zoo.nets.device import describe
 from zoo.spec import InputSize
 

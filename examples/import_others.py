@@ -23,7 +23,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import api
 from zoo.errors import HubError
-from zoo.hub.others import Credit, Normalisation
+from zoo.hub.imported import Credit, Normalisation
 from zoo.record import store
 from zoo.record.replace import written_aside
 from zoo.record.types import Claim

@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+from zoo.hub import Hub, Pushed
+from zoo.hub.resolve import published
 from zoo.record import store
 from zoo.record.types import Trained, require_trained
 
@@ -44,3 +46,32 @@ def with_card(source: Path, target: Path, text: str) -> Path:
 def trained_record(folder: Path) -> Trained:
     """The record of a folder whose model the zoo trained."""
     return require_trained(store.read_record(folder))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a model folder, as a hub is given them."""
+    return dict(published(folder).files())
+
+
+def publish(hub: Hub, folder: Path) -> Pushed:
+    """Put a model folder into a hub as it is, under its model's name."""
+    return hub.publish(store.read_record(folder).name, contents(folder))
+
+
+def fetched(hub: Hub, name: str, revision: str | None = None) -> Path:
+    """A folder with the files of a model in a hub, at a revision."""
+    resolved = hub.resolve(name, revision)
+    return hub.fetch(name, resolved.id, [store.CONFIG, *resolved.record.files])
+
+
+def of_licence(source: Path, target: Path, text: str) -> Path:
+    """Another whole model folder: the same weights under another license, which is another revision."""
+    shutil.copytree(source, target)
+    return config_of(target, license=text)
+
+
+def flip(path: Path) -> None:
+    """Change a bit near the end of a file."""
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)

@@ -36,7 +36,7 @@ from zoo.cli.app import app
 from zoo.datasets import DIGITS
 from zoo.errors import HubWarning, ZooError
 from zoo.evaluation.predict import predictions, probabilities
-from zoo.hub.published import published
+from zoo.hub.resolve import published
 from zoo.plain import one_line
 from zoo.record import store
 from zoo.spec import Recipe

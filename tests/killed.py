@@ -1,6 +1,6 @@
 """A command killed before every one of its file operations, and then given again.
 
-    python -m tests.killed COMMAND FOLDER [--every N] [--two-renames]
+    python -m tests.killed COMMAND FOLDER [--every N]
 
 Everything is imported once; each command runs in a fork, which an audit hook ends with SIGKILL before the N-th
 operation that changes a file. Prints a line of JSON for each N: what the next command made of it.
@@ -27,7 +27,6 @@ import msgspec
 import torch  # noqa: F401
 
 from zoo import api
-from zoo.hub.local import FolderHub
 from zoo.record import card, curve, replace, store  # noqa: F401
 from zoo.record.types import require_trained
 from zoo.training import run  # noqa: F401
@@ -63,7 +62,7 @@ def _models(place: Path) -> object:
             config.job.to_json(),
             [msgspec.structs.asdict(row) for row in rows],
         )
-        found[f"{folder.name} seeds"] = [msgspec.structs.asdict(one) for one in config.seeds]
+        found[f"{folder.name} seeds"] = msgspec.to_builtins(config.seeds)
     return found
 
 
@@ -96,7 +95,7 @@ def _hub(place: Path) -> None:
     """A hub with one revision of a model, and the folder of another one."""
     place.mkdir()
     _train(place)
-    FolderHub(place / "hub").push(place / "m", NAME)
+    _push(place)
     _train(place, overwrite=True, seed=1)
 
 
@@ -164,8 +163,7 @@ def kill_before(operation: int) -> None:
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         opened = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        exchanged = event == "ctypes.dlsym" and arguments[1] == "renameat2"
-        if opened or exchanged or event in CHANGES:
+        if opened or event in CHANGES:
             count()
 
     def counted(descriptor: int) -> None:
@@ -203,8 +201,5 @@ if __name__ == "__main__":
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--two-renames", action="store_true", help="as on a system that can't exchange two folders")
     arguments = parser.parse_args()
-    if arguments.two_renames:
-        replace._exchanged = lambda one, other: False
     main(arguments.command, arguments.folder, arguments.every)

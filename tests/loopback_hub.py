@@ -230,6 +230,7 @@ class Handler(BaseHTTPRequestHandler):
         ("POST", r"/lfs/verify", "lfs_verify"),
         ("POST", r"/api/models/([^/]+/[^/]+)/commit/([^/]+)", "commit"),
         ("POST", r"/api/models/([^/]+/[^/]+)/tag/([^/]+)", "tag"),
+        ("DELETE", r"/api/models/([^/]+/[^/]+)/tag/([^/]+)", "untag"),
         ("GET", r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", "tree"),
         ("GET", r"/api/models/([^/]+/[^/]+)/commits/([^/]+)", "history"),
         ("GET", r"/api/models/([^/]+/[^/]+)/refs", "refs"),
@@ -246,7 +247,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._handle()
 
-    do_HEAD = do_POST = do_PUT = do_GET
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
     def log_message(self, format: str, *arguments: object) -> None:
         pass
@@ -430,6 +431,11 @@ class Handler(BaseHTTPRequestHandler):
         if wanted in repository.tags:
             raise Refusal(409, message=f"Tag {wanted} already exists")
         repository.tags[wanted] = commit.oid
+        return 200, b""
+
+    def untag(self, name: str, tag: str) -> tuple[int, bytes]:
+        self._writer(name.split("/")[0])
+        self._repository(name).tags.pop(tag, None)
         return 200, b""
 
     def tree(self, name: str, revision: str) -> tuple[int, bytes]:

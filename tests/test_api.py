@@ -34,7 +34,6 @@ from zoo.errors import (
     UnknownModel,
 )
 from zoo.evaluation.evaluate import evaluate
-from zoo.hub import find
 from zoo.hub.local import FolderHub
 from zoo.record import store
 from zoo.record.types import Results, require_trained
@@ -92,7 +91,7 @@ def test_a_hub_a_path_and_an_address_load_the_same(hub: str, trained: Path) -> N
 def test_weights_that_the_catalogue_has_not_come_from_zoo_hub(
     hub: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(find, "catalogue", lambda: FolderHub(tmp_path / "empty"))
+    monkeypatch.setattr("zoo.hub.resolve.catalogue", lambda: FolderHub(tmp_path / "empty"))
     with pytest.raises(NotFound, match="the catalogue has no weights of resnet8_digits; name the hub"):
         zoo.load("resnet8_digits", pretrained=True)
     monkeypatch.setenv("ZOO_HUB", hub)

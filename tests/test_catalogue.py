@@ -12,9 +12,8 @@ import pytest
 import zoo
 from zoo import api, registry
 from zoo.errors import HashMismatch, HubWarning
-from zoo.hub import find
-from zoo.hub.catalogue import IDS, catalogue, shipped
-from zoo.hub.local import FolderHub
+from zoo.hub.catalogue import catalogue, shipped
+from zoo.hub.local import IDS, FolderHub
 from zoo.record import store
 from zoo.record.types import Imported
 
@@ -125,7 +124,7 @@ def elsewhere(site: Site, trained: Path, tmp_path: Path, monkeypatch: pytest.Mon
     folder = Path(shutil.copytree(trained, tmp_path / "catalogue" / NAME))
     site.answers = [Answer((folder / store.WEIGHTS).read_bytes())]
     without_weights(folder, f"{site}/model.safetensors")
-    monkeypatch.setattr(find, "catalogue", lambda: FolderHub(tmp_path / "catalogue"))
+    monkeypatch.setattr("zoo.hub.resolve.catalogue", lambda: FolderHub(tmp_path / "catalogue"))
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     return folder
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,11 +16,10 @@ from typer.testing import CliRunner
 import zoo
 from zoo.cli.app import app
 from zoo.errors import HubError
-from zoo.hub import Address, Hub, Listed, Pushed, open_hub
+from zoo.hub import Address, Hub, Listed, Pushed, Revision, open_hub
 from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.hub.local import FolderHub
 from zoo.record import store
-from zoo.record.types import Record
 from zoo.testing import check_hub
 
 from . import loopback_hub
@@ -75,7 +74,7 @@ def test_a_plugins_hub_is_used_like_any(memory: Hub, trained: Path, tmp_path: Pa
 def test_the_page_names_every_member_of_the_protocol() -> None:
     named = set(re.findall(r"^\| `(\w+)[(`]", PAGE.partition("## What a hub has to do")[2], re.MULTILINE))
     members = {name for name in vars(Hub) if not name.startswith("_")}
-    assert named == members | {"Searchable", "Selecting"}
+    assert named == members | {"Searchable", "Repositories"}
 
 
 def test_a_hub_is_checked_without_torch(tmp_path: Path) -> None:
@@ -90,24 +89,19 @@ def test_a_hub_is_checked_without_torch(tmp_path: Path) -> None:
 # -- what the check finds --------------------------------------------------------------------------
 
 
-class TakesAnything(FolderHub):
-    def push(self, folder: Path, name: str) -> Pushed:
-        return Pushed(self.address.model(name), "1")
-
-
 class ForgetsTheName(FolderHub):
-    def push(self, folder: Path, name: str) -> Pushed:
-        return Pushed(self.address, super().push(folder, name).revision)
+    def publish(self, name: str, files: Mapping[str, bytes]) -> Pushed:
+        return Pushed(self.address, super().publish(name, files).revision)
 
 
-class PullsTheNewest(FolderHub):
-    def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
-        return super().pull(name, weights=weights)
+class ResolvesTheNewest(FolderHub):
+    def resolve(self, name: str, revision: str | None = None) -> Revision:
+        return super().resolve(name)
 
 
-class TellsTheNewest(FolderHub):
-    def facts(self, name: str, revision: str | None = None) -> Record:
-        return super().facts(name)
+class FetchesNothing(FolderHub):
+    def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
+        return self.path
 
 
 class ListsTheOldestFirst(FolderHub):
@@ -116,7 +110,7 @@ class ListsTheOldestFirst(FolderHub):
 
 
 class ListsNothing(FolderHub):
-    def models(self) -> list[Listed]:
+    def models(self, pattern: str | None = None) -> list[Listed]:
         return []
 
 
@@ -134,10 +128,9 @@ class NamesAnotherPlace(FolderHub):
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        (TakesAnything, r"a push of a folder without log\.jsonl should be a FolderError; nothing was raised"),
-        (ForgetsTheName, "push gives the address file:.*, it should be file:.*/resnet8_digits"),
-        (PullsTheNewest, r"@.*: the facts should be those of the folder that was pushed"),
-        (TellsTheNewest, r"@.*: the facts should be those of the folder that was pushed"),
+        (ForgetsTheName, "publish gives the address file:.*, it should be file:.*/resnet8_digits"),
+        (ResolvesTheNewest, r"@.*: the record should be the one that was published"),
+        (FetchesNothing, r"fetched, it lacks config\.json"),
         (ListsTheOldestFirst, "should have two revisions, newest first"),
         (ListsNothing, "should list resnet8_digits once, not 0 times"),
         (RaisesAnything, "revisions of a model that is not there should be a NotFound, not KeyError"),

@@ -317,7 +317,7 @@ def test_https_is_fetched_and_never_led_to_http(site: Site, secure: Site) -> Non
 
 def test_a_certificate_that_nobody_trusts_is_refused(secure: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    refused(HubError, "can't be reached, and is not cached", lambda: fetch(f"{secure}/net.pth"))
+    refused(HubError, "can't be reached", lambda: fetch(f"{secure}/net.pth"))
     assert not secure.requests
 
 
@@ -394,9 +394,15 @@ def test_what_is_written_is_put_in_place_and_nothing_is_left_beside_it(site: Sit
     assert sorted(path.name for path in (cache / "downloads").iterdir()) == sorted([SHA256, "addresses"])
 
 
+def test_others_may_read_a_shared_cache(site: Site, cache: Path, tmp_path: Path) -> None:
+    fetch(f"{site}/{NAME}")
+    (tmp_path / "any").touch()
+    assert {path.stat().st_mode for path in cache.rglob("*") if path.is_file()} == {(tmp_path / "any").stat().st_mode}
+
+
 def test_a_server_that_is_down_is_one_line(site: Site) -> None:
     site.stop()
-    refused(HubError, "can't be reached, and is not cached", lambda: fetch(f"{site}/{NAME}"))
+    refused(HubError, "can't be reached", lambda: fetch(f"{site}/{NAME}"))
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(site: Site, cache: Path) -> None:
@@ -464,13 +470,18 @@ def gated(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("address", "fault", "error", "reason"),
     [
-        ("hf://you/nets/none.pth", lambda hub: None, NotFound, "is not there: the repository has no such file"),
+        (
+            "hf://you/nets/none.pth",
+            lambda hub: None,
+            NotFound,
+            "hf://you/nets has no none.pth; its page",
+        ),
         ("hf://you/none/net.pth", lambda hub: None, NotFound, "hf://you/none is not there, or is private"),
         (f"{HUB_FILE}@v9", lambda hub: None, NotFound, "hf://you/nets has no revision v9"),
         (HUB_FILE, private, NotFound, "hf://you/nets is not there, or is private"),
         (HUB_FILE, gated, HubError, "hf://you/nets is gated"),
-        (HUB_FILE, Hub.stop, HubError, "can't be reached, and is not cached"),
-        (HUB_FILE, lambda hub: hub.fail("HEAD", "", Status(500)), HubError, "the Hub failed (500)"),
+        (HUB_FILE, Hub.stop, HubError, "can't be reached"),
+        (HUB_FILE, lambda hub: hub.fail("HEAD", "", Status(500)), HubError, "the server failed (500)"),
         (HUB_FILE, lambda hub: hub.fail("GET", "", Cut(100)), HubError, "the connection broke off"),
     ],
 )

@@ -24,8 +24,8 @@ from zoo.evaluation.evaluate import fixed_inputs
 from zoo.exporters import formats, onnx, runtime
 from zoo.exporters.graph import Graph, program
 from zoo.exporters.protocol import Answers, Subject
-from zoo.hub.others import Credit
-from zoo.hub.published import published
+from zoo.hub.imported import Credit
+from zoo.hub.resolve import published
 from zoo.record import card, store
 from zoo.record.types import ExportTest, Imported
 

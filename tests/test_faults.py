@@ -22,7 +22,7 @@ from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.record import store
 
 from .conftest import CHECKOUT
-from .folders import config_of, hashed, without_weights
+from .folders import config_of, fetched, hashed, publish, without_weights
 from .loopback_hub import Account, Cut, File, Hang, Hub, Status
 
 NAME = "resnet8_digits"
@@ -82,7 +82,7 @@ class Scene:
 
 @pytest.fixture
 def scene(hub: Hub, trained: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    HuggingFaceHub("me").push(trained, NAME)
+    publish(HuggingFaceHub("me"), trained)
     return Scene(hub, model_folder, tmp_path, monkeypatch)
 
 
@@ -131,7 +131,7 @@ def missing_revision(at: Scene) -> None:
 
 def missing_file(at: Scene) -> None:
     repository = at.hub.repositories[f"me/{NAME}"]
-    repository.commit("lose the log", {k: v for k, v in repository.commits[-1].files.items() if k != store.LOG})
+    repository.commit("lose them", {k: v for k, v in repository.commits[-1].files.items() if k != store.WEIGHTS})
     at.pull()
 
 
@@ -233,7 +233,7 @@ def config_with_a_path(at: Scene) -> None:
 def config_changed_in_cache(at: Scene) -> None:
     commit = at.hub.repositories[f"me/{NAME}"].commits[-1].oid
     at.pull(revision=commit)
-    config_of(HuggingFaceHub("me").pull(NAME, commit), license="mine")
+    config_of(fetched(HuggingFaceHub("me"), NAME, commit), license="mine")
     at.hub.stop()
     at.pull(revision=commit)
 
@@ -290,7 +290,7 @@ def missing_plugin(at: Scene) -> None:
 def half_written_revision(at: Scene) -> None:
     hub = f"file:{at.tmp_path / 'hub'}"
     api.push(at.folder, hub=hub)
-    (api.find(NAME, hub=hub) / store.WEIGHTS).unlink()
+    (api.find(f"{hub}/{NAME}") / store.WEIGHTS).unlink()
     api.pull(NAME, hub=hub, out=at.tmp_path / "pulled")
 
 

@@ -12,7 +12,7 @@ import pytest
 import zoo
 from zoo import api
 from zoo.errors import HubError, HubWarning, NameWarning, NotFound, NotPublished, UnknownModel
-from zoo.hub import find
+from zoo.hub.address import Address, Name, parse
 from zoo.record import store
 
 from . import loopback_hub
@@ -49,17 +49,13 @@ def shipped() -> Path:
 
 @pytest.mark.parametrize("text", ["./x", "../x", ".", "..", "a/b", "/a", "~", "~/x", "~me/x", "x/"])
 def test_a_path_has_a_separator_or_begins_with_a_dot_or_a_tilde(text: str) -> None:
-    assert find.is_path(text)
-    assert find.is_path(Path(text))
-    assert not find.is_name(text)
+    assert parse(text) == parse(Path(text)) == Path(text)
 
 
 @pytest.mark.parametrize("text", ["resnet8", NAME, "Mine", "model.run", "with space", ""])
 def test_all_else_but_an_address_is_a_name(text: str) -> None:
-    assert find.is_name(text)
-    assert not find.is_path(text)
-    assert not find.is_name(f"file:{text}")
-    assert not find.is_path(f"file:a/{text}")
+    assert parse(text) == Name(text)
+    assert parse(f"file:a/b{text}") == Address("file", "a", f"b{text}")
 
 
 def test_a_name_that_is_a_folder_here_too_is_the_catalogues_and_a_warning_says_how_to_mean_the_folder(

@@ -16,7 +16,7 @@ from safetensors.torch import save
 import zoo
 from zoo import api
 from zoo.errors import DataError, FolderError, HashMismatch, NotFound, OtherFormat, PluginError
-from zoo.hub.published import published
+from zoo.hub.resolve import published
 from zoo.record import store
 from zoo.record.types import Imported
 

@@ -9,7 +9,7 @@ import pytest
 
 from zoo import api
 from zoo.errors import HubError, PluginError
-from zoo.hub import Address, Searchable, open_hub
+from zoo.hub import Address, Repositories, Searchable, open_hub
 from zoo.hub.catalogue import catalogue
 from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.hub.local import FolderHub
@@ -50,6 +50,8 @@ def test_another_address_is_refused_with_what_was_expected(address: str) -> None
 
 def test_what_a_hub_can_do_beside_is_asked_of_it() -> None:
     assert isinstance(HuggingFaceHub("me"), Searchable)
+    assert isinstance(HuggingFaceHub("me"), Repositories)
+    assert not isinstance(catalogue(), Searchable | Repositories)
     with pytest.raises(HubError, match="file:x can't be searched; see what it has with: zoo list --hub file:x"):
         api.search("resnet8", hub="file:x")
 

@@ -21,7 +21,7 @@ from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.record import store
 
 from .conftest import Run
-from .folders import config_of, trained_record
+from .folders import config_of, fetched, flip, publish, trained_record
 from .loopback_hub import Account, Cut, Drop, File, Flip, Hub, Repository, Status
 
 NAME = "resnet8_digits"
@@ -30,13 +30,13 @@ NAME = "resnet8_digits"
 @pytest.fixture
 def published(hub: Hub, trained: Path) -> Hub:
     """A Hub with the trained model in it, and nothing of it in the cache."""
-    HuggingFaceHub("me").push(trained, NAME)
+    publish(HuggingFaceHub("me"), trained)
     hub.requests.clear()
     return hub
 
 
 def another(model_folder: Path) -> Path:
-    """The same model with another license."""
+    """The same model under another license."""
     return config_of(model_folder, license="mit")
 
 
@@ -49,12 +49,6 @@ def tamper(config: Path) -> bytes:
     """Give a config.json another licence, sound as it is; returns what it is now."""
     config.write_text(json.dumps({**json.loads(config.read_text()), "license": "mine"}))
     return config.read_bytes()
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[-5] ^= 1
-    path.write_bytes(content)
 
 
 def load_in_a_process(name: str = f"hf://me/{NAME}", **environment: str) -> subprocess.Popen[str]:
@@ -71,7 +65,7 @@ def load_in_a_process(name: str = f"hf://me/{NAME}", **environment: str) -> subp
 
 
 def test_a_push_is_one_commit_with_the_whole_folder_and_a_tag(hub: Hub, trained: Path) -> None:
-    published = HuggingFaceHub("me").push(trained, NAME)
+    published = publish(HuggingFaceHub("me"), trained)
     repository = hub.repositories[f"me/{NAME}"]
     first, commit = repository.commits
     assert published.revision == commit.oid
@@ -84,8 +78,8 @@ def test_a_push_is_one_commit_with_the_whole_folder_and_a_tag(hub: Hub, trained:
 
 
 def test_the_same_bytes_again_make_no_commit(hub: Hub, trained: Path) -> None:
-    first = HuggingFaceHub("me").push(trained, NAME)
-    assert HuggingFaceHub("me").push(trained, NAME) == first
+    first = publish(HuggingFaceHub("me"), trained)
+    assert publish(HuggingFaceHub("me"), trained) == first
     assert hub.count("POST", "/commit/") == 1
     assert hub.count("PUT", "/lfs/") == 1
 
@@ -93,15 +87,15 @@ def test_the_same_bytes_again_make_no_commit(hub: Hub, trained: Path) -> None:
 def test_another_version_is_a_commit_on_the_one_before_with_a_tag_of_its_own(
     hub: Hub, trained: Path, model_folder: Path
 ) -> None:
-    HuggingFaceHub("me").push(trained, NAME)
-    HuggingFaceHub("me").push(another(model_folder), NAME)
+    publish(HuggingFaceHub("me"), trained)
+    publish(HuggingFaceHub("me"), another(model_folder))
     repository = hub.repositories[f"me/{NAME}"]
     assert len(repository.commits) == 3
     assert len(repository.tags) == 2
 
 
 def test_the_results_are_published_in_both_forms_the_hub_reads(hub: Hub, trained: Path) -> None:
-    HuggingFaceHub("me").push(trained, NAME)
+    publish(HuggingFaceHub("me"), trained)
     files = hub.repositories[f"me/{NAME}"].commits[-1].files
     card = ModelCard(files["README.md"].content.decode()).data
     assert isinstance(card, ModelCardData)
@@ -115,14 +109,14 @@ def test_the_results_are_published_in_both_forms_the_hub_reads(hub: Hub, trained
 def test_a_hub_that_stumbles_once_is_asked_again(hub: Hub, trained: Path, path: str) -> None:
     method = "GET" if path in ("/tree/", "^/api/models/me/resnet8_digits$") else "POST"
     hub.fail(method, path, Status(503), times=1)
-    HuggingFaceHub("me").push(trained, NAME)
+    publish(HuggingFaceHub("me"), trained)
     assert len(hub.repositories[f"me/{NAME}"].commits) == 2
     assert len(hub.repositories[f"me/{NAME}"].tags) == 1
 
 
 def test_a_commit_whose_answer_was_lost_is_not_made_twice(hub: Hub, trained: Path) -> None:
     hub.fail("POST", "/commit/", Drop(), times=1)
-    published = HuggingFaceHub("me").push(trained, NAME)
+    published = publish(HuggingFaceHub("me"), trained)
     commits = hub.repositories[f"me/{NAME}"].commits
     assert len(commits) == 2
     assert published.revision == commits[-1].oid
@@ -130,33 +124,33 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(hub: Hub, trained: Pat
 
 def test_a_head_that_moved_is_taken_as_the_new_parent(hub: Hub, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody commits between the look at the head and the commit."""
-    HuggingFaceHub("me").push(trained, NAME)
+    publish(HuggingFaceHub("me"), trained)
     repository = hub.repositories[f"me/{NAME}"]
     repository.commits.pop()
-    has = HuggingFaceHub._has
+    tree = HuggingFaceHub._tree
 
-    def has_and_move(self: HuggingFaceHub, *arguments: object) -> bool:
-        answer = has(self, *arguments)  # type: ignore[arg-type]
+    def tree_and_move(self: HuggingFaceHub, *arguments: str) -> dict[str, str]:
+        answer = tree(self, *arguments)
         if len(repository.commits) == 1:
             repository.commit("by somebody else", {**repository.commits[-1].files, "notes.txt": File(b"x", lfs=False)})
         return answer
 
-    monkeypatch.setattr(HuggingFaceHub, "_has", has_and_move)
-    HuggingFaceHub("me").push(trained, NAME)
+    monkeypatch.setattr(HuggingFaceHub, "_tree", tree_and_move)
+    publish(HuggingFaceHub("me"), trained)
     assert [commit.message for commit in repository.commits] == ["initial commit", "by somebody else", "quick, seed 0"]
     assert "notes.txt" in repository.commits[-1].files
 
 
 def test_what_was_published_is_compared_byte_for_byte(hub: Hub, trained: Path) -> None:
     hub.fail("GET", r"/resolve/.*/model\.safetensors", Flip())
-    with pytest.raises(HubError, match=r"has another model\.safetensors than was pushed"):
-        HuggingFaceHub("me").push(trained, NAME)
+    with pytest.raises(HubError, match=r"has another model\.safetensors than was published"):
+        publish(HuggingFaceHub("me"), trained)
 
 
 def test_two_pushes_at_once_end_in_a_state_that_the_history_explains(
     hub: Hub, trained: Path, model_folder: Path
 ) -> None:
-    HuggingFaceHub("me").push(trained, NAME)
+    publish(HuggingFaceHub("me"), trained)
     third = Path(shutil.copytree(trained, model_folder.parent / "third"))
     for seconds, folder in ((100, model_folder), (200, third)):
         config = json.loads((folder / store.CONFIG).read_text())
@@ -171,9 +165,63 @@ def test_two_pushes_at_once_end_in_a_state_that_the_history_explains(
     assert [process.returncode for process in processes] == [0, 0]
     commits = hub.repositories[f"me/{NAME}"].commits
     assert len(commits) == 4
-    cards = {commit.files[store.README].content for commit in commits[2:]}
-    assert cards == {(one / store.README).read_bytes() for one in (model_folder, third)}
+    records = {commit.files[store.CONFIG].content for commit in commits[2:]}
+    assert records == {(one / store.CONFIG).read_bytes() for one in (model_folder, third)}
     assert all(any(commit.oid[:12] in output for commit in commits[2:]) for output in outputs)
+
+
+def test_files_that_the_record_does_not_name_any_more_are_deleted_and_others_are_not(
+    hub: Hub, trained: Path, model_folder: Path
+) -> None:
+    (model_folder / "pt2").mkdir()
+    (model_folder / "pt2" / "model.pt2").write_bytes(b"exported")
+    facts = store.file_facts(b"exported")
+    files = json.loads((model_folder / store.CONFIG).read_text())["files"]
+    config_of(model_folder, files={**files, "pt2/model.pt2": {"sha256": facts.sha256, "bytes": facts.bytes}})
+    publish(HuggingFaceHub("me"), model_folder)
+    repository = hub.repositories[f"me/{NAME}"]
+    repository.commit("add notes", {**repository.commits[-1].files, "notes.txt": File(b"mine", lfs=False)})
+    assert "pt2/model.pt2" in repository.commits[-1].files
+    publish(HuggingFaceHub("me"), trained)
+    expected = {*store.FILES, ".eval_results/zoo.yaml", ".gitattributes", "notes.txt"}
+    assert set(repository.commits[-1].files) == expected
+
+
+def test_damaged_weights_are_repaired_and_the_id_is_that_of_the_repaired_commit(hub: Hub, trained: Path) -> None:
+    first = api.push(trained, hub="hf://me")
+    repository = hub.repositories[f"me/{NAME}"]
+    files = dict(repository.commits[-1].files)
+    content = files[store.WEIGHTS].content
+    files[store.WEIGHTS] = File(content[:-1] + bytes([content[-1] ^ 1]), lfs=True)
+    repository.commit("damage the weights", files)
+    with pytest.raises(HashMismatch):
+        zoo.load(f"hf://me/{NAME}", pretrained=True)
+    again = api.push(trained, hub="hf://me")
+    assert (again.repaired, again.revision == first.revision) == ((store.WEIGHTS,), False)
+    assert repository.tags == {store.identity(trained): again.revision}
+    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+
+
+@pytest.mark.parametrize("change", ["edited", "removed"])
+def test_a_card_that_was_edited_on_the_hub_breaks_nothing_and_is_kept(
+    published: Hub, trained: Path, model_folder: Path, tmp_path: Path, change: str
+) -> None:
+    repository = published.repositories[f"me/{NAME}"]
+    files = dict(repository.commits[-1].files)
+    original = files.pop(store.README).content
+    card = original + b"\nMy own words.\n" if change == "edited" else None
+    if card is not None:
+        files[store.README] = File(card, lfs=False)
+    repository.commit("edit the card", files)
+    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+    assert api.verify(f"hf://me/{NAME}").outcome == "as published"
+    pulled = api.pull(f"hf://me/{NAME}", out=tmp_path / "pulled")
+    assert (pulled / store.README).exists() == (card is not None)
+    for folder in (trained, another(model_folder)):
+        api.push(folder, hub="hf://me")
+        head = repository.commits[-1].files
+        assert head[store.CONFIG].content == (folder / store.CONFIG).read_bytes()
+        assert head[store.README].content == card or change == "removed"
 
 
 # -- the check before the first step ---------------------------------------------------------------
@@ -192,7 +240,7 @@ def test_a_push_that_would_fail_is_refused_before_anything_is_trained(
 
 def test_an_organisations_namespace_is_accepted_from_its_members(hub: Hub, trained: Path) -> None:
     hub.accounts["hf_writer"] = Account("me", "write", ("lab",))
-    assert str(HuggingFaceHub("lab").push(trained, NAME).address) == f"hf://lab/{NAME}"
+    assert str(publish(HuggingFaceHub("lab"), trained).address) == f"hf://lab/{NAME}"
 
 
 def test_without_a_namespace_it_is_the_account_logged_in(hub: Hub) -> None:
@@ -203,8 +251,8 @@ def test_without_a_namespace_it_is_the_account_logged_in(hub: Hub) -> None:
 
 
 def test_what_was_pushed_is_loaded_in_a_fresh_cache(published: Hub, trained: Path) -> None:
-    path = HuggingFaceHub("me").pull(NAME)
-    for name in store.FILES:
+    path = fetched(HuggingFaceHub("me"), NAME)
+    for name in (store.CONFIG, store.WEIGHTS, store.LOG):
         assert (path / name).read_bytes() == (trained / name).read_bytes()
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
@@ -212,37 +260,37 @@ def test_what_was_pushed_is_loaded_in_a_fresh_cache(published: Hub, trained: Pat
 def test_one_commit_is_used_for_every_file(published: Hub, model_folder: Path) -> None:
     """A push that comes between two files of a pull changes nothing of it."""
     before = published.repositories[f"me/{NAME}"].commits[-1].oid
-    path = HuggingFaceHub("me").pull(NAME)
-    HuggingFaceHub("me").push(another(model_folder), NAME)
+    path = fetched(HuggingFaceHub("me"), NAME)
+    publish(HuggingFaceHub("me"), another(model_folder))
     assert path.name == before
     downloads = [where for method, where in published.requests if method == "GET" and "/resolve/" in where]
-    assert all(f"/resolve/{before}/" in where or "/resolve/main/config.json" in where for where in downloads[:5])
+    assert all(f"/resolve/{before}/" in where or "/resolve/main/config.json" in where for where in downloads[:3])
 
 
 def test_a_tag_or_a_commit_of_before_is_pulled_by_its_id(published: Hub, model_folder: Path) -> None:
     repository = published.repositories[f"me/{NAME}"]
     (tag, commit), *_ = repository.tags.items()
-    HuggingFaceHub("me").push(another(model_folder), NAME)
+    publish(HuggingFaceHub("me"), another(model_folder))
     for revision in (tag, commit):
-        assert HuggingFaceHub("me").pull(NAME, revision).name == commit
-    assert HuggingFaceHub("me").pull(NAME).name == repository.commits[-1].oid
+        assert fetched(HuggingFaceHub("me"), NAME, revision).name == commit
+    assert fetched(HuggingFaceHub("me"), NAME).name == repository.commits[-1].oid
 
 
 def test_what_is_pinned_and_cached_costs_no_request(published: Hub) -> None:
-    commit = HuggingFaceHub("me").pull(NAME).name
+    commit = fetched(HuggingFaceHub("me"), NAME).name
     published.requests.clear()
     zoo.load(f"hf://me/{NAME}", pretrained=True, revision=commit)
     assert published.requests == []
 
 
 def test_with_the_hub_down_the_cache_serves_at_once(published: Hub) -> None:
-    HuggingFaceHub("me").pull(NAME)
+    fetched(HuggingFaceHub("me"), NAME)
     published.stop()
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
 
 def test_offline_the_cache_serves_and_nothing_is_asked(published: Hub) -> None:
-    HuggingFaceHub("me").pull(NAME)
+    fetched(HuggingFaceHub("me"), NAME)
     published.requests.clear()
     process = load_in_a_process(HF_HUB_OFFLINE="1")
     assert process.communicate()[1] == ""
@@ -251,7 +299,7 @@ def test_offline_the_cache_serves_and_nothing_is_asked(published: Hub) -> None:
 
 
 def test_a_cache_that_is_not_complete_is_said_to_be_so_offline(published: Hub) -> None:
-    HuggingFaceHub("me").pull(NAME)
+    fetched(HuggingFaceHub("me"), NAME)
     commit = published.repositories[f"me/{NAME}"].commits[-1].oid
     next(Path(constants.HF_HUB_CACHE).glob(f"models--me--{NAME}/snapshots/{commit}/{store.WEIGHTS}")).unlink()
     process = load_in_a_process(HF_HUB_OFFLINE="1")
@@ -259,7 +307,7 @@ def test_a_cache_that_is_not_complete_is_said_to_be_so_offline(published: Hub) -
 
 
 def test_a_flipped_byte_in_the_cache_is_caught_and_healed(published: Hub) -> None:
-    HuggingFaceHub("me").pull(NAME)
+    fetched(HuggingFaceHub("me"), NAME)
     flip(cached(store.WEIGHTS))
     published.requests.clear()
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
@@ -267,7 +315,7 @@ def test_a_flipped_byte_in_the_cache_is_caught_and_healed(published: Hub) -> Non
 
 
 def test_a_flipped_byte_in_the_cache_is_refused_where_the_hub_is_not_there(published: Hub) -> None:
-    commit = HuggingFaceHub("me").pull(NAME).name
+    commit = fetched(HuggingFaceHub("me"), NAME).name
     flip(cached(store.WEIGHTS))
     published.stop()
     with pytest.raises(HashMismatch, match=r"model\.safetensors has SHA-256 .* expects .*; that failed: .*reached"):
@@ -280,14 +328,14 @@ def test_a_bit_flipped_on_the_way_is_caught_and_fetched_again(published: Hub) ->
 
 
 def test_a_truncated_file_in_the_cache_is_healed(published: Hub) -> None:
-    HuggingFaceHub("me").pull(NAME)
+    fetched(HuggingFaceHub("me"), NAME)
     blob = cached(store.WEIGHTS)
     blob.write_bytes(blob.read_bytes()[:1000])
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
 
 def test_a_damaged_config_in_the_cache_is_healed(published: Hub) -> None:
-    HuggingFaceHub("me").pull(NAME)
+    fetched(HuggingFaceHub("me"), NAME)
     cached(store.CONFIG).write_text("{")
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
@@ -296,46 +344,46 @@ def test_a_damaged_config_in_the_cache_is_healed(published: Hub) -> None:
 def test_facts_that_were_changed_in_the_cache_are_not_served(published: Hub, trained: Path, by: str) -> None:
     (identity, commit), *_ = published.repositories[f"me/{NAME}"].tags.items()
     revision = {"commit": commit, "id": identity, "branch": None}[by]
-    HuggingFaceHub("me").pull(NAME, revision)
+    fetched(HuggingFaceHub("me"), NAME, revision)
     tamper(cached(store.CONFIG))
-    assert HuggingFaceHub("me").facts(NAME, revision) == store.read_record(trained)
+    assert HuggingFaceHub("me").resolve(NAME, revision).record == store.read_record(trained)
     tamper(cached(store.CONFIG))
     published.stop()
     with pytest.raises(HashMismatch, match=r"config\.json is not what the Hub has at .* that failed: .*reached"):
-        HuggingFaceHub("me").facts(NAME, revision)
+        HuggingFaceHub("me").resolve(NAME, revision)
 
 
 def test_an_id_is_computed_anew_whatever_the_cache_and_the_hub_say(published: Hub) -> None:
     repository = published.repositories[f"me/{NAME}"]
     identity, *_ = repository.tags
-    HuggingFaceHub("me").pull(NAME, identity)
+    fetched(HuggingFaceHub("me"), NAME, identity)
     other = tamper(cached(store.CONFIG))
     link = next(Path(constants.HF_HUB_CACHE).glob(f"models--me--{NAME}/snapshots/*/{store.CONFIG}"))
     link.unlink()
     link.write_bytes(other)  # no link: its name says nothing of its bytes
     with pytest.raises(HashMismatch, match=f"is not revision {identity[:12]}; remove it from the cache"):
-        HuggingFaceHub("me").facts(NAME, identity)
+        HuggingFaceHub("me").resolve(NAME, identity)
     link.unlink()
     files = {**repository.commits[-1].files, store.CONFIG: File(other, lfs=False)}
     repository.tags[identity] = repository.commit("move the tag", files).oid
     with pytest.raises(HashMismatch, match=f"is not revision {identity[:12]}; "):
-        HuggingFaceHub("me").pull(NAME, identity)
+        fetched(HuggingFaceHub("me"), NAME, identity)
 
 
 def test_a_revision_is_found_by_its_first_digits_where_they_are_one_revisions(
     published: Hub, trained: Path, model_folder: Path
 ) -> None:
     repository = published.repositories[f"me/{NAME}"]
-    HuggingFaceHub("me").push(another(model_folder), NAME)
+    publish(HuggingFaceHub("me"), another(model_folder))
     for identity, commit in repository.tags.items():
         for revision in (identity, identity[:12], commit[:12]):
-            assert HuggingFaceHub("me").pull(NAME, revision).name == commit
+            assert fetched(HuggingFaceHub("me"), NAME, revision).name == commit
     with pytest.raises(NotFound, match="has no revision 0123456789"):
-        HuggingFaceHub("me").pull(NAME, "0123456789")
+        fetched(HuggingFaceHub("me"), NAME, "0123456789")
     first, second = repository.tags
     repository.tags[first[:32] + second[32:]] = repository.tags[second]
     with pytest.raises(NotFound, match=f"has several revisions that begin with '{first[:12]}'; give more digits"):
-        HuggingFaceHub("me").pull(NAME, first[:12])
+        fetched(HuggingFaceHub("me"), NAME, first[:12])
 
 
 @pytest.mark.parametrize("action", [Status(503), Cut(1000)], ids=["503", "cut"])
@@ -361,11 +409,13 @@ def test_eight_processes_that_load_at_once_download_once(published: Hub) -> None
         (lambda out: api.info(NAME, hub="hf://me"), {store.CONFIG}),
         (lambda out: zoo.transforms(f"hf://me/{NAME}"), {store.CONFIG}),
         (lambda out: zoo.load(f"hf://me/{NAME}"), {store.CONFIG}),
-        (lambda out: api.plot([f"hf://me/{NAME}"], out), set(store.FILES) - {store.WEIGHTS}),
+        (lambda out: api.plot([f"hf://me/{NAME}"], out), {store.CONFIG, store.LOG}),
+        (lambda out: zoo.load(f"hf://me/{NAME}", pretrained=True), {store.CONFIG, store.WEIGHTS}),
+        (lambda out: api.pull(f"hf://me/{NAME}", out=out), set(store.FILES)),
     ],
-    ids=["info", "transforms", "untrained load", "plot"],
+    ids=["info", "transforms", "untrained load", "plot", "load", "pull"],
 )
-def test_what_needs_no_weights_fetches_none(
+def test_only_the_files_that_are_needed_are_fetched(
     published: Hub, tmp_path: Path, ask: Callable[[Path], object], files: set[str]
 ) -> None:
     ask(tmp_path / "plot.svg")
@@ -373,28 +423,28 @@ def test_what_needs_no_weights_fetches_none(
 
 
 def test_the_facts_of_what_is_pinned_and_cached_cost_no_request(published: Hub, trained: Path) -> None:
-    commit = HuggingFaceHub("me").pull(NAME, weights=False).name
+    commit = HuggingFaceHub("me").resolve(NAME).id
     published.requests.clear()
-    assert HuggingFaceHub("me").facts(NAME, commit) == store.read_record(trained)
+    assert HuggingFaceHub("me").resolve(NAME, commit).record == store.read_record(trained)
     assert published.requests == []
 
 
 def test_facts_that_are_damaged_in_the_cache_are_healed(published: Hub, trained: Path) -> None:
-    HuggingFaceHub("me").facts(NAME)
+    HuggingFaceHub("me").resolve(NAME)
     cached(store.CONFIG).write_text("{")
-    assert HuggingFaceHub("me").facts(NAME) == store.read_record(trained)
+    assert HuggingFaceHub("me").resolve(NAME).record == store.read_record(trained)
 
 
 def test_weights_are_fetched_beside_the_facts_that_are_there(published: Hub) -> None:
-    HuggingFaceHub("me").pull(NAME, weights=False)
+    HuggingFaceHub("me").resolve(NAME)
     published.requests.clear()
-    store.check(HuggingFaceHub("me").pull(NAME))
+    zoo.load(f"hf://me/{NAME}", pretrained=True)
     assert {where.rpartition("/")[2] for method, where in published.requests if method == "GET"} == {store.WEIGHTS}
 
 
 def test_the_revisions_are_the_commits_with_a_model_in_them_newest_first(published: Hub, model_folder: Path) -> None:
     repository = published.repositories[f"me/{NAME}"]
-    HuggingFaceHub("me").push(another(model_folder), NAME)
+    publish(HuggingFaceHub("me"), another(model_folder))
     empty, first, second = (commit.oid for commit in repository.commits)
     assert HuggingFaceHub("me").revisions(NAME) == [second, first]
     assert empty not in HuggingFaceHub("me").revisions(NAME)
@@ -504,7 +554,7 @@ def test_a_model_whose_plugin_is_not_installed_is_listed_and_says_whose_it_is(hu
     config = json.loads((model_folder / store.CONFIG).read_text())
     config["job"]["versions"]["plugin"], config["job"]["architecture"] = "zoo-other 2.0", "other"
     (model_folder / store.CONFIG).write_text(json.dumps({**config, "name": "other_digits", "architecture": "other"}))
-    HuggingFaceHub("me").push(model_folder, "other_digits")
+    publish(HuggingFaceHub("me"), model_folder)
     (one,) = api.overview(hub="hf://me")
     assert not one.installed
     with pytest.raises(zoo.ZooError, match=r"needs the architecture other, .* names the distribution 'zoo-other'"):

@@ -1,3 +1,5 @@
+"""A folder as a hub: publishing, publishing again, editing, copying, killing and racing."""
+
 from __future__ import annotations
 
 import hashlib
@@ -11,12 +13,14 @@ from typing import Any
 
 import pytest
 
+import zoo
 from zoo import api
+from zoo.cli.printing import say_published
 from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
-from zoo.hub.local import FolderHub
-from zoo.record import store
+from zoo.hub.local import KEPT, FolderHub
+from zoo.record import replace, store
 
-from .folders import config_of, with_card
+from .folders import config_of, contents, fetched, flip, of_licence, publish
 from .opens import opened
 
 NAME = "resnet8_digits"
@@ -27,223 +31,355 @@ def hub(tmp_path: Path) -> FolderHub:
     return FolderHub(tmp_path / "hub")
 
 
-def card(path: Path) -> str:
-    return (path / store.README).read_text()
+@pytest.fixture
+def older(trained: Path, tmp_path: Path) -> Path:
+    return of_licence(trained, tmp_path / "older", "older")
 
 
-def test_what_was_pushed_is_pulled_byte_for_byte(hub: FolderHub, trained: Path) -> None:
-    published = hub.push(trained, NAME)
-    pulled = hub.pull(NAME)
-    assert published.address == hub.address.model(NAME)
-    for name in store.FILES:
-        assert (pulled / name).read_bytes() == (trained / name).read_bytes()
+@pytest.fixture
+def newer(trained: Path, tmp_path: Path) -> Path:
+    return of_licence(trained, tmp_path / "newer", "newer")
+
+
+def address(hub: FolderHub) -> str:
+    return f"{hub.address}/{NAME}"
+
+
+def license_of(hub: FolderHub, revision: str | None = None) -> str:
+    return hub.resolve(NAME, revision).record.license
+
+
+def require_sound(hub: FolderHub, source: Path, scratch: Path) -> None:
+    """The model is listed, loaded, verified, pulled and pushed, and its files are those of the source."""
+    assert [one.name for one in hub.models()] == [NAME]
+    assert not zoo.load(address(hub), pretrained=True).training
+    assert api.verify(address(hub)).outcome == "as published"
+    pulled = api.pull(address(hub), out=scratch / "pulled")
+    for name in (store.CONFIG, store.WEIGHTS, store.LOG):
+        assert (pulled / name).read_bytes() == (source / name).read_bytes()
+    shutil.rmtree(pulled)
+    assert api.push(source, hub=str(hub.address)).revision == store.identity(source)
+
+
+# -- publishing ------------------------------------------------------------------------------------
+
+
+def test_published_files_are_fetched_byte_for_byte(hub: FolderHub, trained: Path) -> None:
+    pushed = publish(hub, trained)
+    assert pushed.address == hub.address.model(NAME)
+    for folder in (fetched(hub, NAME), hub.path / NAME):
+        for name in store.FILES:
+            assert (folder / name).read_bytes() == (trained / name).read_bytes()
 
 
 def test_only_the_model_folders_files_are_published(hub: FolderHub, model_folder: Path) -> None:
     (model_folder / "notes.txt").write_text("mine")
-    hub.push(model_folder, NAME)
-    assert sorted(path.name for path in hub.pull(NAME).iterdir()) == sorted(store.FILES)
+    api.push(model_folder, hub=str(hub.address))
+    assert sorted(path.name for path in fetched(hub, NAME).iterdir()) == sorted(store.FILES)
+    assert sorted(path.name for path in (hub.path / NAME).iterdir()) == sorted([*store.FILES, KEPT])
+    assert [path.name for path in hub.path.iterdir()] == [NAME]
 
 
-def test_the_revisions_before_can_be_had_back(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
-    revisions = [
-        hub.push(with_card(trained, tmp_path / mark, mark), NAME).revision for mark in ("first", "second", "third")
-    ]
+def test_earlier_revisions_are_fetched_by_their_id_or_its_first_digits(
+    hub: FolderHub, older: Path, newer: Path
+) -> None:
+    revisions = [publish(hub, folder).revision for folder in (older, newer)]
     assert hub.revisions(NAME) == revisions[::-1]
-    assert [card(hub.pull(NAME, revision)) for revision in revisions] == ["first", "second", "third"]
-    assert card(hub.pull(NAME, revisions[0][:8])) == "first"
-    assert card(hub.pull(NAME)) == "third"
-    store.check(hub.pull(NAME, revisions[1]))
-
-
-def test_the_same_bytes_again_change_nothing(hub: FolderHub, trained: Path) -> None:
-    first = hub.push(trained, NAME)
-    assert hub.push(trained, NAME) == first
-    assert hub.revisions(NAME) == [first.revision]
+    assert [license_of(hub, revision) for revision in revisions] == ["older", "newer"]
+    assert license_of(hub, revisions[0][:12]) == "older"
+    assert license_of(hub) == "newer"
+    store.check(fetched(hub, NAME, revisions[0]))
 
 
 def test_a_folder_that_is_not_whole_is_not_published(hub: FolderHub, model_folder: Path) -> None:
     (model_folder / store.LOG).unlink()
     with pytest.raises(FolderError, match=r"lacks log\.jsonl"):
-        hub.push(model_folder, NAME)
+        api.push(model_folder, hub=str(hub.address))
     assert hub.models() == []
 
 
-def test_a_push_that_dies_while_copying_leaves_the_hub_as_it_was(
-    hub: FolderHub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_digits_that_two_revisions_begin_with_name_neither(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
+    files = contents(trained)
+    config = json.loads(files[store.CONFIG])
+    for number in range(17):  # more than there are first digits
+        files[store.CONFIG] = json.dumps({**config, "license": f"l{number}"}).encode()
+        hub.publish(NAME, files)
+    firsts = [one[0] for one in hub.revisions(NAME)]
+    twice = next(digit for digit in firsts if firsts.count(digit) > 1)
+    with pytest.raises(NotFound, match=f"has several revisions that begin with '{twice}'"):
+        hub.resolve(NAME, twice)
+
+
+# -- publishing again ------------------------------------------------------------------------------
+
+
+def test_the_same_files_again_change_nothing(hub: FolderHub, trained: Path) -> None:
+    first = publish(hub, trained)
+    written = {path: path.stat().st_mtime_ns for path in hub.path.rglob("*") if path.is_file()}
+    assert publish(hub, trained) == first
+    assert {path: path.stat().st_mtime_ns for path in hub.path.rglob("*") if path.is_file()} == written
+    assert hub.revisions(NAME) == [first.revision]
+
+
+def test_an_earlier_revision_again_is_the_newest(hub: FolderHub, older: Path, newer: Path) -> None:
+    first, second, again = (publish(hub, folder).revision for folder in (older, newer, older))
+    assert first == again
+    assert hub.revisions(NAME) == [first, second]
+    assert json.loads((hub.path / NAME / store.CONFIG).read_text())["license"] == "older"
+
+
+@pytest.mark.parametrize("where", ["the revision", "the copy", "both"])
+@pytest.mark.parametrize("damaged", [store.WEIGHTS, store.CONFIG, store.LOG])
+@pytest.mark.parametrize("damage", ["flipped", "removed"])
+def test_pushing_a_sound_folder_repairs_the_hub_and_says_so(
+    hub: FolderHub, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str, damaged: str,
+    damage: str,
+) -> None:  # fmt: skip
+    identity = api.push(trained, hub=str(hub.address)).revision
+    places = [hub.path / NAME / KEPT / identity] if where != "the copy" else []
+    for folder in [*places, *([hub.path / NAME] if where != "the revision" else [])]:
+        if damage == "removed":
+            (folder / damaged).unlink()
+        elif damaged == store.CONFIG:
+            (folder / damaged).write_text("{")
+        else:
+            flip(folder / damaged)
+    if where != "the copy" and damaged == store.WEIGHTS:
+        with pytest.raises((HashMismatch, NotFound)):
+            zoo.load(address(hub), pretrained=True)
+    pushed = api.push(trained, hub=str(hub.address))
+    assert (pushed.revision, pushed.repaired) == (identity, (damaged,)) or where == "the copy"
+    say_published(pushed)
+    assert (f"repaired there: {damaged}" in capsys.readouterr().out) == bool(pushed.repaired)
+    require_sound(hub, trained, tmp_path)
+    assert store.check(hub.path / NAME) == store.read_record(trained)
+
+
+def test_a_damaged_model_without_revisions_is_repaired_too(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, hub.path / NAME)
+    flip(hub.path / NAME / store.WEIGHTS)
+    with pytest.raises(HashMismatch):
+        zoo.load(address(hub), pretrained=True)
+    assert api.push(trained, hub=str(hub.address)).repaired == (store.WEIGHTS,)
+    require_sound(hub, trained, tmp_path)
+
+
+def test_files_that_the_record_does_not_name_any_more_are_removed_and_others_are_not(
+    hub: FolderHub, trained: Path, tmp_path: Path
 ) -> None:
-    hub.push(with_card(trained, tmp_path / "old", "old"), NAME)
-    new = with_card(trained, tmp_path / "new", "new")
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "write_files", _dies)
-        with pytest.raises(KeyboardInterrupt):
-            hub.push(new, NAME)
-    assert card(hub.pull(NAME)) == "old"
-    hub.push(new, NAME)
-    assert card(hub.pull(NAME)) == "new"
+    exported = Path(shutil.copytree(trained, tmp_path / "exported"))
+    (exported / "pt2").mkdir()
+    (exported / "pt2" / "model.pt2").write_bytes(b"exported")
+    facts = store.file_facts(b"exported")
+    files = json.loads((exported / store.CONFIG).read_text())["files"]
+    config_of(exported, files={**files, "pt2/model.pt2": {"sha256": facts.sha256, "bytes": facts.bytes}})
+    first = publish(hub, exported)
+    (hub.path / NAME / "notes.txt").write_text("mine")
+    publish(hub, trained)
+    assert sorted(path.name for path in (hub.path / NAME).iterdir()) == sorted([*store.FILES, KEPT, "notes.txt"])
+    assert (hub.fetch(NAME, first.revision, ["pt2/model.pt2"]) / "pt2/model.pt2").read_bytes() == b"exported"
 
 
-@pytest.mark.parametrize("exchanges", [True, False], ids=["one call", "two renames"])
+# -- editing ---------------------------------------------------------------------------------------
+
+
+def test_an_edited_card_is_kept_and_touches_no_revision(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
+    identity = api.push(trained, hub=str(hub.address)).revision
+    card = hub.path / NAME / store.README
+    with card.open("a") as file:
+        file.write("\nMy own words.\n")
+    edited = card.read_bytes()
+    assert (hub.path / NAME / KEPT / identity / store.README).read_bytes() == (trained / store.README).read_bytes()
+    require_sound(hub, trained, tmp_path)
+    pushed = publish(hub, of_licence(trained, tmp_path / "newer", "newer"))
+    assert (pushed.card, card.read_bytes()) == ("edited", edited)
+    assert license_of(hub) == "newer"
+
+
+@pytest.mark.parametrize("file", [store.README, store.CURVE])
+def test_a_card_or_curve_that_was_removed_breaks_nothing_and_is_written_again(
+    hub: FolderHub, trained: Path, tmp_path: Path, file: str
+) -> None:
+    identity = api.push(trained, hub=str(hub.address)).revision
+    for folder in (hub.path / NAME, hub.path / NAME / KEPT / identity):
+        (folder / file).unlink()
+    require_sound(hub, trained, tmp_path)
+    assert (hub.path / NAME / file).is_file()
+
+
+def test_the_copy_may_be_changed_at_will_and_the_revision_is_served(
+    hub: FolderHub, trained: Path, tmp_path: Path
+) -> None:
+    publish(hub, trained)
+    config_of(hub.path / NAME, license="mine")
+    (hub.path / NAME / store.WEIGHTS).write_bytes(b"")
+    assert license_of(hub) == store.read_record(trained).license
+    require_sound(hub, trained, tmp_path)
+    for path in (hub.path / NAME).iterdir():
+        if path.name != KEPT:
+            path.unlink()
+    require_sound(hub, trained, tmp_path)
+
+
+def test_a_revision_whose_record_was_changed_is_not_served(hub: FolderHub, older: Path, newer: Path) -> None:
+    first = publish(hub, older).revision
+    publish(hub, newer)
+    config_of(fetched(hub, NAME, first), license="mine")
+    with pytest.raises(HashMismatch, match=f"is not revision {first[:12]} any more"):
+        hub.resolve(NAME, first)
+    assert license_of(hub) == "newer"
+
+
+def test_a_listing_and_a_load_agree_about_folders_that_were_changed_by_hand(hub: FolderHub, trained: Path) -> None:
+    publish(hub, trained)
+    (hub.path / NAME).rename(hub.path / "resnet20_digits")
+    with pytest.warns(HubWarning, match=f"resnet20_digits holds the model {NAME}, and not the one of its name"):
+        assert hub.models() == []
+    with pytest.raises(HubError, match="and not the one of its name"):
+        zoo.load(f"{hub.address}/resnet20_digits", pretrained=True)
+    (hub.path / "resnet20_digits").rename(hub.path / NAME)
+    shutil.rmtree(hub.path / NAME / KEPT / hub.revisions(NAME)[0])
+    assert [one.name for one in hub.models()] == [NAME]  # by the copy
+    assert not zoo.load(address(hub), pretrained=True).training
+    (hub.path / NAME / store.CONFIG).unlink()
+    assert hub.models() == []
+    with pytest.raises(NotFound):
+        zoo.load(address(hub), pretrained=True)
+
+
+# -- copying ---------------------------------------------------------------------------------------
+
+
+def copied_with_cp(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, symlinks=True)
+
+
+def copied_without_links_and_times(source: Path, target: Path) -> None:
+    """As rsync without options for links, and object stores, copy: file by file, contents alone."""
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+            (target / path.relative_to(source)).write_bytes(path.read_bytes())
+
+
+def copied_without_hidden_files(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(".*"))
+
+
+@pytest.mark.parametrize(
+    ("copy", "revisions"),
+    [(copied_with_cp, 2), (copied_without_links_and_times, 2), (copied_without_hidden_files, 1)],
+)
+def test_a_copy_of_a_hub_is_a_hub_of_its_own(
+    hub: FolderHub, trained: Path, older: Path, tmp_path: Path, copy: Callable[[Path, Path], None], revisions: int
+) -> None:
+    publish(hub, older)
+    publish(hub, trained)
+    copy(hub.path, tmp_path / "copy")
+    other = FolderHub(tmp_path / "copy")
+    assert len(other.revisions(NAME)) == revisions
+    shutil.rmtree(hub.path)
+    require_sound(other, trained, tmp_path)
+    publish(other, of_licence(trained, tmp_path / "newest", "newest"))
+    assert len(other.revisions(NAME)) == revisions + 1
+
+
+def test_a_model_folder_that_a_person_or_git_put_there_is_the_only_revision_and_is_kept(
+    hub: FolderHub, trained: Path, newer: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, hub.path / NAME)
+    identity = store.identity(trained)
+    assert hub.revisions(NAME) == [identity]
+    assert hub.resolve(NAME, identity[:12]).id == identity
+    assert fetched(hub, NAME) == hub.path / NAME
+    require_sound(hub, trained, tmp_path)
+    publish(hub, newer)
+    assert [license_of(hub, revision) for revision in hub.revisions(NAME)] == ["newer", "apache-2.0"]
+
+
+def test_a_catalogue_keeps_no_revisions(hub: FolderHub, older: Path, newer: Path) -> None:
+    hub.path.mkdir()
+    (hub.path / "ids.json").write_text("{}")
+    for folder in (older, newer):
+        publish(hub, folder)
+    assert license_of(hub) == "newer"
+    assert sorted(path.name for path in (hub.path / NAME).iterdir()) == sorted(store.FILES)
+    assert sorted(path.name for path in hub.path.iterdir()) == ["ids.json", NAME]
+
+
+# -- killing ---------------------------------------------------------------------------------------
+
+
 def test_a_push_killed_before_any_of_its_renames_leaves_one_whole_revision_or_the_other(
-    hub: FolderHub, trained: Path, tmp_path: Path, exchanges: bool
+    hub: FolderHub, older: Path, newer: Path, tmp_path: Path
 ) -> None:
-    hub.push(with_card(trained, tmp_path / "old", "old"), NAME)
-    new = with_card(trained, tmp_path / "new", "new")
+    publish(hub, older)
+    shutil.copytree(hub.path, tmp_path / "before")
     context = multiprocessing.get_context("spawn")
     for rename in range(20):
-        process = context.Process(target=_push_and_die, args=(hub.path, new, rename, exchanges))
+        shutil.rmtree(hub.path)
+        shutil.copytree(tmp_path / "before", hub.path)
+        process = context.Process(target=_push_and_die, args=(hub.path, newer, rename))
         process.start()
         process.join()
         if process.exitcode == 0:
             break
         assert process.exitcode == 9
-        store.check(hub.pull(NAME))
-        assert card(hub.pull(NAME)) in ("old", "new")
-    assert rename >= 2
-    hub.push(new, NAME)
-    assert card(hub.pull(NAME)) == "new"
-    assert [card(hub.pull(NAME, one)) for one in hub.revisions(NAME)] == ["new", "old"]
-    assert sorted(one.name for one in hub.path.iterdir()) == [".revisions", NAME]
+        store.check(fetched(hub, NAME))
+        assert license_of(hub) in ("older", "newer")
+        publish(hub, newer)
+        assert not list(hub.path.rglob(f"*{replace.ASIDE}"))
+    assert rename == 3
+    assert [license_of(hub, one) for one in hub.revisions(NAME)] == ["newer", "older"]
+    require_sound(hub, newer, tmp_path)
+    assert [path.name for path in hub.path.iterdir()] == [NAME]
+    assert not list(hub.path.rglob(f"*{replace.ASIDE}"))
 
 
-def test_what_is_pulled_does_not_change_when_something_else_is_pushed(
-    hub: FolderHub, trained: Path, tmp_path: Path
+def test_a_push_that_fails_while_it_writes_leaves_the_hub_as_it_was(
+    hub: FolderHub, older: Path, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.push(with_card(trained, tmp_path / "old", "old"), NAME)
-    pulled = hub.pull(NAME)
-    hub.push(with_card(trained, tmp_path / "new", "new"), NAME)
-    assert card(pulled) == "old"
-    store.check(pulled)
+    publish(hub, older)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write_files", _fail)
+        with pytest.raises(HubError, match="can't be written"):
+            publish(hub, newer)
+    assert license_of(hub) == "older"
+    assert not list(hub.path.rglob(f"*{replace.ASIDE}"))
+    publish(hub, newer)
+    assert license_of(hub) == "newer"
 
 
-def test_revisions_share_the_files_that_are_the_same(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
-    for mark in ("one", "two", "three"):
-        hub.push(with_card(trained, tmp_path / mark, mark), NAME)
-    weights = {(hub.pull(NAME, one) / store.WEIGHTS).stat().st_ino for one in hub.revisions(NAME)}
-    assert weights == {(hub.path / NAME / store.WEIGHTS).stat().st_ino}
+# -- racing ----------------------------------------------------------------------------------------
 
 
-def test_a_revision_that_was_tampered_with_is_not_served(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
-    first = hub.push(with_card(trained, tmp_path / "one", "one"), NAME).revision
-    hub.push(with_card(trained, tmp_path / "two", "two"), NAME)
-    config_of(hub.pull(NAME, first), license="mine")
-    with pytest.raises(HashMismatch, match=f"is not revision {first[:12]} any more"):
-        hub.pull(NAME, first)
-
-
-def test_a_model_that_git_or_a_person_put_there_is_read_where_it_lies(hub: FolderHub, trained: Path) -> None:
-    shutil.copytree(trained, hub.path / NAME)
-    assert hub.pull(NAME) == hub.path / NAME
-    assert [one.name for one in hub.models()] == [NAME]
-
-
-def test_two_processes_that_push_at_once_leave_both_revisions(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
-    sources = [with_card(trained, tmp_path / mark, mark) for mark in ("one", "two")]
+def test_two_processes_that_push_at_once_leave_both_revisions(hub: FolderHub, older: Path, newer: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_push, args=(hub.path, source)) for source in sources]
+    processes = [context.Process(target=_push, args=(hub.path, source)) for source in (older, newer)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
-    assert {card(hub.pull(NAME, revision)) for revision in hub.revisions(NAME)} == {"one", "two"}
+    assert {license_of(hub, revision) for revision in hub.revisions(NAME)} == {"older", "newer"}
 
 
-def test_what_is_not_there_is_said_with_what_is(hub: FolderHub, trained: Path) -> None:
-    for ask in (hub.pull, hub.facts, hub.revisions):
-        with pytest.raises(NotFound, match="has no model resnet20_cifar10; see what it has with: zoo list --hub file:"):
-            ask("resnet20_cifar10")
-    revision = hub.push(trained, NAME).revision
-    with pytest.raises(NotFound, match=f"has no model resnet8_digit; it has {NAME}"):
-        hub.pull("resnet8_digit")
-    with pytest.raises(NotFound, match=f"has no revision 'ffff'; it has {revision[:12]}"):
-        hub.pull(NAME, "ffff")
-
-
-def test_digits_that_two_revisions_begin_with_name_neither(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
-    for number in range(17):  # more than there are first digits
-        hub.push(with_card(trained, tmp_path / str(number), str(number)), NAME)
-    firsts = [one[0] for one in hub.revisions(NAME)]
-    twice = next(digit for digit in firsts if firsts.count(digit) > 1)
-    with pytest.raises(NotFound, match=f"has several revisions that begin with '{twice}'"):
-        hub.pull(NAME, twice)
-
-
-def test_what_else_lies_in_the_folder_is_no_model(hub: FolderHub, trained: Path) -> None:
-    hub.push(trained, NAME)
-    (hub.path / "photos").mkdir()
-    (hub.path / "README.md").touch()
-    assert [one.name for one in hub.models()] == [NAME]
-
-
-@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "Up"])
-def test_a_name_that_is_none_is_refused(hub: FolderHub, trained: Path, name: str) -> None:
-    with pytest.raises(HubError, match="can't be a model's name"):
-        hub.push(trained, name)
-    with pytest.raises(HubError, match="can't be a model's name"):
-        hub.pull(name)
-
-
-def test_a_file_in_the_way_is_found_before_anything_is_trained(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(HubError, match="is a file; name a folder"):
-        FolderHub(tmp_path / "file" / "hub").require_writable(NAME)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_found_before_anything_is_trained(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0o500)
-    with pytest.raises(HubError, match="no permission"):
-        FolderHub(tmp_path / "closed" / "hub").require_writable(NAME)
-
-
-def test_a_damaged_model_does_not_hide_the_others(hub: FolderHub, trained: Path) -> None:
-    hub.push(trained, NAME)
-    shutil.copytree(trained, hub.path / "resnet8_other")
-    (hub.path / "resnet8_other" / store.CONFIG).write_text(json.dumps({"name": NAME}))
-    for _ in range(2):  # also from the index
-        with pytest.warns(HubWarning, match=r"resnet8_other/config\.json is not a model's: kind is missing"):
-            assert [one.name for one in hub.models()] == [NAME]
-
-
-def test_a_listing_notices_what_changed_since_the_one_before(hub: FolderHub, trained: Path) -> None:
-    hub.push(trained, NAME)
-    before = hub.models()
-    assert hub.models() == before
-    config_of(hub.path / NAME, license="mine-alone")
-    assert [one.license for one in hub.models()] == ["mine-alone"]
-    shutil.rmtree(hub.path / NAME)
-    assert hub.models() == []
-
-
-def test_a_pattern_reads_only_the_models_that_it_asks_for(hub: FolderHub, trained: Path) -> None:
-    hub.push(trained, NAME)
-    shutil.copytree(trained, hub.path / "resnet20_other")
-    (hub.path / "resnet20_other" / store.CONFIG).write_text("damaged")
-    with opened() as files:
-        assert [one.name for one in hub.models_like("resnet8_*")] == [NAME]
-        assert [row.name for row in api.overview("resnet8_*", hub=str(hub.address))] == [NAME]
-    assert hub.path / NAME / store.CONFIG in files
-    assert not any(path.is_relative_to(hub.path / "resnet20_other") for path in files)
-
-
-def test_a_listing_opens_nothing_that_has_not_changed_since_one_before(hub: FolderHub, trained: Path) -> None:
-    hub.push(trained, NAME)
-    shutil.copytree(trained, hub.path / "resnet20_other")
-    every = hub.models()
-    with opened() as files:
-        assert hub.models_like("resnet20_*") == every[:1]
-        assert hub.models() == every
-    assert {path.name for path in files} == {"index.json"}
+def test_files_of_a_resolved_revision_stay_those_while_others_are_published(
+    hub: FolderHub, older: Path, newer: Path
+) -> None:
+    publish(hub, older)
+    resolved = hub.resolve(NAME)
+    publish(hub, newer)
+    folder = hub.fetch(NAME, resolved.id, store.FILES)
+    assert store.check(folder).license == "older"
 
 
 @pytest.mark.parametrize("operation", ["load", "pull", "push", "push again"])
 def test_the_weights_are_read_once_and_hashed_once(
     hub: FolderHub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    address = str(hub.address)
     if operation != "push":
-        hub.push(trained, NAME)
+        publish(hub, trained)
     hashed: list[int] = []
     sha256 = hashlib.sha256
 
@@ -255,31 +391,91 @@ def test_the_weights_are_read_once_and_hashed_once(
     with opened() as files:
         match operation:
             case "load":
-                api.load(NAME, pretrained=True, hub=address)
+                zoo.load(address(hub), pretrained=True)
             case "pull":
-                api.pull(NAME, hub=address, out=tmp_path / "pulled")
+                api.pull(address(hub), out=tmp_path / "pulled")
             case _:
-                api.push(trained, hub=address)
+                api.push(trained, hub=str(hub.address))
     asked = trained if "push" in operation else hub.path
-    read = [path for path in files if path.name == store.WEIGHTS and path.is_relative_to(asked)]
-    assert len(read) == 1
+    read = [path for path in files if path.is_relative_to(asked) and path.suffix not in (".jsonl", ".json")]
+    names = [path.name for path in read if "." in path.name[1:]]
+    assert names.count(store.WEIGHTS) == 1
     assert hashed.count((trained / store.WEIGHTS).stat().st_size) == 1
+    if operation == "load":
+        assert {path.name for path in files if path.is_relative_to(hub.path)} == {"ids", store.CONFIG, store.WEIGHTS}
 
 
-def _dies(files: dict[str, bytes], target: Path) -> None:
-    raise KeyboardInterrupt
+# -- names, permissions, listings ------------------------------------------------------------------
+
+
+def test_a_missing_model_is_said_with_names_like_it(hub: FolderHub, trained: Path) -> None:
+    for ask in (hub.resolve, hub.revisions):
+        with pytest.raises(NotFound, match="has no model resnet20_cifar10; list the hub"):
+            ask("resnet20_cifar10")
+    revision = publish(hub, trained).revision
+    with pytest.raises(NotFound, match=f"has no model resnet8_digit; it has {NAME}"):
+        hub.resolve("resnet8_digit")
+    with pytest.raises(NotFound, match=f"has no revision 'ffff'; it has {revision[:12]}"):
+        hub.resolve(NAME, "ffff")
+
+
+def test_other_folders_in_the_hub_are_no_models(hub: FolderHub, trained: Path) -> None:
+    publish(hub, trained)
+    (hub.path / "photos").mkdir()
+    (hub.path / "README.md").touch()
+    assert [one.name for one in hub.models()] == [NAME]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "Up"])
+def test_an_impossible_name_is_refused(hub: FolderHub, trained: Path, name: str) -> None:
+    with pytest.raises(HubError, match="can't be a model's name"):
+        hub.publish(name, contents(trained))
+    with pytest.raises(HubError, match="can't be a model's name"):
+        hub.resolve(name)
+
+
+def test_a_file_in_the_way_is_found_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HubError, match="is a file; name a folder"):
+        FolderHub(tmp_path / "file" / "hub").require_writable(NAME)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_found_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(HubError, match="no permission"):
+        FolderHub(tmp_path / "closed" / "hub").require_writable(NAME)
+
+
+def test_a_damaged_model_does_not_hide_the_others(hub: FolderHub, trained: Path) -> None:
+    publish(hub, trained)
+    shutil.copytree(trained, hub.path / "resnet8_other")
+    (hub.path / "resnet8_other" / store.CONFIG).write_text(json.dumps({"name": NAME}))
+    with pytest.warns(HubWarning, match=r"resnet8_other/config\.json is not a model's"):
+        assert [one.name for one in hub.models()] == [NAME]
+
+
+def test_a_pattern_reads_only_the_models_that_match(hub: FolderHub, trained: Path) -> None:
+    publish(hub, trained)
+    shutil.copytree(trained, hub.path / "resnet20_other")
+    (hub.path / "resnet20_other" / store.CONFIG).write_text("damaged")
+    with opened() as files:
+        assert [one.name for one in hub.models("resnet8_*")] == [NAME]
+        assert [row.name for row in api.overview("resnet8_*", hub=str(hub.address))] == [NAME]
+    assert not any(path.is_relative_to(hub.path / "resnet20_other") for path in files)
+
+
+def _fail(files: dict[str, bytes], target: Path) -> None:
+    raise OSError(28, "No space left on device")
 
 
 def _push(path: Path, source: Path) -> None:
-    FolderHub(path).push(source, NAME)
+    publish(FolderHub(path), source)
 
 
-def _push_and_die(path: Path, source: Path, before: int, exchanges: bool) -> None:
-    """Push, but leave the process without a word before a rename; with or without the system's exchange."""
-    from zoo.record import replace
-
+def _push_and_die(path: Path, source: Path, before: int) -> None:
+    """Push, but end the process at once before a rename."""
     calls = iter(range(100))
-    rename, exchanged = Path.rename, replace._exchanged
 
     def die_or(function: Callable[..., Any]) -> Callable[..., Any]:
         def called(*arguments: Path) -> Any:
@@ -289,6 +485,6 @@ def _push_and_die(path: Path, source: Path, before: int, exchanges: bool) -> Non
 
         return called
 
-    Path.rename = die_or(rename)  # type: ignore[method-assign]
-    replace._exchanged = die_or(exchanged) if exchanges else lambda one, other: False
-    FolderHub(path).push(source, NAME)
+    Path.rename = die_or(Path.rename)  # type: ignore[method-assign]
+    Path.replace = die_or(Path.replace)  # type: ignore[method-assign]
+    publish(FolderHub(path), source)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from zoo import api
-from zoo.hub.others import Credit
+from zoo.hub.imported import Credit
 
 from .conftest import CHECKOUT
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import inspect
 import json
 import shlex
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 

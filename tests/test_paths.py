@@ -11,7 +11,6 @@ import pytest
 import zoo
 from zoo import api
 from zoo.errors import FolderError, HubError, UnknownModel, ZooError
-from zoo.hub.local import FolderHub
 from zoo.record import store
 
 from .loopback_hub import Hub
@@ -80,17 +79,6 @@ def test_a_folder_that_may_not_be_read_is_one_line(model_folder: Path, tmp_path:
         with pytest.raises(ZooError):
             ask()
     closed.chmod(0o700)
-
-
-def test_an_index_is_there_for_everybody_that_the_umask_lets_read(trained: Path, tmp_path: Path) -> None:
-    hub = FolderHub(tmp_path / "hub")
-    hub.push(trained, NAME)
-    before = os.umask(0o022)
-    try:
-        hub.models()
-    finally:
-        os.umask(before)
-    assert (tmp_path / "hub" / ".revisions" / "index.json").stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize("endpoint", ["nonsense", "http://[::bad", "ftp://x", "https://"])

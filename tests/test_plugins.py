@@ -17,7 +17,7 @@ import yaml
 import zoo
 from zoo import api, plugins, registry, spec
 from zoo.errors import DataError, DuplicateModel, NotFound, NotPublished, PluginError, PluginWarning
-from zoo.hub import find
+from zoo.hub.address import Name, parse
 
 from .conftest import CHECKOUT, Run
 
@@ -75,7 +75,7 @@ def test_what_is_named_by_its_distribution_is_trained_published_and_loaded_like_
     assert trained.config.plugin_distribution == "a-fork"
     assert trained.config.parameters == 650
     for name in ("a-fork:resnet8", "a-fork:resnet8_digits", f"{hub}/resnet8_digits", tmp_path / "out"):
-        there = hub if find.is_name(name) else None
+        there = hub if isinstance(parse(name), Name) else None
         assert type(zoo.load(name, pretrained=True, hub=there)).__name__ == "Forked"
     assert zoo.info("a-fork:resnet8", hub=hub).config == trained.config
     assert api.verify("a-fork:resnet8", hub=hub).differences == ()

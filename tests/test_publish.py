@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 
 import zoo
 from zoo import api
-from zoo.errors import FolderError, HubError, HubWarning
+from zoo.errors import FolderError, HubError
 from zoo.hub.hugging_face import HuggingFaceHub
+from zoo.hub.imported import Credit
 from zoo.hub.local import FolderHub
-from zoo.hub.others import Credit
 from zoo.hub.publish import require_public
 from zoo.record import store
 from zoo.record.job import Origin
@@ -48,15 +49,29 @@ def test_a_card_that_is_stale_or_missing_is_rendered_anew_when_it_is_published(
     assert (model_folder / store.CURVE).is_file()
 
 
-def test_a_card_that_a_person_edited_is_published_as_it_is_and_a_warning_says_so(
-    model_folder: Path, tmp_path: Path
+@pytest.mark.parametrize("kind", ["file", "hf"])
+def test_a_stale_card_is_rendered_anew_and_an_edited_one_is_kept(
+    hub: Hub, model_folder: Path, tmp_path: Path, kind: str
 ) -> None:
-    card = model_folder / store.README
-    card.write_text(card.read_text().replace("Nothing was\nchosen on test data.", "It is the best there is."))
-    with pytest.warns(HubWarning, match=r"README\.md was edited by a person and is published as it is"):
-        api.push(model_folder, hub=f"file:{tmp_path / 'hub'}")
-    pulled = api.pull(NAME, hub=f"file:{tmp_path / 'hub'}", out=tmp_path / "pulled")
-    assert "It is the best there is." in (pulled / store.README).read_text()
+    target = {"file": f"file:{tmp_path / 'hub'}", "hf": "hf://me"}[kind]
+    fresh = (model_folder / store.README).read_text()
+    text, _, _ = fresh.replace("Nothing was\nchosen on test data.", "Of an older zoo.").rpartition(
+        "<!-- Written by zoo "
+    )
+    signature = f"<!-- Written by zoo 0.0.1, SHA-256 of the text above: {hashlib.sha256(text.encode()).hexdigest()} -->"
+    (model_folder / store.README).write_text(f"{text}{signature}\n")
+
+    def published() -> str:
+        pulled = api.pull(f"{target}/{NAME}", out=tmp_path / "pulled")
+        text = (pulled / store.README).read_text()
+        shutil.rmtree(pulled)
+        return text
+
+    assert api.push(model_folder, hub=target).card == "stale"
+    assert published() == fresh
+    (model_folder / store.README).write_text(f"{fresh}\nMy own words.\n")
+    assert api.push(model_folder, hub=target).card == "edited"
+    assert published() == f"{fresh}\nMy own words.\n"
 
 
 def test_the_license_of_imported_weights_can_be_changed(model_folder: Path, tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from zoo.record import replace
-from zoo.record.replace import file_written_aside, recover, written_aside
+from zoo.record.replace import file_written_aside, recover, write_file, written_aside
 
 
 def folder(path: Path, text: str) -> Path:
@@ -14,12 +14,7 @@ def folder(path: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("exchanges", [True, False], ids=["one call", "two renames"])
-def test_a_folder_takes_the_place_of_another_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
-) -> None:
-    if not exchanges:
-        monkeypatch.setattr(replace, "_exchanged", lambda one, other: False)
+def test_a_folder_takes_the_place_of_another_and_leaves_nothing(tmp_path: Path) -> None:
     target = folder(tmp_path / "model", "old")
     with written_aside(target) as aside:
         (aside / "text").write_text("new")
@@ -39,16 +34,29 @@ def test_a_file_takes_the_place_of_another_whole_or_not_at_all(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_what_a_kill_has_moved_out_of_the_way_is_taken_back(tmp_path: Path) -> None:
-    folder(tmp_path / ".model.ab12cd34.before", "old")
-    folder(tmp_path / ".model.ef56ab78.aside", "half")
+def test_files_and_folders_have_the_permissions_of_any_new_one_and_the_umask_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(os, "umask", None)  # it is the whole process's
+    write_file(tmp_path / "deeper" / "written", b"text")
+    with written_aside(tmp_path / "filled") as aside:
+        (aside / "text").write_text("new")
+    modes = {path.relative_to(tmp_path).as_posix(): path.stat().st_mode for path in tmp_path.rglob("*")}
+    assert modes["deeper/written"] == modes["filled/text"] == modes["file"]
+    assert modes["deeper"] == modes["filled"] == modes["folder"]
+
+
+def test_a_folder_that_a_kill_has_moved_out_of_the_way_is_taken_back(tmp_path: Path) -> None:
+    folder(tmp_path / ".model.before", "old")
+    folder(tmp_path / ".model.aside", "half")
     recover(tmp_path / "model")
     assert (tmp_path / "model" / "text").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_what_belongs_to_another_place_of_a_longer_name_is_left_alone(tmp_path: Path) -> None:
-    names = (".model.b.ab12cd34.before", ".model.b.ef56ab78.aside", "notes")
-    others = [folder(tmp_path / name, "another's") for name in names]
+def test_scratch_folders_of_another_model_are_left_alone(tmp_path: Path) -> None:
+    others = [folder(tmp_path / name, "another's") for name in (".model.b.before", ".model.b.aside", "notes")]
     recover(tmp_path / "model")
     assert sorted(tmp_path.iterdir()) == sorted(others)

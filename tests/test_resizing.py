@@ -14,7 +14,7 @@ from PIL import Image
 import zoo
 from zoo import api
 from zoo.errors import FolderError
-from zoo.hub.published import published
+from zoo.hub.resolve import published
 from zoo.record import card, store
 from zoo.spec import Resizing
 

@@ -17,7 +17,7 @@ import zoo
 from zoo import api
 from zoo.api import Trained
 from zoo.errors import HubError, Interrupted, TrainingError, UnknownModel
-from zoo.hub.published import published
+from zoo.hub.resolve import published
 from zoo.nets.build import build
 from zoo.record import store
 from zoo.record.job import Origin

@@ -22,7 +22,7 @@ from torch import nn
 import zoo
 from zoo import api, registry
 from zoo.errors import FolderError, TrainingError, UnknownModel
-from zoo.hub.published import published
+from zoo.hub.resolve import published
 from zoo.record import store
 from zoo.record.types import Imported
 from zoo.spec import Resizing

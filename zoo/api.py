@@ -22,11 +22,9 @@ from zoo.errors import (
     TrainingError,
 )
 from zoo.hub import Hub, Pushed, open_hub, publish
-from zoo.hub.elsewhere import Elsewhere
-from zoo.hub.find import full_name, is_name, is_path, tagged
+from zoo.hub.address import Name, parse
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
-from zoo.hub.logs import logs
-from zoo.hub.published import Published, published
+from zoo.hub.resolve import Published, full_name, logs, published, tagged
 from zoo.record import store
 from zoo.record.types import Imported, Record, require_trained
 from zoo.record.types import Trained as TrainedRecord
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
     from zoo.evaluation.outcome import Verified
     from zoo.evaluation.predict import Prediction
     from zoo.evaluation.report import ClassResults
-    from zoo.hub.others import Credit
+    from zoo.hub.imported import Credit
     from zoo.nets.layers import Layer
     from zoo.spec import Model
     from zoo.training.plan import Plan
@@ -109,16 +107,17 @@ def load(
 
     Raises UnknownModel, PluginError, BuildError, DeviceError, FolderError, HashMismatch, NotFound or HubError.
     """
-    if not pretrained and hub is None and is_name(name_or_path_or_hub_id):
+    reference = parse(name_or_path_or_hub_id)
+    if not pretrained and hub is None and isinstance(reference, Name):
         if revision is not None:
             raise HubError(f"revision {revision} is one of published weights; load them with pretrained=True")
-        model = registry.load(tagged(full_name(str(name_or_path_or_hub_id), None))[0])
+        model = registry.load(tagged(full_name(reference.text, None))[0])
         from zoo.nets.build import build
         from zoo.nets.device import choose
 
         target = choose(device)
         return build(model.architecture, model.dataset, num_classes, in_channels).to(target)
-    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    found = published(reference, hub=hub, revision=revision)
     from zoo.nets.device import choose
 
     target = choose(device)
@@ -202,7 +201,7 @@ def _train(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
         with distributed.process_group(first.machine.device):
             config = run_seeds(plans)
         folder = first.output.folder
-        published = target.push(folder, first.model.name) if target is not None and is_first else None
+        published = publish.publish(folder, target) if target is not None and is_first else None
         return Trained(folder, config, published)
 
 
@@ -254,8 +253,9 @@ def _evaluate_file(
     name_or_path: str | Path, revision: str | None, weights: Path, device: str | None, data: Path | None
 ) -> Evaluated:
     """What a safetensors file scores in the net of a model."""
-    if is_name(name_or_path):
-        model = registry.load(full_name(str(name_or_path), None))
+    reference = parse(name_or_path)
+    if isinstance(reference, Name):
+        model = registry.load(full_name(reference.text, None))
     else:
         model = published(name_or_path, revision=revision).model
     from zoo.nets.weights import load_file, normalisation_of
@@ -288,7 +288,7 @@ def _nobody(what: str, done: int, total: int) -> None:
 
 
 def _prepare(found: Published, dataset: str, data: Path | None, tell: Tell | None) -> None:
-    """Prepare the pictures at an address again, which a model was trained on; raises DataError for others."""
+    """Prepare the pictures at an address again, which a model was trained on; raises DataError for imported."""
     from zoo.data import sources
     from zoo.data.prepared import prepare_again
 
@@ -475,7 +475,7 @@ def verify(
     otherwise is told in the result.
     """
     found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
-    store.check(found.folder)
+    found.check()
     from zoo.data import sources
     from zoo.evaluation.outcome import Check, Verified
     from zoo.evaluation.verify import verify as held_against
@@ -557,7 +557,7 @@ def push(
     """
     if license is not None:
         publish.relicense(path, publish.sound_license(license))
-    return publish.push(path, hub=hub)
+    return publish.publish(path, open_hub(hub))
 
 
 def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = None, out: Path | None = None) -> Path:
@@ -565,7 +565,7 @@ def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = 
 
     Raises FolderError or HubError.
     """
-    return publish.copy(published(name_or_hub_id, hub=hub, revision=revision), out)
+    return publish.pull(published(name_or_hub_id, hub=hub, revision=revision), out)
 
 
 def export(
@@ -589,8 +589,9 @@ def export(
     Raises what `load` raises, ExportError, PluginError and DataError.
     """
     found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
-    if isinstance(found.located, Elsewhere):
-        store.read_record(found.located.folder)  # raises OtherFormat, before anything is fetched or computed
+    if found.other is not None:
+        # Raises OtherFormat, before anything is fetched or computed.
+        store.read_record(found.source.fetch([store.CONFIG]))
     from zoo.data import sources
     from zoo.exporters import export as exporting
 
@@ -649,7 +650,7 @@ def import_model(
     from zoo.data import batches, sources
     from zoo.evaluation.evaluate import evaluate as evaluate_net
     from zoo.evaluation.evaluate import known_answers
-    from zoo.hub import others
+    from zoo.hub import imported
     from zoo.hub.download import fetch
     from zoo.nets.conversion import require_rules
     from zoo.nets.device import choose
@@ -658,16 +659,18 @@ def import_model(
 
     on, root = choose(device), data or sources.default_root()
     require_rules(rename)
-    tag = others.tag_of(credit) if tag is None else tag
+    tag = imported.tag_of(credit) if tag is None else tag
     normalisation = (mean or model.dataset.mean, std or model.dataset.std)
-    others.require_sound(model, tag, normalisation)
+    imported.require_sound(model, tag, normalisation)
     fetched = fetch(source, sha256=sha256)
-    done = others.converted(model.architecture, model.dataset, fetched, rename)
-    download = others.download_of(credit.address if is_path(source) else fetched.address, fetched, done)
+    done = imported.converted(model.architecture, model.dataset, fetched, rename)
+    download = imported.download_of(
+        credit.address if isinstance(parse(source), Path) else fetched.address, fetched, done
+    )
     original = download.sha256 if download else fetched.sha256
-    content = others.dump(done.net, f"{model.name}.{tag}", credit.by, original, normalisation)
-    computing = others.Computing(torch.get_num_threads(), versions(model.architecture))
-    config = others.record(model, tag, credit, normalisation, computing, done, download, content)
+    content = imported.dump(done.net, f"{model.name}.{tag}", credit.by, original, normalisation)
+    computing = imported.Computing(torch.get_num_threads(), versions(model.architecture))
+    config = imported.record(model, tag, credit, normalisation, computing, done, download, content)
     net, pixels = done.net.to(on), batches.pixels(config.mean, config.std, on)
     is_there = sources.is_there(model.dataset, root)
     test = sources.read_split(model.dataset, root, train=False, device=on) if is_there else None
@@ -678,4 +681,4 @@ def import_model(
         environment=environment(on, model.architecture) if test else None,
         known_answers=tuple(map(tuple, answers)),
     )
-    return others.write_new(out or Path(config.name), config, model, content)
+    return imported.write_new(out or Path(config.name), config, model, content)

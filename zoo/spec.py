@@ -348,8 +348,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def to_json(self) -> dict[str, object]:
         """The same without what a later zoo added and this recipe leaves at its default: it is what it was before."""
-        defaults = {field.name: field.default for field in msgspec.structs.fields(self)}
-        unused = {name for name in LATER if getattr(self, name) == defaults[name]}
+        unused = {name for name in LATER if getattr(self, name) == _defaults()[name]}
         return {name: value for name, value in self.every().items() if name not in unused}
 
     @classmethod
@@ -384,6 +383,12 @@ LATER: Final = (
 def _kinds() -> Mapping[str, Any]:
     """The types of a recipe's fields, with their bounds."""
     return get_type_hints(Recipe, include_extras=True)
+
+
+@functools.cache
+def _defaults() -> Mapping[str, object]:
+    """The defaults of a recipe's fields."""
+    return {field.name: field.default for field in msgspec.structs.fields(Recipe)}
 
 
 @functools.cache

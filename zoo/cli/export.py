@@ -8,7 +8,7 @@ import typer
 
 from zoo import api
 from zoo.cli import options
-from zoo.cli.printing import print_json, print_table, say
+from zoo.cli.printing import print_json, print_table, say, say_published
 from zoo.record.types import Export, Record
 
 
@@ -50,7 +50,7 @@ def export(
     if push:
         published = api.push(folder, hub=hub)
         if not as_json:
-            say(f"published as {published.address} at revision {published.revision[:12]}")
+            say_published(published)
 
 
 def _facts(config: Record, export: Export) -> dict[str, object]:

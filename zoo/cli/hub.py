@@ -8,8 +8,8 @@ import typer
 
 from zoo import api
 from zoo.cli import completion, options
-from zoo.cli.printing import say
-from zoo.hub.others import Credit
+from zoo.cli.printing import say, say_published
+from zoo.hub.imported import Credit
 from zoo.record.types import Claim
 
 
@@ -21,8 +21,7 @@ def push(
     ] = None,
 ) -> None:
     """Publish a model folder to a hub, under its model's name."""
-    published = api.push(folder, hub=hub, license=license)
-    say(f"published as {published.address} at revision {published.revision[:12]}")
+    say_published(api.push(folder, hub=hub, license=license))
 
 
 def import_model(
@@ -101,8 +100,7 @@ def import_model(
         scores = f"top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%"
     say(f"{config.name}: {scores}; the model folder is {folder}")
     if push:
-        published = api.push(folder, hub=hub)
-        say(f"published as {published.address} at revision {published.revision[:12]}")
+        say_published(api.push(folder, hub=hub))
 
 
 def _rules(texts: Sequence[str]) -> list[tuple[str, str]]:
@@ -130,8 +128,8 @@ def pull(
     revision: options.Revision = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL]")] = None,
 ) -> None:
-    """Fetch a published model folder, whole and hash checked.
+    """Fetch a published model folder, every file, hashes checked.
 
-    Weights that it only names an address of are fetched there, where ZOO_TRUST lists that one.
+    Weights that its record only gives an address of are fetched there, where ZOO_TRUST lists that one.
     """
     say(f"pulled into {api.pull(name, hub=hub, revision=revision, out=out)}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from zoo.api import Trained
     from zoo.data.survey import Tell
+    from zoo.hub import Pushed
     from zoo.hub.listing import Row
     from zoo.training.reporting import Report
 
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 def say(text: str) -> None:
     """A line, at once also where it goes into a pipe."""
     print(plain(text), flush=True)
+
+
+def say_published(pushed: "Pushed") -> None:
+    """Where a model was published, and what became of what the hub had."""
+    say(f"published as {pushed.address} at revision {pushed.revision[:12]}")
+    if pushed.repaired:
+        say(f"repaired there: {', '.join(pushed.repaired)}")
+    if pushed.card == "stale":
+        say("its README.md was stale, and was rendered anew")
+    elif pushed.card == "edited":
+        say("its README.md was edited by hand, and is kept")
 
 
 def print_json(value: object) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from zoo import api
 from zoo.cli import completion, options
-from zoo.cli.printing import progress, say, say_trained, telling
+from zoo.cli.printing import progress, say, say_published, say_trained, telling
 from zoo.record.types import obstacles, spread
 from zoo.training.environment import keep_memory
 
@@ -37,7 +37,7 @@ def train(
         each = ", ".join(f"seed {seed} {value:.2f}%" for seed, value in top1.items())
         say(f"{trained.config.name}: top-1 {spread([*top1.values()])}% from {len(top1)} seeds ({each})")
     if trained.published:
-        say(f"published as {trained.published.address} at revision {trained.published.revision[:12]}")
+        say_published(trained.published)
 
 
 def reproduce(

@@ -20,7 +20,7 @@ from zoo.exporters import formats
 from zoo.exporters.graph import reason
 from zoo.exporters.protocol import Exporter, Run, Subject
 from zoo.exporters.runtime import Tested, known_logits, test_of, tested, top1
-from zoo.hub.published import Published
+from zoo.hub.resolve import Published
 from zoo.nets.device import describe
 from zoo.record import card, curve, store
 from zoo.record.lock import alone
@@ -86,10 +86,9 @@ def export(found: Published, wanted: Sequence[Exporter], root: Path, *, allow_lo
 
 def write(found: Published, made: Sequence[Exported], out: Path) -> tuple[Path, Record]:
     """Write the model folder again, with those files in it, where there is nothing yet; raises FolderError."""
-    base = store.check(found.folder)
+    base = found.config
     new = {one.facts.file: one.content for one in made}
-    files = {name: store.read_file(found.folder, base, name) for name in base.files if name != store.WEIGHTS}
-    files |= {store.WEIGHTS: store.read_weights(found.weights, base), **new}
+    files = {name: found.read(name) for name in base.files if name not in new} | new
     config: Record = msgspec.structs.replace(
         base,
         exports=(*(one for one in base.exports if one.file not in new), *(one.facts for one in made)),

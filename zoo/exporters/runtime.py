@@ -22,10 +22,8 @@ from zoo.evaluation.verify import LOGITS_TOLERANCE, POINTS_TOLERANCE
 from zoo.exporters import formats
 from zoo.exporters.graph import reason
 from zoo.exporters.protocol import Answers, Exporter, Run
-from zoo.hub.find import is_trusted
-from zoo.hub.published import Published
+from zoo.hub.resolve import Published, is_trusted
 from zoo.nets.device import exact
-from zoo.record import store
 from zoo.record.types import Export, ExportTest, Record
 from zoo.spec import Model
 
@@ -105,7 +103,7 @@ def open_export(found: Published, format: str) -> Run:  # noqa: A002 - what it i
     if not of_format:
         raise ExportError(f"{name} has no {format} file; make a folder that has: zoo export {name} --to {format}")
     formats.require_installed((exporter.runtime,), f"to run {format}")
-    if exporter.runs_code and not isinstance(found.located, Path) and not is_trusted(found.place):
+    if exporter.runs_code and not found.is_local and not is_trusted(found.place):
         raise ExportError(
             f"to open the {format} file of {found.place} is to run its author's code; where you trust them, list it in "
             "ZOO_TRUST"
@@ -115,7 +113,7 @@ def open_export(found: Published, format: str) -> Run:  # noqa: A002 - what it i
 
 def run_of(found: Published, exporter: Exporter, export: Export) -> Run:
     """What runs a file of a model's folder; raises ExportError where it can't be opened, or FolderError."""
-    content = store.read_file(found.folder, found.config, export.file)
+    content = found.read(export.file)
     try:
         return exporter.open(content, torch.get_num_threads())
     except Exception as error:  # a runtime may fail in any way on what is no such file

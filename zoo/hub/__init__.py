@@ -1,14 +1,17 @@
-"""Where is it? Hubs, which hold published model folders, and the way from a name or an address to one.
+"""Hubs: where published models are kept, and how one is found by a name, a path or an address.
 
-    address       where a hub is, and where a model is in one
-    protocol      what a hub has to do
-    schemes       which kinds of hub there are, opened by the scheme of their address
+    address       how a model or a hub is named
+    protocol      what every hub does
+    schemes       the kinds of hub, opened by the scheme of their address
     local         a folder as a hub: `file:PATH`
-    hugging_face  the Hugging Face Hub: `hf://namespace`; its faults in lines for people: `faults`
+    hugging_face  the Hugging Face Hub: `hf://namespace`
     catalogue     the folder hub that ships with the zoo
-    paths         the paths that a person gives
-    find          from a name, a path or an address to a model folder on this machine
-    listing       what there is
+    resolve       from a reference to a published model, whose files are fetched and checked
+    publish       into a hub, and out of one
+    listing       what a hub has
+    imported      other people's weights, as models
+    repositories  other libraries' repositories, as models
+    download      files by URL, retries, and what HTTP errors mean
 
 The names below are what a plugin that brings a kind of hub needs (docs/hubs.md).
 """
@@ -16,7 +19,7 @@ The names below are what a plugin that brings a kind of hub needs (docs/hubs.md)
 from __future__ import annotations
 
 from zoo.hub.address import Address, not_a_hub
-from zoo.hub.protocol import Hub, Listed, Pushed, Searchable, Selecting
+from zoo.hub.protocol import Hub, Listed, Pushed, Repositories, Revision, Searchable
 from zoo.hub.schemes import open_hub
 
 __all__ = [
@@ -24,8 +27,9 @@ __all__ = [
     "Hub",
     "Listed",
     "Pushed",
+    "Repositories",
+    "Revision",
     "Searchable",
-    "Selecting",
     "not_a_hub",
     "open_hub",
 ]

@@ -1,26 +1,40 @@
-"""Where a hub is, and where a model is in one.
+"""How a model or a hub is named, parsed once.
 
-    hf://me                         a hub: scheme `hf`, place `me`
-    hf://                           a hub without a place: what that means is its scheme's affair
-    file:PATH                       a hub: scheme `file`, place `PATH`
-    hf://me/resnet20_cifar10        a model in a hub
-    file:PATH/resnet20_cifar10@ID   a revision of it; an id with a slash in it is given apart
+    resnet20_cifar10                a name
+    ./runs/mine, ~/mine             a path: a separator in it, or `.` or `~` at its beginning
+    hf://me/resnet20_cifar10        an address: a model in a hub, scheme `hf`, place `me`
+    file:PATH/resnet20_cifar10@ID   an address with a revision
 
-A text is parsed once, here, and goes through the house as one value.
+    hf://me, file:PATH, hf://       the address of a hub; what no place means is decided by the kind of hub
+
+`parse` is called where a user's argument enters the library; everything below takes a `Reference`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from zoo import registry
 from zoo.errors import HubError
 
 # At least two characters: C:\models is a path.
 SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)(?P<mark>://|:)(?P<rest>.*)", re.DOTALL)
+SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
+
+
+@dataclass(frozen=True)
+class Name:
+    """The name of a model, of an architecture, or of neither: nothing was looked up yet."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -56,16 +70,30 @@ class Address:
         return dataclasses.replace(self, revision=revision)
 
 
-def is_address(text: str) -> bool:
-    """Whether a text begins with a scheme; what does not is a name or a path.
+Reference = Name | Path | Address
 
-    `DISTRIBUTION:NAME`, of a plugin that is here, is a name: a model's address has a slash behind its scheme.
+
+def parse(model: str | Path | Reference) -> Reference:
+    """What a user's argument refers to; raises HubError for an address without a model or a revision.
+
+    Whether anything is there by that name does not matter: a folder called as a model is meant by `./NAME`.
     """
+    if not isinstance(model, str):
+        return model
+    if is_address(model):
+        return parse_model(model)
+    if model.startswith((".", "~")) or any(separator in model for separator in SEPARATORS):
+        return Path(model)
+    return Name(model)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text begins with a scheme; `DISTRIBUTION:NAME`, of an installed plugin, is a name."""
     return SCHEME.match(text) is not None and not registry.is_qualified(text)
 
 
 def parse_hub(text: str) -> Address:
-    """The address of a hub; raises HubError where the text is none."""
+    """The address of a hub; raises HubError for any other text."""
     match = SCHEME.fullmatch(text)
     if match is None:
         raise not_a_hub(text)
@@ -74,7 +102,7 @@ def parse_hub(text: str) -> Address:
 
 
 def parse_model(text: str) -> Address:
-    """The address of a model in a hub; raises HubError where the text is none, or names no model or no revision."""
+    """The address of a model in a hub; raises HubError where no model or no revision is named."""
     match = SCHEME.fullmatch(text)
     rest = match["rest"].rstrip("/") if match else ""
     place, slash, last = rest.rpartition("/")
@@ -87,6 +115,6 @@ def parse_model(text: str) -> Address:
 
 
 def not_a_hub(address: str | Address, plugins: Iterable[str] = ()) -> HubError:
-    """The error for what is no hub's address; `plugins` are the schemes known beside the zoo's own."""
+    """The error for what is no hub's address; `plugins` are the schemes that plugins bring."""
     expected = " or ".join(["file:PATH", "hf://namespace", *(f"{scheme}:…" for scheme in plugins)])
     return HubError(f"{str(address)!r} is not a hub; expected {expected}")

@@ -1,9 +1,7 @@
 """The model folders that ship with the zoo: a folder hub inside the package, `hub_cards/` in a checkout.
 
-    hub_cards/NAME/       a model folder
-    hub_cards/ids.json    every model's id by its name; generated, and held against in an installed package
-
-In a checkout models are trained and pushed to it, and git knows what was changed.
+hub_cards/NAME/       a model folder; git keeps its history, so there are no `.revisions`
+hub_cards/ids.json    every model's id by its name; generated, and compared with in an installed package
 """
 
 from __future__ import annotations
@@ -12,15 +10,13 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from zoo.errors import HubWarning
 from zoo.spec import NAME
 
 if TYPE_CHECKING:
     from zoo.hub.local import FolderHub
-
-IDS: Final = "ids.json"
 
 
 def catalogue() -> FolderHub:
@@ -68,6 +64,8 @@ def _path() -> Path:
 
 def _ids() -> dict[str, str] | None:
     """The ids of the models that came with an installed package, by name; None in a checkout."""
+    from zoo.hub.local import IDS
+
     if not _inside().is_dir():
         return None
     try:

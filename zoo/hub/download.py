@@ -1,40 +1,47 @@
-"""A file of somebody else's, by its source: a path, `https://…` or `hf://namespace/repository/path@REVISION`.
+"""Files by URL, kept in a cache; retries; and what errors of HTTP and of the Hub's client mean, in one line each.
 
-What comes from elsewhere is kept, under the hash of its content, in ZOO_CACHE or ~/.cache/zoo:
+A source is a path, `https://…` or `hf://namespace/repository/path@REVISION`. What was fetched is kept, under the hash
+of its content, in ZOO_CACHE or ~/.cache/zoo:
 
     downloads/SHA256/NAME               the file
-    downloads/addresses/SHA256.json     of an address, by its hash: what was found there (`_Kept`)
+    downloads/addresses/SHA256.json     of an address, by its hash: what was fetched from there (`_Kept`)
 
-and whoever asks again, by the address or by the hash, gets that without a request. It is hashed whenever it is read.
-An address that names no revision and no hash stays what it was when it was first fetched.
+Who asks again, by the address or by the hash, gets that without a request; it is hashed whenever it is read. An address
+that names no revision and no hash stays what it was when it was first fetched.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
-import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from zoo.decoding import SchemaError, from_json
-from zoo.errors import HashMismatch, HubError, NotFound, ZooError
-from zoo.hub import faults
+from zoo.errors import FolderError, HashMismatch, HubError, NotFound, OtherFormat, ZooError
+from zoo.hub.address import Address
 from zoo.record.paths import cache
-from zoo.record.store import file_facts, sync
+from zoo.record.replace import write_file
+from zoo.record.store import file_facts
 
 if TYPE_CHECKING:
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+    from tenacity import Retrying
+
+T = TypeVar("T")
 
 MOST = 2**30  # bytes
 TIMEOUT = 10  # seconds, to connect and between two pieces
 REDIRECTS = 10
+ATTEMPTS = 4
+LOG_IN = "log in with `hf auth login` (or set HF_TOKEN)"
 LOOPBACK = ("127.0.0.1", "localhost")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 DIGITS = re.compile(r"-([0-9a-f]{8})\.")  # torch.hub's convention: the first of the SHA-256, at the name's end
@@ -184,8 +191,8 @@ def _from_web(address: str, name: str, wanted: _Wanted) -> Fetched:
                 wanted.require_bearable(address, len(content))
             return bytes(content)
 
-    with _said_plainly(address):
-        return _fetched(faults.patiently(read), address, name)
+    with plain_errors(address):
+        return _fetched(patiently(read), address, name)
 
 
 def _answer(client: httpx.Client, request: httpx.Request) -> httpx.Response:
@@ -215,66 +222,18 @@ def _from_hub(address: str, name: str, wanted: _Wanted) -> Fetched:
     assert match is not None
     repository, path, revision = match["repository"], match["path"], match["revision"]
     api = HfApi(library_name="zoo")
-    with faults.said_plainly(f"hf://{repository}", revision), _said_plainly(address):
+    with plain_errors(f"hf://{repository}", revision):
         url = hf_hub_url(repository, path, revision=revision, endpoint=api.endpoint)
-        facts = faults.patiently(lambda: api.get_hf_file_metadata(url=url, timeout=TIMEOUT))
+        facts = patiently(lambda: api.get_hf_file_metadata(url=url, timeout=TIMEOUT))
         wanted.require_bearable(address, facts.size or 0)
         # In a cache of its own: what the client once got, it believes for good.
         with tempfile.TemporaryDirectory(prefix=".hf-", dir=_made(_downloads())) as scratch:
-            file = faults.download(
+            file = downloaded(
                 lambda: api.hf_hub_download(repository, path, revision=facts.commit_hash, cache_dir=scratch)
             )
             found = _fetched(Path(file).read_bytes(), f"hf://{repository}/{path}@{facts.commit_hash}", name)
     stored = facts.etag if facts.etag and SHA256.fullmatch(facts.etag) else None  # what the Hub says of large files
     return _sound(found, _Wanted(stored, facts.size, wanted.most))
-
-
-@contextlib.contextmanager
-def _said_plainly(address: str) -> Iterator[None]:
-    """Turn what goes wrong on the way into one line that says what to do."""
-    try:
-        yield
-    except ZooError:
-        raise
-    except Exception as error:
-        plain = _plain(error, address)
-        if plain is None:
-            raise
-        raise plain from None
-
-
-def _plain(error: Exception, address: str) -> HubError | None:
-    from huggingface_hub import errors
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
-
-    match error:
-        case errors.RemoteEntryNotFoundError():
-            return NotFound(f"{address} is not there: the repository has no such file; its page lists them")
-        case httpx.HTTPStatusError():
-            return _refused(error.response.status_code, address)
-        case httpx.TimeoutException():
-            return HubError(f"{address} did not answer in time, and is not cached; try again later")
-        case httpx.ConnectError():
-            return HubError(f"{address} can't be reached, and is not cached ({_short(error)}); check the network")
-        case httpx.RequestError():
-            return HubError(f"{address}: the connection broke off ({_short(error)}); try again")
-        case httpx.InvalidURL():
-            return HubError(f"{address!r} is no address ({_short(error)}); expected https://host/path")
-    return None
-
-
-def _refused(code: int, address: str) -> HubError:
-    if code in (404, 410):
-        return NotFound(f"{address} is not there ({code}); check the address")
-    if code in (401, 403):
-        return HubError(f"{address} is not open to everybody ({code}); fetch it yourself, and name its path")
-    if code == 429:
-        return HubError(f"{address}: too many requests (429); wait a few minutes")
-    return HubError(f"{address}: the server failed ({code}); try again later")
-
-
-def _short(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 # -- the cache -------------------------------------------------------------------------------------
@@ -319,25 +278,12 @@ def _keep(asked: str, found: Fetched) -> None:
     """Leave a file for the next time, also under the address that names its commit; raises HubError."""
     try:
         if _content(found.sha256) is None:
-            _write(_downloads() / found.sha256 / found.name, found.content)
+            write_file(_downloads() / found.sha256 / found.name, found.content)
         for address in dict.fromkeys((asked, found.address)):
             kept = _Kept(address, found.address, found.name, found.sha256)
-            _write(_row(address), json.dumps(dataclasses.asdict(kept)).encode())
+            write_file(_row(address), json.dumps(dataclasses.asdict(kept)).encode())
     except OSError as error:
         raise _unwritable(error) from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file aside and put it in its place in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, aside = tempfile.mkstemp(prefix=".", suffix=".aside", dir=_downloads())
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        sync(Path(aside))
-        Path(aside).replace(path)
-    finally:
-        Path(aside).unlink(missing_ok=True)
 
 
 def _made(folder: Path) -> Path:
@@ -350,3 +296,154 @@ def _made(folder: Path) -> Path:
 
 def _unwritable(error: OSError) -> HubError:
     return HubError(f"{_downloads()} can't be written ({error.strerror}); make room or name another with ZOO_CACHE")
+
+
+# -- what passes, and what is said of what doesn't -------------------------------------------------
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Make a call that may be repeated, and repeat it with back-off where the error may pass."""
+    return _retrying(is_passing)(call)
+
+
+def downloaded(call: Callable[[], str]) -> str:
+    """Make a call of the client that downloads; it resumes a broken connection itself, but gives up after a 5xx."""
+    return _retrying(_server_failed)(call)
+
+
+def healed(read: Callable[[bool], T]) -> T:
+    """Read what may be in a cache, `read(False)`; where that is damaged it is fetched again, once: `read(True)`.
+
+    Raises FolderError or HashMismatch where it is damaged again, or can't be fetched again.
+    """
+    try:
+        return read(False)
+    except OtherFormat:
+        raise
+    except FolderError as damage:
+        try:
+            return read(True)
+        except HubError as error:
+            raise type(damage)(f"{damage}; that failed: {error}") from None
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error may pass: 429 and 5xx, a broken connection; what refuses is not asked again."""
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # client 1.x: httpx, 2.x: httpx2
+
+    broken = httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError
+    return _server_failed(error) or isinstance(_cause(error), broken)
+
+
+@contextlib.contextmanager
+def plain_errors(where: Address | str, revision: str | None = None) -> Iterator[None]:
+    """Turn errors of HTTP and of the Hub's client into a HubError of one line, with what to do; never with a token."""
+    try:
+        yield
+    except ZooError:
+        raise
+    except Exception as error:
+        plain = _plain(_cause(error), str(where), revision)
+        if plain is None:
+            raise
+        raise plain from None
+
+
+def _retrying(passing: Callable[[BaseException], bool]) -> Retrying:
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
+
+    return Retrying(
+        retry=retry_if_exception(passing),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential(multiplier=0.2, max=5) + wait_random(0, 0.2),
+        reraise=True,
+    )
+
+
+def _server_failed(error: BaseException) -> bool:
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    error = _cause(error)
+    if not isinstance(error, HfHubHTTPError | httpx.HTTPStatusError):
+        return False
+    return error.response.status_code in (429, 500, 502, 503, 504)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The error itself, out of what the client wraps around it when it uploads or forces a download."""
+    return error.__cause__ if isinstance(error, RuntimeError | ValueError) and error.__cause__ else error
+
+
+def _plain(error: BaseException, where: str, revision: str | None) -> HubError | None:
+    """The one line for an error; None for a bug."""
+    from huggingface_hub import errors
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__  # why it could not be fetched
+    match error:
+        case UnicodeEncodeError():
+            return HubError(f"{where}: the token has characters that no token has; {LOG_IN}")
+        case errors.HFValidationError():
+            return HubError(f"{where}: the Hub refuses that name; expected letters, digits, '-', '_' and '.'")
+        case errors.GatedRepoError():
+            return HubError(f"{where} is gated; ask for access on its page and {LOG_IN}")
+        case errors.RevisionNotFoundError():
+            return NotFound(f"{where} has no revision {revision}; its page lists branches, tags and commits")
+        case errors.RepositoryNotFoundError():
+            return NotFound(f"{where} is not there, or is private; check the name, or {LOG_IN}")
+        case errors.RemoteEntryNotFoundError():
+            name = error.response.url.path.rpartition("/")[2]
+            return NotFound(f"{where} has no {name}; its page lists its files")
+        case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
+            return HubError(f"{where} is not in the cache, and HF_HUB_OFFLINE is set; unset it to fetch the model")
+        case errors.HfHubHTTPError() | httpx.HTTPStatusError():
+            return _status(error.response.status_code, where)
+        case httpx.TimeoutException():
+            return HubError(f"{where} did not answer in time; try again later")
+        case httpx.ConnectError():
+            remedies = "check the network and HF_ENDPOINT, or name a folder: file:PATH"
+            return HubError(f"{where} can't be reached; {remedies if _is_hub(where) else _short(error)}")
+        case httpx.InvalidURL():
+            return HubError(f"{where!r} is no address ({_short(error)}); expected https://host/path")
+        case httpx.HTTPError():
+            return HubError(f"{where}: the connection broke off; try again")
+        case OSError():
+            return HubError(f"{where}: {_disk(error)}")
+    return None
+
+
+def _status(code: int, where: str) -> HubError:
+    """What an HTTP status means: at the Hub, where somebody may be logged in, or at another server."""
+    at_the_hub = _is_hub(where)
+    if code in (404, 410):
+        return NotFound(f"{where} is not there ({code}); check the address")
+    if code in (401, 403) and not at_the_hub:
+        return HubError(f"{where} is not open to everybody ({code}); fetch it yourself, and name its path")
+    means = {
+        401: f"the Hub does not accept the token; {LOG_IN}",
+        403: f"the token may not do that; {LOG_IN} with one that may write",
+        412: "others push there too, again and again; try again later",
+        429: "too many requests (429); wait a few minutes" + (", or log in for a higher limit" if at_the_hub else ""),
+    }
+    return HubError(f"{where}: {means.get(code, f'the server failed ({code}); try again later')}")
+
+
+def _is_hub(where: str) -> bool:
+    return where.startswith("hf:") or "://" not in where
+
+
+def _disk(error: OSError) -> str:
+    """What a file of the Hub's cache met."""
+    if error.errno == errno.ENOSPC:
+        return "the disk of the Hub's cache is full; make room or name another with HF_HOME"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return "the Hub's cache can't be written; name another with HF_HOME"
+    if "Consistency check failed" in str(error):
+        return "the download was cut off; try again"
+    return _short(error)
+
+
+def _short(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

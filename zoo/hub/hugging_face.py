@@ -1,19 +1,19 @@
-"""The Hugging Face Hub: a model is a repository, a push is one commit, a pull is one commit's files.
+"""The Hugging Face Hub: a model is a repository, publishing is one commit, a revision is a commit.
 
-The client checks sizes, never hashes, and keeps what it once got: so a pull ends with the hash of the
-weights, and damage is fetched again, once. Pushes go onto a parent that is named, so that one who
-comes between is noticed and nothing is repeated blindly.
+The client checks sizes, never hashes, and keeps what it once got: so config.json is compared with the Hub's name for
+it, and damage is fetched again. A commit names its parent, so that another one in between is noticed and nothing is
+overwritten blindly.
 """
 
 from __future__ import annotations
 
-import contextlib
+import fnmatch
 import functools
 import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,22 +21,23 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from zoo.decoding import Line, Percent, Positive, SchemaError, from_json
-from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound, OtherFormat
+from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
 from zoo.hub.address import Address, not_a_hub
-from zoo.hub.faults import ATTEMPTS, LOG_IN, download, is_passing, patiently, said_plainly
-from zoo.hub.protocol import Listed, Pushed
+from zoo.hub.download import ATTEMPTS, LOG_IN, downloaded, healed, is_passing, patiently, plain_errors
+from zoo.hub.protocol import Listed, Pushed, Revision
 from zoo.record import store
-from zoo.record.types import PRESENTATION, File, Imported, Record, Trained
+from zoo.record.types import PRESENTATION, File, Imported, Record
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
+EVAL_RESULTS = ".eval_results/zoo.yaml"
 TAG = "zoo"  # what the cards of the zoo's models carry, and what a listing asks for
 COMMIT = re.compile(r"[0-9a-f]{40}")
 IDENTITY = re.compile(r"[0-9a-f]{64}")  # of a folder: the tag of the commit that it was pushed as
 DIGITS = re.compile(r"[0-9a-f]{4,63}")
 TIMEOUT = 10  # seconds
-REMEDIES = f"{LOG_IN}, or name a folder with --hub file:PATH"
+REMEDIES = f"{LOG_IN}, or name a folder: file:PATH"
 
 
 def open_namespace(address: Address) -> HuggingFaceHub:
@@ -44,7 +45,7 @@ def open_namespace(address: Address) -> HuggingFaceHub:
     if "/" in address.place or "@" in address.place:
         raise not_a_hub(address)
     if find_spec("huggingface_hub") is None:  # a plain checkout does without, for all but this
-        remedies = "install it with: pip install huggingface_hub, or name a folder with --hub file:PATH"
+        remedies = "install it with: pip install huggingface_hub, or name a folder: file:PATH"
         raise HubError(f"{address} needs huggingface_hub, which is not installed; {remedies}")
     _require_endpoint(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     return HuggingFaceHub(address.place or None)
@@ -71,7 +72,7 @@ class HuggingFaceHub:
         from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
         account = self._account()
-        with said_plainly(self.address.model(name)):
+        with plain_errors(self.address.model(name)):
             validate_repo_id(f"{self.namespace}/{name}")
         if account.get("auth", {}).get("accessToken", {}).get("role") == "read":
             raise HubError(f"the token of {account['name']} may only read; with one that may write, {REMEDIES}")
@@ -80,35 +81,49 @@ class HuggingFaceHub:
             expected = " or ".join(str(_address(one)) for one in (account["name"], *organisations))
             raise HubError(f"{account['name']} may not write to {self.address}; expected {expected}")
 
-    def push(self, folder: Path, name: str) -> Pushed:
-        """Create the repository where it is not there, commit the whole folder onto its head, tag the commit.
+    def resolve(self, name: str, revision: str | None = None) -> Revision:
+        """The record at the commit that a branch, tag or commit stands for; at an id of a record, that record.
 
-        The same bytes again make no commit. What was published is pulled back and compared.
+        A cached commit costs no request. A damaged config.json is fetched again, once.
         """
-        config = store.check_whole(folder)
         place, repository = self.address.model(name), f"{self.namespace}/{name}"
-        with said_plainly(place):
-            patiently(lambda: self._api.create_repo(repository, exist_ok=True))
-            commit = self._commit(repository, folder, _message(config))
-            identity = store.identity(folder)
-            patiently(lambda: self._api.create_tag(repository, tag=identity, revision=commit, exist_ok=True))
-            self._compare(repository, commit, folder)
-        return Pushed(place, commit)
+        with plain_errors(place, revision):
+            commit, identity = self._resolve(repository, revision)
 
-    def facts(self, name: str, revision: str | None = None) -> Record:
-        """Read config.json, for which no other file is fetched."""
-        return store.read_record(self._brought(name, revision, lambda config: (), store.read_record))
+        def read(anew: bool) -> Record:
+            with plain_errors(place, revision):
+                folder = self._fetch(repository, commit, store.CONFIG, anew=anew).parent
+            _require_same(folder, identity)
+            return store.read_record(folder)
 
-    def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
-        """Bring a model into the Hub's own cache: one commit for every file, the weights' hash checked.
+        return Revision(healed(read), commit)
 
-        What is cached at a commit is used without a request. Damage is fetched again, once.
+    def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
+        """The folder of a commit in the Hub's own cache, with these files; cached files cost no request."""
+        with plain_errors(self.address.model(name), revision):
+            folder = self._snapshots(f"{self.namespace}/{name}") / revision
+            for file in files:
+                self._fetch(f"{self.namespace}/{name}", revision, file, anew=anew)
+        return folder
+
+    def publish(self, name: str, files: Mapping[str, bytes]) -> Pushed:
+        """Create the repository where it is not there, commit what differs onto its head, and tag the commit.
+
+        Files that the head's record names and this one does not are deleted; what people added stays. What was
+        published is fetched again and compared.
         """
-        if weights:
-            return self._brought(name, revision, _files, store.check)
-        return self._brought(name, revision, _files_beside_weights, _require_readable)
+        place, repository = self.address.model(name), f"{self.namespace}/{name}"
+        identity = store.identity_of(files)
+        with plain_errors(place):
+            patiently(lambda: self._api.create_repo(repository, exist_ok=True))
+            commit, repaired = self._commit(repository, name, files)
+            if repaired:  # the tag is on the commit that was damaged
+                patiently(lambda: self._api.delete_tag(repository, tag=identity))
+            patiently(lambda: self._api.create_tag(repository, tag=identity, revision=commit, exist_ok=True))
+            self._compare(repository, commit, files)
+        return Pushed(place, commit, repaired)
 
-    def other_weights(self, name: str, commit: str) -> File:
+    def weights_file(self, name: str, revision: str) -> File:
         """The SHA-256 and size that the Hub has of the weights in another library's repository; fetches none.
 
         Raises NotFound where there are none, or HubError.
@@ -117,13 +132,13 @@ class HuggingFaceHub:
 
         place, repository = self.address.model(name), f"{self.namespace}/{name}"
         try:
-            with said_plainly(place, commit):
-                url = hf_hub_url(repository, store.WEIGHTS, revision=commit, endpoint=self._api.endpoint)
+            with plain_errors(place, revision):
+                url = hf_hub_url(repository, store.WEIGHTS, revision=revision, endpoint=self._api.endpoint)
                 facts = patiently(lambda: self._api.get_hf_file_metadata(url=url, timeout=TIMEOUT))
         except NotFound:
             raise
         except HubError:  # without a network: the cache names a file by its hash
-            cached = try_to_load_from_cache(repository, store.WEIGHTS, revision=commit)
+            cached = try_to_load_from_cache(repository, store.WEIGHTS, revision=revision)
             if isinstance(cached, str) and IDENTITY.fullmatch((blob := Path(cached).resolve()).name):
                 return File(blob.name, blob.stat().st_size)
             raise
@@ -131,19 +146,11 @@ class HuggingFaceHub:
             raise HubError(f"the Hub gives no SHA-256 of {place}'s {store.WEIGHTS}; fetch it yourself, name its folder")
         return File(str(facts.etag), facts.size)
 
-    def other_file(self, name: str, commit: str, file: str, *, anew: bool = False) -> Path:
-        """A file of another library's repository at a commit, in the cache; `anew` fetches it where it is there too.
-
-        Raises NotFound or HubError.
-        """
-        with said_plainly(self.address.model(name), commit):
-            return self._fetch(f"{self.namespace}/{name}", commit, file, force_download=anew)
-
     def revisions(self, name: str) -> list[str]:
         """The main branch's commits, newest first, without the empty one that the Hub begins a repository with."""
         place, repository = self.address.model(name), f"{self.namespace}/{name}"
-        with said_plainly(place):
-            # Asked first, with a time-out: the client's listing would knock for 23 seconds at a door that is shut.
+        with plain_errors(place):
+            # Asked first, with a time-out: the client's listing would retry for 23 seconds where nobody answers.
             patiently(lambda: self._api.model_info(repository, timeout=TIMEOUT))
             commits = [one.commit_id for one in patiently(lambda: self._api.list_repo_commits(repository))]
             if not patiently(lambda: self._api.file_exists(repository, store.CONFIG, revision=commits[-1])):
@@ -152,15 +159,16 @@ class HuggingFaceHub:
             raise NotFound(f"{place} is not a model folder: nothing was pushed to it yet")
         return commits
 
-    def models(self) -> list[Listed]:
+    def models(self, pattern: str | None = None) -> list[Listed]:
         """The namespace's models that carry the zoo's tag, from their cards, in one request."""
-        with said_plainly(self.address):
-            return _listed(_find({"author": self.namespace}))
+        with plain_errors(self.address):
+            listed = _listed(_find({"author": self.namespace}))
+        return [one for one in listed if pattern is None or fnmatch.fnmatchcase(one.name, pattern)]
 
     def search(self, text: str) -> list[Listed]:
         """The zoo's models with this text in their repository's name; without a namespace, the whole Hub's."""
         query = {"search": text} if self._namespace is None else {"search": text, "author": self._namespace}
-        with said_plainly("the Hugging Face Hub"):
+        with plain_errors("the Hugging Face Hub"):
             return _listed(_find(query))
 
     @functools.cached_property
@@ -172,46 +180,56 @@ class HuggingFaceHub:
 
         if get_token() is None:
             raise HubError(f"no account is logged in to the Hugging Face Hub; {REMEDIES}")
-        with said_plainly("the Hugging Face Hub"):
+        with plain_errors("the Hugging Face Hub"):
             return patiently(self._api.whoami)
 
-    def _commit(self, repository: str, source: Path, message: str) -> str:
-        """Commit the folder onto the head, and look again where somebody came between or the answer was lost."""
+    def _commit(self, repository: str, name: str, files: Mapping[str, bytes]) -> tuple[str, tuple[str, ...]]:
+        """Commit onto the head what it lacks, and again where somebody came between or the answer was lost.
+
+        Returns the commit, and the files that the head had damaged under the same record.
+        """
         from huggingface_hub.errors import HfHubHTTPError
 
-        operations = _operations(source)
         for attempt in range(ATTEMPTS):
             head = str(patiently(lambda: self._api.model_info(repository, timeout=TIMEOUT)).sha)
-            if self._has(repository, head, operations):
-                return head
+            change = _Change.between(self._tree(repository, head), self._record_at(name, head), files)
+            if change.is_none:
+                return head, ()
             try:
-                return self._api.create_commit(repository, operations, commit_message=message, parent_commit=head).oid
+                message, operations = _message(store.record_of(files)), change.operations()
+                made = self._api.create_commit(repository, operations, commit_message=message, parent_commit=head)
+                return made.oid, change.repaired
             except Exception as error:
                 moved = isinstance(error, HfHubHTTPError) and error.response.status_code == 412
                 if not (moved or is_passing(error)) or attempt == ATTEMPTS - 1:
                     raise
-                operations = _operations(source)
         raise AssertionError("the last attempt returns or raises")
 
-    def _has(self, repository: str, commit: str, operations: Iterable[CommitOperationAdd]) -> bool:
-        """Whether a commit has these very files already, by the Hub's own hashes."""
+    def _tree(self, repository: str, commit: str) -> dict[str, str]:
+        """The files of a commit, with the hash that the Hub has of each."""
         from huggingface_hub.hf_api import RepoFile
 
         tree = patiently(lambda: list(self._api.list_repo_tree(repository, revision=commit, recursive=True)))
-        there = {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in tree if isinstance(one, RepoFile)}
-        return all(there.get(one.path_in_repo) in _hashes(one) for one in operations)
+        return {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in tree if isinstance(one, RepoFile)}
 
-    def _compare(self, repository: str, commit: str, source: Path) -> None:
-        """Pull a commit into a scratch cache and hold it against the folder it was made of."""
+    def _record_at(self, name: str, commit: str) -> Record | None:
+        """The record at a commit; None where there is none, or none that can be read."""
+        try:
+            return self.resolve(name, commit).record
+        except (NotFound, FolderError):
+            return None
+
+    def _compare(self, repository: str, commit: str, files: Mapping[str, bytes]) -> None:
+        """Fetch a commit into a scratch cache and compare it with what was published."""
         with tempfile.TemporaryDirectory(prefix="zoo-") as scratch:
 
             def fetch(name: str) -> str:
                 return self._api.hf_hub_download(repository, name, revision=commit, cache_dir=scratch)
 
-            for name in (*store.files_of(store.read_record(source)), *store.presentation(source)):
-                path = download(functools.partial(fetch, name))
-                if Path(path).read_bytes() != (source / name).read_bytes():
-                    raise HubError(f"hf://{repository} has another {name} than was pushed; push it again")
+            for name, content in files.items():
+                path = downloaded(functools.partial(fetch, name))
+                if Path(path).read_bytes() != content:
+                    raise HubError(f"hf://{repository} has another {name} than was published; publish it again")
 
     def _resolve(self, repository: str, revision: str | None) -> tuple[str, str | None]:
         """The commit that a revision stands for now, and the folder's id where that is what was given.
@@ -226,14 +244,14 @@ class HuggingFaceHub:
             return revision, None
         branch = revision or "main"
         if not isinstance(try_to_load_from_cache(repository, store.CONFIG, revision=branch), str):
-            # With nothing cached, the client would knock for 23 seconds at a door that is shut.
+            # With nothing cached, the client would retry for 23 seconds where nobody answers.
             try:
                 patiently(lambda: self._api.model_info(repository, revision=revision, timeout=TIMEOUT))
             except RevisionNotFoundError:
                 if not DIGITS.fullmatch(branch) or (found := self._begins_with(repository, branch)) is None:
                     raise
                 return found
-        path = download(lambda: self._api.hf_hub_download(repository, store.CONFIG, revision=branch))
+        path = downloaded(lambda: self._api.hf_hub_download(repository, store.CONFIG, revision=branch))
         return Path(path).parent.name, branch if IDENTITY.fullmatch(branch) else None
 
     def _begins_with(self, repository: str, digits: str) -> tuple[str, str | None] | None:
@@ -247,53 +265,48 @@ class HuggingFaceHub:
             raise NotFound(f"hf://{repository} has several revisions that begin with {digits!r}; give more digits")
         return fitting[0] if fitting else None
 
-    def _brought(
-        self,
-        name: str,
-        revision: str | None,
-        files: Callable[[Record], Iterable[str]],
-        check: Callable[[Path], object],
-    ) -> Path:
-        """The folder in the cache with these files of one commit; what is found damaged is fetched again, once.
-
-        `files` says what is wanted beside config.json, by what that one says.
-        Its config.json is held against the Hub's own name for these bytes, and against the folder's id where
-        that was asked for; `check` holds the rest against its config.json.
-        """
-        from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
-
-        place, repository = self.address.model(name), f"{self.namespace}/{name}"
-        with said_plainly(place, revision):
-            commit, identity = self._resolve(repository, revision)
-
-        def brought(*, anew: bool) -> Path:
-            with said_plainly(place, revision):
-                path = self._fetch(repository, commit, store.CONFIG, force_download=anew).parent
-                _require_same(path, identity)
-                for one in files(store.read_record(path)):
-                    absent = (RemoteEntryNotFoundError, LocalEntryNotFoundError) if one in PRESENTATION else ()
-                    with contextlib.suppress(*absent):
-                        self._fetch(repository, commit, one, force_download=anew)
-            check(path)
-            return path
-
-        try:
-            return brought(anew=False)
-        except OtherFormat:
-            raise
-        except FolderError as damage:
-            try:
-                return brought(anew=True)
-            except HubError as error:
-                raise type(damage)(f"{damage}; that failed: {error}") from None
-
-    def _fetch(self, repository: str, commit: str, name: str, *, force_download: bool = False) -> Path:
-        """Download a file of a model folder at a commit; what is cached costs no request."""
+    def _fetch(self, repository: str, commit: str, name: str, *, anew: bool = False) -> Path:
+        """Download a file at a commit; what is cached costs no request."""
         return Path(
-            download(
-                lambda: self._api.hf_hub_download(repository, name, revision=commit, force_download=force_download)
-            )
+            downloaded(lambda: self._api.hf_hub_download(repository, name, revision=commit, force_download=anew))
         )
+
+    def _snapshots(self, repository: str) -> Path:
+        """The folder in the Hub's cache that has a folder for each commit of a repository."""
+        from huggingface_hub import constants
+
+        return Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
+
+
+@dataclass(frozen=True, eq=False)
+class _Change:
+    """What a commit adds to a head and deletes from it."""
+
+    added: Mapping[str, bytes]
+    deleted: Sequence[str]
+    repaired: tuple[str, ...]
+
+    @classmethod
+    def between(cls, tree: Mapping[str, str], before: Record | None, files: Mapping[str, bytes]) -> _Change:
+        """From a head's tree and its record to these files; what is no file of that record stays."""
+        wanted = {**files, **_eval_results(files.get(store.README, b""))}
+        added = {name: content for name, content in wanted.items() if tree.get(name) not in _hashes_of(content)}
+        ours = {EVAL_RESULTS, *PRESENTATION, *(before.files if before else ())}
+        is_same = before is not None and before == store.record_of(files)
+        repaired = [name for name in added if is_same and name in files and name not in PRESENTATION]
+        return cls(added, sorted(ours & tree.keys() - wanted.keys()), tuple(repaired))
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the head has these files already."""
+        return not self.added and not self.deleted
+
+    def operations(self) -> list[CommitOperationAdd | CommitOperationDelete]:
+        """The same as the client has it."""
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+        added = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=one) for name, one in self.added.items()]
+        return [*added, *(CommitOperationDelete(path_in_repo=name) for name in self.deleted)]
 
 
 def _require_endpoint(text: str) -> None:
@@ -314,8 +327,8 @@ def _address(namespace: str) -> Address:
 def _find(query: dict[str, str]) -> list[object]:
     """What the Hub says of the models with the zoo's tag, cards included, page by page.
 
-    Through the client's session, not its `list_models`: that one knocks for 23 seconds, and aloud, at a Hub
-    that can't be reached. A page at another host is not asked for: the token goes with every request.
+    Through the client's session, not its `list_models`: that one retries for 23 seconds, with warnings, where the
+    Hub can't be reached. A page at another host is not asked for: the token goes with every request.
     """
     from huggingface_hub.utils import (  # type: ignore[attr-defined]
         build_hf_headers,
@@ -361,25 +374,11 @@ def _require_same(folder: Path, identity: str | None) -> None:
         raise HashMismatch(f"{path} is not revision {identity[:12]}; remove it from the cache, and fetch it again")
 
 
-def _require_readable(folder: Path) -> None:
-    """Make sure that a folder without weights can be read; raises FolderError."""
-    if isinstance(store.read_record(folder), Trained):
-        store.read_log(folder)
-
-
-def _files(config: Record) -> list[str]:
-    return [*store.files_of(config), *PRESENTATION]
-
-
-def _files_beside_weights(config: Record) -> list[str]:
-    return [one for one in _files(config) if one != store.WEIGHTS]
-
-
-def _message(config: Record) -> str:
+def _message(record: Record) -> str:
     """What the commit of a push says."""
-    if isinstance(config, Imported):
-        return f"weights by {config.source.by}"
-    return f"{config.job.recipe_name}, seed {config.job.seed}"
+    if isinstance(record, Imported):
+        return f"weights by {record.source.by}"
+    return f"{record.job.recipe_name}, seed {record.job.seed}"
 
 
 def _client() -> HfApi:
@@ -388,33 +387,22 @@ def _client() -> HfApi:
     return HfApi(library_name="zoo")
 
 
-def _operations(source: Path) -> list[CommitOperationAdd]:
-    """A folder's files, and its results once more in the form that the Hub is going to read."""
-    from huggingface_hub import CommitOperationAdd
-
-    names = [*store.files_of(store.read_record(source)), *store.presentation(source)]
-    files = [CommitOperationAdd(path_in_repo=one, path_or_fileobj=source / one) for one in names]
-    results = CommitOperationAdd(path_in_repo=".eval_results/zoo.yaml", path_or_fileobj=_eval_results(source))
-    return [*files, results]
-
-
-def _eval_results(source: Path) -> bytes:
-    """The card's `model-index` as entries of `.eval_results`."""
+def _eval_results(card: bytes) -> dict[str, bytes]:
+    """The card's `model-index` as entries of `.eval_results`, which the Hub is going to read; none of an odd card."""
     from huggingface_hub import EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
     from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
+    from yaml import YAMLError
 
-    card = ModelCard((source / store.README).read_text(encoding="utf-8")).data
-    results = card.eval_results if isinstance(card, ModelCardData) else None
+    try:
+        data = ModelCard(card.decode(), ignore_metadata_errors=True).data
+    except (ValueError, TypeError, YAMLError):  # a person may have edited it
+        return {}
+    results = data.eval_results if isinstance(data, ModelCardData) else None
     entries = [
         EvalResultEntry(dataset_id=one.dataset_type, task_id=str(one.metric_name), value=one.metric_value)
         for one in results or []
     ]
-    return str(yaml_dump(eval_result_entries_to_yaml(entries), sort_keys=False)).encode()
-
-
-def _hashes(operation: CommitOperationAdd) -> tuple[str, str]:
-    with operation.as_file() as file:
-        return _hashes_of(file.read())
+    return {EVAL_RESULTS: str(yaml_dump(eval_result_entries_to_yaml(entries), sort_keys=False)).encode()}
 
 
 def _hashes_of(content: bytes) -> tuple[str, str]:

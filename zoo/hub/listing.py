@@ -15,7 +15,7 @@ from zoo import registry
 from zoo.errors import HubError, HubWarning, NotFound, UnknownModel, ZooError
 from zoo.hub import catalogue
 from zoo.hub.catalogue import Shipped
-from zoo.hub.protocol import Listed, Searchable, Selecting
+from zoo.hub.protocol import Hub, Listed, Searchable
 from zoo.hub.schemes import open_hub
 from zoo.plugins import Entry
 from zoo.record.paths import is_folder, path_of
@@ -79,23 +79,23 @@ def info(name: str, *, hub: str | None = None) -> ModelInfo:
     A path or an address is taken as `load` takes it, too.
     """
     # Here: a listing reads no folder, and starts faster without.
-    from zoo.hub.find import InHub, facts, full_name, is_name, place, source_of
-    from zoo.hub.published import published
+    from zoo.hub.address import Name, parse
+    from zoo.hub.resolve import bare, full_name, hub_of, published
 
-    if not is_name(name):
-        config = published(name, hub=hub).config
+    reference = parse(name)
+    if not isinstance(reference, Name):
+        config = published(reference, hub=hub).config
         return ModelInfo(config.name, _model(config.name), name, config)
-    full = full_name(name, hub)
+    full = full_name(reference.text, hub)
     model = _model(full)
     try:
-        distribution, bare = registry.split(full)
-        source = source_of(bare, hub, None)
-        config = facts(InHub(source, bare, None, distribution))
+        source = hub_of(bare(full), hub, None)
+        config = source.resolve(bare(full)).record
     except NotFound:
         if model is None:
             raise
         return ModelInfo(full, model, None, None)
-    return ModelInfo(full, model, place(source, bare), config)
+    return ModelInfo(full, model, _place(source, bare(full)), config)
 
 
 def overview(
@@ -192,11 +192,8 @@ def search(text: str, *, hub: str = "hf://") -> list[Row]:
 
 
 def _listed(hub: str | None, pattern: str | None) -> dict[str, Listed]:
-    """The models of a hub, by name; where it can select, only those that match."""
-    source = open_hub(hub)
-    if pattern is not None and isinstance(source, Selecting):
-        return {one.name: one for one in source.models_like(pattern)}
-    return {one.name: one for one in source.models()}
+    """The models of a hub whose names match, by name."""
+    return {one.name: one for one in open_hub(hub).models(pattern)}
 
 
 def _own(pattern: str | None) -> dict[str, Listed]:
@@ -208,6 +205,11 @@ def _own(pattern: str | None) -> dict[str, Listed]:
     except ZooError as error:
         warnings.warn(HubWarning(f"{error} (ZOO_HUB; only the catalogue's are listed)"), stacklevel=3)
         return {}
+
+
+def _place(source: Hub, name: str) -> str:
+    """Where a model's weights are, in a word: the catalogue, or an address in a hub."""
+    return "catalogue" if source.address == catalogue.catalogue().address else str(source.address.model(name))
 
 
 def _base(name: str) -> str:

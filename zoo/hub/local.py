@@ -1,34 +1,44 @@
-"""A folder of model folders as a hub; the catalogue that ships with the zoo is one.
+"""A folder of model folders as a hub: `file:PATH`.
 
-    HUB/resnet20_cifar10/                       the current revision, for people: a model folder
-    HUB/.revisions/resnet20_cifar10/0001-ID/    every revision that was pushed, in order, for good
+    HUB/NAME/config.json, README.md, …      a copy of the newest revision, to browse, to copy, for git
+    HUB/NAME/.revisions/ids                 the ids of the revisions, one a line, newest last
+    HUB/NAME/.revisions/ID/…                the files of a revision
 
-A revision's folder never changes. The current one is that whose id the config.json of HUB/NAME has: one
-small file, which a reader reads once, and which a push changes by exchanging HUB/NAME in one step. So
-readers never wait, and never see two revisions mixed. Files that revisions have in common are one file
-on the disk. Where a model was put there by hand or by git, its folder itself is what is read.
+A revision's folder is written aside and renamed once; the files that its record names never change, and are shared
+with nothing. A reader reads `ids`, one small file that is replaced by a rename, and then files of one revision alone,
+so readers never wait and never see two revisions mixed. Whatever people do to the copy, no revision is touched.
+
+Without a readable `.revisions` (a model folder that was copied there, or that git has) HUB/NAME itself is the only
+revision. A hub that has a file `ids.json` is a catalogue: git keeps its history, and a push writes HUB/NAME alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from zoo import registry
-from zoo.errors import HashMismatch, HubError, NotFound
+from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
 from zoo.hub.address import Address, not_a_hub
-from zoo.hub.index import listed
-from zoo.hub.protocol import Listed, Pushed
+from zoo.hub.protocol import Listed, Pushed, Revision
 from zoo.record import store
+from zoo.record.lock import alone
 from zoo.record.paths import LONGEST, is_folder, path_of
-from zoo.record.replace import ASIDE, recover, written_aside
-from zoo.record.types import Record
+from zoo.record.replace import ASIDE, write_file, written_aside
+from zoo.record.types import PRESENTATION, Record
 from zoo.spec import NAME
 
+IDS: Final = "ids.json"  # of a catalogue: every model's id by its name
 KEPT = ".revisions"
+ID = re.compile(r"[0-9a-f]{64}")
+WAIT = 60  # seconds, for another process that publishes the same model
 
 
 def open_folder(address: Address) -> FolderHub:
@@ -39,7 +49,7 @@ def open_folder(address: Address) -> FolderHub:
 
 
 class FolderHub:
-    """The hub `file:PATH`; with `ids`, every model in it has to be the folder of the id that is there for its name."""
+    """The hub `file:PATH`; with `ids`, every model has to be the one of the id that is there for its name."""
 
     def __init__(self, path: Path, ids: Mapping[str, str] | None = None) -> None:
         self.path = path
@@ -50,146 +60,240 @@ class FolderHub:
         """`file:` and the path."""
         return Address("file", str(self.path))
 
+    # -- reading -----------------------------------------------------------------------------------
+
+    def resolve(self, name: str, revision: str | None = None) -> Revision:
+        """The model at a revision, which the first digits of its id name; raises HashMismatch for a changed record."""
+        located = self._located(name, revision)
+        if located is None:
+            raise NotFound(f"{self.address} has no model {name}{self._close_to(name)}")
+        folder, identity = located
+        config, record = self._read(name, folder)
+        actual = store.identity_of({store.CONFIG: config})
+        if identity is not None and actual != identity:
+            raise HashMismatch(f"{folder} is not revision {identity[:12]} any more: its config.json was changed")
+        if self._ids is not None and actual != self._ids.get(name):
+            raise HashMismatch(f"{self.path / name} is not the model that came with this zoo; install the zoo again")
+        if identity is None and revision is not None:
+            self._chosen(name, [actual], revision)
+        return Revision(record, actual)
+
+    def _located(self, name: str, revision: str | None = None) -> tuple[Path, str | None] | None:
+        """The folder of a revision and its id; HUB/NAME and None where no revisions are kept; None without a model."""
+        _require_name(name)
+        folder = self.path / name
+        if ids := _Revisions(folder).ids():
+            identity = self._chosen(name, ids, revision)
+            return folder / KEPT / identity, identity
+        return None if store.is_missing(folder / store.CONFIG) else (folder, None)
+
+    def _read(self, name: str, folder: Path) -> tuple[bytes, Record]:
+        """The record in a folder, as it is there and decoded; raises HubError for another model's."""
+        config = store.read_regular(folder, store.CONFIG, store.CONFIG_BYTES)
+        record = store.record_of({store.CONFIG: config}, folder)
+        if record.name != name:
+            raise HubError(f"{self.address.model(name)} holds the model {record.name}, and not the one of its name")
+        return config, record
+
+    def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
+        """The revision's folder itself; there is no other copy to be fetched `anew`."""
+        kept = self.path / name / KEPT / revision
+        folder = kept if ID.fullmatch(revision) and kept.is_dir() else self.path / name
+        for file in files:
+            if store.is_missing(folder / file):
+                raise NotFound(f"{folder} has no {file}; publish the model again")
+        return folder
+
+    def revisions(self, name: str) -> list[str]:
+        """The ids of a model's revisions, newest first."""
+        newest = self.resolve(name).id
+        return list(reversed(_Revisions(self.path / name).ids())) or [newest]
+
+    def models(self, pattern: str | None = None) -> list[Listed]:
+        """The models, by name; what can't be loaded is passed over with a warning, unless it is no model at all."""
+        listed = []
+        for name in sorted(self._names()):
+            if pattern is not None and not fnmatch.fnmatchcase(name, pattern):
+                continue
+            located = self._located(name)
+            if located is None:
+                continue  # a folder of something else
+            try:
+                _, record = self._read(name, located[0])
+            except (FolderError, HubError) as error:
+                warnings.warn(HubWarning(str(error)), stacklevel=2)
+                continue
+            listed.append(Listed.of(self.address.model(name), record))
+        return listed
+
+    def _names(self) -> list[str]:
+        try:
+            with os.scandir(self.path) as entries:
+                return [entry.name for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise HubError(f"{self.address} can't be read: {error.strerror}") from None
+
+    def _chosen(self, name: str, ids: list[str], revision: str | None) -> str:
+        """The newest id, or the only one that begins with these digits; raises NotFound."""
+        if revision is None:
+            return ids[-1]
+        fitting = [identity for identity in ids if identity.startswith(revision)]
+        if len(fitting) != 1 or not revision:
+            newest = ", ".join(identity[:12] for identity in ids[:-6:-1])
+            wrong = "has several revisions that begin with" if fitting else "has no revision"
+            raise NotFound(f"{self.address.model(name)} {wrong} {revision!r}; it has {newest}")
+        return fitting[0]
+
+    def _close_to(self, name: str) -> str:
+        """Up to three models with a name like that."""
+        close = registry.close_to(name, self._names())
+        return f"; it has {', '.join(close)}" if close else "; list the hub to see what it has"
+
+    # -- writing -----------------------------------------------------------------------------------
+
     def require_writable(self, name: str) -> None:
         """Make sure that the folder can be made and written; raises HubError."""
         _require_name(name)
         there = store.ground(self.path)
         if os.access(there, os.F_OK) and not is_folder(there):
-            raise HubError(f"{self.address} can't be a hub: {there} is a file; name a folder with --hub")
+            raise HubError(f"{self.address} can't be a hub: {there} is a file; name a folder")
         if not os.access(there, os.W_OK | os.X_OK):
-            raise HubError(f"{self.address} can't be written: no permission in {there}; name another folder with --hub")
+            raise HubError(f"{self.address} can't be written: no permission in {there}; name another folder")
 
-    def push(self, folder: Path, name: str) -> Pushed:
-        """Publish a model folder; the revision before is kept and can be pulled by its id."""
+    def publish(self, name: str, files: Mapping[str, bytes]) -> Pushed:
+        """Write a revision, then its id, then the copy; what is there already is compared, and repaired."""
         self.require_writable(name)
-        return self._push(store.read_files(folder), name)
-
-    def _push(self, files: Mapping[str, bytes], name: str) -> Pushed:
-        new = store.identity_of(files)
-        try:
-            with self._writing(name):
-                if new != self._current(name):
-                    kept = self._keep(files, name, new)
-                    with written_aside(self.path / name) as aside:
-                        _link_files(kept, aside)
-        except OSError as error:
-            raise HubError(f"{self.address} can't be written: {error.strerror or error}") from error
-        return Pushed(self.address.model(name), new)
-
-    def facts(self, name: str, revision: str | None = None) -> Record:
-        """Read config.json in the folder that `pull` gives."""
-        return store.read_record(self.pull(name, revision))
-
-    def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
-        """A folder of the hub itself that no push changes; of an earlier revision by the first digits of its id."""
-        _require_name(name)
-        current, kept = self._served(name), self._kept(name)
-        if self._ids is not None and current != self._ids.get(name):
-            raise HashMismatch(f"{self.path / name} is not the model that came with this zoo; install the zoo again")
-        known = {**kept, current: kept.get(current, self.path / name)}
-        if revision is None:
-            return known[current]
-        fitting = [identity for identity in known if identity.startswith(revision)]
-        if len(fitting) != 1 or not revision:
-            ids = ", ".join(identity[:12] for identity in self.revisions(name)[:5])
-            wrong = "has no revision" if not fitting else "has several revisions that begin with"
-            raise NotFound(f"{self.address.model(name)} {wrong} {revision!r}; it has {ids}")
-        path = known[fitting[0]]
-        if len(fitting[0]) == 64 and store.identity(path) != fitting[0]:  # 40 digits: kept by an earlier zoo
-            raise HashMismatch(f"{path} is not revision {fitting[0][:12]} any more: its config.json was changed")
-        return path
-
-    def models(self) -> list[Listed]:
-        """The models that are there, by name; what is damaged is passed over with a warning."""
-        return listed(self.address, self.path)
-
-    def models_like(self, pattern: str) -> list[Listed]:
-        """Those whose names match a pattern (`resnet*`); nothing of the others is read."""
-        return listed(self.address, self.path, pattern)
-
-    def revisions(self, name: str) -> list[str]:
-        """The ids of a model's revisions, newest first."""
-        _require_name(name)
-        return list(dict.fromkeys([self._served(name), *reversed(self._kept(name))]))
-
-    def _served(self, name: str) -> str:
-        """The id of what a reader gets: the current revision, or the newest where a push is between two renames."""
-        current = self._current(name) or next(reversed(self._kept(name)), None)
-        if current is None:
-            raise NotFound(f"{self.address} has no model {name}{self._close_to(name)}")
-        return current
-
-    def _current(self, name: str) -> str | None:
-        """The id of the current revision: its config.json, one small file, says it; None where there is no model."""
-        if store.is_missing(self.path / name / store.CONFIG):
-            return None
-        return store.identity(self.path / name)
-
-    def _kept(self, name: str) -> dict[str, Path]:
-        """The revisions that are kept, by id, oldest first."""
-        numbered = sorted((self.path / KEPT / name).glob("[0-9]*-*"), key=lambda one: int(one.name.partition("-")[0]))
-        return {one.name.partition("-")[2]: one for one in numbered}
-
-    def _keep(self, files: Mapping[str, bytes], name: str, identity: str) -> Path:
-        """Keep a revision for good, and the current one where it is not kept yet; equal files are shared."""
-        kept = self._kept(name)
-        current = self._current(name)
-        if current is not None and current not in kept:
-            kept[current] = self._numbered(store.read_files(self.path / name), name, current, kept)
-        return kept.get(identity) or self._numbered(files, name, identity, kept)
-
-    def _numbered(self, files: Mapping[str, bytes], name: str, identity: str, kept: dict[str, Path]) -> Path:
-        last = max((int(one.name.partition("-")[0]) for one in kept.values()), default=0)
-        place = self.path / KEPT / name / f"{last + 1:04d}-{identity}"
-        with written_aside(place) as aside:
-            store.write_files(files, aside)
-            for before in kept.values():
-                _share_files(before, aside)
-        return place
-
-    def _close_to(self, name: str) -> str:
-        """Up to three models with a name like that, however many there are."""
-        there = (
-            [one.name for one in os.scandir(self.path) if one.is_dir() and NAME.fullmatch(one.name)]
-            if self.path.is_dir()
-            else []
-        )
-        close = registry.close_to(name, there)
-        return f"; it has {', '.join(close)}" if close else f"; see what it has with: zoo list --hub {self.address}"
+        identity, folder = store.identity_of(files), self.path / name
+        revisions, repaired = _Revisions(folder), []
+        with self._writing(name):
+            cards = revisions.cards()
+            if not (self.path / IDS).exists():
+                revisions.keep_unkept()
+                cards |= revisions.cards()
+                repaired += revisions.add(identity, files)
+            changed, is_edited = _refresh(folder, identity, files, cards)
+            repaired += [file for file in changed if file not in repaired]
+        return Pushed(self.address.model(name), identity, tuple(repaired), "edited" if is_edited else "current")
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[None]:
-        """One writer at a time; what a writer that was killed has left is cleared."""
-        from filelock import FileLock
-
-        (self.path / KEPT / name).mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / KEPT / ".lock"):
-            recover(self.path / name)
-            for left in (self.path / KEPT / name).glob(f".*{ASIDE}"):
-                shutil.rmtree(left)
-            yield
-
-
-def _link_files(source: Path, target: Path) -> None:
-    """The same files once more, without their bytes where the file system can."""
-    for path in source.rglob("*"):
-        if path.is_file():
-            (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+        """One writer of a model at a time; what a writer that was killed has left is removed."""
+        folder = self.path / name
+        with contextlib.ExitStack() as held:
             try:
-                (target / path.relative_to(source)).hardlink_to(path)
-            except OSError:
-                shutil.copyfile(path, target / path.relative_to(source))
+                held.enter_context(alone(folder, "published", wait=WAIT))
+            except FolderError as error:
+                raise HubError(str(error)) from None
+            try:
+                for left in list(folder.rglob(f".*{ASIDE}")):
+                    shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+                yield
+            except FolderError as error:
+                raise HubError(str(error)) from None
+            except OSError as error:
+                raise HubError(f"{self.address} can't be written: {error.strerror or error}") from error
 
 
-def _share_files(before: Path, new: Path) -> None:
-    """Let the files of a new revision that are those of one before be the same files on the disk."""
-    earlier, now = store.read_record(before).files, store.read_record(new).files
-    for name, facts in now.items():
-        if earlier.get(name) == facts and (before / name).is_file() and (new / name).is_file():
-            shared = new / f"{name}.shared"
-            with contextlib.suppress(OSError):  # no links on this file system
-                shared.hardlink_to(before / name)
-                shared.replace(new / name)
+class _Revisions:
+    """The folder `.revisions` of a model folder in a hub."""
+
+    def __init__(self, folder: Path) -> None:
+        self._model = folder
+        self._folder = folder / KEPT
+
+    def ids(self) -> list[str]:
+        """The ids of the revisions that are there, newest last."""
+        try:
+            lines = (self._folder / "ids").read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError):
+            return []
+        return [line for line in lines if ID.fullmatch(line) and not store.is_missing(self._folder / line)]
+
+    def cards(self) -> set[bytes]:
+        """The README.md of every revision."""
+        return {path.read_bytes() for path in self._folder.glob(f"*/{store.README}")}
+
+    def keep_unkept(self) -> None:
+        """Keep the model folder itself as the first revision, where a person or git put it there and it is sound."""
+        if self.ids() or store.is_missing(self._model / store.CONFIG):
+            return
+        with contextlib.suppress(FolderError):
+            self.add(store.identity(self._model), store.read_files(self._model))
+
+    def add(self, identity: str, files: Mapping[str, bytes]) -> list[str]:
+        """Write a revision and make it the newest; returns what was there and damaged, and is sound again."""
+        target, repaired = self._folder / identity, []
+        if target.is_dir():
+            for file, content in files.items():
+                if _differs(target / file, content):
+                    write_file(target / file, content)
+                    repaired += [] if file in PRESENTATION else [file]
+        else:
+            with written_aside(target) as aside:
+                store.write_files(files, aside)
+        ids = self.ids()
+        if ids[-1:] != [identity]:
+            lines = [*(line for line in ids if line != identity), identity]
+            write_file(self._folder / "ids", "".join(f"{line}\n" for line in lines).encode())
+        return repaired
+
+
+def _refresh(
+    folder: Path, identity: str, files: Mapping[str, bytes], cards: Collection[bytes]
+) -> tuple[list[str], bool]:
+    """Make the copy that of the newest revision, file by file; returns what was repaired, and whether its card is kept.
+
+    Of what the revision before had and this one has not, the files are removed; nothing else is. A README.md that a
+    person edited is kept, unless it is one of `cards`, those of the revisions.
+    """
+    before: list[str] = []
+    was_same = not store.is_missing(folder / store.CONFIG)
+    with contextlib.suppress(FolderError):
+        record = store.read_record(folder)
+        before = [*record.files, *PRESENTATION]
+        was_same = store.identity(folder) == identity
+    repaired: list[str] = []
+    is_edited = _is_edited(folder / store.README, {*cards, files.get(store.README, b"")})
+    mine = {store.README} if is_edited else set()
+    for file in files.keys() - {store.CONFIG} - mine:
+        if _differs(folder / file, files[file]):
+            write_file(folder / file, files[file])
+            repaired += [file] if was_same and file not in PRESENTATION else []
+    for file in set(before) - files.keys() - mine:
+        _remove(folder, file)
+    # The record comes last: a copy that was not finished has another one, and is made anew by the next push.
+    if _differs(folder / store.CONFIG, files[store.CONFIG]):
+        write_file(folder / store.CONFIG, files[store.CONFIG])
+        repaired += [store.CONFIG] if was_same else []
+    return sorted(repaired), is_edited
+
+
+def _is_edited(path: Path, cards: Collection[bytes]) -> bool:
+    from zoo.record import card  # a listing does without
+
+    return (
+        path.is_file()
+        and (text := path.read_bytes()) not in cards
+        and card.state(text.decode(errors="replace"), "") == "edited"
+    )
+
+
+def _differs(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() != content
+    except OSError:
+        return True
+
+
+def _remove(folder: Path, file: str) -> None:
+    """Remove a file, and the folders in the model folder that are empty then."""
+    path = folder / file
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        while (path := path.parent) != folder:
+            path.rmdir()
 
 
 def _require_name(name: str) -> None:

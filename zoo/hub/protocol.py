@@ -1,10 +1,13 @@
-"""What a hub has to do, and what some hubs can do beside: docs/hubs.md has the whole of it, with an example.
+"""What every hub does, and what only some hubs can do: docs/hubs.md describes it, with an example.
 
-A hub knows model folders and revisions, and nothing of torch or of architectures.
+A hub is a store of records, from which named files are fetched. It knows nothing of torch or of architectures, and
+it checks no hash: what is published was checked before (`zoo.hub.publish`), and whoever reads a fetched file holds it
+against the record (`zoo.hub.resolve`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -12,20 +15,31 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from zoo.hub.address import Address
 
 if TYPE_CHECKING:
+    from zoo.record import card
     from zoo.record.types import File, Record
 
 
 @dataclass(frozen=True)
+class Revision:
+    """A published model in one state, which never changes: its record, and the id by which the hub has it again."""
+
+    record: Record
+    id: str
+
+
+@dataclass(frozen=True)
 class Pushed:
-    """What a push leaves: where the model is now, and as what revision."""
+    """What publishing did: where the model is now, and as which revision."""
 
     address: Address
     revision: str
+    repaired: tuple[str, ...] = ()  # files that were damaged or missing in the hub, and were written again
+    card: card.State = "current"  # what the card was: a stale one is rendered anew, one that a person edited is kept
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A model in a hub: its name there, where it is, and what a listing shows of it."""
+    """A model in a hub: its name there, its address, and what a listing shows of it."""
 
     name: str
     address: Address
@@ -36,64 +50,55 @@ class Listed:
     plugin: str  # the distribution that provides its architecture
 
     @classmethod
-    def of(cls, address: Address, config: Record) -> Listed:
-        """What a listing shows of the model at that address, from its facts."""
+    def of(cls, address: Address, record: Record) -> Listed:
+        """What a listing shows of the model at that address."""
         return cls(
-            name=address.name or config.name,
+            name=address.name or record.name,
             address=address,
-            dataset=config.dataset,
-            parameters=config.parameters,
-            license=config.license,
-            test_top1=config.results.test_top1 if config.results else None,
-            plugin=config.plugin_distribution,
+            dataset=record.dataset,
+            parameters=record.parameters,
+            license=record.license,
+            test_top1=record.results.test_top1 if record.results else None,
+            plugin=record.plugin_distribution,
         )
 
 
 class Hub(Protocol):
-    """A place for model folders."""
+    """A store of published models."""
 
     @property
     def address(self) -> Address:
-        """What `open_hub` opens it by; asks the network where the place has to be found out."""
+        """The address by which `open_hub` opens it; may ask the network."""
 
     def require_writable(self, name: str) -> None:
-        """Raise HubError, with the remedy, if a push of `name` would not be accepted; changes nothing."""
+        """Raise HubError, with the remedy, if publishing `name` would be refused; changes nothing."""
 
-    def push(self, folder: Path, name: str) -> Pushed:
-        """Publish a whole model folder as `name`, in one step; the same bytes again change nothing.
+    def resolve(self, name: str, revision: str | None = None) -> Revision:
+        """The model at a revision, the newest where None; fetches config.json and nothing else.
 
-        Raises FolderError where the folder isn't whole, or HubError.
+        Raises NotFound, HubError, or FolderError where the record is damaged.
         """
 
-    def facts(self, name: str, revision: str | None = None) -> Record:
-        """What the config.json of `name` says, and nothing else fetched; raises as `pull` does."""
+    def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
+        """A folder on this machine, not to be written to, with these files of a revision that `resolve` gave.
 
-    def pull(self, name: str, revision: str | None = None, *, weights: bool = True) -> Path:
-        """A local, whole model folder of `name`, not to be written to; without `weights` they may be missing.
+        Nothing else has to be in it. With `anew`, copies on this machine are not used: one was damaged. Raises
+        NotFound where the revision has no such file, or HubError.
+        """
 
-        Without a revision it is the newest. Raises NotFound, HubError, or FolderError where what is
-        there is damaged beyond fetching again.
+    def publish(self, name: str, files: Mapping[str, bytes]) -> Pushed:
+        """Publish a model's files in one step, as its newest revision; the same files again change nothing.
+
+        `files` are config.json, every file that the record names, and where there are any README.md and curve.svg,
+        which are no part of the revision's identity. What is in the hub under this revision already is compared, and
+        written again where it differs. Raises HubError.
         """
 
     def revisions(self, name: str) -> list[str]:
-        """The ids by which `pull` finds the states of `name`, newest first; raises NotFound or HubError."""
+        """The ids of the model's revisions, newest first; raises NotFound or HubError."""
 
-    def models(self) -> list[Listed]:
-        """The models that are there, sorted by name."""
-
-
-@runtime_checkable
-class Holding(Protocol):
-    """A hub that holds other libraries' repositories too; `facts` raises OtherFormat for one, with its commit's folder.
-
-    A commit is the name of that folder.
-    """
-
-    def other_weights(self, name: str, commit: str) -> File:
-        """The SHA-256 and size of a repository's model.safetensors; fetches none. Raises NotFound or HubError."""
-
-    def other_file(self, name: str, commit: str, file: str, *, anew: bool = False) -> Path:
-        """A file of a repository, on this machine; with `anew` fetched again. Raises NotFound or HubError."""
+    def models(self, pattern: str | None = None) -> list[Listed]:
+        """The models, sorted by name: those whose names match a pattern (`resnet*`, as `fnmatch` has it), or all."""
 
 
 @runtime_checkable
@@ -105,8 +110,11 @@ class Searchable(Protocol):
 
 
 @runtime_checkable
-class Selecting(Protocol):
-    """A hub that lists some of its models without reading the others."""
+class Repositories(Protocol):
+    """A hub that has other libraries' repositories too; `resolve` raises OtherFormat for one.
 
-    def models_like(self, pattern: str) -> list[Listed]:
-        """The models whose names match a pattern (`resnet*`, as `fnmatch` has it), sorted by name."""
+    The folder of that error is named as the commit, which is a revision for `fetch`.
+    """
+
+    def weights_file(self, name: str, revision: str) -> File:
+        """The SHA-256 and size of a repository's model.safetensors, which is not fetched; NotFound or HubError."""

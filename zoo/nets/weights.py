@@ -82,7 +82,19 @@ def load(
     with another number of channels, the convolution that sees them has the weights of its channels
     summed or repeated. Raises FolderError or HashMismatch.
     """
-    content, file = store.read_weights(path, config), path / store.WEIGHTS
+    content = store.read_weights(path, config)
+    return filled(architecture, content, path / store.WEIGHTS, config, num_classes, in_channels)
+
+
+def filled(
+    architecture: Architecture,
+    content: bytes,
+    file: Path,
+    config: Record,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+) -> nn.Module:
+    """The same from the content of the file `file`, whose hash was checked already; raises FolderError."""
     try:
         tensors = load_safetensors(content)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from zoo.errors import HubWarning, PageError, PluginError, ZooError
 from zoo.hub import listing
-from zoo.hub.published import Published, published
-from zoo.record import store
+from zoo.hub.resolve import Published, published
 from zoo.record.card import Snippet, command, snippets
 from zoo.record.types import EpochRow, Record, Trained
 from zoo.spec import Architecture, Dataset, Model
@@ -95,4 +94,4 @@ def _onnx(found: Published) -> bytes | None:
     files = [one.file for one in config.exports if one.format == TRIED]
     if not files or config.input_size[0] not in (1, 3) or not config.resizing.is_plain:
         return None
-    return store.read_file(found.folder, config, files[0])
+    return found.read(files[0])

@@ -1,116 +1,104 @@
-"""A folder put into its place in one step, so that a kill at any moment leaves the one before or the one after.
+"""Files and folders that take their place in one step, so that a kill leaves the former state or the new one.
 
-What is written goes into a scratch folder beside its place, under a name that no other process can have.
-When all of it is on the disk the two are exchanged, by one call of the system where it has one; else the
-one before is moved out of the way first, and taken back by `recover` where a kill came between. A file
-takes its place in the same way, by one call everywhere.
+What is written goes aside, under a name that ends in `.aside`, is flushed to the disk, and is renamed. A file replaces
+a file by one rename. A folder replaces a folder by two, since no portable system call exchanges them: the former one
+is called `.NAME.before` meanwhile, and `recover` takes it back where a kill came between.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
 import os
-import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from zoo.errors import FolderError
-from zoo.record.store import sync
 
 ASIDE, BEFORE = ".aside", ".before"
-RENAME_EXCHANGE = 2  # linux/fs.h
-AT_FDCWD = -100
-
-
-@contextlib.contextmanager
-def written_aside(target: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; on leaving, it is on the disk and in the place of `target`.
-
-    If the body fails, nothing is left of it, and `target` is what it was. Raises FolderError where the disk is full,
-    or nothing can be written.
-    """
-    aside = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=ASIDE, dir=target.parent))
-        yield aside
-        aside.chmod(0o777 & ~umask())  # mkdtemp's are its owner's alone
-        for path in sorted(aside.rglob("*")):
-            sync(path)
-        sync(aside)
-        exchange(aside, target)
-    except OSError as error:
-        raise FolderError(f"{target} can't be written ({error.strerror}); make room or name another place") from None
-    finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def file_written_aside(target: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that is `target` once the body is done and it is on the disk, in a folder that is there.
+    """Yield a file that becomes `target` when the body is done and all is on the disk; its folder must exist.
 
-    If the body fails, nothing is left of it. Raises OSError.
+    It has the permissions that any new file has. If the body fails, nothing is left of it. Raises OSError.
     """
-    with tempfile.NamedTemporaryFile(prefix=f".{target.name}.", suffix=ASIDE, dir=target.parent, delete=False) as file:
-        aside = Path(file.name)
-        try:
+    aside = target.with_name(f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}{ASIDE}")
+    try:
+        with aside.open("xb") as file:
             yield file
             file.flush()
-            sync(aside)
-            aside.chmod(0o666 & ~umask())  # mkstemp's is its owner's alone
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
+            os.fsync(file.fileno())
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
-def exchange(new: Path, target: Path) -> None:
-    """Put the folder `new` in the place of `target`; what was there is at `new` afterwards, or nowhere."""
-    if not target.exists():
-        new.rename(target)
-    elif not _exchanged(new, target):
-        before = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=BEFORE, dir=target.parent))
-        target.rename(before)  # onto an empty folder
-        new.rename(target)
-        before.rename(new)
-    sync(target.parent)
+def write_file(target: Path, content: bytes) -> None:
+    """Write a file in one step, and the folders above it where they are missing; raises OSError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with file_written_aside(target) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill; it becomes `target` when the body is done and all is on the disk.
+
+    If the body fails, nothing is left of it, and `target` is what it was. One process at a time may do this for a
+    target (`zoo.record.lock`). Raises FolderError where the disk is full, or nothing can be written.
+    """
+    aside = _beside(target, ASIDE)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        yield aside
+        sync(aside)
+        _put(aside, target)
+    except OSError as error:
+        raise FolderError(f"{target} can't be written ({error.strerror}); make room or name another folder") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def recover(target: Path) -> None:
-    """Clear what a killed process has left beside a place, and take back what it had moved out of the way.
+    """Clear what a killed process has left beside a folder, and take back what it had moved out of the way.
 
     Nobody else may be writing there meanwhile.
     """
-    for left in list(target.parent.iterdir()) if target.parent.is_dir() else []:
-        if not re.fullmatch(rf"\.{re.escape(target.name)}\.[^.]+({re.escape(ASIDE)}|{re.escape(BEFORE)})", left.name):
-            continue
-        if left.suffix == BEFORE and not target.exists() and any(left.iterdir()):
-            left.rename(target)
-        else:
-            shutil.rmtree(left)
+    before = _beside(target, BEFORE)
+    if before.exists() and not target.exists():
+        before.rename(target)
+    for left in (before, _beside(target, ASIDE)):
+        shutil.rmtree(left, ignore_errors=True)
 
 
-def _exchanged(one: Path, other: Path) -> bool:
-    """Exchange two paths in one step; False where the system or its file system can't."""
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if renameat2 is None:
-        return False
-    failed = renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
-    if failed:
-        number = ctypes.get_errno()
-        if number in (errno.ENOSYS, errno.EINVAL):
-            return False
-        raise OSError(number, os.strerror(number), str(other))
-    return True
+def sync(folder: Path) -> None:
+    """Wait until every file of a folder is on the disk, not only in memory, and the folders where systems can."""
+    for path in (*folder.rglob("*"), folder):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+        elif os.name == "posix":  # elsewhere a folder can't be opened
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
-def umask() -> int:
-    """What this process takes away of the permissions of what it makes."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _put(aside: Path, target: Path) -> None:
+    before = _beside(target, BEFORE)
+    shutil.rmtree(before, ignore_errors=True)
+    if target.exists():
+        target.rename(before)
+    aside.rename(target)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _beside(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}{suffix}")

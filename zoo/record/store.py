@@ -48,6 +48,11 @@ def read_record(folder: Path) -> Record:
     return _record(_config_bytes(folder), folder)
 
 
+def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
+    """The record among the files of a model folder, which an error names; raises as `read_record` does."""
+    return _record(files[CONFIG], folder)
+
+
 def encode(record: Record) -> bytes:
     """The text of config.json; raises FolderError for a value that can't be in a record."""
     content = msgspec.json.encode(record)

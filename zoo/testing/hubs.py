@@ -6,97 +6,87 @@ import dataclasses
 import functools
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
-from zoo.errors import FolderError, NotFound, ZooError
+from zoo.errors import NotFound, ZooError
 from zoo.hub import Hub, Listed, open_hub
+from zoo.hub.resolve import published
 from zoo.record import store
 from zoo.record.types import require_trained
 
-METHODS = ("require_writable", "push", "facts", "pull", "revisions", "models")
+METHODS = ("require_writable", "resolve", "fetch", "publish", "revisions", "models")
 
 
 def check_hub(hub: Hub, folder: Path) -> None:
     """Publish a model folder twice, the second time changed, and make sure that the hub does all that a hub has to do.
 
-    What was pushed is pulled, listed and told byte for byte, now and by its revision; the same bytes
-    again change nothing; what is not there is NotFound; a folder that isn't whole is refused. `folder`
-    is a whole model folder, weights included. The hub is written to; it may hold other models, but not
-    yet this one. That `facts` fetches no weights can't be seen from here: test it too. Raises AssertionError.
+    The record and each named file are had back byte for byte, now and by revision; the same files again change
+    nothing; what is not there is NotFound. `folder` is a whole model folder, weights included. The hub is written to;
+    it may hold other models, but not yet this one. That `resolve` fetches config.json alone, and `fetch` the named
+    files alone, can't be seen from here: test it too. Raises AssertionError.
     """
     for method in METHODS:
         assert callable(getattr(hub, method, None)), f"{type(hub).__name__} should have a method {method}"
     with tempfile.TemporaryDirectory(prefix="zoo-") as scratch:
-        older, newer = _copy(folder, Path(scratch) / "older"), _changed(folder, Path(scratch) / "newer")
-        name = store.read_record(older).name
+        older, newer = _files(folder), _files(_changed(folder, Path(scratch) / "newer"))
+        name = store.record_of(older).name
         _check_absent(hub, name)
-        _check_refusals(hub, older, name)
         hub.require_writable(name)
 
-        first = hub.push(older, name)
+        first = hub.publish(name, older)
         wanted = hub.address.model(name)
-        assert first.address == wanted, f"push gives the address {first.address}, it should be {wanted}"
+        assert first.address == wanted, f"publish gives the address {first.address}, it should be {wanted}"
+        assert not first.repaired, f"{wanted} was not there yet, and nothing of it can have been repaired"
         _check_published(hub, older, name)
         _check_listed(hub, older, name)
-        assert hub.revisions(name) == [first.revision], f"{wanted} should have the revision that was pushed, alone"
+        assert hub.revisions(name) == [first.revision], f"{wanted} should have the revision that was published, alone"
 
-        again = hub.push(older, name)
-        assert again == first, f"{wanted}: the same bytes again should be {first.revision}, not {again.revision}"
-        assert hub.revisions(name) == [first.revision], f"{wanted}: the same bytes again should change nothing"
+        again = hub.publish(name, older)
+        assert again == first, f"{wanted}: the same files again should be {first.revision}, not {again.revision}"
+        assert hub.revisions(name) == [first.revision], f"{wanted}: the same files again should change nothing"
 
-        second = hub.push(newer, name)
+        second = hub.publish(name, newer)
         expected = [second.revision, first.revision]
-        assert second.revision != first.revision, f"{wanted}: other bytes should be another revision"
+        assert second.revision != first.revision, f"{wanted}: other files should be another revision"
         assert hub.revisions(name) == expected, f"{wanted} should have two revisions, newest first"
         _check_published(hub, newer, name)
         _check_published(hub, newer, name, second.revision)
         _check_published(hub, older, name, first.revision)
         _check_listed(hub, newer, name)
-        _check_missing_revision(hub, name)
+        _check_missing(hub, name, second.revision)
         _check_address(hub, name)
 
 
 def _check_absent(hub: Hub, name: str) -> None:
-    asks: tuple[Callable[[str], object], ...] = (hub.facts, hub.pull, hub.revisions)
+    asks: tuple[Callable[[str], object], ...] = (hub.resolve, hub.revisions)
     for ask in asks:
         _require_error(NotFound, functools.partial(ask, name), f"{ask.__name__} of a model that is not there")
-    assert name not in {one.name for one in hub.models()}, f"{hub.address} lists {name}, which can't be pulled"
+    assert name not in {one.name for one in hub.models()}, f"{hub.address} lists {name}, which can't be resolved"
 
 
-def _check_refusals(hub: Hub, folder: Path, name: str) -> None:
-    """Nothing of a folder that isn't whole, or whose weights aren't the ones it speaks of, should be published."""
-    with tempfile.TemporaryDirectory(prefix="zoo-") as scratch:
-        lacking, damaged = _copy(folder, Path(scratch) / "lacking"), _copy(folder, Path(scratch) / "damaged")
-        (lacking / store.LOG).unlink()
-        content = (damaged / store.WEIGHTS).read_bytes()
-        (damaged / store.WEIGHTS).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        _require_error(FolderError, lambda: hub.push(lacking, name), f"a push of a folder without {store.LOG}")
-        _require_error(FolderError, lambda: hub.push(damaged, name), "a push of a folder with damaged weights")
-    _check_absent(hub, name)
-
-
-def _check_published(hub: Hub, folder: Path, name: str, revision: str | None = None) -> None:
-    """What is there, now or at a revision, should be this folder's files, and its facts."""
+def _check_published(hub: Hub, files: Mapping[str, bytes], name: str, revision: str | None = None) -> None:
+    """What is there, now or at a revision, should be this record, and each of its files by itself."""
     what = hub.address.model(name).at(revision)
-    config = store.read_record(folder)
-    assert hub.facts(name, revision) == config, f"{what}: the facts should be those of the folder that was pushed"
-    without = hub.pull(name, revision, weights=False)
-    assert store.read_record(without) == config, f"{what}: pulled without weights, it has another {store.CONFIG}"
-    assert store.read_log(without) == store.read_log(folder), f"{what}: pulled without weights, it has another log"
-    pulled = hub.pull(name, revision)
-    for file in store.FILES:
-        assert (pulled / file).is_file(), f"{what}: pulled, it lacks {file}"
-        same = (pulled / file).read_bytes() == (folder / file).read_bytes()
-        assert same, f"{what}: pulled, it has another {file} than was pushed"
+    resolved = hub.resolve(name, revision)
+    assert resolved.record == store.record_of(files), f"{what}: the record should be the one that was published"
+    assert hub.resolve(name, resolved.id) == resolved, f"{what}: the id {resolved.id} should give the same again"
+    for anew in (False, True):
+        for file, content in files.items():
+            folder = hub.fetch(name, resolved.id, [file], anew=anew)
+            assert (folder / file).is_file(), f"{what}: fetched, it lacks {file}"
+            assert (folder / file).read_bytes() == content, f"{what}: fetched, it has another {file} than was published"
+    folder = hub.fetch(name, resolved.id, list(files))
+    lacking = [file for file in files if not (folder / file).is_file()]
+    assert not lacking, f"{what}: all files fetched at once, it lacks {', '.join(lacking)}"
 
 
-def _check_listed(hub: Hub, folder: Path, name: str) -> None:
+def _check_listed(hub: Hub, files: Mapping[str, bytes], name: str) -> None:
     listed = [one for one in hub.models() if one.name == name]
     assert len(listed) == 1, f"{hub.address} should list {name} once, not {len(listed)} times"
-    wanted = Listed.of(hub.address.model(name), store.read_record(folder))
+    wanted = Listed.of(hub.address.model(name), store.record_of(files))
     for field in dataclasses.fields(Listed):
         found, expected = getattr(listed[0], field.name), getattr(wanted, field.name)
         # A card may round.
@@ -104,13 +94,16 @@ def _check_listed(hub: Hub, folder: Path, name: str) -> None:
         assert same, f"{hub.address} lists {name} with {field.name} {found}, it should be {expected}"
     names = [one.name for one in hub.models()]
     assert names == sorted(names), f"{hub.address} should list its models by name"
+    for pattern, fits in ((f"{name[:3]}*", True), ("no-such-*", False)):
+        matching = name in {one.name for one in hub.models(pattern)}
+        assert matching is fits, f"{hub.address} should list {name} for {pattern} where that matches, and only there"
 
 
-def _check_missing_revision(hub: Hub, name: str) -> None:
-    asks: tuple[Callable[[str, str], object], ...] = (hub.facts, hub.pull)
-    for ask in asks:
-        what = f"{ask.__name__} of a revision that is not there"
-        _require_error(NotFound, functools.partial(ask, name, "no-such-revision"), what)
+def _check_missing(hub: Hub, name: str, revision: str) -> None:
+    what = "resolve of a revision that is not there"
+    _require_error(NotFound, lambda: hub.resolve(name, "no-such-revision"), what)
+    what = "fetch of a file that is not there"
+    _require_error(NotFound, lambda: hub.fetch(name, revision, ["no-such-file"]), what)
 
 
 def _check_address(hub: Hub, name: str) -> None:
@@ -132,17 +125,15 @@ def _require_error(expected: type[ZooError], ask: Callable[[], object], what: st
     raise AssertionError(f"{what} should be a {expected.__name__}; nothing was raised")
 
 
-def _copy(folder: Path, target: Path) -> Path:
-    target.mkdir()
-    store.copy_files(folder, target)
-    store.check(target)
-    return target
+def _files(folder: Path) -> dict[str, bytes]:
+    return dict(published(folder).files())
 
 
 def _changed(folder: Path, target: Path) -> Path:
     """Another whole folder of the same model: it took a second longer."""
-    _copy(folder, target)
-    config = require_trained(store.read_record(target))
-    training = msgspec.structs.replace(config.training, train_seconds=config.training.train_seconds + 1)
-    (target / store.CONFIG).write_bytes(store.encode(msgspec.structs.replace(config, training=training)))
+    target.mkdir()
+    store.write_files(_files(folder), target)
+    record = require_trained(store.read_record(target))
+    training = msgspec.structs.replace(record.training, train_seconds=record.training.train_seconds + 1)
+    (target / store.CONFIG).write_bytes(store.encode(msgspec.structs.replace(record, training=training)))
     return target

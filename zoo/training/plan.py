@@ -15,9 +15,8 @@ from zoo import registry
 from zoo.data.collection import DatasetRequest, is_address
 from zoo.errors import RecipeError, StartWarning, TrainingError, UnknownModel
 from zoo.hub import publish
-from zoo.hub.elsewhere import Elsewhere
-from zoo.hub.find import is_name, require_allowed
-from zoo.hub.published import Published, published
+from zoo.hub.address import Name, parse
+from zoo.hub.resolve import Published, published, require_allowed
 from zoo.record.job import Job, Origin
 from zoo.record.types import UNKNOWN_LICENSE, require_trained
 from zoo.spec import Architecture, Model, Recipe
@@ -254,10 +253,10 @@ def _start(model: Model, named: str | Path, source: Published) -> Start:
 
 def _lasting(named: str | Path, source: Published) -> str:
     """The name, path or address by which weights are found again: a full name, and a commit where it is known."""
-    if is_name(named):
+    if isinstance(parse(named), Name):
         distribution, _ = registry.split(str(named))
         return f"{distribution}:{source.config.name}" if distribution else source.config.name
-    return source.place if isinstance(source.located, Elsewhere) and source.located.held else str(named)
+    return source.place if source.other and not source.is_local else str(named)
 
 
 def _teacher(model: Model, recipe: Recipe, device: torch.device) -> Teacher | None:
@@ -283,7 +282,7 @@ def _teacher(model: Model, recipe: Recipe, device: torch.device) -> Teacher | No
 
 def _teacher_of(model: Model, teacher: str) -> str:
     """The teacher's full name: an architecture's name means it on the student's data set, with its tag."""
-    if not is_name(teacher):
+    if not isinstance(parse(teacher), Name):
         return teacher
     for name, dot, tag in ((teacher, "", ""), teacher.rpartition(".")):
         try:

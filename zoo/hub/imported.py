@@ -1,6 +1,6 @@
-"""Other people's weights: under the zoo's names and in its container, kept in the cache once they were converted.
+"""Other people's weights as models: fetched from their author, brought under the zoo's names, kept in the cache.
 
-ZOO_CACHE/converted/NAME-ID/    a whole model folder, of one that only says where its weights are
+ZOO_CACHE/converted/NAME-ID/    the model folder, with weights, of a record that says where they can be fetched
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def record(
 def require_sound(model: Model, tag: str, normalisation: Normalisation) -> None:
     """Refuse a tag or a normalisation that can't be, before anything is fetched; raises FolderError."""
     if not is_tag(tag):
-        raise FolderError(f"a tag should be of a-z, 0-9, '_' and '-', not {tag!r}; give one with --tag")
+        raise FolderError(f"a tag should be of a-z, 0-9, '_' and '-', not {tag!r}; name another tag")
     channels = model.dataset.input_size[0]
     for what, values in zip(("mean", "std"), normalisation, strict=True):
         if len(values) != channels:
@@ -162,14 +162,14 @@ def write_new(target: Path, config: Record, model: Model, content: bytes) -> tup
     target = path_of(target)
     with alone(target):
         if os.path.lexists(target):
-            raise FolderError(f"{target} is there already; remove it or name another folder with --out")
+            raise FolderError(f"{target} is there already; remove it or name another folder")
         with written_aside(target) as aside:
             files = {store.README: card.render(config, [], model).encode(), store.WEIGHTS: content}
             return target, store.write(aside, config, files)
 
 
-def whole(folder: Path, config: Record) -> Path:
-    """The whole model folder of one without weights: fetched, and converted where they are by others, once.
+def downloaded(folder: Path, config: Record) -> Path:
+    """The model folder in the cache, with weights, of `folder`, which has none: fetched and converted once.
 
     Raises HubError, HashMismatch, WeightsError or FolderError.
     """
