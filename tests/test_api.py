@@ -296,7 +296,7 @@ def test_a_recipe_is_chosen_and_changed_and_stands_in_the_folder(tmp_path: Path)
         ({"limit_train": 0}, TrainingError),
         ({"limit_train": 5000}, TrainingError),
         ({"save_every": 0}, TrainingError),
-        ({"device": "tpu"}, TrainingError),
+        ({"device": "tpu"}, DeviceError),
         ({"push": True}, HubError),
         ({"hub": "file:hub"}, TrainingError),
         ({"push": True, "hub": "nowhere"}, HubError),
