@@ -394,6 +394,8 @@ def _operations(source: Path) -> list[CommitOperationAdd]:
 
     names = [*store.files_of(store.read_record(source)), *store.presentation(source)]
     files = [CommitOperationAdd(path_in_repo=one, path_or_fileobj=source / one) for one in names]
+    if store.README not in names:
+        return files
     results = CommitOperationAdd(path_in_repo=".eval_results/zoo.yaml", path_or_fileobj=_eval_results(source))
     return [*files, results]
 

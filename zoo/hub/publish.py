@@ -74,10 +74,13 @@ def render(folder: Path, config: Record) -> card.State:
     if not isinstance(known, Model):
         return "current"  # its card has the title of a data set that nobody here knows
     rows, there = model.log(), store.presentation(folder)
+    if isinstance(config, Trained) and not rows:
+        raise FolderError(f"{folder / store.LOG} has no epoch; fetch or train the model again")
     text = card.render(config, rows, known)
     state: card.State = "stale"
     if store.README in there:
-        state = card.state((folder / store.README).read_text(encoding="utf-8", errors="replace"), text)
+        written = store.read_regular(folder, store.README, store.PRESENTATION_BYTES)
+        state = card.state(written.decode("utf-8", errors="replace"), text)
     if state == "stale":
         _write(folder / store.README, text.encode())
     if state == "edited":
