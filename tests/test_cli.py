@@ -213,13 +213,13 @@ def test_verify_exits_1_where_a_number_is_not_the_models(run_zoo: Run, model_fol
 def test_verify_goes_on_after_a_damaged_model_and_its_json_is_whole(
     run_zoo: Run, model_folder: Path, trained: Path
 ) -> None:
-    (model_folder / store.README).write_text("another card")
+    (model_folder / store.LOG).write_text("another log")
     words = ["verify", model_folder, "plain20", trained]
     finished = run_zoo(*words, "--json")
     assert finished.returncode == 1
     damaged, missing, whole = json.loads(finished.stdout)
     assert [one["outcome"] for one in (damaged, missing, whole)] == ["differs", "not measured", "as published"]
-    assert "README.md has SHA-256" in damaged["checks"][0]["finding"]
+    assert "log.jsonl has " in damaged["checks"][0]["finding"]
     lines = finished.stderr.splitlines()
     assert len(lines) == 2
     assert all(line.startswith("zoo: ") for line in lines)
