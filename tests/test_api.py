@@ -23,6 +23,7 @@ from zoo.data.sources import Split
 from zoo.datasets import DIGITS
 from zoo.errors import (
     CompileWarning,
+    DeviceError,
     FolderError,
     HashMismatch,
     HubError,
