@@ -243,7 +243,7 @@ def test_info_has_the_facts_and_the_published_results(hub: str, trained: Path) -
 
 def test_a_model_in_a_hub_is_listed_though_its_plugin_is_not_installed(hub: str) -> None:
     there = Path(hub.removeprefix("file:"))
-    shutil.copytree(there / "resnet8_digits", there / "other_digits")
+    shutil.copytree(there / "resnet8_digits", there / "other_digits", ignore=shutil.ignore_patterns(".*"))
     config = json.loads((there / "other_digits" / store.CONFIG).read_text())
     config |= {"name": "other_digits", "architecture": "other", "job": {**config["job"], "architecture": "other"}}
     (there / "other_digits" / store.CONFIG).write_text(json.dumps(config))
