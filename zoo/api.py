@@ -293,7 +293,7 @@ def _architecture(name: str, start: Published | None) -> Architecture:
     try:
         return registry.architecture(name)
     except UnknownModel:
-        if start is None or start.architecture.name != registry.split(name)[1]:
+        if start is None or start.architecture.name != name:
             raise
         return start.architecture
 
@@ -305,11 +305,11 @@ def _declared(name: str, dataset: str | None, start: Published | None) -> Model:
     except UnknownModel:
         if start is None:
             raise
-        architecture, bare = start.architecture, registry.split(name)[1]
-        if dataset is None and bare == architecture.name:
+        architecture = start.architecture
+        if dataset is None and name == architecture.name:
             raise UnknownModel(f"{name} has no default data set; choose one with --dataset") from None
-        on = bare.removeprefix(f"{architecture.name}_") if dataset is None else dataset
-        if bare not in (architecture.name, f"{architecture.name}_{on}"):
+        on = name.removeprefix(f"{architecture.name}_") if dataset is None else dataset
+        if name not in (architecture.name, f"{architecture.name}_{on}"):
             raise
         return registry.join(architecture, registry.dataset(on))
 
@@ -882,8 +882,7 @@ def _start(model: Model, named: str | Path | None, found: Published | None) -> S
 def _lasting(named: str | Path, found: Published) -> str:
     """How weights are found again: by a full name, by a path, by an address, at its commit where that is known."""
     if is_name(named):
-        whose, _ = registry.split(str(named))
-        return f"{whose}:{found.config.name}" if whose else found.config.name
+        return found.config.name
     return found.place if isinstance(found.located, Elsewhere) and found.located.held else str(named)
 
 

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from zoo import registry
 from zoo.errors import HubError
 
 # At least two characters: C:\models is a path.
@@ -57,11 +55,8 @@ class Address:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text begins with a scheme; what does not is a name or a path.
-
-    `DISTRIBUTION:NAME`, of a plugin that is here, is a name: a model's address has a slash behind its scheme.
-    """
-    return SCHEME.match(text) is not None and not registry.is_qualified(text)
+    """Whether a text begins with a scheme; what does not is a name or a path."""
+    return SCHEME.match(text) is not None
 
 
 def parse_hub(text: str) -> Address:
@@ -86,7 +81,6 @@ def parse_model(text: str) -> Address:
     return Address(match["scheme"], place or "/", name, revision or None, match["mark"])
 
 
-def not_a_hub(address: str | Address, plugins: Iterable[str] = ()) -> HubError:
-    """The error for what is no hub's address; `plugins` are the schemes known beside the zoo's own."""
-    expected = " or ".join(["file:PATH", "hf://namespace", *(f"{scheme}:…" for scheme in plugins)])
-    return HubError(f"{str(address)!r} is not a hub; expected {expected}")
+def not_a_hub(address: str | Address) -> HubError:
+    """The error for what is no hub's address."""
+    return HubError(f"{str(address)!r} is not a hub; expected file:PATH or hf://namespace")

@@ -2,8 +2,7 @@
 
 A name is a name and a path is a path, whatever lies here: what begins with a scheme is an address, what has a
 separator or begins with `.` or `~` is a path (and so is a pathlib.Path), all else is a name. A folder called as
-a model is meant by `./NAME`; who gives the name is told so. Where two plugins have a name, `DISTRIBUTION:NAME` is
-the other one's.
+a model is meant by `./NAME`; who gives the name is told so.
 
 Weights of a name come from the hub that is named; without one from ZOO_HUB's, and from the catalogue where
 that one does not have the model. (A push goes to the hub that is named, else to ZOO_HUB's, else to `hf://`.)
@@ -27,7 +26,6 @@ from zoo.hub.catalogue import catalogue, variants
 from zoo.hub.elsewhere import Elsewhere, elsewhere
 from zoo.hub.protocol import Holding, Hub
 from zoo.hub.schemes import open_hub
-from zoo.plugins import normal
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,6 @@ class InHub:
     hub: Hub
     name: str
     revision: str | None
-    distribution: str | None = None  # whose net it has to be, where the name that was given says so
 
 
 # A model folder on this machine, a model in a hub, or one in another library's repository.
@@ -64,8 +61,8 @@ def locate(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revisi
         if not is_folder(path):
             raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
         return path
-    distribution, name = registry.split(full_name(text, hub))
-    return InHub(source_of(name, hub, revision), name, revision, distribution)
+    name = full_name(text, hub)
+    return InHub(source_of(name, hub, revision), name, revision)
 
 
 def facts(located: Located) -> Config:
@@ -77,15 +74,7 @@ def facts(located: Located) -> Config:
         return located.config
     if isinstance(located, Path):
         return store.read_config(located)
-    config = located.hub.facts(located.name, located.revision)
-    if located.distribution is not None and normal(config.plugin_distribution) != normal(located.distribution):
-        kind = NotPublished if located.hub.address == catalogue().address else NotFound
-        asked = f"{located.distribution}:{located.name}"
-        raise kind(
-            f"{place(located.hub, located.name)} has {located.name} by {config.plugin_distribution}, "
-            f"and no weights of {asked}; train it: zoo train {asked}"
-        )
-    return config
+    return located.hub.facts(located.name, located.revision)
 
 
 def taken(located: Located, found: OtherFormat) -> Elsewhere:

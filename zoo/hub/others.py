@@ -184,7 +184,7 @@ def whole(folder: Path, config: Config) -> Path:
                 f"{origin.address} has SHA-256 {fetched.sha256}, expected one that begins with {origin.sha256}; "
                 "it is damaged or another file"
             )
-        architecture = registry.architecture(config.architecture)
+        architecture = registry.recorded(config.architecture, config.plugin_distribution)
         done = converted(architecture, config, fetched)
         origin = dataclasses.replace(origin, sha256=fetched.sha256, bytes=fetched.size, mapped=done.mapped)
         had = dataclasses.replace(config, origin=origin)

@@ -78,9 +78,8 @@ class Published:
         if isinstance(self.located, Elsewhere):
             return self.located.architecture
         named = self.config.plugin_distribution
-        for name in (f"{named}:{self.config.architecture}", self.config.architecture):
-            with contextlib.suppress(UnknownModel):
-                return registry.architecture(name)
+        with contextlib.suppress(UnknownModel):
+            return registry.recorded(self.config.architecture, named)
         by = f"the distribution {named!r}" if DISTRIBUTION.fullmatch(named) else "no distribution that could be one"
         raise PluginError(
             f"{self.config.name} needs the architecture {self.config.architecture}, which no plugin here provides; "
@@ -90,14 +89,11 @@ class Published:
     @functools.cached_property
     def known(self) -> Model | Architecture:
         """The model as the plugins know it; its architecture alone where none declares its data set."""
-        architecture, name = self.architecture, f"{self.config.architecture}_{self.config.dataset}"
+        architecture = self.architecture
         if self.config.pictures is not None:
             return Model(architecture, self._recalled(self.config.pictures), parameters=None)
-        for one in (f"{self.config.plugin_distribution}:{name}", name):
-            with contextlib.suppress(UnknownModel, PluginError):
-                known = registry.load(one)
-                if known.architecture == architecture:
-                    return known
+        with contextlib.suppress(UnknownModel, PluginError):
+            return registry.on(architecture, self.config.dataset)
         return architecture
 
     @property
