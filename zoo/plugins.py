@@ -152,9 +152,10 @@ def claims(group: str) -> tuple[Entry, ...]:
     """Every entry point of a group, sorted by name; of several of one name the first has it."""
     installed = _installed(group)
     present = {normal(entry.distribution) for entry in installed}
+    disabled = left_out()
     unique: dict[tuple[str, str], Entry] = {}
     for entry in [*installed, *_declared_in_checkout(present, group)]:
-        if normal(entry.distribution) not in left_out():
+        if normal(entry.distribution) not in disabled:
             unique.setdefault((entry.name, normal(entry.distribution)), entry)
     return tuple(
         sorted(unique.values(), key=lambda entry: (entry.name, not entry.is_shipped, normal(entry.distribution)))

@@ -14,10 +14,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-from zoo.folder.config import Config
+    from zoo.folder.config import Config
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Answers:
 
 
 # From images [N, H, W, C] uint8, on the CPU.
-Run = Callable[[Tensor], Answers]
+Run = Callable[["Tensor"], Answers]
 
 
 @dataclass(frozen=True, eq=False)
