@@ -8,7 +8,7 @@ from .conftest import CHECKOUT
 from .test_imports import FLOORS, modules, room
 
 PAGE = (CHECKOUT / "docs" / "architecture.md").read_text()
-GROUND = {"registry", "formats", "datasets", "spec", "schema", "errors", "plain", "plugins"}
+GROUND = {"blocks", "plugin", "registry", "formats", "datasets", "spec", "schema", "errors", "plain", "plugins"}
 
 
 def rooms_of_the_page() -> dict[str, set[str]]:

@@ -164,7 +164,7 @@ def test_an_image_has_the_same_answer_alone_and_in_a_batch(trained: Path) -> Non
 def test_a_runtime_that_answers_otherwise_than_the_net_leaves_nothing(
     trained: Path, tmp_path: Path, fake_plugin: Callable[..., Path]
 ) -> None:
-    fake_plugin("zoo-wrong", {"wrong": "zoo_wrong:WRONG"}, "zoo_wrong", WRONG, group=formats.GROUP)
+    fake_plugin("zoo-wrong", {"wrong": "zoo_wrong:WRONG"}, "zoo_wrong", WRONG, group="zoo.exporters")
     with pytest.raises(
         ExportError, match=r"torch .* answers otherwise than the net: logits of the fixed inputs differ"
     ):
@@ -189,7 +189,7 @@ LOSSY = Exporter("lossy", "lossy/model", (), "torch", lambda subject: b"lossy", 
 def test_what_costs_half_a_point_is_refused_unless_asked_for(
     trained: Path, tmp_path: Path, fake_plugin: Callable[..., Path]
 ) -> None:
-    fake_plugin("zoo-wrong", {"lossy": "zoo_wrong:LOSSY"}, "zoo_wrong", WRONG, group=formats.GROUP)
+    fake_plugin("zoo-wrong", {"lossy": "zoo_wrong:LOSSY"}, "zoo_wrong", WRONG, group="zoo.exporters")
     with pytest.raises(ExportError, match=r"lossy has a top-1 of .*, the net .*, expected up to 0\.5 points less"):
         api.export(trained, to=("lossy",), out=tmp_path / "out")
     _, config = api.export(trained, to=("lossy",), out=tmp_path / "out", allow_loss=True)
@@ -473,10 +473,8 @@ def test_a_missing_extra_is_named_with_how_to_have_it(
 
 
 def test_a_plugin_that_is_no_exporter_is_named(trained: Path, tmp_path: Path, fake_plugin: Callable[..., Path]) -> None:
-    fake_plugin("zoo-odd", {"odd": "zoo_odd:ODD", "bad": "zoo_bad:BAD"}, "zoo_odd", "ODD = 3\n", group=formats.GROUP)
-    with pytest.raises(
-        PluginError, match=r"zoo_odd:ODD of plugin zoo-odd is not the zoo\.exporters\.protocol\.Exporter"
-    ):
+    fake_plugin("zoo-odd", {"odd": "zoo_odd:ODD", "bad": "zoo_bad:BAD"}, "zoo_odd", "ODD = 3\n", group="zoo.exporters")
+    with pytest.raises(PluginError, match=r"zoo_odd:ODD of plugin zoo-odd is of the type int, expected the zoo"):
         api.export(trained, to=("odd",), out=tmp_path / "out")
     with pytest.raises(PluginError, match="format bad: plugin zoo-odd can't be imported"):
         api.export(trained, to=("bad",), out=tmp_path / "out")

@@ -8,7 +8,6 @@ import pty
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -50,12 +49,6 @@ def test_nothing_to_list_is_one_line_with_close_names_and_exit_1(run_zoo: Run, w
     assert (finished.returncode, finished.stdout) == (1, "")
     assert finished.stderr.startswith(f"zoo: {message}")
     assert finished.stderr.count("\n") == 1
-
-
-def test_a_folder_hub_that_is_not_there_is_told_with_the_one_beside_it(run_zoo: Run, tmp_path: Path) -> None:
-    (tmp_path / "hub").mkdir()
-    finished = run_zoo("list", "--hub", f"file:{tmp_path}/hubb")
-    assert f"did you mean file:{tmp_path}/hub?" in finished.stderr
 
 
 def on_a_terminal(columns: int, *words: str) -> list[str]:

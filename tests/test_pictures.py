@@ -18,7 +18,7 @@ from PIL import Image
 import zoo
 from zoo import api
 from zoo.data import batches, prepared, sources
-from zoo.data.collection import GROUP, DatasetRequest, open_collection
+from zoo.data.collection import KINDS, DatasetRequest, open_collection
 from zoo.data.prepared import open_dataset, survey_address
 from zoo.data.torchvision_datasets import DATASETS
 from zoo.errors import DataError, DataWarning, HubError, PluginError, TrainingError, UnknownModel, ZooError
@@ -489,7 +489,7 @@ def test_a_kind_of_a_plugins_opens_by_its_entry_point(tmp_path: Path) -> None:
         assert (found.name, found.classes, found.input_size) == ("pairs", ("black", "white"), (1, 8, 8))
         with pytest.raises(DataError, match="pairs: has no classes; expected at least two"):
             api.survey("pairs:")
-        with pytest.raises(PluginError, match="broken:x: pairs:open_nothing of plugin zoo-pairs gives a NoneType"):
+        with pytest.raises(PluginError, match="kind of data set broken: it gives a NoneType, expected a function"):
             open_collection("broken:x", tmp_path)
 
 
@@ -497,7 +497,7 @@ def test_the_kind_that_the_page_writes_is_looked_at_and_trained_on(
     tmp_path: Path, fake_plugin: Callable[..., Path]
 ) -> None:
     declared = tomllib.loads(PAGE["zoo-table/pyproject.toml"])["project"]["entry-points"]["zoo.datasets"]
-    fake_plugin("zoo-table", declared, "zoo_table", PAGE["zoo-table/zoo_table.py"], group=GROUP)
+    fake_plugin("zoo-table", declared, "zoo_table", PAGE["zoo-table/zoo_table.py"], group=KINDS.name)
     draw(tmp_path / "photos", 20)
     files = sorted((tmp_path / "photos").rglob("*.png"))
     rows = [f"{file.relative_to(tmp_path)},{file.parent.name}\n" for file in files]

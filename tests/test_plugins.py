@@ -9,17 +9,24 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 import zoo
 from zoo import api, plugins, registry, spec
-from zoo.errors import DataError, DuplicateModel, NotFound, NotPublished, PluginError, PluginWarning
-from zoo.hub.address import Name, parse
+from zoo.data.collection import KINDS
+from zoo.errors import DataError, ExportError, HubError, PluginError, PluginWarning, TrainingError, ZooError
+from zoo.exporters.formats import EXPORTERS
+from zoo.formats import FORMATS
+from zoo.hub.schemes import HUBS
+from zoo.plugins import Group
+from zoo.training.trackers import TRACKERS
 
-from .conftest import CHECKOUT, Run
+from .conftest import CHECKOUT, Run, forget_declarations
 
 Install = Callable[..., Path]
 
@@ -67,33 +74,19 @@ def test_the_zoos_own_model_is_what_it_was(fork: Path) -> None:
     assert type(zoo.load("resnet8_digits", pretrained=True)).__name__ == "CifarResNet"
 
 
-def test_what_is_named_by_its_distribution_is_trained_published_and_loaded_like_any_other(
-    fork: Path, tmp_path: Path
+def test_a_folder_of_the_other_plugin_is_loaded_with_its_own_net(
+    fork: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = f"file:{tmp_path / 'hub'}"
-    trained = api.train("a-fork:resnet8", out=tmp_path / "out", push=True, hub=hub)
-    assert trained.config.plugin_distribution == "a-fork"
-    assert trained.config.parameters == 650
-    for name in ("a-fork:resnet8", "a-fork:resnet8_digits", f"{hub}/resnet8_digits", tmp_path / "out"):
-        there = hub if isinstance(parse(name), Name) else None
+    with monkeypatch.context() as patch:
+        patch.setenv("ZOO_DISABLE_PLUGINS", "zoo-resnet-cifar")
+        forget_declarations()
+        trained = api.train("resnet8", dataset="digits", out=tmp_path / "out", push=True, hub=hub)
+    forget_declarations()
+    assert (trained.config.plugin_distribution, trained.config.parameters) == ("a-fork", 650)
+    for name, there in (("resnet8", hub), (f"{hub}/resnet8_digits", None), (tmp_path / "out", None)):
         assert type(zoo.load(name, pretrained=True, hub=there)).__name__ == "Forked"
-    assert zoo.info("a-fork:resnet8", hub=hub).config == trained.config
-    assert api.verify("a-fork:resnet8", hub=hub).differences == ()
-
-
-def test_the_catalogues_weights_are_not_taken_for_the_other_ones(fork: Path) -> None:
-    with pytest.raises(NotPublished, match="resnet8_digits by zoo-resnet-cifar, and no weights of a-fork:resnet8_dig"):
-        zoo.load("a-fork:resnet8", pretrained=True)
-    assert type(zoo.load("a-fork:resnet8")).__name__ == "Forked"
-    assert zoo.info("a-fork:resnet8").config is None
-    assert zoo.transforms("a-fork:resnet8")
-
-
-def test_a_hubs_weights_of_another_plugin_are_not_taken_for_it(fork: Path, trained: Path, tmp_path: Path) -> None:
-    hub = f"file:{tmp_path / 'hub'}"
-    api.push(trained, hub=hub)
-    with pytest.raises(NotFound, match="has resnet8_digits by zoo-resnet-cifar"):
-        zoo.load("a-fork:resnet8", pretrained=True, hub=hub)
+    assert api.verify("resnet8", hub=hub).differences == ()
 
 
 def test_a_command_for_another_model_goes_on_with_a_line(fake_plugin: Install, run_zoo: Run) -> None:
@@ -101,11 +94,9 @@ def test_a_command_for_another_model_goes_on_with_a_line(fake_plugin: Install, r
     finished = run_zoo("list", "resnet20_cifar10", PYTHONPATH=path)
     assert (finished.returncode, finished.stdout.count("\n")) == (0, 2)
     assert finished.stderr == (
-        "zoo: warning: both zoo-resnet-cifar and a-fork claim the model name resnet8_digits; it means "
-        "zoo-resnet-cifar's, and the other one is a-fork:resnet8_digits\n"
+        "zoo: warning: both zoo-resnet-cifar and a-fork claim the model name resnet8_digits; "
+        "zoo-resnet-cifar's is used (ZOO_DISABLE_PLUGINS=zoo-resnet-cifar leaves that one out)\n"
     )
-    shown = run_zoo("info", "a-fork:resnet8", "--no-layers", PYTHONPATH=path)
-    assert "650" in shown.stdout
 
 
 # -- what a plugin does when it is imported --------------------------------------------------------
@@ -136,6 +127,17 @@ def test_a_plugin_that_exits_is_passed_over_with_its_name(fake_plugin: Install, 
     assert finished.stderr.count("\n") == 1
 
 
+def test_the_library_leaves_stdout_alone_while_a_plugin_is_imported(fake_plugin: Install) -> None:
+    code = LOUD + "seen = sys.stdout\n"
+    fake_plugin("zoo-loud", {f"loud{number}_digits": f"loud:{number}" for number in range(8)}, "loud", code)
+    before = sys.stdout
+    with ThreadPoolExecutor(8) as pool:
+        failed = list(pool.map(lambda number: plugins.survey(), range(16)))
+    assert len(failed) == 16
+    assert sys.stdout is before
+    assert sys.modules["loud"].seen is before
+
+
 def test_ctrl_c_while_a_plugin_is_imported_is_no_fault_of_its(fake_plugin: Install) -> None:
     fake_plugin("zoo-slow", {"slow_digits": "slow:a"}, "slow", "raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
@@ -152,14 +154,14 @@ def test_plugins_lists_who_brings_what_and_what_is_wrong(fake_plugin: Install, r
     assert finished.returncode == 1
     found = {one["distribution"]: one for one in json.loads(finished.stdout)}
     assert {*plugins.SHIPPED, "a-fork", "zoo-loud", "zoo-exit"} <= found.keys()
-    assert found["a-fork"]["models"] == ["a-fork:resnet8_digits"]
-    assert found["a-fork"]["shadowed"] == ["resnet8_digits"]
+    assert found["a-fork"]["models"] == []
+    assert found["zoo-timm"]["others"] == ["zoo.architectures: timm", "zoo.formats: timm"]
     assert found["zoo-loud"]["version"] == "1.0"
     assert found["zoo-loud"]["import_seconds"] > 0
     assert found["zoo-resnet-cifar"]["failed"] == []
     assert "can't be imported (SystemExit: boo)" in found["zoo-exit"]["failed"][0]
     table = run_zoo("plugins", PYTHONPATH=on_path(*sites))
-    assert table.stdout.splitlines()[1].split("\t")[:3] == ["a-fork", "1.0", "1"]
+    assert table.stdout.splitlines()[1].split("\t")[:3] == ["a-fork", "1.0", "0"]
     assert "plugin zoo-exit can't be imported (SystemExit: boo)" in table.stderr
 
 
@@ -185,9 +187,88 @@ def test_a_kind_of_hub_is_left_out_with_its_plugin_and_prints_nothing_into_the_j
     path = on_path(fake_plugin("zoo-memory", {"memory": "memory:open_hub"}, "memory", HUB, group="zoo.hubs"))
     asked = run_zoo("list", "--hub", "memory:x", "--json", PYTHONPATH=path)
     assert (asked.returncode, asked.stdout) == (1, "")
-    assert "hello\nzoo: memory:x can't be opened: plugin zoo-memory fails (SystemExit: no such place)" in asked.stderr
+    assert "hello\nzoo: kind of hub memory: plugin zoo-memory fails (SystemExit: no such place)" in asked.stderr
     without = run_zoo("list", "--hub", "memory:x", PYTHONPATH=path, ZOO_DISABLE_PLUGINS="zoo-memory")
-    assert without.stderr == "zoo: 'memory:x' is not a hub; expected file:PATH or hf://namespace\n"
+    assert without.stderr == "zoo: there is no kind of hub 'memory'; there are file, hf\n"
+
+
+# -- every group is loaded by the same rules -------------------------------------------------------
+
+
+GROUPS: list[tuple[Group[Any], type[ZooError]]] = [
+    (HUBS, HubError),
+    (KINDS, DataError),
+    (TRACKERS, TrainingError),
+    (EXPORTERS, ExportError),
+    (FORMATS, PluginError),
+]
+by_group = pytest.mark.parametrize(("group", "error"), GROUPS, ids=[group.name for group, _ in GROUPS])
+
+
+def test_every_group_is_known_to_the_survey() -> None:
+    assert {plugins.MODELS.name, plugins.ARCHITECTURES, *(group.name for group, _ in GROUPS)} == set(plugins.GROUPS)
+
+
+@by_group
+def test_of_two_plugins_that_claim_one_name_in_a_group_the_first_by_name_has_it(
+    fake_plugin: Install, group: Group[Any], error: type[ZooError]
+) -> None:
+    for distribution in ("zoo-two", "zoo-one"):
+        fake_plugin(distribution, {"twice": f"{distribution[4:]}:X"}, group=group.name)
+    with pytest.warns(PluginWarning, match=f"both zoo-one and zoo-two claim the {group.what} name twice; zoo-one's is"):
+        entry = group.entry("twice")
+    assert entry is not None
+    assert entry.distribution == "zoo-one"
+
+
+@by_group
+def test_an_unknown_name_in_a_group_is_one_line_with_close_names(
+    fake_plugin: Install, group: Group[Any], error: type[ZooError]
+) -> None:
+    fake_plugin("zoo-quick", {"quickest": "quick:X"}, group=group.name)
+    with pytest.raises(error, match=rf"^there is no {group.what} 'quickets'; did you mean quickest\?$"):
+        group.load("quickets")
+    with pytest.raises(error, match=rf"^there is no {group.what} '-'; there are .*quickest"):
+        group.load("-")
+
+
+@by_group
+def test_a_broken_member_of_a_group_is_one_line_that_names_its_plugin(
+    fake_plugin: Install, group: Group[Any], error: type[ZooError]
+) -> None:
+    fake_plugin("zoo-odd", {"odd": "odd:ODD", "bad": "bad:B"}, "odd", "ODD = 3\n", group=group.name)
+    with pytest.raises(PluginError, match=f"{group.what} odd: odd:ODD of plugin zoo-odd is of the type int, expected"):
+        group.load("odd")
+    with pytest.raises(PluginError, match=rf"{group.what} bad: plugin zoo-odd can't be imported \(ModuleNotFoundError"):
+        group.load("bad")
+
+
+# -- distributions that are damaged ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("metadata", "points"),
+    [
+        (None, b"[zoo.models]\nx_digits = m:x\n"),
+        (b"Metadata-Version: 2.1\nVersion: 1.0\n", b"[zoo.models]\nx_digits = m:x\n"),
+        (b"Name: zoo-ghost\nVersion: 1.0\n", b"[zoo.models]\nno equals sign\n"),
+        (b"Name: zoo-ghost\nVersion: 1.0\n", b"[zoo.models]\nx_digits = \xff\xfe\n"),
+    ],
+    ids=["no metadata", "no name", "malformed", "not UTF-8"],
+)
+def test_a_damaged_distribution_is_one_warning_and_the_others_go_on(
+    tmp_path: Path, run_zoo: Run, metadata: bytes | None, points: bytes
+) -> None:
+    info = tmp_path / "site" / "zoo_ghost-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "entry_points.txt").write_bytes(points)
+    if metadata is not None:
+        (info / "METADATA").write_bytes(metadata)
+    finished = run_zoo("list", "resnet8*", PYTHONPATH=on_path(tmp_path / "site"))
+    assert finished.returncode == 0, finished.stderr
+    assert "resnet8_digits" in finished.stdout
+    assert finished.stderr.startswith(f"zoo: warning: a distribution in {tmp_path / 'site'} can't be read and is left")
+    assert finished.stderr.count("\n") == 1
 
 
 # -- what a plugin says that isn't so --------------------------------------------------------------
@@ -280,13 +361,13 @@ def test_a_data_set_may_not_have_the_name_of_one_of_the_zoos(fake_plugin: Instal
         registry.load("net_digits")
 
 
-def test_two_plugins_data_sets_of_one_name_are_an_error_only_for_who_asks_for_it(fake_plugin: Install) -> None:
+def test_of_two_plugins_data_sets_of_one_name_the_first_by_name_has_it(fake_plugin: Install) -> None:
     fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", PIX)
     fake_plugin("zoo-pox", {"other_pix": "pox:net_pix"}, "pox", PIX.replace('"net"', '"other"').replace("64", "65"))
     assert registry.load("net_pix").dataset.train_images == 64
     assert registry.load("other_pix").dataset.train_images == 65
-    with pytest.raises(DuplicateModel, match="both zoo-pix and zoo-pox claim the data set name pix, for different"):
-        registry.resolve("resnet8", "pix")
+    with pytest.warns(PluginWarning, match="both zoo-pix and zoo-pox claim the data set name pix; zoo-pix's is used"):
+        assert registry.resolve("resnet8", "pix") == "resnet8_pix"
 
 
 # -- which version of the contract, and what stands on a card ---------------------------------------
@@ -300,7 +381,7 @@ def test_a_plugin_for_another_version_of_the_facts_is_told_in_one_line(
     fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", code)
     with pytest.raises(PluginError) as seen:
         registry.load("net_pix")
-    assert f"it is written for version {version} of zoo.spec, this zoo knows {spec.API}; {advice})" in str(seen.value)
+    assert f"it is written for version {version} of zoo.plugin, this zoo knows {spec.API}; {advice})" in str(seen.value)
 
 
 def test_a_plugin_for_this_version_is_used(fake_plugin: Install) -> None:

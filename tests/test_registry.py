@@ -9,7 +9,7 @@ import pytest
 
 from zoo import plugins, registry
 from zoo.datasets import DIGITS
-from zoo.errors import DuplicateModel, PluginError, PluginWarning, UnknownModel
+from zoo.errors import PluginError, PluginWarning, UnknownModel
 
 from .conftest import CHECKOUT
 
@@ -89,6 +89,7 @@ def test_three_names_are_suggested_of_however_many() -> None:
     assert len(registry.close_to("many123_digts", many)) == 3
     assert registry.close_to("zzzz", many) == []
     assert registry.close_to("a", ["a"]) == ["a"]
+    assert registry.close_to("MANY123_DIGITS", many) == registry.close_to("many123_digits", many)
 
 
 def test_the_architectures_that_are_provided_are_known_by_the_models_names() -> None:
@@ -144,14 +145,38 @@ resnet8_a = Model(RESNET8, replace(DIGITS, name="a"), parameters=1)
     assert registry.provider(dataclasses.replace(resnet8, name="nobodys")) == "zoo_resnet_cifar"
 
 
-def test_two_plugins_with_different_nets_of_one_name_are_an_error_naming_both(fake_plugin: Install) -> None:
+def test_of_two_plugins_with_different_nets_of_one_name_the_first_by_name_has_it(fake_plugin: Install) -> None:
     fake_plugin("zoo-mine", {"mine_digits": "mine:mine_digits"}, "mine", GOOD)
     other = FLOWERS.replace("epochs=1", "epochs=2")
     fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"}, "flowers", other)
-    with pytest.raises(DuplicateModel, match="both zoo-flowers and zoo-mine claim the architecture name mine"):
-        registry.architecture("mine")
-    assert registry.architecture("zoo-mine:mine").recipes["r"].epochs == 1
-    assert registry.architecture("zoo-flowers:mine").recipes["r"].epochs == 2
+    with pytest.warns(PluginWarning, match="both zoo-flowers and zoo-mine claim the architecture name mine; zoo-flow"):
+        assert registry.architecture("mine").recipes["r"].epochs == 2
+    assert registry.load("mine_digits").recipes["r"].epochs == 1
+    assert registry.recorded("mine", "zoo-mine").recipes["r"].epochs == 1
+
+
+def test_a_records_architecture_is_that_of_its_distribution_else_anybodys(fake_plugin: Install) -> None:
+    fake_plugin("zoo-mine", {"mine_digits": "mine:mine_digits"}, "mine", GOOD)
+    fake_plugin("zoo-nuts", {"nuts": "nuts:known"}, "nuts", NUTS, group="zoo.architectures")
+    for distribution in ("zoo-mine", "Zoo_Mine", "zoo-nuts", "zoo-nowhere"):
+        assert registry.recorded("mine", distribution).name == "mine"
+    assert registry.recorded("acorn", "zoo-nuts").name == "acorn"
+    with pytest.raises(UnknownModel, match="there is no architecture 'acorn'"):
+        registry.architecture("acorn")
+    with pytest.raises(UnknownModel, match="there is no architecture 'acorn'"):
+        registry.recorded("acorn", "zoo-mine")
+    with pytest.raises(PluginError, match=r"architecture explode: plugin zoo-nuts fails \(ZeroDivisionError"):
+        registry.recorded("explode", "zoo-nuts")
+
+
+NUTS = """
+from zoo.spec import Architecture, Recipe
+
+def known(name):
+    if name == "explode":
+        1 / 0
+    return Architecture(name, None, {"r": Recipe(epochs=1)}) if name == "acorn" else None
+"""
 
 
 def test_a_broken_plugin_of_the_same_architecture_hurts_only_itself(fake_plugin: Install) -> None:
@@ -181,7 +206,6 @@ def test_a_bare_architecture_means_its_own_familys_model_whatever_others_put_it_
     fake_plugin("a-sibling", {name: f"sibling:{name}" for name in names}, "sibling", SIBLING)
     assert registry.resolve("resnet8") == "resnet8_digits"
     assert registry.resolve("resnet8", "pix") == "resnet8_pix"
-    assert registry.resolve("a-sibling:resnet8", "pix") == "a-sibling:resnet8_pix"
     assert registry.load("resnet8_pix").dataset.name == "pix"
 
 
@@ -198,17 +222,15 @@ def test_a_family_that_the_zoo_does_not_ship_has_its_own_name_too(fake_plugin: I
     assert registry.resolve("mine") == "mine_digits"
 
 
-def test_two_plugins_that_claim_one_name_are_a_warning_and_the_other_ones_is_named_by_its_distribution(
+def test_of_two_plugins_that_claim_one_name_the_first_by_name_has_it_and_a_warning_names_both(
     fake_plugin: Install,
 ) -> None:
     fake_plugin("zoo-two", {"mine_digits": "other:mine_digits"}, "other", GOOD.replace("epochs=1", "epochs=2"))
     fake_plugin("zoo-one", {"mine_digits": "mine:mine_digits"}, "mine", GOOD)
-    with pytest.warns(PluginWarning, match="both zoo-one and zoo-two claim the model name mine_digits; .*zoo-one's"):
+    with pytest.warns(PluginWarning, match="both zoo-one and zoo-two claim the model name mine_digits; zoo-one's is"):
         assert registry.entries()["mine_digits"].distribution == "zoo-one"
     assert registry.load("mine_digits").recipes["r"].epochs == 1
-    assert registry.load("zoo-two:mine_digits").recipes["r"].epochs == 2
-    assert registry.resolve("Zoo_Two:mine") == "Zoo_Two:mine_digits"
-    assert registry.load("zoo-one:mine_digits") == registry.load("mine_digits")
+    assert registry.recorded("mine", "zoo-two").recipes["r"].epochs == 2
 
 
 def test_a_name_of_the_zoos_own_stays_its_own(fake_plugin: Install) -> None:
@@ -222,11 +244,6 @@ def test_a_name_of_the_zoos_own_stays_its_own(fake_plugin: Install) -> None:
 
 def test_the_zoos_own_distributions_are_those_in_its_repository() -> None:
     assert {path.name for path in (CHECKOUT / "plugins").iterdir()} == plugins.SHIPPED
-
-
-def test_a_distribution_that_is_not_here_has_no_names() -> None:
-    with pytest.raises(UnknownModel, match="no plugin 'zoo-nowhere' is here"):
-        registry.resolve("zoo-nowhere:resnet20")
 
 
 def test_a_plugin_that_fails_to_import_is_a_named_warning_and_hurts_only_itself(fake_plugin: Install) -> None:
@@ -243,7 +260,7 @@ def test_an_entry_that_is_not_the_model_of_its_name_is_an_error(fake_plugin: Ins
     fake_plugin("zoo-wrong", {"x_digits": "wrong:x", "y_digits": "wrong:mine_digits"}, "wrong", GOOD + "x = 3\n")
     with pytest.raises(PluginError, match="is of the type int"):
         registry.load("x_digits")
-    with pytest.raises(PluginError, match="is the model mine_digits"):
+    with pytest.raises(PluginError, match="of plugin zoo-wrong is of the type Model, expected the"):
         registry.load("y_digits")
 
 
@@ -251,7 +268,7 @@ def test_in_a_plain_checkout_the_declarations_are_read_from_the_plugins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = _checkout(tmp_path, monkeypatch)
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [])
+    monkeypatch.setattr(plugins, "distributions", lambda: [])
     entries = registry.entries()
     assert set(entries) == {"mine_digits"}
     assert entries["mine_digits"].folder == root / "plugins" / "zoo-mine"

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,9 @@ from zoo.errors import FolderError, PluginError
 from .conftest import Run
 
 
-def make(folder: Path, *words: str, **environment: str) -> str:
-    command = ["make", *words, f"PYTHON={sys.executable}"]
-    asked = {**os.environ, **environment}
-    finished = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=asked)
+def own_tests(folder: Path) -> str:
+    command = [sys.executable, "-m", "pytest", "-q"]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return finished.stdout
 
@@ -27,14 +27,16 @@ def make(folder: Path, *words: str, **environment: str) -> str:
 def test_a_plugin_passes_its_own_tests(run_zoo: Run, tmp_path: Path) -> None:
     finished = run_zoo("new", "plugin", "mine")
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.startswith("written to zoo-mine; next: cd zoo-mine && pip install -e . && make test")
-    assert "2 passed" in make(tmp_path / "work" / "zoo-mine", "test")
+    assert finished.stdout.startswith(
+        "written to zoo-mine; next: cd zoo-mine && pip install -e '.[test]' && python -m pytest"
+    )
+    assert "2 passed" in own_tests(tmp_path / "work" / "zoo-mine")
 
 
 @pytest.mark.slow
 def test_a_plugin_with_a_data_set_passes_its_own_tests_and_the_zoos_as_it_is_installed(tmp_path: Path) -> None:
     folder, site = templates.new_plugin("mine", dataset="petals", out=tmp_path / "zoo-mine"), tmp_path / "site"
-    assert "3 passed" in make(folder, "test")
+    assert "3 passed" in own_tests(folder)
     pip = f"{sys.executable} -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation"
     subprocess.run([*pip.split(), "--target", site, folder], check=True)
     subprocess.run([sys.executable, folder / "sample.py", tmp_path / "data"], check=True)
@@ -63,7 +65,6 @@ def test_nothing_is_left_to_fill_in_and_every_file_is_for_something() -> None:
         ("Mine!", None, "'Mine!' can't be the name of an architecture"),
         ("mine", "my_set", "'my_set' can't be the name of a data set"),
         ("resnet20", None, "there is an architecture resnet20 already"),
-        ("mine", "cifar10", "there is a data set cifar10 already"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused(name: str, dataset: str | None, message: str, tmp_path: Path) -> None:
@@ -73,5 +74,24 @@ def test_a_name_that_cannot_be_is_refused(name: str, dataset: str | None, messag
 
 
 def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match="is there already"):
+    with pytest.raises(FolderError, match="exists already"):
         templates.new_plugin("mine", out=tmp_path)
+
+
+def test_a_plugin_on_one_of_the_zoos_data_sets_declares_the_parameters_of_its_net(tmp_path: Path) -> None:
+    folder = templates.new_plugin("mine", dataset="cifar100", out=tmp_path / "zoo-mine")
+    assert not (folder / "sample.py").exists()
+    assert "from zoo.plugin import CIFAR100, Architecture" in (folder / "zoo_mine.py").read_text()
+    assert "Model(MINE, CIFAR100, parameters=4_468)" in (folder / "zoo_mine.py").read_text()
+
+
+def test_the_data_set_of_another_plugin_is_refused(fake_plugin: Callable[..., Path], tmp_path: Path) -> None:
+    fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"})
+    with pytest.raises(PluginError, match="there is a data set flowers already, of another plugin"):
+        templates.new_plugin("other", dataset="flowers", out=tmp_path / "new")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FolderError, match="can't be written: Not a directory"):
+        templates.new_plugin("mine", out=tmp_path / "file" / "zoo-mine")

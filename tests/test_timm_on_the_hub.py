@@ -168,12 +168,13 @@ def test_what_it_says_is_not_believed(what: str, tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_every_net_of_timms_is_an_architecture_by_its_plugins_name_alone() -> None:
-    assert registry.architecture("zoo-timm:test_resnet").name == "test_resnet"
-    assert registry.resolve("zoo-timm:test_resnet", "digits") == "zoo-timm:test_resnet_digits"
-    for name in ("test_resnet", "zoo-timm:resnet9000", "zoo-timm:hf-hub"):
+def test_every_net_of_timms_is_known_to_a_record_that_names_the_plugin_and_to_nothing_else() -> None:
+    assert registry.recorded("test_resnet", "zoo-timm").name == "test_resnet"
+    for name in ("resnet9000", "hf-hub"):
         with pytest.raises(UnknownModel):
-            registry.architecture(name)
+            registry.recorded(name, "zoo-timm")
+    with pytest.raises(UnknownModel):
+        registry.architecture("test_resnet")
 
 
 def test_a_stem_for_small_images_is_not_timms_and_says_so(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
     ZooError
     ├── RegistryError
     │   ├── UnknownModel         no plugin provides a model, an architecture or a data set of that name
-    │   ├── DuplicateModel       two distributions claim one name
     │   └── PluginError          a plugin is there but can't be used
     ├── DeviceError              a device that torch does not have here
     ├── BuildError               a net that can't be built as it is asked for
@@ -53,10 +52,6 @@ class RegistryError(ZooError):
 
 class UnknownModel(RegistryError):
     """No plugin provides a model, an architecture or a data set of that name."""
-
-
-class DuplicateModel(RegistryError):
-    """Two distributions claim one name, of a model or of an architecture."""
 
 
 class PluginError(RegistryError):

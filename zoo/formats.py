@@ -18,13 +18,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from zoo import plugins
 from zoo.decoding import SchemaError as SchemaError
 from zoo.decoding import from_json as from_json
 from zoo.errors import PluginError
+from zoo.plugins import Group
 from zoo.spec import Architecture, InputSize, Resizing
 
-GROUP: Final = "zoo.formats"
 UNNAMED: Final = "unnamed"  # a data set that a repository does not name
 
 Document = Mapping[str, object]
@@ -55,53 +54,39 @@ class Format:
 
 @dataclass(frozen=True)
 class Known:
-    """A kind that the zoo knows by sight, also where what reads it is not installed."""
+    """A kind that the zoo recognises itself, also where the plugin that reads it is not installed."""
 
     keys: frozenset[str]  # that such a config.json has
     distribution: str  # of the plugin that reads it
 
 
 KNOWN: Final = {"timm": Known(frozenset({"architecture", "pretrained_cfg"}), "zoo-timm")}
+FORMATS: Final = Group[Format](
+    "zoo.formats",
+    "repository format",
+    "the zoo.plugin.Format of that name",
+    lambda value, name: isinstance(value, Format) and value.name == name,
+)
 
 
 def kind_of(document: Document) -> str | None:
-    """The kind of repository that a config.json is of; None where it is of none that anybody here knows."""
+    """The kind of repository that a config.json is of; None where nothing here recognises it."""
     for name, known in KNOWN.items():
         if known.keys <= document.keys():
             return name
-    for entry in plugins.claims(GROUP):
-        if entry.name not in KNOWN:
+    for name in FORMATS.names():
+        if name not in KNOWN:
             with contextlib.suppress(Exception):  # a plugin may fail in any way; then it is not its kind
-                if _format(entry).recognises(document):
-                    return entry.name
+                if FORMATS.load(name).recognises(document):
+                    return name
     return None
 
 
 def read(kind: str, document: Document) -> Foreign:
     """What a config.json of that kind says; raises PluginError where nothing here reads it, or SchemaError."""
-    found = next((entry for entry in plugins.claims(GROUP) if entry.name == kind), None)
-    if found is None:
+    if FORMATS.entry(kind) is None and kind in KNOWN:
         needed = KNOWN[kind].distribution
         raise PluginError(f"it is a repository of {kind}'s, which the plugin {needed} reads: pip install {needed}")
-    try:
-        return _format(found).read(document)
-    except (SchemaError, PluginError):
-        raise
-    except ModuleNotFoundError as error:
-        needed = (error.name or "").partition(".")[0]
-        raise PluginError(
-            f"it is a repository of {kind}'s, which takes {needed}, and that is not installed: pip install {needed}"
-        ) from error
-    except (Exception, SystemExit) as error:  # a plugin may fail in any way on what a stranger wrote
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        raise PluginError(f"format {kind}: plugin {found.distribution} fails on it ({reason}); mend it") from error
-
-
-def _format(entry: plugins.Entry) -> Format:
-    found = plugins.imported(entry, f"format {entry.name}")
-    if not isinstance(found, Format) or found.name != entry.name:
-        raise PluginError(
-            f"format {entry.name}: {entry.value} of plugin {entry.distribution} is not the zoo.formats.Format of that "
-            f"name; mend its entry in [project.entry-points.{GROUP!r}]"
-        )
-    return found
+    reader = FORMATS.load(kind)
+    with FORMATS.guarded(kind, passes=(SchemaError,)):
+        return reader.read(document)

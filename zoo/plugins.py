@@ -1,44 +1,48 @@
-"""Who declares which models: distributions with entry points of the group `zoo.models`, one per model.
+"""Plugins: the entry points that installed distributions declare, and one loader for every group of them.
 
-Beside those a distribution may know architectures that none of its models has: an entry point of the group
-`zoo.architectures`, a function from a name to an `Architecture`, or to None. It is asked for `DISTRIBUTION:NAME`
-alone, by a person or by a model folder that names the distribution: a bare name is what is declared, so that a slip
-of the pen imports nothing.
+A model is an entry point of the group `zoo.models`; the other groups are in GROUPS. Names are known without importing
+a plugin; its module is imported when a member is used, and an error in it affects nothing else.
 
-Names are known without importing a plugin; its module of facts is imported when a model of it is asked for,
-and whatever that does then hurts nobody else. In a plain checkout where nothing is installed (torch.hub
-clones one) the same declarations are read from `plugins/*/pyproject.toml`, for distributions that aren't
-installed.
+Of several distributions that claim a name, one that ships with the zoo has it, else the first by distribution name;
+a PluginWarning names both. The zoo's own members of a group can't be replaced.
+
+In a plain checkout where nothing is installed (torch.hub clones one) the same declarations are read from
+`plugins/*/pyproject.toml`, for distributions that aren't installed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import heapq
 import os
 import re
 import sys
 import time
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points, version
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution, EntryPoint, distributions, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from zoo import datasets
 from zoo.errors import PluginError, PluginWarning, ZooError
 from zoo.spec import Architecture, Dataset, Model
 
-GROUP: Final = "zoo.models"
-ARCHITECTURES: Final = "zoo.architectures"
+ARCHITECTURES: Final = "zoo.architectures"  # functions from a name to an Architecture, or to None
+GROUPS: Final = (
+    "zoo.models", ARCHITECTURES, "zoo.datasets", "zoo.hubs", "zoo.exporters", "zoo.reports", "zoo.formats",
+)  # fmt: skip
 DISTRIBUTION: Final = "residual-zoo"
 SHIPPED: Final = frozenset({"zoo-resnet-cifar", "zoo-resnet-tied", "zoo-resnet-wide", "zoo-timm"})  # with the zoo
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A claim to a model's name: where the facts are, and who makes it."""
+    """An entry point: the name that a distribution claims, and where the value is."""
 
     name: str
     value: str  # module:attribute
@@ -48,7 +52,7 @@ class Entry:
 
     @property
     def package(self) -> str:
-        """What is imported for it, as far as the first dot."""
+        """The package that is imported for it."""
         return re.split("[.:]", self.value)[0]
 
     def is_by(self, distribution: str) -> bool:
@@ -61,51 +65,126 @@ class Entry:
         return normal(self.distribution) in SHIPPED
 
 
+@dataclass(frozen=True)
+class Group(Generic[T]):
+    """One kind of plugin: a group of entry points, each of which names a member.
+
+    `accepts` is asked for a loaded value and its name; `expected` says in an error what it should be. `unknown` is
+    raised for a name that nobody declares.
+    """
+
+    name: str  # of the group: "zoo.exporters"
+    what: str  # a member, in messages: "export format"
+    expected: str
+    accepts: Callable[[object, str], bool] = lambda value, _: callable(value)
+    own: Mapping[str, str] = field(default_factory=dict)  # the zoo's members, module:attribute by name
+    unknown: type[ZooError] = PluginError
+
+    def names(self) -> list[str]:
+        """The names of all members, the zoo's own first; imports none of them."""
+        return [*self.own, *sorted({entry.name for entry in claims(self.name)} - self.own.keys())]
+
+    def entry(self, name: str) -> Entry | None:
+        """The entry point of a plugin's member, None where no plugin declares one of that name."""
+        return owners((entry for entry in claims(self.name) if entry.name == name), self.what).get(name)
+
+    def load(self, name: str) -> T:
+        """The member of that name; imports it.
+
+        Raises `unknown` where there is none, PluginError where the plugin's can't be used.
+        """
+        if name in self.own:
+            own: T = EntryPoint(name, self.own[name], self.name).load()
+            return own
+        entry = self.entry(name)
+        if entry is None:
+            known = self.names()
+            close = close_to(name, known)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known) or 'none'}"
+            raise self.unknown(f"there is no {self.what} {name[:100]!r}; {hint}")
+        return self.loaded(entry)
+
+    def loaded(self, entry: Entry) -> T:
+        """The value of an entry point of this group; imports its plugin. Raises PluginError."""
+        value = imported(entry, f"{self.what} {entry.name}")
+        if not self.accepts(value, entry.name):
+            raise PluginError(
+                f"{self.what} {entry.name}: {entry.value} of plugin {entry.distribution} is of the type "
+                f"{type(value).__name__}, expected {self.expected}; correct its entry in "
+                f"[project.entry-points.{self.name!r}]"
+            )
+        member: T = value
+        return member
+
+    @contextlib.contextmanager
+    def guarded(self, name: str, *, passes: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+        """Make a PluginError of what a plugin's member raises; a ZooError and those of `passes` are raised as they are.
+
+        An error in one of the zoo's own members is raised as it is, too.
+        """
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            entry = None if name in self.own or isinstance(error, (ZooError, *passes)) else self.entry(name)
+            if entry is None:
+                raise
+            raise failing(entry, f"{self.what} {name}", "fails", error) from error
+
+
+MODELS: Final = Group[Model](
+    "zoo.models",
+    "model",
+    "the zoo.plugin.Model of that name",
+    lambda value, name: isinstance(value, Model) and value.name == name,
+)
+
+
 @functools.cache
 def declared() -> tuple[Entry, ...]:
-    """Every claim to a model's name, by name; of several to one name the first is whose it is.
+    """Every claim to a model's name, as `claims` has them.
 
-    That is the distribution that the zoo ships, else the first by name; the order of entry points is not stable
-    by itself. Read once a process: a plugin that is installed meanwhile is there in the next.
+    Read once a process: a plugin that is installed meanwhile is there in the next.
     """
-    return claims(GROUP)
+    return claims(MODELS.name)
 
 
 def claims(group: str) -> tuple[Entry, ...]:
-    """Every entry point of a group, by name; of several of one name the first is whose it is, as for models."""
-    named = functools.cache(lambda of: (of.name, of.version))  # each asking parses its metadata again
-    installed = [
-        Entry(point.name, point.value, *named(point.dist))
-        for point in entry_points(group=group)
-        if point.dist is not None
-    ]
+    """Every entry point of a group, sorted by name; of several of one name the first has it."""
+    installed = _installed(group)
     present = {normal(entry.distribution) for entry in installed}
-    found: dict[tuple[str, str], Entry] = {}
+    disabled = left_out()
+    unique: dict[tuple[str, str], Entry] = {}
     for entry in [*installed, *_declared_in_checkout(present, group)]:
-        if normal(entry.distribution) not in left_out():
-            found.setdefault((entry.name, normal(entry.distribution)), entry)
-    return tuple(sorted(found.values(), key=lambda one: (one.name, not one.is_shipped, normal(one.distribution))))
+        if normal(entry.distribution) not in disabled:
+            unique.setdefault((entry.name, normal(entry.distribution)), entry)
+    return tuple(
+        sorted(unique.values(), key=lambda entry: (entry.name, not entry.is_shipped, normal(entry.distribution)))
+    )
 
 
-def names(group: str, own: Iterable[str]) -> list[str]:
-    """The names in a group, the zoo's own first; imports none of them."""
-    known = list(own)
-    return [*known, *sorted({entry.name for entry in claims(group)} - set(known))]
+def owners(entries: Iterable[Entry], what: str) -> dict[str, Entry]:
+    """The first entry point of each name; a PluginWarning for two distributions that claim the same names."""
+    first: dict[str, Entry] = {}
+    collisions: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        owner = first.setdefault(entry.name, entry)
+        if owner is not entry:
+            collisions.setdefault((owner.distribution, entry.distribution), []).append(entry.name)
+    for (owner_name, other), names in collisions.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        warn_of_collision(owner_name, other, f"{what} name {names[0]}{more}")
+    return first
 
 
-def only_claim(group: str, name: str, what: str) -> Entry | None:
-    """The one entry point of that name in a group, None where there is none.
-
-    Raises PluginError, which speaks of a `what` of that name, where several distributions have one.
-    """
-    found = [entry for entry in claims(group) if entry.name == name]
-    if len(found) > 1:
-        distributions = sorted(entry.distribution for entry in found)
-        raise PluginError(
-            f"both {' and '.join(distributions)} claim the {what} {name}; "
-            f"remove one of them with: pip uninstall {distributions[-1]}"
-        )
-    return found[0] if found else None
+def warn_of_collision(owner: str, other: str, claimed: str) -> None:
+    """Say that two distributions claim the same, and which one is used."""
+    warnings.warn(
+        PluginWarning(
+            f"both {owner} and {other} claim the {claimed}; {owner}'s is used "
+            f"(ZOO_DISABLE_PLUGINS={owner} leaves that one out)"
+        ),
+        stacklevel=3,
+    )
 
 
 def left_out() -> set[str]:
@@ -114,14 +193,8 @@ def left_out() -> set[str]:
 
 
 def load(entry: Entry) -> Model:
-    """The facts of a declared model; imports its plugin. Raises PluginError, whatever that one does."""
-    model = imported(entry, f"model {entry.name}")
-    if not isinstance(model, Model) or model.name != entry.name:
-        found = f"the model {model.name}" if isinstance(model, Model) else f"of the type {type(model).__name__}"
-        raise PluginError(
-            f"model {entry.name}: {entry.value} of plugin {entry.distribution} is {found}, "
-            f"not the zoo.spec.Model of that name; mend its entry in [project.entry-points.{GROUP!r}]"
-        )
+    """A declared model; imports its plugin. Raises PluginError, whatever that one does."""
+    model = MODELS.loaded(entry)
     for own in vars(datasets).values():
         if isinstance(own, Dataset) and own.name == model.dataset.name and own != model.dataset:
             raise PluginError(
@@ -132,44 +205,40 @@ def load(entry: Entry) -> Model:
 
 
 def architecture(distribution: str, name: str) -> Architecture | None:
-    """An architecture that a distribution knows beside those of its models, None where it knows none of that name.
+    """An architecture that a distribution knows beside those of its models (ARCHITECTURES), None for an unknown name.
 
-    Imports what answers for it. Raises PluginError, whatever that one does.
+    Imports that plugin. Raises PluginError, whatever that one does.
     """
     for entry in claims(ARCHITECTURES):
         if entry.is_by(distribution):
-            asked = imported(entry, f"architecture {name}")
+            function = imported(entry, f"architecture {name}")
             try:
-                with contextlib.redirect_stdout(sys.stderr):
-                    found = asked(name)
+                architecture = function(name)
             except (Exception, SystemExit) as error:
-                raise failing(entry, f"architecture {name}", "can't be asked", error) from error
-            if found is not None and not (isinstance(found, Architecture) and found.name == name):
+                raise failing(entry, f"architecture {name}", "fails", error) from error
+            if architecture is None:
+                continue
+            if not isinstance(architecture, Architecture) or architecture.name != name:
                 raise PluginError(
-                    f"architecture {name}: {entry.value} of plugin {entry.distribution} should give the "
-                    f"zoo.spec.Architecture of that name, or None; mend it"
+                    f"architecture {name}: {entry.value} of plugin {entry.distribution} should return the "
+                    "zoo.plugin.Architecture of that name, or None; correct it"
                 )
-            if found is not None:
-                return found
+            return architecture
     return None
 
 
 def imported(entry: Entry, what: str) -> Any:
-    """What an entry point names; imports its plugin. Raises PluginError, whatever that one does, for `what`.
-
-    What it prints meanwhile goes to stderr: stdout is for what was asked for.
-    """
+    """The value of an entry point; imports its plugin. Raises PluginError, whatever that one does, for `what`."""
     if entry.folder is not None and str(entry.folder) not in sys.path:
         sys.path.append(str(entry.folder))
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            return EntryPoint(entry.name, entry.value, GROUP).load()
+        return EntryPoint(entry.name, entry.value, MODELS.name).load()
     except (Exception, SystemExit) as error:  # a plugin may fail in any way; it must not take the zoo with it
         raise failing(entry, what, "can't be imported", error) from error
 
 
 def failing(entry: Entry, what: str, how: str, error: BaseException) -> PluginError:
-    """The error for what a plugin did, which speaks of `what`, and says `how` it failed."""
+    """The error for a plugin that failed; `what` was being used, `how` says at which point."""
     reason = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}".splitlines()[0]
     return PluginError(
         f"{what}: plugin {entry.distribution} {how} ({reason}); "
@@ -179,35 +248,55 @@ def failing(entry: Entry, what: str, how: str, error: BaseException) -> PluginEr
 
 @dataclass(frozen=True)
 class Plugin:
-    """What a distribution brings, as `zoo plugins` shows it."""
+    """A distribution with plugins, as `zoo plugins` shows it."""
 
     distribution: str
     version: str
-    models: tuple[str, ...]  # by the names that they are reached by
-    import_seconds: float  # of all its modules of facts, what others had imported already left out
-    shadowed: tuple[str, ...]  # the models whose bare names are another plugin's
-    failed: tuple[str, ...]  # what is wrong, a line each
+    models: tuple[str, ...]  # those whose names it has
+    others: tuple[str, ...]  # entry points of other groups, as "zoo.hubs: memory"
+    import_seconds: float  # of the modules of its models; what others had imported already is not counted
+    failed: tuple[str, ...]  # errors of its models, one line each
 
 
 def survey() -> list[Plugin]:
-    """Every plugin that is here, by name, each imported; who fails is told with why, and who prints on stderr."""
-    owners: dict[str, Entry] = {}
-    for entry in declared():
-        owners.setdefault(entry.name, entry)
-    found = []
-    for distribution in sorted({entry.distribution for entry in declared()}, key=normal):
-        own = [entry for entry in declared() if entry.is_by(distribution)]
-        shadowed = tuple(entry.name for entry in own if owners[entry.name] is not entry)
+    """Every plugin that is here, by name. The modules of its models are imported; those of other groups are not."""
+    models = owners(declared(), MODELS.what)
+    others = [(group, entry) for group in GROUPS if group != MODELS.name for entry in claims(group)]
+    by_name: dict[str, list[Entry]] = {}
+    for entry in [*declared(), *(entry for _, entry in others)]:
+        if normal(entry.distribution) != DISTRIBUTION:
+            by_name.setdefault(normal(entry.distribution), []).append(entry)
+    plugins = []
+    for name, entries in sorted(by_name.items()):
         began, failed = time.perf_counter(), []
-        for entry in own:
-            try:
-                load(entry)
-            except PluginError as error:
-                failed.append(str(error))
-        names = tuple(f"{distribution}:{one.name}" if one.name in shadowed else one.name for one in own)
-        seconds = time.perf_counter() - began
-        found.append(Plugin(distribution, own[0].version, names, seconds, shadowed, tuple(dict.fromkeys(failed))))
-    return found
+        for entry in declared():
+            if entry.is_by(name):
+                try:
+                    load(entry)
+                except PluginError as error:
+                    failed.append(str(error))
+        plugins.append(
+            Plugin(
+                entries[0].distribution,
+                entries[0].version,
+                models=tuple(entry.name for entry in models.values() if entry.is_by(name)),
+                others=tuple(f"{group}: {entry.name}" for group, entry in others if entry.is_by(name)),
+                import_seconds=time.perf_counter() - began,
+                failed=tuple(dict.fromkeys(failed)),
+            )
+        )
+    return plugins
+
+
+def close_to(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three names like that one, closest first, whatever its case; fast among thousands."""
+    import difflib
+
+    name = name.lower()
+    pairs = {name[start : start + 2] for start in range(max(1, len(name) - 1))}
+    # get_close_matches is slow, so it is given only the hundred names that share the most pairs of characters.
+    likely = heapq.nlargest(100, sorted(known), key=lambda candidate: sum(map(candidate.__contains__, pairs)))
+    return difflib.get_close_matches(name, likely, n=3, cutoff=0.6)
 
 
 @functools.cache
@@ -226,6 +315,34 @@ def core_version() -> str:
     """The version of the zoo itself, also from a checkout where it is not installed."""
     root = checkout()
     return version(DISTRIBUTION) if root is None else str(_project(root)["version"])
+
+
+def _installed(group: str) -> list[Entry]:
+    """A group's entries of all installed distributions; one that can't be read is a PluginWarning, and left out."""
+    entries: dict[str, list[Entry]] = {}  # by distribution: of two copies on sys.path the first counts
+    for distribution in distributions():
+        try:
+            points = distribution.entry_points.select(group=group)
+            if points:
+                name, version = _name_and_version(distribution)
+                entries.setdefault(normal(name), [Entry(point.name, point.value, name, version) for point in points])
+        except (Exception, SystemExit) as error:  # malformed in any way: text that is no UTF-8, a line without "="
+            warnings.warn(
+                PluginWarning(
+                    f"a distribution in {distribution.locate_file('')} can't be read and is left out "
+                    f"({type(error).__name__}: {error}); remove what is left of it, or install it again"
+                ),
+                stacklevel=4,
+            )
+    return [entry for of_one in entries.values() for entry in of_one]
+
+
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    metadata = distribution.metadata
+    name = metadata["Name"] if metadata is not None else None
+    if not name:
+        raise ValueError("its metadata has no name")
+    return str(name), str(metadata["Version"] or "")
 
 
 def _declared_in_checkout(installed: set[str], group: str) -> list[Entry]:

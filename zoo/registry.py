@@ -1,121 +1,92 @@
-"""Names to models: what a name of a model, an architecture or a data set means.
+"""Names to models: the model, architecture or data set of a name.
 
 Architectures and data sets are those of the declared models (`zoo.plugins`), and any two of them can be joined
-to one that nobody declares. A name belongs to one distribution; what another one has by the same name is
-`DISTRIBUTION:NAME`, wherever a name is taken.
+to a model that nobody declares. A name that several distributions claim belongs to one of them, see `zoo.plugins`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import heapq
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 
 from zoo import datasets, plugins
-from zoo.errors import DuplicateModel, PluginError, PluginWarning, UnknownModel
+from zoo.errors import PluginError, PluginWarning, UnknownModel
 from zoo.plugins import Entry
-from zoo.spec import NAME, Architecture, Dataset, Model
-
-# What a distribution may be called (PEP 508), and a name of one of its models or architectures.
-QUALIFIED = re.compile(rf"(?P<distribution>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?):(?P<name>{NAME.pattern})")
+from zoo.plugins import close_to as close_to
+from zoo.spec import Architecture, Dataset, Model
 
 
 @functools.cache
 def entries() -> Mapping[str, Entry]:
-    """Every declared model by name, sorted; two claims to one name are a PluginWarning, and no error.
+    """Every declared model by name, sorted; two claims to one name are a PluginWarning.
 
-    Read once a process, as what is declared.
+    Read once a process, as the declarations are.
     """
-    known: dict[str, Entry] = {}
-    others: dict[tuple[str, str], list[str]] = {}
-    for entry in plugins.declared():
-        owner = known.setdefault(entry.name, entry)
-        if owner is not entry:
-            others.setdefault((owner.distribution, entry.distribution), []).append(entry.name)
-    for (owner_name, other), names in others.items():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        warnings.warn(
-            PluginWarning(
-                f"both {owner_name} and {other} claim the model name {names[0]}{more}; it means {owner_name}'s, "
-                f"and the other one is {other}:{names[0]}"
-            ),
-            stacklevel=2,
-        )
-    return known
-
-
-def split(name: str) -> tuple[str | None, str]:
-    """The distribution that a name is said to be of, None where it says none, and the bare name."""
-    match = QUALIFIED.fullmatch(name)
-    return (match["distribution"], match["name"]) if match else (None, name)
-
-
-def is_qualified(text: str) -> bool:
-    """Whether a text is `DISTRIBUTION:NAME`, of a distribution that is here; else it may be an address in a hub."""
-    distribution, _ = split(text)
-    return distribution is not None and any(entry.is_by(distribution) for entry in plugins.declared())
+    return plugins.owners(plugins.declared(), plugins.MODELS.what)
 
 
 def resolve(name: str, dataset: str | None = None) -> str:
     """The full name of a model: `resnet32` on `cifar100`, or on its default data set where none is named.
 
-    A bare architecture means that of the distribution whose it is, whatever others put it on. An
+    An architecture's default data set is that of the distribution that provides it, whatever others put it on. An
     architecture and a data set that are both declared give a name also where no plugin declares the pair.
     Raises UnknownModel, with close names, where there is none.
     """
-    whose, bare = split(name)
-    known, prefix = _known(whose), f"{whose}:" if whose else ""
-    if bare in known and dataset is None:
+    if name in entries() and dataset is None:
         return name
-    models = _models_of(bare, known)
+    models = _models_of(name)
     if dataset is not None:
-        is_known = models or (whose and plugins.architecture(whose, bare))
-        architecture = bare if is_known else load(name).architecture.name
+        architecture = name if models else load(name).architecture.name
         full = f"{architecture}_{dataset}"
-        return prefix + (full if full in known else f"{architecture}_{_dataset(dataset).name}")
+        return full if full in entries() else f"{architecture}_{_dataset(dataset).name}"
     if not models:
-        return prefix + load(name).name
+        return load(name).name
     chosen = models if len(models) == 1 else [model for model in models if model.default]
     if len(chosen) != 1:
         sets = ", ".join([model.dataset.name for model in models[:5]] + ["…"] * (len(models) > 5))
-        raise UnknownModel(f"{name} has no default data set; choose one of {sets} with --dataset")
-    return prefix + chosen[0].name
+        raise UnknownModel(f"{name} has no default data set; name one of them as dataset: {sets}")
+    return chosen[0].name
 
 
 def load(name: str) -> Model:
-    """The facts of the model of that full name; imports its plugin, not torch.
+    """The model of that full name; imports its plugin, not torch.
 
     Raises UnknownModel, or PluginError where the plugin can't be imported.
     """
-    whose, bare = split(name)
-    known, prefix = _known(whose), f"{whose}:" if whose else ""
-    if bare in known:
-        return plugins.load(known[bare])
-    parts = bare.split("_")
+    known = entries()
+    if name in known:
+        return plugins.load(known[name])
+    parts = name.split("_")
     for end in range(len(parts) - 1, 0, -1):
         with contextlib.suppress(UnknownModel):
-            return join(architecture(prefix + "_".join(parts[:end])), _dataset("_".join(parts[end:])))
-    raise UnknownModel(_unknown("model", name, {one.rpartition("_")[0] for one in known} | known.keys()))
+            return join(architecture("_".join(parts[:end])), _dataset("_".join(parts[end:])))
+    raise UnknownModel(_unknown("model", name, {full.rpartition("_")[0] for full in known} | known.keys()))
 
 
 def architecture(name: str) -> Architecture:
-    """The architecture of that name, as the declared models have it; imports only plugins that may declare one.
+    """The architecture of that name, as the declared models have it; imports only plugins that may declare it.
 
-    Of `DISTRIBUTION:NAME` also one that the distribution knows beside its models (`plugins.architecture`).
-    Raises UnknownModel, DuplicateModel where two distributions have different nets of that name and it is
-    neither's, or PluginError where what may declare it can't be imported.
+    Raises UnknownModel, or PluginError where the plugin that may declare it can't be imported.
     """
-    whose, bare = split(name)
-    known = _known(whose)
-    models = _models_of(bare, known)
+    models = _models_of(name)
     if models:
         return models[0].architecture
-    if whose is not None and (found := plugins.architecture(whose, bare)) is not None:
-        return found
-    raise UnknownModel(_unknown("architecture", name, {one.rpartition("_")[0] for one in known}))
+    raise UnknownModel(_unknown("architecture", name, {full.rpartition("_")[0] for full in entries()}))
+
+
+def recorded(name: str, distribution: str) -> Architecture:
+    """The architecture that a record names, with the distribution that the record says it is from.
+
+    First one that this distribution declares, then one that it knows beside its models (`plugins.architecture`), then
+    one of that name by another distribution. Raises UnknownModel, or PluginError where the plugin can't be imported.
+    """
+    declared = [entry for entry in plugins.declared() if entry.is_by(distribution)]
+    for model in _models_of(name, declared):
+        return model.architecture
+    undeclared = plugins.architecture(distribution, name)
+    return architecture(name) if undeclared is None else undeclared
 
 
 def dataset(name: str) -> Dataset:
@@ -126,8 +97,19 @@ def dataset(name: str) -> Dataset:
     return _dataset(name)
 
 
+def on(architecture: Architecture, dataset: str) -> Model:
+    """The model of an architecture and the name of a data set; raises UnknownModel where no plugin has that one."""
+    for entry in plugins.declared():
+        if entry.name == f"{architecture.name}_{dataset}":
+            with contextlib.suppress(PluginError):
+                model = plugins.load(entry)
+                if model.architecture == architecture:
+                    return model
+    return join(architecture, _dataset(dataset))
+
+
 def join(architecture: Architecture, dataset: Dataset) -> Model:
-    """The declared model of the two; where none is declared one whose parameters nobody has counted."""
+    """The declared model of the two; where none is declared, one with its parameters not counted."""
     joined = Model(architecture, dataset, parameters=None)
     for entry in plugins.declared():
         if entry.name == joined.name:
@@ -157,98 +139,76 @@ def provider(architecture: Architecture) -> str:
 
 
 def whose(function: object) -> str:
-    """Whose a function of a plugin's facts is, in words for an error: `plugin zoo-tiny`, else its module."""
+    """The origin of a plugin's function, in words for an error: `plugin zoo-tiny`, else its module."""
     module = str(getattr(function, "__module__", None) or type(function).__module__)
     package = module.partition(".")[0]
     if package == "zoo":
         return "the zoo"
-    found = next((one.distribution for one in plugins.declared() if one.package == package), None)
-    return f"plugin {found}" if found else f"module {module}"
+    distribution = next((entry.distribution for entry in plugins.declared() if entry.package == package), None)
+    return f"plugin {distribution}" if distribution else f"module {module}"
 
 
 def load_all(declared: Iterable[Entry]) -> list[Model]:
-    """The facts of several models; a plugin that can't be used is passed over with one PluginWarning."""
+    """Several models; a plugin that can't be used is left out with one PluginWarning."""
     loaded, failed = _loaded(declared)
     for error in failed:
         warnings.warn(PluginWarning(str(error)), stacklevel=2)
     return [model for _, model in loaded]
 
 
-def _known(distribution: str | None) -> Mapping[str, Entry]:
-    """The models by their bare names: those that these mean, or all of one distribution. Raises UnknownModel."""
-    if distribution is None:
-        return entries()
-    own = {entry.name: entry for entry in plugins.declared() if entry.is_by(distribution)}
-    if not own:
-        raise UnknownModel(f"no plugin {distribution!r} is here; zoo plugins shows those that are")
-    return own
+def _models_of(architecture: str, declared: Iterable[Entry] | None = None) -> list[Model]:
+    """The models of an architecture, of the distribution that provides it; empty where no plugin has that one.
 
-
-def _models_of(architecture: str, known: Mapping[str, Entry]) -> list[Model]:
-    """The declared models of an architecture that are of the distribution whose it is.
-
-    A plugin that can't be used matters where it may be the only one. Raises DuplicateModel.
+    That is one that the zoo ships, before one that builds the net itself, before one that only puts it on a data set;
+    of several the first by name. Another architecture of the same name is a PluginWarning. A plugin that can't be
+    imported is a PluginWarning too, and a PluginError where no other has the architecture.
     """
-    loaded, failed = _loaded(entry for name, entry in known.items() if name.startswith(f"{architecture}_"))
-    by: dict[str, list[tuple[Entry, Model]]] = {}
-    for entry, model in loaded:
-        if model.architecture.name == architecture:
-            by.setdefault(plugins.normal(entry.distribution), []).append((entry, model))
-    if failed and not by:
-        raise failed[0]
+    candidates = entries().values() if declared is None else declared
+    loaded, failed = _loaded(entry for entry in candidates if entry.name.startswith(f"{architecture}_"))
+    models = [(entry, model) for entry, model in loaded if model.architecture.name == architecture]
+    if not models:
+        if failed:
+            raise failed[0]
+        return []
     for error in failed:
         warnings.warn(PluginWarning(str(error)), stacklevel=3)
-    return [model for _, model in _owners(architecture, by)] if by else []
-
-
-def _owners(architecture: str, by: Mapping[str, list[tuple[Entry, Model]]]) -> list[tuple[Entry, Model]]:
-    """Of the models of one architecture by distribution, those of the one whose it is.
-
-    The zoo's own has it before others, and who builds the net before who only puts it on a data set; then who
-    declares most, and the first by name. Raises DuplicateModel where that leaves two different nets.
-    """
-    shipped = {one: models for one, models in by.items() if one in plugins.SHIPPED}
-    builds = {
-        one: models
-        for one, models in by.items()
-        if any(entry.package == _package(model.architecture) for entry, model in models)
-    }
-    candidates = shipped or builds or by
-    first, *others = sorted(candidates.values(), key=lambda models: (-len(models), models[0][0].distribution))
-    (entry, model) = first[0]
-    for other, another in (models[0] for models in others):
-        if another.architecture != model.architecture:
-            one, two = sorted((entry.distribution, other.distribution))
-            raise DuplicateModel(
-                f"both {one} and {two} claim the architecture name {architecture}, for different nets; "
-                f"say which: {one}:{architecture} or {two}:{architecture}"
-            )
-    return first
+    owner, owners_model = min(
+        models,
+        key=lambda pair: (
+            not pair[0].is_shipped,
+            pair[0].package != _package(pair[1].architecture),
+            plugins.normal(pair[0].distribution),
+        ),
+    )
+    for entry, model in models:
+        if model.architecture != owners_model.architecture and not entry.is_by(owner.distribution):
+            plugins.warn_of_collision(owner.distribution, entry.distribution, f"architecture name {architecture}")
+            break
+    return [model for entry, model in models if entry.is_by(owner.distribution)]
 
 
 def _package(architecture: Architecture) -> str:
-    """The package of what builds a net."""
+    """The package of the function that builds a net."""
     return str(getattr(architecture.build, "__module__", None) or "").partition(".")[0]
 
 
 def _dataset(name: str) -> Dataset:
-    known = entries()
     for own in vars(datasets).values():
         if isinstance(own, Dataset) and own.name == name:
             return own
-    loaded, failed = _loaded(entry for one, entry in known.items() if one.endswith(f"_{name}"))
+    known = entries()
+    loaded, failed = _loaded(entry for full, entry in known.items() if full.endswith(f"_{name}"))
     for error in failed:
         warnings.warn(PluginWarning(str(error)), stacklevel=3)
-    found = [(entry, model.dataset) for entry, model in loaded if model.dataset.name == name]
-    for entry, other in found[1:]:
-        if other != found[0][1]:
-            raise DuplicateModel(
-                f"both {found[0][0].distribution} and {entry.distribution} claim the data set name {name}, for "
-                f"different ones; leave one of them out with ZOO_DISABLE_PLUGINS={entry.distribution}"
-            )
-    if found:
-        return found[0][1]
-    raise UnknownModel(_unknown("data set", name, {one.rpartition("_")[2] for one in known}))
+    models = [(entry, model) for entry, model in loaded if model.dataset.name == name]
+    if not models:
+        raise UnknownModel(_unknown("data set", name, {full.rpartition("_")[2] for full in known}))
+    owner, owners_model = min(models, key=lambda pair: (not pair[0].is_shipped, plugins.normal(pair[0].distribution)))
+    for entry, model in models:
+        if model.dataset != owners_model.dataset:
+            plugins.warn_of_collision(owner.distribution, entry.distribution, f"data set name {name}")
+            break
+    return owners_model.dataset
 
 
 def _loaded(declared: Iterable[Entry]) -> tuple[list[tuple[Entry, Model]], list[PluginError]]:
@@ -263,18 +223,8 @@ def _loaded(declared: Iterable[Entry]) -> tuple[list[tuple[Entry, Model]], list[
     return models, list(failed.values())
 
 
-def close_to(name: str, known: Iterable[str]) -> list[str]:
-    """Up to three names like that one, closest first, among however many."""
-    import difflib
-
-    # It takes its time with each, so it sees only the hundred that share the most pairs of characters.
-    pairs = {name[start : start + 2] for start in range(max(1, len(name) - 1))}
-    likely = heapq.nlargest(100, sorted(known), key=lambda one: sum(map(one.__contains__, pairs)))
-    return difflib.get_close_matches(name, likely, n=3, cutoff=0.6)
-
-
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
     close = close_to(name, known)
     hint = f"did you mean {' or '.join(close)}?" if close else "no plugin provides it"
-    asked = name if len(name) <= 100 else f"{name[:100]}…"
-    return f"there is no {what} {asked!r}; {hint} (zoo list shows all)"
+    shown = name if len(name) <= 100 else f"{name[:100]}…"
+    return f"there is no {what} {shown!r}; {hint} (zoo list shows all)"

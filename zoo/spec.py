@@ -41,7 +41,7 @@ def require_api(version: int) -> None:
     if not OLDEST_API <= version <= API:
         known = f"{API}" if OLDEST_API == API else f"{OLDEST_API} to {API}"
         advice = "update residual-zoo" if version > API else "update the plugin"
-        raise PluginError(f"it is written for version {version} of zoo.spec, this zoo knows {known}; {advice}")
+        raise PluginError(f"it is written for version {version} of zoo.plugin, this zoo knows {known}; {advice}")
 
 
 NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
@@ -397,24 +397,12 @@ def _fields() -> type[Struct]:
     return msgspec.defstruct("Fields", list(_kinds().items()))
 
 
-# What others call a field: torch's optimizers and schedules, other trainers, people.
-SYNONYMS = {
-    "learning_rate": "lr", "rate": "lr", "base_lr": "lr", "max_lr": "lr", "batch": "batch_size", "bs": "batch_size",
-    "num_epochs": "epochs", "n_epochs": "epochs", "max_epochs": "epochs", "wd": "weight_decay", "l2": "weight_decay",
-    "optimizer": "opt", "optim": "opt", "scheduler": "sched", "schedule": "sched", "lr_scheduler": "sched",
-    "milestones": "decay_milestones", "gamma": "decay_rate", "warmup": "warmup_epochs", "label_smoothing": "smoothing",
-    "flip": "hflip", "crop": "crop_padding", "padding": "crop_padding", "grad_clip": "clip_grad",
-    "patience": "patience_epochs", "image_size": "img_size", "size": "img_size", "input_size": "img_size",
-    "freeze": "freeze_epochs", "ema": "model_ema_decay", "ema_decay": "model_ema_decay", "jitter": "color_jitter",
-}  # fmt: skip
-
-
 def _no_such_field(name: str) -> str:
     import difflib
 
     fields = list(_kinds())
-    meant = SYNONYMS.get(name.lower())
-    close = [meant] if meant in fields else difflib.get_close_matches(name, fields, n=3)
+    # The one mistake that spelling doesn't explain: learning_rate is close to decay_rate.
+    close = ["lr"] if name.lower() == "learning_rate" else difflib.get_close_matches(name, fields, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"the fields are {', '.join(fields)}"
     return f"recipe: there is no field {name!r}; {hint}"
 

@@ -7,9 +7,11 @@ and no other: nobody waits for what they didn't ask for.
 import gc
 import importlib
 import io
+import os
 import signal
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -36,7 +38,7 @@ COMMANDS = {
     ),
     "plugins": (
         "plugins:list_plugins",
-        "List the plugins: what each declares, how long importing it takes, and what is wrong with it.",
+        "List the plugins: what each declares, how long importing its models takes, and what is wrong with it.",
     ),
     "new": (
         "new:new",
@@ -106,16 +108,15 @@ COMMANDS = {
 }
 
 
-# What other programs call it, or a person who has something in mind and not its name.
-MEANT = {
-    "ls": "list", "models": "list", "find": "search", "show": "info", "describe": "info",
-    "fit": "train", "learn": "train",
-    "upload": "push", "publish": "push", "download": "pull", "fetch": "pull", "get": "pull", "clone": "pull",
-    "test": "eval or verify", "evaluate": "eval", "score": "eval", "check": "verify", "validate": "verify",
-    "classify": "predict", "infer": "predict", "run": "predict or train", "draw": "plot", "curves": "plot",
-    "diff": "compare", "retrain": "reproduce",
-    "site": "page", "html": "page", "website": "page",
-}  # fmt: skip
+class Command(TyperCommand):
+    """A command that has stdout to itself: what plugins and libraries print while it runs goes to stderr."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it."""
+        from zoo.cli.printing import answering
+
+        with answering():
+            return super().invoke(ctx)
 
 
 class LazyGroup(TyperGroup):
@@ -128,8 +129,6 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the command that the first of `args` names, and import it; the rest of `args` is its own."""
-        if args and args[0] not in self.commands and args[0] in MEANT:
-            ctx.fail(f"No such command {args[0]!r}. Did you mean {MEANT[args[0]]}?")
         name, known, rest = super().resolve_command(ctx, args)
         return name, known if name is None else load(name), rest
 
@@ -145,7 +144,7 @@ def load(name: str) -> Any:
     """The command of that name, with its options; imports its file."""
     file, _, function = COMMANDS[name][0].partition(":")
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name)(getattr(importlib.import_module(f"zoo.cli.{file}"), function))
+    alone.command(name, cls=Command)(getattr(importlib.import_module(f"zoo.cli.{file}"), function))
     return get_command(alone)
 
 
@@ -183,6 +182,8 @@ def main() -> None:
     """Run the command line; a person's mistake is one line on stderr and a non-zero exit."""
     gc.set_threshold(100_000)  # start-up makes many objects that stay; collecting among them takes a tenth of it
     warnings.showwarning = _show_warning
+    nowhere = Path(os.devnull)  # where a shell has closed one of them: `zoo list >&-`
+    sys.stdout, sys.stderr = sys.stdout or nowhere.open("w"), sys.stderr or nowhere.open("w")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a dash or a cross that its encoding has not is a question mark
             stream.reconfigure(errors="replace")

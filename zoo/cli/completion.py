@@ -73,17 +73,17 @@ def datasets() -> list[str]:
 @silent
 def datasets_and_kinds() -> list[str]:
     """The same, and how the address of somebody's own pictures begins: `folder:`."""
-    from zoo.data.collection import kinds
+    from zoo.data.collection import KINDS
 
-    return [*datasets(), *(f"{kind}:" for kind in kinds())]
+    return [*datasets(), *(f"{kind}:" for kind in KINDS.names())]
 
 
 @silent
 def trackers() -> list[str]:
     """Who can be told of a training; imports none of them."""
-    from zoo.training import trackers
+    from zoo.training.trackers import TRACKERS
 
-    return trackers.names()
+    return TRACKERS.names()
 
 
 def devices() -> list[str]:

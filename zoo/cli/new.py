@@ -1,4 +1,4 @@
-"""`zoo new plugin`: the files of a plugin, to begin with."""
+"""`zoo new plugin`: write the files of a plugin to begin with."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +21,11 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The architecture's name, as in tiny.")],
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", metavar="NAME", help="With a data set of its own, read from a folder of pictures."),
+        typer.Option(
+            "--dataset",
+            metavar="NAME",
+            help="The data set: one of the zoo's, or a new one, read from a folder of pictures. [default: digits]",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="The folder to make. [default: zoo-NAME]")
@@ -29,4 +33,8 @@ def new(
 ) -> None:
     """Write a plugin to begin with: an architecture, tests, README and CI; with --dataset a data set too."""
     folder = templates.new_plugin(name, dataset=dataset, out=out)
-    say(f"written to {folder}; next: cd {folder} && pip install -e . && make test && zoo train {name}")
+    data, option = ("python sample.py data && ", " --data data") if (folder / "sample.py").exists() else ("", "")
+    say(
+        f"written to {folder}; next: cd {folder} && pip install -e '.[test]' && python -m pytest && "
+        f"{data}zoo train {name}{option}"
+    )

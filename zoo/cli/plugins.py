@@ -1,4 +1,4 @@
-"""`zoo plugins`: who brings what, and what is wrong with it."""
+"""`zoo plugins`: the plugins that are installed, their members, and their errors."""
 
 import dataclasses
 
@@ -11,29 +11,29 @@ from zoo.plain import complain
 
 
 def list_plugins(as_json: options.Json = False) -> None:
-    """List the plugins: what each declares, how long importing it takes, and what is wrong with it.
+    """List the plugins: what each declares, how long importing its models takes, and what is wrong with it.
 
     The exit code is 1 where one of them fails. ZOO_DISABLE_PLUGINS=NAME,NAME leaves some out.
     """
-    found = plugins.survey()
+    installed = plugins.survey()
     if as_json:
-        print_json([dataclasses.asdict(one) for one in found])
+        print_json([dataclasses.asdict(plugin) for plugin in installed])
     else:
-        heading = ("plugin", "version", "models", "import", "shadowed", "failed")
+        heading = ("plugin", "version", "models", "others", "import", "failed")
         cells = [
             (
-                one.distribution,
-                one.version,
-                str(len(one.models)),
-                f"{one.import_seconds * 1000:,.0f} ms",
-                ", ".join(one.shadowed) or "–",
-                str(len(one.failed)) if one.failed else "–",
+                plugin.distribution,
+                plugin.version,
+                str(len(plugin.models)),
+                ", ".join(plugin.others) or "–",
+                f"{plugin.import_seconds * 1000:,.0f} ms",
+                str(len(plugin.failed)) if plugin.failed else "–",
             )
-            for one in found
+            for plugin in installed
         ]
-        print_table(heading, cells, right=(2, 3))
-        for one in found:
-            for reason in one.failed:
+        print_table(heading, cells, right=(2, 4))
+        for plugin in installed:
+            for reason in plugin.failed:
                 complain(reason)
-    if any(one.failed for one in found):
+    if any(plugin.failed for plugin in installed):
         raise typer.Exit(1)

@@ -1,11 +1,13 @@
 """What the commands print in the same way: tables, lines, JSON, what a training says at its end."""
 
+import contextlib
 import dataclasses
 import json
 import sys
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TextIO
 
 from zoo.plain import plain
 
@@ -19,9 +21,29 @@ if TYPE_CHECKING:
     from zoo.training.reporting import Report
 
 
+# The process's stdout while a command runs, when sys.stdout is stderr.
+_stdout: ContextVar[TextIO | None] = ContextVar("_stdout", default=None)
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Reserve stdout for the functions of this file; what others print meanwhile goes to stderr."""
+    token = _stdout.set(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _stdout.reset(token)
+
+
+def stdout() -> TextIO:
+    """The stream for a command's answer."""
+    return _stdout.get() or sys.stdout
+
+
 def say(text: str) -> None:
     """A line, at once also where it goes into a pipe."""
-    print(plain(text), flush=True)
+    print(plain(text), file=stdout(), flush=True)
 
 
 def say_published(pushed: "Pushed") -> None:
@@ -37,7 +59,7 @@ def say_published(pushed: "Pushed") -> None:
 
 def print_json(value: object) -> None:
     """JSON for programs."""
-    print(json.dumps(value, indent=2, ensure_ascii=True))
+    print(json.dumps(value, indent=2, ensure_ascii=True), file=stdout())
 
 
 def print_table(
@@ -51,7 +73,7 @@ def print_table(
 
     Where a terminal is too narrow the columns `spared` are left out, one after the other, as far as it must be.
     """
-    if not sys.stdout.isatty():
+    if not stdout().isatty():
         lines = ("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line) for line in (heading, *cells))
         say("\n".join(lines))
         return
@@ -133,7 +155,7 @@ def console() -> "Console":
     """The terminal, or the pipe, that stdout is."""
     from rich.console import Console
 
-    return Console()
+    return Console(file=stdout())
 
 
 def count(parameters: int | None) -> str:

@@ -1,32 +1,23 @@
-"""Data sets by address, `KIND:REST`: the zoo's own kinds, and entry points of the group `zoo.datasets`.
-
-A kind's module is imported when it is asked for. No plugin can take the place of the zoo's own.
-"""
+"""Data sets by address, `KIND:REST`: the zoo's own kinds, and entry points of the group `zoo.datasets`."""
 
 from __future__ import annotations
 
-import contextlib
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Final
 
-from zoo import plugins
-from zoo.errors import DataError, PluginError, ZooError
-from zoo.registry import close_to
+from zoo.errors import DataError, PluginError
+from zoo.plugins import Group
 from zoo.spec import Collection
 
-GROUP: Final = "zoo.datasets"
-OWN: Final = {
-    "folder": "zoo.data.images:open_folder",
-    "torchvision": "zoo.data.torchvision_datasets:open_set",
-}
-
-
-def kinds() -> list[str]:
-    """The names of all kinds, the zoo's own first; imports none of them."""
-    return plugins.names(GROUP, OWN)
+KINDS: Final = Group[Callable[[str, Path], object]](
+    "zoo.datasets",
+    "kind of data set",
+    "a function (rest: str, root: Path) that returns a zoo.plugin.Collection",
+    own={"folder": "zoo.data.images:open_folder", "torchvision": "zoo.data.torchvision_datasets:open_set"},
+    unknown=DataError,
+)
 
 
 def is_address(text: str) -> bool:
@@ -40,34 +31,18 @@ def open_collection(address: str, root: Path) -> Collection:
     Raises DataError where there are none, PluginError where a plugin's kind can't be used.
     """
     kind, _, rest = address.partition(":")
-    if kind in OWN:
-        own: Collection = EntryPoint(kind, OWN[kind], GROUP).load()(rest, root)
-        return own
-    claim = plugins.only_claim(GROUP, kind, "kind of data set")
-    if claim is None:
-        close = close_to(kind, kinds())
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(kinds())}"
-        raise DataError(f"there is no kind of data set {kind[:100]!r}; {hint}")
-    opens = plugins.imported(claim, address)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            found: object = opens(rest, root)
-    except ZooError:
-        raise
-    except (Exception, SystemExit) as error:  # a plugin may fail in any way
-        raise plugins.failing(claim, address, "can't open it", error) from error
-    if not isinstance(found, Collection):
-        raise PluginError(
-            f"{address}: {claim.value} of plugin {claim.distribution} gives a {type(found).__name__}, expected a "
-            "zoo.spec.Collection; mend it"
-        )
-    return found
+    opens = KINDS.load(kind)
+    with KINDS.guarded(kind):
+        collection = opens(rest, root)
+    if not isinstance(collection, Collection):
+        raise PluginError(f"{KINDS.what} {kind}: it gives a {type(collection).__name__}, expected {KINDS.expected}")
+    return collection
 
 
 @dataclass(frozen=True)
 class DatasetRequest:
-    """Which data set a person asks for, and how images of their own become its halves."""
+    """The data set that a person asks for, and how their own images become its halves."""
 
-    address: str  # KIND:REST; a declared data set's name, or nothing, where they are nobody's own
-    test_part: float | None = None  # of them that are the test set, where nobody has set any apart
-    skip_bad: bool = False  # leave out what can't be read
+    address: str  # KIND:REST; the name of a declared data set, or empty, for images that are nobody's own
+    test_part: float | None = None  # the part of them that becomes the test set, if none is set apart
+    skip_bad: bool = False  # leave out images that can't be read

@@ -1,50 +1,38 @@
-"""Which formats there are: the zoo's own, and entry points of the group `zoo.exporters`, named as the format.
-
-A format's module is imported when it is asked for. No plugin can take the place of the zoo's own.
-"""
+"""Which formats there are: the zoo's own, and entry points of the group `zoo.exporters`, named as the format."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, version
+from importlib.metadata import version
 from typing import Final
 
-from zoo import plugins
-from zoo.errors import ExportError, PluginError
+from zoo.errors import ExportError
 from zoo.exporters.protocol import Exporter
-from zoo.registry import close_to
+from zoo.plugins import Group
 
-GROUP: Final = "zoo.exporters"
-OWN: Final = {
-    "onnx": "zoo.exporters.onnx:ONNX",
-    "int8": "zoo.exporters.onnx:INT8",
-    "pt2": "zoo.exporters.pt2:PT2",
-}
+EXPORTERS: Final = Group[Exporter](
+    "zoo.exporters",
+    "export format",
+    "the zoo.plugin.Exporter of that name",
+    lambda value, name: isinstance(value, Exporter) and value.format == name,
+    own={
+        "onnx": "zoo.exporters.onnx:ONNX",
+        "int8": "zoo.exporters.onnx:INT8",
+        "pt2": "zoo.exporters.pt2:PT2",
+    },
+    unknown=ExportError,
+)
 
 
 def formats() -> list[str]:
     """The names of all formats, the zoo's own first; imports none of them."""
-    return plugins.names(GROUP, OWN)
+    return EXPORTERS.names()
 
 
 def exporter(name: str) -> Exporter:
     """The format of that name; raises ExportError where there is none, PluginError where a plugin's can't be used."""
-    if name in OWN:
-        own: Exporter = EntryPoint(name, OWN[name], GROUP).load()
-        return own
-    claim = plugins.only_claim(GROUP, name, "format")
-    if claim is None:
-        close = close_to(name, formats())
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(formats())}"
-        raise ExportError(f"there is no format {name[:100]!r}; {hint}")
-    found = plugins.imported(claim, f"format {name}")
-    if not isinstance(found, Exporter) or found.format != name:
-        raise PluginError(
-            f"format {name}: {claim.value} of plugin {claim.distribution} is not the zoo.exporters.protocol.Exporter "
-            f"of that name; mend its entry in [project.entry-points.{GROUP!r}]"
-        )
-    return found
+    return EXPORTERS.load(name)
 
 
 def require_installed(wanted: Iterable[str], what: str) -> None:

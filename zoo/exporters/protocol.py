@@ -14,11 +14,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
-from torch import Tensor, nn
 
-from zoo.record.types import Record
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from zoo.record.types import Record
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Answers:
 
 
 # From images [N, H, W, C] uint8, on the CPU.
-Run = Callable[[Tensor], Answers]
+Run = Callable[["Tensor"], Answers]
 
 
 @dataclass(frozen=True, eq=False)

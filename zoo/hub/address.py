@@ -15,11 +15,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zoo import registry
 from zoo.errors import HubError
 
 # At least two characters: C:\models is a path.
@@ -88,8 +86,8 @@ def parse(model: str | Path | Reference) -> Reference:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text begins with a scheme; `DISTRIBUTION:NAME`, of an installed plugin, is a name."""
-    return SCHEME.match(text) is not None and not registry.is_qualified(text)
+    """Whether a text begins with a scheme; any other text is a name or a path."""
+    return SCHEME.match(text) is not None
 
 
 def parse_hub(text: str) -> Address:
@@ -114,7 +112,6 @@ def parse_model(text: str) -> Address:
     return Address(match["scheme"], place or "/", name, revision or None, match["mark"])
 
 
-def not_a_hub(address: str | Address, plugins: Iterable[str] = ()) -> HubError:
-    """The error for what is no hub's address; `plugins` are the schemes that plugins bring."""
-    expected = " or ".join(["file:PATH", "hf://namespace", *(f"{scheme}:…" for scheme in plugins)])
-    return HubError(f"{str(address)!r} is not a hub; expected {expected}")
+def not_a_hub(address: str | Address) -> HubError:
+    """The error for what is no hub's address."""
+    return HubError(f"{str(address)!r} is not a hub; expected file:PATH or hf://namespace")

@@ -200,7 +200,8 @@ def _weights(config: Record) -> bytes:
         )
     if not isinstance(config, Imported):
         raise HashMismatch(f"{download.address} has other weights than {config.name} was published with")
-    done = converted(registry.architecture(config.architecture), config, fetched)
+    architecture = registry.recorded(config.architecture, config.plugin_distribution)
+    done = converted(architecture, config, fetched)
     if download.tensors_sha256 not in ("", done.tensors_sha256):
         raise HashMismatch(
             f"{download.address} has tensors with SHA-256 {done.tensors_sha256}, expected {download.tensors_sha256}; "

@@ -80,7 +80,7 @@ def info(name: str, *, hub: str | None = None) -> ModelInfo:
     """
     # Here: a listing reads no folder, and starts faster without.
     from zoo.hub.address import Name, parse
-    from zoo.hub.resolve import bare, full_name, hub_of, published
+    from zoo.hub.resolve import full_name, hub_of, published
 
     reference = parse(name)
     if not isinstance(reference, Name):
@@ -89,13 +89,13 @@ def info(name: str, *, hub: str | None = None) -> ModelInfo:
     full = full_name(reference.text, hub)
     model = _model(full)
     try:
-        source = hub_of(bare(full), hub, None)
-        config = source.resolve(bare(full)).record
+        source = hub_of(full, hub, None)
+        config = source.resolve(full).record
     except NotFound:
         if model is None:
             raise
         return ModelInfo(full, model, None, None)
-    return ModelInfo(full, model, _place(source, bare(full)), config)
+    return ModelInfo(full, model, _place(source, full), config)
 
 
 def overview(
@@ -152,7 +152,9 @@ def nothing(
     if not everything and hub is None:
         return UnknownModel("no plugin here provides a model; install one, as zoo-resnet-cifar")
     if not everything:
-        return NotFound(f"{where} has no models{_other_folders(hub)}; push one there with: zoo push FOLDER --hub {hub}")
+        missing = hub is not None and hub.startswith("file:") and not is_folder(path_of(hub.removeprefix("file:")))
+        why = ", and there is no such folder" if missing else ""
+        return NotFound(f"{where} has no models{why}; push one there with: zoo push FOLDER --hub {hub}")
     datasets = {row.dataset for row in everything}
     if dataset is not None and dataset not in datasets:
         close = registry.close_to(dataset, datasets)
@@ -168,18 +170,6 @@ def nothing(
     asked = [f"named {pattern!r}" if pattern else "", f"on {dataset}" if dataset else ""]
     asked += [] if pretrained is None else ["with weights" if pretrained else "without weights"]
     return NotFound(f"{where} has no model {' '.join(filter(None, asked))}; leave out one of these to see more")
-
-
-def _other_folders(hub: str | None) -> str:
-    """Where a hub is a folder that is not there: the folders beside it that are called nearly so."""
-    if hub is None or not hub.startswith("file:"):
-        return ""
-    path = path_of(hub.removeprefix("file:"))
-    if is_folder(path):
-        return ""
-    close = registry.close_to(path.name, [one.name for one in path.parent.glob("*/")])
-    named = " or ".join(f"file:{path.with_name(one)}" for one in close)
-    return f", and there is no such folder; did you mean {named}?" if close else ", and there is no such folder"
 
 
 def search(text: str, *, hub: str = "hf://") -> list[Row]:

@@ -195,9 +195,8 @@ class Published:
         if self.other is not None:
             return self.other.architecture
         named = self.config.plugin_distribution
-        for name in (f"{named}:{self.config.architecture}", self.config.architecture):
-            with contextlib.suppress(UnknownModel):
-                return registry.architecture(name)
+        with contextlib.suppress(UnknownModel):
+            return registry.recorded(self.config.architecture, named)
         by = f"the distribution {named!r}" if DISTRIBUTION.fullmatch(named) else "no distribution that could be one"
         raise PluginError(
             f"{self.config.name} needs the architecture {self.config.architecture}, which no plugin here provides; "
@@ -207,14 +206,11 @@ class Published:
     @functools.cached_property
     def known(self) -> Model | Architecture:
         """The model as the plugins know it; its architecture alone where none declares its data set."""
-        architecture, name = self.architecture, f"{self.config.architecture}_{self.config.dataset}"
+        architecture = self.architecture
         if isinstance(self.config, Trained) and self.config.pictures is not None:
             return Model(architecture, self._recalled(self.config, self.config.pictures), parameters=None)
-        for one in (f"{self.config.plugin_distribution}:{name}", name):
-            with contextlib.suppress(UnknownModel, PluginError):
-                known = registry.load(one)
-                if known.architecture == architecture:
-                    return known
+        with contextlib.suppress(UnknownModel, PluginError):
+            return registry.on(architecture, self.config.dataset)
         return architecture
 
     @property
@@ -321,7 +317,7 @@ def published(model: str | Path | Reference, *, hub: str | None = None, revision
         address = reference.at(revision)
         assert address.name is not None
         return _in_hub(open_hub(address), address.name, address.revision)
-    name = bare(full_name(reference.text, hub))
+    name = full_name(reference.text, hub)
     return _in_hub(hub_of(name, hub, revision), name, revision)
 
 
@@ -426,11 +422,6 @@ def tagged(name: str) -> tuple[str, str | None]:
         with contextlib.suppress(UnknownModel):
             return registry.resolve(base), tag
         raise
-
-
-def bare(name: str) -> str:
-    """A full name as hubs have it."""
-    return registry.split(name)[1]
 
 
 def _has(hub: Hub, name: str, revision: str | None) -> bool:

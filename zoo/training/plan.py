@@ -199,7 +199,7 @@ def _architecture(name: str, start: Published | None) -> Architecture:
     try:
         return registry.architecture(name)
     except UnknownModel:
-        if start is None or start.architecture.name != registry.split(name)[1]:
+        if start is None or start.architecture.name != name:
             raise
         return start.architecture
 
@@ -211,11 +211,11 @@ def _declared(name: str, dataset: str | None, start: Published | None) -> Model:
     except UnknownModel:
         if start is None:
             raise
-        architecture, bare = start.architecture, registry.split(name)[1]
-        if dataset is None and bare == architecture.name:
+        architecture = start.architecture
+        if dataset is None and name == architecture.name:
             raise UnknownModel(f"{name} has no default data set; choose one (dataset)") from None
-        on = bare.removeprefix(f"{architecture.name}_") if dataset is None else dataset
-        if bare not in (architecture.name, f"{architecture.name}_{on}"):
+        on = name.removeprefix(f"{architecture.name}_") if dataset is None else dataset
+        if name not in (architecture.name, f"{architecture.name}_{on}"):
             raise
         return registry.join(architecture, registry.dataset(on))
 
@@ -254,8 +254,7 @@ def _start(model: Model, named: str | Path, source: Published) -> Start:
 def _lasting(named: str | Path, source: Published) -> str:
     """The name, path or address by which weights are found again: a full name, and a commit where it is known."""
     if isinstance(parse(named), Name):
-        distribution, _ = registry.split(str(named))
-        return f"{distribution}:{source.config.name}" if distribution else source.config.name
+        return source.config.name
     return source.place if source.other and not source.is_local else str(named)
 
 

@@ -4,33 +4,30 @@
     jsonl = "zoo_jsonl:JsonLines"
 
 The value is called with the `Watched` of a run and returns its `Report` (`zoo.training.reporting`). A tracker's module
-is imported when it is asked for. No plugin can take the place of the zoo's own.
+is imported when it is asked for.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Final
 
-from zoo import plugins
-from zoo.errors import PluginError, TrainingError
+from zoo.errors import TrainingError
+from zoo.plugins import Group
 from zoo.record.types import EpochRow
 from zoo.training.reporting import Report, Tracker, Watched
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
-
-GROUP: Final = "zoo.reports"
-# Each is an extra, and takes a module, of its own name.
-OWN: Final = {"tensorboard": "zoo.training.trackers:TensorBoard"}
-
-
-def names() -> list[str]:
-    """The names of all trackers, the zoo's own first; imports none of them."""
-    return plugins.names(GROUP, OWN)
+TRACKERS: Final = Group[Tracker](
+    "zoo.reports",
+    "tracker",
+    "a function or a class that is called with a zoo.plugin.Watched and returns a zoo.plugin.Report",
+    own={"tensorboard": "zoo.training.trackers:TensorBoard"},  # each is an extra, and needs a module, of its name
+    unknown=TrainingError,
+)
 
 
 def trackers(wanted: Iterable[str]) -> dict[str, Tracker]:
@@ -39,26 +36,11 @@ def trackers(wanted: Iterable[str]) -> dict[str, Tracker]:
     Raises TrainingError where there is none of a name, or it is not installed, PluginError where a plugin's can't be
     used.
     """
-    return {name: _tracker(name) for name in dict.fromkeys(wanted)}
-
-
-def _tracker(name: str) -> Tracker:
-    if name in OWN:
-        if importlib.util.find_spec(name) is None:
+    names = list(dict.fromkeys(wanted))
+    for name in names:
+        if name in TRACKERS.own and importlib.util.find_spec(name) is None:
             raise TrainingError(f"tracker {name} needs {name}: pip install 'residual-zoo[{name}]'")
-        own: Tracker = EntryPoint(name, OWN[name], GROUP).load()
-        return own
-    claim = plugins.only_claim(GROUP, name, "tracker")
-    if claim is None:
-        raise TrainingError(f"there is no tracker {name[:100]!r}; there are {', '.join(names())}")
-    found = plugins.imported(claim, f"tracker {name}")
-    if not callable(found):
-        raise PluginError(
-            f"tracker {name}: {claim.value} of plugin {claim.distribution} can't be called; it should make a report of "
-            f"what is watched, mend its entry in [project.entry-points.{GROUP!r}]"
-        )
-    tracker: Tracker = found
-    return tracker
+    return {name: TRACKERS.load(name) for name in names}
 
 
 # TensorBoard shows the tags that begin alike beside one another.

@@ -11,7 +11,7 @@ from zoo_resnet_cifar import models
 from zoo_resnet_cifar.resnet import BasicBlock, CifarResNet, PaddedIdentity
 from zoo_resnet_cifar.shortcut import Shortcut
 
-from zoo.spec import Model
+from zoo.plugin import Model
 from zoo.testing import check_model, check_training, learning_rates
 
 MODELS = {name: value for name, value in vars(models).items() if isinstance(value, Model)}

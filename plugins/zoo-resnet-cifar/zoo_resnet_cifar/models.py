@@ -9,8 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zoo.datasets import CIFAR10, CIFAR100, DIGITS
-from zoo.spec import Architecture, Dataset, Deepening, InputSize, Model, Recipe, Renaming, Reported
+from zoo.plugin import (
+    CIFAR10,
+    CIFAR100,
+    DIGITS,
+    Architecture,
+    Dataset,
+    Deepening,
+    InputSize,
+    Model,
+    Recipe,
+    Renaming,
+    Reported,
+)
 from zoo_resnet_cifar.shortcut import Shortcut
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from zoo_resnet_tied.models import resnet_tied_cifar10, resnet_tied_cifar100
 from zoo_resnet_tied.tied_resnet import Stage, TiedResNet
 
-from zoo.spec import Model
+from zoo.plugin import Model
 from zoo.testing import check_model, check_training, learning_rates
 
 STEPS = 391  # an epoch of 50,000 images in batches of 128

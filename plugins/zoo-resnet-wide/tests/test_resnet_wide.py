@@ -8,7 +8,7 @@ from torch import nn
 from zoo_resnet_wide.models import resnet26_wide_cifar10, resnet26_wide_cifar100
 from zoo_resnet_wide.wide_resnet import BasicBlock, WideResNet
 
-from zoo.spec import Model
+from zoo.plugin import Model
 from zoo.testing import check_model, check_training, learning_rates
 
 STEPS = 196  # an epoch of 50,000 images in batches of 256

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zoo.datasets import CIFAR10, CIFAR100
-from zoo.spec import Architecture, InputSize, Model, Recipe, Reported
+from zoo.plugin import CIFAR10, CIFAR100, Architecture, InputSize, Model, Recipe, Reported
 
 if TYPE_CHECKING:
     from torch import nn

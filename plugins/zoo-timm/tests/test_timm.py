@@ -15,7 +15,7 @@ from zoo_timm.registry import register
 from zoo_timm.resnet import timm_resnet
 
 import zoo
-from zoo.spec import Model
+from zoo.plugin import Model
 from zoo.testing import check_model, check_training, learning_rates
 
 MODELS = {name: value for name, value in vars(models).items() if isinstance(value, Model)}

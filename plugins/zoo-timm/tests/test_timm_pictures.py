@@ -13,7 +13,7 @@ from timm.data import create_transform
 
 import zoo
 from zoo.data.preprocessing import preprocessing, to_pixels
-from zoo.spec import Resizing
+from zoo.plugin import Resizing
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]

@@ -1,7 +1,7 @@
 """Every net that timm has, as an architecture of the zoo: timm's own, stem and all, for images of its size.
 
 Those of `zoo_timm.models` are declared, and have a stem for small images; these are not, there are a thousand of them.
-They are reached as `zoo-timm:NAME`, by the weights that a training starts from, and by a folder that was trained so.
+They come with the weights that a training starts from, and with a folder that was trained so.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zoo.spec import Architecture, InputSize, Recipe
+from zoo.plugin import Architecture, InputSize, Recipe
 from zoo_timm.models import COSINE, FINETUNE, LINEAR, PAGE, QUICK
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zoo.datasets import CIFAR10, CIFAR100
-from zoo.spec import Architecture, Dataset, InputSize, Model, Recipe
+from zoo.plugin import CIFAR10, CIFAR100, Architecture, Dataset, InputSize, Model, Recipe
 
 if TYPE_CHECKING:
     from torch import nn

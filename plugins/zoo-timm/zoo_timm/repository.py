@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from zoo.formats import UNNAMED, Document, Foreign, Format, SchemaError, from_json
-from zoo.spec import InputSize, Resizing
+from zoo.plugin import UNNAMED, Document, Foreign, Format, InputSize, Resizing, SchemaError, from_json
 from zoo_timm.architectures import own
 
 MOST_CLASSES = 100_000
