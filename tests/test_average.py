@@ -81,7 +81,7 @@ def test_an_averaged_run_that_was_stopped_and_resumed_has_the_same_bytes(
 
 
 def test_what_an_epoch_says_of_held_out_and_test_images_is_the_averages(tmp_path: Path) -> None:
-    training = begin_digits(job(dataclasses.replace(AVERAGED, epochs=2, val_images=300)), tmp_path)
+    training = begin_digits(job(AVERAGED.replace(epochs=2, val_images=300)), tmp_path)
     rows = loop.train(dataclasses.replace(training, watch=dataclasses.replace(training.watch, eval_every=1)))
     assert training.splits.val is not None
     net = training.learner.published()

@@ -47,7 +47,7 @@ def test_a_batch_is_what_torchvisions_crop_and_flip_make_of_each_image(split: Sp
 
 
 def test_without_augmentation_a_batch_is_the_images_themselves(split: Split) -> None:
-    plain = dataclasses.replace(RECIPE, crop_padding=0, hflip=0.0)
+    plain = RECIPE.replace(crop_padding=0, hflip=0.0)
     drawn = batches.draw(len(split), plain, seed=0, epoch=1)
     images, _ = batches.batch(split, drawn, torch.arange(50), 0)
     assert torch.equal(images, split.images[drawn.order])

@@ -267,7 +267,7 @@ def test_smoothed_labels_raise_the_loss_they_are_trained_with(tmp_path: Path) ->
 
 
 def test_the_rate_falls_when_the_error_of_the_held_out_images_no_longer_does(tmp_path: Path) -> None:
-    recipe = dataclasses.replace(RECIPE, epochs=14, sched="plateau", patience_epochs=1, val_images=300)
+    recipe = RECIPE.replace(epochs=14, sched="plateau", patience_epochs=1, val_images=300)
     rows = Run(tmp_path).go(job(recipe)).rows
     lr, best, failed, drops = recipe.lr, 0.0, 0, 0
     for row in rows:
@@ -281,7 +281,7 @@ def test_the_rate_falls_when_the_error_of_the_held_out_images_no_longer_does(tmp
 
 
 def test_held_out_images_are_the_last_of_the_training_set_and_not_trained_on() -> None:
-    recipe = dataclasses.replace(RECIPE, val_images=300)
+    recipe = RECIPE.replace(val_images=300)
     splits = sources.read_splits(MODEL.dataset, recipe, Path(), device=CPU, train_images=1_437)
     everything = sources.read_split(MODEL.dataset, Path(), train=True, device=CPU)
     assert splits.val is not None
