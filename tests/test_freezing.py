@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from torch import Tensor, nn
@@ -78,8 +78,8 @@ def test_a_run_that_was_stopped_in_either_part_or_between_them_has_the_same_byte
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
 def test_a_compiled_step_is_compiled_anew_for_each_part(tmp_path: Path) -> None:
-    what = job(dataclasses.replace(FROZEN, epochs=2, freeze_epochs=1))
-    compiled = Run(tmp_path / "compiled").go(dataclasses.replace(what, compile="default"))
+    what = job(FROZEN.replace(epochs=2, freeze_epochs=1))
+    compiled = Run(tmp_path / "compiled").go(msgspec.structs.replace(what, compile="default"))
     eager = Run(tmp_path / "eager").go(what)
     assert [row.compile_seconds > 0 for row in compiled.rows] == [True, True]
     assert [row.train_loss for row in compiled.rows] == pytest.approx([row.train_loss for row in eager.rows], rel=1e-3)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +88,7 @@ def test_decoupled_distillation_has_no_target_among_mixed_labels(mixed: str) -> 
 def test_a_teacher_in_its_warm_up_has_a_part_of_its_weight(kind: str) -> None:
     recipe = Recipe(epochs=1, distill=0.8).changed({"distill_type": kind})
     quarter = Judged(recipe, teaching=torch.tensor(0.25))(LOGITS, LABELS, None, TAUGHT)
-    expected = Judged(dataclasses.replace(recipe, distill=0.2))(LOGITS, LABELS, None, TAUGHT)
+    expected = Judged(recipe.replace(distill=0.2))(LOGITS, LABELS, None, TAUGHT)
     torch.testing.assert_close(quarter, expected)
 
 

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from zoo import api
@@ -70,7 +71,7 @@ def test_the_pages_tracker_is_told_the_job_every_epoch_and_what_the_test_set_say
     assert str(told[1]["note"]).startswith("compile ")
     assert told[2] == {"epochs": 3, "images": 128, "finished": 0}
     *before, last, result = rows(told)
-    log = [vars(row) for row in store.read_log(trained.folder)]
+    log = [msgspec.structs.asdict(row) for row in store.read_log(trained.folder)]
     assert [*before, result] == log
     assert last == {**log[-1], "test_loss": None, "test_top1": None}
 

@@ -192,7 +192,7 @@ def _weights(config: Record) -> bytes:
     fetched = fetch(download.address, sha256=known_hash, bytes=download.bytes)
     if store.file_facts(fetched.content) == config.weights:
         return fetched.content
-    # A first download was held against the digits in its name; a copy that is kept may have other bytes, and the tensors.
+    # A first download was checked against the digits in its name. A copy in the cache is checked by its tensors.
     if not download.tensors_sha256 and not download.is_of(fetched.sha256):
         raise HashMismatch(
             f"{download.address} has SHA-256 {fetched.sha256}, expected one that begins with {download.sha256}; "
