@@ -1,4 +1,4 @@
-"""The arrows of the house: imports go down only."""
+"""Imports go from higher layers to lower ones only, and heavy libraries are imported where they are used."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from .conftest import CHECKOUT
 
-# From the roof down; rooms on one line don't know one another.
-FLOORS = [
+# From the top down. Packages of one layer do not import one another.
+LAYERS = [
     {"__main__"},
     {"cli"},
     {"api", "testing", "templates"},
@@ -91,12 +91,12 @@ def imports(path: Path, *, at_the_top_only: bool = False) -> set[str]:
     return found
 
 
-def room(module: str) -> str:
+def package(module: str) -> str:
     return module.partition(".")[0]
 
 
 def height(module: str) -> int:
-    return next(level for level, floor in enumerate(FLOORS) if room(module) in floor)
+    return next(level for level, layer in enumerate(LAYERS) if package(module) in layer)
 
 
 def inner_imports(module: str) -> set[str]:
@@ -106,26 +106,32 @@ def inner_imports(module: str) -> set[str]:
     return {name for name in found if name in known and name != module}
 
 
-def test_every_room_has_its_floor() -> None:
-    assert {room(module) for module in modules()} - {"__init__"} == set().union(*FLOORS)
+def test_every_package_has_a_layer() -> None:
+    assert {package(module) for module in modules()} - {"__init__"} == set().union(*LAYERS)
 
 
 @pytest.mark.parametrize("module", sorted(set(modules()) - {"__init__"}))
 def test_imports_go_down_only(module: str) -> None:
     for below in inner_imports(module):
-        same_room = room(below) == room(module)
-        assert same_room or height(below) > height(module), f"zoo.{module} imports zoo.{below}, which is not below it"
+        same_package = package(below) == package(module)
+        assert same_package or height(below) > height(module), (
+            f"zoo.{module} imports zoo.{below}, which is not below it"
+        )
 
 
-def test_imports_inside_a_room_go_in_no_circle() -> None:
+def test_imports_inside_a_package_have_no_cycle() -> None:
     order = TopologicalSorter(
         {
-            module: {below for below in inner_imports(module) if room(below) == room(module) and below != room(module)}
+            module: {
+                below
+                for below in inner_imports(module)
+                if package(below) == package(module) and below != package(module)
+            }
             for module in modules()
-            if module != room(module)
+            if module != package(module)
         }
     )
-    order.prepare()  # raises CycleError, which names the circle
+    order.prepare()  # raises CycleError, which names the cycle
 
 
 def test_a_kind_of_hub_is_imported_by_its_scheme_only() -> None:
@@ -133,7 +139,9 @@ def test_a_kind_of_hub_is_imported_by_its_scheme_only() -> None:
     assert {module for module, path in modules().items() if kinds & imports(path)} == {"hub.catalogue"}
 
 
-@pytest.mark.parametrize("module", sorted(one for one in modules() if room(one) in TORCH_FREE or one in TORCH_FREE_TOO))
+@pytest.mark.parametrize(
+    "module", sorted(one for one in modules() if package(one) in TORCH_FREE or one in TORCH_FREE_TOO)
+)
 def test_heavy_libraries_are_imported_where_they_are_used(module: str) -> None:
     top = {name.split(".")[0] for name in imports(modules()[module], at_the_top_only=True)}
     assert not top & HEAVY
@@ -147,7 +155,7 @@ def test_what_is_an_extra_is_imported_where_it_is_used(module: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    sorted(one for one in modules() if room(one) in ("training", "evaluation", "data") and one != "training.plan"),
+    sorted(one for one in modules() if package(one) in ("training", "evaluation", "data") and one != "training.plan"),
 )
 def test_the_loop_does_not_know_the_hub(module: str) -> None:
     assert not any(name.startswith("zoo.hub") for name in imports(modules()[module]))
