@@ -32,7 +32,7 @@ from zoo.record import store
 from zoo.record.lock import alone
 from zoo.record.paths import LONGEST, is_folder, path_of
 from zoo.record.replace import ASIDE, write_file, written_aside
-from zoo.record.types import PRESENTATION, Record
+from zoo.record.types import PRESENTATION, Record, Summary
 from zoo.spec import NAME
 
 IDS: Final = "ids.json"  # of a catalogue: every model's id by its name
@@ -91,9 +91,12 @@ class FolderHub:
         """The record in a folder, as it is there and decoded; raises HubError for another model's."""
         config = store.read_regular(folder, store.CONFIG, store.CONFIG_BYTES)
         record = store.record_of({store.CONFIG: config}, folder)
+        self._require_named(name, record)
+        return config, record
+
+    def _require_named(self, name: str, record: Record | Summary) -> None:
         if record.name != name:
             raise HubError(f"{self.address.model(name)} holds the model {record.name}, and not the one of its name")
-        return config, record
 
     def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
         """The revision's folder itself; there is no other copy to be fetched `anew`."""
@@ -119,7 +122,8 @@ class FolderHub:
             if located is None:
                 continue  # a folder of something else
             try:
-                _, record = self._read(name, located[0])
+                record = store.read_summary(located[0])
+                self._require_named(name, record)
             except (FolderError, HubError) as error:
                 warnings.warn(HubWarning(str(error)), stacklevel=2)
                 continue

@@ -16,7 +16,7 @@ from zoo.hub.address import Address
 
 if TYPE_CHECKING:
     from zoo.record import card
-    from zoo.record.types import File, Record
+    from zoo.record.types import File, Record, Summary
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Listed:
     plugin: str  # the distribution that provides its architecture
 
     @classmethod
-    def of(cls, address: Address, record: Record) -> Listed:
+    def of(cls, address: Address, record: Record | Summary) -> Listed:
         """What a listing shows of the model at that address."""
         return cls(
             name=address.name or record.name,

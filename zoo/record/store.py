@@ -26,7 +26,7 @@ from zoo import formats
 from zoo.decoding import SchemaError, decode, explain
 from zoo.errors import FolderError, HashMismatch, OtherFormat, RecipeError
 from zoo.record import types as names
-from zoo.record.types import FORMAT, PRESENTATION, EpochRow, File, Imported, Record, Trained
+from zoo.record.types import FORMAT, PRESENTATION, EpochRow, File, Imported, Record, Summary, Trained
 
 README: Final = names.README
 CONFIG: Final = names.CONFIG
@@ -40,6 +40,7 @@ LOG_BYTES: Final = 64 * 2**20  # 200 bytes an epoch
 PRESENTATION_BYTES: Final = 16 * 2**20
 
 DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Trained | Imported)
+SUMMARY: Final = msgspec.json.Decoder(Summary)
 ROWS: Final = msgspec.json.Decoder(EpochRow)
 
 
@@ -51,6 +52,15 @@ def read_record(folder: Path) -> Record:
 def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
     """The record among the files of a model folder, which an error names; raises as `read_record` does."""
     return _record(files[CONFIG], folder)
+
+
+def read_summary(folder: Path) -> Summary:
+    """Read the part of a folder's config.json that a listing shows; raises FolderError."""
+    content = _config_bytes(folder)
+    try:
+        return SUMMARY.decode(content)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise _refused(content, folder, error) from None
 
 
 def encode(record: Record) -> bytes:
@@ -283,7 +293,8 @@ def read_regular(folder: Path, name: str, most: int) -> bytes:
     """Read a regular file of a folder, of up to so many bytes; nothing else is opened. Raises FolderError."""
     path = folder / name
     try:
-        real = _inside(folder, name)
+        # A file of the folder itself that is no link is inside it.
+        real = _inside(folder, name) if "/" in name or path.is_symlink() else path
         # A pipe without a writer would be waited for; what became a link meanwhile is not followed.
         flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         descriptor = os.open(real, os.O_RDONLY | flags)

@@ -329,6 +329,36 @@ class Imported(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True, t
         return self.source.threads
 
 
+class _Software(Struct, frozen=True):
+    versions: Versions
+
+
+class _Accuracy(Struct, frozen=True):
+    test_top1: Percent
+
+
+class Summary(Struct, frozen=True):
+    """The part of a record that a listing shows; decoding it checks nothing else, and takes a fraction of the time."""
+
+    name: Name
+    dataset: Name
+    parameters: Positive
+    license: Line
+    results: _Accuracy | None = None
+    job: _Software | None = None  # of a trained model
+    source: _Software | None = None  # of an imported one
+
+    def __post_init__(self) -> None:
+        _require((self.job is None) != (self.source is None), "it should have either a job or a source")
+
+    @property
+    def plugin_distribution(self) -> str:
+        """The distribution that provides the architecture."""
+        software = self.job or self.source
+        assert software is not None
+        return software.versions.plugin.partition(" ")[0]
+
+
 Record: TypeAlias = Trained | Imported
 
 
