@@ -625,7 +625,7 @@ def settings(draw: st.DrawFn, _: Path) -> dict[str, str]:
         st.floats().map(str),
         st.integers(-5, 50).map(str),
     )
-    names = st.sampled_from([*Recipe.__dataclass_fields__] * 2 + TEXTS)
+    names = st.sampled_from([*Recipe.__struct_fields__] * 2 + TEXTS)
     return draw(st.dictionaries(names, values, min_size=1, max_size=3))
 
 
