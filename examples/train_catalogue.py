@@ -42,7 +42,7 @@ class Entry:
 
     What is not published is a proof: a system's own recipe, whose number is to be seen in its model folder, where the
     catalogue has weights of that name by a recipe of the zoo's. Which one it has is said here, before either is run.
-    Or its weights are too large for the package, which only pins such: `zoo push --weights-at`.
+    Or its weights are too large for the package (`publish=False`).
     """
 
     model: str

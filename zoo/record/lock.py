@@ -82,9 +82,12 @@ def _acquired(path: Path, wait: float) -> BaseFileLock | None:
             lock.acquire()
         except Timeout:
             return None
-        if path.exists():
-            return lock
-        lock.release()  # of a file that its former holder has removed meanwhile
+        descriptor = lock._context.lock_file_fd
+        with contextlib.suppress(FileNotFoundError):
+            # The former holder removes the file; another process may have made and locked a new one since.
+            if descriptor is not None and os.path.samestat(os.fstat(descriptor), path.stat()):
+                return lock
+        lock.release()
 
 
 def _lock(target: Path) -> Path:
