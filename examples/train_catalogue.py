@@ -191,7 +191,8 @@ def train(asked: Asked) -> int:
             done = api.train(
                 entry.model, recipe=entry.recipe, settings=entry.settings, epochs=asked.epochs, seeds=entry.seeds,
                 start=entry.start, out=place, limit_train=asked.limit_train, dtype=entry.dtype, resume=True,
-                eval_every=10, save_every=1, push=entry.publish, hub=asked.hub, report=Lines(Console()),
+                eval_every=10, save_every=1, push=entry.publish,
+                hub=asked.hub if entry.publish else None, report=Lines(Console()),
             )  # fmt: skip
         except Interrupted:
             raise

@@ -82,7 +82,7 @@ def test_an_averaged_run_that_was_stopped_and_resumed_has_the_same_bytes(
 
 
 def test_what_an_epoch_says_of_held_out_and_test_images_is_the_averages(tmp_path: Path) -> None:
-    training = begin_digits(job(dataclasses.replace(AVERAGED, epochs=2, val_images=300)), tmp_path)
+    training = begin_digits(job(AVERAGED.replace(epochs=2, val_images=300)), tmp_path)
     training.plan = dataclasses.replace(training.plan, reporting=Reporting(eval_every=1))
     rows = loop.train(training)
     assert training.splits.val is not None

@@ -454,9 +454,9 @@ def test_what_a_folder_says_of_its_exports_passes_the_gate(exported_pt2: Path, t
 
 
 def test_a_format_that_is_none_is_told_with_a_close_one(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="there is no format 'onxn'; did you mean onnx"):
+    with pytest.raises(ExportError, match="there is no export format 'onxn'; did you mean onnx"):
         api.export(trained, to=("onxn",), out=tmp_path / "out")
-    with pytest.raises(ExportError, match="there is no format 'zzz'; there are onnx, int8, pt2"):
+    with pytest.raises(ExportError, match="there is no export format 'zzz'; there are onnx, int8, pt2"):
         api.export(trained, to=("zzz",), out=tmp_path / "out")
     with pytest.raises(ExportError, match="there is nothing to export to"):
         api.export(trained, to=(), out=tmp_path / "out")
@@ -509,4 +509,4 @@ def test_the_command_says_what_is_wrong_in_one_line(run_zoo: Run) -> None:
 
 
 def test_a_blank_after_the_comma_is_no_part_of_a_formats_name(run_zoo: Run) -> None:
-    assert "there is no format 'onxn'" in run_zoo("export", "resnet8", "--to", "pt2, onxn").stderr
+    assert "there is no export format 'onxn'" in run_zoo("export", "resnet8", "--to", "pt2, onxn").stderr

@@ -184,7 +184,7 @@ def test_a_repository_without_weights_says_so(hub: Hub, folder: Path) -> None:
         zoo.load(folder, pretrained=True)
     content = files()
     del content["model.safetensors"]
-    with pytest.raises(NotFound, match=r"it has no model\.safetensors"):
+    with pytest.raises(NotFound, match=r"has no model\.safetensors"):
         zoo.load(in_hub(hub, content), pretrained=True)
 
 

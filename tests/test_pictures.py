@@ -249,7 +249,7 @@ def test_a_run_does_not_go_on_with_other_pictures(folder: Path, tmp_path: Path) 
 
 def test_it_is_published_under_a_license_that_somebody_says(trained: Path, tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
-    with pytest.raises(HubError, match="give --license"):
+    with pytest.raises(HubError, match="give a license"):
         api.push(trained, hub=hub)
     api.push(trained, hub=hub, license="cc-by-4.0")
     assert api.find("resnet8_flowers-1", hub=hub)

@@ -254,14 +254,16 @@ def _evaluate_file(
 ) -> Evaluated:
     """What a safetensors file scores in the net of a model."""
     reference = parse(name_or_path)
-    if isinstance(reference, Name):
-        model = registry.load(full_name(reference.text, None))
-    else:
-        model = published(name_or_path, revision=revision).model
+    source = None if isinstance(reference, Name) else published(reference, revision=revision)
+    model = source.model if source else registry.load(full_name(str(name_or_path), None))
     from zoo.nets.weights import load_file, normalisation_of
 
     net, metadata = load_file(model.architecture, model.dataset, weights)
-    return _evaluated(model, net, normalisation_of(metadata, model, weights), device, data, None)
+    if source is not None and "mean" not in metadata:
+        normalisation = source.config.mean, source.config.std
+    else:
+        normalisation = normalisation_of(metadata, model, weights)
+    return _evaluated(model, net, normalisation, device, data, None)
 
 
 def _evaluated(
@@ -475,6 +477,7 @@ def verify(
     otherwise is told in the result.
     """
     found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    found.require_record()
     found.check()
     from zoo.data import sources
     from zoo.evaluation.outcome import Check, Verified
@@ -589,9 +592,7 @@ def export(
     Raises what `load` raises, ExportError, PluginError and DataError.
     """
     found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
-    if found.other is not None:
-        # Raises OtherFormat, before anything is fetched or computed.
-        store.read_record(found.source.fetch([store.CONFIG]))
+    found.require_record()
     from zoo.data import sources
     from zoo.exporters import export as exporting
 

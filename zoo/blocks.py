@@ -6,8 +6,6 @@
 that a plugin gives; they work with torch.jit.script, torch.export and torch.compile.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

@@ -70,7 +70,7 @@ COMMANDS = {
     ),
     "pull": (
         "hub:pull",
-        "Fetch a published model folder, whole and hash checked.",
+        "Fetch a published model folder, every file, hashes checked.",
     ),
     "eval": (
         "evaluate:evaluate",

@@ -46,15 +46,12 @@ def publish(folder: Path, hub: Hub) -> Pushed:
     folder = path_of(folder)
     model = published(folder)
     record = model.config
-    if model.other is not None:
-        raise FolderError(f"{folder} is another library's repository, and no model folder")
+    model.require_record()
     if hub.address.scheme != "file" or record.download is None:
         store.require_weights(folder, record)
     require_publishable(record, hub)
     files = dict(model.files(weights=False))
     log = model.log()
-    if isinstance(record, Trained) and not log:
-        raise FolderError(f"{folder / store.LOG} has no epoch; fetch or train the model again")
     shown, state = _presentation(model, log, files)
     files |= shown
     if state != "edited" and (theirs := _edited_card(hub, record.name)) is not None:
@@ -152,6 +149,8 @@ def pull(model: Published, out: Path | None = None) -> Path:
 
     Raises FolderError or HubError.
     """
+    model.require_record()
+    model.log()  # raises FolderError, before anything is written
     target = path_of(out or model.config.name)
     with alone(target):
         if os.path.lexists(target):

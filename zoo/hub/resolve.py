@@ -117,6 +117,11 @@ class Published:
         """Whether its folder was named by path."""
         return isinstance(self.source, Folder)
 
+    def require_record(self) -> None:
+        """Raise OtherFormat for a model in another library's repository, which has no record."""
+        if self.other is not None:
+            store.read_record(self.source.fetch([store.CONFIG]))
+
     def read(self, file: str) -> bytes:
         """A file that the record names, its hash checked; what is damaged is fetched again, once.
 
@@ -153,7 +158,11 @@ class Published:
         if not isinstance(self.config, Trained):
             return []
         self.read(store.LOG)
-        return store.read_log(self.source.fetch([store.LOG]))
+        folder = self.source.fetch([store.LOG])
+        rows = store.read_log(folder)
+        if not rows:
+            raise FolderError(f"{folder / store.LOG} has no epoch; fetch or train the model again")
+        return rows
 
     @functools.cached_property
     def folder(self) -> Path:

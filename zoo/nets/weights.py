@@ -134,9 +134,9 @@ def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple
 def normalisation_of(
     metadata: Mapping[str, str], model: Model, path: Path
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and std that a weights file was trained with, by what it says of itself; raises FolderError.
+    """The mean and std that a weights file was trained with, from its metadata; raises FolderError.
 
-    A file without a word of the zoo's was trained with the data set's own, as far as anybody can say.
+    A file that names neither numbers nor a recipe was trained with the data set's own.
     """
     if "mean" in metadata and "std" in metadata:
         try:
@@ -148,8 +148,8 @@ def normalisation_of(
     if sha256 is None or (recipe and sha256 == recipe.sha256()):
         return model.normalisation(recipe)
     raise FolderError(
-        f"{path} was trained by a recipe {metadata.get('recipe')!r} that the plugin has otherwise now, and does not "
-        "say how its images were normalised; evaluate its model folder instead"
+        f"{path} was trained by another recipe {metadata.get('recipe')!r} than the plugin's, and does not say how its "
+        "images were normalised; name its model folder"
     )
 
 
