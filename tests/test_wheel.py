@@ -48,8 +48,8 @@ def test_the_wheel_brings_the_catalogue(installed: Path, tmp_path: Path) -> None
 
 
 def test_the_wheel_brings_the_ids_of_its_catalogue(installed: Path, tmp_path: Path) -> None:
-    code = "from zoo.hub.catalogue import catalogue; from zoo.record.store import identity as i; h = catalogue()\n"
-    code += "print({one.name: i(h.pull(one.name)) for one in h.models()} == h._ids, len(h._ids))"
+    code = "from zoo.hub.catalogue import catalogue; h = catalogue()\n"
+    code += "print({model.name: h.resolve(model.name).id for model in h.models()} == h._ids, len(h._ids))"
     output = subprocess.run([installed, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True).stdout
     assert output == f"True {len(list((CHECKOUT / 'hub_cards').glob('*/config.json')))}\n"
 
