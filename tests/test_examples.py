@@ -47,7 +47,7 @@ OUTPUT = {
     "benchmark_scale.py": [
         "\nzoo list ",
         "\nzoo info resnet2o ",
-        "\nzoo list --hub, for the first time ",
+        "\nzoo list --hub file:hub ",
         "\na log of 20 ",
     ],
     "own_pictures.py": [
