@@ -44,7 +44,7 @@ def with_card(source: Path, target: Path, text: str) -> Path:
 
 
 def trained_record(folder: Path) -> Trained:
-    """The record of a folder whose model the zoo trained."""
+    """Read the record of a trained model."""
     return require_trained(store.read_record(folder))
 
 

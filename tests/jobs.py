@@ -35,7 +35,7 @@ JOB = Job(
 
 
 class RunItself(Output):
-    """An output whose run is kept in the folder itself."""
+    """An output with the checkpoint and the log in its own folder."""
 
     @property
     def run(self) -> Path:
@@ -44,7 +44,7 @@ class RunItself(Output):
 
 
 def plan_of(job: Job, run: Path, reporting: Reporting | None = None, *, teacher: torch.nn.Module | None = None) -> Plan:
-    """A plan of a job, whose run is kept in `run`."""
+    """Plan a job; `run` gets its checkpoint and log."""
     return Plan(
         job=job,
         why="a test",

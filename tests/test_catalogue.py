@@ -120,7 +120,7 @@ def test_it_is_small_enough_for_a_wheel() -> None:
 
 @pytest.fixture
 def elsewhere(site: Site, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A catalogue whose model has its weights at an address only."""
+    """A catalogue with one model; its weights are only at an address."""
     folder = Path(shutil.copytree(trained, tmp_path / "catalogue" / NAME))
     site.answers = [Answer((folder / store.WEIGHTS).read_bytes())]
     without_weights(folder, f"{site}/model.safetensors")

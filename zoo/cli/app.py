@@ -38,7 +38,7 @@ COMMANDS = {
     ),
     "plugins": (
         "plugins:list_plugins",
-        "List the plugins: what each declares, how long importing its models takes, and what is wrong with it.",
+        "List the plugins: what each declares, the import time of its models, and errors.",
     ),
     "new": (
         "new:new",

@@ -130,6 +130,6 @@ def pull(
 ) -> None:
     """Fetch a published model folder, every file, hashes checked.
 
-    Weights that its record only gives an address of are fetched there, where ZOO_TRUST lists that one.
+    Weights that are not in the hub are fetched from the address in the record, if ZOO_TRUST lists it.
     """
     say(f"pulled into {api.pull(name, hub=hub, revision=revision, out=out)}")

@@ -11,7 +11,7 @@ from zoo.plain import complain
 
 
 def list_plugins(as_json: options.Json = False) -> None:
-    """List the plugins: what each declares, how long importing its models takes, and what is wrong with it.
+    """List the plugins: what each declares, the import time of its models, and errors.
 
     The exit code is 1 where one of them fails. ZOO_DISABLE_PLUGINS=NAME,NAME leaves some out.
     """
