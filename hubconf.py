@@ -1,4 +1,4 @@
-"""torch.hub's door: every model of the zoo under its name, from a plain checkout, nothing installed.
+"""Entry points of torch.hub: every model of the zoo under its name, from a plain checkout, nothing installed.
 
 torch.hub.load("PATH/TO/CHECKOUT", "resnet20_cifar10", source="local", pretrained=True)
 torch.hub.load("PATH/TO/CHECKOUT", "load", "PATH/TO/FOLDER", source="local", pretrained=True)  # as zoo.load

@@ -1,4 +1,4 @@
-"""torch.hub's door, in an environment where the zoo was never installed."""
+"""Entry points of torch.hub, in an environment where the zoo was never installed."""
 
 from __future__ import annotations
 

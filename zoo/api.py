@@ -1,6 +1,6 @@
 """What the command line and a notebook both call: load, train, evaluate, push, pull, list.
 
-Each function is one way through the house; torch is imported by those that compute, when they do.
+Only functions that compute import torch, when they are called.
 """
 
 from __future__ import annotations

@@ -304,12 +304,12 @@ model = zoo.load("PATH/TO/{record.name}", pretrained=True)
 
 
 def is_shipped(record: Record) -> bool:
-    """Whether its plugin comes with the zoo: the catalogue and torch.hub's door know such models alone."""
+    """Whether its plugin comes with the zoo: the catalogue and hubconf.py have only such models."""
     return plugins.normal(record.plugin_distribution) in plugins.SHIPPED
 
 
 def _entry(record: Record, known: Model | Architecture | None) -> str:
-    """What torch.hub is asked for: hubconf.py has a name for every declared model, and a door for the others."""
+    """What torch.hub is asked for: hubconf.py has a name for every declared model, and `load` for any other."""
     declared = isinstance(known, Model) and known.parameters is not None and is_shipped(record)
     return f'"{record.name}"' if declared else f'"load", "PATH/TO/{record.name}"'
 

@@ -178,11 +178,6 @@ def copy_files(source: Path, target: Path, *, weights: bool = True) -> None:
     write_files(files if weights else {name: files[name] for name in files if name != WEIGHTS}, target)
 
 
-def files_of(record: Record) -> tuple[str, ...]:
-    """The names of the files that a folder with this record has to have, config.json first."""
-    return (CONFIG, *record.files)
-
-
 def file_facts(content: bytes) -> File:
     """The hash and size of a file."""
     return File(_sha256(content), len(content))
