@@ -31,7 +31,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Where --report writes. [default: MODEL-report]")
     ] = None,
-    device: options.Device = None,
+    device: options.AnyDevice = None,
     data: options.Data = None,
     dataset: options.SamePictures = None,
     runtime: options.Runtime = None,
@@ -90,7 +90,7 @@ def verify(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every model that zoo list shows weights of.")] = False,
     hub: options.Hub = None,
-    device: options.Device = None,
+    device: options.AnyDevice = None,
     data: options.Data = None,
     dataset: options.SamePictures = None,
     as_json: options.Json = False,
@@ -162,7 +162,7 @@ def predict(
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many classes to name.")] = 5,
     hub: options.Hub = None,
     revision: options.Revision = None,
-    device: options.Device = None,
+    device: options.AnyDevice = None,
     runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:

@@ -75,7 +75,7 @@ def import_model(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL.TAG]")
     ] = None,
-    device: options.Device = None,
+    device: options.AnyDevice = None,
     data: options.Data = None,
     push: options.Push = False,
     hub: options.PushHub = None,

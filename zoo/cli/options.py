@@ -80,6 +80,15 @@ Settings = Annotated[list[str] | None, of_training("settings")]
 Epochs = Annotated[int | None, of_training("epochs")]
 Seed = Annotated[int, of_training("seed")]
 Device = Annotated[str | None, of_training("device")]
+AnyDevice = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Any device that torch has here: cpu, cuda, cuda:N, mps, xpu. [default: a GPU if there is one]",
+        autocompletion=completion.devices,
+    ),
+]
 Amp = Annotated[bool | None, of_training("amp")]
 Data = Annotated[Path | None, of_training("data")]
 LimitTrain = Annotated[int | None, of_training("limit_train")]

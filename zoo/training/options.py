@@ -78,7 +78,9 @@ class TrainOptions:
     dtype: str = option("fp32", "Store the weights in fp32, or in fp16, rounded before the evaluation.", "TYPE")
     threads: int | None = option(None, "Threads of the processor to compute with. [default: torch's]", "N")
     data: Path | None = option(  # noqa: RUF009
-        None, "Directory of data sets, also for downloads. [default: ZOO_DATA, else ~/.cache/zoo/data]", "FOLDER"
+        None,
+        "Directory of data sets, also for downloads. [default: ZOO_DATA, else data/ in ZOO_CACHE, ~/.cache/zoo]",
+        "FOLDER",
     )
     limit_train: int | None = option(None, "Train on the first N images only.", "N")
     out: Path | None = option(  # noqa: RUF009
