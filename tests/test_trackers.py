@@ -19,7 +19,7 @@ from zoo import api
 from zoo.errors import Interrupted, PluginError, TrackerWarning, TrainingError
 from zoo.record import store
 from zoo.record.types import EpochRow
-from zoo.training import trackers
+from zoo.training.reporting import TRACKERS, trackers
 
 from .conftest import CHECKOUT, Run
 from .test_train import StopAfter
@@ -146,15 +146,15 @@ def test_an_unknown_tracker_is_told_with_the_known_ones_before_anything_is_made(
 def test_a_tracker_that_cannot_be_imported_or_called_is_named(fake_plugin: Install) -> None:
     fake_plugin("zoo-odd", {"odd": "zoo_odd:ODD", "bad": "zoo_bad:B"}, "zoo_odd", "ODD = 3\n", group="zoo.reports")
     with pytest.raises(PluginError, match="tracker odd: zoo_odd:ODD of plugin zoo-odd is of the type int"):
-        trackers.trackers(["odd"])
+        trackers(["odd"])
     with pytest.raises(PluginError, match="tracker bad: plugin zoo-odd can't be imported"):
-        trackers.trackers(["bad"])
+        trackers(["bad"])
 
 
 def test_a_plugin_that_is_left_out_brings_no_tracker(jsonl: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert trackers.TRACKERS.names() == ["tensorboard", "jsonl"]
+    assert TRACKERS.names() == ["tensorboard", "jsonl"]
     monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "zoo-jsonl")
-    assert trackers.TRACKERS.names() == ["tensorboard"]
+    assert TRACKERS.names() == ["tensorboard"]
 
 
 def test_tensorboard_that_is_not_installed_says_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,8 +162,18 @@ def test_looking_at_the_test_set_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("glance_always")
-@pytest.mark.parametrize("sched", ["constant", "multistep", "cosine", "onecycle", "plateau", "warmup"])
-@pytest.mark.parametrize("glances", [3, 7, 10])  # in the first epoch, at its end, in the second
+@pytest.mark.parametrize(  # stopped in the first epoch, at its end, in the second
+    ("sched", "glances"),
+    [
+        ("constant", 3),
+        ("multistep", 10),
+        ("cosine", 7),
+        ("onecycle", 3),
+        ("plateau", 10),
+        ("plateau", 7),
+        ("warmup", 10),
+    ],
+)
 def test_a_run_that_was_stopped_anywhere_and_resumed_has_the_same_bytes(
     tmp_path: Path, sched: str, glances: int
 ) -> None:
@@ -196,12 +206,11 @@ def test_every_optimizer_resumes_to_the_same_bytes(tmp_path: Path, opt: str) -> 
 
 
 @pytest.mark.usefixtures("glance_always")
-@pytest.mark.parametrize("glances", [3, 7, 10])
-def test_a_run_whose_rates_fall_layer_by_layer_resumes_to_the_same_bytes(tmp_path: Path, glances: int) -> None:
-    what = job(RECIPE.changed({"layer_decay": "0.7", "sched_on_updates": "true" if glances == 3 else "false"}))
+def test_a_run_whose_rates_fall_layer_by_layer_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    what = job(RECIPE.changed({"layer_decay": "0.7", "sched_on_updates": "true"}))
     stopped = Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):
-        stopped.go(what, report=StopAfter(glances))
+        stopped.go(what, report=StopAfter(3))
     whole, plain = Run(tmp_path / "whole").go(what), Run(tmp_path / "plain").go(job())
     assert stopped.go(what, resume=True).bytes() == whole.bytes() != plain.bytes()
 

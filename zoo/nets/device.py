@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from zoo.errors import DeviceError, TrainingError
 
 KINDS: Final = ("cpu", "cuda", "mps", "xpu", "mtia")  # of devices that torch has a module for
 TRAINED_ON: Final = ("cpu", "cuda")
+
+_CUDNN_FLAGS: Final = threading.RLock()  # held by the thread that has set them
 
 
 def choose(name: str | None) -> torch.device:
@@ -90,12 +93,16 @@ def enough_memory(device: torch.device, what: str) -> Iterator[None]:
 def exact() -> Iterator[None]:
     """Compute in fp32 that is fp32, by the same algorithm each time, and without gradients.
 
-    A GPU would otherwise round convolutions to TF32 and pick whichever of its algorithms is the fastest
-    just then. cuDNN itself stays in use: its `flags` turn it off unless told not to.
+    A GPU would otherwise round convolutions to TF32 and pick whichever of its algorithms is the fastest just then.
+    cuDNN's flags are the whole process's, so one thread at a time computes while they are set. Without a GPU they are
+    left alone.
     """
-    cudnn = torch.backends.cudnn
-    with (
-        torch.inference_mode(),
-        cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False),
-    ):
-        yield
+    with torch.inference_mode():
+        if not torch.cuda.is_available():
+            yield
+            return
+        cudnn = torch.backends.cudnn
+        # Without `enabled`, `flags` would turn cuDNN off.
+        flags = cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False)
+        with _CUDNN_FLAGS, flags:
+            yield

@@ -104,6 +104,8 @@ class TrainOptions:
     tell: Callable[[str, int, int], None] | None = None
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed <= 2**63 - self.seeds:
+            raise TrainingError(f"seed should be from 0 to {2**63 - self.seeds}, not {self.seed}")
         if not 1 <= self.seeds <= MOST_SEEDS:
             raise TrainingError(f"seeds should be at least 1 and up to {MOST_SEEDS:,}, not {self.seeds}")
         if self.hub is not None and not self.push:

@@ -17,7 +17,7 @@ from zoo.record import store
 from zoo.record.job import Job
 from zoo.record.lock import alone
 from zoo.record.types import Trained, require_trained
-from zoo.training import checkpoint
+from zoo.training import checkpoint, distributed
 from zoo.training.options import Mode
 
 
@@ -50,7 +50,7 @@ class Output:
     def require(self) -> None:
         """Raise TrainingError if a model folder, an unfinished run, or a file that is not the zoo's would be lost."""
         _require_own(self.folder, _files_of(self.folder), "a model folder")
-        _require_own(self.run, checkpoint.FILES, "a run")
+        _require_own(self.run, [path.name for path in checkpoint.files_in(self.run)], "a run")
         if self.mode != "fresh":
             return
         if _is_taken(self.folder):
@@ -61,12 +61,17 @@ class Output:
             )
 
     def finished(self, job: Job) -> Trained | None:
-        """The record of a finished training of this job, if there is one; raises TrainingError for another job's."""
+        """The record of a finished training of this job, if there is one; raises TrainingError for another job's.
+
+        What a kill has left of its run is removed; the checkpoint of another job stays.
+        """
         if self.mode != "resume" or not _is_taken(self.folder):
             return None
         config = require_trained(store.check(self.folder))
         differences = config.requested_job.differences(job)
         if not differences:
+            if distributed.share().is_first and checkpoint.is_of(self.run, job):
+                self.clear()
             return config
         if self.resumes:  # a run that replaces it; its checkpoint says whether it is of this job
             return None
@@ -77,8 +82,8 @@ class Output:
 
     def clear(self) -> None:
         """Remove the folder of the run."""
-        for name in checkpoint.FILES:
-            (self.run / name).unlink(missing_ok=True)
+        for path in checkpoint.files_in(self.run):
+            path.unlink()
         if self.run.exists():
             self.run.rmdir()
 

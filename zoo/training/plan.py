@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from zoo import registry
 from zoo.data.collection import DatasetRequest, is_address
 from zoo.errors import RecipeError, StartWarning, TrainingError, UnknownModel
@@ -21,8 +23,7 @@ from zoo.record.job import Job, Origin
 from zoo.record.types import UNKNOWN_LICENSE, require_trained
 from zoo.spec import Architecture, Model, Recipe
 from zoo.training.options import TrainOptions
-from zoo.training.reporting import Report, Reporting
-from zoo.training.trackers import trackers
+from zoo.training.reporting import Report, Reporting, trackers
 
 if TYPE_CHECKING:
     import torch
@@ -67,21 +68,17 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
     teacher = _teacher(model, recipe, machine.device)
     start = None if source is None or options.start is None else _start(model, options.start, source)
     seeds = range(options.seed, options.seed + options.seeds)
-    planned = [
-        jobs.new(
-            model,
-            options,
-            machine,
-            seed=seed,
-            start=start.origin if start else None,
-            teacher=teacher.origin if teacher else None,
-        )
-        for seed in seeds
-    ]
+    job, why = jobs.new(
+        model,
+        options,
+        machine,
+        start=start.origin if start else None,
+        teacher=teacher.origin if teacher else None,
+    )
     return [
         Plan(
-            job=one.job,
-            why=one.why,
+            job=msgspec.structs.replace(job, seed=seed),
+            why=why,
             model=model,
             machine=machine,
             output=output,
@@ -90,7 +87,7 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
             teacher=teacher,
             license=weights_license,
         )
-        for one, output in zip(planned, _outputs(options, f"{model.name}-{recipe_name}", seeds), strict=True)
+        for seed, output in zip(seeds, _outputs(options, f"{model.name}-{recipe_name}", seeds), strict=True)
     ]
 
 
@@ -106,16 +103,16 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
     reporting = _reporting(options)
     machine = jobs.Machine.here(options.device, options.data or sources.default_root())
     record = require_trained(original.config)
-    model, job = jobs.as_published(original.model, record), record.job
-    if job.recipe.teacher is not None:
-        require_allowed(job.recipe.teacher, f"the teacher of {original.config.name}")
-    teacher = _teacher(model, job.recipe, machine.device)
+    model, published_job = jobs.as_published(original.model, record), record.job
+    if published_job.recipe.teacher is not None:
+        require_allowed(published_job.recipe.teacher, f"the teacher of {original.config.name}")
+    teacher = _teacher(model, published_job.recipe, machine.device)
     start = None
-    if job.start is not None:
-        require_allowed(job.start.address, f"what {original.config.name} began with")
-        start = _start(model, job.start.address, published(job.start.address))
-    planned = jobs.again(
-        job,
+    if published_job.start is not None:
+        require_allowed(published_job.start.address, f"what {original.config.name} began with")
+        start = _start(model, published_job.start.address, published(published_job.start.address))
+    job, why = jobs.again(
+        published_job,
         model,
         machine,
         start=start.origin if start else None,
@@ -124,8 +121,8 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
         seed=options.seed,
     )
     return Plan(
-        job=planned.job,
-        why=planned.why,
+        job=job,
+        why=why,
         model=model,
         machine=machine,
         output=Output(options.out or Path("runs") / f"{model.name}-reproduced", options.mode),
