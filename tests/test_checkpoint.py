@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint_is_one_line_with_the_remedy(tmp_path: Path, damage
     content = bytearray(path.read_bytes())
     if damage.endswith("bit"):
         content[{"first bit": 0, "middle bit": len(content) // 2, "last bit": -1}[damage]] ^= 1
-    path.write_bytes({"empty": b"", "cut short": content[:-200]}.get(damage, content))
+    path.write_bytes(b"" if damage == "empty" else content[:-200] if damage == "cut short" else content)
     with pytest.raises(TrainingError, match=r"can't be read \(its hash is another\); remove .*again$"):
         checkpoint.restore(tmp_path, JOB)
 

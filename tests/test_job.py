@@ -117,9 +117,13 @@ def test_a_finished_folder_is_taken_for_the_job_that_it_was_trained_with_alone(
         api.train("resnet8", out=model_folder, resume=True, **(common | options))
 
 
-def test_going_on_and_starting_again_can_not_both_be_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="not both"):
-        api.train("resnet8", out=tmp_path / "model", resume=True, overwrite=True)
+def test_numbers_and_paths_may_be_written_as_python_has_them(tmp_path: Path) -> None:
+    out = str(tmp_path / "model")
+    settings = {"lr": 0.05, "batch_size": 32, "nesterov": False, "mean": (0.5,), "clip_grad": None}
+    done = api.train("resnet8", settings=settings, epochs=1, limit_train=64, out=out, data=str(tmp_path), amp=False)
+    recipe = done.config.job.recipe
+    assert (recipe.lr, recipe.batch_size, recipe.nesterov, recipe.mean) == (0.05, 32, False, (0.5,))
+    assert done.folder == tmp_path / "model"
 
 
 def test_what_a_published_job_is_trained_with_again_is_the_job_itself() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 from zoo import api
 from zoo.errors import FolderError, Interrupted, TrainingError, ZooError
 from zoo.record import store
+from zoo.record.types import require_trained
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
 from zoo.training.output import Output
+from zoo.training.reporting import Report
 
 from .conftest import CHECKOUT
 from .test_train import StopAfter
@@ -145,6 +148,60 @@ def test_a_finished_training_that_is_resumed_leaves_the_checkpoint_of_another_on
     options: dict[str, Any] = {"seed": 3, "settings": {"batch_size": "16"}, "epochs": 2}
     second = api.train("resnet8", out=tmp_path / "m", limit_train=64, amp=False, resume=True, **options)
     assert (second.config.job.seed, second.config.training.epochs) == (3, 2)
+
+
+@pytest.mark.usefixtures("glance_always")
+@pytest.mark.parametrize("steps", [2, 6])  # in the first seed's training, and in the second's
+def test_seeds_that_replace_others_and_are_interrupted_go_on_with_the_same_options_and_resume(
+    tmp_path: Path, steps: int
+) -> None:
+    options: dict[str, Any] = {"out": tmp_path / "m", "seeds": 2, "epochs": 1, "limit_train": 64, "amp": False}
+    api.train("resnet8", settings={"batch_size": "32"}, **options)
+    options |= {"settings": {"batch_size": "16"}, "overwrite": True}
+    with pytest.raises(Interrupted, match="give the same options and resume to continue"):
+        api.train("resnet8", report=StopAfter(steps), **options)
+    config = api.train("resnet8", resume=True, **options).config
+    assert config.job.recipe.batch_size == 16
+    assert require_trained(store.check(tmp_path / "m-seed1")).job.recipe.batch_size == 16
+    assert [result.seed for result in config.seeds] == [0, 1]
+
+
+@pytest.mark.usefixtures("glance_always")
+def test_another_training_in_the_folder_of_a_seed_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    quick(tmp_path / "m-seed1")
+    with pytest.raises(TrainingError, match=r"m-seed1 is finished, and another training: .*replace it too \(overwrite"):
+        api.train("resnet8", out=tmp_path / "m", seeds=2, epochs=2, limit_train=64, amp=False, resume=True)
+    assert not Output(tmp_path / "m").run.exists()
+
+
+@pytest.mark.usefixtures("glance_always")
+def test_a_damaged_folder_that_is_to_be_replaced_does_not_stop_its_run(model_folder: Path) -> None:
+    stopped(model_folder, settings={"batch_size": "16"}, epochs=1, overwrite=True)
+    (model_folder / store.WEIGHTS).write_bytes(b"damaged")
+    options: dict[str, Any] = {"settings": {"batch_size": "16"}, "epochs": 1, "limit_train": 64, "amp": False}
+    assert api.train("resnet8", out=model_folder, resume=True, **options).config.training.epochs == 1
+
+
+class Elsewhere(Report):
+    """Trains a second net in another thread as soon as the first one begins."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.error: BaseException | None = None
+
+    def start(self, epochs: int, images: int, finished: int) -> None:
+        with ThreadPoolExecutor(1) as threads:
+            self.error = threads.submit(quick, self.out).exception()
+
+
+def test_a_second_training_in_a_process_is_refused_in_one_line(tmp_path: Path) -> None:
+    report = Elsewhere(tmp_path / "second")
+    api.train("resnet8", out=tmp_path / "first", epochs=1, limit_train=64, amp=False, report=report)
+    assert isinstance(report.error, TrainingError)
+    assert str(report.error).startswith("another training runs in this process; ")
+    assert "\n" not in str(report.error)
+    assert [path.name for path in tmp_path.iterdir()] == ["first"]
+    assert quick(tmp_path / "second").config.training.epochs == 1
 
 
 @pytest.mark.parametrize("out", [".", "..", "nowhere/..", "/"])

@@ -68,8 +68,9 @@ def test_the_pages_tracker_is_told_the_job_every_epoch_and_what_the_test_set_say
     told = lines(tmp_path / "out.events")
     assert told[0]["begun"] == "resnet8_digits"
     assert told[0]["job"] == json.loads((trained.folder / "config.json").read_text())["job"]
-    assert str(told[1]["note"]).startswith("compile ")
-    assert told[2] == {"epochs": 3, "images": 128, "finished": 0}
+    assert str(told[1]["note"]).startswith("training resnet8_digits, recipe quick: 3 epochs")
+    assert str(told[2]["note"]).startswith("compile ")
+    assert told[3] == {"epochs": 3, "images": 128, "finished": 0}
     *before, last, result = rows(told)
     log = [msgspec.structs.asdict(row) for row in store.read_log(trained.folder)]
     assert [*before, result] == log

@@ -100,7 +100,11 @@ Track = Annotated[list[str] | None, of_training("track")]
 def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for each field of `TrainOptions`, in place of its parameter `given`, a dictionary."""
     words = list[str] | None  # an option that may be repeated
-    types = typing.get_type_hints(TrainOptions) | {"start": str | None, "settings": words, "track": words}
+    types = (
+        typing.get_type_hints(TrainOptions)
+        | {"start": str | None, "settings": words, "track": words}
+        | dict.fromkeys(("data", "out"), Path | None)
+    )
     fields = [one for one in dataclasses.fields(TrainOptions) if one.name in FLAGS]
 
     @functools.wraps(command)

@@ -79,14 +79,14 @@ def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
     return progress, state
 
 
-def is_of(run: Path, job: Job) -> bool:
-    """Whether the run has no checkpoint, or one of that job; False for one that can't be read."""
+def job_in(run: Path) -> Job | None:
+    """The job of the run's checkpoint; None where there is no checkpoint, or it can't be read."""
     if not path_in(run).exists():
-        return True
+        return None
     try:
-        return not _read(run)[0].differences(job)
+        return _read(run)[0]
     except TrainingError:
-        return False
+        return None
 
 
 def _read(run: Path) -> tuple[Job, Progress, dict[str, Any]]:
@@ -109,7 +109,7 @@ def _content(run: Path) -> object:
         digest, saved = whole[:32], whole[32:]
         if hashlib.sha256(saved).digest() != digest:
             raise TrainingError(f"{path} can't be read (its hash is another); remove {run} and start again")
-        return torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+        return torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(f"there is no checkpoint in {run}; start the run without resume") from None
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:

@@ -6,10 +6,14 @@ The net is evaluated once on the test set, after the last epoch.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
+import math
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import torch
@@ -28,11 +32,14 @@ from zoo.record.types import EpochRow, Trained, log_text, require_trained
 from zoo.record.types import Training as TrainingFacts
 from zoo.spec import Model
 from zoo.training import distributed
-from zoo.training.environment import algorithms, environment, left_as_it_was, threads
+from zoo.training.environment import algorithms, environment, left_as_it_was
+from zoo.training.environment import threads as computing_threads
 from zoo.training.loop import Training, begin, train
 from zoo.training.plan import Plan
 from zoo.training.reporting import Reporting, Watched
 from zoo.training.start import fill
+
+_RUNNING: Final = threading.Lock()  # held by the training of this process
 
 
 def run_seeds(plans: Sequence[Plan]) -> Trained:
@@ -50,8 +57,21 @@ def run_seeds(plans: Sequence[Plan]) -> Trained:
 def run(plan: Plan) -> Trained:
     """Train the net, evaluate it once, after the last epoch, and write its model folder.
 
-    Raises TrainingError if the output is taken or its run is of another job, DataError, Interrupted.
+    Raises TrainingError if the output is taken, its run is of another job, or another training runs in this process;
+    DataError, Interrupted.
     """
+    if not _RUNNING.acquire(blocking=False):
+        raise TrainingError(
+            "another training runs in this process; torch's random numbers and settings are the process's, so that two "
+            "would disturb each other: wait for it, or train in another process"
+        )
+    try:
+        return _run(plan)
+    finally:
+        _RUNNING.release()
+
+
+def _run(plan: Plan) -> Trained:
     share, output = distributed.share(), plan.output
     if (finished := output.finished(plan.job)) is not None:
         return finished
@@ -84,22 +104,62 @@ def _prepared(plan: Plan) -> Training:
     if not share.is_first:
         distributed.wait_for_all()  # for the first one, which may have to download, and makes room
     splits = sources.read_splits(
-        model.dataset, job.recipe, plan.machine.data_root, device=device, train_images=job.train_images
+        model.dataset,
+        job.recipe,
+        plan.machine.data_root,
+        device=device,
+        train_images=job.train_images,
+        test_images=plan.limit_test,
     )
     if share.is_first:
-        plan.output.make_room(parameters(model))
+        plan.output.make_room(job, parameters(model))
         distributed.wait_for_all()
     torch.manual_seed(job.seed)
     net = build(model.architecture, model.dataset)
-    if plan.start is not None:
+    resumes = plan.output.continues(job)
+    if plan.start is not None and not resumes:
         fill(net, plan.start, model)
     if job.grad_checkpointing:
         _checkpoint_gradients(net, job)
+    _require_batches(net, plan)
+    plan.reporting.report.note(_summary(plan))
     plan.reporting.report.note(f"compile {job.compile} ({plan.why})")
     training = begin(plan, net, splits, batches.pixels(*model.normalisation(job.recipe), device))
-    if plan.output.resumes:
+    if resumes:
         training.resume()
     return training
+
+
+def _summary(plan: Plan) -> str:
+    """The first line of a training: what is trained, how, on what, and where its folder will be."""
+    job, recipe = plan.job, plan.job.recipe
+    steps = math.ceil(job.train_images / recipe.batch_size)
+    tested = f" and tested on {plan.limit_test:,}" if plan.limit_test is not None else ""
+    return (
+        f"training {job.name}, recipe {job.recipe_name}: {recipe.epochs:,} epochs x {steps:,} steps per epoch, "
+        f"batch {min(recipe.batch_size, job.train_images):,}, {job.train_images:,} images{tested}, "
+        f"{plan.machine.device} in {'bf16' if job.amp else 'fp32'}, to {plan.output.folder}"
+    )
+
+
+def _require_batches(net: nn.Module, plan: Plan) -> None:
+    """Refuse a batch of one image that the net's batch norm can't normalize; raises TrainingError."""
+    job = plan.job
+    size, images = job.recipe.batch_size, job.train_images
+    if 1 not in (size, images % size) or job.recipe.freeze_epochs == job.recipe.epochs:
+        return
+    trial = copy.deepcopy(net).train()
+    image = torch.zeros(1, *plan.model.dataset.input_size)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            trial(image)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise TrainingError(
+            f"{images:,} images in batches of {size:,} leave a batch of one image, which {job.name}'s batch norm can't "
+            f"normalize; take batch_size {size + 1} or another that leaves more"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -110,7 +170,7 @@ def _settings(plan: Plan) -> Iterator[None]:
         enough_memory(device, _needed(job)),
         left_as_it_was(device),
         algorithms(device, deterministic=job.deterministic),
-        threads(job.threads),
+        computing_threads(job.threads),
     ):
         yield
 
