@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
-import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
 from zoo import registry
@@ -67,11 +65,6 @@ def test_its_command_names_what_was_changed(trained: Path) -> None:
     assert "on the first 500 of 1,437 images" in text
 
 
-def test_it_is_generated_from_config_and_log_alone(trained: Path) -> None:
-    again = card.render(store.read_record(trained), store.read_log(trained), MODEL)
-    assert again == (trained / store.README).read_text()
-
-
 def test_a_card_is_current_stale_or_edited(trained: Path) -> None:
     text = (trained / store.README).read_text()
     config = trained_record(trained)
@@ -85,11 +78,12 @@ def test_a_card_is_current_stale_or_edited(trained: Path) -> None:
     assert card.state("# My model\n", text) == "edited"
 
 
-@pytest.mark.parametrize("which", [0, 1, 2])
-def test_each_of_the_three_ways_to_load_it_works(which: int, tmp_path: Path) -> None:
+def test_each_of_the_three_ways_to_load_it_works() -> None:
     published = CHECKOUT / "hub_cards" / "resnet8_digits"
     blocks = re.findall(r"```python\n(.*?)```", (published / store.README).read_text(), re.DOTALL)
     assert len(blocks) == 3
-    code = blocks[which].replace("PATH/TO/CHECKOUT", str(CHECKOUT)).replace("PATH/TO/", f"{published.parent}/")
-    check = "\nassert not model.training and sum(p.numel() for p in model.parameters()) == 75_002\n"
-    subprocess.run([sys.executable, "-c", code + check], check=True, cwd=tmp_path)
+    for block in blocks:
+        names: dict[str, Any] = {}
+        exec(block.replace("PATH/TO/CHECKOUT", str(CHECKOUT)).replace("PATH/TO/", f"{published.parent}/"), names)
+        assert not names["model"].training
+        assert sum(parameter.numel() for parameter in names["model"].parameters()) == 75_002

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ExportError
+from zoo.exporters.formats import Answers, Exporter, Run, Subject
 from zoo.exporters.graph import LOGITS, PIXELS, PROBABILITIES, program, reason
-from zoo.exporters.protocol import Answers, Exporter, Run, Subject
 
 if TYPE_CHECKING:
     import onnx

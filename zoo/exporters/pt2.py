@@ -14,8 +14,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from zoo.exporters.formats import Answers, Exporter, Run, Subject
 from zoo.exporters.graph import program
-from zoo.exporters.protocol import Answers, Exporter, Run, Subject
 
 
 def write(subject: Subject) -> bytes:

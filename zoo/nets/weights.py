@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from zoo.errors import FolderError
 from zoo.nets.build import build, require_counted, to_be_filled
-from zoo.record import store
 from zoo.record.types import Record
 from zoo.spec import Architecture, Dataset, Model
 
@@ -68,24 +67,6 @@ def rounded_to_half(net: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.half().to(tensor) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
-def load(
-    architecture: Architecture,
-    path: Path,
-    config: Record,
-    num_classes: int | None = None,
-    in_channels: int | None = None,
-) -> nn.Module:
-    """The net that `config` speaks of with the weights of its folder `path`, in evaluation mode.
-
-    The hash is checked, then every tensor must be there, and no other, and fit. With another number
-    of classes, the tensors whose shapes the architecture makes depend on it keep their initialisation;
-    with another number of channels, the convolution that sees them has the weights of its channels
-    summed or repeated. Raises FolderError or HashMismatch.
-    """
-    content = store.read_weights(path, config)
-    return filled(architecture, content, path / store.WEIGHTS, config, num_classes, in_channels)
-
-
 def filled(
     architecture: Architecture,
     content: bytes,
@@ -94,11 +75,24 @@ def filled(
     num_classes: int | None = None,
     in_channels: int | None = None,
 ) -> nn.Module:
-    """The same from the content of the file `file`, whose hash was checked already; raises FolderError."""
-    try:
-        tensors = load_safetensors(content)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise FolderError(f"{file} is not a safetensors file ({error}); fetch it again") from None
+    """Build the net of a record with the weights that a file contains, in evaluation mode.
+
+    The tensors must be the net's, by name, shape and type. With another number of classes, the tensors whose shapes
+    depend on it keep their initialization. With another number of channels, the weights of the first convolution are
+    summed or repeated.
+
+    Args:
+        architecture: What builds the net.
+        content: The bytes of the safetensors file, its hash checked.
+        file: Its path, for error messages.
+        config: The record of the model.
+        num_classes: The number of classes; the record's where None.
+        in_channels: The number of channels; the record's where None.
+
+    Raises:
+        FolderError: The file is no safetensors file, or its tensors do not fit.
+    """
+    tensors = _tensors(content, file, "fetch it again")
     net = to_be_filled(architecture, config)
     _require_fit(file, net.state_dict(), tensors)
     require_counted(net, config, file)
@@ -117,14 +111,13 @@ def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple
     """
     try:
         content = path.read_bytes()
-        tensors = load_safetensors(content)
     except OSError as error:
         raise FolderError(f"{path} can't be read: {error.strerror}") from None
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise FolderError(
-            f"{path} is not a safetensors file ({error}); a pickle can run code when it is opened: "
-            "write its state dict with safetensors.torch.save_file where you trust it"
-        ) from None
+    remedy = (
+        "a pickle can run code when it is opened: write its state dict with safetensors.torch.save_file where you "
+        "trust it"
+    )
+    tensors = _tensors(content, path, remedy)
     net = to_be_filled(architecture, dataset)
     _require_fit(path, net.state_dict(), tensors)
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -151,6 +144,13 @@ def normalisation_of(
         f"{path} was trained by another recipe {metadata.get('recipe')!r} than the plugin's, and does not say how its "
         "images were normalised; name its model folder"
     )
+
+
+def _tensors(content: bytes, path: Path, remedy: str) -> dict[str, Tensor]:
+    try:
+        return load_safetensors(content)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise FolderError(f"{path} is not a safetensors file ({error}); {remedy}") from None
 
 
 def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:

@@ -77,17 +77,24 @@ def _acquired(path: Path, wait: float) -> BaseFileLock | None:
     from filelock import FileLock, Timeout
 
     while True:
-        lock = FileLock(path, timeout=wait)
+        path.touch()
+        before, lock = _status(path), FileLock(path, timeout=wait)
         try:
             lock.acquire()
         except Timeout:
             return None
-        descriptor = lock._context.lock_file_fd
-        with contextlib.suppress(FileNotFoundError):
-            # The former holder removes the file; another process may have made and locked a new one since.
-            if descriptor is not None and os.path.samestat(os.fstat(descriptor), path.stat()):
-                return lock
+        # The previous holder removes the file; another process may have created and locked a new one meanwhile.
+        after = _status(path)
+        if before is not None and after is not None and os.path.samestat(before, after):
+            return lock
         lock.release()
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def _lock(target: Path) -> Path:

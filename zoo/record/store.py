@@ -25,14 +25,13 @@ import msgspec
 from zoo import formats
 from zoo.decoding import SchemaError, decode, explain
 from zoo.errors import FolderError, HashMismatch, OtherFormat, RecipeError
-from zoo.record import types as names
+from zoo.record.types import CONFIG as CONFIG
+from zoo.record.types import CURVE as CURVE
 from zoo.record.types import FORMAT, PRESENTATION, EpochRow, File, Imported, Record, Summary, Trained
+from zoo.record.types import LOG as LOG
+from zoo.record.types import README as README
+from zoo.record.types import WEIGHTS as WEIGHTS
 
-README: Final = names.README
-CONFIG: Final = names.CONFIG
-WEIGHTS: Final = names.WEIGHTS
-LOG: Final = names.LOG
-CURVE: Final = names.CURVE
 FILES: Final = (README, CONFIG, WEIGHTS, LOG, CURVE)
 
 CONFIG_BYTES: Final = 32 * 2**20  # a config.json of 10,000 classes has a megabyte
