@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from zoo.errors import HubError as HubError
     from zoo.errors import NotFound as NotFound
     from zoo.errors import PluginError as PluginError
-    from zoo.exporters.graph import program as program
     from zoo.exporters.formats import Answers as Answers
     from zoo.exporters.formats import Exporter as Exporter
     from zoo.exporters.formats import Run as Run
     from zoo.exporters.formats import Subject as Subject
+    from zoo.exporters.graph import program as program
     from zoo.formats import UNNAMED as UNNAMED
     from zoo.formats import Document as Document
     from zoo.formats import Foreign as Foreign

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from zoo.errors import FolderError
 from zoo.nets.build import build, require_counted, to_be_filled
-from zoo.record.types import Record
+from zoo.record.types import Record, Trained
 from zoo.spec import Architecture, Dataset, Model
 
 
@@ -94,7 +94,7 @@ def filled(
     """
     tensors = _tensors(content, file, "fetch it again")
     net = to_be_filled(architecture, config)
-    _require_fit(file, net.state_dict(), tensors)
+    _require_fit(file, net.state_dict(), tensors, halves=not isinstance(config, Trained) or config.job.dtype == "fp16")
     require_counted(net, config, file)
     if num_classes is not None or in_channels is not None:
         net = build(architecture, config, num_classes, in_channels)
@@ -119,7 +119,7 @@ def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple
     )
     tensors = _tensors(content, path, remedy)
     net = to_be_filled(architecture, dataset)
-    _require_fit(path, net.state_dict(), tensors)
+    _require_fit(path, net.state_dict(), tensors, halves=True)
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return _filled(net, tensors), header.get("__metadata__") or {}
 
@@ -192,24 +192,25 @@ def first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
     }
 
 
-def _stands_for(stored: torch.dtype, own: torch.dtype) -> bool:
-    """Whether values of a type may be loaded as those of another: the same, or fp16 for what is computed in fp32."""
-    return stored == own or (stored == torch.float16 and own.is_floating_point)
+def _require_fit(path: Path, state: Mapping[str, Tensor], stored: Mapping[str, Tensor], *, halves: bool) -> None:
+    """Raise FolderError where stored tensors are not those of a state; with `halves`, fp16 may stand for any float."""
 
+    def has_type_of(name: str) -> bool:
+        is_half = stored[name].dtype == torch.float16 and wanted[name].is_floating_point()
+        return stored[name].dtype == wanted[name].dtype or (halves and is_half)
 
-def _require_fit(path: Path, state: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     wanted = {name: state[name] for name in dict.fromkeys(first_names(state).values())}
-    problems = [f"lacks {name}" for name in wanted.keys() - found.keys()]
-    problems += [f"has {name}, which the net has not" for name in found.keys() - wanted.keys()]
+    problems = [f"lacks {name}" for name in wanted.keys() - stored.keys()]
+    problems += [f"has {name}, which the net has not" for name in stored.keys() - wanted.keys()]
     problems += [
-        f"has {name} of shape {tuple(found[name].shape)}, expected {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & found.keys()
-        if wanted[name].shape != found[name].shape
+        f"has {name} of shape {tuple(stored[name].shape)}, expected {tuple(wanted[name].shape)}"
+        for name in wanted.keys() & stored.keys()
+        if wanted[name].shape != stored[name].shape
     ]
     problems += [
-        f"has {name} as {found[name].dtype}, expected {wanted[name].dtype}"
-        for name in wanted.keys() & found.keys()
-        if not _stands_for(found[name].dtype, wanted[name].dtype)
+        f"has {name} as {stored[name].dtype}, expected {wanted[name].dtype}"
+        for name in wanted.keys() & stored.keys()
+        if not has_type_of(name)
     ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""

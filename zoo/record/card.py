@@ -32,12 +32,19 @@ SIGNATURE = re.compile(
 HUB_MODEL = re.compile(r"hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+)(?:@[^@]*)?")  # and its repository
 
 
-def render(record: Record, log: Sequence[EpochRow], known: Model | Architecture) -> str:
+def render(record: Record, log: Sequence[EpochRow], known: Model | Architecture, address: str | None = None) -> str:
     """Render the card of a model.
 
-    `known` is the model itself, or its architecture where no plugin declares the data set.
+    Args:
+        record: The record of the model.
+        log: A row an epoch; empty where the zoo did not train the model.
+        known: The model, or its architecture where no plugin declares the data set.
+        address: Where the model is published, as `zoo.load` takes it; None for a folder that is not published.
+
+    Returns:
+        The text of README.md.
     """
-    text = _template().render(_context(record, log, known)).rstrip("\n") + "\n\n"
+    text = _template().render(_context(record, log, known, address)).rstrip("\n") + "\n\n"
     version = plugins.core_version()
     return f"{text}<!-- Written by zoo {version}, SHA-256 of the text above: {_sha256(text)} -->\n"
 
@@ -80,8 +87,10 @@ def _template() -> Template:
     return environment.get_template("card.md.j2")
 
 
-def _context(record: Record, log: Sequence[EpochRow], known: Model | Architecture) -> dict[str, object]:
-    """What the template shows."""
+def _context(
+    record: Record, log: Sequence[EpochRow], known: Model | Architecture, address: str | None
+) -> dict[str, object]:
+    """The values of the template's names."""
     dataset = known.dataset if isinstance(known, Model) else None
     architecture = known.architecture if isinstance(known, Model) else known
     title = dataset.title if dataset else record.dataset
@@ -94,7 +103,8 @@ def _context(record: Record, log: Sequence[EpochRow], known: Model | Architectur
         "title": title,
         "description": architecture.trained_on(title),
         "metadata": _yaml(metadata(record, architecture, dataset)),
-        "snippets": snippets(record, known),
+        "install": install(record),
+        "snippets": snippets(record, known, address),
         "resized": "" if record.resizing.is_plain else _resized(record),
         "few": FEW,
         "log": log,
@@ -260,58 +270,63 @@ def _duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Snippet:
-    """A piece of Python, and where it loads from; words between backticks are code."""
+    """A piece of Python, and a line above it; words between backticks are code."""
 
     about: str
     code: str
 
 
-def snippets(record: Record, known: Model | Architecture | None) -> tuple[Snippet, ...]:
-    """The ways to load a model: by name, from a checkout by torch.hub, from its folder.
+def snippets(record: Record, known: Model | Architecture | None, address: str | None) -> tuple[Snippet, ...]:
+    """Python that loads these weights: with the zoo installed, and by torch.hub from a checkout.
 
-    `known` is the model, its architecture where no plugin declares the data set, None where none has that either.
+    Args:
+        record: The record of the model.
+        known: The model, its architecture where no plugin declares the data set, None where no plugin has either.
+        address: Where the model is published, as `zoo.load` takes it; None for a folder that is not published.
     """
+    model = json.dumps(address or f"PATH/TO/{record.name}", ensure_ascii=False)
+    where = "From this folder, by its path:" if address is None else f"From `{address}`:"
+    if address == record.name:
+        where = "From the catalogue of the zoo:"
+    # hubconf.py has a name for each declared model of the catalogue, and `load` for any other.
+    declared = address == record.name and isinstance(known, Model) and known.parameters is not None
+    entry = model if declared else f'"load", {model}'
+    needs = "nothing installed but torch, safetensors and msgspec"
+    if not is_shipped(record):
+        needs = f"with `{record.plugin_distribution}` installed"
     channels, height, width = record.input_size
-    by_name, bare = '"' + record.name + '"', "nothing installed but torch, safetensors and msgspec"
-    where = 'the zoo\'s catalogue or the hub it was published to (`hub="hf://NAMESPACE"`, `hub="file:PATH"`)'
-    if not is_shipped(record):  # which the catalogue has no models of
-        by_name, bare = f'"HUB/{record.name}"', f"with `{record.plugin_distribution}` installed"
-        where = "the hub it was published to (`hf://NAMESPACE` or `file:PATH`)"
     return (
         Snippet(
-            f"By name, from {where}:",
+            where,
             f"""import zoo
 
-model = zoo.load({by_name}, pretrained=True)  # hash checked, eval mode
-preprocess = zoo.transforms({by_name})  # image to tensor [{channels}, {height}, {width}]
+model = zoo.load({model}, pretrained=True)  # hash checked, evaluation mode
+preprocess = zoo.transforms({model})  # image to tensor [{channels}, {height}, {width}]
 """,
         ),
         Snippet(
-            f"From a checkout of the zoo, {bare}:",
+            f"By torch.hub from a checkout of the zoo, {needs}:",
             f"""import torch
 
-model = torch.hub.load("PATH/TO/CHECKOUT", {_entry(record, known)}, source="local", pretrained=True)
-""",
-        ),
-        Snippet(
-            "From this folder, wherever it lies:",
-            f"""import zoo
-
-model = zoo.load("PATH/TO/{record.name}", pretrained=True)
+model = torch.hub.load("PATH/TO/CHECKOUT", {entry}, source="local", pretrained=True)
 """,
         ),
     )
 
 
+def install(record: Record) -> str:
+    """The command that installs the zoo and, where it comes with the zoo, the plugin of a model."""
+    url = plugins.repository()
+    words = ["pip", "install", f"{plugins.DISTRIBUTION} @ git+{url}"]
+    if is_shipped(record):
+        plugin = plugins.normal(record.plugin_distribution)
+        words.append(f"{plugin} @ git+{url}#subdirectory=plugins/{plugin}")
+    return shlex.join(words)
+
+
 def is_shipped(record: Record) -> bool:
-    """Whether its plugin comes with the zoo: the catalogue and hubconf.py have only such models."""
+    """Whether the plugin of a model comes with the zoo."""
     return plugins.normal(record.plugin_distribution) in plugins.SHIPPED
-
-
-def _entry(record: Record, known: Model | Architecture | None) -> str:
-    """What torch.hub is asked for: hubconf.py has a name for every declared model, and `load` for any other."""
-    declared = isinstance(known, Model) and known.parameters is not None and is_shipped(record)
-    return f'"{record.name}"' if declared else f'"load", "PATH/TO/{record.name}"'
 
 
 # -- how it is trained -----------------------------------------------------------------------------

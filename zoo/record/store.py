@@ -38,6 +38,9 @@ CONFIG_BYTES: Final = 32 * 2**20  # a config.json of 10,000 classes has a megaby
 LOG_BYTES: Final = 64 * 2**20  # 200 bytes an epoch
 PRESENTATION_BYTES: Final = 16 * 2**20
 
+STORED_AS: Final = {"fp32": "F32", "fp16": "F16"}  # by the dtype of a job, as safetensors says it
+FLOATS: Final = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}  # NumPy's types by safetensors' names
+
 DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Trained | Imported)
 SUMMARY: Final = msgspec.json.Decoder(Summary)
 ROWS: Final = msgspec.json.Decoder(EpochRow)
@@ -109,10 +112,40 @@ def read_file(folder: Path, record: Record, name: str) -> bytes:
 
 
 def read_weights(folder: Path, record: Record) -> bytes:
-    """Read a folder's weights, size and hash checked; raises FolderError or HashMismatch."""
-    if is_missing(folder / WEIGHTS):
-        raise FolderError(f"{folder} has no {WEIGHTS}; fetch the model again with zoo pull {record.name}")
-    return read_file(folder, record, WEIGHTS)
+    """Read the weights of a folder: size, hash, types of tensors and values checked.
+
+    Raises FolderError or HashMismatch.
+    """
+    require_weights(folder, record)
+    content = read_file(folder, record, WEIGHTS)
+    require_sound_weights(content, record, folder / WEIGHTS)
+    return content
+
+
+def require_sound_weights(content: bytes, record: Record, path: Path) -> None:
+    """Raise FolderError where a tensor has another type than the record says, or a value that is not finite."""
+    import numpy as np  # a listing needs neither
+
+    size = int.from_bytes(content[:8], "little")
+    try:
+        tensors = msgspec.json.decode(content[8 : 8 + size], type=dict[str, dict[str, Any]])
+        tensors.pop("__metadata__", None)
+        for name, tensor in tensors.items():
+            kind, (start, end) = tensor["dtype"], tensor["data_offsets"]
+            if isinstance(record, Trained) and kind in ("F16", "F32") and kind != STORED_AS[record.job.dtype]:
+                raise FolderError(
+                    f"{path} has {name} as {kind}, its record says {STORED_AS[record.job.dtype]}; "
+                    "put back the file that was written with the record"
+                )
+            data = content[8 + size + start : 8 + size + end]
+            if kind == "BF16":  # not finite where all bits of the exponent are set
+                is_finite = bool(((np.frombuffer(data, "<u2") & 0x7F80) != 0x7F80).all())
+            else:
+                is_finite = kind not in FLOATS or bool(np.isfinite(np.frombuffer(data, FLOATS[kind])).all())
+            if not is_finite:
+                raise FolderError(f"{path} has values in {name} that are not finite; train the model again")
+    except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
+        raise FolderError(f"{path} is not a safetensors file ({error}); train the model again") from None
 
 
 def read_log(folder: Path) -> list[EpochRow]:
@@ -141,8 +174,12 @@ def check_whole(folder: Path) -> Record:
 def require_weights(folder: Path, record: Record) -> None:
     """Refuse a folder without its weights; raises FolderError."""
     if is_missing(folder / WEIGHTS):
-        at = f", those are at {record.download.address}" if record.download else ""
-        raise FolderError(f"{folder} has no weights{at}; fetch a whole one with zoo pull {record.name}")
+        if record.download is None:
+            raise FolderError(f"{folder} has no {WEIGHTS}; copy it from where the model was published, or train again")
+        raise FolderError(
+            f"{folder} has no weights, those are at {record.download.address}; "
+            f"fetch a whole one with zoo pull {record.name}"
+        )
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
