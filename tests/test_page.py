@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -376,9 +377,8 @@ console.log(JSON.stringify(made));
     done = subprocess.run(["node", "-e", script], input=json.dumps(cases), capture_output=True, text=True, check=True)
     for row, pixels in zip(json.loads(done.stdout), expected, strict=True):
         difference = np.abs(np.subtract(row, pixels))
-        # Pillow 13 resizes some pictures down before across: another rounding between the two.
-        assert difference.max() <= (6 if crop_mode else 0)
-        assert difference.mean() <= 0.5
+        # To the byte with Pillow 13; an older one resizes every picture across first, which rounds otherwise.
+        assert difference.max() <= (0 if crop_mode is None or int(PIL.__version__.partition(".")[0]) >= 13 else 12)
 
 
 # Downloads and curves.

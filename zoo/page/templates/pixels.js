@@ -81,9 +81,14 @@ function resizedSide(pixels, outer, before, inner, after, filter, precision) {
   return resized;
 }
 
-// [height, width, channels] to another height and width: across first, then down, as torch does. Pillow 13 does some
-// pictures in the other order, which rounds otherwise, by a few of 255 at most.
+// [height, width, channels] to another height and width: across first, then down, as torch does. Pillow 13 goes down
+// first where that takes away more than twice as many rows as columns; the result is rounded between the two.
 function resized(pixels, [height, width, channels], [newHeight, newWidth], filter = FILTERS.bilinear, bits) {
+  const isDownFirst = bits !== undefined && height > newHeight && height - newHeight > 2 * (width - newWidth);
+  if (isDownFirst) {
+    const down = resizedSide(pixels, 1, height, width * channels, newHeight, filter, bits);
+    return resizedSide(down, newHeight, width, channels, newWidth, filter, bits);
+  }
   const across = resizedSide(pixels, height, width, channels, newWidth, filter, bits);
   return resizedSide(across, 1, height, newWidth * channels, newHeight, filter, bits);
 }
