@@ -91,11 +91,10 @@ def test_the_picture_in_the_docs_has_the_accuracies_of_the_table_in_the_readme()
     for line in (CHECKOUT / "README.md").read_text().splitlines():
         if match := re.match(r"\| \[?`(resnet\w+?)_(cifar100?)`", line):
             name, dataset = match.groups()
-            table |= {(dataset, name): float(top1) for top1 in re.findall(r"\*\*([0-9.]+)\*\*", line)}
-            table |= {
-                (dataset, f"{name}.{by}"): float(top1)
-                for by, top1 in re.findall(r"\[(\w+)\]\(hub\S+\) ([0-9.]+)", line)
-            }
+            if own := re.search(r"\*\*([0-9.]+)\*\*", line):
+                table[dataset, name] = float(own[1])
+            for by, top1 in re.findall(r"\[(\w+)\]\(hub\S+\) ([0-9.]+)", line):
+                table[dataset, f"{name}.{by}"] = float(top1)
     svg = (CHECKOUT / "docs" / "accuracy.svg").read_text()
     width = float(re.findall(r'viewBox="0 0 ([0-9.]+)', svg)[0])
     points = {

@@ -324,7 +324,7 @@ def test_a_model_with_an_onnx_file_brings_it_and_the_runtime(exported: str, runt
 def test_a_page_says_why_its_model_cannot_be_tried(trained: Path, exported: str, runtime: Path, tmp_path: Path) -> None:
     made = pages(exported)
     page = Page(made["models/resnet8_digits.html"])
-    assert "Out of Python" in page.text
+    assert "Exported files" in page.text
     assert "It can't be tried in this page. This site has no onnxruntime-web; zoo page --try adds it." in page.text
     assert page.all("script", "src") == []
     assert not [name for name in made if name.startswith("runtime/")]
@@ -422,7 +422,7 @@ def test_a_curve_has_a_narrow_form_and_a_run_of_one_epoch_has_none(trained: Path
     hashed(folder)
     made = pages(hub)
     page = Page(made["models/resnet8_digits.html"])
-    assert "Its curve" not in page.text
+    assert "Training curve" not in page.text
     assert not page.all("img", "src")
     assert "Accuracy against parameters" not in Page(made["index.html"]).text
 

@@ -216,7 +216,7 @@ def test_of_which_net_a_deeper_one_began_is_recorded_said_and_reproduced(tmp_pat
         "resnet8_digits", published("resnet8_digits").config.weights.sha256, shallower="resnet8"
     )
     assert (
-        "Those are of a resnet8: the blocks that it lacks began as identities"
+        "Those are weights of a resnet8: the added blocks started as identities"
         in (one.folder / store.README).read_text()
     )
     again, before = api.reproduce(one.folder, out=tmp_path / "again")

@@ -75,7 +75,7 @@ def evaluate(
             )
     if isinstance(found.config, Trained) and found.config.pictures:
         low, high = found.results.interval
-        say(f"on other pictures of the same kind, top-1 would be from {low:.1f}% to {high:.1f}% in 95 of 100 cases")
+        say(f"95% confidence interval of top-1 (Wilson): {low:.1f}% to {high:.1f}%")
     if report:
         cells = [
             (one.name, f"{one.images:,}", f"{one.top1:.1f}%", one.mistaken_for or "–", f"{one.mistakes:,}")

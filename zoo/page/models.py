@@ -13,7 +13,7 @@ from zoo.hub import listing
 from zoo.hub.resolve import InHub, Published, published
 from zoo.record import store
 from zoo.record.card import Snippet, command, install, snippets
-from zoo.record.types import EpochRow, Record, Trained
+from zoo.record.types import EpochRow, Imported, Record, Trained
 from zoo.spec import Architecture, Dataset, Model
 
 TRIED = "onnx"  # the format that a browser runs
@@ -65,6 +65,13 @@ class Shown:
         if not isinstance(self.config, Trained) or self.known is None:
             return ""
         return command(self.config.job, self.known, max(1, len(self.config.seeds)))
+
+    @property
+    def trained_by(self) -> str:
+        """Who trained it: the author of imported weights, the zoo for the catalogue, else the hub's owner."""
+        if isinstance(self.config, Imported):
+            return self.config.source.by
+        return "the zoo" if self.address == self.name else "this hub's owner"
 
     @property
     def snippets(self) -> Sequence[Snippet]:

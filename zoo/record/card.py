@@ -1,7 +1,7 @@
-"""The card of a model, README.md: rendered from record, log and what the plugins know of the model.
+"""The card of a model, README.md: rendered from its record, its log, and its plugin's description of the model.
 
-The text is the template `card.md.j2`; here is what it shows, typed. It ends with a comment that has the SHA-256 of the
-text above it, by which a card that a person edited is told from one that was rendered from something else.
+The text is the template `card.md.j2`; this module computes the values in it. The last line of a card is a comment with
+the SHA-256 of the text above. It tells a card that a person edited from one that was rendered from another record.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def render(record: Record, log: Sequence[EpochRow], known: Model | Architecture,
 
 
 def state(text: str, expected: str) -> State:
-    """Tell whether a card is what is rendered now, was rendered from something else, or was edited by a person."""
+    """Whether a card is the expected one (current), was rendered from another record (stale), or was edited."""
     text, signature = _split(text)
     if text == _split(expected)[0]:
         return "current"
@@ -192,7 +192,7 @@ def _link(address: str) -> str:
 
 
 def _provenance(record: Imported) -> dict[str, str]:
-    """Where imported weights are from, and how their file was converted."""
+    """The source of imported weights, and how their file was converted."""
     source, download = record.source, record.download
     rows = {"by": source.by, "address": f"`{download.address}`" if download else "a file that was given"}
     if source.revision:
@@ -206,21 +206,21 @@ def _provenance(record: Imported) -> dict[str, str]:
 
 
 def _resized(record: Record) -> str:
-    """How a picture of any size becomes what the net sees."""
+    """How a picture of another size is resized, in words."""
     resizing, (_, height, width) = record.resizing, record.input_size
     larger = f"{math.floor(height / resizing.crop_pct)}×{math.floor(width / resizing.crop_pct)}"
     how = {
-        "squash": f"resized to {larger}, whatever its own proportions",
-        "center": f"resized until it just covers {larger}",
-        "border": f"resized until it just fits into {larger}, with a border in the colour of the mean",
+        "squash": f"resized to {larger}, whatever its aspect ratio",
+        "center": f"resized to cover {larger}",
+        "border": f"resized to fit into {larger}, with a border in the color of the mean",
     }[resizing.crop_mode]
-    cut = f", and the middle {height}×{width} are cut out" if larger != f"{height}×{width}" else ""
-    cut = cut or (", and what juts out is cut off" if resizing.crop_mode == "center" else "")
+    is_cut = resizing.crop_mode == "center" or larger != f"{height}×{width}"
+    cut = f", then cropped to the middle {height}×{width}" if is_cut else ""
     return f"{how} ({resizing.interpolation}){cut}"
 
 
 def _part(record: Trained, dataset: Dataset | None) -> str:
-    """How much of the data set it was trained on, where that isn't all of it."""
+    """The number of training images, unless it is the whole training set."""
     trained = record.job.train_images
     if dataset is None:
         return f" {trained:,} images,"
@@ -228,24 +228,24 @@ def _part(record: Trained, dataset: Dataset | None) -> str:
 
 
 def _how(record: Trained) -> list[str]:
-    """How the steps were computed, a phrase each."""
+    """How the steps were computed, in phrases."""
     job, training = record.job, record.training
     how = ["bf16 autocast" if job.amp else "fp32", _plural(job.threads, "thread")]
     if job.processes > 1:
         how.append(f"{job.processes} processes")
     if training.batch_norm_images is not None:
         images = _plural(training.batch_norm_images, "image")
-        how.append(f"batch norm over the {images} of a batch that each process had")
+        how.append(f"batch norm over the {images} of each process")
     if job.grad_checkpointing:
-        how.append("activations recomputed")
+        how.append("gradient checkpointing")
     how.append(f"compile {job.compile}" + (f": {training.compile_why}" if training.compile_why else ""))
     if training.compile_seconds:
-        how.append(f"{_duration(training.compile_seconds)} more to compile")
+        how.append(f"plus {_duration(training.compile_seconds)} to compile")
     return how
 
 
 def _versions(record: Trained) -> str:
-    """The zoo and the plugin, and the commits where they ran from checkouts: one, where the plugin is in the zoo's."""
+    """The versions of the zoo and of the plugin, with the commits of the checkouts that they ran from."""
     versions, own = record.versions, record.environment
     if own.plugin_commit is None:
         return f"zoo {versions.zoo}, {versions.plugin}" + (f", commit {own.commit}" if own.commit else "")

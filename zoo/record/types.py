@@ -66,7 +66,7 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where top-1 would lie on other pictures of the same kind, in 95 of 100 cases (Wilson 1927), in percent."""
+        """The 95% confidence interval of top-1 (Wilson 1927), in percent."""
         z, n, p = 1.959964, self.test_images, self.test_top1 / 100
         middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
         margin = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
