@@ -143,7 +143,7 @@ def verify(
 def _has_record(name: str) -> bool:
     """Whether a model was found: False for a path that has no config.json which can be read."""
     reference = parse(name)
-    return not isinstance(reference, Path) or os.access(reference.expanduser() / store.CONFIG, os.R_OK)
+    return not isinstance(reference, Path) or os.access(Path(os.path.expanduser(reference), store.CONFIG), os.R_OK)
 
 
 def _published(hub: str | None) -> tuple[list[str], int]:

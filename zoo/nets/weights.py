@@ -1,4 +1,4 @@
-"""The weights of nets: written to safetensors, loaded strictly."""
+"""Save the weights of nets as safetensors, and load them strictly."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from zoo.spec import Architecture, Dataset, Model
 
 
 def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> bytes:
-    """The net's state dict as a safetensors file; the same tensors and metadata give the same bytes.
+    """The bytes of a safetensors file of a net's state dict; the same tensors and metadata give the same bytes.
 
-    A tensor that is tied under several names is written once, under the first. With `half`, floating
-    point values are stored in fp16.
+    A tensor that is tied under several names is written once, under the first. With `half`, floating point values are
+    stored as fp16.
     """
     state = net.state_dict()
     first = first_names(state)
@@ -31,8 +31,8 @@ def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> 
     if half:
         state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     content = save_safetensors(state, dict(metadata))
-    # The library writes metadata in an order that changes from process to process; its header (8 bytes of
-    # length, JSON, spaces up to a multiple of 8) is written again with the keys in order.
+    # The library writes metadata in an order that changes from process to process. So its header (8 bytes of length,
+    # JSON, spaces up to a multiple of 8) is written again with sorted keys.
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -42,15 +42,15 @@ def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> 
 
 
 def not_finite(net: nn.Module) -> str | None:
-    """The first tensor of a net's state that has a value that is not finite; None where there is none."""
+    """The name of the first tensor with a value that is not finite; None if there is none."""
     state = net.state_dict()
     return next((name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())), None)
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the names, types, shapes and values of tensors, in the order of their names, whatever file has them.
+    """SHA-256 over the names, types, shapes and values of tensors, sorted by name; independent of the file format.
 
-    The values are hashed as they lie in memory, row by row, little-endian.
+    The values are hashed as they are in memory: row by row, little-endian.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
@@ -62,7 +62,7 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def rounded_to_half(net: nn.Module) -> dict[str, Tensor]:
-    """The net's state as fp16 would store it, in its own types; infinite where that can't hold a value."""
+    """The net's state rounded to fp16, in its own types; a value beyond the range of fp16 becomes infinite."""
     state = net.state_dict()
     return {name: tensor.half().to(tensor) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
@@ -105,9 +105,15 @@ def filled(
 
 
 def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple[nn.Module, Mapping[str, str]]:
-    """A net for a data set with the weights of any safetensors file, in evaluation mode, and the file's metadata.
+    """Build a net for a data set with the weights of any safetensors file.
 
-    Every tensor must be there, and no other, and fit; there is no hash to check. Raises FolderError.
+    The tensors must be the net's, by name and shape. There is no hash to check.
+
+    Returns:
+        The net in evaluation mode, and the metadata of the file.
+
+    Raises:
+        FolderError: The file can't be read, is no safetensors file, or does not fit.
     """
     try:
         content = path.read_bytes()
@@ -127,9 +133,9 @@ def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple
 def normalisation_of(
     metadata: Mapping[str, str], model: Model, path: Path
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and std that a weights file was trained with, from its metadata; raises FolderError.
+    """The mean and standard deviation that weights were trained with, from the metadata of their file.
 
-    A file that names neither numbers nor a recipe was trained with the data set's own.
+    Without numbers or a recipe in the metadata, they are those of the data set. Raises FolderError.
     """
     if "mean" in metadata and "std" in metadata:
         try:
@@ -154,7 +160,7 @@ def _tensors(content: bytes, path: Path, remedy: str) -> dict[str, Tensor]:
 
 
 def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """The net with these tensors, where they have the shapes of its own, in evaluation mode."""
+    """Load the tensors that have the shapes of the net's own; returns the net in evaluation mode."""
     own = net.state_dict()
     first = first_names(own)
     tensors = {name: tensors[first[name]] for name in own}
@@ -164,10 +170,10 @@ def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
 
 
 def for_channels(kernel: Tensor, own: Tensor) -> Tensor:
-    """A convolution's weights [O, I, H, W] for another number of channels, as timm's adapt_input_conv makes them.
+    """Adapt the weights of a convolution [O, I, H, W] to another number of channels, as timm's adapt_input_conv does.
 
-    Those of one channel are the sum of all; of more they are repeated in turn, and scaled so that the sum stays about
-    what it was. All else is as it was.
+    For one channel they are summed. For more they are repeated in turn, and scaled to keep the sum. Any other tensor is
+    returned as it is.
     """
     others = (0, *range(2, kernel.ndim))
     if kernel.ndim != 4 or own.ndim != 4 or any(kernel.shape[i] != own.shape[i] for i in others):
@@ -181,9 +187,9 @@ def for_channels(kernel: Tensor, own: Tensor) -> Tensor:
 
 
 def first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Every name of a state dict to the first name of the same tensor: a tied tensor has several.
+    """Map each name of a state dict to the first name of the same tensor: a tied tensor has several names.
 
-    Its transpose lies in the same memory, and is another: it has other strides.
+    A transposed view has the same memory but other strides, and is another tensor.
     """
     seen: dict[object, str] = {}
     return {

@@ -31,14 +31,14 @@ class Download:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A model of a hub, as its page has it. What is in it may be a stranger's: it is escaped where it is written."""
+    """A model of a hub, for its page. Its texts may be a stranger's: the templates escape them."""
 
     config: Record
-    known: Model | Architecture | None  # None where no plugin here has its architecture
+    known: Model | Architecture | None  # None if no plugin here has its architecture
     log: Sequence[EpochRow]
     address: str  # as `zoo.load` takes it
     downloads: tuple[Download, ...]
-    onnx: bytes | None  # its exported file, where it can be tried
+    onnx: bytes | None  # its exported file, if it can be tried
 
     @property
     def name(self) -> str:
@@ -47,12 +47,12 @@ class Shown:
 
     @property
     def dataset(self) -> Dataset | None:
-        """Its data set, where a plugin declares it."""
+        """Its data set, if a plugin declares it."""
         return self.known.dataset if isinstance(self.known, Model) else None
 
     @property
     def description(self) -> str:
-        """What it is, in a sentence."""
+        """A description in one sentence."""
         title = self.dataset.title if self.dataset else self.config.dataset
         if self.known is None:
             return f"{self.config.architecture}, trained on {title}"
@@ -61,7 +61,7 @@ class Shown:
 
     @property
     def command(self) -> str:
-        """The command that trains the same; empty where the zoo didn't train it, or can't here."""
+        """The command that trains it again; empty if the zoo did not train it, or its plugin is missing."""
         if not isinstance(self.config, Trained) or self.known is None:
             return ""
         return command(self.config.job, self.known, max(1, len(self.config.seeds)))
@@ -103,10 +103,19 @@ class Shown:
 
 
 def shown(hub: str | None, *, with_files: bool) -> list[Shown]:
-    """The models that are published in a hub (the catalogue, and ZOO_HUB's, where None), by name.
+    """The published models of a hub, sorted by name.
 
-    With `with_files`, exported files are fetched too, hashes checked. What is damaged is passed over with a warning.
-    Raises NotFound where there is no model, PageError where none can be read, or HubError.
+    Args:
+        hub: The hub; the catalogue and the hub of ZOO_HUB if None.
+        with_files: Fetch the ONNX files of models that can be tried, too.
+
+    Returns:
+        The models. One that can't be read is left out, with a warning.
+
+    Raises:
+        NotFound: The hub has no models.
+        PageError: None of the models can be read.
+        HubError: The hub can't be read.
     """
     rows = listing.overview(pretrained=True, hub=hub)
     if not rows:

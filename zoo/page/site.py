@@ -1,15 +1,15 @@
-"""The site itself: every file of it by its name, and all of them written into a folder in one step.
+"""The site: the content of each file, and writing all of them into a folder in one step.
 
     index.html             every model in a table
     accuracy-DATASET.svg   accuracy against parameters, of data sets with several models
     models/NAME.html       a model, with its curve (NAME.svg, narrow/NAME.svg), its files, and a form to try it
     files/NAME/            the files of a model, where its hub is a folder
-    models/NAME.js         its ONNX file, where it can be tried
-    runtime/               onnxruntime, likewise
-    *.css, *.js            what the pages share
-    zoo-page.json          the names of all these files: by it a site is known again, and may be replaced
+    models/NAME.js         its ONNX file, if it can be tried
+    runtime/               onnxruntime, if models can be tried
+    *.css, *.js            style and scripts of all pages
+    zoo-page.json          the names of all these files, so that a later site may replace them
 
-The same models give the same bytes. No file names another host but in links that a person may follow.
+The same models give the same bytes. No file refers to another host, except for links.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SHARED: Final = ("site.css", "table.js", "pixels.js", "try.js")
 
 
 def require_replaceable(out: Path) -> None:
-    """Refuse a place that holds anything but a site that was written before; raises PageError."""
+    """Raise PageError for a path that has anything but an earlier site."""
     target = path_of(out)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise PageError(f"{target} is no folder; name another one as out")
@@ -73,7 +73,7 @@ def pages(models: Sequence[Shown], runtime: Runtime | None) -> Mapping[str, byte
 
 
 def write(out: Path, made: Mapping[str, bytes]) -> Path:
-    """Write a site into a folder, in the place of the one before; raises PageError or FolderError."""
+    """Write a site into a folder, and replace an earlier one; raises PageError or FolderError."""
     target = path_of(out).absolute()
     with alone(target):
         require_replaceable(target)
@@ -101,7 +101,7 @@ def _picture(dataset: str) -> str:
 
 
 def _page_of(model: Shown) -> str:
-    """Where a model's page is, from the index."""
+    """The address of a model's page, relative to the index."""
     return f"models/{model.name}.html"
 
 
@@ -130,14 +130,14 @@ def _environment() -> Environment:
     from markupsafe import Markup
 
     def code(text: str) -> Markup:
-        """A line with what stands between backticks as code; escaped."""
+        """Escape a line, and format text between backticks as code."""
         parts = text.split("`")
         return Markup("").join(
             Markup("<code>{}</code>" if i % 2 else "{}").format(part) for i, part in enumerate(parts)
         )
 
     def breakable(name: str) -> Markup:
-        """A model's name that a narrow screen may break after its parts; escaped."""
+        """Escape a model's name, and allow line breaks after its parts."""
         return Markup("<wbr>").join(re.findall(r"[^_.]+[_.]?", name))
 
     found = Environment(

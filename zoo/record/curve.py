@@ -1,6 +1,6 @@
-"""The curves of runs, drawn from their logs, and accuracies against size.
+"""Plots: the curves of runs from their logs, and accuracy against parameters.
 
-The same rows give the same bytes: no date, fixed ids.
+The same rows give the same bytes: there is no date, and ids are fixed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("svg", "png", "pdf")
-# Of one run: what is measured, how its line is drawn, what it is called.
+# The lines of a run: the set of images, the style, the label and the color.
 LINES = (
     ("train", "--", "train", "tab:blue"), ("val", ":", "held out", "tab:green"), ("test", "-", "test", "tab:red"),
 )  # fmt: skip
@@ -33,7 +33,7 @@ Runs = Mapping[str, Sequence[EpochRow]]
 
 @dataclass(frozen=True)
 class Sized:
-    """A model as a point: its parameters, its top-1 (percent), and whether the zoo trained it."""
+    """A model as a point: its parameters, its top-1 in percent, and whether the zoo trained it."""
 
     name: str
     parameters: int
@@ -42,7 +42,7 @@ class Sized:
 
 
 def kind_of(out: Path) -> str:
-    """The kind of picture that a file's name asks for; raises FolderError for none of FORMATS."""
+    """The kind of picture by the ending of a file's name; raises FolderError if it is none of FORMATS."""
     kind = out.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise FolderError(f"{out} should end in .{', .'.join(FORMATS)}: the kind of picture to draw")
@@ -50,7 +50,7 @@ def kind_of(out: Path) -> str:
 
 
 def write(out: Path, picture: bytes) -> Path:
-    """Write a picture, into a folder that is made where it is not there; raises FolderError."""
+    """Write a picture, and create its folder if it is missing; raises FolderError."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(picture)
@@ -102,9 +102,9 @@ def overlay(runs: Runs, kind: str) -> bytes:
 
 
 def errors(runs: Runs, kind: str, title: str) -> bytes:
-    """Error against epoch, train dashed and test solid, as figure 6 of arXiv:1512.03385, under a title.
+    """Error against epoch, train dashed and test solid, as figure 6 of arXiv:1512.03385.
 
-    A panel for each family of names, which is what is left of them without their numbers.
+    There is a panel for each family of names: names that are equal without their numbers.
     """
     families: dict[str, list[str]] = {}
     for name in runs:
@@ -126,7 +126,7 @@ def errors(runs: Runs, kind: str, title: str) -> bytes:
 
 
 def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
-    """Top-1 against parameters, as SVG: a panel for each title; what the zoo trained filled, what others did hollow."""
+    """Top-1 against parameters, as SVG, with a panel for each title; models by other authors are hollow."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     with new_figure(5.5 * len(panels), 4.2) as figure:
@@ -145,14 +145,14 @@ def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.margins(x=0.35)
             axes.grid(alpha=0.3)
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)  # where no model can be
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)  # below the axes, where no point is
         return picture_of(figure, "svg").decode()
 
 
 def _mark(rows: Sequence[EpochRow], quantity: str) -> str | None:
-    """What marks the epochs of a line: none where each was measured; where some were, those, which it only joins.
+    """The marker of a line: none if every epoch was measured, else a dot at each measured epoch.
 
-    Of one epoch there is no line to tell what was trained on from what was not: the one is a cross.
+    A single epoch has no line, so training values are crosses and others circles.
     """
     if len(rows) == 1:
         return "x" if quantity.startswith("train") else "o"
@@ -169,7 +169,7 @@ def _line(
     label: str | None = None,
     error: bool = False,
 ) -> None:
-    """One quantity of a run, where it was measured at all; top-1 as the error it leaves where asked."""
+    """Draw a quantity of a run if it was measured; with `error`, 100 minus its values."""
     points = [(row.epoch, getattr(row, quantity)) for row in rows if getattr(row, quantity) is not None]
     if points:
         epochs, values = zip(*points, strict=True)

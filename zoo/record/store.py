@@ -5,8 +5,9 @@
     log.jsonl            a row an epoch (`EpochRow`), of a model that the zoo trained
     README.md, curve.svg the card and the curve: rendered from record and log, and not named in the record
 
-The folder's id is the SHA-256 of the record's JSON, whatever its spacing and order, and so stands for every byte that
-the record names. A file is held against the record whenever it is read. Card and curve may be edited or missing.
+The id of a folder is the SHA-256 of the record's JSON, whatever its spacing and order. Since the record has the hash of
+each file, the id stands for all of them. The hash of a file is checked whenever it is read. Card and curve may be
+edited or missing.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ ROWS: Final = msgspec.json.Decoder(EpochRow)
 
 
 def read_record(folder: Path) -> Record:
-    """Read a folder's config.json; raises FolderError, and OtherFormat where it is of another library's."""
+    """Read a folder's config.json; raises FolderError, or OtherFormat if another library wrote it."""
     return _record(_config_bytes(folder), folder)
 
 
 def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
-    """The record among the files of a model folder, which an error names; raises as `read_record` does."""
+    """The record in the files of a model folder; errors name `folder`. Raises what `read_record` raises."""
     return _record(files[CONFIG], folder)
 
 
@@ -66,10 +67,10 @@ def read_summary(folder: Path) -> Summary:
 
 
 def encode(record: Record) -> bytes:
-    """The text of config.json; raises FolderError for a value that can't be in a record."""
+    """The text of config.json; raises FolderError for a value that a record can't have."""
     content = msgspec.json.encode(record)
     try:
-        DECODER.decode(content)  # a value that was made by a call was not checked yet
+        DECODER.decode(content)  # a call, unlike decoding, checks no bounds
     except (msgspec.MsgspecError, RecipeError) as error:
         said = str(error) if isinstance(error, RecipeError) else explain(error)
         raise FolderError(f"{record.name} can't be written: {said}") from None
@@ -87,10 +88,18 @@ def identity_of(files: Mapping[str, bytes]) -> str:
 
 
 def write(folder: Path, record: Record, files: Mapping[str, bytes]) -> Record:
-    """Write a model folder's files into an empty folder, and their hashes into its record; returns that.
+    """Write the files of a model folder into an empty folder.
 
-    The card and the curve may be among `files`. Raises FolderError, before anything is written, where the record can't
-    be one.
+    Args:
+        folder: The empty folder.
+        record: The record; its hashes are replaced by those of `files`.
+        files: Every file but config.json; the card and the curve may be among them.
+
+    Returns:
+        The record that was written.
+
+    Raises:
+        FolderError: The record has an impossible value; nothing is written.
     """
     hashed = {name: file_facts(content) for name, content in files.items() if name not in PRESENTATION}
     record = msgspec.structs.replace(record, files=hashed, format=FORMAT)
@@ -154,9 +163,9 @@ def read_log(folder: Path) -> list[EpochRow]:
 
 
 def check(folder: Path) -> Record:
-    """Make sure that every file which the record names is there and as hashed, and that the log can be read.
+    """Check that every file in the record exists and has its hash, and that the log can be read.
 
-    Weights that the record has a download of may be missing. Raises FolderError or HashMismatch.
+    Weights may be missing if the record has a download of them. Raises FolderError or HashMismatch.
     """
     record = read_record(folder)
     for _ in _contents(folder, record):
@@ -165,14 +174,14 @@ def check(folder: Path) -> Record:
 
 
 def check_whole(folder: Path) -> Record:
-    """Do what `check` does, and make sure that the weights are there; raises FolderError or HashMismatch."""
+    """As `check`, and the weights must exist; raises FolderError or HashMismatch."""
     record = check(folder)
     require_weights(folder, record)
     return record
 
 
 def require_weights(folder: Path, record: Record) -> None:
-    """Refuse a folder without its weights; raises FolderError."""
+    """Raise FolderError for a folder without its weights."""
     if is_missing(folder / WEIGHTS):
         if record.download is None:
             raise FolderError(f"{folder} has no {WEIGHTS}; copy it from where the model was published, or train again")
@@ -183,9 +192,9 @@ def require_weights(folder: Path, record: Record) -> None:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Every file of a model folder by its name: the record, the files that it names, checked, the card and the curve.
+    """Read every file of a model folder, by name: the record, the files that it names, the card and the curve.
 
-    Missing may be the card, the curve, and weights that the record has a download of. Raises FolderError or
+    The card and the curve may be missing, and the weights if the record has a download of them. Raises FolderError or
     HashMismatch.
     """
     config = _config_bytes(folder)
@@ -194,7 +203,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 
 def presentation(folder: Path) -> list[str]:
-    """Which of the card and the curve are in a folder."""
+    """The names of the card and the curve, as far as a folder has them."""
     return [name for name in PRESENTATION if (folder / name).is_file()]
 
 
@@ -206,9 +215,9 @@ def write_files(files: Mapping[str, bytes], target: Path) -> None:
 
 
 def copy_files(source: Path, target: Path, *, weights: bool = True) -> None:
-    """Copy a model folder's files, and nothing else that may lie there, into an existing folder.
+    """Copy the files of a model folder, and no other file in it, into an existing folder.
 
-    Raises FolderError or HashMismatch where the source is not whole, before anything is written.
+    Raises FolderError or HashMismatch, before anything is written, if the source is incomplete or damaged.
     """
     files = read_files(source)
     write_files(files if weights else {name: files[name] for name in files if name != WEIGHTS}, target)
@@ -220,7 +229,7 @@ def file_facts(content: bytes) -> File:
 
 
 def is_missing(path: Path) -> bool:
-    """Whether nothing is there; what may not be looked at is there, and says so when it is read."""
+    """Whether a path does not exist; a path without permission counts as existing."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -231,7 +240,7 @@ def is_missing(path: Path) -> bool:
 
 
 def ground(path: Path) -> Path:
-    """The path itself where it exists, else the nearest folder above it that does."""
+    """The path itself if it exists, else the nearest folder above it that does."""
     while is_missing(path) and path != path.parent:
         path = path.parent
     return path
@@ -272,7 +281,7 @@ def _record(content: bytes, folder: Path) -> Record:
 
 
 def _refused(content: bytes, folder: Path, error: Exception) -> FolderError:
-    """Why a config.json is no record: it is of a newer zoo, of another library, or it is wrong."""
+    """The error for a config.json that is no record: of a newer zoo, of another library, or invalid."""
     try:
         values = decode(dict[str, Any], content)
     except SchemaError as no_json:
@@ -297,10 +306,7 @@ def _unreadable(folder: Path, error: Exception) -> FolderError:
 
 
 def _contents(folder: Path, record: Record) -> Iterator[tuple[str, bytes]]:
-    """Every file that the record names, one by one: as hashed, the log readable.
-
-    Weights that the record has a download of may be missing. Raises FolderError or HashMismatch.
-    """
+    """Yield every file that the record names, checked as `check` does."""
     absent = {WEIGHTS} if record.download is not None and is_missing(folder / WEIGHTS) else set()
     here = [name for name in record.files if name not in absent]
     if missing := [name for name in here if is_missing(folder / name)]:
@@ -321,12 +327,12 @@ def _log(content: bytes, path: Path) -> list[EpochRow]:
 
 
 def read_regular(folder: Path, name: str, most: int) -> bytes:
-    """Read a regular file of a folder, of up to so many bytes; nothing else is opened. Raises FolderError."""
+    """Read a regular file of a folder, of at most `most` bytes; raises FolderError for anything else."""
     path = folder / name
     try:
-        # A file of the folder itself that is no link is inside it.
+        # A file directly in the folder that is no link is inside the folder.
         real = _inside(folder, name) if "/" in name or path.is_symlink() else path
-        # A pipe without a writer would be waited for; what became a link meanwhile is not followed.
+        # Do not wait for the writer of a pipe, and do not follow a link that was created meanwhile.
         flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         descriptor = os.open(real, os.O_RDONLY | flags)
         with os.fdopen(descriptor, "rb") as file:
@@ -341,7 +347,7 @@ def read_regular(folder: Path, name: str, most: int) -> bytes:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """The file itself that a name in a folder leads to; raises FolderError where a link leads out of the folder.
+    """Resolve the links of a file in a folder; raises FolderError if they lead out of the folder.
 
     In the cache of the Hugging Face Hub a folder is REPOSITORY/snapshots/COMMIT, and its files are links into
     REPOSITORY/blobs.
