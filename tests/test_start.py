@@ -125,7 +125,7 @@ def test_it_is_recorded_with_the_hash_and_said_on_the_card(tmp_path: Path) -> No
     assert start is not None
     assert (start.address, start.sha256) == ("resnet8_digits", weights)
     text = (one.folder / store.README).read_text()
-    assert f"it began with the weights of `resnet8_digits` (SHA-256 `{weights}`)" in text
+    assert f"Fine-tuned from the weights of `resnet8_digits` (SHA-256 `{weights}`)" in text
     assert "--start resnet8_digits" in text
     assert store.check(one.folder) == one.config
 

@@ -18,6 +18,7 @@ from zoo.evaluation.report import require_writable
 from zoo.hub.address import parse
 from zoo.plain import complain
 from zoo.record import store
+from zoo.record.paths import path_of
 from zoo.record.types import Trained
 
 
@@ -143,7 +144,12 @@ def verify(
 def _has_record(name: str) -> bool:
     """Whether a model was found: False for a path that has no config.json which can be read."""
     reference = parse(name)
-    return not isinstance(reference, Path) or os.access(Path(os.path.expanduser(reference), store.CONFIG), os.R_OK)
+    if not isinstance(reference, Path):
+        return True
+    try:
+        return os.access(path_of(reference) / store.CONFIG, os.R_OK)
+    except FolderError:  # it can't be a path
+        return False
 
 
 def _published(hub: str | None) -> tuple[list[str], int]:
