@@ -46,7 +46,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     for one in catalogue().models():
         path = catalogue().path / one.name
         model = published(path)
-        yield path / store.README, card.render(model.config, model.log(), model.known)
+        yield path / store.README, card.render(model.config, model.log(), model.known, one.name)
         if isinstance(model.config, Trained):
             yield path / store.CURVE, curve.draw(model.config.name, model.log())
     ids = {one.name: store.identity(catalogue().path / one.name) for one in catalogue().models()}

@@ -60,7 +60,7 @@ class Timing:
 def answering(found: Published, way: str, threads: int) -> Ask:
     """What answers to images [N, H, W, C] uint8; raises ZooError where it can't be made here."""
     if way in formats.EXPORTERS.own:
-        exporter = formats.exporter(way)
+        exporter = formats.EXPORTERS.load(way)
         formats.require_installed((*exporter.needs, exporter.runtime), f"to export to {way}")
         return exporter.open(exporter.write(subject(found, sources.default_root())), threads)
     config, net = found.config, found.net()

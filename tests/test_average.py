@@ -97,7 +97,7 @@ def test_the_published_weights_are_the_average_and_the_card_says_so(tmp_path: Pa
     done = api.train("resnet8_digits", settings={"model_ema_decay": "0.9"}, out=tmp_path / "average", **words)  # type: ignore[arg-type]
     plain = api.train("resnet8_digits", out=tmp_path / "plain", **words)  # type: ignore[arg-type]
     assert done.config.weights != plain.config.weights
-    said = "of the exponential moving average over the\nsteps, which keeps 0.9 of itself at each"
+    said = "Averaged: the weights are the exponential moving average over the steps with decay 0.9;"
     assert said in (done.folder / store.README).read_text()
     assert said not in (plain.folder / store.README).read_text()
 

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+import shlex
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import torch
 from huggingface_hub import ModelCard, ModelCardData
+from safetensors.torch import load_file
+from torch import nn
 
-from zoo import registry
+from zoo import api, registry
 from zoo.record import card, store
 
 from .conftest import CHECKOUT
 from .folders import trained_record
+from .loopback_hub import Hub
 
 MODEL = registry.load("resnet8_digits")
 
@@ -67,11 +72,6 @@ def test_its_command_names_what_was_changed(trained: Path) -> None:
     assert "on the first 500 of 1,437 images" in text
 
 
-def test_it_is_generated_from_config_and_log_alone(trained: Path) -> None:
-    again = card.render(store.read_record(trained), store.read_log(trained), MODEL)
-    assert again == (trained / store.README).read_text()
-
-
 def test_a_card_is_current_stale_or_edited(trained: Path) -> None:
     text = (trained / store.README).read_text()
     config = trained_record(trained)
@@ -85,11 +85,58 @@ def test_a_card_is_current_stale_or_edited(trained: Path) -> None:
     assert card.state("# My model\n", text) == "edited"
 
 
-@pytest.mark.parametrize("which", [0, 1, 2])
-def test_each_of_the_three_ways_to_load_it_works(which: int, tmp_path: Path) -> None:
-    published = CHECKOUT / "hub_cards" / "resnet8_digits"
-    blocks = re.findall(r"```python\n(.*?)```", (published / store.README).read_text(), re.DOTALL)
-    assert len(blocks) == 3
-    code = blocks[which].replace("PATH/TO/CHECKOUT", str(CHECKOUT)).replace("PATH/TO/", f"{published.parent}/")
-    check = "\nassert not model.training and sum(p.numel() for p in model.parameters()) == 75_002\n"
-    subprocess.run([sys.executable, "-c", code + check], check=True, cwd=tmp_path)
+def run_snippets(text: str) -> list[nn.Module]:
+    """Execute the pieces of Python of a card, and return the model of each."""
+    models = []
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        names: dict[str, Any] = {}
+        exec(code.replace("PATH/TO/CHECKOUT", str(CHECKOUT)), names)
+        models.append(names["model"])
+    return models
+
+
+def has_weights(model: nn.Module, folder: Path) -> bool:
+    state = model.state_dict()
+    return all(torch.equal(state[name], tensor) for name, tensor in load_file(folder / store.WEIGHTS).items())
+
+
+def test_a_card_of_the_catalogue_loads_its_model_by_name() -> None:
+    folder = CHECKOUT / "hub_cards" / "resnet8_digits"
+    text = (folder / store.README).read_text()
+    assert 'zoo.load("resnet8_digits", pretrained=True)' in text
+    models = run_snippets(text)
+    assert [has_weights(model, folder) for model in models] == [True, True]
+
+
+def test_a_card_that_is_not_published_loads_its_folder(trained: Path) -> None:
+    text = (trained / store.README).read_text()
+    assert "From this folder, by its path:" in text
+    models = run_snippets(text.replace("PATH/TO/resnet8_digits", str(trained)))
+    assert [has_weights(model, trained) for model in models] == [True, True]
+
+
+@pytest.mark.parametrize("address", ["file:hub", "hf://me"])
+def test_a_published_card_loads_the_published_weights_and_is_rendered_the_same_again(
+    trained: Path, tmp_path: Path, hub: Hub, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = api.push(trained, hub=address)
+    pulled = api.pull(f"{address}/resnet8_digits", out=tmp_path / "pulled")
+    text = (pulled / store.README).read_text()
+    assert (f"file:{tmp_path}/hub" if address == "file:hub" else address) + '/resnet8_digits"' in text
+    models = run_snippets(text)
+    assert [has_weights(model, trained) for model in models] == [True, True]
+    for folder in (trained, pulled):
+        again = api.push(folder, hub=address)
+        assert (again.revision, again.repaired, again.card) == (first.revision, (), "current")
+    assert (api.pull(f"{address}/resnet8_digits", out=tmp_path / "again") / store.README).read_text() == text
+
+
+def test_its_installation_is_from_the_repository_of_the_zoo(trained: Path) -> None:
+    (command,) = re.findall(r"```sh\n(pip .*?)\n```", (trained / store.README).read_text())
+    program, verb, zoo, plugin = shlex.split(command)
+    url = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    assert (program, verb, zoo) == ("pip", "install", f"residual-zoo @ git+{url}")
+    assert plugin == f"zoo-resnet-cifar @ git+{url}#subdirectory=plugins/zoo-resnet-cifar"
+    project = tomllib.loads((CHECKOUT / "plugins" / "zoo-resnet-cifar" / "pyproject.toml").read_text())["project"]
+    assert project["name"] == "zoo-resnet-cifar"

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from zoo.record import curve
 from zoo.record.types import EpochRow
+
+from .conftest import CHECKOUT
 
 ROWS = [EpochRow(n, 0.1, 2.0 / n, 10.0 * n, 1.0, 2.1 / n if n % 2 == 0 else None, 9.0 * n) for n in range(1, 7)]
 
@@ -15,14 +19,6 @@ def test_the_curve_is_svg_with_both_axes_and_both_sets() -> None:
     assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
     for text in ("resnet8_digits", "loss", "top-1 (%)", "epoch", "train", "test"):
         assert f">{text}<" in svg
-
-
-def test_the_same_rows_give_the_same_text() -> None:
-    assert curve.draw("a", ROWS) == curve.draw("a", ROWS)
-
-
-def test_a_run_of_one_epoch_has_a_curve_too() -> None:
-    assert "<svg" in curve.draw("a", ROWS[:1])
 
 
 RUNS = {"plain20": ROWS, "plain56": ROWS[:3], "resnet20": ROWS[:1]}
@@ -39,6 +35,15 @@ def test_held_out_images_are_drawn_where_there_are_any() -> None:
     assert ">held out<" in curve.draw("a", rows)
     assert ">train dashed, test solid, held out dotted<" in curve.overlay({"a": rows}, "svg").decode()
     assert "held out" not in curve.draw("a", ROWS)
+
+
+def test_a_name_is_shown_as_it_is_whatever_is_in_it() -> None:
+    rows = [EpochRow(1, 0.1, 500.0, 10.0, 1.0, 500.0), EpochRow(2, 0.1, 0.5, 10.0, 1.0, 0.5)]
+    for name in ("$x_{$", "玫瑰"):
+        assert f">{name}<" in curve.draw(name, rows)
+        assert f">{name}<" in curve.overlay({name: rows}, "svg").decode()
+        assert curve.overlay({name: rows}, "png").startswith(b"\x89PNG")
+    assert "mathdefault" not in curve.overlay({"a": rows}, "svg").decode()
 
 
 def test_errors_have_a_panel_for_each_family() -> None:
@@ -65,8 +70,10 @@ def test_epochs_that_were_tested_are_marked_where_not_all_were() -> None:
 
 @pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
 def test_a_picture_is_of_the_kind_that_is_asked_for_and_the_same_every_time(kind: str, start: bytes) -> None:
-    assert curve.overlay(RUNS, kind).startswith(start)
-    assert curve.overlay(RUNS, kind) == curve.overlay(RUNS, kind)
+    runs = {"resnet20": ROWS}
+    picture = curve.overlay(runs, kind)
+    assert picture.startswith(start)
+    assert picture == curve.overlay(runs, kind)
 
 
 def test_models_are_points_by_their_size_and_accuracy_told_apart_by_who_trained_them() -> None:
@@ -77,3 +84,26 @@ def test_models_are_points_by_their_size_and_accuracy_told_apart_by_who_trained_
         assert f">{text}<" in svg
     assert [svg.count(f">trained by {who}<") for who in ("the zoo", "others")] == [2, 1]
     assert curve.against_size({"CIFAR-10": models, "CIFAR-100": models[:1]}) == svg
+
+
+def test_the_picture_in_the_docs_has_the_accuracies_of_the_table_in_the_readme() -> None:
+    table = dict[tuple[str, str], float]()
+    for line in (CHECKOUT / "README.md").read_text().splitlines():
+        if match := re.match(r"\| \[?`(resnet\w+?)_(cifar100?)`", line):
+            name, dataset = match.groups()
+            if own := re.search(r"\*\*([0-9.]+)\*\*", line):
+                table[dataset, name] = float(own[1])
+            for by, top1 in re.findall(r"\[(\w+)\]\(hub\S+\) ([0-9.]+)", line):
+                table[dataset, f"{name}.{by}"] = float(top1)
+    svg = (CHECKOUT / "docs" / "accuracy.svg").read_text()
+    width = float(re.findall(r'viewBox="0 0 ([0-9.]+)', svg)[0])
+    points = {
+        ("cifar10" if float(x) < width / 2 else "cifar100", name): float(y)
+        for x, y, name in re.findall(r' x="([0-9.]+)" y="([0-9.]+)"[^>]*>(resnet[\w.]+)<', svg)
+    }
+    assert points.keys() == table.keys()
+    for dataset in ("cifar10", "cifar100"):
+        keys = [key for key in table if key[0] == dataset]
+        heights, accuracies = [points[key] for key in keys], [table[key] for key in keys]
+        slope, offset = np.polyfit(accuracies, heights, 1)  # an axis is linear
+        assert heights == pytest.approx([slope * top1 + offset for top1 in accuracies], abs=1)

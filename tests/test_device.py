@@ -13,10 +13,6 @@ from zoo.nets import device
 from zoo.training.environment import algorithms
 
 
-def test_a_device_is_chosen_by_its_name() -> None:
-    assert device.choose("cpu") == torch.device("cpu")
-
-
 def test_without_a_name_it_is_the_best_there_is() -> None:
     assert device.choose(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -98,7 +98,7 @@ def test_two_processes_are_one_training(together: tuple[Path, str], alone: Path)
 
 def test_the_card_says_how_many_images_batch_norm_saw(together: tuple[Path, str]) -> None:
     text = (together[0] / store.README).read_text()
-    assert "2 processes, batch norm over the 16 images of a batch that each process had" in text
+    assert "2 processes, batch norm over the 16 images of each process" in text
 
 
 @pytest.mark.slow

@@ -262,9 +262,12 @@ def test_the_card_says_how_many_and_which_and_how_much_a_figure_says(trained: Pa
     card = (trained / "README.md").read_text()
     config = trained_record(trained)
     assert config.pictures is not None
-    assert f"36, and\n12 to test with, in a test set of their own. Their SHA-256 is\n`{config.pictures.sha256}`" in card
+    assert (
+        f"36 for training,\n12 for testing (a separate test set). SHA-256 of all pictures:\n`{config.pictures.sha256}`"
+        in card
+    )
     low, high = config.results.interval
-    assert f"top-1 would be from {low:.1f}% to {high:.1f}% in 95 of 100 cases. The rarest class has 4 test" in card
+    assert f"(Wilson, 12 pictures): {low:.1f}% to {high:.1f}%. The smallest class has only 4 test" in card
     assert "zoo train resnet8 --dataset 'folder:Flowers 1' --recipe" in card
 
 
@@ -278,7 +281,7 @@ def test_bad_pictures_are_left_out_where_asked_and_counted(folder: Path, tmp_pat
     )
     assert done.config.pictures is not None
     assert done.config.pictures.skipped == 1
-    assert "1 picture could not be read and were left out" in (out / "README.md").read_text()
+    assert "Left out because they can't be read: 1 picture." in (out / "README.md").read_text()
 
 
 def test_a_small_test_set_is_warned_of(folder: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo import api
@@ -68,10 +70,57 @@ def test_a_stale_card_is_rendered_anew_and_an_edited_one_is_kept(
         return text
 
     assert api.push(model_folder, hub=target).card == "stale"
-    assert published() == fresh
+    text = published()
+    assert "Nothing was\nchosen on test data." in text
+    assert f'zoo.load("{target}/{NAME}", pretrained=True)' in text
     (model_folder / store.README).write_text(f"{fresh}\nMy own words.\n")
     assert api.push(model_folder, hub=target).card == "edited"
     assert published() == f"{fresh}\nMy own words.\n"
+
+
+@pytest.mark.parametrize("file", [store.README, store.CURVE])
+def test_an_edited_card_or_curve_is_published_as_it_is_and_a_missing_one_is_rendered(
+    model_folder: Path, tmp_path: Path, file: str
+) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    (model_folder / file).write_text("mine " * 1000)
+    api.push(model_folder, hub=hub)
+    assert (tmp_path / "hub" / NAME / file).read_text() == (model_folder / file).read_text() == "mine " * 1000
+    for folder in (model_folder, tmp_path / "hub" / NAME):
+        (folder / file).unlink()
+    api.push(model_folder, hub=hub)
+    assert "mine" not in (model_folder / file).read_text()
+    assert (tmp_path / "hub" / NAME / file).is_file()
+
+
+def test_weights_that_the_record_does_not_describe_are_not_published(model_folder: Path, tmp_path: Path) -> None:
+    path, hub = model_folder / store.WEIGHTS, f"file:{tmp_path / 'hub'}"
+    tensors = load_file(path)
+    bias = tensors["fc.bias"]
+    for wrong, message in (
+        (bias.half(), "has fc.bias as F16, its record says F32"),
+        (torch.full_like(bias, torch.nan), "has values in fc.bias that are not finite"),
+    ):
+        save_file({**tensors, "fc.bias": wrong}, path)
+        hashed(model_folder)
+        with pytest.raises(FolderError, match=message):
+            api.push(model_folder, hub=hub)
+        with pytest.raises(FolderError, match=message):
+            store.read_weights(model_folder, store.read_record(model_folder))
+    assert FolderHub(tmp_path / "hub").models() == []
+
+
+def test_half_precision_that_the_record_does_not_say_is_not_loaded(model_folder: Path) -> None:
+    path = model_folder / store.WEIGHTS
+    save_file({name: tensor.half() for name, tensor in load_file(path).items() if tensor.is_floating_point()}, path)
+    with pytest.raises(FolderError, match=r"as torch\.float16, expected torch\.float32"):
+        zoo.load(hashed(model_folder), pretrained=True)
+
+
+def test_weights_that_are_missing_are_not_fetched_from_another_model(model_folder: Path, tmp_path: Path) -> None:
+    (model_folder / store.WEIGHTS).unlink()
+    with pytest.raises(FolderError, match=r"has no model\.safetensors; copy it from where the model was published"):
+        api.push(model_folder, hub=f"file:{tmp_path / 'hub'}")
 
 
 def test_the_license_of_imported_weights_can_be_changed(model_folder: Path, tmp_path: Path) -> None:

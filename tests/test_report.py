@@ -4,8 +4,13 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 from zoo.evaluation import report
+from zoo.record import store
 from zoo.record.types import Results
+
+from .conftest import Run
 
 CLASSES = ("cat", "dog", "ship", "none")
 CONFUSION = ((6, 3, 1, 0), (2, 8, 0, 0), (0, 0, 5, 0), (0, 0, 0, 0))
@@ -29,7 +34,15 @@ def test_the_folder_has_the_numbers_and_a_picture_of_the_matrix(tmp_path: Path) 
     assert all(f">{text}<" in svg for text in ("a_model", "true class", "predicted class", "ship", "8"))
 
 
-def test_one_class_is_mistaken_for_no_other_and_a_name_is_no_formula(tmp_path: Path) -> None:
-    (alone,) = report.write(tmp_path / "report", "a_model", Results(100.0, 100.0, 0.5, 3), ("$x_{$",), ((3,),))
+@pytest.mark.parametrize("name", ["$x_{$", "$5 bill$", "玫瑰", "🌹"])
+def test_one_class_is_mistaken_for_no_other_and_its_name_is_shown_as_it_is(tmp_path: Path, name: str) -> None:
+    (alone,) = report.write(tmp_path / "report", name, Results(100.0, 100.0, 0.5, 3), (name,), ((3,),))
     assert (alone.top1, alone.mistaken_for, alone.mistakes) == (100.0, None, 0)
-    assert "$x_{$" in (tmp_path / "report" / report.MATRIX).read_text()
+    assert (tmp_path / "report" / report.MATRIX).read_text().count(f">{name}<") == 3
+
+
+def test_a_report_is_not_written_into_a_model_folder(trained: Path, run_zoo: Run) -> None:
+    finished = run_zoo("eval", trained, "--report", "--out", trained)
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert "is a model folder, it has config.json; name another folder for the report as out" in finished.stderr
+    assert sorted(path.name for path in trained.iterdir()) == sorted(store.FILES)

@@ -59,7 +59,7 @@ def test_its_transforms_and_what_is_seen_in_a_picture_follow_it(cut: Path, train
 def test_its_card_says_it(cut: Path) -> None:
     found = published(cut)
     text = card.render(found.config, found.log(), found.known)
-    assert "resized until it just covers 8×8 (bicubic), and what juts out is cut off" in text
+    assert "resized to cover 8×8 (bicubic), then cropped to the middle 8×8" in text
     assert "`crop_pct` 1,\n`crop_mode` center" in text
 
 

@@ -130,7 +130,7 @@ def test_it_is_recorded_with_the_hash_and_said_on_the_card(tmp_path: Path) -> No
     assert start is not None
     assert (start.address, start.sha256) == ("resnet8_digits", weights)
     text = (one.folder / store.README).read_text()
-    assert f"it began with the weights of `resnet8_digits` (SHA-256 `{weights}`)" in text
+    assert f"Fine-tuned from the weights of `resnet8_digits` (SHA-256 `{weights}`)" in text
     assert "--start resnet8_digits" in text
     assert store.check(one.folder) == one.config
 
@@ -300,7 +300,7 @@ def test_of_which_net_a_deeper_one_began_is_recorded_said_and_reproduced(tmp_pat
         "resnet8_digits", published("resnet8_digits").config.weights.sha256, shallower="resnet8"
     )
     assert (
-        "Those are of a resnet8: the blocks that it lacks began as identities"
+        "Those are weights of a resnet8: the added blocks started as identities"
         in (one.folder / store.README).read_text()
     )
     again, before = api.reproduce(one.folder, out=tmp_path / "again")

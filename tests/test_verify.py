@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
 import socket
 import urllib.request
 from collections.abc import Callable
@@ -15,13 +17,13 @@ from torch import nn
 
 from zoo import api, registry
 from zoo.data import batches
-from zoo.errors import HashMismatch, TrainingError
+from zoo.errors import TrainingError
 from zoo.evaluation import evaluate
 from zoo.evaluation.outcome import Verified
 from zoo.record import store
 
-from .conftest import CHECKOUT
-from .folders import hashed, trained_record
+from .conftest import CHECKOUT, Run
+from .folders import flip, hashed, trained_record
 
 CPU = torch.device("cpu")
 
@@ -86,14 +88,6 @@ def test_an_edited_or_missing_card_changes_nothing(model_folder: Path) -> None:
     assert api.verify(model_folder).outcome == "as published"
 
 
-def test_a_flipped_byte_is_a_wrong_hash(model_folder: Path) -> None:
-    content = bytearray((model_folder / store.WEIGHTS).read_bytes())
-    content[-1] ^= 1
-    (model_folder / store.WEIGHTS).write_bytes(content)
-    with pytest.raises(HashMismatch):
-        api.verify(model_folder)
-
-
 # What decides whether the same numbers are to be expected, changed one by one.
 ELSEWHERE: dict[str, Callable[[dict[str, Any]], object]] = {
     "here": lambda config: config,
@@ -106,14 +100,7 @@ ELSEWHERE: dict[str, Callable[[dict[str, Any]], object]] = {
 @pytest.mark.parametrize("where", ELSEWHERE)
 @pytest.mark.parametrize(
     ("what", "by", "here_only"),
-    [
-        ("test_top1", 0.01, True),
-        ("test_top1", 0.06, False),
-        ("test_top5", 0.01, True),
-        ("test_top5", 0.06, False),
-        ("test_loss", 1e-6, True),
-        ("test_loss", 1e-3, False),
-    ],
+    [("test_top1", 0.01, True), ("test_top5", 0.06, False), ("test_loss", 1e-6, True), ("test_loss", 1e-3, False)],
 )
 def test_results_must_be_the_same_where_that_is_to_be_expected_and_close_elsewhere(
     model_folder: Path, where: str, what: str, by: float, here_only: bool
@@ -152,6 +139,24 @@ def test_a_data_set_of_which_only_the_folder_is_there_is_not_downloaded_either(
     assert [path.name for path in tmp_path.rglob("*")] == ["cifar-10-batches-py"]
 
 
+def test_a_path_without_a_model_is_not_measured_and_a_damaged_model_differs(
+    model_folder: Path, tmp_path: Path, run_zoo: Run
+) -> None:
+    (tmp_path / "file.zip").write_text("no folder")
+    (tmp_path / "empty").mkdir()
+    paths = [tmp_path / "typo", tmp_path / "file.zip", tmp_path / "empty"]
+    if os.geteuid():  # root reads whatever it likes
+        paths.append(Path(shutil.copytree(model_folder, tmp_path / "closed")))
+        paths[-1].chmod(0)
+    flip(model_folder / store.WEIGHTS)
+    finished = run_zoo("verify", *paths, model_folder)
+    if os.geteuid():
+        paths[-1].chmod(0o755)
+    outcomes = [line for line in finished.stdout.splitlines() if not line.startswith(" ")]
+    assert outcomes == [*(f"{path}: not measured: folder" for path in paths), f"{model_folder}: DIFFERS"]
+    assert (finished.returncode, len(finished.stderr.splitlines())) == (1, len(paths) + 1)
+
+
 @pytest.mark.cifar
 def test_the_catalogue_scores_what_it_says_on_the_real_data() -> None:
     ours = [row.name for row in api.overview(pretrained=True) if "." not in row.name]  # others' have to be fetched
@@ -164,14 +169,14 @@ def test_a_published_model_is_reproduced_by_its_own_recipe(trained: Path, tmp_pa
     done, published = api.reproduce(trained, out=tmp_path / "again")
     assert done.config.job == published.job
     assert done.config.weights.sha256 == published.weights.sha256
-    shorter, _ = api.reproduce(trained, out=tmp_path / "shorter", epochs=1, seed=5)
-    assert (shorter.config.training.epochs, shorter.config.job.seed) == (1, 5)
 
 
-def test_a_model_is_reproduced_under_the_license_it_was_published_under(tmp_path: Path) -> None:
-    one = api.train("resnet8_digits", epochs=1, limit_train=64, license="cc-by-4.0", out=tmp_path / "model")
-    again, before = api.reproduce(one.folder, out=tmp_path / "again")
-    assert (again.config.license, before.license) == ("cc-by-4.0", "cc-by-4.0")
+def test_a_model_is_reproduced_under_its_license_and_for_other_epochs_from_another_seed(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    shorter, _ = api.reproduce(changed(model_folder, license="mit"), out=tmp_path / "shorter", epochs=1, seed=5)
+    config = shorter.config
+    assert (config.license, config.training.epochs, config.job.seed) == ("mit", 1, 5)
 
 
 def test_a_model_is_reproduced_with_the_normalisation_it_was_published_with(
@@ -180,9 +185,8 @@ def test_a_model_is_reproduced_with_the_normalisation_it_was_published_with(
     declared = registry.load("resnet8_digits")
     other = dataclasses.replace(declared, dataset=dataclasses.replace(declared.dataset, mean=(0.1,), std=(0.9,)))
     monkeypatch.setattr(registry, "load", lambda name: other)
-    done, published = api.reproduce(trained, out=tmp_path / "again")
+    done, published = api.reproduce(trained, epochs=1, out=tmp_path / "again")
     assert (done.config.mean, done.config.std) == (published.mean, published.std)
-    assert done.config.weights.sha256 == published.weights.sha256
 
 
 def test_a_model_is_not_reproduced_on_another_data_set_than_its_own(model_folder: Path, tmp_path: Path) -> None:

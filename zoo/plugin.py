@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from zoo.errors import HubError as HubError
     from zoo.errors import NotFound as NotFound
     from zoo.errors import PluginError as PluginError
+    from zoo.exporters.formats import Answers as Answers
+    from zoo.exporters.formats import Exporter as Exporter
+    from zoo.exporters.formats import Run as Run
+    from zoo.exporters.formats import Subject as Subject
     from zoo.exporters.graph import program as program
-    from zoo.exporters.protocol import Answers as Answers
-    from zoo.exporters.protocol import Exporter as Exporter
-    from zoo.exporters.protocol import Run as Run
-    from zoo.exporters.protocol import Subject as Subject
     from zoo.formats import UNNAMED as UNNAMED
     from zoo.formats import Document as Document
     from zoo.formats import Foreign as Foreign
@@ -59,7 +59,7 @@ _MODULES = {
     "zoo.datasets": ("CIFAR10", "CIFAR100", "DIGITS"),
     "zoo.errors": ("DataError", "ExportError", "FolderError", "HubError", "NotFound", "PluginError"),
     "zoo.exporters.graph": ("program",),
-    "zoo.exporters.protocol": ("Answers", "Exporter", "Run", "Subject"),
+    "zoo.exporters.formats": ("Answers", "Exporter", "Run", "Subject"),
     "zoo.formats": ("UNNAMED", "Document", "Foreign", "Format", "SchemaError", "from_json"),
     "zoo.hub.address": ("Address",),
     "zoo.hub.protocol": ("Hub", "Listed", "Pushed", "Revision"),

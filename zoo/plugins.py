@@ -22,7 +22,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, EntryPoint, distributions, version
+from importlib.metadata import Distribution, EntryPoint, distributions, metadata, version
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -361,6 +361,15 @@ def _declared_in_checkout(installed: set[str], group: str) -> list[Entry]:
         except (ValueError, KeyError) as error:
             warnings.warn(PluginWarning(f"{folder} declares no plugin: {error!r}"), stacklevel=3)
     return found
+
+
+def repository() -> str:
+    """The address of the zoo's git repository: `Repository` of project.urls in pyproject.toml."""
+    root = checkout()
+    if root is not None:
+        return str(_project(root)["urls"]["Repository"])
+    lines: list[str] = metadata(DISTRIBUTION).get_all("Project-URL", [])
+    return dict(line.split(", ", 1) for line in lines)["Repository"]
 
 
 def _project(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`zoo eval`, `zoo verify`, `zoo predict`: what a model does, and whether it is what it says."""
 
 import dataclasses
+import os
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,11 @@ from zoo.cli import completion, options
 from zoo.cli.printing import print_json, print_table, say, telling
 from zoo.errors import FolderError, HubWarning, ZooError
 from zoo.evaluation.outcome import Check, Verified
+from zoo.evaluation.report import require_writable
+from zoo.hub.address import parse
 from zoo.plain import complain
+from zoo.record import store
+from zoo.record.paths import path_of
 from zoo.record.types import Trained
 
 
@@ -38,6 +43,8 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Run a model over the whole test set again, beside what its card says."""
+    if report and out is not None:
+        require_writable(out)
     found = api.evaluate(
         model,
         hub=hub,
@@ -69,7 +76,7 @@ def evaluate(
             )
     if isinstance(found.config, Trained) and found.config.pictures:
         low, high = found.results.interval
-        say(f"on other pictures of the same kind, top-1 would be from {low:.1f}% to {high:.1f}% in 95 of 100 cases")
+        say(f"95% confidence interval of top-1 (Wilson): {low:.1f}% to {high:.1f}%")
     if report:
         cells = [
             (one.name, f"{one.images:,}", f"{one.top1:.1f}%", one.mistaken_for or "–", f"{one.mistakes:,}")
@@ -95,11 +102,11 @@ def verify(
     dataset: options.SamePictures = None,
     as_json: options.Json = False,
 ) -> None:
-    """Hold models against their folders: hash, strict load, known answers, and the test set where the data is there.
+    """Compare models with their records: hash, strict load, known answers, and the test set where the data is there.
 
-    Each is "as published", "DIFFERS", or "not measured", with the names of what could not be checked:
-    the test set where its data is not there (nothing is downloaded for it), the known answers of an old
-    folder. The exit code is 1 where anything differs, or a model could not be read; the others are
+    Each is "as published", "DIFFERS", or "not measured", with the names of the checks that were not made:
+    the test set where its data is not there (nothing is downloaded for it), or the folder where it can't be
+    read. The exit code is 1 where anything differs, or a model could not be read; the others are
     verified all the same. It is 0 where something was not measured, and nothing differs.
     """
     if everything == bool(models):
@@ -107,28 +114,42 @@ def verify(
     names, unreadable = models or [], 0
     if everything:
         (names, unreadable), hub = _published(hub), None
-    found: list[Verified] = []
+    results: list[Verified] = []
     tell = None if as_json else telling()
     for name in names:
         try:
-            one = api.verify(name, hub=hub, device=device, data=data, dataset=dataset, tell=tell)
-        except FolderError as error:
-            one = Verified(name, (Check("folder", "differs", str(error)),))
+            result = api.verify(name, hub=hub, device=device, data=data, dataset=dataset, tell=tell)
         except ZooError as error:
-            one = Verified(name, (Check("folder", "not measured", str(error)),))
-            unreadable += 1
-            complain(f"{name}: {error}")
-        found.append(one)
+            differs = isinstance(error, FolderError) and _has_record(name)
+            result = Verified(name, (Check("folder", "differs" if differs else "not measured", str(error)),))
+            if not differs:
+                unreadable += 1
+                complain(f"{name}: {error}")
+        results.append(result)
         if not as_json:
-            _say_verified(one)
-        for difference in one.differences:
-            complain(f"{one.name}: {difference}")
+            _say_verified(result)
+        for difference in result.differences:
+            complain(f"{result.name}: {difference}")
     if as_json:
         print_json(
-            [{**dataclasses.asdict(one), "outcome": one.outcome, "not_measured": one.not_measured} for one in found]
+            [
+                {**dataclasses.asdict(result), "outcome": result.outcome, "not_measured": result.not_measured}
+                for result in results
+            ]
         )
-    if unreadable or any(one.outcome == "differs" for one in found):
+    if unreadable or any(result.outcome == "differs" for result in results):
         raise typer.Exit(1)
+
+
+def _has_record(name: str) -> bool:
+    """Whether a model was found: False for a path that has no config.json which can be read."""
+    reference = parse(name)
+    if not isinstance(reference, Path):
+        return True
+    try:
+        return os.access(path_of(reference) / store.CONFIG, os.R_OK)
+    except FolderError:  # it can't be a path
+        return False
 
 
 def _published(hub: str | None) -> tuple[list[str], int]:

@@ -1,4 +1,4 @@
-"""`zoo export`: a model out of Python."""
+"""`zoo export`: write a model in other formats."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,11 +29,11 @@ def export(
     hub: options.PushHub = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write a model in other formats too, pixels in, probabilities out, each held to the same answers.
+    """Export a model to other formats, from pixels to probabilities, and compare each with the model.
 
-    A copy of its model folder has their files: ONNX for onnxruntime, the same in 8-bit integers (calibrated on
-    training images), and torch.export's. Each is run at once by its own runtime, on the whole test set too where the
-    data is there; a file with other answers than the net's is refused.
+    The files are written into a copy of its model folder: ONNX for onnxruntime, the same in 8-bit integers (calibrated
+    on training images), and torch.export's archive. Each is run at once by its own runtime, on the whole test set too
+    where the data is there; a file with other answers than the model's is refused.
     """
     if hub is not None and not push:
         raise typer.BadParameter(
@@ -72,8 +72,8 @@ def _say(folder: Path, config: Record) -> None:
                 one.runtime,
             )
         )
-    heading = ("format", "file", "bytes", "top-1", "classified otherwise", "logits differ by", "run by")
+    heading = ("format", "file", "bytes", "top-1", "changed predictions", "logits differ by", "runtime")
     print_table(heading, cells, right=(2, 3, 4, 5))
     card = config.results
     before = f", whose top-1 is {card.test_top1:.2f}%" if card else ""
-    say(f"held against {config.name}{before}; the model folder is {folder}")
+    say(f"compared with {config.name}{before}; the model folder is {folder}")

@@ -1,4 +1,4 @@
-"""`zoo page`: a hub's models as a static site."""
+"""`zoo page`: write a static site of a hub's models."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from zoo.cli.printing import say
 def page(
     hub: options.Hub = None,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", help="Where to; a site of before is replaced.")
+        Path, typer.Option("--out", metavar="FOLDER", help="Where to write; an earlier site is replaced.")
     ] = Path("site"),
     runtime: Annotated[
         Path | None,
@@ -26,8 +26,8 @@ def page(
 ) -> None:
     """Write a static site of a hub's models: a table, pictures of accuracy, and a page for each.
 
-    It opens from a file and from any host, and asks no other one for anything. With --try, whoever looks at it can
-    give a picture to each model that has an ONNX file (zoo export); it is computed in their browser.
+    The site opens from a file or any host, and loads nothing from another one. With --try, each model that has an ONNX
+    file (zoo export) can be tried on a picture, in the visitor's browser.
     """
     written = api.page(out, hub=hub, runtime=runtime)
     models = "1 model" if written.models == 1 else f"{written.models:,} models"

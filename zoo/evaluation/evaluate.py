@@ -1,6 +1,7 @@
-"""Accuracies, and known answers: a net's logits for a few fixed inputs, kept with its weights.
+"""Evaluation: accuracy on a test set, and known answers, the logits of a net for a few fixed inputs.
 
-Every accuracy of the zoo is made here. Known answers can be asked for again anywhere, without the data.
+Every accuracy of the zoo is computed here. Known answers are stored with the weights, and can be compared without the
+data set.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ INPUTS = 4  # with known answers
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a model scores on its test set now, and what its card says where it has one.
+    """The results of a model on its test set, and its record if it has one.
 
-    `confusion[i][j]` counts the test images of class i that the model took for class j.
+    `confusion[i][j]` counts the test images of class i that were predicted as class j.
     """
 
     name: str

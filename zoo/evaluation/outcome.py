@@ -1,4 +1,4 @@
-"""What verifying a model has found, check by check; nothing here imports torch."""
+"""The result of verifying a model; imports no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Outcome = Literal["as published", "differs", "not measured"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was held against what the folder says of it, and what was found."""
+    """A property of a model that was compared with its record."""
 
     name: str
     outcome: Outcome
@@ -19,23 +19,23 @@ class Check:
 
 @dataclass(frozen=True)
 class Verified:
-    """What came of verifying a model, check by check."""
+    """The result of verifying a model, check by check."""
 
     name: str
     checks: tuple[Check, ...]
 
     @property
     def outcome(self) -> Outcome:
-        """What the checks come to: one that differs decides, else one that could not be made."""
-        found = {one.outcome for one in self.checks}
-        return "differs" if "differs" in found else "not measured" if "not measured" in found else "as published"
+        """The outcome of all checks: "differs" where any differs, else "not measured" where any was not made."""
+        outcomes = {check.outcome for check in self.checks}
+        return "differs" if "differs" in outcomes else "not measured" if "not measured" in outcomes else "as published"
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """What differs, a line each."""
-        return tuple(one.finding for one in self.checks if one.outcome == "differs")
+        """The findings of the checks that differ, a line each."""
+        return tuple(check.finding for check in self.checks if check.outcome == "differs")
 
     @property
     def not_measured(self) -> tuple[str, ...]:
         """The names of the checks that could not be made."""
-        return tuple(one.name for one in self.checks if one.outcome == "not measured")
+        return tuple(check.name for check in self.checks if check.outcome == "not measured")

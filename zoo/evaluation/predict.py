@@ -1,4 +1,4 @@
-"""What a model sees in a picture."""
+"""Predict the classes of pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model sees in a picture, best guess first; where the picture can't be read, why not."""
+    """The guesses of a model for a picture, best first; `error` says why a picture can't be read."""
 
     path: Path
     guesses: tuple[Guess, ...]
@@ -36,15 +36,22 @@ Look = Callable[[Image.Image], Tensor]  # from a picture to the probability of e
 
 
 def predictions(look: Look, classes: Sequence[str], paths: Iterable[Path], *, top: int) -> Iterator[Prediction]:
-    """What is seen in pictures, one by one, the `top` guesses; a folder means all pictures in it.
+    """Predict pictures one by one.
 
-    Raises ImageError where there is no picture at all.
+    Args:
+        look: From a picture to the probability of every class.
+        classes: The names of the classes.
+        paths: Pictures, and folders of pictures.
+        top: The number of guesses for each picture.
+
+    Raises:
+        ImageError: There is no picture at all.
     """
-    asked = list(paths)
-    found = list(image_files(asked))
-    if not found:
-        raise ImageError(f"there is no picture in {', '.join(map(str, asked)) or 'nothing'}; name files or folders")
-    for picture in found:
+    given = list(paths)
+    pictures = list(image_files(given))
+    if not pictures:
+        raise ImageError(f"there is no picture in {', '.join(map(str, given)) or 'nothing'}; name files or folders")
+    for picture in pictures:
         try:
             likely = look(read_image(picture))
         except ImageError as error:
@@ -58,7 +65,7 @@ def predictions(look: Look, classes: Sequence[str], paths: Iterable[Path], *, to
 def probabilities(net: nn.Module, preprocess: Preprocess, image: Image.Image) -> Tensor:
     """The probability of every class [num_classes] for one picture, on the CPU.
 
-    The picture goes through the net alone, so what it gets doesn't depend on what else is asked.
+    The picture is a batch of its own, so its probabilities do not depend on other pictures.
     """
     device = next(net.parameters()).device
     with exact():

@@ -1,4 +1,4 @@
-"""A test evaluation class by class: a confusion matrix to look at, and the numbers as JSON."""
+"""The report of an evaluation: results by class, as JSON and as a picture of the confusion matrix."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from zoo.errors import FolderError
+from zoo.record import curve, store
 from zoo.record.types import Results
 
 MATRIX = "confusion.svg"
@@ -19,17 +20,17 @@ NUMBERS = "report.json"
 
 @dataclass(frozen=True)
 class ClassResults:
-    """How the test images of one class fared: top-1 in percent, and the class they were taken for most often."""
+    """The results of the test images of a class: top-1 in percent, and the class predicted most often instead."""
 
     name: str
     images: int
     top1: float
     mistaken_for: str | None
-    mistakes: int  # images taken for that class
+    mistakes: int  # images of which that class was predicted
 
 
 def by_class(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[ClassResults]:
-    """Each class's results; `confusion[i][j]` counts the images of class i that were taken for class j."""
+    """The results of each class; `confusion[i][j]` counts the images of class i that were predicted as class j."""
     rows = []
     for i, (name, counts) in enumerate(zip(classes, confusion, strict=True)):
         wrong = [(count, other) for j, (count, other) in enumerate(zip(counts, classes, strict=True)) if j != i]
@@ -43,18 +44,37 @@ def by_class(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list
     return rows
 
 
+def require_writable(folder: Path) -> None:
+    """Raise FolderError for a model folder, where a report must not be written."""
+    for name in (store.CONFIG, store.LOG):
+        if (folder / name).is_file():
+            raise FolderError(f"{folder} is a model folder, it has {name}; name another folder for the report as out")
+
+
 def write(
     folder: Path, title: str, results: Results, classes: Sequence[str], confusion: Sequence[Sequence[int]]
 ) -> list[ClassResults]:
-    """Write the numbers and the confusion matrix into a folder, which is made where it is not there.
+    """Write the report of an evaluation: the numbers as JSON, and a picture of the confusion matrix.
 
-    Returns the results class by class; raises FolderError where the folder can't be written.
+    Args:
+        folder: Where to write; it is created where it is missing.
+        title: The name of the model.
+        results: The results on all test images.
+        classes: The names of the classes.
+        confusion: `confusion[i][j]` counts the images of class i that were predicted as class j.
+
+    Returns:
+        The results of each class.
+
+    Raises:
+        FolderError: The folder is a model folder, or can't be written.
     """
+    require_writable(folder)
     rows = by_class(classes, confusion)
     numbers = {
         "name": title,
         "results": msgspec.to_builtins(results),
-        "classes": [dataclasses.asdict(one) for one in rows],
+        "classes": [dataclasses.asdict(row) for row in rows],
         "confusion": [list(row) for row in confusion],
     }
     matrix = _draw(title, classes, confusion)
@@ -68,29 +88,21 @@ def write(
 
 
 def _draw(title: str, classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> bytes:
-    import io
-
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     size = max(5.0, 0.16 * len(classes))
-    with mpl.rc_context({"svg.hashsalt": "zoo", "svg.fonttype": "none", "font.size": 9 if len(classes) <= 20 else 6}):
-        figure = Figure(figsize=(size + 0.6, size), layout="constrained")
+    with curve.new_figure(size + 0.6, size, font_size=9 if len(classes) <= 20 else 6) as figure:
         axes = figure.subplots()
         shares = [[count / max(1, sum(row)) for count in row] for row in confusion]
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         figure.colorbar(image, ax=axes, label="share of the class's images", shrink=0.8)
-        axes.set_title(title, parse_math=False)  # a class may have a `$` in its name
+        axes.set_title(title)
         axes.set_ylabel("true class")
         axes.set_xlabel("predicted class")
-        axes.set_xticks(range(len(classes)), classes, rotation=90, parse_math=False)
-        axes.set_yticks(range(len(classes)), classes, parse_math=False)
+        axes.set_xticks(range(len(classes)), classes, rotation=90)
+        axes.set_yticks(range(len(classes)), classes)
         if len(classes) <= 20:
             for i, row in enumerate(confusion):
                 for j, count in enumerate(row):
                     if count:
                         color = "white" if shares[i][j] > 0.5 else "black"
                         axes.text(j, i, str(count), ha="center", va="center", fontsize=6, color=color)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+        return curve.picture_of(figure, "svg")

@@ -1,4 +1,4 @@
-"""A model folder held against what it says: its weights' hash, its architecture, its answers, its accuracy."""
+"""Compare a net with its record: its answers to the fixed inputs, and its results on the test set."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from zoo.data.batches import Pixels
 from zoo.errors import DataError
 from zoo.evaluation.evaluate import INPUTS, evaluate, known_answers
 from zoo.evaluation.outcome import Check, Verified
-from zoo.nets.build import count
 from zoo.nets.device import describe
-from zoo.record.types import Claim, Imported, Record, Results
+from zoo.record.types import Imported, Record, Results
 from zoo.spec import Architecture, Model
 
 # Another processor, another number of threads or another version of torch sums in another order.
@@ -27,25 +26,25 @@ LOSS_TOLERANCE = 1e-4
 
 
 def verify(config: Record, known: Model | Architecture, net: nn.Module, root: Path) -> Verified:
-    """Hold a net with the weights of a folder, whose files' hashes were checked, against that one's facts.
+    """Compare a net with the record of its folder. Its weights were loaded, so hash and parameters were checked.
 
-    `known` is its model, or its architecture where no plugin declares the data set. Its test set is run
-    where it can be read from `root` without a download.
+    Args:
+        config: The record.
+        known: The model, or its architecture where no plugin declares the data set.
+        net: The net with the folder's weights.
+        root: The folder of data sets. The test set is run where it can be read without a download.
+
+    Returns:
+        A check for each property, in order.
     """
     pixels = batches.pixels(config.mean, config.std, next(net.parameters()).device)
-    hashes = Check("hash", "as published", f"weights {config.weights.sha256[:12]}")
-    return Verified(
-        config.name,
-        (hashes, _load(config, net), _answers(config, net, pixels), _test(config, known, net, pixels, root)),
+    checks = (
+        Check("hash", "as published", f"weights {config.weights.sha256[:12]}"),
+        Check("strict load", "as published", f"{config.parameters:,} parameters"),
+        _answers(config, net, pixels),
+        _test(config, known, net, pixels, root),
     )
-
-
-def _load(config: Record, net: nn.Module) -> Check:
-    """The net was loaded strictly already; its parameters are counted once more."""
-    if (counted := count(net)) != config.parameters:
-        said = f"the net has {counted:,} parameters, the card says {config.parameters:,}"
-        return Check("strict load", "differs", said)
-    return Check("strict load", "as published", f"{counted:,} parameters")
+    return Verified(config.name, checks)
 
 
 def _answers(config: Record, net: nn.Module, pixels: Pixels) -> Check:
@@ -55,8 +54,8 @@ def _answers(config: Record, net: nn.Module, pixels: Pixels) -> Check:
         return Check(name, "not measured", "the repository has none")
     if len(config.known_answers) != INPUTS:
         return Check(name, "differs", f"the folder has {len(config.known_answers)} known answers, expected {INPUTS}")
-    asked, kept = known_answers(net, pixels, config.input_size), torch.tensor(config.known_answers)
-    distance = ((asked - kept).abs() / kept.abs().max()).max().item()
+    now, expected = known_answers(net, pixels, config.input_size), torch.tensor(config.known_answers)
+    distance = ((now - expected).abs() / expected.abs().max()).max().item()
     if not distance <= LOGITS_TOLERANCE:
         return Check(name, "differs", f"the logits of the fixed inputs differ by {distance:.1e} of the largest")
     return Check(name, "as published", f"within {distance:.1e}")
@@ -76,19 +75,16 @@ def _test(config: Record, known: Model | Architecture, net: nn.Module, pixels: P
     except DataError as error:
         return Check(name, "not measured", f"not run, {error}")
     now, exact = evaluate(net, test, pixels), _computes_as_then(config, device)
-    found = f"top-1 {now.test_top1:.2f}%, top-5 {now.test_top5:.2f}%"
+    finding = f"top-1 {now.test_top1:.2f}%, top-5 {now.test_top5:.2f}%"
     if config.results is None:
         claim = config.source.claim if isinstance(config, Imported) else None
-        said = f"; its author says {claim.test_top1:.2f}%{_what(claim)}" if claim else ""
-        return Check(name, "not measured", f"{found}, measured now: the card has no results{said}")
+        meaning = f" ({claim.meaning})" if claim and claim.meaning else ""
+        said = f"; its author says {claim.test_top1:.2f}%{meaning}" if claim else ""
+        return Check(name, "not measured", f"{finding}, measured now: the card has no results{said}")
     if differences := _differences(now, config.results, exact=exact):
         return Check(name, "differs", "; ".join(differences))
     compared = "as on the card" if exact else f"within {POINTS_TOLERANCE} points of the card"
-    return Check(name, "as published", f"{found}, {compared}")
-
-
-def _what(claim: Claim) -> str:
-    return f" ({claim.meaning})" if claim.meaning else ""
+    return Check(name, "as published", f"{finding}, {compared}")
 
 
 def _computes_as_then(config: Record, device: torch.device) -> bool:
@@ -104,13 +100,13 @@ def _computes_as_then(config: Record, device: torch.device) -> bool:
 def _differences(now: Results, card: Results, *, exact: bool) -> list[str]:
     """Where results differ: at all where the same are to be expected, else by more than rounding explains."""
     allowed = 0.0 if exact else POINTS_TOLERANCE
-    found = []
-    for what, measured, said in (("top-1", now.test_top1, card.test_top1), ("top-5", now.test_top5, card.test_top5)):
+    differences = []
+    for name, measured, said in (("top-1", now.test_top1, card.test_top1), ("top-5", now.test_top5, card.test_top5)):
         if abs(measured - said) > allowed:
-            found.append(f"{what} is {measured:.4f}%, the card says {said:.4f}%")
+            differences.append(f"{name} is {measured:.4f}%, the card says {said:.4f}%")
     relative, absolute = (0.0, 0.0) if exact else (LOSS_TOLERANCE, 1e-6)
     if not math.isclose(now.test_loss, card.test_loss, rel_tol=relative, abs_tol=absolute):
-        found.append(f"the loss is {now.test_loss:.8f}, the card says {card.test_loss:.8f}")
+        differences.append(f"the loss is {now.test_loss:.8f}, the card says {card.test_loss:.8f}")
     if now.test_images != card.test_images:
-        found.append(f"{now.test_images:,} test images, the card says {card.test_images:,}")
-    return found
+        differences.append(f"{now.test_images:,} test images, the card says {card.test_images:,}")
+    return differences

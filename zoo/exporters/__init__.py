@@ -1,1 +1,1 @@
-"""A model out of Python: the same net in other formats, pixels in, probabilities out, held to the same answers."""
+"""Export a model to other formats, from pixels to probabilities, and compare each file with the net."""

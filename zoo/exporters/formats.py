@@ -1,15 +1,84 @@
-"""Which formats there are: the zoo's own, and entry points of the group `zoo.exporters`, named as the format."""
+"""Export formats: the type `Exporter`, and the formats that are installed.
+
+The zoo has its own; a plugin adds one by an entry point of the group `zoo.exporters`, named as the format:
+
+    [project.entry-points."zoo.exporters"]
+    tflite = "zoo_tflite:TFLITE"
+
+An exporter writes the graph of `zoo.exporters.graph`, which takes pixels and returns probabilities. The zoo runs the
+file, compares its answers with the net's, and writes the model folder.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from zoo.errors import ExportError
-from zoo.exporters.protocol import Exporter
 from zoo.plugins import Group
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from zoo.record.types import Record
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A runtime's output for N images: both [N, num_classes] float32, on the CPU."""
+
+    logits: Tensor
+    probabilities: Tensor
+
+
+# From images [N, H, W, C] uint8, on the CPU.
+Run = Callable[["Tensor"], Answers]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """The model to export: its net in evaluation mode on the CPU, its record, and images for calibration."""
+
+    net: nn.Module
+    config: Record
+    id: str  # of its model folder
+    training_images: Callable[[int], Tensor]  # the first so many [N, H, W, C] uint8; raises DataError
+
+    def metadata(self, *, any_size: bool) -> dict[str, str]:
+        """The metadata that an exported file carries."""
+        _, height, width = self.config.input_size
+        values = {
+            "name": self.config.name,
+            "id": self.id,
+            "license": self.config.license,
+            "classes": json.dumps(self.config.classes, ensure_ascii=False),
+            "size": "any" if any_size else f"{height}x{width}",  # of the images that it takes
+        }
+        if not self.config.resizing.is_plain:
+            values["resizing"] = json.dumps(msgspec.structs.asdict(self.config.resizing))
+        return values
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """An export format: how its file is written, and how it is run."""
+
+    format: str
+    file: str  # in the model folder
+    needs: tuple[str, ...]  # modules to write one
+    runtime: str  # the module and distribution that runs one
+    write: Callable[[Subject], bytes]  # raises ExportError
+    open: Callable[[bytes, int], Run]  # with a number of threads; may raise anything for an invalid file
+    is_exact: bool = True  # gives the net's answers up to rounding
+    any_size: bool = False  # takes images of any height and width, where the model's resizing is plain
+    runs_code: bool = False  # opening a file runs code of its author
+
 
 EXPORTERS: Final = Group[Exporter](
     "zoo.exporters",
@@ -25,23 +94,13 @@ EXPORTERS: Final = Group[Exporter](
 )
 
 
-def formats() -> list[str]:
-    """The names of all formats, the zoo's own first; imports none of them."""
-    return EXPORTERS.names()
-
-
-def exporter(name: str) -> Exporter:
-    """The format of that name; raises ExportError where there is none, PluginError where a plugin's can't be used."""
-    return EXPORTERS.load(name)
-
-
-def require_installed(wanted: Iterable[str], what: str) -> None:
-    """Refuse what takes modules that are not installed; raises ExportError, which says how to install them."""
-    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
+def require_installed(modules: Iterable[str], purpose: str) -> None:
+    """Raise ExportError, with the installation command, where a module is missing."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        raise ExportError(f"{what} needs {' and '.join(missing)}: pip install 'residual-zoo[export]'")
+        raise ExportError(f"{purpose} needs {' and '.join(missing)}: pip install 'residual-zoo[export]'")
 
 
 def runtime(exporter: Exporter) -> str:
-    """What runs its files, and the version: `onnxruntime 1.32.0`."""
+    """The runtime of an exporter with its version: `onnxruntime 1.32.0`."""
     return f"{exporter.runtime} {version(exporter.runtime)}"

@@ -1,4 +1,4 @@
-"""The one graph that every format is made of: pixels in, logits and probabilities out."""
+"""The graph that every format is made from: from pixels to logits and probabilities."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from zoo.evaluation.evaluate import fixed_inputs
 from zoo.record.types import Record
 
 PIXELS, LOGITS, PROBABILITIES = "pixels", "logits", "probabilities"
-REASON = 300  # characters of a library's complaint
+REASON = 300  # characters of a library's error message
 
 
 class Graph(nn.Module):
-    """A net with what stands before it and after it: resizing where asked for, normalisation, softmax."""
+    """A net with its preprocessing and softmax; with `resizes`, images are resized to the net's size."""
 
     mean: Tensor
     std: Tensor
@@ -33,7 +33,7 @@ class Graph(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Images [N, H, W, C] uint8 to logits and probabilities, each [N, num_classes] float32."""
         images = pixels.permute(0, 3, 1, 2)
-        if self.size is not None:  # as torchvision does it, in whole numbers; of the size already, nothing changes
+        if self.size is not None:  # torchvision's resizing of uint8; no change at the net's own size
             images = F.interpolate(images, self.size, mode="bilinear", antialias=True)
         scaled = (images.to(torch.float32) * (1 / 255) - self.mean) / self.std
         logits = self.net(scaled).float()
@@ -41,18 +41,23 @@ class Graph(nn.Module):
 
 
 def program(net: nn.Module, config: Record, *, any_size: bool) -> ExportedProgram:
-    """The graph of a net as torch.export sees it, for any number of images; with `any_size`, of any height and width.
+    """Trace the graph of a net with torch.export, without paths of this machine.
 
-    What it says of the sources that it was traced from is left out: those are paths of this machine. Raises
-    ExportError where the net can't be traced.
+    Args:
+        net: The net.
+        config: Its record.
+        any_size: Take images of any height and width, and resize them. The number of images is always free.
+
+    Raises:
+        ExportError: torch.export can't trace the net.
     """
     channels, height, width = config.input_size
-    # Not of the model's size, which would be taken for the only one.
+    # Another size than the model's: torch.export would specialize on that.
     example = fixed_inputs((channels, height + 3, width + 5) if any_size else config.input_size)
     free = {0: Dim("N", min=1), **({1: Dim("H", min=1), 2: Dim("W", min=1)} if any_size else {})}
     try:
         traced = torch.export.export(Graph(net, config, resizes=any_size), (example,), dynamic_shapes=(free,))
-    except Exception as error:  # a net may be anything
+    except Exception as error:  # tracing may raise anything
         raise ExportError(
             f"{config.name} can't be exported: torch.export can't follow its net ({reason(error)}); "
             "let its forward pass do the same to every image, in torch's operations alone"
@@ -64,7 +69,7 @@ def program(net: nn.Module, config: Record, *, any_size: bool) -> ExportedProgra
 
 
 def reason(error: Exception) -> str:
-    """The first line of what a library complains of."""
+    """The first line of a library's error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return text if len(text) <= REASON else f"{text[:REASON]}…"

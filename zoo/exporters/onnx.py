@@ -1,12 +1,11 @@
-"""`onnx` and `int8`: files that onnxruntime and many others run.
+"""The formats `onnx` and `int8`, for onnxruntime and other ONNX runtimes.
 
-`onnx` is written by torch's own exporter, for images of the model's size alone: onnxruntime's antialiased Resize is not
-torchvision's. On pictures of noise and of ramps it was up to 18 of 255 off (onnxruntime 1.32), where torch's own was
-off by nothing.
+`onnx` is written by torch's exporter, for images of the model's size only: the antialiased Resize of onnxruntime is not
+that of torchvision. On noise and ramps it differed by up to 18 of 255 (onnxruntime 1.32), torch's own by 0.
 
 `int8` is the same graph with its layers in 8-bit integers, by onnxruntime's static quantization. The ranges are those
-of training images, never of test images. Weights have 7 of the 8 bits: a processor without VNNI adds two products in 16
-bits, which 8 would overflow, and the file would have other answers there.
+of training images, never of test images. Weights use 7 of the 8 bits: a processor without VNNI adds two products in 16
+bits, which 8 bits would overflow.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ExportError
+from zoo.exporters.formats import Answers, Exporter, Run, Subject
 from zoo.exporters.graph import LOGITS, PIXELS, PROBABILITIES, program, reason
-from zoo.exporters.protocol import Answers, Exporter, Run, Subject
 
 if TYPE_CHECKING:
     import onnx
@@ -33,48 +32,48 @@ def write(subject: Subject) -> bytes:
 
 
 def translated(subject: Subject) -> onnx.ModelProto:
-    """The model's graph in ONNX, its weights in it; raises ExportError."""
+    """The model's graph in ONNX with its weights; raises ExportError."""
     traced = program(subject.net, subject.config, any_size=False)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's, to its own developers
-            found = torch.onnx.export(
+            warnings.simplefilter("ignore")  # the exporter's warnings are for its developers
+            exported = torch.onnx.export(
                 traced,
                 dynamo=True,
                 verbose=False,
                 input_names=[PIXELS],
                 output_names=[LOGITS, PROBABILITIES],
             )
-    except Exception as error:  # an operation without a translation fails in any way
+    except Exception as error:  # translation may raise anything
         why = reason(error)
         raise ExportError(
             f"{subject.config.name} can't be exported to onnx: an operation of its net has no translation ({why}); "
             "try pt2, or write the net with other operations"
         ) from error
-    assert found is not None
-    return found.model_proto
+    assert exported is not None
+    return exported.model_proto
 
 
 def serialized(model: onnx.ModelProto, subject: Subject) -> bytes:
-    """The bytes of a file that says what it is, and nothing of the machine that it was made on."""
+    """The bytes of the file, with the model's metadata and nothing of this machine."""
     from onnx import helper
 
     model.producer_name, model.doc_string = "zoo", ""
     del model.metadata_props[:], model.graph.metadata_props[:]
     for part in (*model.graph.node, *model.graph.initializer, *model.graph.value_info):
         part.doc_string = ""
-        del part.metadata_props[:]  # a node's has the lines of the sources that it is from
+        del part.metadata_props[:]  # those of a node have source lines
     used = {node.domain for node in model.graph.node}
-    spoken = [one for one in model.opset_import if one.domain in used]
+    imports = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:]
-    model.opset_import.extend(spoken)
+    model.opset_import.extend(imports)
     helper.set_model_props(model, subject.metadata(any_size=False))
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
 def open_file(content: bytes, threads: int) -> Run:
-    """What runs such a file: its bytes alone, no file beside it and no library is opened."""
+    """Open a file from its bytes; no other file and no library is opened."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -98,9 +97,9 @@ ONNX = Exporter(
 )
 
 
-# What is between the normalisation and the last layer, which stay in floating point, and so do the logits.
+# The operations to quantize. Normalization, last layer and logits stay in floating point.
 LAYERS = ["Conv", "Relu", "Clip", "Add", "Concat", "Pad", "Slice", "MaxPool", "AveragePool", "GlobalAveragePool"]
-IMAGES = 1_024  # to calibrate by
+IMAGES = 1_024  # for calibration
 BATCH = 128
 
 

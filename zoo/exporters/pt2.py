@@ -1,9 +1,9 @@
-"""`pt2`: the graph as torch.export keeps it, for torch without the zoo and without the net's source.
+"""The format `pt2`: the archive of torch.export, for torch without the zoo and without the net's source.
 
-It resizes as torchvision does, with the same function of torch's, so that it takes pictures of any size; of a model
-that has its pictures resized otherwise, cut in the middle say, it takes the model's own size, and says so.
+It takes pictures of any size, and resizes them as torchvision does. For a model with another resizing, such as a center
+crop, it takes the model's own size only, as its metadata says.
 
-Opening one is running code: torch reads expressions and objects in it with Python's own means.
+Opening an archive runs code: torch evaluates expressions and objects in it with Python.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from zoo.exporters.formats import Answers, Exporter, Run, Subject
 from zoo.exporters.graph import program
-from zoo.exporters.protocol import Answers, Exporter, Run, Subject
 
 
 def write(subject: Subject) -> bytes:
@@ -28,7 +28,7 @@ def write(subject: Subject) -> bytes:
 
 
 def open_file(content: bytes, threads: int) -> Run:
-    """What runs such a file; the threads are those of this process, which are torch's to set."""
+    """Open an archive; it runs with the threads of this process."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = torch.export.load(io.BytesIO(content)).module()

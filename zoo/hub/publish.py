@@ -19,6 +19,7 @@ import msgspec
 from zoo import registry
 from zoo.errors import FolderError, HubError, NotFound, PluginError, UnknownModel
 from zoo.hub.address import Address, parse
+from zoo.hub.catalogue import catalogue
 from zoo.hub.protocol import Hub, Pushed
 from zoo.hub.resolve import Published, published
 from zoo.record import card, curve, store
@@ -42,7 +43,7 @@ def sound_license(given: str) -> str:
 def publish(folder: Path, hub: Hub) -> Pushed:
     """Publish a model folder under its model's name; raises FolderError or HubError.
 
-    Each file is read once, its hash checked. A stale card is rendered anew, one that a person edited is kept.
+    Each file is read once, its hash checked. A card that was not edited is rendered for the hub; an edited one is kept.
     """
     folder = path_of(folder)
     model = published(folder)
@@ -52,8 +53,10 @@ def publish(folder: Path, hub: Hub) -> Pushed:
         store.require_weights(folder, record)
     require_publishable(record, hub)
     files = dict(model.files(weights=False))
+    if store.WEIGHTS in files:
+        store.require_sound_weights(files[store.WEIGHTS], record, folder / store.WEIGHTS)
     log = model.log()
-    shown, state = _presentation(model, log, files)
+    shown, state = _presentation(model, hub, log, files)
     files |= shown
     if state != "edited" and (theirs := _edited_card(hub, record.name)) is not None:
         files[store.README], state = theirs, "edited"
@@ -121,31 +124,50 @@ def relicense(folder: Path, license: str) -> Record:  # noqa: A002 - what it is 
 
 
 def _presentation(
-    model: Published, log: Sequence[EpochRow], files: Mapping[str, bytes]
+    model: Published, hub: Hub, log: Sequence[EpochRow], files: Mapping[str, bytes]
 ) -> tuple[dict[str, bytes], card.State]:
-    """The card and the curve that are stale or missing, rendered anew, in the folder too; and the state of the card.
+    """Render a card and a curve that are missing, and a card that is stale.
 
-    Where no plugin here has the architecture and the data set, there is nothing to render from.
+    The published card names the model's address in the hub, the folder's own card the folder. A card that a person
+    edited stays, and so does any card where no plugin here declares the data set.
+
+    Returns:
+        The files to publish in the place of the folder's, and the state of the folder's card.
     """
-    rendered: dict[str, bytes] = {}
-    try:
-        known = model.known
-    except PluginError:
-        return rendered, "current"
-    if not isinstance(known, Model):
-        return rendered, "current"
-    state: card.State = "stale"
-    text = card.render(model.config, log, known)
-    if store.README in files:
-        state = card.state(files[store.README].decode(errors="replace"), text)
-    if state == "stale":
-        rendered[store.README] = text.encode()
+    record, shown, own = model.config, dict[str, bytes](), dict[str, bytes]()
+    state: card.State = "current"
     if log and store.CURVE not in files:
-        rendered[store.CURVE] = curve.draw(model.config.name, log).encode()
-    for file, content in rendered.items():
+        shown[store.CURVE] = own[store.CURVE] = curve.draw(record.name, log).encode()
+    with contextlib.suppress(PluginError):
+        if isinstance(model.known, Model) or store.README not in files:
+            text = card.render(record, log, model.known)
+            published_text = card.render(record, log, model.known, _address(hub, record.name))
+            state = _state(files.get(store.README), text, published_text)
+            if state == "stale":
+                own[store.README] = text.encode()
+            if state != "edited":
+                shown[store.README] = published_text.encode()
+    for file, content in own.items():
         with contextlib.suppress(OSError):  # the folder may be read-only
             write_file(model.source.fetch([]) / file, content)
-    return rendered, state
+    return shown, state
+
+
+def _state(content: bytes | None, *expected: str) -> card.State:
+    """The state of a card that is current where it is any of the expected texts; a missing card is stale."""
+    if content is None:
+        return "stale"
+    states = [card.state(content.decode(errors="replace"), text) for text in expected]
+    return "current" if "current" in states else states[0]
+
+
+def _address(hub: Hub, name: str) -> str:
+    """The address of a model in a hub, as a card has it: the name alone for the catalogue."""
+    address = hub.address
+    if address.scheme != "file":
+        return str(address.model(name))
+    path = path_of(address.place).absolute()
+    return name if path.resolve() == catalogue().path.resolve() else str(replace(address, place=str(path)).model(name))
 
 
 def _edited_card(hub: Hub, name: str) -> bytes | None:

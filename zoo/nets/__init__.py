@@ -1,1 +1,1 @@
-"""From the facts of an architecture to a net on a device, with its weights."""
+"""Build nets, load and save their weights, choose their device."""

@@ -18,7 +18,7 @@ from zoo.spec import Architecture, Dataset, InputSize, Model
 
 MOST_CHANNELS = 4096
 
-# What draws from torch's global generator where it is given no other.
+# Functions that draw from torch's global generator unless another one is passed.
 RANDOM: Final = frozenset[Callable[..., object]](
     {
         nn.init.normal_, nn.init.uniform_, nn.init.trunc_normal_, nn.init.kaiming_normal_, nn.init.kaiming_uniform_,
@@ -31,9 +31,10 @@ RANDOM: Final = frozenset[Callable[..., object]](
 
 
 class OwnRandomness(TorchFunctionMode):
-    """Initialisation within it, in this thread, draws from a generator of its own and not from torch's global one.
+    """A context in which initialization draws from its own generator, and not from torch's global one.
 
-    For nets whose weights are about to be replaced: `torch.random.fork_rng` would change the state of other threads.
+    For nets whose weights are replaced afterwards. It holds for this thread; `torch.random.fork_rng` would change the
+    state of other threads.
     """
 
     def __init__(self) -> None:
@@ -47,7 +48,7 @@ class OwnRandomness(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
-        """Call the function, with the generator where it draws random numbers."""
+        """Call the function, with the own generator if it draws random numbers."""
         more = dict(kwargs or {})
         if func in RANDOM and more.get("generator") is None:
             more["generator"] = self._generator
@@ -62,25 +63,32 @@ def build(
     *,
     device: str = "cpu",
 ) -> nn.Module:
-    """The untrained net for what it is trained on, in training mode; for other classes or channels where given.
+    """Build an untrained net, in training mode.
 
-    It is in float32 on the device, whatever the defaults of torch are.
+    The net is float32, whatever the defaults of torch are.
 
-    With 0 classes it ends with its features, where the net has timm's `reset_classifier`. Raises BuildError for
-    a number of them that it can't have, and where a library that it needs is not installed; PluginError for a
-    builder that can't be called so, or gives no net.
+    Args:
+        architecture: What builds it.
+        on: The data set or the record that has its images and classes.
+        num_classes: Another number of classes; 0 for features, if the net has timm's `reset_classifier`.
+        in_channels: Another number of channels.
+        device: The device of its tensors.
+
+    Raises:
+        BuildError: The number of classes or channels is impossible, or a library that the net needs is missing.
+        PluginError: The builder has other parameters, or returns no module.
     """
     if num_classes == 0:
         return _without_head(build(architecture, on, None, in_channels, device=device))
     channels, height, width = on.input_size
-    classes = len(on.classes) if num_classes is None else _sound("num_classes", num_classes, MOST_CLASSES)
-    channels = channels if in_channels is None else _sound("in_channels", in_channels, MOST_CHANNELS)
+    classes = len(on.classes) if num_classes is None else _checked("num_classes", num_classes, MOST_CLASSES)
+    channels = channels if in_channels is None else _checked("in_channels", in_channels, MOST_CHANNELS)
     size = (channels, height, width)
     by = f"architecture {architecture.name}: its build, of {registry.whose(architecture.build)},"
     try:
         inspect.signature(architecture.build).bind(input_size=size, num_classes=classes)
     except (TypeError, ValueError) as error:
-        raise PluginError(f"{by} should take (input_size, num_classes), by these names ({error}); mend it") from None
+        raise PluginError(f"{by} should take (input_size, num_classes), by these names ({error}); fix it") from None
     try:
         with as_by_default(device):
             net: object = architecture.build(input_size=size, num_classes=classes)
@@ -91,19 +99,19 @@ def build(
             f"install it with: pip install {needed}"
         ) from error
     if not isinstance(net, nn.Module):
-        raise PluginError(f"{by} gives a {type(net).__name__}, expected a torch.nn.Module; mend it")
+        raise PluginError(f"{by} gives a {type(net).__name__}, expected a torch.nn.Module; fix it")
     return net
 
 
 def outline(architecture: Architecture, input_size: InputSize, num_classes: int) -> tuple[int, int]:
-    """How many values the state of a net has, and how many are trained; it is built without memory for them.
+    """Count the values in the state of a net and its trainable parameters, without memory for them.
 
-    Raises BuildError where its architecture can't have such images or classes.
+    Raises BuildError if the architecture can't have such images or classes.
     """
     try:
         with torch.device("meta"):
             net = architecture.build(input_size=input_size, num_classes=num_classes)
-    except Exception as error:  # somebody else's net may fail in any way on what it wasn't made for
+    except Exception as error:  # a net may raise anything for images that it was not made for
         reason = (f"{type(error).__name__}: {error}".splitlines() or [""])[0][:300]
         raise BuildError(
             f"{architecture.name} can't be built for images of {input_size} and {num_classes} classes ({reason})"
@@ -112,20 +120,20 @@ def outline(architecture: Architecture, input_size: InputSize, num_classes: int)
 
 
 def shapes(architecture: Architecture, input_size: InputSize, num_classes: int) -> dict[str, torch.Size]:
-    """The shapes of a net's state by name; it is built without memory where its code can do without."""
+    """The shapes of a net's state by name; the net is built on the meta device if its code allows that."""
     for device in ("meta", "cpu"):
         try:
             with torch.device(device), OwnRandomness():
                 net = architecture.build(input_size=input_size, num_classes=num_classes)
             break
-        except Exception:  # whatever its code can't do without values
+        except Exception:  # code that needs values may raise anything
             if device == "cpu":
                 raise
     return {name: tensor.shape for name, tensor in net.state_dict().items()}
 
 
 def to_be_filled(architecture: Architecture, on: Dataset | Record, device: str = "cpu") -> nn.Module:
-    """A net whose initialisation nobody will see: torch's global generator and default device are left alone."""
+    """Build a net whose weights will be replaced; torch's global generator and default device stay as they are."""
     with OwnRandomness():
         return build(architecture, on, device=device)
 
@@ -133,13 +141,13 @@ def to_be_filled(architecture: Architecture, on: Dataset | Record, device: str =
 def _without_head(net: nn.Module) -> nn.Module:
     reset_classifier = getattr(net, "reset_classifier", None)
     if reset_classifier is None:
-        _sound("num_classes", 0, MOST_CLASSES)
+        _checked("num_classes", 0, MOST_CLASSES)
     else:
         reset_classifier(0)
     return net
 
 
-def _sound(name: str, value: int, most: int) -> int:
+def _checked(name: str, value: int, most: int) -> int:
     if not (isinstance(value, int) and 1 <= value <= most):
         raise BuildError(
             f"{name} should be at least 1 and up to {most:,}, not {value!r}; leave it out for the model's own"
@@ -148,27 +156,27 @@ def _sound(name: str, value: int, most: int) -> int:
 
 
 def count(net: nn.Module) -> int:
-    """How many trainable values a net has; one that is tied under several names counts once."""
+    """The number of trainable parameters; a tensor that is tied under several names counts once."""
     return sum(parameter.numel() for parameter in net.parameters())
 
 
 def require_counted(net: nn.Module, config: Record, what: object) -> None:
-    """Make sure that the net of `config` has as many values as that says; raises FolderError, which names `what`."""
+    """Raise FolderError, which names `what`, if the net has another number of parameters than its record."""
     if count(net) != config.parameters:
         raise FolderError(f"{what} has {count(net):,} parameters, its config.json says {config.parameters:,}")
 
 
 def require_as_declared(model: Model) -> None:
-    """Hold a net of the model against what its plugin says: parameters, and a logit a class. Raises PluginError.
+    """Raise PluginError if a net has other parameters than its plugin declares, or not a logit for each class.
 
-    A net without memory answers that at once; where its code can't do without, one on the CPU does.
+    The net is built on the meta device if its code allows that, else on the CPU.
     """
     by = f"model {model.name}, of {registry.whose(model.architecture.build)}:"
     try:
         counted, shape = _measured(model, "meta")
     except PluginError:
         raise
-    except Exception:  # whatever a net's code can't do without values
+    except Exception:  # code that needs values may raise anything
         try:
             counted, shape = _measured(model, "cpu")
         except Exception as error:
@@ -178,7 +186,7 @@ def require_as_declared(model: Model) -> None:
     if shape != (1, classes):
         raise PluginError(
             f"{by} its net gives {shape} for an image, expected {(1, classes)}, a logit for each of {classes} classes; "
-            "mend its build, which is told num_classes"
+            "fix its build, which gets num_classes"
         )
     if model.parameters not in (None, counted):
         raise PluginError(
@@ -187,7 +195,7 @@ def require_as_declared(model: Model) -> None:
 
 
 def _measured(model: Model, device: str) -> tuple[int, tuple[int, ...] | None]:
-    """How many parameters the model's net has, and the shape of its answer to one image; None for no tensor."""
+    """The number of parameters, and the shape of the output for one image; None if the output is no tensor."""
     net = to_be_filled(model.architecture, model.dataset, device).eval()
     with torch.device(device), torch.no_grad():
         answer = net(torch.zeros(1, *model.dataset.input_size))
@@ -195,7 +203,7 @@ def _measured(model: Model, device: str) -> tuple[int, tuple[int, ...] | None]:
 
 
 def parameters(model: Model) -> int:
-    """How many trainable values the net of a model has: as declared, else counted."""
+    """The number of trainable parameters of a model: as declared, else counted."""
     if model.parameters is not None:
         return model.parameters
     return count(to_be_filled(model.architecture, model.dataset))

@@ -1,4 +1,4 @@
-"""The device that a net is on: which there are, what one can do, its name for the card, and exact computation on it."""
+"""Devices: choose one, describe it, and compute exactly on it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ import torch
 
 from zoo.errors import DeviceError, TrainingError
 
-KINDS: Final = ("cpu", "cuda", "mps", "xpu", "mtia")  # of devices that torch has a module for
+KINDS: Final = ("cpu", "cuda", "mps", "xpu", "mtia")  # the kinds of device that torch has a module for
 TRAINED_ON: Final = ("cpu", "cuda")
 
 _CUDNN_FLAGS: Final = threading.RLock()  # held by the thread that has set them
 
 
 def choose(name: str | None) -> torch.device:
-    """The device of that name (`cpu`, `cuda:1`, `mps`), a GPU if there is one for None; raises DeviceError."""
+    """The device of a name (`cpu`, `cuda:1`, `mps`); for None a GPU if there is one, else the CPU.
+
+    Raises DeviceError if torch has no such device here.
+    """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -37,7 +40,7 @@ def choose(name: str | None) -> torch.device:
 
 
 def choose_for_training(name: str | None) -> torch.device:
-    """The same, of the kinds that a training runs on; raises DeviceError or TrainingError."""
+    """As `choose`, for a training; raises TrainingError for a device that no training runs on."""
     device = choose(name)
     if device.type not in TRAINED_ON:
         raise TrainingError(f"a training runs on {' or '.join(TRAINED_ON)}, not on {device.type}; name one of them")
@@ -45,14 +48,14 @@ def choose_for_training(name: str | None) -> torch.device:
 
 
 def _count(kind: str) -> int:
-    """How many devices of a kind torch has here; meta is none."""
+    """The number of devices of a kind that torch has here; 0 for meta."""
     if kind not in KINDS:
         return 0
     return 1 if kind == "cpu" else int(torch.get_device_module(kind).device_count())
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the hardware itself computes in bf16, so that autocast is faster and not slower."""
+    """Whether the hardware computes in bf16, so that autocast is faster."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
@@ -60,7 +63,7 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def describe(device: torch.device) -> str:
-    """The device as its maker calls it, or its kind where torch does not say."""
+    """The name of the device by its maker, or its kind if torch does not know the name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type != "cpu":
@@ -72,18 +75,18 @@ def describe(device: torch.device) -> str:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for the work that was given to the device on this stream, so that a clock tells the truth."""
+    """Wait for the work that is queued on this stream of a GPU, before a time is read."""
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()
 
 
 @contextlib.contextmanager
 def enough_memory(device: torch.device, what: str) -> Iterator[None]:
-    """Where the device has too little memory for the body, say for `what`, and what to do; raises TrainingError."""
+    """Raise TrainingError, which names `what`, if the device has too little memory for the body."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # On the processor torch has no kind of error for it, but words.
+        # On the CPU torch has no error class for it, only a message.
         if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "you tried to allocate" not in str(error):
             raise
         raise TrainingError(f"{device} has too little memory for {what}") from error
@@ -131,7 +134,7 @@ def as_by_default(device: str = "cpu") -> Iterator[None]:
 
 @contextlib.contextmanager
 def exact() -> Iterator[None]:
-    """Compute in fp32 that is fp32, by the same algorithm each time, and without gradients.
+    """Compute in full fp32, by the same algorithm each time, without gradients.
 
     A GPU would otherwise round convolutions to TF32 and pick whichever of its algorithms is the fastest just then.
     cuDNN's flags are the whole process's, so one thread at a time computes while they are set. Without a GPU they are

@@ -1,4 +1,4 @@
-"""The layers of a net: shapes, parameters, and multiply-adds as torch itself counts them."""
+"""The layers of a net: output shapes, parameters, and multiply-adds as torch counts them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Layer:
-    """A module of a net, and all that is in it; multiply-adds are for one image, every application counted."""
+    """A module of a net with its submodules; multiply-adds are for one image, and count every call."""
 
     name: str  # as in the state dict; empty for the whole net
     type: str
@@ -21,7 +21,7 @@ class Layer:
 
 
 def layers(net: nn.Module, input_size: tuple[int, int, int], *, depth: int) -> list[Layer]:
-    """The modules down to `depth` levels below the net, in order, the net itself first."""
+    """The net itself, then its modules in order, down to `depth` levels."""
     shapes: dict[str, tuple[int, ...]] = {}
     names = {module: name for name, module in net.named_modules()}
 

@@ -1,4 +1,4 @@
-"""The weights of nets: written to safetensors, loaded strictly."""
+"""Save the weights of nets as safetensors, and load them strictly."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from torch import Tensor, nn
 from zoo.errors import FolderError
 from zoo.nets.build import build, require_counted, to_be_filled
 from zoo.nets.device import as_by_default
-from zoo.record import store
-from zoo.record.types import Record
+from zoo.record.types import Record, Trained
 from zoo.spec import Architecture, Dataset, Model
 
 
 def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> bytes:
-    """The net's state dict as a safetensors file; the same tensors and metadata give the same bytes.
+    """The bytes of a safetensors file of a net's state dict; the same tensors and metadata give the same bytes.
 
-    A tensor that is tied under several names is written once, under the first. With `half`, floating
-    point values are stored in fp16.
+    A tensor that is tied under several names is written once, under the first. With `half`, floating point values are
+    stored as fp16.
     """
     state = net.state_dict()
     first = first_names(state)
@@ -33,8 +32,8 @@ def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> 
     if half:
         state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     content = save_safetensors(state, dict(metadata))
-    # The library writes metadata in an order that changes from process to process; its header (8 bytes of
-    # length, JSON, spaces up to a multiple of 8) is written again with the keys in order.
+    # The library writes metadata in an order that changes from process to process. So its header (8 bytes of length,
+    # JSON, spaces up to a multiple of 8) is written again with sorted keys.
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -44,15 +43,15 @@ def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> 
 
 
 def not_finite(net: nn.Module) -> str | None:
-    """The first tensor of a net's state that has a value that is not finite; None where there is none."""
+    """The name of the first tensor with a value that is not finite; None if there is none."""
     state = net.state_dict()
     return next((name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())), None)
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the names, types, shapes and values of tensors, in the order of their names, whatever file has them.
+    """SHA-256 over the names, types, shapes and values of tensors, sorted by name; independent of the file format.
 
-    The values are hashed as they lie in memory, row by row, little-endian.
+    The values are hashed as they are in memory: row by row, little-endian.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
@@ -64,27 +63,9 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def rounded_to_half(net: nn.Module) -> dict[str, Tensor]:
-    """The net's state as fp16 would store it, in its own types; infinite where that can't hold a value."""
+    """The net's state rounded to fp16, in its own types; a value beyond the range of fp16 becomes infinite."""
     state = net.state_dict()
     return {name: tensor.half().to(tensor) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-
-
-def load(
-    architecture: Architecture,
-    path: Path,
-    config: Record,
-    num_classes: int | None = None,
-    in_channels: int | None = None,
-) -> nn.Module:
-    """The net that `config` speaks of with the weights of its folder `path`, in evaluation mode.
-
-    The hash is checked, then every tensor must be there, and no other, and fit. With another number
-    of classes, the tensors whose shapes the architecture makes depend on it keep their initialisation;
-    with another number of channels, the convolution that sees them has the weights of its channels
-    summed or repeated. Raises FolderError or HashMismatch.
-    """
-    content = store.read_weights(path, config)
-    return filled(architecture, content, path / store.WEIGHTS, config, num_classes, in_channels)
 
 
 @as_by_default()
@@ -96,13 +77,26 @@ def filled(
     num_classes: int | None = None,
     in_channels: int | None = None,
 ) -> nn.Module:
-    """The same from the content of the file `file`, whose hash was checked already; raises FolderError."""
-    try:
-        tensors = load_safetensors(content)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise FolderError(f"{file} is not a safetensors file ({error}); fetch it again") from None
+    """Build the net of a record with the weights that a file contains, in evaluation mode.
+
+    The tensors must be the net's, by name, shape and type. With another number of classes, the tensors whose shapes
+    depend on it keep their initialization. With another number of channels, the weights of the first convolution are
+    summed or repeated.
+
+    Args:
+        architecture: What builds the net.
+        content: The bytes of the safetensors file, its hash checked.
+        file: Its path, for error messages.
+        config: The record of the model.
+        num_classes: The number of classes; the record's where None.
+        in_channels: The number of channels; the record's where None.
+
+    Raises:
+        FolderError: The file is no safetensors file, or its tensors do not fit.
+    """
+    tensors = _tensors(content, file, "fetch it again")
     net = to_be_filled(architecture, config)
-    _require_fit(file, net.state_dict(), tensors)
+    _require_fit(file, net.state_dict(), tensors, halves=not isinstance(config, Trained) or config.job.dtype == "fp16")
     require_counted(net, config, file)
     if num_classes is not None or in_channels is not None:
         net = build(architecture, config, num_classes, in_channels)
@@ -114,22 +108,27 @@ def filled(
 
 @as_by_default()
 def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple[nn.Module, Mapping[str, str]]:
-    """A net for a data set with the weights of any safetensors file, in evaluation mode, and the file's metadata.
+    """Build a net for a data set with the weights of any safetensors file.
 
-    Every tensor must be there, and no other, and fit; there is no hash to check. Raises FolderError.
+    The tensors must be the net's, by name and shape. There is no hash to check.
+
+    Returns:
+        The net in evaluation mode, and the metadata of the file.
+
+    Raises:
+        FolderError: The file can't be read, is no safetensors file, or does not fit.
     """
     try:
         content = path.read_bytes()
-        tensors = load_safetensors(content)
     except OSError as error:
         raise FolderError(f"{path} can't be read: {error.strerror}") from None
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise FolderError(
-            f"{path} is not a safetensors file ({error}); a pickle can run code when it is opened: "
-            "write its state dict with safetensors.torch.save_file where you trust it"
-        ) from None
+    remedy = (
+        "a pickle can run code when it is opened: write its state dict with safetensors.torch.save_file where you "
+        "trust it"
+    )
+    tensors = _tensors(content, path, remedy)
     net = to_be_filled(architecture, dataset)
-    _require_fit(path, net.state_dict(), tensors)
+    _require_fit(path, net.state_dict(), tensors, halves=True)
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return _filled(net, tensors), header.get("__metadata__") or {}
 
@@ -137,9 +136,9 @@ def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple
 def normalisation_of(
     metadata: Mapping[str, str], model: Model, path: Path
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and std that a weights file was trained with, from its metadata; raises FolderError.
+    """The mean and standard deviation that weights were trained with, from the metadata of their file.
 
-    A file that names neither numbers nor a recipe was trained with the data set's own.
+    Without numbers or a recipe in the metadata, they are those of the data set. Raises FolderError.
     """
     if "mean" in metadata and "std" in metadata:
         try:
@@ -156,8 +155,15 @@ def normalisation_of(
     )
 
 
+def _tensors(content: bytes, path: Path, remedy: str) -> dict[str, Tensor]:
+    try:
+        return load_safetensors(content)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise FolderError(f"{path} is not a safetensors file ({error}); {remedy}") from None
+
+
 def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """The net with these tensors, where they have the shapes of its own, in evaluation mode."""
+    """Load the tensors that have the shapes of the net's own; returns the net in evaluation mode."""
     own = net.state_dict()
     first = first_names(own)
     tensors = {name: tensors[first[name]] for name in own}
@@ -167,10 +173,10 @@ def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
 
 
 def for_channels(kernel: Tensor, own: Tensor) -> Tensor:
-    """A convolution's weights [O, I, H, W] for another number of channels, as timm's adapt_input_conv makes them.
+    """Adapt the weights of a convolution [O, I, H, W] to another number of channels, as timm's adapt_input_conv does.
 
-    Those of one channel are the sum of all; of more they are repeated in turn, and scaled so that the sum stays about
-    what it was. All else is as it was.
+    For one channel they are summed. For more they are repeated in turn, and scaled to keep the sum. Any other tensor is
+    returned as it is.
     """
     others = (0, *range(2, kernel.ndim))
     if kernel.ndim != 4 or own.ndim != 4 or any(kernel.shape[i] != own.shape[i] for i in others):
@@ -184,9 +190,9 @@ def for_channels(kernel: Tensor, own: Tensor) -> Tensor:
 
 
 def first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Every name of a state dict to the first name of the same tensor: a tied tensor has several.
+    """Map each name of a state dict to the first name of the same tensor: a tied tensor has several names.
 
-    Its transpose lies in the same memory, and is another: it has other strides.
+    A transposed view has the same memory but other strides, and is another tensor.
     """
     seen: dict[object, str] = {}
     return {
@@ -195,24 +201,25 @@ def first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
     }
 
 
-def _stands_for(stored: torch.dtype, own: torch.dtype) -> bool:
-    """Whether values of a type may be loaded as those of another: the same, or fp16 for what is computed in fp32."""
-    return stored == own or (stored == torch.float16 and own.is_floating_point)
+def _require_fit(path: Path, state: Mapping[str, Tensor], stored: Mapping[str, Tensor], *, halves: bool) -> None:
+    """Raise FolderError where stored tensors are not those of a state; with `halves`, fp16 may stand for any float."""
 
+    def has_type_of(name: str) -> bool:
+        is_half = stored[name].dtype == torch.float16 and wanted[name].is_floating_point()
+        return stored[name].dtype == wanted[name].dtype or (halves and is_half)
 
-def _require_fit(path: Path, state: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     wanted = {name: state[name] for name in dict.fromkeys(first_names(state).values())}
-    problems = [f"lacks {name}" for name in wanted.keys() - found.keys()]
-    problems += [f"has {name}, which the net has not" for name in found.keys() - wanted.keys()]
+    problems = [f"lacks {name}" for name in wanted.keys() - stored.keys()]
+    problems += [f"has {name}, which the net has not" for name in stored.keys() - wanted.keys()]
     problems += [
-        f"has {name} of shape {tuple(found[name].shape)}, expected {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & found.keys()
-        if wanted[name].shape != found[name].shape
+        f"has {name} of shape {tuple(stored[name].shape)}, expected {tuple(wanted[name].shape)}"
+        for name in wanted.keys() & stored.keys()
+        if wanted[name].shape != stored[name].shape
     ]
     problems += [
-        f"has {name} as {found[name].dtype}, expected {wanted[name].dtype}"
-        for name in wanted.keys() & found.keys()
-        if not _stands_for(found[name].dtype, wanted[name].dtype)
+        f"has {name} as {stored[name].dtype}, expected {wanted[name].dtype}"
+        for name in wanted.keys() & stored.keys()
+        if not has_type_of(name)
     ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""

@@ -1,7 +1,7 @@
 """onnxruntime in the browser: the files of an unpacked npm package, as scripts that need no server.
 
-A page that is opened from a file may load scripts, and nothing else: neither modules nor bytes. So what is none is
-text in base64 in a script, and a page makes bytes of it again.
+A page that is opened from a file may load scripts, but neither modules nor bytes. So other files are base64 text in
+scripts, which the page decodes.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ PARTS = {"glue": "ort-wasm-simd-threaded.mjs", "wasm": "ort-wasm-simd-threaded.w
 
 @dataclass(frozen=True)
 class Runtime:
-    """onnxruntime-web: its version, and what a site has of it by file."""
+    """onnxruntime-web: its version, and its files in a site."""
 
     version: str
     files: Mapping[str, bytes]
 
 
 def read(folder: Path) -> Runtime:
-    """Read an unpacked npm package onnxruntime-web; raises PageError where it is none."""
+    """Read an unpacked npm package onnxruntime-web; raises PageError for any other folder."""
     try:
         root = path_of(folder)
         root = root if (root / "package.json").is_file() else root / "package"  # as `tar` unpacks what `npm pack` made
@@ -44,7 +44,7 @@ def read(folder: Path) -> Runtime:
 
 
 def script_of(parts: Mapping[str, bytes]) -> bytes:
-    """A script that leaves bytes in base64 under their names, for `bytesOf` of the page's."""
+    """A script that stores bytes in base64 under their names, for the page's `bytesOf`."""
     lines = [
         f"embedded[{json.dumps(name)}] = {json.dumps(base64.b64encode(content).decode())};"
         for name, content in parts.items()

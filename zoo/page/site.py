@@ -1,14 +1,15 @@
-"""The site itself: every file of it by its name, and all of them written into a folder in one step.
+"""The site: the content of each file, and writing all of them into a folder in one step.
 
     index.html             every model in a table
-    accuracy-DATASET.svg   accuracy against parameters
-    models/NAME.html       a model: its card's facts, its curve (NAME.svg), and a place to try it
-    models/NAME.js         its ONNX file, where it can be tried
-    runtime/               onnxruntime, likewise
-    *.css, *.js            what the pages share
-    zoo-page.json          the names of all these files: by it a site is known again, and may be replaced
+    accuracy-DATASET.svg   accuracy against parameters, of data sets with several models
+    models/NAME.html       a model, with its curve (NAME.svg, narrow/NAME.svg), its files, and a form to try it
+    files/NAME/            the files of a model, where its hub is a folder
+    models/NAME.js         its ONNX file, if it can be tried
+    runtime/               onnxruntime, if models can be tried
+    *.css, *.js            style and scripts of all pages
+    zoo-page.json          the names of all these files, so that a later site may replace them
 
-The same models give the same bytes. No file names another host but in links that a person may follow.
+The same models give the same bytes. No file refers to another host, except for links.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ SHARED: Final = ("site.css", "table.js", "pixels.js", "try.js")
 
 
 def require_replaceable(out: Path) -> None:
-    """Refuse a place that holds anything but a site that was written before; raises PageError."""
+    """Raise PageError for a path that has anything but an earlier site."""
     target = path_of(out)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise PageError(f"{target} is no folder; name another one as out")
@@ -72,7 +73,7 @@ def pages(models: Sequence[Shown], runtime: Runtime | None) -> Mapping[str, byte
 
 
 def write(out: Path, made: Mapping[str, bytes]) -> Path:
-    """Write a site into a folder, in the place of the one before; raises PageError or FolderError."""
+    """Write a site into a folder, and replace an earlier one; raises PageError or FolderError."""
     target = path_of(out).absolute()
     with alone(target):
         require_replaceable(target)
@@ -84,7 +85,7 @@ def write(out: Path, made: Mapping[str, bytes]) -> Path:
 
 
 def _accuracies(models: Sequence[Shown]) -> dict[str, list[curve.Sized]]:
-    """The measured models by data set, by the parameters and the accuracy that a picture shows them at."""
+    """The points of each picture, by data set; a data set with a single measured model has none."""
     points: dict[str, list[curve.Sized]] = {}
     for model in models:
         config = model.config
@@ -92,7 +93,7 @@ def _accuracies(models: Sequence[Shown]) -> dict[str, list[curve.Sized]]:
             label = model.name.replace(f"_{config.dataset}", "")
             point = curve.Sized(label, config.parameters, config.results.test_top1, own=isinstance(config, Trained))
             points.setdefault(config.dataset, []).append(point)
-    return dict(sorted(points.items()))
+    return {dataset: points[dataset] for dataset in sorted(points) if len(points[dataset]) > 1}
 
 
 def _picture(dataset: str) -> str:
@@ -100,18 +101,24 @@ def _picture(dataset: str) -> str:
 
 
 def _page_of(model: Shown) -> str:
-    """Where a model's page is, from the index."""
+    """The address of a model's page, relative to the index."""
     return f"models/{model.name}.html"
 
 
-def _model(one: Shown, runtime: Runtime | None, templates: Environment) -> Iterator[tuple[str, bytes]]:
+def _model(model: Shown, runtime: Runtime | None, templates: Environment) -> Iterator[tuple[str, bytes]]:
     page = templates.get_template("model.html")
-    tried = one.onnx is not None and runtime is not None
-    yield f"models/{one.name}.html", page.render(one=one, runtime=runtime if tried else None).encode()
-    if one.log:
-        yield f"models/{one.name}.svg", curve.draw(one.name, one.log).encode()
-    if tried and one.onnx is not None:
-        yield f"models/{one.name}.js", script_of({"model": one.onnx})
+    obstacle = model.obstacle or ("" if runtime else "This site has no onnxruntime-web; `zoo page --try` adds it.")
+    has_curve = len(model.log) > 1
+    text = page.render(one=model, runtime=runtime, obstacle=obstacle, has_curve=has_curve)
+    yield f"models/{model.name}.html", text.encode()
+    if has_curve:
+        yield f"models/{model.name}.svg", curve.draw(model.name, model.log).encode()
+        yield f"models/narrow/{model.name}.svg", curve.draw(model.name, model.log, stacked=True).encode()
+    for download in model.downloads:
+        if download.content is not None:
+            yield f"files/{model.name}/{download.file}", download.content
+    if model.onnx is not None and not obstacle:
+        yield f"models/{model.name}.js", script_of({"model": model.onnx})
 
 
 def _mark(made: Mapping[str, bytes]) -> bytes:
@@ -123,14 +130,14 @@ def _environment() -> Environment:
     from markupsafe import Markup
 
     def code(text: str) -> Markup:
-        """A line with what stands between backticks as code; escaped."""
+        """Escape a line, and format text between backticks as code."""
         parts = text.split("`")
         return Markup("").join(
             Markup("<code>{}</code>" if i % 2 else "{}").format(part) for i, part in enumerate(parts)
         )
 
     def breakable(name: str) -> Markup:
-        """A model's name that a narrow screen may break after its parts; escaped."""
+        """Escape a model's name, and allow line breaks after its parts."""
         return Markup("<wbr>").join(re.findall(r"[^_.]+[_.]?", name))
 
     found = Environment(

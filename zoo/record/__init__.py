@@ -1,1 +1,1 @@
-"""The record of a model, the folder that holds it, its card and its curve."""
+"""The record of a model, its model folder, its card and its curve."""

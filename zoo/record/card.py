@@ -1,7 +1,7 @@
-"""The card of a model, README.md: rendered from record, log and what the plugins know of the model.
+"""The card of a model, README.md: rendered from its record, its log, and its plugin's description of the model.
 
-The text is the template `card.md.j2`; here is what it shows, typed. It ends with a comment that has the SHA-256 of the
-text above it, by which a card that a person edited is told from one that was rendered from something else.
+The text is the template `card.md.j2`; this module computes the values in it. The last line of a card is a comment with
+the SHA-256 of the text above. It tells a card that a person edited from one that was rendered from another record.
 """
 
 from __future__ import annotations
@@ -32,18 +32,25 @@ SIGNATURE = re.compile(
 HUB_MODEL = re.compile(r"hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+)(?:@[^@]*)?")  # and its repository
 
 
-def render(record: Record, log: Sequence[EpochRow], known: Model | Architecture) -> str:
+def render(record: Record, log: Sequence[EpochRow], known: Model | Architecture, address: str | None = None) -> str:
     """Render the card of a model.
 
-    `known` is the model itself, or its architecture where no plugin declares the data set.
+    Args:
+        record: The record of the model.
+        log: A row an epoch; empty where the zoo did not train the model.
+        known: The model, or its architecture where no plugin declares the data set.
+        address: Where the model is published, as `zoo.load` takes it; None for a folder that is not published.
+
+    Returns:
+        The text of README.md.
     """
-    text = _template().render(_context(record, log, known)).rstrip("\n") + "\n\n"
+    text = _template().render(_context(record, log, known, address)).rstrip("\n") + "\n\n"
     version = plugins.core_version()
     return f"{text}<!-- Written by zoo {version}, SHA-256 of the text above: {_sha256(text)} -->\n"
 
 
 def state(text: str, expected: str) -> State:
-    """Tell whether a card is what is rendered now, was rendered from something else, or was edited by a person."""
+    """Whether a card is the expected one (current), was rendered from another record (stale), or was edited."""
     text, signature = _split(text)
     if text == _split(expected)[0]:
         return "current"
@@ -80,8 +87,10 @@ def _template() -> Template:
     return environment.get_template("card.md.j2")
 
 
-def _context(record: Record, log: Sequence[EpochRow], known: Model | Architecture) -> dict[str, object]:
-    """What the template shows."""
+def _context(
+    record: Record, log: Sequence[EpochRow], known: Model | Architecture, address: str | None
+) -> dict[str, object]:
+    """The values of the template's names."""
     dataset = known.dataset if isinstance(known, Model) else None
     architecture = known.architecture if isinstance(known, Model) else known
     title = dataset.title if dataset else record.dataset
@@ -94,7 +103,8 @@ def _context(record: Record, log: Sequence[EpochRow], known: Model | Architectur
         "title": title,
         "description": architecture.trained_on(title),
         "metadata": _yaml(metadata(record, architecture, dataset)),
-        "snippets": snippets(record, known),
+        "install": install(record),
+        "snippets": snippets(record, known, address),
         "resized": "" if record.resizing.is_plain else _resized(record),
         "few": FEW,
         "log": log,
@@ -183,7 +193,7 @@ def _link(address: str) -> str:
 
 
 def _provenance(record: Imported) -> dict[str, str]:
-    """Where imported weights are from, and how their file was converted."""
+    """The source of imported weights, and how their file was converted."""
     source, download = record.source, record.download
     rows = {"by": source.by, "address": f"`{download.address}`" if download else "a file that was given"}
     if source.revision:
@@ -197,21 +207,21 @@ def _provenance(record: Imported) -> dict[str, str]:
 
 
 def _resized(record: Record) -> str:
-    """How a picture of any size becomes what the net sees."""
+    """How a picture of another size is resized, in words."""
     resizing, (_, height, width) = record.resizing, record.input_size
     larger = f"{math.floor(height / resizing.crop_pct)}×{math.floor(width / resizing.crop_pct)}"
     how = {
-        "squash": f"resized to {larger}, whatever its own proportions",
-        "center": f"resized until it just covers {larger}",
-        "border": f"resized until it just fits into {larger}, with a border in the colour of the mean",
+        "squash": f"resized to {larger}, whatever its aspect ratio",
+        "center": f"resized to cover {larger}",
+        "border": f"resized to fit into {larger}, with a border in the color of the mean",
     }[resizing.crop_mode]
-    cut = f", and the middle {height}×{width} are cut out" if larger != f"{height}×{width}" else ""
-    cut = cut or (", and what juts out is cut off" if resizing.crop_mode == "center" else "")
+    is_cut = resizing.crop_mode == "center" or larger != f"{height}×{width}"
+    cut = f", then cropped to the middle {height}×{width}" if is_cut else ""
     return f"{how} ({resizing.interpolation}){cut}"
 
 
 def _part(record: Trained, dataset: Dataset | None) -> str:
-    """How much of the data set it was trained on, where that isn't all of it."""
+    """The number of training images, unless it is the whole training set."""
     trained = record.job.train_images
     if dataset is None:
         return f" {trained:,} images,"
@@ -227,24 +237,24 @@ def _tested(record: Trained, dataset: Dataset | None) -> str:
 
 
 def _how(record: Trained) -> list[str]:
-    """How the steps were computed, a phrase each."""
+    """How the steps were computed, in phrases."""
     job, training = record.job, record.training
     how = ["bf16 autocast" if job.amp else "fp32", _plural(job.threads, "thread")]
     if job.processes > 1:
         how.append(f"{job.processes} processes")
     if training.batch_norm_images is not None:
         images = _plural(training.batch_norm_images, "image")
-        how.append(f"batch norm over the {images} of a batch that each process had")
+        how.append(f"batch norm over the {images} of each process")
     if job.grad_checkpointing:
-        how.append("activations recomputed")
+        how.append("gradient checkpointing")
     how.append(f"compile {job.compile}" + (f": {training.compile_why}" if training.compile_why else ""))
     if training.compile_seconds:
-        how.append(f"{_duration(training.compile_seconds)} more to compile")
+        how.append(f"plus {_duration(training.compile_seconds)} to compile")
     return how
 
 
 def _versions(record: Trained) -> str:
-    """The zoo and the plugin, and the commits where they ran from checkouts: one, where the plugin is in the zoo's."""
+    """The versions of the zoo and of the plugin, with the commits of the checkouts that they ran from."""
     versions, own = record.versions, record.environment
     if own.plugin_commit is None:
         return f"zoo {versions.zoo}, {versions.plugin}" + (f", commit {own.commit}" if own.commit else "")
@@ -269,58 +279,63 @@ def _duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Snippet:
-    """A piece of Python, and where it loads from; words between backticks are code."""
+    """A piece of Python, and a line above it; words between backticks are code."""
 
     about: str
     code: str
 
 
-def snippets(record: Record, known: Model | Architecture | None) -> tuple[Snippet, ...]:
-    """The ways to load a model: by name, from a checkout by torch.hub, from its folder.
+def snippets(record: Record, known: Model | Architecture | None, address: str | None) -> tuple[Snippet, ...]:
+    """Python that loads these weights: with the zoo installed, and by torch.hub from a checkout.
 
-    `known` is the model, its architecture where no plugin declares the data set, None where none has that either.
+    Args:
+        record: The record of the model.
+        known: The model, its architecture where no plugin declares the data set, None where no plugin has either.
+        address: Where the model is published, as `zoo.load` takes it; None for a folder that is not published.
     """
+    model = json.dumps(address or f"PATH/TO/{record.name}", ensure_ascii=False)
+    where = "From this folder, by its path:" if address is None else f"From `{address}`:"
+    if address == record.name:
+        where = "From the catalogue of the zoo:"
+    # hubconf.py has a name for each declared model of the catalogue, and `load` for any other.
+    declared = address == record.name and isinstance(known, Model) and known.parameters is not None
+    entry = model if declared else f'"load", {model}'
+    needs = "nothing installed but torch, safetensors and msgspec"
+    if not is_shipped(record):
+        needs = f"with `{record.plugin_distribution}` installed"
     channels, height, width = record.input_size
-    by_name, bare = '"' + record.name + '"', "nothing installed but torch, safetensors and msgspec"
-    where = 'the zoo\'s catalogue or the hub it was published to (`hub="hf://NAMESPACE"`, `hub="file:PATH"`)'
-    if not is_shipped(record):  # which the catalogue has no models of
-        by_name, bare = f'"HUB/{record.name}"', f"with `{record.plugin_distribution}` installed"
-        where = "the hub it was published to (`hf://NAMESPACE` or `file:PATH`)"
     return (
         Snippet(
-            f"By name, from {where}:",
+            where,
             f"""import zoo
 
-model = zoo.load({by_name}, pretrained=True)  # hash checked, eval mode
-preprocess = zoo.transforms({by_name})  # image to tensor [{channels}, {height}, {width}]
+model = zoo.load({model}, pretrained=True)  # hash checked, evaluation mode
+preprocess = zoo.transforms({model})  # image to tensor [{channels}, {height}, {width}]
 """,
         ),
         Snippet(
-            f"From a checkout of the zoo, {bare}:",
+            f"By torch.hub from a checkout of the zoo, {needs}:",
             f"""import torch
 
-model = torch.hub.load("PATH/TO/CHECKOUT", {_entry(record, known)}, source="local", pretrained=True)
-""",
-        ),
-        Snippet(
-            "From this folder, wherever it lies:",
-            f"""import zoo
-
-model = zoo.load("PATH/TO/{record.name}", pretrained=True)
+model = torch.hub.load("PATH/TO/CHECKOUT", {entry}, source="local", pretrained=True)
 """,
         ),
     )
 
 
+def install(record: Record) -> str:
+    """The command that installs the zoo and, where it comes with the zoo, the plugin of a model."""
+    url = plugins.repository()
+    words = ["pip", "install", f"{plugins.DISTRIBUTION} @ git+{url}"]
+    if is_shipped(record):
+        plugin = plugins.normal(record.plugin_distribution)
+        words.append(f"{plugin} @ git+{url}#subdirectory=plugins/{plugin}")
+    return shlex.join(words)
+
+
 def is_shipped(record: Record) -> bool:
-    """Whether its plugin comes with the zoo: the catalogue and hubconf.py have only such models."""
+    """Whether the plugin of a model comes with the zoo."""
     return plugins.normal(record.plugin_distribution) in plugins.SHIPPED
-
-
-def _entry(record: Record, known: Model | Architecture | None) -> str:
-    """What torch.hub is asked for: hubconf.py has a name for every declared model, and `load` for any other."""
-    declared = isinstance(known, Model) and known.parameters is not None and is_shipped(record)
-    return f'"{record.name}"' if declared else f'"load", "PATH/TO/{record.name}"'
 
 
 # -- how it is trained -----------------------------------------------------------------------------

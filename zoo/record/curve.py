@@ -1,6 +1,6 @@
-"""The curves of runs, drawn from their logs, and accuracies against size.
+"""Plots: the curves of runs from their logs, and accuracy against parameters.
 
-The same rows give the same bytes: no date, fixed ids.
+The same rows give the same bytes: there is no date, and ids are fixed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import contextlib
 import io
 import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("svg", "png", "pdf")
-# Of one run: what is measured, how its line is drawn, what it is called.
+# The lines of a run: the set of images, the style, the label and the color.
 LINES = (
     ("train", "--", "train", "tab:blue"), ("val", ":", "held out", "tab:green"), ("test", "-", "test", "tab:red"),
 )  # fmt: skip
@@ -32,7 +33,7 @@ Runs = Mapping[str, Sequence[EpochRow]]
 
 @dataclass(frozen=True)
 class Sized:
-    """A model as a point: its parameters, its top-1 (percent), and whether the zoo trained it."""
+    """A model as a point: its parameters, its top-1 in percent, and whether the zoo trained it."""
 
     name: str
     parameters: int
@@ -41,7 +42,7 @@ class Sized:
 
 
 def kind_of(out: Path) -> str:
-    """The kind of picture that a file's name asks for; raises FolderError for none of FORMATS."""
+    """The kind of picture by the ending of a file's name; raises FolderError if it is none of FORMATS."""
     kind = out.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise FolderError(f"{out} should end in .{', .'.join(FORMATS)}: the kind of picture to draw")
@@ -49,7 +50,7 @@ def kind_of(out: Path) -> str:
 
 
 def write(out: Path, picture: bytes) -> Path:
-    """Write a picture, into a folder that is made where it is not there; raises FolderError."""
+    """Write a picture, and create its folder if it is missing; raises FolderError."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(picture)
@@ -58,36 +59,34 @@ def write(out: Path, picture: bytes) -> Path:
     return out
 
 
-def draw(title: str, rows: Sequence[EpochRow]) -> str:
-    """Loss and top-1 of one run against epoch, as SVG: what a model folder has."""
-    with _figure(9, 3.4) as figure:
+def draw(title: str, rows: Sequence[EpochRow], *, stacked: bool = False) -> str:
+    """Loss and top-1 of one run against epoch, as SVG: side by side, or `stacked` for a narrow screen."""
+    with new_figure(*(4.4, 6) if stacked else (9, 3.4)) as figure:
         figure.suptitle(title)
-        loss, top1 = figure.subplots(1, 2)
+        loss, top1 = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
         for axes, quantity in ((loss, "loss"), (top1, "top1")):
             for who, linestyle, label, color in LINES:
-                measured = f"{who}_{quantity}"
-                _line(axes, rows, measured, linestyle=linestyle, marker=_mark(rows, measured), label=label, color=color)
+                _line(axes, rows, f"{who}_{quantity}", linestyle=linestyle, label=label, color=color)
             _epochs(axes)
             axes.legend()
         loss.set_ylabel("loss")
         top1.set_ylabel("top-1 (%)")
-        return _saved(figure, "svg").decode()
+        return picture_of(figure, "svg").decode()
 
 
 def overlay(runs: Runs, kind: str) -> bytes:
     """Loss, top-1 and learning rate of several runs over one another; a picture of that kind (FORMATS)."""
-    with _figure(13, 3.8 + 0.2 * math.ceil(len(runs) / 4)) as figure:
+    with new_figure(13, 3.8 + 0.2 * math.ceil(len(runs) / 4)) as figure:
         panels = figure.subplots(1, 3)
         labels = (("loss", "loss"), ("top1", "top-1 (%)"), ("lr", "learning rate"))
         for axes, (quantity, label) in zip(panels, labels, strict=True):
             for number, (name, rows) in enumerate(runs.items()):
                 color = f"C{number % 10}"
                 if quantity == "lr":
-                    _line(axes, rows, "lr", linestyle="-", marker=_mark(rows, "lr"), label=name, color=color)
+                    _line(axes, rows, "lr", linestyle="-", label=name, color=color)
                     continue
-                for who, linestyle in (("train", "--"), ("val", ":"), ("test", "-")):
-                    measured = f"{who}_{quantity}"
-                    _line(axes, rows, measured, linestyle=linestyle, marker=_mark(rows, measured), color=color)
+                for who, linestyle, _, _ in LINES:
+                    _line(axes, rows, f"{who}_{quantity}", linestyle=linestyle, color=color)
             axes.set_ylabel(label)
             _epochs(axes)
         held_out = any(row.val_loss is not None for rows in runs.values() for row in rows)
@@ -95,43 +94,42 @@ def overlay(runs: Runs, kind: str) -> bytes:
         losses = [value for rows in runs.values() for row in rows for value in (row.train_loss, row.test_loss) if value]
         if losses and max(losses) > 100 * min(losses):
             panels[0].set_yscale("log")
+            panels[0].yaxis.set_major_formatter("{x:g}")
+            panels[0].yaxis.set_minor_formatter("")
         handles, names = panels[2].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=min(len(runs), 4))
-        return _saved(figure, kind)
+        return picture_of(figure, kind)
 
 
 def errors(runs: Runs, kind: str, title: str) -> bytes:
-    """Error against epoch, train dashed and test solid, as figure 6 of arXiv:1512.03385, under a title.
+    """Error against epoch, train dashed and test solid, as figure 6 of arXiv:1512.03385.
 
-    A panel for each family of names, which is what is left of them without their numbers.
+    There is a panel for each family of names: names that are equal without their numbers.
     """
     families: dict[str, list[str]] = {}
     for name in runs:
         families.setdefault(re.sub(r"\d+", "", name), []).append(name)
-    with _figure(4.6 * len(families), 4.2) as figure:
+    with new_figure(4.6 * len(families), 4.2) as figure:
         panels = figure.subplots(1, len(families), sharey=True, squeeze=False)[0]
         for axes, names in zip(panels, families.values(), strict=True):
             for number, name in enumerate(names):
                 rows = runs[name]
                 color = f"C{number % 10}"
                 for measured, linestyle, label in (("train_top1", "--", None), ("test_top1", "-", name)):
-                    marker = _mark(rows, measured)
-                    _line(
-                        axes, rows, measured, linestyle=linestyle, marker=marker, color=color, error=True, label=label
-                    )
+                    _line(axes, rows, measured, linestyle=linestyle, color=color, error=True, label=label)
             _epochs(axes)
             axes.legend()
         panels[0].set_ylabel("error (%)")
         alone = all(len(rows) == 1 for rows in runs.values())
         figure.suptitle(f"{title}: {'train a cross, test a dot' if alone else 'train dashed, test solid'}", fontsize=8)
-        return _saved(figure, kind)
+        return picture_of(figure, kind)
 
 
 def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
-    """Top-1 against parameters, as SVG: a panel for each title; what the zoo trained filled, what others did hollow."""
+    """Top-1 against parameters, as SVG, with a panel for each title; models by other authors are hollow."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-    with _figure(5.5 * len(panels), 4.2) as figure:
+    with new_figure(5.5 * len(panels), 4.2) as figure:
         for axes, (title, models) in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
         ):
@@ -147,14 +145,14 @@ def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.margins(x=0.35)
             axes.grid(alpha=0.3)
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)  # where no model can be
-        return _saved(figure, "svg").decode()
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)  # below the axes, where no point is
+        return picture_of(figure, "svg").decode()
 
 
 def _mark(rows: Sequence[EpochRow], quantity: str) -> str | None:
-    """What marks the epochs of a line: none where each was measured; where some were, those, which it only joins.
+    """The marker of a line: none if every epoch was measured, else a dot at each measured epoch.
 
-    Of one epoch there is no line to tell what was trained on from what was not: the one is a cross.
+    A single epoch has no line, so training values are crosses and others circles.
     """
     if len(rows) == 1:
         return "x" if quantity.startswith("train") else "o"
@@ -167,17 +165,16 @@ def _line(
     quantity: str,
     *,
     linestyle: str,
-    marker: str | None,
     color: str,
     label: str | None = None,
     error: bool = False,
 ) -> None:
-    """One quantity of a run, where it was measured at all; top-1 as the error it leaves where asked."""
+    """Draw a quantity of a run if it was measured; with `error`, 100 minus its values."""
     points = [(row.epoch, getattr(row, quantity)) for row in rows if getattr(row, quantity) is not None]
     if points:
         epochs, values = zip(*points, strict=True)
         shown = [100 - value for value in values] if error else values
-        axes.plot(epochs, shown, linestyle=linestyle, marker=marker, color=color, label=label)
+        axes.plot(epochs, shown, linestyle=linestyle, marker=_mark(rows, quantity), color=color, label=label)
 
 
 def _epochs(axes: Axes) -> None:
@@ -189,18 +186,25 @@ def _epochs(axes: Axes) -> None:
 
 
 @contextlib.contextmanager
-def _figure(width: float, height: float) -> Iterator[Figure]:
+def new_figure(width: float, height: float, font_size: float = 9) -> Iterator[Figure]:
+    """A figure of that size in inches. A `$` in its texts is a `$`: names of classes and paths are no formulas."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.hashsalt": "zoo", "svg.fonttype": "none", "font.size": 9}):
+    with mpl.rc_context(
+        {"svg.hashsalt": "zoo", "svg.fonttype": "none", "text.parse_math": False, "font.size": font_size}
+    ):
         yield Figure(figsize=(width, height), layout="constrained")
 
 
-def _saved(figure: Figure, kind: str) -> bytes:
+def picture_of(figure: Figure, kind: str) -> bytes:
+    """The bytes of a figure as a picture of that kind (FORMATS)."""
     buffer = io.BytesIO()
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-    figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
+    with warnings.catch_warnings():
+        # An SVG has the text itself, and its viewer has other fonts; there is none to add to a PNG or PDF.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
+        figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
     if kind != "svg":
         return buffer.getvalue()
     return b"\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + b"\n"

@@ -1,7 +1,7 @@
-"""Everything that determines the trained weights, as one immutable value.
+"""A training job: everything that determines the trained weights, as one immutable value.
 
-`zoo.training.plan` makes it; the record of the model and the checkpoint of the run keep it whole, and so it is compared
-when a run is resumed, printed as a command on the card, and read back to train the same again.
+`zoo.training.plan` makes it. The record of the model and the checkpoint of the run contain it: it is compared when a
+run is resumed, printed as a command on the card, and read back to reproduce a training.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Origin(Struct, frozen=True, forbid_unknown_fields=True):
 
     address: Line  # with the revision, where they are in a hub
     sha256: Sha256
-    shallower: Line = ""  # their architecture, where a deeper net begins as theirs
+    shallower: Line = ""  # their architecture, if the net of the job is a deeper one
 
 
 class Versions(Struct, frozen=True, forbid_unknown_fields=True):
-    """Of the software that computed the weights; empty where unknown."""
+    """The versions of the software that computed the weights; empty if unknown."""
 
     torch: Line
     numpy: Line  # draws mixup, CutMix and cutout
@@ -45,7 +45,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recipe_name: Name
     recipe: Recipe
     seed: int
-    train_images: int  # the first so many of those that the recipe does not hold out
+    train_images: int  # the first ones of the training set that the recipe does not hold out
     device: Line  # its kind: cpu, cuda
     amp: bool  # bf16 autocast; evaluation is always fp32
     compile: How
@@ -57,7 +57,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     versions: Versions
     start: Origin | None = None  # None for the architecture's own initialisation
     teacher: Origin | None = None  # whose logits are distilled
-    # SHA-256 of all pictures, of a data set that was found by looking.
+    # SHA-256 of all pictures, if the data set is a folder of pictures.
     pictures: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")] = ""
 
     @property
@@ -71,7 +71,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return values
 
     def differences(self, other: Job) -> list[str]:
-        """Say in a phrase each what this job has and the other has not: "seed 0, not 7"."""
+        """The values that differ in another job, a phrase each: "seed 0, not 7"."""
         return [f"{name} {value!r}, not {its!r}" for name, value, its in self.pairs(other) if value != its]
 
     def pairs(self, other: Job) -> list[tuple[str, object, object]]:

@@ -1,6 +1,6 @@
-"""One writer at a time for a folder that is to be made or changed; a process that dies lets go.
+"""A lock for the writer of a folder; it is released when its process ends, however that ends.
 
-The lock is a file beside the folder, `.NAME.lock`, there only while it is held, and `.NAME.writer` says by whom.
+The lock is a file beside the folder, `.NAME.lock`, that exists while the lock is held. `.NAME.writer` names the holder.
 """
 
 from __future__ import annotations
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def alone(target: Path, doing: str = "written", *, wait: float = 0) -> Iterator[None]:
-    """Be the only process that writes the folder `target`; what one that was killed has left there is cleared.
+    """Be the only process that writes a folder, and recover it from a writer that was killed.
 
-    Raises FolderError where another process is at it after `wait` seconds, which is named, or where nothing can be
-    written.
+    Args:
+        target: The folder.
+        doing: What is done to it, for the error of another process: "written".
+        wait: How many seconds to wait for another process.
+
+    Raises:
+        FolderError: Another process has the lock, or the lock can't be created.
     """
     path, writer = _lock(target), _writer(target)
     made: list[Path] = []
@@ -50,13 +55,13 @@ def alone(target: Path, doing: str = "written", *, wait: float = 0) -> Iterator[
         with contextlib.suppress(OSError):  # a system may keep a file that is open
             path.unlink()
         lock.release()
-        with contextlib.suppress(OSError):  # what was refused leaves no empty folders; one that is filled stays
+        with contextlib.suppress(OSError):  # a refused write leaves no empty folders
             for folder in made:
                 folder.rmdir()
 
 
 def owner(target: Path) -> str | None:
-    """The process that is writing a folder now, "pid 7 on here", or None; it may change at any moment."""
+    """The process that is writing a folder now, "pid 7 on here", or None."""
     path = _lock(target)
     if not path.is_file():
         return None
@@ -77,17 +82,24 @@ def _acquired(path: Path, wait: float) -> BaseFileLock | None:
     from filelock import FileLock, Timeout
 
     while True:
-        lock = FileLock(path, timeout=wait)
+        path.touch()
+        before, lock = _status(path), FileLock(path, timeout=wait)
         try:
             lock.acquire()
         except Timeout:
             return None
-        descriptor = lock._context.lock_file_fd
-        with contextlib.suppress(FileNotFoundError):
-            # The former holder removes the file; another process may have made and locked a new one since.
-            if descriptor is not None and os.path.samestat(os.fstat(descriptor), path.stat()):
-                return lock
+        # The previous holder removes the file; another process may have created and locked a new one meanwhile.
+        after = _status(path)
+        if before is not None and after is not None and os.path.samestat(before, after):
+            return lock
         lock.release()
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def _lock(target: Path) -> Path:

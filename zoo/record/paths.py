@@ -1,4 +1,4 @@
-"""The paths that a person gives: what can be none is one line, before anything is looked for."""
+"""Paths that a user gives: checked, with `~` expanded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ LONGEST = 255  # bytes of a name, on every file system that people have
 
 
 def path_of(given: str | Path) -> Path:
-    """The path that is given, `~` at its beginning as the home folder; raises FolderError for what can be none."""
+    """A path with `~` expanded; raises FolderError for a text that can't be a path."""
     try:
         path = Path(given).expanduser()
     except RuntimeError:
-        raise FolderError(f"{given} begins with the home folder of somebody who is not here") from None
+        raise FolderError(f"{given} begins with a home folder that is not known; give the whole path") from None
     if "\0" in str(path):
         raise FolderError(f"{str(given)!r} can't be a path: it has a NUL in it")
     for part in path.parts:
@@ -25,12 +25,12 @@ def path_of(given: str | Path) -> Path:
 
 
 def cache() -> Path:
-    """The folder that is kept between commands for what can be had again: ZOO_CACHE, else ~/.cache/zoo."""
+    """The cache folder: ZOO_CACHE, else ~/.cache/zoo."""
     return path_of(os.environ.get("ZOO_CACHE") or "~/.cache/zoo")
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is a folder that may be looked into."""
+    """Whether a path is a folder; False if that can't be found out."""
     try:
         return path.is_dir()
     except OSError:

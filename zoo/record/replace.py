@@ -1,8 +1,8 @@
-"""Files and folders that take their place in one step, so that a kill leaves the former state or the new one.
+"""Replace files and folders in one step, so that a killed process leaves either the old state or the new one.
 
-What is written goes aside, under a name that ends in `.aside`, is flushed to the disk, and is renamed. A file replaces
-a file by one rename. A folder replaces a folder by two, since no portable system call exchanges them: the former one
-is called `.NAME.before` meanwhile, and `recover` takes it back where a kill came between.
+Content is written under a name that ends in `.aside`, flushed to the disk, and renamed. A file replaces a file by one
+rename. A folder replaces a folder by two, since no portable system call exchanges them: the old one is called
+`.NAME.before` meanwhile, and `recover` restores it after a kill between the two.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ ASIDE, BEFORE = ".aside", ".before"
 
 @contextlib.contextmanager
 def file_written_aside(target: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that becomes `target` when the body is done and all is on the disk; its folder must exist.
+    """Yield a file that becomes `target` when the body ends; the folder of `target` must exist.
 
-    It has the permissions that any new file has. If the body fails, nothing is left of it. Raises OSError.
+    It has the usual permissions of a new file. If the body fails, nothing is left of it. Raises OSError.
     """
     aside = target.with_name(f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}{ASIDE}")
     try:
@@ -39,7 +39,7 @@ def file_written_aside(target: Path) -> Iterator[IO[bytes]]:
 
 
 def write_file(target: Path, content: bytes) -> None:
-    """Write a file in one step, and the folders above it where they are missing; raises OSError."""
+    """Write a file in one step, and create missing folders above it; raises OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with file_written_aside(target) as file:
         file.write(content)
@@ -52,10 +52,10 @@ def left_aside(target: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def written_aside(target: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it becomes `target` when the body is done and all is on the disk.
+    """Yield an empty folder that becomes `target` when the body ends.
 
-    If the body fails, nothing is left of it, and `target` is what it was. One process at a time may do this for a
-    target (`zoo.record.lock`). Raises FolderError where the disk is full, or nothing can be written.
+    If the body fails, nothing is left of it, and `target` stays as it was. Only one process may do this for a target
+    at a time (`zoo.record.lock`). Raises FolderError if the folder can't be written.
     """
     aside = _beside(target, ASIDE)
     try:
@@ -72,9 +72,9 @@ def written_aside(target: Path) -> Iterator[Path]:
 
 
 def recover(target: Path) -> None:
-    """Clear what a killed process has left beside a folder, and take back what it had moved out of the way.
+    """Restore a folder that a killed process had moved away, and remove what it left beside the folder.
 
-    Nobody else may be writing there meanwhile.
+    No other process may be writing there meanwhile.
     """
     before = _beside(target, BEFORE)
     if before.exists() and not target.exists():
@@ -84,7 +84,7 @@ def recover(target: Path) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Wait until every file of a folder is on the disk, not only in memory, and the folders where systems can."""
+    """Flush every file below a folder to the disk, and the folders where the system can."""
     for path in (*folder.rglob("*"), folder):
         if path.is_file():
             with path.open("rb+") as file:

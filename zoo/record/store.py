@@ -5,8 +5,9 @@
     log.jsonl            a row an epoch (`EpochRow`), of a model that the zoo trained
     README.md, curve.svg the card and the curve: rendered from record and log, and not named in the record
 
-The folder's id is the SHA-256 of the record's JSON, whatever its spacing and order, and so stands for every byte that
-the record names. A file is held against the record whenever it is read. Card and curve may be edited or missing.
+The id of a folder is the SHA-256 of the record's JSON, whatever its spacing and order. Since the record has the hash of
+each file, the id stands for all of them. The hash of a file is checked whenever it is read. Card and curve may be
+edited or missing.
 """
 
 from __future__ import annotations
@@ -25,19 +26,21 @@ import msgspec
 from zoo import formats
 from zoo.decoding import SchemaError, decode, explain
 from zoo.errors import FolderError, HashMismatch, OtherFormat, RecipeError
-from zoo.record import types as names
+from zoo.record.types import CONFIG as CONFIG
+from zoo.record.types import CURVE as CURVE
 from zoo.record.types import FORMAT, PRESENTATION, EpochRow, File, Imported, Record, Summary, Trained
+from zoo.record.types import LOG as LOG
+from zoo.record.types import README as README
+from zoo.record.types import WEIGHTS as WEIGHTS
 
-README: Final = names.README
-CONFIG: Final = names.CONFIG
-WEIGHTS: Final = names.WEIGHTS
-LOG: Final = names.LOG
-CURVE: Final = names.CURVE
 FILES: Final = (README, CONFIG, WEIGHTS, LOG, CURVE)
 
 CONFIG_BYTES: Final = 32 * 2**20  # a config.json of 10,000 classes has a megabyte
 LOG_BYTES: Final = 64 * 2**20  # 200 bytes an epoch
 PRESENTATION_BYTES: Final = 16 * 2**20
+
+STORED_AS: Final = {"fp32": "F32", "fp16": "F16"}  # by the dtype of a job, as safetensors says it
+FLOATS: Final = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}  # NumPy's types by safetensors' names
 
 DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Trained | Imported)
 SUMMARY: Final = msgspec.json.Decoder(Summary)
@@ -45,12 +48,12 @@ ROWS: Final = msgspec.json.Decoder(EpochRow)
 
 
 def read_record(folder: Path) -> Record:
-    """Read a folder's config.json; raises FolderError, and OtherFormat where it is of another library's."""
+    """Read a folder's config.json; raises FolderError, or OtherFormat if another library wrote it."""
     return _record(_config_bytes(folder), folder)
 
 
 def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
-    """The record among the files of a model folder, which an error names; raises as `read_record` does."""
+    """The record in the files of a model folder; errors name `folder`. Raises what `read_record` raises."""
     return _record(files[CONFIG], folder)
 
 
@@ -64,10 +67,10 @@ def read_summary(folder: Path) -> Summary:
 
 
 def encode(record: Record) -> bytes:
-    """The text of config.json; raises FolderError for a value that can't be in a record."""
+    """The text of config.json; raises FolderError for a value that a record can't have."""
     content = msgspec.json.encode(record)
     try:
-        DECODER.decode(content)  # a value that was made by a call was not checked yet
+        DECODER.decode(content)  # a call, unlike decoding, checks no bounds
     except (msgspec.MsgspecError, RecipeError) as error:
         said = str(error) if isinstance(error, RecipeError) else explain(error)
         raise FolderError(f"{record.name} can't be written: {said}") from None
@@ -85,10 +88,18 @@ def identity_of(files: Mapping[str, bytes]) -> str:
 
 
 def write(folder: Path, record: Record, files: Mapping[str, bytes]) -> Record:
-    """Write a model folder's files into an empty folder, and their hashes into its record; returns that.
+    """Write the files of a model folder into an empty folder.
 
-    The card and the curve may be among `files`. Raises FolderError, before anything is written, where the record can't
-    be one.
+    Args:
+        folder: The empty folder.
+        record: The record; its hashes are replaced by those of `files`.
+        files: Every file but config.json; the card and the curve may be among them.
+
+    Returns:
+        The record that was written.
+
+    Raises:
+        FolderError: The record has an impossible value; nothing is written.
     """
     hashed = {name: file_facts(content) for name, content in files.items() if name not in PRESENTATION}
     record = msgspec.structs.replace(record, files=hashed, format=FORMAT)
@@ -110,10 +121,40 @@ def read_file(folder: Path, record: Record, name: str) -> bytes:
 
 
 def read_weights(folder: Path, record: Record) -> bytes:
-    """Read a folder's weights, size and hash checked; raises FolderError or HashMismatch."""
-    if is_missing(folder / WEIGHTS):
-        raise FolderError(f"{folder} has no {WEIGHTS}; fetch the model again with zoo pull {record.name}")
-    return read_file(folder, record, WEIGHTS)
+    """Read the weights of a folder: size, hash, types of tensors and values checked.
+
+    Raises FolderError or HashMismatch.
+    """
+    require_weights(folder, record)
+    content = read_file(folder, record, WEIGHTS)
+    require_sound_weights(content, record, folder / WEIGHTS)
+    return content
+
+
+def require_sound_weights(content: bytes, record: Record, path: Path) -> None:
+    """Raise FolderError where a tensor has another type than the record says, or a value that is not finite."""
+    import numpy as np  # a listing needs neither
+
+    size = int.from_bytes(content[:8], "little")
+    try:
+        tensors = msgspec.json.decode(content[8 : 8 + size], type=dict[str, dict[str, Any]])
+        tensors.pop("__metadata__", None)
+        for name, tensor in tensors.items():
+            kind, (start, end) = tensor["dtype"], tensor["data_offsets"]
+            if isinstance(record, Trained) and kind in ("F16", "F32") and kind != STORED_AS[record.job.dtype]:
+                raise FolderError(
+                    f"{path} has {name} as {kind}, its record says {STORED_AS[record.job.dtype]}; "
+                    "put back the file that was written with the record"
+                )
+            data = content[8 + size + start : 8 + size + end]
+            if kind == "BF16":  # not finite where all bits of the exponent are set
+                is_finite = bool(((np.frombuffer(data, "<u2") & 0x7F80) != 0x7F80).all())
+            else:
+                is_finite = kind not in FLOATS or bool(np.isfinite(np.frombuffer(data, FLOATS[kind])).all())
+            if not is_finite:
+                raise FolderError(f"{path} has values in {name} that are not finite; train the model again")
+    except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
+        raise FolderError(f"{path} is not a safetensors file ({error}); train the model again") from None
 
 
 def read_log(folder: Path) -> list[EpochRow]:
@@ -122,9 +163,9 @@ def read_log(folder: Path) -> list[EpochRow]:
 
 
 def check(folder: Path) -> Record:
-    """Make sure that every file which the record names is there and as hashed, and that the log can be read.
+    """Check that every file in the record exists and has its hash, and that the log can be read.
 
-    Weights that the record has a download of may be missing. Raises FolderError or HashMismatch.
+    Weights may be missing if the record has a download of them. Raises FolderError or HashMismatch.
     """
     record = read_record(folder)
     for _ in _contents(folder, record):
@@ -133,23 +174,27 @@ def check(folder: Path) -> Record:
 
 
 def check_whole(folder: Path) -> Record:
-    """Do what `check` does, and make sure that the weights are there; raises FolderError or HashMismatch."""
+    """As `check`, and the weights must exist; raises FolderError or HashMismatch."""
     record = check(folder)
     require_weights(folder, record)
     return record
 
 
 def require_weights(folder: Path, record: Record) -> None:
-    """Refuse a folder without its weights; raises FolderError."""
+    """Raise FolderError for a folder without its weights."""
     if is_missing(folder / WEIGHTS):
-        at = f", those are at {record.download.address}" if record.download else ""
-        raise FolderError(f"{folder} has no weights{at}; fetch a whole one with zoo pull {record.name}")
+        if record.download is None:
+            raise FolderError(f"{folder} has no {WEIGHTS}; copy it from where the model was published, or train again")
+        raise FolderError(
+            f"{folder} has no weights, those are at {record.download.address}; "
+            f"fetch a whole one with zoo pull {record.name}"
+        )
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Every file of a model folder by its name: the record, the files that it names, checked, the card and the curve.
+    """Read every file of a model folder, by name: the record, the files that it names, the card and the curve.
 
-    Missing may be the card, the curve, and weights that the record has a download of. Raises FolderError or
+    The card and the curve may be missing, and the weights if the record has a download of them. Raises FolderError or
     HashMismatch.
     """
     config = _config_bytes(folder)
@@ -158,7 +203,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 
 def presentation(folder: Path) -> list[str]:
-    """Which of the card and the curve are in a folder."""
+    """The names of the card and the curve, as far as a folder has them."""
     return [name for name in PRESENTATION if (folder / name).is_file()]
 
 
@@ -170,9 +215,9 @@ def write_files(files: Mapping[str, bytes], target: Path) -> None:
 
 
 def copy_files(source: Path, target: Path, *, weights: bool = True) -> None:
-    """Copy a model folder's files, and nothing else that may lie there, into an existing folder.
+    """Copy the files of a model folder, and no other file in it, into an existing folder.
 
-    Raises FolderError or HashMismatch where the source is not whole, before anything is written.
+    Raises FolderError or HashMismatch, before anything is written, if the source is incomplete or damaged.
     """
     files = read_files(source)
     write_files(files if weights else {name: files[name] for name in files if name != WEIGHTS}, target)
@@ -184,7 +229,7 @@ def file_facts(content: bytes) -> File:
 
 
 def is_missing(path: Path) -> bool:
-    """Whether nothing is there; what may not be looked at is there, and says so when it is read."""
+    """Whether a path does not exist; a path without permission counts as existing."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -195,7 +240,7 @@ def is_missing(path: Path) -> bool:
 
 
 def ground(path: Path) -> Path:
-    """The path itself where it exists, else the nearest folder above it that does."""
+    """The path itself if it exists, else the nearest folder above it that does."""
     while is_missing(path) and path != path.parent:
         path = path.parent
     return path
@@ -227,7 +272,7 @@ def _record(content: bytes, folder: Path) -> Record:
 
 
 def _refused(content: bytes, folder: Path, error: Exception) -> FolderError:
-    """Why a config.json is no record: it is of a newer zoo, of another library, or it is wrong."""
+    """The error for a config.json that is no record: of a newer zoo, of another library, or invalid."""
     try:
         values = decode(dict[str, Any], content)
     except SchemaError as no_json:
@@ -252,10 +297,7 @@ def _unreadable(folder: Path, error: Exception) -> FolderError:
 
 
 def _contents(folder: Path, record: Record) -> Iterator[tuple[str, bytes]]:
-    """Every file that the record names, one by one: as hashed, the log readable.
-
-    Weights that the record has a download of may be missing. Raises FolderError or HashMismatch.
-    """
+    """Yield every file that the record names, checked as `check` does."""
     absent = {WEIGHTS} if record.download is not None and is_missing(folder / WEIGHTS) else set()
     here = [name for name in record.files if name not in absent]
     if missing := [name for name in here if is_missing(folder / name)]:
@@ -276,12 +318,12 @@ def _log(content: bytes, path: Path) -> list[EpochRow]:
 
 
 def read_regular(folder: Path, name: str, most: int) -> bytes:
-    """Read a regular file of a folder, of up to so many bytes; nothing else is opened. Raises FolderError."""
+    """Read a regular file of a folder, of at most `most` bytes; raises FolderError for anything else."""
     path = folder / name
     try:
-        # A file of the folder itself that is no link is inside it.
+        # A file directly in the folder that is no link is inside the folder.
         real = _inside(folder, name) if "/" in name or path.is_symlink() else path
-        # A pipe without a writer would be waited for; what became a link meanwhile is not followed.
+        # Do not wait for the writer of a pipe, and do not follow a link that was created meanwhile.
         flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         descriptor = os.open(real, os.O_RDONLY | flags)
         with os.fdopen(descriptor, "rb") as file:
@@ -296,7 +338,7 @@ def read_regular(folder: Path, name: str, most: int) -> bytes:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """The file itself that a name in a folder leads to; raises FolderError where a link leads out of the folder.
+    """Resolve the links of a file in a folder; raises FolderError if they lead out of the folder.
 
     In the cache of the Hugging Face Hub a folder is REPOSITORY/snapshots/COMMIT, and its files are links into
     REPOSITORY/blobs.

@@ -1,8 +1,8 @@
 """The record of a model, which is its config.json, and the rows of its log.jsonl.
 
-`Record` is either `Trained`, by the zoo, or `Imported`, from somebody else; the field `kind` says which. Bounds stand
-beside the fields and rules across fields in `__post_init__`, so decoding is the whole check, and a field that this
-version does not know is refused. A value that is made by a call is checked when it is written (`zoo.record.store`).
+`Record` is either `Trained` by the zoo or `Imported` from somebody else; the field `kind` says which. Bounds are
+declared with the fields, and rules across fields in `__post_init__`, so decoding is the whole check. Unknown fields are
+refused. A record that is made by a call is checked when it is written (`zoo.record.store`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LOG: Final = "log.jsonl"
 CURVE: Final = "curve.svg"
 PRESENTATION: Final = (README, CURVE)  # rendered from record and log, and no part of the record
 
-UNKNOWN_LICENSE: Final = "unknown"  # as the Hub spells one that nobody has said
+UNKNOWN_LICENSE: Final = "unknown"  # the Hub's id for it
 
 MOST_CLASSES: Final = 100_000
 MOST_CHANNELS: Final = 64
@@ -52,7 +52,7 @@ Channels = Annotated[int, Meta(ge=1, le=MOST_CHANNELS)]
 Side = Annotated[int, Meta(ge=1, le=MOST_PIXELS)]
 Classes = Annotated[tuple[Line, ...], Meta(min_length=1, max_length=MOST_CLASSES)]
 Threads = Annotated[int, Meta(ge=1, lt=2**20)]
-Loss = Annotated[float, Meta(ge=-1e39, le=1e39)]  # beyond float32's end nothing can be drawn
+Loss = Annotated[float, Meta(ge=-1e39, le=1e39)]  # nothing beyond float32's range can be drawn
 TAG: Final = r"\A[a-z0-9][a-z0-9_-]{0,39}\Z"
 
 
@@ -66,7 +66,7 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where top-1 would lie on other pictures of the same kind, in 95 of 100 cases (Wilson 1927), in percent."""
+        """The 95% confidence interval of top-1 (Wilson 1927), in percent."""
         z, n, p = 1.959964, self.test_images, self.test_top1 / 100
         middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
         margin = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
@@ -74,10 +74,10 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EpochRow(Struct, frozen=True, forbid_unknown_fields=True):
-    """One epoch of a run: rates of the epoch's last step, losses as means, top-1 in percent.
+    """An epoch of a run: the learning rate of its last step, mean losses, top-1 in percent.
 
-    The test figures are shown and nothing is chosen by them; they are there where the test set was run in that epoch.
-    Choices are made by the validation figures, where the recipe holds images out.
+    Test values exist if the test set was run in that epoch; they are shown, and no choice is made by them. Choices are
+    made by validation values, if the recipe holds images out.
     """
 
     epoch: Annotated[int, Meta(ge=1, lt=2**31)]
@@ -92,23 +92,23 @@ class EpochRow(Struct, frozen=True, forbid_unknown_fields=True):
     compile_seconds: Loss = 0.0  # beside train_seconds
 
     def validated(self, results: Results) -> EpochRow:
-        """The row with the figures of the held-out images after that epoch."""
+        """The row with the results on the held-out images."""
         return msgspec.structs.replace(self, val_loss=results.test_loss, val_top1=results.test_top1)
 
     def tested(self, results: Results) -> EpochRow:
-        """The row with the test figures of an evaluation after that epoch."""
+        """The row with the results on the test set."""
         return msgspec.structs.replace(self, test_loss=results.test_loss, test_top1=results.test_top1)
 
 
 class Training(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a job was carried out; where something else was done than was requested, the request."""
+    """How a job was run, and what had been requested if something else was done."""
 
     epochs: Count
     train_seconds: Seconds
     compile_seconds: Seconds = 0.0  # beside train_seconds
-    compile_why: Line = ""  # why the steps were run as the job says
-    compile_requested: How | None = None  # where compiling failed
-    batch_norm_images: Positive | None = None  # of a batch, that each process's batch norm saw, where not all
+    compile_why: Line = ""  # the reason for the job's `compile`
+    compile_requested: How | None = None  # if compiling failed
+    batch_norm_images: Positive | None = None  # images of a batch in the batch norm of each process, if not all
 
 
 class SeedResults(Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,12 +122,12 @@ class SeedResults(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Environment(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the weights were trained, or measured."""
+    """The machine on which the weights were trained or measured."""
 
-    device: Line  # as its maker calls it
+    device: Line  # its name by its maker
     python: Line
-    commit: Line | None  # of the zoo's checkout, where it ran from one
-    plugin_commit: Line | None = None  # of the plugin's own checkout, where it ran from another one
+    commit: Line | None  # of the zoo's checkout, if it ran from one
+    plugin_commit: Line | None = None  # of the plugin's own checkout, if it ran from another one
 
 
 class File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,69 +138,69 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Download(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where weights can be fetched that are not in the folder: by others, or too large for it.
+    """The address of weights that are not in the folder: of other people, or too large.
 
-    Their file is either the folder's `model.safetensors` itself, or is converted to that one.
+    The file there is either `model.safetensors` itself, or is converted to it.
     """
 
     address: Address
     file: FileName
-    sha256: Sha256OrDigits  # of the file; its first 8 digits where only these are known
+    sha256: Sha256OrDigits  # of the file; its first 8 digits if only those are known
     bytes: Positive | None = None
     # Over the names, types, shapes and values of the file's tensors (`zoo.nets.weights.tensors_sha256`).
     tensors_sha256: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")] = ""
 
     def is_of(self, sha256: str) -> bool:
-        """Whether a file with this SHA-256 may be the one."""
+        """Whether the file may have this SHA-256."""
         return sha256.startswith(self.sha256)
 
 
 class Claim(Struct, frozen=True, forbid_unknown_fields=True):
-    """The accuracy that the author of weights publishes: top-1 in percent, and how it was obtained."""
+    """The top-1 that the author of weights publishes, in percent, and how it was obtained."""
 
     test_top1: Percent
     meaning: Line = ""  # "best over test epochs"
 
 
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who trained imported weights, and how their file was converted and measured."""
+    """The author of imported weights, and how their file was converted and measured."""
 
     by: Annotated[Line, Meta(min_length=1)]
     revision: Line = ""  # of the repository that their file is in
     citation: Line = ""
-    mapped: Line = ""  # how the names of its tensors became the net's
+    mapped: Line = ""  # how the names of its tensors were changed to the net's
     claim: Claim | None = None
-    threads: Threads  # of the processor, that measured it
+    threads: Threads  # of the processor that measured it
     versions: Versions
 
 
 class ExportTest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The results of an exported file on all test images, in its own runtime, compared with the net."""
+    """The results of an exported file on all test images, in its runtime, compared with the net."""
 
     test_top1: Percent
     test_images: Positive
-    otherwise: Count  # images that it takes for another class than the net does
-    logits: Distance  # their largest difference from the net's
+    otherwise: Count  # images with another predicted class than the net's
+    logits: Distance  # the largest difference from the net's
 
     def __post_init__(self) -> None:
         _require(self.otherwise <= self.test_images, "otherwise should be at most test_images")
 
 
 class Export(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The model in another format: a file of the folder, and how it was compared with the net."""
+    """An exported file of the folder, and how it was compared with the net."""
 
     format: Name  # as `zoo export --to` names it
     file: FilePath  # its name in the folder
-    runtime: Line  # that ran it, and its version
-    device: Line  # that it ran on, as its maker calls it
+    runtime: Line  # with its version
+    device: Line  # that it ran on, by its maker's name
     threads: Threads
     known_logits: Distance  # the largest difference from the net's logits of the fixed inputs
-    test: ExportTest | None  # None where the data was not there
-    any_size: bool = False  # takes images of any height and width; else of the model's alone
+    test: ExportTest | None  # None if the data was not there
+    any_size: bool = False  # takes images of any height and width, not only the model's
 
 
 class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What the record of every model has."""
+    """The fields of every record."""
 
     format: Annotated[int, Meta(ge=1)] = FORMAT
     name: Name
@@ -214,11 +214,11 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     parameters: Positive
     license: Line
     paper: Line
-    # Logits of fixed inputs (`zoo.evaluation.evaluate`); none of a repository of another library.
+    # Logits of fixed inputs (`zoo.evaluation.evaluate`); empty for a repository of another library.
     known_answers: tuple[tuple[float, ...], ...] = ()
-    files: Annotated[Mapping[FilePath, File], Meta(max_length=1_000)]  # all but config.json and the presentation
-    exports: Annotated[tuple[Export, ...], Meta(max_length=16)] = ()  # the same model in other formats, a file each
-    download: Download | None = None  # where the weights can be fetched, so that they may be missing in the folder
+    files: Annotated[Mapping[FilePath, File], Meta(max_length=1_000)]  # all but config.json, card and curve
+    exports: Annotated[tuple[Export, ...], Meta(max_length=16)] = ()
+    download: Download | None = None  # of the weights, which may be missing in the folder then
 
     def __post_init__(self) -> None:
         channels = self.input_size[0]
@@ -238,12 +238,12 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     @property
     def versions(self) -> Versions:
-        """Of the software that trained it, or measured it where it was imported."""
+        """The versions of the software that trained it, or measured it if it was imported."""
         raise NotImplementedError
 
     @property
     def threads(self) -> int:
-        """Of the processor, that trained and measured it."""
+        """The number of the processor's threads that trained and measured it."""
         raise NotImplementedError
 
     @property
@@ -257,7 +257,7 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         return self.versions.plugin.partition(" ")[0]
 
     def fits(self, dataset: Dataset) -> bool:
-        """Whether its net takes the images and names the classes of that data set."""
+        """Whether its images and classes are those of a data set."""
         return (self.input_size, self.classes) == (dataset.input_size, dataset.classes)
 
 
@@ -269,8 +269,8 @@ class Trained(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     training: Training
     results: Results
     environment: Environment
-    seeds: tuple[SeedResults, ...] = ()  # where the training was repeated: every seed's, this folder's own first
-    pictures: Pictures | None = None  # that it was trained on, of a data set that was found by looking
+    seeds: tuple[SeedResults, ...] = ()  # of a training from several seeds, the one of this folder first
+    pictures: Pictures | None = None  # if it was trained on a folder of pictures
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -284,24 +284,24 @@ class Trained(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
     @property
     def versions(self) -> Versions:
-        """Of the software that trained it."""
+        """The versions of the software that trained it."""
         return self.job.versions
 
     @property
     def threads(self) -> int:
-        """Of the processor, that trained and measured it."""
+        """The number of the processor's threads that trained and measured it."""
         return self.job.threads
 
     @property
     def seed_results(self) -> SeedResults:
-        """Its own results, as one among several seeds'."""
+        """Its results, as those of one of several seeds."""
         results = self.results
         sha256 = self.weights.sha256
         return SeedResults(self.job.seed, results.test_top1, results.test_top5, results.test_loss, sha256)
 
     @property
     def requested_job(self) -> Job:
-        """The job as it was requested, before anything failed."""
+        """The job as it was requested, before compiling failed."""
         return msgspec.structs.replace(self.job, compile=self.training.compile_requested or self.job.compile)
 
 
@@ -309,8 +309,8 @@ class Imported(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True, t
     """The record of a model that somebody else trained."""
 
     source: Source
-    results: Results | None = None  # None where nobody here has measured it
-    environment: Environment | None = None  # where it was measured
+    results: Results | None = None  # None if it was not measured
+    environment: Environment | None = None  # in which it was measured
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -320,12 +320,12 @@ class Imported(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True, t
 
     @property
     def versions(self) -> Versions:
-        """Of the software that measured it."""
+        """The versions of the software that measured it."""
         return self.source.versions
 
     @property
     def threads(self) -> int:
-        """Of the processor, that measured it."""
+        """The number of the processor's threads that measured it."""
         return self.source.threads
 
 
@@ -338,7 +338,7 @@ class _Accuracy(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """The part of a record that a listing shows; decoding it checks nothing else, and takes a fraction of the time."""
+    """The part of a record that a listing shows; decoding it is faster, and checks nothing else."""
 
     name: Name
     dataset: Name
@@ -363,7 +363,7 @@ Record: TypeAlias = Trained | Imported
 
 
 def require_trained(record: Record) -> Trained:
-    """The record of a model that the zoo trained; raises FolderError for an imported one."""
+    """Return the record of a model that the zoo trained; raises FolderError for an imported model."""
     if isinstance(record, Trained):
         return record
     by = record.source.by
@@ -371,9 +371,9 @@ def require_trained(record: Record) -> Trained:
 
 
 def obstacles(here: Trained, there: Trained) -> list[str]:
-    """Say why two trainings of one job need not have ended with the same bytes: a phrase each, none where they should.
+    """The reasons, a phrase each, why two trainings of one job may have other bytes; empty if they should be equal.
 
-    The bytes depend on the job, versions and threads included, and on the processor.
+    The bytes depend on the job, which includes versions and threads, and on the processor.
     """
     different = [
         f"{name.removeprefix('versions ')} {_said(value)} there, {_said(other)} here"
@@ -388,7 +388,7 @@ def obstacles(here: Trained, there: Trained) -> list[str]:
 
 
 def _mixes(job: Job) -> bool:
-    """Whether numpy drew anything: mixup, CutMix and cutout only."""
+    """Whether a training draws random numbers from NumPy: with mixup, CutMix or cutout."""
     recipe = job.recipe
     return bool(recipe.mixup or recipe.cutmix or recipe.cutout)
 
@@ -403,7 +403,7 @@ def is_tag(text: str) -> bool:
 
 
 def spread(percents: Sequence[float]) -> str:
-    """Mean ± standard deviation (of a sample: over n − 1) of two or more figures in percent: `92.44 ± 0.13`."""
+    """Mean ± standard deviation (of a sample: over n − 1) of two or more values in percent: `92.44 ± 0.13`."""
     from statistics import mean, stdev  # takes its time to load, and few models have several seeds
 
     return f"{mean(percents):.2f} ± {stdev(percents):.2f}"

@@ -139,7 +139,8 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
         )
         first, second = (row.train_loss for row in store.read_log(out))
         assert second < first, f"{model.name}: the loss went from {first:.3f} to {second:.3f}"
-        loaded = weights.load(model.architecture, out, config)
+        content = store.read_weights(out, config)
+        loaded = weights.filled(model.architecture, content, out / store.WEIGHTS, config)
     assert count(loaded) == parameters(model)
 
 

@@ -1,5 +1,28 @@
-// A picture as the zoo's own preprocessing has it: the same pixels in, the same pixels out.
+// Resize a picture as the zoo's own preprocessing does.
 "use strict";
+
+// Pillow's filters: how far each reaches, and its weight at a distance from the middle.
+const FILTERS = {
+  box: { reach: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
+  bilinear: { reach: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
+  hamming: {
+    reach: 1,
+    weight: (x) => (x === 0 ? 1 : Math.abs(x) >= 1 ? 0 : sinc(x) * (0.54 + 0.46 * Math.cos(Math.PI * x))),
+  },
+  bicubic: {
+    reach: 2,
+    weight: (x) => {
+      const far = Math.abs(x);
+      if (far < 1) return (1.5 * far - 2.5) * far * far + 1;
+      return far < 2 ? (((far - 5) * far + 8) * far - 4) * -0.5 : 0;
+    },
+  },
+  lanczos: { reach: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
+};
+
+function sinc(x) {
+  return x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x);
+}
 
 // RGBA to what the model sees: [height, width, channels], its channels 1 or 3, as Pillow converts them.
 function channelsOf(rgba, channels) {
@@ -12,31 +35,36 @@ function channelsOf(rgba, channels) {
   return pixels;
 }
 
-// The part of a side that each new pixel is made of, with whole weights: torch's antialiased bilinear, of uint8.
-function weightsOf(before, after) {
+// The part of a side that each new pixel is made of, with whole weights. `bits` is their precision, as Pillow has it;
+// without it, it is chosen as torch's antialiased resize of uint8 does.
+function weightsOf(before, after, filter, bits) {
   const scale = before / after;
-  const support = Math.max(scale, 1);
+  const stretch = Math.max(scale, 1);
+  const support = filter.reach * stretch;
   const rows = [];
   for (let index = 0; index < after; index++) {
     const center = scale * (index + 0.5);
     const first = Math.max(Math.trunc(center - support + 0.5), 0);
     const end = Math.min(Math.trunc(center + support + 0.5), before);
     const weights = [];
-    for (let at = first; at < end; at++) weights.push(Math.max(0, 1 - Math.abs((at - center + 0.5) / support)));
+    for (let at = first; at < end; at++) weights.push(filter.weight((at - center + 0.5) / stretch));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     rows.push({ first, weights: weights.map((weight) => weight / total) });
   }
-  const largest = Math.max(...rows.map((row) => Math.max(...row.weights)));
-  let bits = 0;
-  while (bits < 22 && Math.trunc(0.5 + largest * 2 ** (bits + 1)) < 2 ** 15) bits++;
-  for (const row of rows) row.weights = row.weights.map((weight) => Math.trunc(0.5 + weight * 2 ** bits));
+  if (bits === undefined) {
+    const largest = Math.max(...rows.map((row) => Math.max(...row.weights)));
+    for (bits = 0; bits < 22 && Math.trunc(0.5 + largest * 2 ** (bits + 1)) < 2 ** 15; ) bits++;
+  }
+  for (const row of rows) {
+    row.weights = row.weights.map((weight) => Math.trunc(weight * 2 ** bits + (weight < 0 ? -0.5 : 0.5)));
+  }
   return { bits, rows };
 }
 
 // One side of [outer, before, inner] made as long as `after`.
-function resizedSide(pixels, outer, before, inner, after) {
+function resizedSide(pixels, outer, before, inner, after, filter, precision) {
   if (before === after) return pixels;
-  const { bits, rows } = weightsOf(before, after);
+  const { bits, rows } = weightsOf(before, after, filter, precision);
   const resized = new Uint8Array(outer * after * inner);
   for (let block = 0; block < outer; block++) {
     for (let index = 0; index < after; index++) {
@@ -46,15 +74,96 @@ function resizedSide(pixels, outer, before, inner, after) {
         for (let at = 0; at < weights.length; at++) {
           sum += pixels[(block * before + first + at) * inner + step] * weights[at];
         }
-        resized[(block * after + index) * inner + step] = Math.min(255, Math.floor(sum / 2 ** bits));
+        resized[(block * after + index) * inner + step] = Math.min(255, Math.max(0, Math.floor(sum / 2 ** bits)));
       }
     }
   }
   return resized;
 }
 
-// [height, width, channels] to another height and width: across first, then down.
-function resized(pixels, [height, width, channels], [newHeight, newWidth]) {
-  const across = resizedSide(pixels, height, width, channels, newWidth);
-  return resizedSide(across, 1, height, newWidth * channels, newHeight);
+// [height, width, channels] to another height and width: across first, then down, as torch does. Pillow 13 goes down
+// first where that takes away more than twice as many rows as columns; the result is rounded between the two.
+function resized(pixels, [height, width, channels], [newHeight, newWidth], filter = FILTERS.bilinear, bits) {
+  const isDownFirst = bits !== undefined && height > newHeight && height - newHeight > 2 * (width - newWidth);
+  if (isDownFirst) {
+    const down = resizedSide(pixels, 1, height, width * channels, newHeight, filter, bits);
+    return resizedSide(down, newHeight, width, channels, newWidth, filter, bits);
+  }
+  const across = resizedSide(pixels, height, width, channels, newWidth, filter, bits);
+  return resizedSide(across, 1, height, newWidth * channels, newHeight, filter, bits);
+}
+
+// The old index of each new pixel of a side: the pixel that its middle lies in. Added up step by step as Pillow does,
+// which rounds otherwise than a product.
+function nearestOf(before, after) {
+  const indices = [];
+  for (let index = 0, middle = (before / after) * 0.5; index < after; index++, middle += before / after) {
+    indices.push(Math.min(before - 1, Math.floor(middle)));
+  }
+  return indices;
+}
+
+function nearest(pixels, [height, width, channels], [newHeight, newWidth]) {
+  const [rows, columns] = [nearestOf(height, newHeight), nearestOf(width, newWidth)];
+  const chosen = new Uint8Array(newHeight * newWidth * channels);
+  let to = 0;
+  for (const row of rows) {
+    for (const column of columns) {
+      for (let step = 0; step < channels; step++) chosen[to++] = pixels[(row * width + column) * channels + step];
+    }
+  }
+  return chosen;
+}
+
+// Python's round: of two whole numbers that are as near, the even one.
+function rounded(value) {
+  const below = Math.floor(value);
+  if (value - below !== 0.5) return Math.round(value);
+  return below % 2 === 0 ? below : below + 1;
+}
+
+// The height and width that a picture is resized to before it is cut or bordered.
+function largerOf([height, width], [newHeight, newWidth], { crop_pct: part, crop_mode: mode }) {
+  const target = [Math.floor(newHeight / part), Math.floor(newWidth / part)];
+  if (mode === "squash") return target;
+  if (mode === "center" && target[0] === target[1]) {
+    const longer = Math.trunc((target[0] * Math.max(height, width)) / Math.min(height, width));
+    return width <= height ? [longer, target[0]] : [target[0], longer];
+  }
+  const ratios = [height / target[0], width / target[1]];
+  const ratio = mode === "border" ? Math.max(...ratios) : Math.min(...ratios);
+  return [Math.max(1, rounded(height / ratio)), Math.max(1, rounded(width / ratio))];
+}
+
+// Cut in the middle where a side is too long, with a border where it is too short.
+function fitted(pixels, [height, width, channels], [newHeight, newWidth], { border }) {
+  const before = (side, wanted) => {
+    if (side >= wanted) return -rounded((side - wanted) / 2);
+    return Math.floor((wanted - side) / 2);
+  };
+  const [top, left] = [before(height, newHeight), before(width, newWidth)];
+  const result = new Uint8Array(newHeight * newWidth * channels);
+  for (let row = 0; row < newHeight; row++) {
+    for (let column = 0; column < newWidth; column++) {
+      const [y, x] = [row - top, column - left];
+      const inside = y >= 0 && y < height && x >= 0 && x < width;
+      for (let step = 0; step < channels; step++) {
+        const value = inside ? pixels[(y * width + x) * channels + step] : border[step];
+        result[(row * newWidth + column) * channels + step] = value;
+      }
+    }
+  }
+  return result;
+}
+
+// [height, width, channels] to what the model sees, [newHeight, newWidth, channels]. `resizing` has timm's words, and
+// the colour of a border; null resizes straight to the new height and width.
+function prepared(pixels, [height, width, channels], size, resizing) {
+  if (resizing === null) return resized(pixels, [height, width, channels], size);
+  const larger = largerOf([height, width], size, resizing);
+  const wide =
+    resizing.interpolation === "nearest"
+      ? nearest(pixels, [height, width, channels], larger)
+      : resized(pixels, [height, width, channels], larger, FILTERS[resizing.interpolation], 22);
+  return fitted(wide, [...larger, channels], size, resizing);
 }

@@ -1,11 +1,11 @@
-// One's own picture through the model, in this page: nothing leaves it.
+// Run the model on a picture in this page; the picture does not leave it.
 "use strict";
 
 const MOST = 50_000_000; // pixels, as zoo predict has it
 const embedded = {}; // what the scripts in runtime/ and beside this page leave, in base64
 const trial = document.getElementById("trial");
 const [picture, state, seen, guesses] = ["picture", "state", "seen", "guesses"].map((id) => document.getElementById(id));
-const { size, classes } = JSON.parse(trial.dataset.model);
+const { size, classes, resizing } = JSON.parse(trial.dataset.model);
 const [channels, height, width] = size;
 let session; // a promise of it, from the first picture on
 
@@ -47,7 +47,9 @@ async function pixelsOf(file) {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(image, 0, 0);
   const { data } = context.getImageData(0, 0, image.width, image.height);
-  return resized(channelsOf(data, channels), [image.height, image.width, channels], [height, width]);
+  const [tall, wide] = resizing === null ? [1, 1] : largerOf([image.height, image.width], [height, width], resizing);
+  if (tall * wide > MOST) throw new Error(`${file.name} is too narrow to be cut; give one that is more of a square`);
+  return prepared(channelsOf(data, channels), [image.height, image.width, channels], [height, width], resizing);
 }
 
 function show(pixels) {
@@ -86,13 +88,13 @@ async function tryIt(file) {
   seen.hidden = true;
   try {
     const pixels = await pixelsOf(file);
-    const found = await run(pixels).catch((error) => {
+    const answers = await run(pixels).catch((error) => {
       session = undefined;
       const server = location.protocol === "file:" ? "; from a server it may: python -m http.server" : "";
       throw new Error(`This browser can't run the model here (${error.message ?? error})${server}`);
     });
     show(pixels);
-    list(found.probabilities.data);
+    list(answers.probabilities.data);
     state.textContent = `What it sees in ${file.name}, shrunk to ${width}×${height}:`;
   } catch (error) {
     state.textContent = `${error.message}.`;
