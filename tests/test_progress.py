@@ -65,7 +65,7 @@ def test_a_training_begins_with_a_line_that_says_what_is_trained_how_and_where_t
     report, out = Notes(), tmp_path / "out"
     api.train("resnet8", epochs=2, limit_train=100, limit_test=50, amp=False, out=out, report=report, device="cpu")
     assert report.notes[0] == (
-        "training resnet8_digits, recipe quick: 2 epochs x 2 steps per epoch, batch 64, 100 images and tested on 50, "
+        "training resnet8_digits, recipe quick: 2 epochs × 2 steps per epoch, batch 64, 100 images and tested on 50, "
         f"cpu in fp32, to {out}"
     )
     assert report.notes[1].startswith("compile none (")

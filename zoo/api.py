@@ -155,19 +155,22 @@ def train(name: str, options: TrainOptions) -> Trained:
     channels the first convolution is adapted as by `load`; all else must fit. A deeper net may start from a shallower
     one of its family, if its architecture has a `deepening`. An undeclared architecture is that of `start`.
 
-    `settings` changes fields of the recipe by name, `limit_train` trains on the first images only,
+    Without `recipe` it is the model's first; with `start` it is `finetune` where there is one, with a batch size that
+    makes at least ten steps an epoch. `settings` changes fields of the recipe by name, as in `{"lr": 0.05}`.
+    `limit_train` trains and `limit_test` tests on the first images only; a model with `limit_test` can't be published.
     `amp` is bf16 autocast (None: if the hardware has it), `compile` is "none", "graph" (a step as one
     CUDA graph), "default" (compiled; on a GPU a graph comes with it) or "auto" (chosen by the length of the
     training), `deterministic` gives the same bytes from the same seed (None: on a CPU, where it costs
     nothing), `grad_checkpointing` computes activations again in the backward pass, for less memory,
     `dtype` "fp16" stores the weights in half the bytes, rounded before they are evaluated,
     `threads` is the number of the processor's threads (None: torch's).
-    `resume` continues a run that was stopped, and takes a finished one as it is; `overwrite` starts again.
+    `resume` continues a run that was stopped, and takes a finished one as it is; `overwrite` starts again; with both,
+    what is there of this training is continued, and of another one replaced.
     `track` names trackers that are told beside `report`: "tensorboard", which writes event files into `OUT.events/`, or
     a plugin's.
 
     Under torchrun every process calls this with the same arguments; the first one writes and pushes.
-    The process is left as it was; a process that only trains on a CPU is faster after
+    A process runs one training at a time, and is left as it was; a process that only trains on a CPU is faster after
     `zoo.training.environment.keep_memory()`, which can't be undone.
 
     With `seeds` above 1 the training is repeated from the seeds after `seed`, one after another, each into a folder of
@@ -399,14 +402,14 @@ def plot(runs: Iterable[str | Path], out: Path) -> Path:
 def compare(
     names: Iterable[str],
     *,
-    out: Path,
+    out: str | Path,
     recipe: str | None = None,
-    settings: Mapping[str, str] | None = None,
+    settings: Mapping[str, object] | None = None,
     epochs: int | None = None,
     seed: int = 0,
     device: str | None = None,
     amp: bool | None = None,
-    data: Path | None = None,
+    data: str | Path | None = None,
     limit_train: int | None = None,
     mixed: bool = False,
     track: Sequence[str] = (),
@@ -419,6 +422,7 @@ def compare(
     """
     from zoo.record import curve
 
+    out = Path(out)
     full = list(dict.fromkeys(registry.resolve(name) for name in names))
     models = [registry.load(name) for name in full]
     options = TrainOptions(recipe=recipe, settings=settings, epochs=epochs)
@@ -510,9 +514,9 @@ def reproduce(
     epochs: int | None = None,
     seed: int | None = None,
     device: str | None = None,
-    data: Path | None = None,
+    data: str | Path | None = None,
     dataset: str | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     track: Sequence[str] = (),
@@ -543,7 +547,7 @@ def reproduce(
         report=report,
     )
     if dataset is not None:
-        _prepare(found, dataset, data, tell)
+        _prepare(found, dataset, Path(data) if data else None, tell)
     return _train([reproduction(found, options)]), record
 
 

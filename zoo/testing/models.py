@@ -32,7 +32,7 @@ from zoo.training.options import TrainOptions
 from zoo.training.output import Output
 from zoo.training.plan import Plan
 from zoo.training.reporting import Reporting
-from zoo.training.run import run
+from zoo.training.run import run_seeds
 from zoo.training.start import Start, fill
 
 if TYPE_CHECKING:
@@ -127,16 +127,15 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
         out = Path(folder) / model.name
         machine = Machine(CPU, out)
         job, why = jobs.new(learnable, TrainOptions(recipe=name, amp=False, compile="none"), machine)
-        config = run(
-            Plan(
-                job=job,
-                why=why,
-                model=learnable,
-                machine=machine,
-                output=Output(out),
-                reporting=Reporting(save_every=2, eval_every=2),
-            )
+        plan = Plan(
+            job=job,
+            why=why,
+            model=learnable,
+            machine=machine,
+            output=Output(out),
+            reporting=Reporting(save_every=2, eval_every=2),
         )
+        config = run_seeds([plan])
         first, second = (row.train_loss for row in store.read_log(out))
         assert second < first, f"{model.name}: the loss went from {first:.3f} to {second:.3f}"
         content = store.read_weights(out, config)

@@ -60,15 +60,14 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
         _warn_of_frozen_initialization(recipe_name, recipe)
 
     from zoo.data import sources
-    from zoo.training import jobs
-    from zoo.training import start as starting
+    from zoo.training import jobs, origins
 
     machine = jobs.Machine.here(options.device, Path(options.data or sources.default_root()))
     seeds = range(options.seed, options.seed + options.seeds)
     outputs = _outputs(options, f"{model.name}-{recipe_name}", seeds)
     begun = [_same_training(output.begun(), model, recipe) for output in outputs]
-    teacher = starting.teacher(model, recipe, machine.device, begun)
-    start = None if source is None or options.start is None else starting.start(model, options.start, source, begun)
+    teacher = origins.teacher(model, recipe, machine.device, begun)
+    start = None if source is None or options.start is None else origins.start(model, options.start, source, begun)
     job, why = jobs.new(
         model,
         options,
@@ -99,8 +98,7 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
     Raises TrainingError where start, teacher or data set is another by now.
     """
     from zoo.data import sources
-    from zoo.training import jobs
-    from zoo.training import start as starting
+    from zoo.training import jobs, origins
 
     reporting = _reporting(options)
     machine = jobs.Machine.here(options.device, Path(options.data or sources.default_root()))
@@ -109,12 +107,12 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
     teacher_address = published_job.teacher.address if published_job.teacher else published_job.recipe.teacher
     if teacher_address is not None:
         require_allowed(teacher_address, f"the teacher of {original.config.name}")
-    teacher = starting.teacher(model, published_job.recipe, machine.device, [published_job])
+    teacher = origins.teacher(model, published_job.recipe, machine.device, [published_job])
     start = None
     if published_job.start is not None:
         require_allowed(published_job.start.address, f"what {original.config.name} began with")
         address = published_job.start.address
-        start = starting.start(model, address, published(address), [])
+        start = origins.start(model, address, published(address), [])
     job, why = jobs.again(
         published_job,
         model,

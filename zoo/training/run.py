@@ -45,20 +45,18 @@ _RUNNING: Final = threading.Lock()  # held by the training of this process
 def run_seeds(plans: Sequence[Plan]) -> Trained:
     """Run the same training from several seeds, one after another, and record all results in the first one's folder.
 
-    Returns the first one's record. Raises what `run` raises.
-    """
-    first = plans[0]
-    configs = [run(plan) for plan in plans]
-    if len(configs) == 1 or not distributed.share().is_first:
-        return configs[0]
-    return _record_seeds(first.output.folder, configs, first.model)
+    Each net is trained, evaluated once, after the last epoch, and written to its model folder.
 
+    Args:
+        plans: The plans, which differ in their seed and their output.
 
-def run(plan: Plan) -> Trained:
-    """Train the net, evaluate it once, after the last epoch, and write its model folder.
+    Returns:
+        The record of the first model.
 
-    Raises TrainingError if the output is taken, its run is of another job, or another training runs in this process;
-    DataError, Interrupted.
+    Raises:
+        TrainingError: An output is taken, its run is of another job, or another training runs in this process.
+        DataError: The images can't be read.
+        Interrupted: A signal has stopped a training, which has left a checkpoint.
     """
     if not _RUNNING.acquire(blocking=False):
         raise TrainingError(
@@ -66,7 +64,10 @@ def run(plan: Plan) -> Trained:
             "would disturb each other: wait for it, or train in another process"
         )
     try:
-        return _run(plan)
+        records = [_run(plan) for plan in plans]
+        if len(records) == 1 or not distributed.share().is_first:
+            return records[0]
+        return _record_seeds(plans[0].output.folder, records, plans[0].model)
     finally:
         _RUNNING.release()
 
@@ -136,7 +137,7 @@ def _summary(plan: Plan) -> str:
     steps = math.ceil(job.train_images / recipe.batch_size)
     tested = f" and tested on {plan.limit_test:,}" if plan.limit_test is not None else ""
     return (
-        f"training {job.name}, recipe {job.recipe_name}: {recipe.epochs:,} epochs x {steps:,} steps per epoch, "
+        f"training {job.name}, recipe {job.recipe_name}: {recipe.epochs:,} epochs × {steps:,} steps per epoch, "
         f"batch {min(recipe.batch_size, job.train_images):,}, {job.train_images:,} images{tested}, "
         f"{plan.machine.device} in {'bf16' if job.amp else 'fp32'}, to {plan.output.folder}"
     )

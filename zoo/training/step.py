@@ -217,8 +217,9 @@ def _warn(what: str, error: BaseException) -> None:
 
 def fastest(step: Step, how: How) -> Step | GraphedStep:
     """The step, as a graph where that was asked for and can be had; where it was compiled, a graph comes with it."""
-    captured = how != "none" and can_be_captured(step.recipe, step.device, step.share.world)
-    return GraphedStep(step) if captured else step
+    if how == "none" or _obstacle_to_a_graph(step.recipe, step.device, step.share.world):
+        return step
+    return GraphedStep(step)
 
 
 # On two CPU cores compiling takes half a minute and more, and makes a step in bf16 up to a fifth faster: it pays from
@@ -274,13 +275,11 @@ def _tiny(values: torch.Tensor) -> torch.Tensor:
     return values.sin() + 1
 
 
-def can_be_captured(recipe: Recipe, device: torch.device, processes: int) -> bool:
-    """Whether a step can be launched as one CUDA graph."""
-    return _obstacle_to_a_graph(recipe, device, processes) is None
-
-
 def _obstacle_to_a_graph(recipe: Recipe, device: torch.device, processes: int) -> str | None:
-    """A graph reads the rate from memory, but no other number of a schedule; and it holds no communication."""
+    """Why a step can't be launched as one CUDA graph; None if it can.
+
+    A graph reads the learning rate from memory, but no other number of a schedule, and it holds no communication.
+    """
     if device.type != "cuda":
         return "there are graphs on a GPU only"
     if processes > 1:
