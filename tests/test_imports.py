@@ -26,7 +26,7 @@ LAYERS = [
     {"spec"},
     {"decoding"},
     {"errors"},
-    {"plain", "blocks"},
+    {"plain", "blocks", "options"},
 ]
 TORCH_FREE = {
     "cli",
@@ -48,11 +48,14 @@ TORCH_FREE = {
     "page",
 }
 TORCH_FREE_TOO = {
+    "options",
     "testing",
     "testing.hubs",
     "testing.distributions",
     "testing.pytest_plugin",
     "training.environment",
+    "training.importing",
+    "training.launch",
     "training.options",
     "training.plan",
     "training.reporting",
@@ -155,7 +158,12 @@ def test_what_is_an_extra_is_imported_where_it_is_used(module: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    sorted(one for one in modules() if package(one) in ("training", "evaluation", "data") and one != "training.plan"),
+    sorted(
+        name
+        for name in modules()
+        if package(name) in ("training", "evaluation", "data")
+        and name not in ("training.plan", "training.launch", "training.importing")
+    ),
 )
 def test_the_loop_does_not_know_the_hub(module: str) -> None:
     assert not any(name.startswith("zoo.hub") for name in imports(modules()[module]))

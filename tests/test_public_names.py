@@ -32,19 +32,19 @@ def test_a_name_that_is_none_is_an_attribute_error() -> None:
 @pytest.mark.parametrize(
     ("function", "parameters"),
     [
-        (api.load, "name_or_path_or_hub_id pretrained hub revision num_classes in_channels device"),
-        (api.transforms, "name_or_path_or_hub_id hub revision"),
+        (api.load, "model pretrained hub revision num_classes in_channels device"),
+        (api.transforms, "model hub revision"),
         (api.list_models, "pattern dataset pretrained"),
         (api.info, "name hub"),
-        (api.evaluate, "name_or_path_or_hub_id hub revision weights device data dataset runtime tell"),
-        (api.export, "name_or_path_or_hub_id to out hub revision data allow_loss"),
+        (api.evaluate, "model hub revision weights device data dataset runtime tell"),
+        (api.export, "model to out hub revision data allow_loss"),
         (api.page, "out hub runtime"),
-        (api.predict, "name_or_path_or_hub_id pictures top hub revision device runtime"),
+        (api.predict, "model pictures top hub revision device runtime"),
         (api.plot, "runs out"),
-        (api.layers, "name depth"),
+        (api.layers, "model depth"),
         (api.push, "path hub license"),
-        (api.verify, "name_or_path_or_hub_id hub revision device data dataset tell"),
-        (api.pull, "name_or_hub_id hub revision out"),
+        (api.verify, "model hub revision device data dataset tell"),
+        (api.pull, "model hub revision out"),
     ],
 )
 def test_the_signatures_are_these(function: object, parameters: str) -> None:

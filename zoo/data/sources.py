@@ -16,7 +16,7 @@ from torch import Tensor
 from zoo import registry
 from zoo.data.augmentation import augments
 from zoo.errors import DataError, ZooError
-from zoo.record.paths import cache
+from zoo.record.paths import cache, path_of
 from zoo.spec import Dataset, Recipe
 
 if TYPE_CHECKING:
@@ -71,6 +71,11 @@ class Splits:
 def default_root() -> Path:
     """The folder that data sets are read from and downloaded to, where none is named: ZOO_DATA, else in the cache."""
     return Path(named).expanduser() if (named := os.environ.get("ZOO_DATA")) else cache() / "data"
+
+
+def root_of(data: str | Path | None) -> Path:
+    """The folder of data sets that a person named, `~` expanded; `default_root()` where none is named."""
+    return path_of(data) if data else default_root()
 
 
 def is_there(dataset: Dataset, root: Path) -> bool:

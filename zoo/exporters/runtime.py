@@ -15,7 +15,7 @@ from zoo.data.batches import Pixels
 from zoo.data.preprocessing import to_pixels
 from zoo.data.sources import Split, parts
 from zoo.errors import DataError, ExportError, PluginError
-from zoo.evaluation.evaluate import fixed_inputs, score
+from zoo.evaluation.evaluate import Evaluated, fixed_inputs, score
 from zoo.evaluation.outcome import Check
 from zoo.evaluation.predict import Look
 from zoo.evaluation.verify import LOGITS_TOLERANCE, POINTS_TOLERANCE
@@ -129,6 +129,14 @@ def logits_of(run: Run, classes: int) -> Callable[[Tensor], Tensor]:
         return _asked(run, images, classes)[0]
 
     return ask
+
+
+def evaluated(found: Published, format: str, root: Path) -> Evaluated:  # noqa: A002
+    """The score of the folder's file in this format on the whole test set; raises ExportError and DataError."""
+    model, run = found.model, open_export(found, format)
+    test = sources.read_split(model.dataset, root, train=False, device=torch.device("cpu"))
+    results, confusion = score(logits_of(run, len(model.dataset.classes)), test)
+    return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), found.config)
 
 
 def probabilities_of(run: Run, config: Record) -> Look:

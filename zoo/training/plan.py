@@ -18,6 +18,7 @@ from zoo.hub import publish
 from zoo.hub.address import Name, parse
 from zoo.hub.resolve import Published, published, require_allowed
 from zoo.record.job import Job, Origin
+from zoo.record.paths import path_of
 from zoo.record.types import UNKNOWN_LICENSE, require_trained
 from zoo.spec import Architecture, Model, Recipe
 from zoo.training.options import TrainOptions
@@ -63,7 +64,7 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
     from zoo.data import sources
     from zoo.training import jobs
 
-    machine = jobs.Machine.here(options.device, options.data or sources.default_root())
+    machine = jobs.Machine.here(options.device, sources.root_of(options.data))
     teacher = _teacher(model, recipe, machine.device)
     start = None if source is None or options.start is None else _start(model, options.start, source)
     seeds = range(options.seed, options.seed + options.seeds)
@@ -104,7 +105,7 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
     from zoo.training.output import Output
 
     reporting = _reporting(options)
-    machine = jobs.Machine.here(options.device, options.data or sources.default_root())
+    machine = jobs.Machine.here(options.device, sources.root_of(options.data))
     record = require_trained(original.config)
     model, job = jobs.as_published(original.model, record), record.job
     if job.recipe.teacher is not None:
@@ -128,7 +129,7 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
         why=planned.why,
         model=model,
         machine=machine,
-        output=Output(options.out or Path("runs") / f"{model.name}-reproduced", options.mode),
+        output=Output(path_of(options.out or Path("runs") / f"{model.name}-reproduced"), options.mode),
         reporting=reporting,
         start=start,
         teacher=teacher,
@@ -145,7 +146,7 @@ def _outputs(options: TrainOptions, name: str, seeds: range) -> list[Output]:
 
     if options.out is None:
         return [Output(Path("runs") / f"{name}-seed{seed}", options.mode) for seed in seeds]
-    first = Output(options.out, options.mode)
+    first = Output(path_of(options.out), options.mode)
     return [first, *(first.of_seed(seed) for seed in seeds[1:])]
 
 
@@ -186,7 +187,7 @@ def _on_own_pictures(architecture: Architecture, options: TrainOptions, start: P
 
     request = DatasetRequest(options.dataset or "", options.test_part, options.skip_bad)
     size = start.config.input_size[1] if start else None
-    root = options.data or sources.default_root()
+    root = sources.root_of(options.data)
     pictures = open_dataset(request, recipe, root, options.tell or _silent, size=size)
     return Model(architecture, pictures, parameters=None)
 
