@@ -19,6 +19,7 @@ import os
 import re
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -241,9 +242,25 @@ def failing(entry: Entry, what: str, how: str, error: BaseException) -> PluginEr
     """The error for a plugin that failed; `what` was being used, `how` says at which point."""
     reason = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}".splitlines()[0]
     return PluginError(
-        f"{what}: plugin {entry.distribution} {how} ({reason}); "
+        f"{what}: plugin {entry.distribution} {how} ({reason}){location(error)}; "
         f"repair it, or remove it with: pip uninstall {entry.distribution}"
     )
+
+
+def location(error: BaseException) -> str:
+    """The last line of a plugin that an error passed through, as " at FILE:LINE"; empty where there is none.
+
+    The modules of a plugin are those whose names begin as its package's does: `zoo_tiny`, `zoo_tiny_net`.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" at {error.filename}:{error.lineno}"
+    packages = tuple({entry.package for group in GROUPS for entry in claims(group)} - {"zoo"})
+    lines = [
+        f" at {frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).startswith(packages)
+    ]
+    return lines[-1] if lines else ""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from zoo.page.models import Shown
 from zoo.page.runtime import Runtime, script_of
 from zoo.record import curve
 from zoo.record.lock import alone
-from zoo.record.paths import path_of
+from zoo.record.paths import path_of, require_named
 from zoo.record.replace import written_aside
 from zoo.record.types import Trained, spread
 
@@ -39,6 +39,7 @@ SHARED: Final = ("site.css", "table.js", "pixels.js", "try.js")
 def require_replaceable(out: Path) -> None:
     """Refuse a place that holds anything but a site that was written before; raises PageError."""
     target = path_of(out)
+    require_named(target)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise PageError(f"{target} is no folder; name another one as out")
     if not target.exists() or not any(target.iterdir()):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import FolderError
+from zoo.record.paths import require_named
 from zoo.record.replace import recover
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def alone(target: Path, doing: str = "written", *, wait: float = 0) -> Iterator[
     Raises FolderError where another process is at it after `wait` seconds, which is named, or where nothing can be
     written.
     """
+    require_named(target)
     path, writer = _lock(target), _writer(target)
     made: list[Path] = []
     try:

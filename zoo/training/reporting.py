@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo import plugins
 from zoo.errors import TrackerWarning
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ class Reports(Report):
 
 
 def _warn(name: str, error: BaseException) -> None:
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    warnings.warn(TrackerWarning(f"tracker {name} fails ({reason}); the training goes on without it"), stacklevel=2)
+    reason = f"({f'{type(error).__name__}: {error}'.splitlines()[0]}){plugins.location(error)}"
+    warnings.warn(TrackerWarning(f"tracker {name} fails {reason}; the training goes on without it"), stacklevel=2)
 
 
 @dataclass(frozen=True)
