@@ -92,7 +92,8 @@ def test_a_mistake_is_one_line_before_torch_is_imported(poisoned: dict[str, str]
 
 
 @pytest.mark.parametrize(
-    ("command", "file"), [("list", "models"), ("train --help", "train"), ("push --help", "hub"), ("plot --help", "plot")]
+    ("command", "file"),
+    [("list", "models"), ("train --help", "train"), ("push --help", "hub"), ("plot --help", "plot")],
 )
 def test_a_command_imports_its_own_file_and_no_heavy_library(command: str, file: str) -> None:
     imported = imported_by(command)

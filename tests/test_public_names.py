@@ -10,6 +10,7 @@ import pytest
 
 import zoo
 from zoo import api, spec
+from zoo.plugins import core_version
 
 from .conftest import CHECKOUT
 
@@ -20,6 +21,7 @@ def test_the_public_names_are_these() -> None:
         "evaluate", "export", "info", "list_models", "load", "predict", "pull", "push", "reproduce", "train",
         "transforms", "verify",
     ]  # fmt: skip
+    assert zoo.__version__ == core_version()
     assert all(hasattr(zoo, name) for name in zoo.__all__)
     assert set(zoo.__all__) <= set(dir(zoo))
 
@@ -59,10 +61,10 @@ from torch import Tensor, nn
 import zoo
 
 model: nn.Module = zoo.load("resnet8_digits", pretrained=True, num_classes=3)
-done = zoo.train("resnet8", epochs=1, out=Path("out"), push=True, hub="file:hub")
+done = zoo.train("resnet8", epochs=1, out="out", push=True, hub="file:hub")
 print(done.folder, done.config.results.test_top1, done.config.job.recipe.lr)
 print(zoo.evaluate(done.folder).confusion, zoo.verify(done.folder).differences, zoo.pull("resnet8", hub="file:hub"))
-for prediction in zoo.predict("resnet8", [Path("photo.png")]):
+for prediction in [*zoo.predict("resnet8", [Path("photo.png")]), *zoo.predict("resnet8", "photo.png")]:
     print(prediction.guesses[0].label)
 pushed = zoo.push(done.folder, hub="file:hub")
 print(pushed.revision.upper(), zoo.info("resnet8").model, zoo.list_models("resnet*")[0].upper())

@@ -14,6 +14,7 @@ import pytest
 import zoo
 from zoo.cli import app
 from zoo.errors import FolderError
+from zoo.record.paths import cache
 
 Install = Callable[..., Path]
 ZOO = f"{shlex.quote(sys.executable)} -m zoo"
@@ -72,8 +73,6 @@ def test_without_a_home_folder_a_path_in_it_is_one_line(monkeypatch: pytest.Monk
     monkeypatch.delenv("ZOO_CACHE", raising=False)
     monkeypatch.setattr(Path, "expanduser", no_home)
     with pytest.raises(FolderError, match="there is no home folder for the cache; set HOME, or ZOO_CACHE"):
-        from zoo.record.paths import cache
-
         cache()
     with pytest.raises(FolderError, match="there is no home folder for ~/x; set HOME, or name a path without ~"):
         zoo.pull("resnet8_digits", out="~/x")
