@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo import registry
+from zoo import plugins, registry
 from zoo.data.collection import DatasetRequest
 from zoo.errors import DataError, ExportError, HubError, NotPublished
 from zoo.hub import Pushed, open_hub, publish
@@ -468,6 +468,7 @@ def survey(
         DataError: There are no pictures, or no test set and no `test_part`.
         PluginError: The plugin that reads this kind of address fails.
     """
+    plugins.declared()  # a damaged distribution is reported and left out, before torch would fail on it
     from zoo.data import sources
     from zoo.data.prepared import survey_address
 

@@ -151,11 +151,11 @@ def declared() -> tuple[Entry, ...]:
 
 def claims(group: str) -> tuple[Entry, ...]:
     """Every entry point of a group, sorted by name; of several of one name the first has it."""
-    installed = _installed(group)
-    present = {normal(entry.distribution) for entry in installed}
+    entries = installed()[group]
+    present = {normal(entry.distribution) for entry in entries}
     disabled = left_out()
     unique: dict[tuple[str, str], Entry] = {}
-    for entry in [*installed, *_declared_in_checkout(present, group)]:
+    for entry in [*entries, *_declared_in_checkout(present, group)]:
         if normal(entry.distribution) not in disabled:
             unique.setdefault((entry.name, normal(entry.distribution)), entry)
     return tuple(
@@ -334,24 +334,40 @@ def core_version() -> str:
     return version(DISTRIBUTION) if root is None else str(_project(root)["version"])
 
 
-def _installed(group: str) -> list[Entry]:
-    """A group's entries of all installed distributions; one that can't be read is a PluginWarning, and left out."""
-    entries: dict[str, list[Entry]] = {}  # by distribution: of two copies on sys.path the first counts
+@functools.cache
+def installed() -> Mapping[str, tuple[Entry, ...]]:
+    """The entry points of all installed distributions by group; read once a process.
+
+    A distribution that can't be read is left out, with one PluginWarning.
+    """
+    entries: dict[str, dict[str, list[Entry]]] = {}  # by distribution and group; of two copies the first counts
     for distribution in distributions():
         try:
-            points = distribution.entry_points.select(group=group)
-            if points:
-                name, version = _name_and_version(distribution)
-                entries.setdefault(normal(name), [Entry(point.name, point.value, name, version) for point in points])
+            points = [point for point in distribution.entry_points if point.group in GROUPS]
+            if not points:
+                continue
+            name, version = _name_and_version(distribution)
         except (Exception, SystemExit) as error:  # malformed in any way: text that is no UTF-8, a line without "="
-            warnings.warn(
-                PluginWarning(
-                    f"a distribution in {distribution.locate_file('')} can't be read and is left out "
-                    f"({type(error).__name__}: {error}); remove what is left of it, or install it again"
-                ),
-                stacklevel=4,
-            )
-    return [entry for of_one in entries.values() for entry in of_one]
+            _leave_out(distribution, error)
+            continue
+        groups: dict[str, list[Entry]] = {}
+        for point in points:
+            groups.setdefault(point.group, []).append(Entry(point.name, point.value, name, version))
+        entries.setdefault(normal(name), groups)
+    return {group: tuple(entry for groups in entries.values() for entry in groups.get(group, ())) for group in GROUPS}
+
+
+def _leave_out(distribution: Distribution, error: BaseException) -> None:
+    folder = getattr(distribution, "_path", None) or distribution.locate_file("")
+    warnings.warn(
+        PluginWarning(
+            f"the distribution {folder} can't be read and is left out ({type(error).__name__}: {error}); "
+            "remove what is left of it, or install it again"
+        ),
+        stacklevel=4,
+    )
+    # torch reads the entry points of all distributions when it is imported, and would fail on this one.
+    os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 
 def _name_and_version(distribution: Distribution) -> tuple[str, str]:
