@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 import inspect
 import os
 import subprocess
@@ -81,6 +82,16 @@ def test_a_script_of_a_users_is_checked_strictly(tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True)
     errors = [line for line in found.stdout.splitlines() if "error" in line and line.startswith("script.py")]
     assert [line.split(":")[1] for line in errors] == [str(SCRIPT.count("\n"))], found.stdout
+
+
+def test_the_examples_of_the_docstrings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runner = doctest.DocTestRunner()
+    for name in zoo.__all__:
+        for example in doctest.DocTestFinder(recurse=False).find(getattr(zoo, name), name, module=False, globs={}):
+            runner.run(example)
+    assert runner.tries >= 8
+    assert runner.failures == 0
 
 
 def test_every_public_function_says_what_it_does() -> None:
