@@ -46,7 +46,7 @@ COMMANDS = {
         "List the plugins: what each declares, the import time of its models, and errors.",
     ),
     "new": (
-        "new:new",
+        "plugins:new",
         "Write a plugin to begin with: an architecture, tests, README and CI; with --dataset a data set too.",
     ),
     "search": (
