@@ -99,9 +99,9 @@ class Group(Generic[T]):
             return own
         entry = self.entry(name)
         if entry is None:
-            known = self.names()
-            close = close_to(name, known)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known) or 'none'}"
+            names = self.names()
+            close = close_to(name, names)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names) or 'none'}"
             raise self.unknown(f"there is no {self.what} {name[:100]!r}; {hint}")
         return self.loaded(entry)
 
@@ -190,7 +190,7 @@ def warn_of_collision(owner: str, other: str, claimed: str) -> None:
 
 def left_out() -> set[str]:
     """The distributions that ZOO_DISABLE_PLUGINS names, a comma between two."""
-    return {normal(one.strip()) for one in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",") if one.strip()}
+    return {normal(name.strip()) for name in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",") if name.strip()}
 
 
 def load(entry: Entry) -> Model:
@@ -305,14 +305,14 @@ def survey() -> list[Plugin]:
     return plugins
 
 
-def close_to(name: str, known: Iterable[str]) -> list[str]:
+def close_to(name: str, names: Iterable[str]) -> list[str]:
     """Up to three names like that one, closest first, whatever its case; fast among thousands."""
     import difflib
 
     name = name.lower()
     pairs = {name[start : start + 2] for start in range(max(1, len(name) - 1))}
     # get_close_matches is slow, so it is given only the hundred names that share the most pairs of characters.
-    likely = heapq.nlargest(100, sorted(known), key=lambda candidate: sum(map(candidate.__contains__, pairs)))
+    likely = heapq.nlargest(100, sorted(names), key=lambda candidate: sum(map(candidate.__contains__, pairs)))
     return difflib.get_close_matches(name, likely, n=3, cutoff=0.6)
 
 
@@ -381,19 +381,19 @@ def _name_and_version(distribution: Distribution) -> tuple[str, str]:
 def _declared_in_checkout(installed: set[str], group: str) -> list[Entry]:
     """A group's entries of the checkout's plugins, but for those installed; a folder is named as its distribution."""
     root = checkout()
-    found = []
+    entries: list[Entry] = []
     for folder in sorted((root / "plugins").iterdir()) if root else []:
         if normal(folder.name) in installed or not (folder / "pyproject.toml").is_file():
             continue
         try:
             project = _project(folder)
             declared = project.get("entry-points", {}).get(group, {})
-            found += [
+            entries += [
                 Entry(name, value, project["name"], project["version"], folder) for name, value in declared.items()
             ]
         except (ValueError, KeyError) as error:
             warnings.warn(PluginWarning(f"{folder} declares no plugin: {error!r}"), stacklevel=3)
-    return found
+    return entries
 
 
 def _project(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The command line: which commands there are, and `main`, which runs the one that is asked for.
+"""The command line: the table of commands, and `main`, which runs a command.
 
-A command is known by its name and by what its docstring begins with. Its file is imported when it is called,
-and no other: nobody waits for what they didn't ask for.
+The table has the name of each command and the first paragraph of its docstring. A command's file is imported only when
+that command is called, so that start-up is fast.
 """
 
 import errno
@@ -118,7 +118,7 @@ UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO}  # errors of s
 
 
 class Command(TyperCommand):
-    """A command that has stdout to itself: what plugins and libraries print while it runs goes to stderr."""
+    """A command with stdout for its own output; plugins and libraries print to stderr while it runs."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run it."""
@@ -129,7 +129,7 @@ class Command(TyperCommand):
 
 
 class LazyGroup(TyperGroup):
-    """Its commands are names and texts; the one that is called becomes the real one."""
+    """A group that shows names and texts of its commands, and imports only the command that is called."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -138,11 +138,11 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the command that the first of `args` names, and import it; the rest of `args` is its own."""
-        name, known, rest = super().resolve_command(ctx, args)
-        return name, known if name is None else load(name), rest
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else load(name), rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; Ctrl-C that nothing else has answered is the end, and no bug."""
+        """Run the command; an unhandled Ctrl-C ends it with one line."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -183,8 +183,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(ctx: typer.Context, asked: bool) -> None:
-    if asked and not ctx.resilient_parsing:
+def _print_version(ctx: typer.Context, is_given: bool) -> None:
+    if is_given and not ctx.resilient_parsing:
         from zoo.plugins import core_version
 
         print(f"zoo {core_version()}")
@@ -198,8 +198,8 @@ def program(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """What can be asked of the program itself; runs before its command."""
-    gc.freeze()  # all that is there by now stays to the end; to look through it then takes a fifth of `zoo list`
+    """Options of the program; runs before its command."""
+    gc.freeze()  # these objects stay to the end; collecting among them takes a fifth of the time of `zoo list`
 
 
 def main() -> None:

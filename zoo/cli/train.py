@@ -1,4 +1,4 @@
-"""`zoo train`, `zoo reproduce`, `zoo compare`: what makes weights."""
+"""`zoo train`, `zoo reproduce`, `zoo compare`: commands that train."""
 
 from typing import Annotated, Any
 
@@ -33,7 +33,7 @@ def train(
         return
     say_trained(trained)
     if len(trained.config.seeds) > 1:
-        top1 = {one.seed: one.test_top1 for one in trained.config.seeds}
+        top1 = {result.seed: result.test_top1 for result in trained.config.seeds}
         each = ", ".join(f"seed {seed} {value:.2f}%" for seed, value in top1.items())
         say(f"{trained.config.name}: top-1 {spread([*top1.values()])}% from {len(top1)} seeds ({each})")
     if trained.published:
@@ -113,7 +113,7 @@ def compare(
 
 
 def _speaks_for_all() -> bool:
-    """Whether this process is torchrun's first, which alone prints."""
+    """Whether this process prints: of the processes of torchrun only the first one does."""
     from zoo.training.distributed import share
 
     return share().is_first

@@ -33,7 +33,7 @@ def new_plugin(name: str, *, dataset: str | None = None, out: str | Path | None 
             )
     if name in registry.provided():
         raise PluginError(f"there is an architecture {name} already; choose another name (zoo list shows all)")
-    if dataset is not None and dataset not in ZOOS and any(one.endswith(f"_{dataset}") for one in registry.entries()):
+    if dataset is not None and dataset not in ZOOS and any(full.endswith(f"_{dataset}") for full in registry.entries()):
         raise PluginError(f"there is a data set {dataset} already, of another plugin; choose another name")
     folder = path_of(out or f"zoo-{name}")
     if folder.exists():

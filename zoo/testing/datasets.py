@@ -26,7 +26,7 @@ def check_dataset(dataset: Dataset, root: Path) -> None:
     train, test = _read(dataset, root, train=True), _read(dataset, root, train=False)
     for half, split in (("training", train), ("test", test)):
         absent = set(range(len(dataset.classes))) - set(split.labels.tolist())
-        names = ", ".join(dataset.classes[one] for one in sorted(absent)[:3])
+        names = ", ".join(dataset.classes[label] for label in sorted(absent)[:3])
         require(not absent, f"{dataset.name}: the {half} set has no image of {names}")
     again = _read(dataset, root, train=True)
     same = torch.equal(train.images, again.images) and torch.equal(train.labels, again.labels)
@@ -59,10 +59,10 @@ def _check_normalisation(dataset: Dataset, train: Split) -> None:
         total, squares, pixels = total + values.sum(0), squares + values.square().sum(0), pixels + len(values)
     mean = total / pixels
     std = (squares / pixels - mean.square()).clamp(min=0).sqrt()
-    for name, found in (("mean", mean), ("std", std)):
-        rounded = tuple(round(value, 4) for value in found.tolist())
+    for name, measured in (("mean", mean), ("std", std)):
+        rounded = tuple(round(value, 4) for value in measured.tolist())
         declared = getattr(dataset, name)
-        close = all(abs(one - other) <= CLOSE for one, other in zip(rounded, declared, strict=True))
+        close = all(abs(value - stated) <= CLOSE for value, stated in zip(rounded, declared, strict=True))
         require(
             close,
             f"{dataset.name}: {name} is {declared}, that of the training set is {rounded}; write {name}={rounded}",

@@ -40,10 +40,10 @@ def checks(distribution: str, root: Path | None = None) -> Iterator[Check]:
             yield Check(entry.name, _failing(str(error)))
     for model in models:
         yield Check(f"{model.name}-model", functools.partial(_check_model, model))
-    for model in {one.architecture.name: one for one in reversed(models)}.values():
+    for model in {model.architecture.name: model for model in reversed(models)}.values():
         yield Check(f"{model.name}-training", functools.partial(_check_training, model))
-    zoos = [one for one in vars(datasets).values() if isinstance(one, Dataset)]
-    for dataset in {one.dataset.name: one.dataset for one in models if one.dataset not in zoos}.values():
+    zoos = [dataset for dataset in vars(datasets).values() if isinstance(dataset, Dataset)]
+    for dataset in {model.dataset.name: model.dataset for model in models if model.dataset not in zoos}.values():
         yield Check(f"{dataset.name}-dataset", functools.partial(_check_dataset, dataset, root))
 
 
@@ -71,7 +71,7 @@ def _failing(reason: str) -> Callable[[], None]:
 def _check_facts(declared: list[Entry]) -> None:
     """In a process of its own: this one has imported torch, or will."""
     for entry in declared:
-        owner = next(one for one in plugins.declared() if one.name == entry.name)
+        owner = next(claim for claim in plugins.declared() if claim.name == entry.name)
         claimed = f"the name {entry.name} is {owner.distribution}'s; give the architecture or the data set another"
         require(owner == entry, claimed)
     modules = sorted({entry.value.partition(":")[0] for entry in declared})
