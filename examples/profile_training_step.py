@@ -49,10 +49,10 @@ from zoo.nets.device import choose, describe, has_bf16
 from zoo.record.job import How
 from zoo.spec import Model, Recipe
 from zoo.training import optimizer as optim
-from zoo.training.averages import BatchCounts
 from zoo.training.distributed import Share
 from zoo.training.environment import algorithms, keep_memory
 from zoo.training.objective import objective
+from zoo.training.optimizer import BatchCounts
 from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Moved, Step, Stopwatch
 
 ROUNDS = 5  # the median of so many is what counts

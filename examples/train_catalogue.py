@@ -71,7 +71,7 @@ class Asked:
 
     def output(self, entry: Entry) -> Output:
         """The output of an entry's training."""
-        return Output(self.out / f"{entry.model}-{entry.recipe}", "resume")
+        return Output(self.out / f"{entry.model}-{entry.recipe}", resume=True)
 
     def is_done(self, entry: Entry) -> bool:
         """Whether its model folder is there, with all its seeds."""

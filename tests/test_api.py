@@ -471,7 +471,7 @@ def test_weights_in_fp16_are_rounded_before_the_one_evaluation(tmp_path: Path, m
         measured.append((len(split), all(torch.equal(one, one.half().float()) for one in net.parameters())))
         return evaluate(net, split, pixels)
 
-    monkeypatch.setattr("zoo.training.result.evaluate", measuring)
+    monkeypatch.setattr("zoo.training.run.evaluate", measuring)
     api.train("resnet8", epochs=2, out=tmp_path / "half", amp=False, dtype="fp16")
     assert measured == [(360, True)]
 

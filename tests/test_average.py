@@ -14,8 +14,8 @@ from zoo.evaluation.evaluate import evaluate
 from zoo.nets import weights
 from zoo.record import store
 from zoo.training import loop
-from zoo.training.averages import Average
 from zoo.training.loop import Training
+from zoo.training.optimizer import Average
 from zoo.training.reporting import Reporting
 
 from .test_train import RECIPE, Run, StopAfter, begin_digits, job

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from zoo.errors import TrainingError
-from zoo.record import store
 from zoo.record.types import EpochRow
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
@@ -47,37 +46,29 @@ def test_another_job_is_refused_by_what_differs(tmp_path: Path) -> None:
         checkpoint.restore(tmp_path, other)
 
 
-@pytest.mark.parametrize("content", [{}, {"job": {}}, [1, 2]])
-def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path, content: object) -> None:
-    checkpoint.save(tmp_path, JOB, Progress(), STATE)
-    written(content, checkpoint.path_in(tmp_path))
-    with pytest.raises(TrainingError, match=r"is not a checkpoint of this version \(.*\); remove"):
-        checkpoint.restore(tmp_path, JOB)
-
-
 JOB_ENTRIES = JOB.to_json()
 PROGRESS = msgspec.to_builtins(Progress(rows=[EpochRow(1, 0.1, 2.0, 10.0, 1.5)]))
 
 
+def parts(job: object = JOB_ENTRIES, progress: object = PROGRESS) -> dict[str, object]:
+    return {"job": job, "progress": progress, "learner": STATE}
+
+
 @pytest.mark.parametrize(
-    ("job", "progress", "reason"),
+    ("content", "reason"),
     [
-        ({**JOB_ENTRIES, "ema": 0.9}, PROGRESS, "ema is a field"),
-        ({name: value for name, value in JOB_ENTRIES.items() if name != "amp"}, PROGRESS, "amp is missing"),
-        ({**JOB_ENTRIES, "recipe": {**JOB.recipe.to_json(), "ema": 0.9}}, PROGRESS, "recipe.ema is a field"),
-        ({**JOB_ENTRIES, "recipe": {**JOB.recipe.to_json(), "epochs": -1}}, PROGRESS, "epochs"),
-        (JOB_ENTRIES, {**PROGRESS, "days": 1}, "days is a field"),
-        (JOB_ENTRIES, {**PROGRESS, "rows": [{**PROGRESS["rows"][0], "days": 1}]}, r"rows\[0\].days is a field"),
+        ([1, 2], "other parts"),
+        ({"job": {}}, "other parts"),
+        (parts(job={**JOB_ENTRIES, "ema": 0.9}), "ema is a field"),
+        (parts(job={name: value for name, value in JOB_ENTRIES.items() if name != "amp"}), "amp is missing"),
+        (parts(job={**JOB_ENTRIES, "recipe": {**JOB.recipe.to_json(), "epochs": -1}}), "epochs"),
+        (parts(progress={**PROGRESS, "rows": [{**PROGRESS["rows"][0], "days": 1}]}), r"rows\[0\].days is a field"),
     ],
 )
-def test_a_checkpoint_with_an_unknown_a_missing_or_an_impossible_field_is_refused(
-    tmp_path: Path, job: dict[str, object], progress: dict[str, object], reason: str
-) -> None:
-    written({"job": job, "progress": progress, "learner": STATE}, checkpoint.path_in(tmp_path))
-    with pytest.raises(TrainingError, match=f"is not a checkpoint of this version .*{reason}.*; remove .*") as caught:
+def test_a_checkpoint_of_another_version_is_refused_in_one_line(tmp_path: Path, content: object, reason: str) -> None:
+    written(content, checkpoint.path_in(tmp_path))
+    with pytest.raises(TrainingError, match=rf"is not a checkpoint of this version \(.*{reason}.*\); remove .*again$"):
         checkpoint.restore(tmp_path, JOB)
-    assert "\n" not in str(caught.value)
-    assert str(caught.value).endswith("and start again")
 
 
 def test_a_run_without_a_checkpoint_is_said_to_have_none(tmp_path: Path) -> None:
@@ -85,14 +76,16 @@ def test_a_run_without_a_checkpoint_is_said_to_have_none(tmp_path: Path) -> None
         checkpoint.restore(tmp_path, JOB)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
-def test_a_damaged_checkpoint_is_one_line_with_the_remedy(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize("damage", ["empty", "cut short", "first bit", "middle bit", "last bit"])
+def test_a_damaged_checkpoint_is_one_line_with_the_remedy(tmp_path: Path, damage: str) -> None:
     save(tmp_path)
     path = checkpoint.path_in(tmp_path)
-    path.write_bytes(path.read_bytes()[:-200] if content is None else content)
-    with pytest.raises(TrainingError, match="can't be read") as caught:
+    content = bytearray(path.read_bytes())
+    if damage.endswith("bit"):
+        content[{"first bit": 0, "middle bit": len(content) // 2, "last bit": -1}[damage]] ^= 1
+    path.write_bytes(b"" if damage == "empty" else content[:-200] if damage == "cut short" else content)
+    with pytest.raises(TrainingError, match=r"can't be read \(its hash is another\); remove .*again$"):
         checkpoint.restore(tmp_path, JOB)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_checkpoint_runs_no_code_that_is_in_it(tmp_path: Path) -> None:
@@ -106,27 +99,15 @@ def test_a_checkpoint_runs_no_code_that_is_in_it(tmp_path: Path) -> None:
     assert not (tmp_path / "owned").exists()
 
 
-def test_no_bit_of_a_checkpoint_can_flip_unnoticed(tmp_path: Path) -> None:
-    save(tmp_path)
-    path = checkpoint.path_in(tmp_path)
-    content = bytearray(path.read_bytes())
-    for place in (0, len(content) // 2, len(content) - 1):
-        content[place] ^= 1
-        path.write_bytes(content)
-        with pytest.raises(TrainingError, match="its hash is another"):
-            checkpoint.restore(tmp_path, JOB)
-        content[place] ^= 1
-
-
 def test_a_save_that_fails_is_one_line_and_leaves_the_checkpoint_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(tmp_path)
 
-    def full(path: Path) -> None:
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "sync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(
         TrainingError, match=r"can't be written \(No space left on device\); what it had saved is whole"
     ):

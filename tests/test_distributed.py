@@ -163,11 +163,12 @@ def environment(process: int) -> list[bytes]:
 def test_one_process_speaks_writes_and_publishes_for_both(together: tuple[Path, str]) -> None:
     path, output = together
     lines = output.splitlines()
-    assert lines[0].startswith("compile none (")
-    assert [line.split()[1] for line in lines[1:4]] == [f"{n}/3" for n in range(1, 4)]
-    assert lines[4].startswith("resnet8_digits: top-1 ")
-    assert lines[5].startswith("published as file:hub/resnet8_digits at revision ")
-    assert len(lines) == 6
+    assert lines[0].startswith("training resnet8_digits, ")
+    assert lines[1].startswith("compile none (")
+    assert [line.split()[1] for line in lines[2:5]] == [f"{n}/3" for n in range(1, 4)]
+    assert lines[5].startswith("resnet8_digits: top-1 ")
+    assert lines[6].startswith("published as file:hub/resnet8_digits at revision ")
+    assert len(lines) == 7
     assert "2 processes" in (path / store.README).read_text()
 
 

@@ -58,7 +58,6 @@ TORCH_FREE_TOO = {
     "training.options",
     "training.plan",
     "training.reporting",
-    "training.trackers",
     "evaluation.report",
 }
 HEAVY = {

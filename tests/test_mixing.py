@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from zoo.data import batches
 from zoo.data.augmentation import Mixing, draw_mixing, mix
 from zoo.data.batches import Batches, Draw
 from zoo.data.sources import Split
-from zoo.errors import NotFound, RecipeError
+from zoo.errors import Interrupted, NotFound, RecipeError
 from zoo.record import store
 from zoo.record.job import Origin
 from zoo.spec import Recipe
 from zoo.training.objective import objective
 from zoo.training.start import Renormalised
+
+from .test_train import StopAfter
 
 CPU = torch.device("cpu")
 NONE = torch.zeros(2, 3)
@@ -142,10 +145,27 @@ def test_a_distilled_model_names_its_teacher_with_its_hash(trained: Path, tmp_pa
     api.push(trained, hub=hub)
     settings = {"teacher": f"{hub}/resnet8_digits", "temperature": "2"}
     done = api.train("resnet8", settings=settings, epochs=2, out=tmp_path / "student", amp=False)
-    assert done.config.job.teacher == Origin(f"{hub}/resnet8_digits", store.read_record(trained).weights.sha256)
+    address = f"{hub}/resnet8_digits@{store.identity(trained)}"
+    assert done.config.job.teacher == Origin(address, store.read_record(trained).weights.sha256)
     text = (done.folder / store.README).read_text()
-    assert f"the logits that `{hub}/resnet8_digits` (SHA-256 of its weights" in text
+    assert f"the logits that `{address}` (SHA-256 of its weights" in text
     assert np.isfinite(done.config.results.test_loss)
+
+
+def test_a_teacher_that_was_pushed_again_teaches_a_resumed_run_on_at_its_revision(
+    trained: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    hub = f"file:{tmp_path / 'hub'}"
+    api.push(trained, hub=hub)
+    options: dict[str, Any] = {"settings": {"teacher": f"{hub}/resnet8_digits"}, "epochs": 2, "amp": False}
+    whole = api.train("resnet8", out=tmp_path / "whole", limit_train=128, **options).config
+    with pytest.raises(Interrupted):
+        api.train("resnet8", out=tmp_path / "student", limit_train=128, report=StopAfter(2), **options)
+    other = api.train("resnet8", out=model_folder, overwrite=True, epochs=1, limit_train=64, seed=5).folder
+    api.push(other, hub=hub)
+    resumed = api.train("resnet8", out=tmp_path / "student", limit_train=128, resume=True, **options).config
+    assert resumed.weights == whole.weights
 
 
 def test_a_card_says_that_target_class_and_others_were_distilled_apart(trained: Path, tmp_path: Path) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from zoo import api
-from zoo.errors import FolderError, TrainingError, ZooError
+from zoo.errors import FolderError, Interrupted, TrainingError, ZooError
 from zoo.record import store
 from zoo.record.types import require_trained
+from zoo.training import checkpoint
+from zoo.training.checkpoint import Progress
 from zoo.training.output import Output
+from zoo.training.reporting import Report
 
 from .conftest import CHECKOUT
+from .test_train import StopAfter
 
 MODES = ["fresh", "resume", "overwrite"]
 
@@ -116,29 +120,88 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
 
 def test_what_is_left_of_a_run_that_is_finished_is_removed(tmp_path: Path) -> None:
     first = quick(tmp_path / "m")
-    place = Output(tmp_path / "m")
-    place.run.mkdir()
-    (place.run / "checkpoint.pt").write_bytes(b"killed after the folder was in its place")
+    run = Output(tmp_path / "m").run
+    run.mkdir()
+    checkpoint.save(run, first.config.job, Progress(), {})
+    (run / ".checkpoint.pt.123-abcd.aside").write_bytes(b"killed while it was written")
     assert quick(tmp_path / "m", "resume").config == first.config
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-def test_what_was_begun_over_another_model_is_gone_on_with(
-    model_folder: Path,
+def stopped(out: Path, **options: Any) -> None:
+    """Start a training that is interrupted in its first epoch."""
+    with pytest.raises(Interrupted):
+        api.train("resnet8", out=out, limit_train=64, amp=False, report=StopAfter(1), **options)
+
+
+@pytest.fixture
+def glance_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("glance_always")
+def test_a_finished_training_that_is_resumed_leaves_the_checkpoint_of_another_one(tmp_path: Path) -> None:
+    first = quick(tmp_path / "m")
+    stopped(tmp_path / "m", seed=3, settings={"batch_size": "16"}, epochs=2, overwrite=True)
+    assert quick(tmp_path / "m", "resume").config == first.config
+    assert checkpoint.path_in(Output(tmp_path / "m").run).is_file()
+    options: dict[str, Any] = {"seed": 3, "settings": {"batch_size": "16"}, "epochs": 2}
+    second = api.train("resnet8", out=tmp_path / "m", limit_train=64, amp=False, resume=True, **options)
+    assert (second.config.job.seed, second.config.training.epochs) == (3, 2)
+
+
+@pytest.mark.usefixtures("glance_always")
+@pytest.mark.parametrize("steps", [2, 6])  # in the first seed's training, and in the second's
+def test_seeds_that_replace_others_and_are_interrupted_go_on_with_the_same_options_and_resume(
+    tmp_path: Path, steps: int
 ) -> None:
-    command = [sys.executable, "-m", "zoo", "train", "resnet8", "--seed", "3", "--epochs", "8", "--no-amp"]
-    process = subprocess.Popen(
-        [*command, "--out", str(model_folder), "--overwrite"], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    assert process.stdout is not None
-    next(line for line in process.stdout if line.startswith("epoch"))
-    process.send_signal(signal.SIGINT)
-    process.communicate()
-    assert process.returncode == 130
-    assert require_trained(store.check(model_folder)).job.seed == 0
-    config = api.train("resnet8", out=model_folder, resume=True, seed=3, epochs=8, amp=False).config
-    assert (config.job.seed, config.training.epochs) == (3, 8)
+    options: dict[str, Any] = {"out": tmp_path / "m", "seeds": 2, "epochs": 1, "limit_train": 64, "amp": False}
+    api.train("resnet8", settings={"batch_size": "32"}, **options)
+    options |= {"settings": {"batch_size": "16"}, "overwrite": True}
+    with pytest.raises(Interrupted, match="give the same options and resume to continue"):
+        api.train("resnet8", report=StopAfter(steps), **options)
+    config = api.train("resnet8", resume=True, **options).config
+    assert config.job.recipe.batch_size == 16
+    assert require_trained(store.check(tmp_path / "m-seed1")).job.recipe.batch_size == 16
+    assert [result.seed for result in config.seeds] == [0, 1]
+
+
+@pytest.mark.usefixtures("glance_always")
+def test_another_training_in_the_folder_of_a_seed_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    quick(tmp_path / "m-seed1")
+    with pytest.raises(TrainingError, match=r"m-seed1 is finished, and another training: .*replace it too \(overwrite"):
+        api.train("resnet8", out=tmp_path / "m", seeds=2, epochs=2, limit_train=64, amp=False, resume=True)
+    assert not Output(tmp_path / "m").run.exists()
+
+
+@pytest.mark.usefixtures("glance_always")
+def test_a_damaged_folder_that_is_to_be_replaced_does_not_stop_its_run(model_folder: Path) -> None:
+    stopped(model_folder, settings={"batch_size": "16"}, epochs=1, overwrite=True)
+    (model_folder / store.WEIGHTS).write_bytes(b"damaged")
+    options: dict[str, Any] = {"settings": {"batch_size": "16"}, "epochs": 1, "limit_train": 64, "amp": False}
+    assert api.train("resnet8", out=model_folder, resume=True, **options).config.training.epochs == 1
+
+
+class Elsewhere(Report):
+    """Trains a second net in another thread as soon as the first one begins."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.error: BaseException | None = None
+
+    def start(self, epochs: int, images: int, finished: int) -> None:
+        with ThreadPoolExecutor(1) as threads:
+            self.error = threads.submit(quick, self.out).exception()
+
+
+def test_a_second_training_in_a_process_is_refused_in_one_line(tmp_path: Path) -> None:
+    report = Elsewhere(tmp_path / "second")
+    api.train("resnet8", out=tmp_path / "first", epochs=1, limit_train=64, amp=False, report=report)
+    assert isinstance(report.error, TrainingError)
+    assert str(report.error).startswith("another training runs in this process; ")
+    assert "\n" not in str(report.error)
+    assert [path.name for path in tmp_path.iterdir()] == ["first"]
+    assert quick(tmp_path / "second").config.training.epochs == 1
 
 
 @pytest.mark.parametrize("out", [".", "..", "nowhere/..", "/"])
@@ -157,18 +220,8 @@ def test_a_place_that_cannot_be_written_is_one_line_before_the_first_step(tmp_pa
 @pytest.mark.slow
 def test_a_full_disk_at_the_writing_of_the_folder_loses_nothing(tmp_path: Path) -> None:
     """The limit on a file's size is met by the weights, which only the folder has in one file with their card."""
-    command = [
-        sys.executable,
-        "-m",
-        "zoo",
-        "train",
-        "resnet8",
-        "--epochs",
-        "1",
-        "--no-amp",
-        "--out",
-        str(tmp_path / "m"),
-    ]
+    words = ["train", "resnet8", "--epochs", "1", "--no-amp", "--out", str(tmp_path / "m")]
+    command = [sys.executable, "-m", "zoo", *words]
     limited = (
         "import resource, signal, runpy, sys;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
@@ -176,7 +229,7 @@ def test_a_full_disk_at_the_writing_of_the_folder_loses_nothing(tmp_path: Path) 
         "curve.draw = lambda *given: (resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)), draw(*given))[1];"
         "from zoo.__main__ import main; main()"
     )
-    full = subprocess.run([sys.executable, "-c", limited, *command[3:]], capture_output=True, text=True, cwd=CHECKOUT)
+    full = subprocess.run([sys.executable, "-c", limited, *words], capture_output=True, text=True, cwd=CHECKOUT)
     assert full.returncode == 1, full.stderr
     assert full.stderr.count("\n") == 1
     assert "can't be written (File too large)" in full.stderr
@@ -187,7 +240,7 @@ def test_a_full_disk_at_the_writing_of_the_folder_loses_nothing(tmp_path: Path) 
     assert store.check(tmp_path / "m").weights == undisturbed.weights
 
 
-@pytest.mark.parametrize("module", ["zoo.cli.app", "typer", "zoo.cli.train", "zoo.api", "torch"])
+@pytest.mark.parametrize("module", ["zoo.cli.app", "torch"])
 def test_ctrl_c_while_a_module_is_being_imported_is_one_line(module: str, tmp_path: Path) -> None:
     code = f"""
 import os, signal, sys

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from PIL import Image
@@ -30,6 +32,12 @@ def settings() -> dict[str, bool]:
 EXACT = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False, "gradients": False}
 
 
+@pytest.fixture(autouse=True)
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine have a GPU, as far as `exact` knows."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+
+
 class Witness(nn.Module):
     """Notes under which settings it is asked."""
 
@@ -47,6 +55,25 @@ def test_cudnn_stays_in_use_and_what_was_set_is_put_back() -> None:
     before = settings()
     with exact():
         assert settings() == EXACT
+    assert settings() == before
+
+
+def test_without_a_gpu_cudnn_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    before = settings()
+    with exact():
+        assert settings() == {**before, "gradients": False}
+
+
+def test_threads_that_compute_at_once_leave_the_flags_as_they_were() -> None:
+    before = settings()
+
+    def compute(number: int) -> dict[str, bool]:
+        with exact():
+            return settings()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(compute, range(200))) == [EXACT] * 200
     assert settings() == before
 
 

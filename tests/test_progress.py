@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
+from zoo import api
+from zoo.errors import HubError, TrainingError
+from zoo.record import store
 from zoo.record.types import EpochRow
-from zoo.training.reporting import Bar, Lines
+from zoo.training.reporting import Bar, Lines, Report
 
 
 def row(epoch: int) -> EpochRow:
@@ -32,14 +37,45 @@ def test_the_bar_says_nothing_of_a_loss_before_there_is_one() -> None:
     assert "loss" not in text.getvalue()
 
 
-def test_a_log_has_a_line_an_epoch_and_what_is_worth_noting() -> None:
+@pytest.mark.parametrize("val", [None, 99.99])
+def test_a_log_has_a_line_an_epoch_that_fits_80_columns(val: float | None) -> None:
     text = io.StringIO()
     lines = Lines(Console(file=text, width=200))
-    lines.note("compile none (asked for)")
-    lines.start(epochs=2, images=100, finished=0)
+    lines.start(epochs=1_000, images=50_000, finished=0)
     lines.step(1, 50, 0.1, 2.0)
-    lines.epoch(row(1))
+    lines.epoch(EpochRow(1, 0.1, 10.1234, 99.99, 12_345.6, test_loss=1.0, test_top1=99.99, val_loss=1.0, val_top1=val))
     lines.finish()
-    note, epoch = text.getvalue().splitlines()
-    assert note == "compile none (asked for)"
-    assert epoch.startswith("epoch 1/2  lr 0.1  train loss 1.0000 top-1 50.00%  0.1 s  1,000 images/s  left ")
+    (line,) = text.getvalue().splitlines()
+    part = "train" if val is None else "val"
+    assert line.startswith(f"epoch    1/1000  loss 10.123  {part} 99.99%  test 99.99%  12345.6 s  left ")
+    assert len(line) <= 80
+
+
+class Notes(Report):
+    """Keeps the notes of a training."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_a_training_begins_with_a_line_that_says_what_is_trained_how_and_where_to(tmp_path: Path) -> None:
+    report, out = Notes(), tmp_path / "out"
+    api.train("resnet8", epochs=2, limit_train=100, limit_test=50, amp=False, out=out, report=report, device="cpu")
+    assert report.notes[0] == (
+        "training resnet8_digits, recipe quick: 2 epochs x 2 steps per epoch, batch 64, 100 images and tested on 50, "
+        f"cpu in fp32, to {out}"
+    )
+    assert report.notes[1].startswith("compile none (")
+
+
+def test_a_limited_test_set_is_recorded_and_its_accuracy_not_published(tmp_path: Path) -> None:
+    done = api.train("resnet8", epochs=2, limit_train=64, limit_test=50, amp=False, out=tmp_path / "out")
+    assert done.config.results.test_images == 50
+    assert "Last epoch, the first 50 of 360 test images of" in (done.folder / store.README).read_text()
+    with pytest.raises(HubError, match="was tested on 50 of 360 test images, which is not its accuracy"):
+        api.push(done.folder, hub=f"file:{tmp_path / 'hub'}")
+    with pytest.raises(TrainingError, match="the accuracy is not the model's; leave out limit_test, or push"):
+        api.train("resnet8", limit_test=50, push=True, out=tmp_path / "pushed")

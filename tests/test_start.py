@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +26,8 @@ from zoo.record import store
 from zoo.record.job import Origin
 from zoo.record.types import EpochRow, require_trained
 from zoo.registry import load as model_of
-from zoo.spec import Deepening
+from zoo.spec import Deepening, Recipe
+from zoo.training.options import TrainOptions
 from zoo.training.reporting import Report
 from zoo.training.start import head
 
@@ -70,7 +74,8 @@ def data_sets(fake_plugin: Install) -> None:
 
 def trained(name: str, out: Path, **options: object) -> Trained:
     """As fine-tuned as it is in an epoch of two steps."""
-    settings: dict[str, object] = {"epochs": 1, "limit_train": 128, "settings": {"batch_size": "64"}, "amp": False}
+    settings: dict[str, object] = {"epochs": 1, "recipe": "quick", "limit_train": 128, "amp": False}
+    settings["settings"] = {"batch_size": "64"}
     return api.train(name, out=out, **{"start": "resnet8_digits", "threads": 1, **settings, **options})  # type: ignore[arg-type]
 
 
@@ -159,6 +164,85 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights_and_with_no_other_st
     assert trained("resnet8_three", tmp_path / "out", epochs=3, resume=True).config.weights == whole.weights
 
 
+def pushed(hub: str, folder: Path, seed: int) -> str:
+    """The address of a model that was trained from a seed and pushed."""
+    zoo.push(trained("resnet8_digits", folder, start=None, seed=seed).folder, hub=hub)
+    return f"{hub}/resnet8_digits"
+
+
+def test_a_start_that_was_pushed_again_is_resumed_and_reproduced_at_its_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    address = pushed(hub, tmp_path / "a", 1)
+    whole = trained("resnet8_three", tmp_path / "whole", epochs=3, start=address)
+    with pytest.raises(Interrupted):
+        trained("resnet8_three", tmp_path / "out", epochs=3, start=address, report=Stops())
+    pushed(hub, tmp_path / "b", 2)
+    resumed = trained("resnet8_three", tmp_path / "out", epochs=3, start=address, resume=True)
+    assert resumed.config.weights == whole.config.weights
+    assert resumed.config.job.start == whole.config.job.start
+    finished = trained("resnet8_three", tmp_path / "out", epochs=3, start=address, resume=True)
+    assert finished.config == resumed.config
+    monkeypatch.setenv("ZOO_TRUST", hub)
+    again, _ = api.reproduce(whole.folder, out=tmp_path / "again")
+    assert again.config.weights == whole.config.weights
+
+
+def test_a_start_is_the_same_however_its_path_is_written_and_whatever_is_there_now(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = trained("resnet8_three", tmp_path / "whole", epochs=2, start=str(model_folder))
+    with pytest.raises(Interrupted):
+        trained("resnet8_three", tmp_path / "out", epochs=2, start="./model", report=Stops())
+    for same in ("model/", f"../{tmp_path.name}/model", model_folder):
+        shutil.copytree(tmp_path / "out.run", tmp_path / "copy.run")
+        resumed = trained("resnet8_three", tmp_path / "copy", epochs=2, start=Path(same), resume=True)
+        assert resumed.config.weights == whole.config.weights
+        shutil.rmtree(tmp_path / "copy")
+    trained("resnet8_digits", model_folder, seed=9, overwrite=True)
+    resumed = trained("resnet8_three", tmp_path / "out", epochs=2, start=model_folder, resume=True)
+    assert resumed.config.weights == whole.config.weights
+
+
+def test_seeds_that_have_not_begun_are_refused_where_the_start_is_gone(tmp_path: Path, model_folder: Path) -> None:
+    options: dict[str, object] = {"epochs": 2, "start": model_folder, "seeds": 2}
+    with pytest.raises(Interrupted):
+        trained("resnet8_three", tmp_path / "out", report=Stops(), **options)
+    trained("resnet8_digits", model_folder, seed=9, overwrite=True)
+    with pytest.raises(TrainingError, match="has other weights now than when the first seed began"):
+        trained("resnet8_three", tmp_path / "out", resume=True, **options)
+
+
+# -- what the zoo chooses for a fine-tuning ---------------------------------------------------------
+
+
+def recipe_of(**options: Any) -> tuple[str, Recipe]:
+    return TrainOptions(**options).recipe_of(model_of("resnet8_digits"))
+
+
+@pytest.mark.parametrize(("images", "batch_size"), [(1_400, 128), (1_000, 100), (101, 9), (20, 4), (5, 3)])
+def test_a_fine_tuning_takes_the_recipe_for_it_and_ten_steps_an_epoch_where_it_can(
+    images: int, batch_size: int
+) -> None:
+    name, recipe = recipe_of(start="resnet8_digits", limit_train=images, settings={"lr": 0.02})
+    assert (name, recipe.lr, recipe.batch_size) == ("finetune", 0.02, batch_size)
+
+
+def test_a_recipe_or_a_batch_size_that_is_given_is_not_changed() -> None:
+    start = {"start": "resnet8_digits", "limit_train": 100}
+    recipes = model_of("resnet8_digits").recipes
+    for name in ("quick", "finetune"):
+        assert recipe_of(recipe=name, **start) == (name, recipes[name])
+    assert recipe_of(settings={"batch_size": 50}, **start)[1].batch_size == 50
+    assert recipe_of(limit_train=100) == ("quick", recipes["quick"])
+
+
+def test_a_fine_tuning_of_one_epoch_trains_all_of_the_net() -> None:
+    assert recipe_of(start="resnet8_digits", epochs=1)[1].freeze_epochs == 0
+
+
 def test_it_is_reproduced_from_the_same_weights_byte_by_byte(tmp_path: Path) -> None:
     one = trained("resnet8_three", tmp_path / "one")
     again, before = api.reproduce(one.folder, out=tmp_path / "again")
@@ -169,7 +253,7 @@ def test_it_is_not_reproduced_from_other_weights(tmp_path: Path) -> None:
     one = trained("resnet8_three", tmp_path / "one")
     job = json.loads((one.folder / store.CONFIG).read_text())["job"]
     other = {**job, "start": {**job["start"], "sha256": "0" * 64}}
-    with pytest.raises(TrainingError, match="began with weights with SHA-256 0000"):
+    with pytest.raises(TrainingError, match="the published training had 0000"):
         api.reproduce(config_of(one.folder, job=other), out=tmp_path / "again")
 
 
@@ -256,4 +340,6 @@ def test_the_hub_is_told_of_the_repository_that_it_began_with(tmp_path: Path, hu
     card = ModelCard(hub.repositories["me/resnet8_three"].commits[-1].files["README.md"].content.decode())
     data = vars(card.data)
     assert (data["base_model"], data["base_model_relation"]) == ("me/resnet8_digits", "finetune")
-    assert one.config.job.start == Origin("hf://me/resnet8_digits", store.read_record(model_folder).weights.sha256)
+    assert one.config.job.start is not None
+    assert re.fullmatch("hf://me/resnet8_digits@[0-9a-f]{40}", one.config.job.start.address)
+    assert one.config.job.start.sha256 == store.read_record(model_folder).weights.sha256

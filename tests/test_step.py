@@ -19,9 +19,9 @@ from zoo.nets.build import build
 from zoo.record.job import How
 from zoo.spec import Recipe
 from zoo.training import optimizer as optim
-from zoo.training.averages import BatchCounts
 from zoo.training.distributed import Share
 from zoo.training.objective import objective
+from zoo.training.optimizer import BatchCounts
 from zoo.training.step import GraphedStep, Moved, Step, Stopwatch, fastest
 
 CPU = torch.device("cpu")

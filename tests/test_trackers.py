@@ -19,7 +19,7 @@ from zoo import api
 from zoo.errors import Interrupted, PluginError, TrackerWarning, TrainingError
 from zoo.record import store
 from zoo.record.types import EpochRow
-from zoo.training import trackers
+from zoo.training.reporting import TRACKERS, trackers
 
 from .conftest import CHECKOUT, Run
 from .test_train import StopAfter
@@ -68,8 +68,9 @@ def test_the_pages_tracker_is_told_the_job_every_epoch_and_what_the_test_set_say
     told = lines(tmp_path / "out.events")
     assert told[0]["begun"] == "resnet8_digits"
     assert told[0]["job"] == json.loads((trained.folder / "config.json").read_text())["job"]
-    assert str(told[1]["note"]).startswith("compile ")
-    assert told[2] == {"epochs": 3, "images": 128, "finished": 0}
+    assert str(told[1]["note"]).startswith("training resnet8_digits, recipe quick: 3 epochs")
+    assert str(told[2]["note"]).startswith("compile ")
+    assert told[3] == {"epochs": 3, "images": 128, "finished": 0}
     *before, last, result = rows(told)
     log = [msgspec.structs.asdict(row) for row in store.read_log(trained.folder)]
     assert [*before, result] == log
@@ -146,15 +147,15 @@ def test_an_unknown_tracker_is_told_with_the_known_ones_before_anything_is_made(
 def test_a_tracker_that_cannot_be_imported_or_called_is_named(fake_plugin: Install) -> None:
     fake_plugin("zoo-odd", {"odd": "zoo_odd:ODD", "bad": "zoo_bad:B"}, "zoo_odd", "ODD = 3\n", group="zoo.reports")
     with pytest.raises(PluginError, match="tracker odd: zoo_odd:ODD of plugin zoo-odd is of the type int"):
-        trackers.trackers(["odd"])
+        trackers(["odd"])
     with pytest.raises(PluginError, match="tracker bad: plugin zoo-odd can't be imported"):
-        trackers.trackers(["bad"])
+        trackers(["bad"])
 
 
 def test_a_plugin_that_is_left_out_brings_no_tracker(jsonl: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert trackers.TRACKERS.names() == ["tensorboard", "jsonl"]
+    assert TRACKERS.names() == ["tensorboard", "jsonl"]
     monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "zoo-jsonl")
-    assert trackers.TRACKERS.names() == ["tensorboard"]
+    assert TRACKERS.names() == ["tensorboard"]
 
 
 def test_tensorboard_that_is_not_installed_says_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

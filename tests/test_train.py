@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import nn
 
-from zoo import registry
+from zoo import api, registry
 from zoo.data import batches, sources
-from zoo.errors import Interrupted, NonFiniteLoss
+from zoo.errors import Interrupted, NonFiniteLoss, TrainingError
 from zoo.nets import weights
 from zoo.nets.build import build
 from zoo.nets.device import has_bf16
@@ -162,8 +162,18 @@ def test_looking_at_the_test_set_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("glance_always")
-@pytest.mark.parametrize("sched", ["constant", "multistep", "cosine", "onecycle", "plateau", "warmup"])
-@pytest.mark.parametrize("glances", [3, 7, 10])  # in the first epoch, at its end, in the second
+@pytest.mark.parametrize(  # stopped in the first epoch, at its end, in the second
+    ("sched", "glances"),
+    [
+        ("constant", 3),
+        ("multistep", 10),
+        ("cosine", 7),
+        ("onecycle", 3),
+        ("plateau", 10),
+        ("plateau", 7),
+        ("warmup", 10),
+    ],
+)
 def test_a_run_that_was_stopped_anywhere_and_resumed_has_the_same_bytes(
     tmp_path: Path, sched: str, glances: int
 ) -> None:
@@ -196,12 +206,11 @@ def test_every_optimizer_resumes_to_the_same_bytes(tmp_path: Path, opt: str) -> 
 
 
 @pytest.mark.usefixtures("glance_always")
-@pytest.mark.parametrize("glances", [3, 7, 10])
-def test_a_run_whose_rates_fall_layer_by_layer_resumes_to_the_same_bytes(tmp_path: Path, glances: int) -> None:
-    what = job(RECIPE.changed({"layer_decay": "0.7", "sched_on_updates": "true" if glances == 3 else "false"}))
+def test_a_run_whose_rates_fall_layer_by_layer_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    what = job(RECIPE.changed({"layer_decay": "0.7", "sched_on_updates": "true"}))
     stopped = Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):
-        stopped.go(what, report=StopAfter(glances))
+        stopped.go(what, report=StopAfter(3))
     whole, plain = Run(tmp_path / "whole").go(what), Run(tmp_path / "plain").go(job())
     assert stopped.go(what, resume=True).bytes() == whole.bytes() != plain.bytes()
 
@@ -286,6 +295,29 @@ def test_held_out_images_are_the_last_of_the_training_set_and_not_trained_on() -
     assert splits.val is not None
     assert torch.equal(splits.train.uncropped().images, everything.images[:1_137])
     assert torch.equal(splits.val.images, everything.images[1_137:])
+
+
+NARROW = """
+from torch import nn
+from zoo.datasets import DIGITS
+from zoo.spec import Architecture, Model, Recipe
+
+def build(input_size, num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, num_classes))
+
+model = Model(Architecture("narrow", build, {"short": Recipe(epochs=1, batch_size=64)}), DIGITS, parameters=None)
+"""
+
+
+def test_a_batch_of_one_image_is_refused_before_the_first_step_where_batch_norm_cannot_have_it(
+    tmp_path: Path, fake_plugin: Callable[..., Path]
+) -> None:
+    fake_plugin("zoo-narrow", {"narrow_digits": "zoo_narrow:model"}, "zoo_narrow", NARROW)
+    expected = r"^129 images in batches of 64 leave a batch of one image, .*; take batch_size 65 or another"
+    with pytest.raises(TrainingError, match=expected):
+        api.train("narrow", limit_train=129, amp=False, out=tmp_path / "narrow")
+    assert api.train("narrow", limit_train=130, amp=False, out=tmp_path / "narrow", resume=True).config
+    assert api.train("resnet8", limit_train=65, epochs=1, amp=False, out=tmp_path / "wide").config
 
 
 @pytest.mark.gpu

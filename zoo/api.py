@@ -199,9 +199,10 @@ def train(model: str, options: TrainOptions) -> Trained:
         threads: The number of threads of the processor; torch's by default.
         data: The directory of data sets.
         limit_train: Train on the first images only.
+        limit_test: Test on the first images only; such a model can't be published.
         out: The model folder to make.
         resume: Continue a run that was stopped, and take a finished one as it is.
-        overwrite: Start again, and replace what is there.
+        overwrite: Replace what is there; with `resume` only a run or model folder of another training.
         save_every: Epochs between checkpoints.
         eval_every: Epochs between evaluations on the test set.
         push: Publish the model folder at the end.

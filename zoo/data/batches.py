@@ -64,7 +64,8 @@ class Draw:
 
 def pixels(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Pixels:
     """Put a normalisation on the device."""
-    return Pixels(torch.tensor(mean, device=device), torch.tensor(std, device=device))
+    mean_values, std_values = (torch.tensor(values, dtype=torch.float32, device=device) for values in (mean, std))
+    return Pixels(mean_values, std_values)
 
 
 def draw(size: int, recipe: Recipe, *, seed: int, epoch: int, sides: tuple[int, int] = (0, 0)) -> Draw:

@@ -200,8 +200,19 @@ def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.
     return images, labels
 
 
-def read_splits(dataset: Dataset, recipe: Recipe, root: Path, *, device: torch.device, train_images: int) -> Splits:
-    """Read a data set for a recipe: the first `train_images` of those that it doesn't hold out; raises DataError."""
+def read_splits(
+    dataset: Dataset,
+    recipe: Recipe,
+    root: Path,
+    *,
+    device: torch.device,
+    train_images: int,
+    test_images: int | None = None,
+) -> Splits:
+    """Read a data set for a recipe: the first `train_images` of those that it doesn't hold out; raises DataError.
+
+    Of the test set all images, or the first `test_images`.
+    """
     last = dataset.train_images - recipe.val_images
     border = 0 if augments(recipe) else recipe.crop_padding  # what is changed in batches gets its border there
     return Splits(
@@ -211,5 +222,5 @@ def read_splits(dataset: Dataset, recipe: Recipe, root: Path, *, device: torch.d
             if recipe.val_images
             else None
         ),
-        test=read_split(dataset, root, train=False, device=device),
+        test=read_split(dataset, root, train=False, device=device, part=slice(test_images)),
     )

@@ -16,7 +16,8 @@ from typing import Final
 
 import msgspec
 
-from zoo.errors import FolderError, HubError, NotFound, PluginError
+from zoo import registry
+from zoo.errors import FolderError, HubError, NotFound, PluginError, UnknownModel
 from zoo.hub.address import Address, parse
 from zoo.hub.protocol import Hub, Pushed
 from zoo.hub.resolve import Published, published
@@ -66,7 +67,20 @@ def require_publishable(record: Record, hub: Hub) -> None:
         if record.pictures is not None and record.license == UNKNOWN_LICENSE:
             raise HubError(unlicensed(record.name))
         require_public(record.job, hub)
+        _require_whole_test_set(record)
     hub.require_writable(record.name)
+
+
+def _require_whole_test_set(record: Trained) -> None:
+    """Refuse a model that was tested on a part of its test set (`limit_test`); raises HubError."""
+    images = record.pictures.test_images if record.pictures else 0
+    with contextlib.suppress(UnknownModel, PluginError):
+        images = images or registry.dataset(record.dataset).test_images
+    if record.results.test_images < images:
+        raise HubError(
+            f"{record.name} was tested on {record.results.test_images:,} of {images:,} test images, which is not its "
+            "accuracy; train it without limit_test"
+        )
 
 
 def unlicensed(name: str) -> str:

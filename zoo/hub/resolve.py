@@ -113,6 +113,13 @@ class Published:
         return self.source.address
 
     @property
+    def pinned(self) -> str:
+        """A path, or an address with the revision, where exactly this model is found again."""
+        if isinstance(self.source, InHub):
+            return str(self.source.hub.address.model(self.source.name).at(self.source.revision))
+        return self.source.address
+
+    @property
     def is_local(self) -> bool:
         """Whether its folder was named by path."""
         return isinstance(self.source, Folder)

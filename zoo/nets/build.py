@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from zoo import plugins, registry
 from zoo.errors import BuildError, FolderError, PluginError
+from zoo.nets.device import as_by_default
 from zoo.record.types import MOST_CLASSES, Record
 from zoo.spec import Architecture, Dataset, InputSize, Model
 
@@ -54,16 +55,23 @@ class OwnRandomness(TorchFunctionMode):
 
 
 def build(
-    architecture: Architecture, on: Dataset | Record, num_classes: int | None = None, in_channels: int | None = None
+    architecture: Architecture,
+    on: Dataset | Record,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    *,
+    device: str = "cpu",
 ) -> nn.Module:
     """The untrained net for what it is trained on, in training mode; for other classes or channels where given.
+
+    It is in float32 on the device, whatever the defaults of torch are.
 
     With 0 classes it ends with its features, where the net has timm's `reset_classifier`. Raises BuildError for
     a number of them that it can't have, and where a library that it needs is not installed; PluginError for a
     builder that can't be called so, or gives no net.
     """
     if num_classes == 0:
-        return _without_head(build(architecture, on, None, in_channels))
+        return _without_head(build(architecture, on, None, in_channels, device=device))
     channels, height, width = on.input_size
     classes = len(on.classes) if num_classes is None else _sound("num_classes", num_classes, MOST_CLASSES)
     channels = channels if in_channels is None else _sound("in_channels", in_channels, MOST_CHANNELS)
@@ -74,7 +82,8 @@ def build(
     except (TypeError, ValueError) as error:
         raise PluginError(f"{by} should take (input_size, num_classes), by these names ({error}); mend it") from None
     try:
-        net: object = architecture.build(input_size=size, num_classes=classes)
+        with as_by_default(device):
+            net: object = architecture.build(input_size=size, num_classes=classes)
     except ModuleNotFoundError as error:  # in a plain checkout nothing is installed that only a plugin needs
         needed = (error.name or "").partition(".")[0]
         raise BuildError(
@@ -117,8 +126,8 @@ def shapes(architecture: Architecture, input_size: InputSize, num_classes: int) 
 
 def to_be_filled(architecture: Architecture, on: Dataset | Record, device: str = "cpu") -> nn.Module:
     """A net whose initialisation nobody will see: torch's global generator and default device are left alone."""
-    with torch.device(device), OwnRandomness():
-        return build(architecture, on)
+    with OwnRandomness():
+        return build(architecture, on, device=device)
 
 
 def _without_head(net: nn.Module) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from zoo.errors import DeviceError, TrainingError
 
 KINDS: Final = ("cpu", "cuda", "mps", "xpu", "mtia")  # of devices that torch has a module for
 TRAINED_ON: Final = ("cpu", "cuda")
+
+_CUDNN_FLAGS: Final = threading.RLock()  # held by the thread that has set them
 
 
 def choose(name: str | None) -> torch.device:
@@ -86,16 +89,60 @@ def enough_memory(device: torch.device, what: str) -> Iterator[None]:
         raise TrainingError(f"{device} has too little memory for {what}") from error
 
 
+class _Float32:
+    """Lets new tensors be float32, whatever torch's default is; the threads that are inside share the setting."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, torch.float32
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before = torch.get_default_dtype()
+                if self._before != torch.float32:
+                    torch.set_default_dtype(torch.float32)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._before != torch.float32:
+                torch.set_default_dtype(self._before)
+
+
+_FLOAT32: Final = _Float32()
+
+
+@contextlib.contextmanager
+def as_by_default(device: str = "cpu") -> Iterator[None]:
+    """Compute as torch does in a new process: new tensors are float32 on the device, and gradients are recorded.
+
+    What the caller has set by `torch.set_default_dtype`, `set_default_device`, `set_grad_enabled` or `inference_mode`
+    has no effect inside, and holds again afterwards.
+    """
+    with contextlib.ExitStack() as settings:
+        settings.enter_context(_FLOAT32)
+        if torch.get_default_device() != torch.device(device):
+            settings.enter_context(torch.device(device))
+        settings.enter_context(torch.inference_mode(False))
+        settings.enter_context(torch.enable_grad())
+        yield
+
+
 @contextlib.contextmanager
 def exact() -> Iterator[None]:
     """Compute in fp32 that is fp32, by the same algorithm each time, and without gradients.
 
-    A GPU would otherwise round convolutions to TF32 and pick whichever of its algorithms is the fastest
-    just then. cuDNN itself stays in use: its `flags` turn it off unless told not to.
+    A GPU would otherwise round convolutions to TF32 and pick whichever of its algorithms is the fastest just then.
+    cuDNN's flags are the whole process's, so one thread at a time computes while they are set. Without a GPU they are
+    left alone.
     """
-    cudnn = torch.backends.cudnn
-    with (
-        torch.inference_mode(),
-        cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False),
-    ):
-        yield
+    with as_by_default(), torch.inference_mode():
+        if not torch.cuda.is_available():
+            yield
+            return
+        cudnn = torch.backends.cudnn
+        # Without `enabled`, `flags` would turn cuDNN off.
+        flags = cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False)
+        with _CUDNN_FLAGS, flags:
+            yield

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from zoo.errors import FolderError
 from zoo.nets.build import build, require_counted, to_be_filled
+from zoo.nets.device import as_by_default
 from zoo.record import store
 from zoo.record.types import Record
 from zoo.spec import Architecture, Dataset, Model
@@ -86,6 +87,7 @@ def load(
     return filled(architecture, content, path / store.WEIGHTS, config, num_classes, in_channels)
 
 
+@as_by_default()
 def filled(
     architecture: Architecture,
     content: bytes,
@@ -110,6 +112,7 @@ def filled(
     return _filled(net, tensors)
 
 
+@as_by_default()
 def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple[nn.Module, Mapping[str, str]]:
     """A net for a data set with the weights of any safetensors file, in evaluation mode, and the file's metadata.
 

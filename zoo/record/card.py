@@ -110,6 +110,7 @@ def _context(record: Record, log: Sequence[EpochRow], known: Model | Architectur
         "trained": record,
         "pictures": record.pictures,
         "part": _part(record, dataset),
+        "tested": _tested(record, dataset),
         "how": _how(record),
         "versions": _versions(record),
         "command": command(record.job, known, max(1, len(record.seeds))),
@@ -215,6 +216,14 @@ def _part(record: Trained, dataset: Dataset | None) -> str:
     if dataset is None:
         return f" {trained:,} images,"
     return "" if trained == dataset.train_images else f" on the first {trained:,} of {dataset.train_images:,} images,"
+
+
+def _tested(record: Trained, dataset: Dataset | None) -> str:
+    """How much of the test set it was tested on."""
+    images = record.results.test_images
+    if dataset is None or images >= dataset.test_images:
+        return "the whole test set"
+    return f"the first {images:,} of {dataset.test_images:,} test images"
 
 
 def _how(record: Trained) -> list[str]:

@@ -21,9 +21,9 @@ DType = Literal["fp32", "fp16"]
 
 
 class Origin(Struct, frozen=True, forbid_unknown_fields=True):
-    """Published weights: their name or address, and the SHA-256 of their file."""
+    """Published weights: their name, path or address, and the SHA-256 of their file."""
 
-    address: Line
+    address: Line  # with the revision, where they are in a hub
     sha256: Sha256
     shallower: Line = ""  # their architecture, where a deeper net begins as theirs
 
@@ -75,17 +75,24 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return [f"{name} {value!r}, not {its!r}" for name, value, its in self.pairs(other) if value != its]
 
     def pairs(self, other: Job) -> list[tuple[str, object, object]]:
-        """Every value of the job by its path, "recipe lr", and the other's beside it."""
-        others = _flat(other)
-        return [(name, value, others[name]) for name, value in _flat(self).items()]
+        """Every value of the job by its path, "recipe lr", and the other's beside it.
+
+        A start or a teacher is identified by the hash of its weights, however its address was written.
+        """
+        own, others = _flat(self), _flat(other)
+        if self.teacher and other.teacher and self.teacher.sha256 == other.teacher.sha256:
+            del own["recipe teacher"]
+        return [(name, value, others[name]) for name, value in own.items()]
 
 
 def _flat(job: Job) -> dict[str, object]:
-    """Values by their path, "recipe lr"; an origin stays one value, which may be None."""
+    """Values by their path, "recipe lr"; of a start or a teacher the hash, which may be None."""
     flat: dict[str, object] = {}
     for name, value in job.to_json().items():
         if name in ("recipe", "versions"):
             flat |= {f"{name} {inner}": deep for inner, deep in value.items()}
+        elif name in ("start", "teacher"):
+            flat[f"{name} SHA-256"] = value and value["sha256"]
         else:
             flat[name] = value
     return flat

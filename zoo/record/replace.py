@@ -8,6 +8,7 @@ is called `.NAME.before` meanwhile, and `recover` takes it back where a kill cam
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
 import shutil
@@ -42,6 +43,11 @@ def write_file(target: Path, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with file_written_aside(target) as file:
         file.write(content)
+
+
+def left_aside(target: Path) -> list[Path]:
+    """What killed processes have left of a file that they were writing."""
+    return sorted(target.parent.glob(f".{glob.escape(target.name[:200])}.*{ASIDE}"))
 
 
 @contextlib.contextmanager

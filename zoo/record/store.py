@@ -201,15 +201,6 @@ def ground(path: Path) -> Path:
     return path
 
 
-def sync(path: Path) -> None:
-    """Wait until a file or a folder is on the disk, not only in memory."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def document(folder: Path) -> Mapping[str, Any]:
     """A folder's config.json as plain JSON values; raises FolderError."""
     content = _config_bytes(folder)

@@ -127,11 +127,11 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / model.name
         machine = Machine(CPU, out)
-        planned = jobs.new(learnable, TrainOptions(recipe=name, amp=False, compile="none"), machine, seed=0)
+        job, why = jobs.new(learnable, TrainOptions(recipe=name, amp=False, compile="none"), machine)
         config = run(
             Plan(
-                job=planned.job,
-                why=planned.why,
+                job=job,
+                why=why,
                 model=learnable,
                 machine=machine,
                 output=Output(out),

@@ -2,7 +2,7 @@
 
 The checkpoint is plain tensors and numbers and is read with `weights_only=True`, after its own hash, which
 it begins with, has been found to be right: torch checks none. It is written aside
-and renamed, so a kill at any moment leaves the one before or the one after.
+and renamed (`zoo.record.replace`), so a kill at any moment leaves the one before or the one after.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 
 from zoo.decoding import SchemaError, from_json
 from zoo.errors import RecipeError, TrainingError
-from zoo.record import store
+from zoo.record import replace, store
 from zoo.record.job import Job
 from zoo.record.types import EpochRow, log_text
 
@@ -41,8 +41,13 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
 
 
 CHECKPOINT: Final = "checkpoint.pt"
-# Everything that is ever in the folder of a run.
-FILES: Final = (CHECKPOINT, "checkpoint.partial", store.LOG, "log.partial")
+FILES: Final = (CHECKPOINT, store.LOG)  # of the folder of a run
+
+
+def files_in(run: Path) -> list[Path]:
+    """The files of a run that are there, and those that a killed process was writing."""
+    paths = [run / name for name in FILES]
+    return [path for path in paths if path.exists()] + [left for path in paths for left in replace.left_aside(path)]
 
 
 def path_in(run: Path) -> Path:
@@ -51,23 +56,13 @@ def path_in(run: Path) -> Path:
 
 
 def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> None:
-    """Write the checkpoint of a run aside, and rename it into place; `state` is the learner's."""
+    """Write the checkpoint of a run; `state` is the learner's. Raises TrainingError."""
     content = {"job": job.to_json(), "progress": msgspec.to_builtins(progress), "learner": state}
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    target = path_in(run)
-    aside = target.with_suffix(".partial")
-    try:
-        with _written(run):
-            with aside.open("wb") as file:
-                file.write(hashlib.sha256(buffer.getbuffer()).digest())
-                file.write(buffer.getbuffer())
-            store.sync(aside)
-            aside.replace(target)
-            store.sync(run)
-    except TrainingError:
-        aside.unlink(missing_ok=True)
-        raise
+    with _written(run), replace.file_written_aside(path_in(run)) as file:
+        file.write(hashlib.sha256(buffer.getbuffer()).digest())
+        file.write(buffer.getbuffer())
 
 
 def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
@@ -75,42 +70,51 @@ def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
 
     Raises TrainingError if the checkpoint is damaged, of another version, or of another job.
     """
-    content = _read(run)
-    try:
-        saved, progress = _decoded(content)
-    except (SchemaError, RecipeError) as error:
-        raise TrainingError(
-            f"{path_in(run)} is not a checkpoint of this version ({error}); remove {run} and start again"
-        ) from None
+    saved, progress, state = _read(run)
     if differences := saved.differences(job):
         raise TrainingError(
             f"the run in {run} can't be resumed as another one: it has {'; '.join(differences)}. "
             "Give the same options again, or another folder (out)"
         )
-    return progress, content["learner"]
+    return progress, state
 
 
-def _decoded(content: object) -> tuple[Job, Progress]:
-    """The job and the progress; raises SchemaError or RecipeError for an unknown or missing field, or a bad value."""
-    if not isinstance(content, dict) or content.keys() != {"job", "progress", "learner"}:
-        raise SchemaError("it has other parts")
-    return from_json(Job, content["job"]), from_json(Progress, content["progress"])
+def job_in(run: Path) -> Job | None:
+    """The job of the run's checkpoint; None where there is no checkpoint, or it can't be read."""
+    if not path_in(run).exists():
+        return None
+    try:
+        return _read(run)[0]
+    except TrainingError:
+        return None
 
 
-def _read(run: Path) -> dict[str, Any]:
+def _read(run: Path) -> tuple[Job, Progress, dict[str, Any]]:
+    """The job, the progress and the learner's state of a checkpoint; raises TrainingError."""
+    content = _content(run)
+    try:
+        if not isinstance(content, dict) or content.keys() != {"job", "progress", "learner"}:
+            raise SchemaError("it has other parts")
+        return from_json(Job, content["job"]), from_json(Progress, content["progress"]), content["learner"]
+    except (SchemaError, RecipeError) as error:
+        raise TrainingError(
+            f"{path_in(run)} is not a checkpoint of this version ({error}); remove {run} and start again"
+        ) from None
+
+
+def _content(run: Path) -> object:
     path = path_in(run)
     try:
         whole = path.read_bytes()
         digest, saved = whole[:32], whole[32:]
         if hashlib.sha256(saved).digest() != digest:
             raise TrainingError(f"{path} can't be read (its hash is another); remove {run} and start again")
-        content: dict[str, Any] = torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
+        return torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(f"there is no checkpoint in {run}; start the run without resume") from None
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"{path} can't be read ({reason}); remove {run} and start again") from None
-    return content
 
 
 def append_log(run: Path, row: EpochRow) -> None:
@@ -120,15 +124,12 @@ def append_log(run: Path, row: EpochRow) -> None:
 
 
 def rewrite_log(run: Path, rows: list[EpochRow]) -> None:
-    """Make the log speak of exactly these epochs: a killed run may have logged one that is trained again.
+    """Write the log of exactly these epochs: a killed run may have logged one that is trained again.
 
     Raises TrainingError.
     """
-    path = run / store.LOG
-    aside = path.with_suffix(".partial")
     with _written(run):
-        aside.write_text(log_text(rows), encoding="utf-8")
-        aside.replace(path)
+        replace.write_file(run / store.LOG, log_text(rows).encode())
 
 
 @contextlib.contextmanager

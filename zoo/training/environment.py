@@ -121,8 +121,14 @@ def left_as_it_was(device: torch.device) -> Iterator[None]:
     import numpy as np
     import torch
 
+    from zoo.nets.device import as_by_default
+
     variables, pythons, numpys = dict(os.environ), random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), warnings.catch_warnings():
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        warnings.catch_warnings(),
+        as_by_default(),
+    ):
         try:
             yield
         finally:

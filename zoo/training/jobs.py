@@ -36,24 +36,15 @@ class Machine:
         return cls(distributed.own_device(choose_for_training(device)), data_root)
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A job, and the reason why its steps are run as it says."""
-
-    job: Job
-    why: str
-
-
 def new(
     model: Model,
     options: TrainOptions,
     machine: Machine,
     *,
-    seed: int,
     start: Origin | None = None,
     teacher: Origin | None = None,
-) -> Planned:
-    """The job of these options on this machine; `seed` is that of one of its seeds.
+) -> tuple[Job, str]:
+    """The job of these options on this machine, from their first seed, and the reason why it compiles its steps or not.
 
     Raises RecipeError, TrainingError, or PluginError if the model is not what its plugin declares.
     """
@@ -71,7 +62,7 @@ def new(
         dataset=model.dataset.name,
         recipe_name=name,
         recipe=recipe,
-        seed=seed,
+        seed=options.seed,
         train_images=images,
         device=device.type,
         amp=amp,
@@ -86,8 +77,8 @@ def new(
         teacher=teacher,
         pictures=model.dataset.pictures.sha256 if model.dataset.pictures else "",
     )
-    require_sense(job, model)
-    return Planned(job, compilation.why)
+    _require_sense(job, model)
+    return job, compilation.why
 
 
 def as_published(model: Model, published: Trained) -> Model:
@@ -116,26 +107,15 @@ def again(
     teacher: Origin | None = None,
     epochs: int | None = None,
     seed: int | None = None,
-) -> Planned:
-    """A published job on this machine, with other `epochs` and another `seed` if they are given.
+) -> tuple[Job, str]:
+    """A published job on this machine, with other `epochs` and another `seed` if they are given, and the reason.
 
     On another kind of device the zoo chooses anew how to run the steps. Raises TrainingError if `teacher` or `start` is
     not the published one.
     """
     require_as_declared(model)
-    had, has = (one.sha256 if one else None for one in (published.teacher, teacher))
-    if had != has:
-        raise TrainingError(
-            f"{published.name} learned from a teacher with SHA-256 {had}, "
-            f"but {published.recipe.teacher} has {has} now; set ZOO_HUB to the hub that has the original teacher"
-        )
-    had, has = (one.sha256 if one else None for one in (published.start, start))
-    if had != has:
-        raise TrainingError(
-            f"{published.name} began with weights with SHA-256 {had}, "
-            f"but {published.start.address if published.start else 'nothing'} has {has} now; "
-            "set ZOO_HUB to the hub that has the original weights"
-        )
+    _require_same("teacher", published.teacher, teacher)
+    _require_same("start", published.start, start)
     recipe = published.recipe if epochs is None else published.recipe.changed({"epochs": str(epochs)})
     processes, device = distributed.share().world, machine.device
     asked = published.compile if published.device == device.type else "auto"
@@ -151,8 +131,19 @@ def again(
         versions=versions(model.architecture),
         teacher=teacher,
     )
-    require_sense(job, model)
-    return Planned(job, compilation.why)
+    _require_sense(job, model)
+    return job, compilation.why
+
+
+def _require_same(what: str, published: Origin | None, here: Origin | None) -> None:
+    """Refuse a teacher or a start that has other weights than the published one; raises TrainingError."""
+    expected, actual = (origin.sha256 if origin else None for origin in (published, here))
+    if expected != actual:
+        address = published.address if published else "none"
+        raise TrainingError(
+            f"the {what} {address} has weights with SHA-256 {actual} now, and the published training had {expected}; "
+            "set ZOO_HUB to the hub that has the original weights"
+        )
 
 
 def versions(architecture: Architecture) -> Versions:
@@ -160,13 +151,11 @@ def versions(architecture: Architecture) -> Versions:
     return Versions(str(torch.__version__), version("numpy"), core_version(), provider(architecture))
 
 
-def require_sense(job: Job, model: Model) -> None:
+def _require_sense(job: Job, model: Model) -> None:
     """Refuse what the data set has no images or channels for, and numbers beyond reason; raises TrainingError.
 
     A job may come from a stranger's folder, and memory and processors are taken by what it says.
     """
-    if not 0 <= job.seed < 2**63:
-        raise TrainingError(f"seed should be from 0 to {2**63 - 1}, not {job.seed}")
     if not 1 <= job.threads <= MOST_THREADS:
         raise TrainingError(f"threads should be at least 1 and up to {MOST_THREADS:,}, not {job.threads}")
     side = max(model.dataset.input_size[1:])

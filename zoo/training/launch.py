@@ -45,8 +45,8 @@ def launch(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
     outputs = [plan.output for plan in plans]
     with owned(outputs if is_first else ()):
         if is_first:
-            for output in outputs:
-                output.require()
+            for plan in plans:
+                plan.output.require(plan.job)
             if target is not None:
                 publish.require_public(first.job, target)
                 target.require_writable(first.model.name)

@@ -14,8 +14,8 @@ from zoo.data.batches import Draw, Feed, Pixels, feed
 from zoo.data.sources import Split
 from zoo.record.job import How, Job
 from zoo.training import distributed, optimizer
-from zoo.training.averages import Average, BatchCounts
 from zoo.training.objective import Objective, balanced, objective
+from zoo.training.optimizer import Average, BatchCounts
 from zoo.training.step import GraphedStep, Moved, Step, Stopwatch, fastest
 
 

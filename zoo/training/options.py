@@ -6,10 +6,12 @@ imported.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from zoo.errors import RecipeError, TrainingError
 from zoo.options import option
@@ -18,17 +20,20 @@ from zoo.training.reporting import Report
 
 MOST_SEEDS: Final = 1_000  # of one call
 DTYPES: Final = ("fp32", "fp16")
+FINETUNE: Final = "finetune"  # the recipe for a training with a start
 COMPILE: Final = ("auto", "none", "graph", "default")
 
-# Start in an empty directory, continue a run that was stopped, or replace what is there.
-Mode = Literal["fresh", "resume", "overwrite"]
+BATCHES: Final = 10  # at least so many steps an epoch where the batch size of a fine-tuning is left to the zoo
+LEAST_BATCH: Final = 4  # images
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """Options of a training; None leaves a choice to the zoo. Raises TrainingError for an impossible value."""
 
-    recipe: str | None = option(None, "Which recipe. [default: the model's first]", "NAME")
+    recipe: str | None = option(
+        None, "Which recipe. [default: the model's first; with --start finetune, if there is one]", "NAME"
+    )
     dataset: str | None = option(
         None, "Another data set than the architecture's default; folder:PATH for pictures of your own.", "NAME"
     )
@@ -40,7 +45,7 @@ class TrainOptions:
     license: str | None = option(
         None, "License of the weights, as a Hugging Face license id. [default: the architecture's]", "ID"
     )
-    settings: Mapping[str, str] | None = option(
+    settings: Mapping[str, object] | None = option(
         None, "Change a field of the recipe; may be repeated.", "FIELD=VALUE", flag="--set"
     )
     epochs: int | None = option(None, "Train this long. [default: the recipe's]")
@@ -63,11 +68,16 @@ class TrainOptions:
         "FOLDER",
     )
     limit_train: int | None = option(None, "Train on the first N images only.", "N")
+    limit_test: int | None = option(
+        None, "Test on the first N images only, for a trial: such a model can't be published.", "N"
+    )
     out: str | Path | None = option(  # noqa: RUF009
         None, "The model folder to make. [default: runs/MODEL-RECIPE-seedN]", "FOLDER"
     )
     resume: bool = option(False, "Continue the run that was stopped there; start it if there is none.")
-    overwrite: bool = option(False, "Replace a run or a model folder that is there.")
+    overwrite: bool = option(
+        False, "Replace a run or a model folder that is there; with --resume only those of another training."
+    )
     save_every: int = option(1, "Epochs between checkpoints.", "N")
     eval_every: int = option(1, "Epochs between evaluations on the test set, for the curve only.", "N")
     push: bool = option(False, "Publish the model folder at the end.")
@@ -84,12 +94,16 @@ class TrainOptions:
     tell: Callable[[str, int, int], None] | None = None
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed <= 2**63 - self.seeds:
+            raise TrainingError(f"seed should be from 0 to {2**63 - self.seeds}, not {self.seed}")
         if not 1 <= self.seeds <= MOST_SEEDS:
             raise TrainingError(f"seeds should be at least 1 and up to {MOST_SEEDS:,}, not {self.seeds}")
         if self.hub is not None and not self.push:
             raise TrainingError(f"hub {self.hub} is for publishing, and push was not given; add push or leave out hub")
-        if self.resume and self.overwrite:
-            raise TrainingError("resume continues a run and overwrite starts again; give one of them, not both")
+        if self.limit_test is not None and self.limit_test < 1:
+            raise TrainingError(f"limit_test should be at least 1, not {self.limit_test}")
+        if self.limit_test is not None and self.push:
+            raise TrainingError("with limit_test the accuracy is not the model's; leave out limit_test, or push")
         if self.dtype not in DTYPES:
             raise TrainingError(f"dtype should be fp32 or fp16, not {self.dtype!r}")
         if self.compile not in COMPILE:
@@ -98,18 +112,45 @@ class TrainOptions:
             if epochs < 1:
                 raise TrainingError(f"{name} should be at least 1, not {epochs}")
 
-    @property
-    def mode(self) -> Mode:
-        """What happens to a run or a model folder that is there."""
-        return "resume" if self.resume else "overwrite" if self.overwrite else "fresh"
-
     def recipe_of(self, model: Model | Architecture) -> tuple[str, Recipe]:
         """The name of the chosen recipe, and the recipe with `settings` and `epochs`; raises RecipeError."""
-        name = self.recipe or next(iter(model.recipes))
+        is_finetuned = self.recipe is None and self.start is not None and FINETUNE in model.recipes
+        name = self.recipe or (FINETUNE if is_finetuned else next(iter(model.recipes)))
         if name not in model.recipes:
             raise RecipeError(f"{model.name} has no recipe {name!r}; it has {', '.join(model.recipes)}")
-        settings = {**(self.settings or {}), **({} if self.epochs is None else {"epochs": str(self.epochs)})}
-        return name, model.recipes[name].changed(settings)
+        settings = {**(self.settings or {}), **({} if self.epochs is None else {"epochs": self.epochs})}
+        if is_finetuned and self.epochs is not None and model.recipes[name].freeze_epochs >= self.epochs > 0:
+            settings.setdefault("freeze_epochs", self.epochs - 1)  # a recipe that nobody has chosen fits any length
+        recipe = model.recipes[name].changed({field: _text(value) for field, value in settings.items()})
+        if self._chooses_batch_size and isinstance(model, Model):
+            images = min(self.limit_train or math.inf, model.dataset.train_images - recipe.val_images)
+            recipe = recipe.replace(batch_size=_batch_size(recipe.batch_size, int(images)))
+        return name, recipe
+
+    @property
+    def _chooses_batch_size(self) -> bool:
+        """Whether the zoo may choose the batch size: when it fine-tunes, and neither recipe nor size are given."""
+        return self.start is not None and self.recipe is None and "batch_size" not in (self.settings or {})
+
+
+def _batch_size(largest: int, images: int) -> int:
+    """At most `largest` images a batch, fewer where there would be under ten steps an epoch.
+
+    The last batch never has a single image, which batch norm may be unable to normalize.
+    """
+    if images >= BATCHES * largest:
+        return largest
+    size = min(largest, max(LEAST_BATCH, images // BATCHES))
+    return size - 1 if images % size == 1 else size
+
+
+def _text(value: object) -> str:
+    """The value of a setting as text, as the command line has it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple | list):
+        return json.dumps(list(value))
+    return json.dumps(value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo.errors import FolderError, TrainingError
@@ -17,16 +17,20 @@ from zoo.record import store
 from zoo.record.job import Job
 from zoo.record.lock import alone
 from zoo.record.types import Trained, require_trained
-from zoo.training import checkpoint
-from zoo.training.options import Mode
+from zoo.training import checkpoint, distributed
 
 
 @dataclass(frozen=True)
 class Output:
-    """A model folder to be made, and how: fresh, from where a run was stopped, or over what is there."""
+    """A model folder to be made, and what happens to an unfinished run or a model folder that is there.
+
+    By default both are refused. With `resume` those of the same training are continued or taken, with `overwrite` they
+    are replaced; with both, those of another training are replaced.
+    """
 
     folder: Path
-    mode: Mode = "fresh"
+    resume: bool = False
+    overwrite: bool = False
 
     @property
     def run(self) -> Path:
@@ -38,20 +42,38 @@ class Output:
         """The folder for files of trackers."""
         return self.folder.with_name(f"{self.folder.name}.events")
 
-    @property
-    def resumes(self) -> bool:
-        """Whether the run continues from a checkpoint."""
-        return self.mode == "resume" and checkpoint.path_in(self.run).exists()
-
     def of_seed(self, seed: int) -> Output:
         """The output of another seed's training."""
-        return Output(self.folder.with_name(f"{self.folder.name}-seed{seed}"), self.mode)
+        return replace(self, folder=self.folder.with_name(f"{self.folder.name}-seed{seed}"))
 
-    def require(self) -> None:
-        """Raise TrainingError if a model folder, an unfinished run, or a file that is not the zoo's would be lost."""
+    def begun(self) -> Job | None:
+        """The job that is resumed, as far as the folders say: that of the run, else that of the model folder."""
+        if not self.resume:
+            return None
+        if (job := checkpoint.job_in(self.run)) is not None:
+            return job
+        with contextlib.suppress(FolderError):
+            return require_trained(store.read_record(self.folder)).requested_job
+        return None
+
+    def continues(self, job: Job) -> bool:
+        """Whether the run continues from a checkpoint; one of another job is an error, or replaced by `overwrite`."""
+        if not self.resume or not checkpoint.path_in(self.run).exists():
+            return False
+        return not self.overwrite or self._has_run_of(job)
+
+    def require(self, job: Job) -> None:
+        """Make sure that a training of this job may write here, before anything else is done.
+
+        Raises TrainingError if a model folder, an unfinished run, or a file that is not the zoo's would be lost.
+        """
         _require_own(self.folder, _files_of(self.folder), "a model folder")
-        _require_own(self.run, checkpoint.FILES, "a run")
-        if self.mode != "fresh":
+        _require_own(self.run, [path.name for path in checkpoint.files_in(self.run)], "a run")
+        if self.resume:
+            if self._finished(job) is None and self.continues(job):
+                checkpoint.restore(self.run, job)
+            return
+        if self.overwrite:
             return
         if _is_taken(self.folder):
             raise TrainingError(f"{self.folder} is there already; name another folder (out), or replace it (overwrite)")
@@ -61,31 +83,53 @@ class Output:
             )
 
     def finished(self, job: Job) -> Trained | None:
-        """The record of a finished training of this job, if there is one; raises TrainingError for another job's."""
-        if self.mode != "resume" or not _is_taken(self.folder):
+        """The record of a finished training of this job, if there is one; raises TrainingError for another job's.
+
+        What a kill has left of its run is removed; the checkpoint of another job stays.
+        """
+        config = self._finished(job)
+        if config is not None and distributed.share().is_first and self._has_run_of(job):
+            self.clear()
+        return config
+
+    def _finished(self, job: Job) -> Trained | None:
+        if not self.resume or not _is_taken(self.folder):
             return None
-        config = require_trained(store.check(self.folder))
+        # A run that replaces the folder says by its checkpoint whether it is of this job.
+        is_replaced = self.overwrite or self.continues(job)
+        try:
+            config = require_trained(store.check(self.folder))
+        except FolderError:
+            if is_replaced:
+                return None
+            raise
         differences = config.requested_job.differences(job)
         if not differences:
             return config
-        if self.resumes:  # a run that replaces it; its checkpoint says whether it is of this job
+        if is_replaced:
             return None
         raise TrainingError(
             f"{self.folder} is finished, and another training: it has {'; '.join(differences)}. "
-            "Give the same options again, or another folder (out)"
+            "Give the same options again, name another folder (out), or replace it too (overwrite)"
         )
+
+    def _has_run_of(self, job: Job) -> bool:
+        """Whether the run has no checkpoint, or one of this job."""
+        if not checkpoint.path_in(self.run).exists():
+            return True
+        begun = checkpoint.job_in(self.run)
+        return begun is not None and not begun.differences(job)
 
     def clear(self) -> None:
         """Remove the folder of the run."""
-        for name in checkpoint.FILES:
-            (self.run / name).unlink(missing_ok=True)
+        for path in checkpoint.files_in(self.run):
+            path.unlink()
         if self.run.exists():
             self.run.rmdir()
 
-    def make_room(self, parameters: int) -> None:
+    def make_room(self, job: Job, parameters: int) -> None:
         """Make the folder of the run of a net with that many parameters; raises TrainingError."""
-        self.require()
-        if self.mode != "resume":
+        if not self.continues(job):
             self.clear()
         # Two checkpoints (weights and up to two moments each) and a model folder, in fp32.
         needed, free = 4 * parameters * (2 * 3 + 1) + 2**20, shutil.disk_usage(store.ground(self.run)).free

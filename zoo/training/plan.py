@@ -7,27 +7,25 @@ imported, then device, teacher and start, before data is read and the first step
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from zoo import registry
 from zoo.data.collection import DatasetRequest, is_address
-from zoo.errors import RecipeError, StartWarning, TrainingError, UnknownModel
+from zoo.errors import StartWarning, TrainingError, UnknownModel
 from zoo.hub import publish
-from zoo.hub.address import Name, parse
 from zoo.hub.resolve import Published, published, require_allowed
-from zoo.record.job import Job, Origin
+from zoo.record.job import Job
 from zoo.record.paths import path_of
 from zoo.record.types import UNKNOWN_LICENSE, require_trained
 from zoo.spec import Architecture, Model, Recipe
 from zoo.training.options import TrainOptions
-from zoo.training.reporting import Report, Reporting
-from zoo.training.trackers import trackers
+from zoo.training.reporting import Report, Reporting, trackers
 
 if TYPE_CHECKING:
-    import torch
-
     from zoo.training.jobs import Machine
     from zoo.training.output import Output
     from zoo.training.start import Start, Teacher
@@ -46,6 +44,7 @@ class Plan:
     start: Start | None = None
     teacher: Teacher | None = None
     license: str | None = None  # of the weights; None for that of the start, else the architecture's
+    limit_test: int | None = None  # test images, the first of all; None for all
 
 
 def plans(name: str, options: TrainOptions) -> list[Plan]:
@@ -63,26 +62,25 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
 
     from zoo.data import sources
     from zoo.training import jobs
+    from zoo.training import start as starting
 
     machine = jobs.Machine.here(options.device, sources.root_of(options.data))
-    teacher = _teacher(model, recipe, machine.device)
-    start = None if source is None or options.start is None else _start(model, options.start, source)
     seeds = range(options.seed, options.seed + options.seeds)
-    planned = [
-        jobs.new(
-            model,
-            options,
-            machine,
-            seed=seed,
-            start=start.origin if start else None,
-            teacher=teacher.origin if teacher else None,
-        )
-        for seed in seeds
-    ]
+    outputs = _outputs(options, f"{model.name}-{recipe_name}", seeds)
+    begun = [_same_training(output.begun(), model, recipe) for output in outputs]
+    teacher = starting.teacher(model, recipe, machine.device, begun)
+    start = None if source is None or options.start is None else starting.start(model, options.start, source, begun)
+    job, why = jobs.new(
+        model,
+        options,
+        machine,
+        start=start.origin if start else None,
+        teacher=teacher.origin if teacher else None,
+    )
     return [
         Plan(
-            job=one.job,
-            why=one.why,
+            job=msgspec.structs.replace(job, seed=seed),
+            why=why,
             model=model,
             machine=machine,
             output=output,
@@ -90,8 +88,9 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
             start=start,
             teacher=teacher,
             license=weights_license,
+            limit_test=options.limit_test,
         )
-        for one, output in zip(planned, _outputs(options, f"{model.name}-{recipe_name}", seeds), strict=True)
+        for seed, output in zip(seeds, outputs, strict=True)
     ]
 
 
@@ -102,21 +101,23 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
     """
     from zoo.data import sources
     from zoo.training import jobs
-    from zoo.training.output import Output
+    from zoo.training import start as starting
 
     reporting = _reporting(options)
     machine = jobs.Machine.here(options.device, sources.root_of(options.data))
     record = require_trained(original.config)
-    model, job = jobs.as_published(original.model, record), record.job
-    if job.recipe.teacher is not None:
-        require_allowed(job.recipe.teacher, f"the teacher of {original.config.name}")
-    teacher = _teacher(model, job.recipe, machine.device)
+    model, published_job = jobs.as_published(original.model, record), record.job
+    teacher_address = published_job.teacher.address if published_job.teacher else published_job.recipe.teacher
+    if teacher_address is not None:
+        require_allowed(teacher_address, f"the teacher of {original.config.name}")
+    teacher = starting.teacher(model, published_job.recipe, machine.device, [published_job])
     start = None
-    if job.start is not None:
-        require_allowed(job.start.address, f"what {original.config.name} began with")
-        start = _start(model, job.start.address, published(job.start.address))
-    planned = jobs.again(
-        job,
+    if published_job.start is not None:
+        require_allowed(published_job.start.address, f"what {original.config.name} began with")
+        address = published_job.start.address
+        start = starting.start(model, address, published(address), [])
+    job, why = jobs.again(
+        published_job,
         model,
         machine,
         start=start.origin if start else None,
@@ -125,11 +126,11 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
         seed=options.seed,
     )
     return Plan(
-        job=planned.job,
-        why=planned.why,
+        job=job,
+        why=why,
         model=model,
         machine=machine,
-        output=Output(path_of(options.out or Path("runs") / f"{model.name}-reproduced"), options.mode),
+        output=_output(options, f"{model.name}-reproduced"),
         reporting=reporting,
         start=start,
         teacher=teacher,
@@ -141,13 +142,23 @@ def _reporting(options: TrainOptions) -> Reporting:
     return Reporting(options.save_every, options.eval_every, options.report or Report(), trackers(options.track or ()))
 
 
-def _outputs(options: TrainOptions, name: str, seeds: range) -> list[Output]:
+def _output(options: TrainOptions, name: str) -> Output:
     from zoo.training.output import Output
 
+    return Output(path_of(options.out or Path("runs") / name), options.resume, options.overwrite)
+
+
+def _outputs(options: TrainOptions, name: str, seeds: range) -> list[Output]:
+    """The output of each seed: that of the first has the name that was given, the others have their seed's number."""
+    first = _output(options, f"{name}-seed{seeds.start}")
     if options.out is None:
-        return [Output(Path("runs") / f"{name}-seed{seed}", options.mode) for seed in seeds]
-    first = Output(path_of(options.out), options.mode)
+        return [replace(first, folder=first.folder.with_name(f"{name}-seed{seed}")) for seed in seeds]
     return [first, *(first.of_seed(seed) for seed in seeds[1:])]
+
+
+def _same_training(begun: Job | None, model: Model, recipe: Recipe) -> Job | None:
+    """The job of a run that is resumed, if it is of this model and recipe."""
+    return begun if begun is not None and (begun.name, begun.recipe) == (model.name, recipe) else None
 
 
 def _warn_of_frozen_initialization(recipe_name: str, recipe: Recipe) -> None:
@@ -230,63 +241,3 @@ def _license(options: TrainOptions, model: Model) -> str | None:
     if options.push:
         raise TrainingError(publish.unlicensed(model.name))
     return UNKNOWN_LICENSE
-
-
-def _start(model: Model, named: str | Path, source: Published) -> Start:
-    """The weights that a training of the model starts from; raises TrainingError."""
-    from zoo.training.start import Start, begins
-
-    config = source.config
-    if not begins(model.architecture, config.architecture):
-        raise TrainingError(
-            f"{named} is a {config.architecture}, and can't start a {model.architecture.name}; "
-            f"train {config.architecture}, or start from another"
-        )
-    shallower = "" if config.architecture == model.architecture.name else config.architecture
-    return Start(
-        tensors=source.net().state_dict(),
-        classes=config.classes,
-        channels=config.input_size[0],
-        origin=Origin(_lasting(named, source), source.config.weights.sha256, shallower),
-        license=config.license,
-    )
-
-
-def _lasting(named: str | Path, source: Published) -> str:
-    """The name, path or address by which weights are found again: a full name, and a commit where it is known."""
-    if isinstance(parse(named), Name):
-        return source.config.name
-    return source.place if source.other and not source.is_local else str(named)
-
-
-def _teacher(model: Model, recipe: Recipe, device: torch.device) -> Teacher | None:
-    """The teacher that a recipe names, with the student's classes; None if it names none. Raises RecipeError."""
-    if recipe.teacher is None:
-        return None
-    import torch
-
-    from zoo.training.start import Renormalised, Teacher
-
-    source = published(_teacher_of(model, recipe.teacher))
-    config = source.config
-    if config.classes != model.dataset.classes:
-        raise RecipeError(
-            f"recipe: teacher {config.name} knows other classes than {model.dataset.name}'s; name another"
-        )
-    net: torch.nn.Module = source.net(device).to(memory_format=torch.channels_last)
-    own, students = (config.mean, config.std), model.normalisation(recipe)
-    if own != students:
-        net = Renormalised(net, students, own).to(device).eval()
-    return Teacher(net, Origin(recipe.teacher, source.config.weights.sha256))
-
-
-def _teacher_of(model: Model, teacher: str) -> str:
-    """The teacher's full name: an architecture's name means it on the student's data set, with its tag."""
-    if not isinstance(parse(teacher), Name):
-        return teacher
-    for name, dot, tag in ((teacher, "", ""), teacher.rpartition(".")):
-        try:
-            return f"{registry.architecture(name).name}_{model.dataset.name}{dot}{tag}"
-        except UnknownModel:
-            continue
-    return teacher

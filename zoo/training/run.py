@@ -1,28 +1,45 @@
-"""A run, from a plan to a model folder: data, net, training, evaluation, card."""
+"""A run, from a plan to a model folder: data, net, training, evaluation, card.
+
+The net is evaluated once on the test set, after the last epoch.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
+import math
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Final
 
+import msgspec
 import torch
 from torch import nn
 
 from zoo.data import batches, sources
-from zoo.errors import TrainingError
-from zoo.nets.build import build, parameters
+from zoo.errors import FolderError, NonFiniteLoss, TrainingError
+from zoo.evaluation.evaluate import evaluate, known_answers
+from zoo.nets import weights
+from zoo.nets.build import build, count, parameters
 from zoo.nets.device import enough_memory
-from zoo.record import store
+from zoo.record import card, curve, store
 from zoo.record.job import Job
-from zoo.record.types import Trained, require_trained
-from zoo.training import distributed, result
-from zoo.training.environment import algorithms, left_as_it_was, threads
+from zoo.record.replace import written_aside
+from zoo.record.types import EpochRow, Trained, log_text, require_trained
+from zoo.record.types import Training as TrainingFacts
+from zoo.spec import Model
+from zoo.training import distributed
+from zoo.training.environment import algorithms, environment, left_as_it_was
+from zoo.training.environment import threads as computing_threads
 from zoo.training.loop import Training, begin, train
 from zoo.training.plan import Plan
 from zoo.training.reporting import Reporting, Watched
 from zoo.training.start import fill
+
+_RUNNING: Final = threading.Lock()  # held by the training of this process
 
 
 def run_seeds(plans: Sequence[Plan]) -> Trained:
@@ -34,18 +51,29 @@ def run_seeds(plans: Sequence[Plan]) -> Trained:
     configs = [run(plan) for plan in plans]
     if len(configs) == 1 or not distributed.share().is_first:
         return configs[0]
-    return result.record_seeds(first.output.folder, configs, first.model)
+    return _record_seeds(first.output.folder, configs, first.model)
 
 
 def run(plan: Plan) -> Trained:
     """Train the net, evaluate it once, after the last epoch, and write its model folder.
 
-    Raises TrainingError if the output is taken or its run is of another job, DataError, Interrupted.
+    Raises TrainingError if the output is taken, its run is of another job, or another training runs in this process;
+    DataError, Interrupted.
     """
+    if not _RUNNING.acquire(blocking=False):
+        raise TrainingError(
+            "another training runs in this process; torch's random numbers and settings are the process's, so that two "
+            "would disturb each other: wait for it, or train in another process"
+        )
+    try:
+        return _run(plan)
+    finally:
+        _RUNNING.release()
+
+
+def _run(plan: Plan) -> Trained:
     share, output = distributed.share(), plan.output
     if (finished := output.finished(plan.job)) is not None:
-        if share.is_first:
-            output.clear()  # a kill may have come before that
         return finished
     plan = replace(plan, reporting=_reporting(plan))
     report = plan.reporting.report
@@ -56,7 +84,7 @@ def run(plan: Plan) -> Trained:
         if not share.is_first:
             distributed.wait_for_all()
             return require_trained(store.read_record(output.folder))
-        config = result.write(training)
+        config = _result(training)
         report.result(training.progress.rows[-1])
     output.clear()
     distributed.wait_for_all()
@@ -76,22 +104,62 @@ def _prepared(plan: Plan) -> Training:
     if not share.is_first:
         distributed.wait_for_all()  # for the first one, which may have to download, and makes room
     splits = sources.read_splits(
-        model.dataset, job.recipe, plan.machine.data_root, device=device, train_images=job.train_images
+        model.dataset,
+        job.recipe,
+        plan.machine.data_root,
+        device=device,
+        train_images=job.train_images,
+        test_images=plan.limit_test,
     )
     if share.is_first:
-        plan.output.make_room(parameters(model))
+        plan.output.make_room(job, parameters(model))
         distributed.wait_for_all()
     torch.manual_seed(job.seed)
     net = build(model.architecture, model.dataset)
-    if plan.start is not None:
+    resumes = plan.output.continues(job)
+    if plan.start is not None and not resumes:
         fill(net, plan.start, model)
     if job.grad_checkpointing:
         _checkpoint_gradients(net, job)
+    _require_batches(net, plan)
+    plan.reporting.report.note(_summary(plan))
     plan.reporting.report.note(f"compile {job.compile} ({plan.why})")
     training = begin(plan, net, splits, batches.pixels(*model.normalisation(job.recipe), device))
-    if plan.output.resumes:
+    if resumes:
         training.resume()
     return training
+
+
+def _summary(plan: Plan) -> str:
+    """The first line of a training: what is trained, how, on what, and where its folder will be."""
+    job, recipe = plan.job, plan.job.recipe
+    steps = math.ceil(job.train_images / recipe.batch_size)
+    tested = f" and tested on {plan.limit_test:,}" if plan.limit_test is not None else ""
+    return (
+        f"training {job.name}, recipe {job.recipe_name}: {recipe.epochs:,} epochs x {steps:,} steps per epoch, "
+        f"batch {min(recipe.batch_size, job.train_images):,}, {job.train_images:,} images{tested}, "
+        f"{plan.machine.device} in {'bf16' if job.amp else 'fp32'}, to {plan.output.folder}"
+    )
+
+
+def _require_batches(net: nn.Module, plan: Plan) -> None:
+    """Refuse a batch of one image that the net's batch norm can't normalize; raises TrainingError."""
+    job = plan.job
+    size, images = job.recipe.batch_size, job.train_images
+    if 1 not in (size, images % size) or job.recipe.freeze_epochs == job.recipe.epochs:
+        return
+    trial = copy.deepcopy(net).train()
+    image = torch.zeros(1, *plan.model.dataset.input_size)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            trial(image)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise TrainingError(
+            f"{images:,} images in batches of {size:,} leave a batch of one image, which {job.name}'s batch norm can't "
+            f"normalize; take batch_size {size + 1} or another that leaves more"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -102,7 +170,7 @@ def _settings(plan: Plan) -> Iterator[None]:
         enough_memory(device, _needed(job)),
         left_as_it_was(device),
         algorithms(device, deterministic=job.deterministic),
-        threads(job.threads),
+        computing_threads(job.threads),
     ):
         yield
 
@@ -122,3 +190,93 @@ def _checkpoint_gradients(net: nn.Module, job: Job) -> None:
             "leave out grad_checkpointing and take a smaller batch (batch_size)"
         )
     switch()
+
+
+def _result(training: Training) -> Trained:
+    """Evaluate the trained net, with the weights as they are stored, and write its model folder.
+
+    If compiling failed, the record says how the steps were run instead.
+    """
+    plan, net = training.plan, training.learner.published()
+    job, model = plan.job, plan.model
+    if (name := weights.not_finite(net)) is not None:
+        raise NonFiniteLoss(f"{name} is not finite after the last step; train with a lower rate (lr)")
+    if job.dtype == "fp16":
+        _round_to_fp16(net)
+    results = evaluate(net, training.splits.test, training.pixels)
+    rows = training.progress.rows
+    rows[-1] = rows[-1].tested(results)
+    how = training.learner.how
+    mean, std = model.normalisation(job.recipe)
+    metadata = {"name": job.name, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
+    metadata |= {"mean": json.dumps(mean), "std": json.dumps(std)}
+    content = weights.dump(net, metadata, half=job.dtype == "fp16")
+    config = Trained(
+        name=model.name,
+        architecture=job.architecture,
+        dataset=job.dataset,
+        classes=model.dataset.classes,
+        input_size=model.dataset.input_size,
+        resizing=model.dataset.resizing,
+        pictures=model.dataset.pictures,
+        mean=mean,
+        std=std,
+        parameters=count(net),
+        license=plan.license or (plan.start.license if plan.start else model.architecture.license),
+        paper=model.architecture.paper,
+        job=msgspec.structs.replace(job, compile=how),
+        recipe_sha256=job.recipe.sha256(),
+        training=TrainingFacts(
+            epochs=len(rows),
+            train_seconds=sum(row.train_seconds for row in rows),
+            compile_seconds=sum(row.compile_seconds for row in rows),
+            compile_why=plan.why if how == job.compile else f"{job.compile} failed",
+            compile_requested=None if how == job.compile else job.compile,
+            batch_norm_images=distributed.batch_norm_images(net, min(job.recipe.batch_size, job.train_images)),
+        ),
+        results=results,
+        environment=environment(training.splits.train.labels.device, model.architecture),
+        files={store.WEIGHTS: store.file_facts(content), store.LOG: store.file_facts(log_text(rows).encode())},
+        known_answers=tuple(
+            tuple(row) for row in known_answers(net, training.pixels, model.dataset.input_size).tolist()
+        ),
+    )
+    try:
+        return _write(plan.output.folder, config, rows, model, content)
+    except FolderError as error:
+        raise FolderError(f"{error}; what was trained is in {plan.output.run}: resume continues from there") from None
+
+
+def _record_seeds(out: Path, repetitions: list[Trained], model: Model) -> Trained:
+    """Record the results of all seeds in the model folder `out`."""
+    config = require_trained(store.check(out))
+    seeds = tuple(one.seed_results for one in repetitions)
+    if config.seeds == seeds:
+        return config
+    config = msgspec.structs.replace(config, seeds=seeds)
+    return _write(out, config, store.read_log(out), model, store.read_weights(out, config))
+
+
+def _round_to_fp16(net: nn.Module) -> None:
+    """Round the weights to values of fp16, so that the evaluated net is the published one; raises TrainingError."""
+    net.load_state_dict(weights.rounded_to_half(net))
+    if (name := weights.not_finite(net)) is not None:
+        raise TrainingError(f"{name} has a value above 65,504, the largest of fp16; train again with dtype fp32")
+
+
+def _write(
+    out: Path,
+    config: Trained,
+    rows: list[EpochRow],
+    model: Model,
+    content: bytes,
+) -> Trained:
+    """Write the whole folder aside, then move it to `out`."""
+    files = {
+        store.README: card.render(config, rows, model).encode(),
+        store.WEIGHTS: content,
+        store.LOG: log_text(rows).encode(),
+        store.CURVE: curve.draw(config.name, rows).encode(),
+    }
+    with written_aside(out) as aside:
+        return require_trained(store.write(aside, config, files))

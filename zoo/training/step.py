@@ -25,9 +25,9 @@ from zoo.nets.device import synchronize
 from zoo.record.job import How
 from zoo.spec import Recipe
 from zoo.training import distributed, optimizer
-from zoo.training.averages import Average, BatchCounts
 from zoo.training.distributed import Share
 from zoo.training.objective import Objective
+from zoo.training.optimizer import Average, BatchCounts
 
 # A graph is captured after so many steps of a size have run: by then the optimizer has its state, and
 # the libraries have chosen their kernels.
