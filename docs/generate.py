@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -195,12 +196,30 @@ def api() -> str:
         value = getattr(zoo, name)
         said = inspect.getdoc(value) or ""
         if inspect.isfunction(value):
-            parts.append(f"## zoo.{name}\n\n```python\n{_signature(name, value)}\n```\n\n{said}")
+            parts.append(f"## zoo.{name}\n\n```python\n{_signature(name, value)}\n```\n\n{_sections(said)}")
         elif is_dataclass(value):
             parts.append(f"## zoo.{name}\n\n{said}\n\n[Its fields](plugins.md#{name.lower()}).")
         else:
             parts.append(f"## zoo.{name}\n\n{said}")
     return "\n\n".join(parts) + "\n"
+
+
+def _sections(docstring: str) -> str:
+    """A docstring in Google's style as Markdown: arguments and errors as lists, an example as code."""
+    text, *sections = re.split(r"^(Args|Returns|Raises|Example):\n", docstring, flags=re.MULTILINE)
+    parts = [text.strip()]
+    for heading, section in zip(sections[::2], sections[1::2], strict=True):
+        indented, rest = re.match(r"((?: +.*\n?|\n(?= ))*)(.*)", section, re.DOTALL).groups()  # type: ignore[union-attr]
+        body = textwrap.dedent(indented).strip()
+        if heading == "Example":
+            parts.append(f"```pycon\n{body}\n```")
+        elif heading == "Returns":
+            parts.append(f"Returns: {body}")
+        else:
+            entries = re.sub(r"^([\w, ]+): ", lambda match: f"- `{match[1].replace(', ', '`, `')}`: ", body, flags=re.M)
+            parts.append(f"{heading.replace('Args', 'Arguments')}:\n\n{entries}")
+        parts.append(rest.strip())
+    return "\n\n".join(filter(None, parts))
 
 
 def _signature(name: str, function: Callable[..., object]) -> str:

@@ -23,10 +23,9 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import api
 from zoo.errors import HubError
-from zoo.hub.imported import Credit, Normalisation
+from zoo.hub.imported import Normalisation
 from zoo.record import store
 from zoo.record.replace import written_aside
-from zoo.record.types import Claim
 
 IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # The deviations are means of per-image ones; both as the authors' own configuration has them.
@@ -62,17 +61,9 @@ class Entry:
         return f"{self.model}.{self.author.by}"
 
     @property
-    def credit(self) -> Credit:
-        """Whose it is, and what is claimed."""
-        author = self.author
-        return Credit(
-            by=author.by,
-            license=author.license,
-            address=f"{author.folder}/{self.file}",
-            revision=author.revision,
-            citation=author.citation,
-            claim=Claim(self.test_top1, author.meaning),
-        )
+    def address(self) -> str:
+        """The author's address of the file."""
+        return f"{self.author.folder}/{self.file}"
 
 
 AKAMASTER = Author(
@@ -111,18 +102,24 @@ def source_of(entry: Entry, files: Path | None) -> Path | str:
     """The author's file where it is in the folder, or a copy of it that was saved anew, else its address."""
     copy = f"{re.sub(r'-[0-9a-f]{8}$', '', Path(entry.file).stem)}.pth"
     local = [path for name in (entry.file, copy) if files is not None and (path := files / name).is_file()]
-    return local[0] if local else entry.credit.address
+    return local[0] if local else entry.address
 
 
 def take_in(entry: Entry, files: Path | None, data: Path | None, place: Path) -> str:
     """Write an entry's folder at `place`, without its weights; what came of it, in a phrase."""
-    mean, std = entry.normalisation
+    author, (mean, std) = entry.author, entry.normalisation
     with tempfile.TemporaryDirectory() as scratch:
         try:
             folder, config = api.import_model(
                 entry.model,
                 source_of(entry, files),
-                entry.credit,
+                by=author.by,
+                license=author.license,
+                address=entry.address,
+                revision=author.revision,
+                citation=author.citation,
+                claim=entry.test_top1,
+                claim_means=author.meaning,
                 mean=mean,
                 std=std,
                 data=data,

@@ -150,6 +150,7 @@ def forget_declarations() -> None:
     """As in another process: what is declared is read again."""
     from zoo import plugins, registry
 
+    plugins.installed.cache_clear()
     plugins.declared.cache_clear()
     registry.entries.cache_clear()
 

@@ -561,14 +561,14 @@ def test_a_comparison_trains_each_draws_their_errors_and_takes_what_is_finished(
 def test_a_comparison_of_one_architecture_on_two_data_sets_draws_both(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def finished(name: str, **asked: object) -> api.Trained:
+    def finished(name: str, options: object) -> api.Trained:
         before = trained_record(trained)
         dataset = name.rpartition("_")[2]
         job = msgspec.structs.replace(before.job, architecture="resnet20", dataset=dataset)
         config = msgspec.structs.replace(before, name=name, architecture="resnet20", dataset=dataset, job=job)
         return api.Trained(trained, config, None)
 
-    monkeypatch.setattr(api, "train", finished)
+    monkeypatch.setattr("zoo.training.launch.train", finished)
     api.compare(["resnet20_cifar10", "resnet20_cifar100", "resnet20"], out=tmp_path, mixed=True)
     svg = (tmp_path / "errors.svg").read_text()
     assert ">resnet20_cifar10<" in svg

@@ -37,7 +37,12 @@ def images() -> torch.Tensor:
     return torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
-def test_recomputing_changes_neither_gradients_nor_statistics(net: StagedNet, images: torch.Tensor) -> None:
+@pytest.mark.parametrize("synchronised", [False, True])  # batch norm as several processes on GPUs have it
+def test_recomputing_changes_neither_gradients_nor_statistics(
+    net: StagedNet, images: torch.Tensor, synchronised: bool
+) -> None:
+    if synchronised:
+        nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
     kept = {}
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     for enable in (False, True):

@@ -24,7 +24,6 @@ from zoo.evaluation.evaluate import fixed_inputs
 from zoo.exporters import formats, onnx, runtime
 from zoo.exporters.formats import Answers, Subject
 from zoo.exporters.graph import Graph, program
-from zoo.hub.imported import Credit
 from zoo.hub.resolve import published
 from zoo.record import card, store
 from zoo.record.types import ExportTest, Imported
@@ -256,8 +255,14 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_computed(trained: P
 
 
 def test_somebody_elses_weights_are_exported_with_whose_they_are(trained: Path, tmp_path: Path) -> None:
-    credit = Credit(by="Ada", license="mit", address="https://example.org/weights")
-    theirs, _ = api.import_model("resnet8", trained / store.WEIGHTS, credit, out=tmp_path / "theirs")
+    theirs, _ = api.import_model(
+        "resnet8",
+        trained / store.WEIGHTS,
+        by="Ada",
+        license="mit",
+        address="https://example.org/weights",
+        out=tmp_path / "theirs",
+    )
     folder, config = api.export(theirs, to=("pt2",), out=tmp_path / "out")
     before = store.read_record(theirs)
     assert isinstance(before, Imported)

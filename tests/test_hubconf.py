@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from zoo import api
-from zoo.hub.imported import Credit
 
 from .conftest import CHECKOUT
 
@@ -63,8 +62,8 @@ def checkout(tmp_path: Path) -> Path:
         shutil.copy(CHECKOUT / file, made)
     own = made / "hub_cards" / "resnet8_digits"
     shutil.copytree(CHECKOUT / "hub_cards" / own.name, own)
-    credit = Credit(by="Somebody", license="mit")
-    api.import_model(own.name, own / "model.safetensors", credit, out=made / "hub_cards" / "resnet8_digits.somebody")
+    out = made / "hub_cards" / "resnet8_digits.somebody"
+    api.import_model(own.name, own / "model.safetensors", by="Somebody", license="mit", out=out)
     return made
 
 

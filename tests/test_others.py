@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,18 +22,25 @@ from zoo import api
 from zoo.cli.app import load
 from zoo.errors import FolderError, HashMismatch, HubError, NotFound, NotPublished, UnknownModel, WeightsError
 from zoo.hub.catalogue import catalogue
-from zoo.hub.imported import Credit
 from zoo.hub.local import FolderHub
 from zoo.record import store
-from zoo.record.types import Claim, Imported
+from zoo.record.types import Imported
 
 from .conftest import CHECKOUT, Run
 from .folders import config_of
 from .test_download import Answer, Site
 
 MODEL, NAME = "resnet8_digits", "resnet8_digits.somebody"
-CREDIT = Credit(by="Somebody", license="mit", claim=Claim(97.5, "the best over test epochs"))
 MEAN, STD = (0.25,), (0.5,)
+
+
+def take_in(model: str, source: str | Path, out: Path, *, rename: Sequence[tuple[str, str]] = ()) -> Path:
+    """Import Somebody's weights, of which they claim 97.5%."""
+    folder, _ = api.import_model(
+        model, source, by="Somebody", license="mit", claim=97.5, claim_means="the best over test epochs",
+        mean=MEAN if model == MODEL else None, std=STD if model == MODEL else None, rename=rename, out=out,
+    )  # fmt: skip
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -68,15 +75,14 @@ def file(content: bytes, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def taken_in(file: Path, tmp_path: Path) -> Path:
-    folder, _ = api.import_model(MODEL, file, CREDIT, mean=MEAN, std=STD, out=tmp_path / NAME)
-    return folder
+    return take_in(MODEL, file, tmp_path / NAME)
 
 
 @pytest.fixture
 def pinned(site: Site, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderHub:
     """A catalogue that only says where somebody's weights are."""
     address = f"{site}/{file.name}"
-    folder, _ = api.import_model(MODEL, address, CREDIT, mean=MEAN, std=STD, out=tmp_path / "whole")
+    folder = take_in(MODEL, address, tmp_path / "whole")
     inside = tmp_path / "shipped"
     (inside / NAME).mkdir(parents=True)
     store.copy_files(folder, inside / NAME, weights=False)
@@ -129,7 +135,7 @@ def test_names_that_no_plugin_knows_are_renamed_by_rules(tmp_path: Path, run_zoo
 )
 def test_a_rule_that_can_not_be_applied_is_one_line(tmp_path: Path, rule: tuple[str, str], reason: str) -> None:
     with pytest.raises(WeightsError, match=f"rename.*{reason}"):
-        api.import_model(MODEL, strange(tmp_path), CREDIT, rename=[rule], out=tmp_path / "out")
+        take_in(MODEL, strange(tmp_path), tmp_path / "out", rename=[rule])
 
 
 def test_its_tensors_are_the_authors(taken_in: Path) -> None:
@@ -265,8 +271,14 @@ def test_a_copy_that_was_saved_anew_is_known_by_its_tensors(
     """The author's file is at an address whose name begins its hash; here is a copy with the same tensors."""
     state = torch.load(io.BytesIO(content), weights_only=True)
     torch.save(state["state_dict"], tmp_path / "copy.pth")
-    credit = Credit(by="Somebody", license="mit", address=f"{site}/{file.name}")
-    folder, config = api.import_model(MODEL, tmp_path / "copy.pth", credit, out=tmp_path / "whole")
+    folder, config = api.import_model(
+        MODEL,
+        tmp_path / "copy.pth",
+        by="Somebody",
+        license="mit",
+        address=f"{site}/{file.name}",
+        out=tmp_path / "whole",
+    )
     download = config.download
     assert download is not None
     assert (download.file, download.sha256, download.bytes) == (file.name, file.stem[-8:], None)
@@ -292,13 +304,13 @@ def test_another_file_than_the_pinned_one_is_refused(pinned: FolderHub, site: Si
 def test_a_page_in_place_of_the_file_is_refused(site: Site, tmp_path: Path) -> None:
     site.answers = [Answer(b"<!doctype html><html>log in</html>")]
     with pytest.raises(WeightsError, match="is a page of HTML and no weights"):
-        api.import_model(MODEL, f"{site}/net.th", CREDIT, out=tmp_path / "m")
+        take_in(MODEL, f"{site}/net.th", tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
 
 def test_another_architecture_is_refused_with_the_first_difference(file: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="do not fit the net: "):
-        api.import_model("resnet20_cifar10", file, CREDIT, out=tmp_path / "m")
+        take_in("resnet20_cifar10", file, tmp_path / "m")
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,20 @@ def test_a_path_that_can_be_none_or_is_not_there_is_one_line(ask: str, path: str
     assert sorted(one.name for one in Path().iterdir()) == ["dangling", "file"]
 
 
+def test_every_path_may_be_text(trained: Path, tmp_path: Path) -> None:
+    photo = str(Path(__file__).parent / "photo.png")
+    one, several = [*zoo.predict(str(trained), photo)], [*zoo.predict(trained, [photo, photo])]
+    assert one[0].path == Path(photo)
+    assert [prediction.guesses for prediction in several] == [one[0].guesses] * 2
+    evaluated = zoo.evaluate(str(trained), weights=str(trained / store.WEIGHTS), data=str(tmp_path))
+    assert api.report(evaluated, str(tmp_path / "report"))
+    assert api.plot([str(trained)], str(tmp_path / "plot.svg")).is_file()
+    assert zoo.pull(NAME, out=str(tmp_path / "pulled")).is_dir()
+    assert zoo.push(str(tmp_path / "pulled"), hub=f"file:{tmp_path / 'hub'}").revision
+    assert api.page(str(tmp_path / "site"), hub=f"file:{tmp_path / 'hub'}").models == 1
+    assert zoo.export(NAME, to="pt2", out=str(tmp_path / "exported"))[0].is_dir()
+
+
 @pytest.mark.parametrize("path", ["~nosuchuser/x", LONG, "a\0b"])
 def test_a_hub_that_can_be_no_folder_is_one_line_for_a_listing(path: str) -> None:
     with pytest.raises(FolderError, match=r"begins with the home folder|more than 255 bytes|has a NUL in it"):

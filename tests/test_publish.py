@@ -15,7 +15,6 @@ import zoo
 from zoo import api
 from zoo.errors import FolderError, HubError
 from zoo.hub.hugging_face import HuggingFaceHub
-from zoo.hub.imported import Credit
 from zoo.hub.local import FolderHub
 from zoo.hub.publish import require_public
 from zoo.record import store
@@ -124,9 +123,8 @@ def test_weights_that_are_missing_are_not_fetched_from_another_model(model_folde
 
 
 def test_the_license_of_imported_weights_can_be_changed(model_folder: Path, tmp_path: Path) -> None:
-    credit, hub = Credit(by="Somebody", license="unknown"), f"file:{tmp_path / 'hub'}"
-    weights = model_folder / store.WEIGHTS
-    folder, _ = api.import_model(NAME, weights, credit, out=tmp_path / "imported")
+    hub, weights = f"file:{tmp_path / 'hub'}", model_folder / store.WEIGHTS
+    folder, _ = api.import_model(NAME, weights, by="Somebody", license="unknown", out=tmp_path / "imported")
     before = store.read_record(folder)
     api.push(folder, hub=hub, license="cc-by-4.0")
     after = store.check_whole(folder)

@@ -179,10 +179,16 @@ def test_a_distribution_that_is_wrong_is_told_by_the_checks_name(
         check_plugin("zoo-line")
 
 
-def test_pytest_has_a_test_for_each_thing_that_a_distribution_declares(fake_plugin: Install, tmp_path: Path) -> None:
+def test_pytest_checks_all_that_a_distribution_declares_also_under_python_o(
+    fake_plugin: Install, tmp_path: Path
+) -> None:
     site = fake_plugin("zoo-line", {"line_noise": "line:line_noise"}, "line", SITE.replace("=34", "=35"))
     words = ["-p", "zoo.testing.pytest_plugin", "-q", "--zoo-plugin", "zoo-line", "-p", "no:cacheprovider"]
-    environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        "PYTHONOPTIMIZE": "1",  # which removes assert statements
+    }
     (tmp_path / "empty").mkdir()
     command = [sys.executable, "-m", "pytest", *words]
     finished = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path / "empty")

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from zoo.errors import ZooError
     from zoo.spec import Architecture, Dataset, Model, Recipe
 
+    __version__: str
+
 _HOMES = {
     "zoo.api": (
         "evaluate", "export", "info", "list_models", "load", "predict", "pull", "push", "reproduce", "train",
@@ -63,6 +65,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from zoo.plugins import core_version
+
+        return core_version()
     for home, names in _HOMES.items():
         if name in names:
             value: object = getattr(importlib.import_module(home), name)

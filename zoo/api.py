@@ -1,34 +1,33 @@
-"""What the command line and a notebook both call: load, train, evaluate, push, pull, list.
+"""The public functions: load, train, evaluate, publish, export and list models. The command line calls the same.
 
-Only functions that compute import torch, when they are called.
+Only functions that compute import torch, when they are called. A `model` argument is a model's name, the path of a
+model folder, or an address in a hub (`hf://namespace/name`, `file:PATH/name`); text with a separator, or that begins
+with `.` or `~`, is a path. A name's weights come from `hub`; without one from ZOO_HUB where it is set and has them,
+else from the catalogue that ships with the zoo. `revision` is a revision of published weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from zoo import registry
+from zoo import plugins, registry
 from zoo.data.collection import DatasetRequest
-from zoo.errors import (
-    DataError,
-    ExportError,
-    HubError,
-    NotPublished,
-    TrainingError,
-)
-from zoo.hub import Hub, Pushed, open_hub, publish
+from zoo.errors import DataError, ExportError, HubError, NotPublished
+from zoo.hub import Pushed, open_hub, publish
 from zoo.hub.address import Name, parse
 from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
 from zoo.hub.resolve import Published, full_name, logs, published, tagged
-from zoo.record import store
+from zoo.options import takes
+from zoo.record.paths import path_of
 from zoo.record.types import Imported, Record, require_trained
 from zoo.record.types import Trained as TrainedRecord
-from zoo.training.options import TrainOptions, takes
+from zoo.training import importing, launch
+from zoo.training.importing import ImportOptions
+from zoo.training.launch import Trained
+from zoo.training.options import CompareOptions, ReproduceOptions, TrainOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,11 +38,7 @@ if TYPE_CHECKING:
     from zoo.evaluation.outcome import Verified
     from zoo.evaluation.predict import Prediction
     from zoo.evaluation.report import ClassResults
-    from zoo.hub.imported import Credit
     from zoo.nets.layers import Layer
-    from zoo.spec import Model
-    from zoo.training.plan import Plan
-    from zoo.training.reporting import Report
 
 __all__ = [
     "ModelInfo", "Row", "Site", "Trained",
@@ -51,15 +46,6 @@ __all__ = [
     "overview", "page", "plot", "predict", "pull", "push", "report", "reproduce", "search", "survey", "train",
     "transforms", "verify",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training leaves: its model folder, what it scored, and where it was published."""
-
-    folder: Path
-    config: TrainedRecord
-    published: Pushed | None
 
 
 @dataclass(frozen=True)
@@ -72,18 +58,29 @@ class Site:
     tried: int
 
 
-def find(name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
-    """The model folder on this machine of a name, a path or an address, weights included.
+def find(model: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
+    """Fetch a published model, and return its folder on this machine.
 
-    Weights that it only has a download of are not in it; `pull` writes a folder that has them.
+    The folder has no weights where the record names an address to download them from; `pull` fetches those too.
 
-    Raises UnknownModel, FolderError, NotFound or HubError.
+    Args:
+        model: A name, a path or an address.
+        hub: The hub of a name.
+        revision: A revision of the model.
+
+    Returns:
+        The path of the model folder.
+
+    Raises:
+        UnknownModel: No plugin has a model of that name.
+        FolderError: The folder is incomplete or damaged.
+        HubError: The hub can't be read, or does not have the model (NotFound).
     """
-    return published(name_or_path_or_hub_id, hub=hub, revision=revision).folder
+    return published(model, hub=hub, revision=revision).folder
 
 
 def load(
-    name_or_path_or_hub_id: str | Path,
+    model: str | Path,
     pretrained: bool = False,
     *,
     hub: str | None = None,
@@ -92,145 +89,208 @@ def load(
     in_channels: int | None = None,
     device: str = "cpu",
 ) -> nn.Module:
-    """Build a model, with its published weights and in evaluation mode where `pretrained`.
+    """Build a model, with its published weights if `pretrained`.
 
-    The first argument is a model's name, a model folder's path, or an address in a hub
-    (`hf://namespace/name`, `file:PATH/name`); what has a separator or begins with `.` or `~` is a
-    path. Weights of a name come from `hub`; without one from ZOO_HUB where it is set and has them,
-    else from the catalogue that ships with the zoo. Their SHA-256 is checked, and every tensor must
-    fit. With `num_classes` other than the model's, the layers whose shapes depend on it start from
-    their initialisation, all others from the weights; with 0 the net ends with its features, where it
-    has timm's `reset_classifier`. With `in_channels` other than the model's, the weights of its first
-    convolution are summed or repeated over them, as timm does it.
+    The SHA-256 of the weights is checked, and every tensor must fit. Layers that depend on another number of classes
+    keep their initialization. The weights of the first convolution are summed or repeated over another number of
+    channels, as timm does it.
 
-    `device` is any that torch has here: cpu, cuda, cuda:1, mps, xpu.
+    Args:
+        model: A name, a path or an address.
+        pretrained: Load the published weights, and return the net in evaluation mode.
+        hub: The hub of a name.
+        revision: A revision of the published weights.
+        num_classes: Another number of classes than the model's; 0 for a net that returns its features.
+        in_channels: Another number of channels than the model's.
+        device: Any device that torch has here: cpu, cuda, cuda:1, mps, xpu.
 
-    Raises UnknownModel, PluginError, BuildError, DeviceError, FolderError, HashMismatch, NotFound or HubError.
+    Returns:
+        The net.
+
+    Raises:
+        UnknownModel: No plugin has a model of that name.
+        PluginError: The plugin that provides the architecture is missing or fails.
+        BuildError: The net can't be built for these classes and channels.
+        DeviceError: torch does not have the device.
+        FolderError: The model folder is incomplete, or its weights have another hash (HashMismatch).
+        HubError: The hub can't be read, or does not have the model (NotFound).
+
+    Example:
+        >>> import zoo
+        >>> net = zoo.load("resnet8_digits", pretrained=True)
     """
-    reference = parse(name_or_path_or_hub_id)
+    reference = parse(model)
     if not pretrained and hub is None and isinstance(reference, Name):
         if revision is not None:
             raise HubError(f"revision {revision} is one of published weights; load them with pretrained=True")
-        model = registry.load(tagged(full_name(reference.text, None))[0])
+        declared = registry.load(tagged(full_name(reference.text, None))[0])
         from zoo.nets.build import build
         from zoo.nets.device import choose
 
         target = choose(device)
-        return build(model.architecture, model.dataset, num_classes, in_channels).to(target)
-    found = published(reference, hub=hub, revision=revision)
+        return build(declared.architecture, declared.dataset, num_classes, in_channels).to(target)
+    source = published(reference, hub=hub, revision=revision)
     from zoo.nets.device import choose
 
-    target = choose(device)
-    make = found.net if pretrained else found.untrained
-    return make(target, num_classes=num_classes, in_channels=in_channels)
+    make = source.net if pretrained else source.untrained
+    return make(choose(device), num_classes=num_classes, in_channels=in_channels)
 
 
-def transforms(
-    name_or_path_or_hub_id: str | Path, *, hub: str | None = None, revision: str | None = None
-) -> v2.Compose:
-    """The preprocessing a model was evaluated with: an image of any size and mode to [C, H, W] float32.
+def transforms(model: str | Path, *, hub: str | None = None, revision: str | None = None) -> v2.Compose:
+    """Return the preprocessing that a model was evaluated with.
 
-    From the model's folder where it is published, with its own mean and std. Of a name that no hub and no
-    revision is given with (and no ZOO_HUB is set for), with the data set's where the catalogue has no weights.
+    Its size, mean and std are those of the published model. Of a name without published weights they are those of
+    its data set.
+
+    Args:
+        model: A name, a path or an address.
+        hub: The hub of a name.
+        revision: A revision of the model.
+
+    Returns:
+        A transform from an image of any size and mode to a tensor [C, H, W], float32.
+
+    Raises:
+        UnknownModel, FolderError, HubError: As `load` raises them.
+
+    Example:
+        >>> import zoo
+        >>> preprocess = zoo.transforms("resnet8_digits")
     """
     from zoo.data.preprocessing import preprocessing
 
     try:
-        return published(name_or_path_or_hub_id, hub=hub, revision=revision).preprocess
+        return published(model, hub=hub, revision=revision).preprocess
     except NotPublished:
-        dataset = registry.load(registry.resolve(str(name_or_path_or_hub_id))).dataset
+        dataset = registry.load(registry.resolve(str(model))).dataset
         return preprocessing(dataset.input_size, dataset.mean, dataset.std, dataset.resizing)
 
 
 @takes(TrainOptions)
-def train(name: str, options: TrainOptions) -> Trained:
-    """Train a model with one of its recipes, evaluate it, write its folder `out`, and `push` it to `hub`.
+def train(model: str, options: TrainOptions) -> Trained:
+    """Train a model with one of its recipes, evaluate it, write its model folder, and publish it if `push`.
 
-    `dataset` is a data set's name, or the address of your own pictures, `folder:PATH` (docs/pictures.md). Of those,
-    `test_part` is the part for the test set if none is set apart, `skip_bad` leaves out what can't be read, `tell`
-    hears how far looking at them is, and weights that are published need a `license`.
+    Under torchrun every process calls this with the same arguments; the first one writes and pushes. The process is
+    left as it was; a process that only trains on a CPU is faster after `zoo.training.environment.keep_memory()`, which
+    can't be undone.
 
-    The training starts from the weights of `start`, a name, a path or an address as `load` takes them, else from the
-    architecture's initialization. With other classes the head is initialized anew, from `seed`; with another number of
-    channels the first convolution is adapted as by `load`; all else must fit. A deeper net may start from a shallower
-    one of its family, if its architecture has a `deepening`. An undeclared architecture is that of `start`.
+    Args:
+        model: A model's or an architecture's name. An architecture that no plugin declares is that of `start`.
+        recipe: The name of a recipe. By default `finetune` with a `start`, if there is one, else the model's first.
+        dataset: Another data set than the architecture's default, or your own pictures, `folder:PATH`
+            (docs/pictures.md).
+        start: The weights to start from: a name, a path or an address. With other classes the head is initialized
+            anew, from `seed`; with another number of channels the first convolution is adapted as by `load`.
+        test_part: The part of your own pictures that becomes the test set, where none is set apart.
+        skip_bad: Leave out pictures that can't be read.
+        license: The license of the weights; your own pictures need one before the weights are published.
+        settings: Changes of the recipe's fields, by name.
+        epochs: How long to train; the recipe's epochs by default.
+        seed: The random seed.
+        seeds: Train from so many seeds, each into its own folder. The model of `seed` is returned and pushed; its card
+            has the mean and standard deviation of all.
+        device: cpu, cuda or cuda:N; a GPU by default, if there is one.
+        amp: Train in bf16 autocast; by default if the hardware has it.
+        compile: "none", "graph" (a step as one CUDA graph), "default" (torch.compile) or "auto" (chosen by the length
+            of the training).
+        deterministic: Get the same bytes from the same seed; by default on a CPU, where it costs nothing.
+        grad_checkpointing: Recompute activations in the backward pass, for less memory.
+        dtype: "fp16" stores the weights in half the bytes, rounded before they are evaluated.
+        threads: The number of threads of the processor; torch's by default.
+        data: The directory of data sets.
+        limit_train: Train on the first images only.
+        limit_test: Test on the first images only; such a model can't be published.
+        out: The model folder to make.
+        resume: Continue a run that was stopped, and take a finished one as it is.
+        overwrite: Replace what is there; with `resume` only a run or model folder of another training.
+        save_every: Epochs between checkpoints.
+        eval_every: Epochs between evaluations on the test set.
+        push: Publish the model folder at the end.
+        hub: The hub to publish to.
+        track: The names of trackers: "tensorboard", or a plugin's.
+        report: An object that is told of every epoch.
+        tell: A function that is told how far looking at pictures is.
 
-    Without `recipe` it is the model's first; with `start` it is `finetune` where there is one, with a batch size that
-    makes at least ten steps an epoch. `settings` changes fields of the recipe by name, as in `{"lr": 0.05}`.
-    `limit_train` trains and `limit_test` tests on the first images only; a model with `limit_test` can't be published.
-    `amp` is bf16 autocast (None: if the hardware has it), `compile` is "none", "graph" (a step as one
-    CUDA graph), "default" (compiled; on a GPU a graph comes with it) or "auto" (chosen by the length of the
-    training), `deterministic` gives the same bytes from the same seed (None: on a CPU, where it costs
-    nothing), `grad_checkpointing` computes activations again in the backward pass, for less memory,
-    `dtype` "fp16" stores the weights in half the bytes, rounded before they are evaluated,
-    `threads` is the number of the processor's threads (None: torch's).
-    `resume` continues a run that was stopped, and takes a finished one as it is; `overwrite` starts again; with both,
-    what is there of this training is continued, and of another one replaced.
-    `track` names trackers that are told beside `report`: "tensorboard", which writes event files into `OUT.events/`, or
-    a plugin's.
+    Returns:
+        The model folder, its record, and where it was published.
 
-    Under torchrun every process calls this with the same arguments; the first one writes and pushes.
-    A process runs one training at a time, and is left as it was; a process that only trains on a CPU is faster after
-    `zoo.training.environment.keep_memory()`, which can't be undone.
+    Raises:
+        RegistryError: There is no such model, architecture or data set.
+        RecipeError: There is no such recipe, or a field has an impossible value.
+        DataError: The data set is missing or damaged.
+        TrainingError: The run can't start or go on.
+        FolderError: The model folder can't be written.
+        HubError: The hub can't be read or written.
 
-    With `seeds` above 1 the training is repeated from the seeds after `seed`, one after another, each into a folder of
-    its own. The model that is returned and pushed is that of `seed`, whichever is best; its card has the mean and
-    standard deviation of all.
-
-    Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError, before the first step where
-    possible. Warns with StartWarning if a recipe trains the head alone at first, and there is no `start`.
+    Example:
+        >>> import zoo
+        >>> trained = zoo.train("resnet8_digits", epochs=1, out="runs/example", overwrite=True)
     """
-    from zoo.training.plan import plans
-
-    target = open_hub(options.hub) if options.push else None
-    return _train(plans(name, options), target)
+    return launch.train(model, options)
 
 
-def _train(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
-    """Run plans that differ in their seed, and publish the first one's model."""
-    from zoo.training import distributed
-    from zoo.training.output import owned
-    from zoo.training.run import run_seeds
+@takes(CompareOptions)
+def compare(models: Sequence[str], options: CompareOptions) -> list[Trained]:
+    """Train several models with the same options, and draw their errors to `out/errors.svg` and `out/errors.png`.
 
-    first, is_first = plans[0], distributed.share().is_first
-    outputs = [plan.output for plan in plans]
-    with owned(outputs if is_first else ()):
-        if is_first:
-            for plan in plans:
-                plan.output.require(plan.job)
-            if target is not None:
-                publish.require_public(first.job, target)
-                target.require_writable(first.model.name)
-        with distributed.process_group(first.machine.device):
-            config = run_seeds(plans)
-        folder = first.output.folder
-        published = publish.publish(folder, target) if target is not None and is_first else None
-        return Trained(folder, config, published)
+    Finished models in `out` are taken as they are, and stopped runs continue. Models on different data sets are refused
+    unless `mixed`.
+
+    Args:
+        models: Names of models.
+        out: The folder for the model folders and the plot; `./compare` by default.
+        mixed: Draw models on different data sets together.
+
+    The other arguments are those of `train`.
+
+    Returns:
+        The result of each training.
+
+    Raises:
+        TrainingError: The models are on different data sets, or a run can't start.
+    """
+    return launch.compare(models, options)
 
 
 def evaluate(
-    name_or_path_or_hub_id: str | Path,
+    model: str | Path,
     *,
     hub: str | None = None,
     revision: str | None = None,
-    weights: Path | None = None,
+    weights: str | Path | None = None,
     device: str | None = None,
-    data: Path | None = None,
+    data: str | Path | None = None,
     dataset: str | None = None,
     runtime: str | None = None,
     tell: Tell | None = None,
 ) -> Evaluated:
-    """Run a model over its whole test set: what it scores now, and what its card says.
+    """Run a model over its whole test set.
 
-    Of a model that was trained on somebody's own pictures, `dataset` says where they are, `folder:PATH`, if this
-    machine has not prepared them; they must be the very same. Of somebody else's weights that name no data set which
-    is declared here it is that one's name; its images and classes must be the model's.
+    Args:
+        model: A name, a path or an address.
+        hub: The hub of a name.
+        revision: A revision of the model.
+        weights: A safetensors file that is evaluated in the net of `model`. Images are normalized as its metadata say,
+            else as the data set does.
+        device: Any device that torch has here; a GPU by default, if there is one.
+        data: The directory of data sets.
+        dataset: The address of your own pictures, if the model was trained on them and they are not prepared here; they
+            must be the same. For imported weights, the name of a data set with the same images and classes.
+        runtime: A format that the model folder has a file of (`export`); that file is run, on the processor.
+        tell: A function that is told how far looking at pictures is.
 
-    With `weights`, a safetensors file, the first argument names the architecture, and there is no
-    card; the normalisation is that which the file's metadata names, else the data set's own. With `runtime`, the
-    format of a file that the folder has of it (`export`), that one is run, on the processor.
+    Returns:
+        The results now, the confusion matrix, and the record with the published results.
 
-    Raises what `load` raises, DataError, and ExportError.
+    Raises:
+        DataError: The data set is missing, or is not the one of the model.
+        ExportError: The folder has no file of this format, or its runtime is missing.
+        UnknownModel, FolderError, HubError: As `load` raises them.
+
+    Example:
+        >>> import zoo
+        >>> zoo.evaluate("resnet8_digits", device="cpu").results.test_images
+        360
     """
     from zoo.data.collection import is_address
 
@@ -242,96 +302,85 @@ def evaluate(
     if runtime is not None:
         _require_processor(device, weights)
     if weights is not None:
-        return _evaluate_file(name_or_path_or_hub_id, revision, weights, device, data)
-    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+        return _evaluate_file(model, revision, path_of(weights), device, data)
+    source = published(model, hub=hub, revision=revision)
     if dataset is not None and named is None:
-        _prepare(found, dataset, data, tell)
+        _prepare(source, dataset, data, tell)
+    from zoo.data import sources
+
+    root = sources.root_of(data)
     if runtime is not None:
-        return _evaluate_exported(found, runtime, data)
-    model, card = found.on(named) if named else found.model, found.config
-    return _evaluated(model, found.net(), (card.mean, card.std), device, data, card)
+        from zoo.exporters.runtime import evaluated as run_over_test_set
+
+        return run_over_test_set(source, runtime, root)
+    from zoo.evaluation.evaluate import evaluated
+    from zoo.nets.device import choose
+
+    known, record = source.on(named) if named else source.model, source.config
+    return evaluated(known, source.net(), (record.mean, record.std), root, choose(device), record)
 
 
 def _evaluate_file(
-    name_or_path: str | Path, revision: str | None, weights: Path, device: str | None, data: Path | None
+    model: str | Path, revision: str | None, weights: Path, device: str | None, data: str | Path | None
 ) -> Evaluated:
-    """What a safetensors file scores in the net of a model."""
-    reference = parse(name_or_path)
+    """Evaluate a safetensors file in the net of a model."""
+    reference = parse(model)
     source = None if isinstance(reference, Name) else published(reference, revision=revision)
-    model = source.model if source else registry.load(full_name(str(name_or_path), None))
+    known = source.model if source else registry.load(full_name(str(model), None))
+    from zoo.data import sources
+    from zoo.evaluation.evaluate import evaluated
+    from zoo.nets.device import choose
     from zoo.nets.weights import load_file, normalisation_of
 
-    net, metadata = load_file(model.architecture, model.dataset, weights)
+    net, metadata = load_file(known.architecture, known.dataset, weights)
     if source is not None and "mean" not in metadata:
         normalisation = source.config.mean, source.config.std
     else:
-        normalisation = normalisation_of(metadata, model, weights)
-    return _evaluated(model, net, normalisation, device, data, None)
+        normalisation = normalisation_of(metadata, known, weights)
+    return evaluated(known, net, normalisation, sources.root_of(data), choose(device), None)
 
 
-def _evaluated(
-    model: Model,
-    net: nn.Module,
-    normalisation: tuple[tuple[float, ...], tuple[float, ...]],
-    device: str | None,
-    data: Path | None,
-    card: Record | None,
-) -> Evaluated:
-    """What a net scores on the whole test set of a model."""
-    from zoo.data import batches, sources
-    from zoo.evaluation.evaluate import Evaluated, measure
-    from zoo.nets.device import choose
-
-    on = choose(device)
-    test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=on)
-    results, confusion = measure(net.to(on), test, batches.pixels(*normalisation, on))
-    return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), card)
+def _silent(what: str, done: int, total: int) -> None:
+    """Report no progress."""
 
 
-def _nobody(what: str, done: int, total: int) -> None:
-    """Hears how far long work is, and says nothing."""
-
-
-def _prepare(found: Published, dataset: str, data: Path | None, tell: Tell | None) -> None:
-    """Prepare the pictures at an address again, which a model was trained on; raises DataError for imported."""
+def _prepare(source: Published, dataset: str, data: str | Path | None, tell: Tell | None) -> None:
+    """Prepare the pictures that a model was trained on; raises DataError for imported weights."""
     from zoo.data import sources
     from zoo.data.prepared import prepare_again
 
-    prepare_again(DatasetRequest(dataset), found.config, data or sources.default_root(), tell or _nobody)
+    prepare_again(DatasetRequest(dataset), source.config, sources.root_of(data), tell or _silent)
 
 
-def _evaluate_exported(found: Published, runtime: str, data: Path | None) -> Evaluated:
-    """What a file in another format scores, run by its own runtime."""
-    import torch
-
-    from zoo.data import sources
-    from zoo.evaluation.evaluate import Evaluated, score
-    from zoo.exporters.runtime import logits_of, open_export
-
-    model, run = found.model, open_export(found, runtime)
-    test = sources.read_split(model.dataset, data or sources.default_root(), train=False, device=torch.device("cpu"))
-    results, confusion = score(logits_of(run, len(model.dataset.classes)), test)
-    return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), found.config)
-
-
-def _require_processor(device: str | None, weights: Path | None = None) -> None:
-    """Refuse what an exported file has no say in; raises ExportError."""
+def _require_processor(device: str | None, weights: str | Path | None = None) -> None:
+    """Refuse what an exported file can't be run with; raises ExportError."""
     if device not in (None, "cpu"):
         raise ExportError(f"an exported file is run on the processor, not on {device}; leave out the device")
     if weights is not None:
         raise ExportError(f"an exported file has its own weights; leave out {weights}, or the runtime")
 
 
-def report(evaluated: Evaluated, out: Path) -> list[ClassResults]:
-    """Write an evaluation's confusion matrix and its results class by class into the folder `out`; return those."""
+def report(evaluated: Evaluated, out: str | Path) -> list[ClassResults]:
+    """Write the confusion matrix and the results of each class of an evaluation into the folder `out`.
+
+    Args:
+        evaluated: A result of `evaluate`.
+        out: The folder to write to.
+
+    Returns:
+        The results class by class.
+
+    Raises:
+        FolderError: The folder can't be written.
+    """
     from zoo.evaluation.report import write
 
-    return write(out, evaluated.name, evaluated.results, evaluated.classes, evaluated.confusion)
+    return write(path_of(out), evaluated.name, evaluated.results, evaluated.classes, evaluated.confusion)
 
 
 def predict(
-    name_or_path_or_hub_id: str | Path,
-    pictures: Iterable[Path],
+    model: str | Path,
+    pictures: str | Path | Iterable[str | Path],
     *,
     top: int = 5,
     hub: str | None = None,
@@ -339,15 +388,29 @@ def predict(
     device: str | None = None,
     runtime: str | None = None,
 ) -> Iterator[Prediction]:
-    """What a published model sees in pictures of any size and mode, one by one; a folder means all that are in it.
+    """Classify pictures of any size and mode.
 
-    A picture that can't be read is a Prediction with an error, and the others go on. With `runtime`, the format of a
-    file that the folder has of the model (`export`), that one is asked, on the processor. Raises what `load` raises,
-    ExportError, and ImageError where there is no picture at all.
+    Args:
+        model: A name, a path or an address.
+        pictures: The path of a picture or of a folder of pictures, or several paths.
+        top: How many classes to name.
+        hub: The hub of a name.
+        revision: A revision of the model.
+        device: Any device that torch has here; a GPU by default, if there is one.
+        runtime: A format that the model folder has a file of (`export`); that file is run, on the processor.
+
+    Returns:
+        A Prediction for each picture, one by one. A picture that can't be read is a Prediction with an error.
+
+    Raises:
+        ImageError: There is no picture at all.
+        ExportError: The folder has no file of this format, or its runtime is missing.
+        UnknownModel, FolderError, HubError: As `load` raises them.
     """
     from functools import partial
 
-    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    paths = [pictures] if isinstance(pictures, str | Path) else pictures
+    source = published(model, hub=hub, revision=revision)
     from zoo.evaluation.predict import predictions, probabilities
     from zoo.nets.device import choose
 
@@ -355,19 +418,31 @@ def predict(
         from zoo.exporters.runtime import open_export, probabilities_of
 
         _require_processor(device)
-        look = probabilities_of(open_export(found, runtime), found.config)
+        look = probabilities_of(open_export(source, runtime), source.config)
     else:
-        look = partial(probabilities, found.net(choose(device)), found.preprocess)
-    return predictions(look, found.config.classes, pictures, top=top)
+        look = partial(probabilities, source.net(choose(device)), source.preprocess)
+    return predictions(look, source.config.classes, map(path_of, paths), top=top)
 
 
-def layers(name: str, *, depth: int = 2) -> list[Layer]:
-    """The modules of a model's net, `depth` levels down: output shapes, parameters, multiply-adds for an image."""
-    model = registry.load(registry.resolve(name))
+def layers(model: str, *, depth: int = 2) -> list[Layer]:
+    """List the modules of a model's net with their output shapes, parameters and multiply-adds for an image.
+
+    Args:
+        model: A model's name.
+        depth: How many levels of modules to list.
+
+    Returns:
+        The net itself, then its modules.
+
+    Raises:
+        UnknownModel: No plugin has a model of that name.
+    """
+    declared = registry.load(registry.resolve(model))
     from zoo.nets.build import to_be_filled
     from zoo.nets.layers import layers as layers_of
 
-    return layers_of(to_be_filled(model.architecture, model.dataset), model.dataset.input_size, depth=depth)
+    net = to_be_filled(declared.architecture, declared.dataset)
+    return layers_of(net, declared.dataset.input_size, depth=depth)
 
 
 def survey(
@@ -375,315 +450,303 @@ def survey(
     *,
     test_part: float | None = None,
     skip_bad: bool = False,
-    data: Path | None = None,
+    data: str | Path | None = None,
     tell: Tell | None = None,
 ) -> Survey:
-    """Look at the pictures at an address, `folder:PATH`: classes, sizes, balance, copies, what can't be read.
+    """Look at your own pictures: classes, sizes, copies across the split, and what can't be read.
 
-    Raises DataError where there are none, or no test set and no `test_part`; PluginError.
+    Args:
+        address: The address of the pictures, `folder:PATH`.
+        test_part: The part that becomes the test set, where none is set apart.
+        skip_bad: Leave out pictures that can't be read.
+        data: The directory of data sets.
+        tell: A function that is told how far looking at pictures is.
+
+    Returns:
+        What was found.
+
+    Raises:
+        DataError: There are no pictures, or no test set and no `test_part`.
+        PluginError: The plugin that reads this kind of address fails.
     """
+    plugins.declared()  # a damaged distribution is reported and left out, before torch would fail on it
     from zoo.data import sources
     from zoo.data.prepared import survey_address
 
-    return survey_address(DatasetRequest(address, test_part, skip_bad), data or sources.default_root(), tell or _nobody)
+    request = DatasetRequest(address, test_part, skip_bad)
+    return survey_address(request, sources.root_of(data), tell or _silent)
 
 
-def plot(runs: Iterable[str | Path], out: Path) -> Path:
-    """Draw loss, top-1 and learning rate of runs over one another into `out`, an SVG, PNG or PDF.
+def plot(runs: Iterable[str | Path], out: str | Path) -> Path:
+    """Draw loss, top-1 and learning rate of several runs in one picture.
 
-    A run is a model's name, the path of a model folder or of an unfinished run, or an address in a hub.
+    Args:
+        runs: Names, addresses, or paths of model folders or unfinished runs.
+        out: The file to write: .svg, .png or .pdf.
+
+    Returns:
+        The path of the picture.
+
+    Raises:
+        FolderError: A run can't be read, or the file can't be written.
     """
     from zoo.record import curve
 
+    out = path_of(out)
     kind = curve.kind_of(out)
     return curve.write(out, curve.overlay(logs(runs), kind))
 
 
-def compare(
-    names: Iterable[str],
-    *,
-    out: str | Path,
-    recipe: str | None = None,
-    settings: Mapping[str, object] | None = None,
-    epochs: int | None = None,
-    seed: int = 0,
-    device: str | None = None,
-    amp: bool | None = None,
-    data: str | Path | None = None,
-    limit_train: int | None = None,
-    mixed: bool = False,
-    track: Sequence[str] = (),
-    report: Report | None = None,
-) -> list[Trained]:
-    """Train several models the same way, each into its folder in `out`, and draw their errors to `out/errors.svg`.
-
-    What is finished there already is taken as it is, and what was stopped goes on. Models on different data sets are
-    refused, with a TrainingError, but where `mixed`.
-    """
-    from zoo.record import curve
-
-    out = Path(out)
-    full = list(dict.fromkeys(registry.resolve(name) for name in names))
-    models = [registry.load(name) for name in full]
-    options = TrainOptions(recipe=recipe, settings=settings, epochs=epochs)
-    recipes = [options.recipe_of(model)[0] for model in models]
-    datasets = list(dict.fromkeys(model.dataset.name for model in models))
-    if len(datasets) > 1 and not mixed:
-        raise TrainingError(
-            f"errors on {' and '.join(datasets)} are not to be compared; name models of one data set, in full as in "
-            f"{full[0]}, or draw them together (mixed)"
-        )
-    trained = [
-        train(
-            name,
-            recipe=recipe,
-            settings=settings,
-            epochs=epochs,
-            seed=seed,
-            device=device,
-            amp=amp,
-            data=data,
-            limit_train=limit_train,
-            out=out / name,
-            resume=True,
-            track=track,
-            report=report,
-        )
-        for name in full
-    ]
-    # By architecture, or in full where one of them is there on two data sets.
-    short = len({one.config.architecture for one in trained}) == len(trained)
-    runs = {one.config.architecture if short else one.config.name: store.read_log(one.folder) for one in trained}
-    title = f"{', '.join(datasets)}, recipe {', '.join(dict.fromkeys(recipes))}"
-    for kind in ("svg", "png"):
-        curve.write(out / f"errors.{kind}", curve.errors(runs, kind, title))
-    return trained
-
-
 def verify(
-    name_or_path_or_hub_id: str | Path,
+    model: str | Path,
     *,
     hub: str | None = None,
     revision: str | None = None,
     device: str | None = None,
-    data: Path | None = None,
+    data: str | Path | None = None,
     dataset: str | None = None,
     tell: Tell | None = None,
 ) -> Verified:
-    """Hold a published model against what its folder says: hash, strict load, known answers, and its test set.
+    """Check a published model: hashes, strict load, known answers, and accuracy on the test set if it is there.
 
-    The result is "as published", "differs", or "not measured" where something could not be checked: the
-    test set is run where the data is there, and nothing is downloaded for it. Accuracies and loss must be
-    the card's where processor, threads and torch are the same; elsewhere accuracies within 0.05 points. Its files in
-    other formats are run by their own runtimes, where those are here.
+    Nothing is downloaded for it. Accuracy and loss must be equal where processor, threads and torch are the same, else
+    accuracy within 0.05 points. Files in other formats are run if their runtimes are installed.
 
-    Raises what `load` raises, also for a file of the folder that is not the one it was; whatever differs
-    otherwise is told in the result.
+    Args:
+        model: A name, a path or an address.
+        hub: The hub of a name.
+        revision: A revision of the model.
+        device: Any device that torch has here; a GPU by default, if there is one.
+        data: The directory of data sets.
+        dataset: The address of your own pictures, if the model was trained on them.
+        tell: A function that is told how far looking at pictures is.
+
+    Returns:
+        The outcome, "as published", "differs" or "not measured", with that of each check.
+
+    Raises:
+        FolderError: A file is missing or damaged.
+        UnknownModel, HubError: As `load` raises them.
     """
-    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
-    found.require_record()
-    found.check()
+    source = published(model, hub=hub, revision=revision)
+    source.require_record()
+    source.check()
     from zoo.data import sources
     from zoo.evaluation.outcome import Check, Verified
-    from zoo.evaluation.verify import verify as held_against
+    from zoo.evaluation.verify import verify as compared_to_record
     from zoo.nets.device import choose
 
-    on = choose(device)
+    target = choose(device)
     if dataset is not None:
-        _prepare(found, dataset, data, tell)
-    root = data or sources.default_root()
+        _prepare(source, dataset, data, tell)
+    root = sources.root_of(data)
     try:
-        net = found.net(on)
+        net = source.net(target)
     except HubError as error:
-        if not isinstance(found.config, Imported):
+        if not isinstance(source.config, Imported):
             raise
-        return Verified(found.config.name, (Check("weights", "not measured", str(error)),))
-    verified = held_against(found.config, found.known, net, root)
-    if not found.config.exports:
+        return Verified(source.config.name, (Check("weights", "not measured", str(error)),))
+    verified = compared_to_record(source.config, source.known, net, root)
+    if not source.config.exports:
         return verified
     from zoo.exporters.runtime import checks
 
-    return replace(verified, checks=(*verified.checks, *checks(found, root)))
+    return replace(verified, checks=(*verified.checks, *checks(source, root)))
 
 
-def reproduce(
-    name_or_path_or_hub_id: str | Path,
-    *,
-    hub: str | None = None,
-    revision: str | None = None,
-    epochs: int | None = None,
-    seed: int | None = None,
-    device: str | None = None,
-    data: str | Path | None = None,
-    dataset: str | None = None,
-    out: str | Path | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    track: Sequence[str] = (),
-    report: Report | None = None,
-    tell: Tell | None = None,
-) -> tuple[Trained, TrainedRecord]:
-    """Train a published model again with the very recipe in its folder; returns it beside what was published.
+@takes(ReproduceOptions)
+def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, TrainedRecord]:
+    """Train a published model again as its record says, whatever the plugin declares now.
 
-    Recipe, seed, images, normalisation, threads, bf16, compilation, start and teacher are the folder's, whatever
-    the plugin declares by now. `epochs` and `seed` are the only things that can be changed. Whether the
-    same bytes are to be expected, `zoo.record.types.obstacles` says of the two.
+    `zoo.record.types.obstacles` says of the two records whether the same bytes can be expected.
 
-    Raises what `load` and `train` raise, and TrainingError where start, teacher or data set is another by now.
+    Args:
+        model: A name, a path or an address.
+        epochs: Another number of epochs.
+        seed: Another seed.
+        hub: The hub of a name.
+        revision: A revision of the model.
+        device: cpu, cuda or cuda:N; a GPU by default, if there is one.
+        data: The directory of data sets.
+        dataset: The address of your own pictures, if the model was trained on them.
+        out: The model folder to make; `runs/MODEL-reproduced` by default.
+        resume: Continue a run that was stopped.
+        overwrite: Replace what is there.
+        track: The names of trackers.
+        report: An object that is told of every epoch.
+        tell: A function that is told how far looking at pictures is.
+
+    Returns:
+        The result of the training, and the published record.
+
+    Raises:
+        TrainingError: The start, the teacher or the data set is not the one of the record.
+        UnknownModel, FolderError, HubError: As `load` raises them.
     """
     from zoo.training.plan import reproduction
 
-    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
-    record = require_trained(found.config)
-    options = TrainOptions(
-        epochs=epochs,
-        seed=record.job.seed if seed is None else seed,
-        device=device,
-        data=data,
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        track=track,
-        report=report,
-    )
-    if dataset is not None:
-        _prepare(found, dataset, Path(data) if data else None, tell)
-    return _train([reproduction(found, options)]), record
+    source = published(model, hub=options.hub, revision=options.revision)
+    record = require_trained(source.config)
+    training = options.training(record.job.seed)
+    if options.dataset is not None:
+        _prepare(source, options.dataset, options.data, options.tell)
+    return launch.launch([reproduction(source, training)]), record
 
 
 def push(
-    path: Path,
+    path: str | Path,
     *,
     hub: str | None = None,
     license: str | None = None,  # noqa: A002 - what it is called everywhere
 ) -> Pushed:
-    """Publish a model folder under its model's name; raises FolderError or HubError.
+    """Publish a model folder under its model's name.
 
-    With `license`, as the Hub spells it, that is written into the folder's record first: weights that were trained on
-    pictures of somebody's own have none before. A missing or stale card is rendered anew, an edited one kept.
+    A missing or stale card is rendered anew; a card that was edited by hand is kept.
+
+    Args:
+        path: The model folder.
+        hub: The hub to publish to; ZOO_HUB by default, else the account that is logged in.
+        license: A license id of the Hugging Face Hub, which is written into the record first.
+
+    Returns:
+        The address and the revision.
+
+    Raises:
+        FolderError: The folder is incomplete or damaged.
+        HubError: The hub can't be written.
     """
+    folder = path_of(path)
     if license is not None:
-        publish.relicense(path, publish.sound_license(license))
-    return publish.publish(path, open_hub(hub))
+        publish.relicense(folder, publish.sound_license(license))
+    return publish.publish(folder, open_hub(hub))
 
 
-def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = None, out: Path | None = None) -> Path:
-    """Copy a published model folder, whole and hash checked, to `out` (`./NAME`).
+def pull(model: str, *, hub: str | None = None, revision: str | None = None, out: str | Path | None = None) -> Path:
+    """Copy a whole published model folder to this machine, and check its hashes.
 
-    Raises FolderError or HubError.
+    Args:
+        model: A name or an address.
+        hub: The hub of a name.
+        revision: A revision of the model.
+        out: The folder to make; `./NAME` by default.
+
+    Returns:
+        The path of the folder.
+
+    Raises:
+        FolderError: `out` exists already, or a file is damaged.
+        HubError: The hub can't be read, or does not have the model (NotFound).
     """
-    return publish.pull(published(name_or_hub_id, hub=hub, revision=revision), out)
+    return publish.pull(published(model, hub=hub, revision=revision), path_of(out) if out is not None else None)
 
 
 def export(
-    name_or_path_or_hub_id: str | Path,
+    model: str | Path,
     *,
-    to: Sequence[str] = ("onnx",),
-    out: Path | None = None,
+    to: str | Sequence[str] = ("onnx",),
+    out: str | Path | None = None,
     hub: str | None = None,
     revision: str | None = None,
-    data: Path | None = None,
+    data: str | Path | None = None,
     allow_loss: bool = False,
 ) -> tuple[Path, Record]:
-    """Write a model in other formats too: a copy of its folder, with their files in it, is `out` (`./NAME-export`).
+    """Write a model in other formats, into a copy of its model folder.
 
-    A format is `onnx`, `int8` (ONNX in 8-bit integers, calibrated on training images), `pt2` (torch.export), or a
-    plugin's. Each takes pixels, uint8 [N, H, W, C], and answers logits and
-    probabilities. Each is run at once by its own runtime and held against the net: on fixed inputs, and where the data
-    is there on the whole test set; nothing is downloaded for that. What costs more than half a point of top-1 is
-    refused, unless `allow_loss`.
+    Each file takes pixels, uint8 [N, H, W, C], and returns logits and probabilities. It is run at once by its own
+    runtime and compared to the net: on fixed inputs, and on the whole test set if it is there.
 
-    Raises what `load` raises, ExportError, PluginError and DataError.
+    Args:
+        model: A name, a path or an address.
+        to: Formats: `onnx`, `int8` (ONNX in 8-bit integers), `pt2` (torch.export), or a plugin's.
+        out: The folder to make; `./NAME-export` by default.
+        hub: The hub of a name.
+        revision: A revision of the model.
+        data: The directory of data sets.
+        allow_loss: Keep a format that costs more than half a point of top-1.
+
+    Returns:
+        The path of the folder, and its record.
+
+    Raises:
+        ExportError: A format is unknown, or its file gives other answers than the net.
+        FolderError: `out` exists already.
+        UnknownModel, HubError: As `load` raises them.
     """
-    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
-    found.require_record()
+    source = published(model, hub=hub, revision=revision)
+    source.require_record()
     from zoo.data import sources
     from zoo.exporters import export as exporting
 
-    wanted = exporting.exporters(to)
-    target = out or Path(f"{found.config.name}-export")
+    exporters = exporting.exporters([to] if isinstance(to, str) else to)
+    target = path_of(out or f"{source.config.name}-export")
     exporting.require_free(target)
-    made = exporting.export(found, wanted, data or sources.default_root(), allow_loss=allow_loss)
-    return exporting.write(found, made, target)
+    files = exporting.export(source, exporters, sources.root_of(data), allow_loss=allow_loss)
+    return exporting.write(source, files, target)
 
 
-def page(out: Path, *, hub: str | None = None, runtime: Path | None = None) -> Site:
-    """Write a static site of the models of a hub, the catalogue where none is named, into the folder `out`.
+def page(out: str | Path, *, hub: str | None = None, runtime: str | Path | None = None) -> Site:
+    """Write a static site of the models of a hub.
 
-    With `runtime`, an unpacked npm package onnxruntime-web, models that have an ONNX file (`export`) can be tried in
-    the page. A site of before is replaced. Raises PageError, FolderError, NotFound or HubError; a model that can't be
-    read is left out, with a warning.
+    A site that was written before is replaced. A model that can't be read is left out, with a warning.
+
+    Args:
+        out: The folder to write to.
+        hub: The hub; the catalogue by default.
+        runtime: An unpacked npm package onnxruntime-web. With it, models that have an ONNX file (`export`) can be tried
+            in the page.
+
+    Returns:
+        The folder, the first page, and the numbers of models.
+
+    Raises:
+        PageError: The folder has other files, or the runtime is incomplete.
+        HubError: The hub can't be read.
     """
     from zoo.page import models, site
     from zoo.page import runtime as browser
 
-    site.require_replaceable(out)
-    runs = browser.read(runtime) if runtime is not None else None
-    found = models.shown(hub, with_files=runs is not None)
-    folder = site.write(out, site.pages(found, runs))
-    return Site(folder, folder / "index.html", len(found), sum(one.onnx is not None for one in found))
+    target = path_of(out)
+    site.require_replaceable(target)
+    runs = browser.read(path_of(runtime)) if runtime is not None else None
+    shown = models.shown(hub, with_files=runs is not None)
+    folder = site.write(target, site.pages(shown, runs))
+    return Site(folder, folder / "index.html", len(shown), sum(model.onnx is not None for model in shown))
 
 
-def import_model(
-    name: str,
-    source: str | Path,
-    credit: Credit,
-    *,
-    tag: str | None = None,
-    mean: tuple[float, ...] | None = None,
-    std: tuple[float, ...] | None = None,
-    sha256: str | None = None,
-    rename: Sequence[tuple[str, str]] = (),
-    out: Path | None = None,
-    device: str | None = None,
-    data: Path | None = None,
-) -> tuple[Path, Record]:
-    """Take in weights that somebody else published for a model; its folder is `out` (`./NAME.TAG`).
+@takes(ImportOptions)
+def import_model(model: str, options: ImportOptions) -> tuple[Path, Record]:
+    """Import weights that somebody else published, measure them, and write a model folder.
 
-    `source` is a path, `https://…` or `hf://namespace/repository/path@REVISION`, of a safetensors file or a torch
-    checkpoint, which is read without running its code. `tag` is the author's name where none is given; `mean` and
-    `std` are what the weights were trained with, the data set's own where not given. The names of the tensors
-    are the net's, or names that the architecture's plugin translates; `rename` is pairs of a regular expression and its
-    replacement, applied to them first, one after another, as `re.sub` does. Where the data set is there, the model is
-    measured on its whole test set; nothing is downloaded for that.
+    Accuracy is measured if the data set is on this machine; nothing is downloaded for it.
 
-    Raises RegistryError, HubError, HashMismatch, WeightsError, FolderError or DataError.
+    Args:
+        model: The name of the model whose net has these weights.
+        source: The path of a safetensors file or a torch checkpoint, `https://…`, or
+            `hf://namespace/repository/path@REVISION`. A checkpoint is read without running its code.
+        by: Who trained the weights.
+        license: Their license.
+        tag: The tag in the name MODEL.TAG; the author's name by default.
+        mean: The mean that they were trained with; the data set's by default.
+        std: The standard deviation that they were trained with; the data set's by default.
+        sha256: The SHA-256 that the file must have.
+        rename: Pairs of a regular expression and its replacement, applied to the tensors' names as `re.sub` does.
+        address: Where a file that is given by path is published.
+        revision: The revision of the repository that it is published in.
+        citation: How the author wants to be cited.
+        claim: The top-1 that the author states, in percent.
+        claim_means: What that number is.
+        out: The folder to make; `./MODEL.TAG` by default.
+        device: Any device that torch has here.
+        data: The directory of data sets.
+
+    Returns:
+        The path of the folder, and its record.
+
+    Raises:
+        RegistryError: There is no such model.
+        WeightsError: The file can't be read, or does not fit the net.
+        HashMismatch: The file has another hash.
+        FolderError: `out` exists already.
+        HubError: The file can't be fetched.
     """
-    model = registry.load(registry.resolve(name))
-    import torch
-
-    from zoo.data import batches, sources
-    from zoo.evaluation.evaluate import evaluate as evaluate_net
-    from zoo.evaluation.evaluate import known_answers
-    from zoo.hub import imported
-    from zoo.hub.download import fetch
-    from zoo.nets.conversion import require_rules
-    from zoo.nets.device import choose
-    from zoo.training.environment import environment
-    from zoo.training.jobs import versions
-
-    on, root = choose(device), data or sources.default_root()
-    require_rules(rename)
-    tag = imported.tag_of(credit) if tag is None else tag
-    normalisation = (mean or model.dataset.mean, std or model.dataset.std)
-    imported.require_sound(model, tag, normalisation)
-    fetched = fetch(source, sha256=sha256)
-    done = imported.converted(model.architecture, model.dataset, fetched, rename)
-    download = imported.download_of(
-        credit.address if isinstance(parse(source), Path) else fetched.address, fetched, done
-    )
-    original = download.sha256 if download else fetched.sha256
-    content = imported.dump(done.net, f"{model.name}.{tag}", credit.by, original, normalisation)
-    computing = imported.Computing(torch.get_num_threads(), versions(model.architecture))
-    config = imported.record(model, tag, credit, normalisation, computing, done, download, content)
-    net, pixels = done.net.to(on), batches.pixels(config.mean, config.std, on)
-    is_there = sources.is_there(model.dataset, root)
-    test = sources.read_split(model.dataset, root, train=False, device=on) if is_there else None
-    answers = known_answers(net, pixels, model.dataset.input_size).tolist()
-    config = msgspec.structs.replace(
-        config,
-        results=evaluate_net(net, test, pixels) if test else None,
-        environment=environment(on, model.architecture) if test else None,
-        known_answers=tuple(map(tuple, answers)),
-    )
-    return imported.write_new(out or Path(config.name), config, model, content)
+    return importing.import_model(model, options)

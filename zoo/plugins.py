@@ -19,6 +19,7 @@ import os
 import re
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -98,9 +99,9 @@ class Group(Generic[T]):
             return own
         entry = self.entry(name)
         if entry is None:
-            known = self.names()
-            close = close_to(name, known)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known) or 'none'}"
+            names = self.names()
+            close = close_to(name, names)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names) or 'none'}"
             raise self.unknown(f"there is no {self.what} {name[:100]!r}; {hint}")
         return self.loaded(entry)
 
@@ -150,11 +151,11 @@ def declared() -> tuple[Entry, ...]:
 
 def claims(group: str) -> tuple[Entry, ...]:
     """Every entry point of a group, sorted by name; of several of one name the first has it."""
-    installed = _installed(group)
-    present = {normal(entry.distribution) for entry in installed}
+    entries = installed()[group]
+    present = {normal(entry.distribution) for entry in entries}
     disabled = left_out()
     unique: dict[tuple[str, str], Entry] = {}
-    for entry in [*installed, *_declared_in_checkout(present, group)]:
+    for entry in [*entries, *_declared_in_checkout(present, group)]:
         if normal(entry.distribution) not in disabled:
             unique.setdefault((entry.name, normal(entry.distribution)), entry)
     return tuple(
@@ -189,7 +190,7 @@ def warn_of_collision(owner: str, other: str, claimed: str) -> None:
 
 def left_out() -> set[str]:
     """The distributions that ZOO_DISABLE_PLUGINS names, a comma between two."""
-    return {normal(one.strip()) for one in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",") if one.strip()}
+    return {normal(name.strip()) for name in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",") if name.strip()}
 
 
 def load(entry: Entry) -> Model:
@@ -241,9 +242,25 @@ def failing(entry: Entry, what: str, how: str, error: BaseException) -> PluginEr
     """The error for a plugin that failed; `what` was being used, `how` says at which point."""
     reason = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}".splitlines()[0]
     return PluginError(
-        f"{what}: plugin {entry.distribution} {how} ({reason}); "
+        f"{what}: plugin {entry.distribution} {how} ({reason}){location(error)}; "
         f"repair it, or remove it with: pip uninstall {entry.distribution}"
     )
+
+
+def location(error: BaseException) -> str:
+    """The last line of a plugin that an error passed through, as " at FILE:LINE"; empty where there is none.
+
+    The modules of a plugin are those whose names begin as its package's does: `zoo_tiny`, `zoo_tiny_net`.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" at {error.filename}:{error.lineno}"
+    packages = tuple({entry.package for group in GROUPS for entry in claims(group)} - {"zoo"})
+    lines = [
+        f" at {frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).startswith(packages)
+    ]
+    return lines[-1] if lines else ""
 
 
 @dataclass(frozen=True)
@@ -288,14 +305,14 @@ def survey() -> list[Plugin]:
     return plugins
 
 
-def close_to(name: str, known: Iterable[str]) -> list[str]:
+def close_to(name: str, names: Iterable[str]) -> list[str]:
     """Up to three names like that one, closest first, whatever its case; fast among thousands."""
     import difflib
 
     name = name.lower()
     pairs = {name[start : start + 2] for start in range(max(1, len(name) - 1))}
     # get_close_matches is slow, so it is given only the hundred names that share the most pairs of characters.
-    likely = heapq.nlargest(100, sorted(known), key=lambda candidate: sum(map(candidate.__contains__, pairs)))
+    likely = heapq.nlargest(100, sorted(names), key=lambda candidate: sum(map(candidate.__contains__, pairs)))
     return difflib.get_close_matches(name, likely, n=3, cutoff=0.6)
 
 
@@ -317,24 +334,40 @@ def core_version() -> str:
     return version(DISTRIBUTION) if root is None else str(_project(root)["version"])
 
 
-def _installed(group: str) -> list[Entry]:
-    """A group's entries of all installed distributions; one that can't be read is a PluginWarning, and left out."""
-    entries: dict[str, list[Entry]] = {}  # by distribution: of two copies on sys.path the first counts
+@functools.cache
+def installed() -> Mapping[str, tuple[Entry, ...]]:
+    """The entry points of all installed distributions by group; read once a process.
+
+    A distribution that can't be read is left out, with one PluginWarning.
+    """
+    entries: dict[str, dict[str, list[Entry]]] = {}  # by distribution and group; of two copies the first counts
     for distribution in distributions():
         try:
-            points = distribution.entry_points.select(group=group)
-            if points:
-                name, version = _name_and_version(distribution)
-                entries.setdefault(normal(name), [Entry(point.name, point.value, name, version) for point in points])
+            points = [point for point in distribution.entry_points if point.group in GROUPS]
+            if not points:
+                continue
+            name, version = _name_and_version(distribution)
         except (Exception, SystemExit) as error:  # malformed in any way: text that is no UTF-8, a line without "="
-            warnings.warn(
-                PluginWarning(
-                    f"a distribution in {distribution.locate_file('')} can't be read and is left out "
-                    f"({type(error).__name__}: {error}); remove what is left of it, or install it again"
-                ),
-                stacklevel=4,
-            )
-    return [entry for of_one in entries.values() for entry in of_one]
+            _leave_out(distribution, error)
+            continue
+        groups: dict[str, list[Entry]] = {}
+        for point in points:
+            groups.setdefault(point.group, []).append(Entry(point.name, point.value, name, version))
+        entries.setdefault(normal(name), groups)
+    return {group: tuple(entry for groups in entries.values() for entry in groups.get(group, ())) for group in GROUPS}
+
+
+def _leave_out(distribution: Distribution, error: BaseException) -> None:
+    folder = getattr(distribution, "_path", None) or distribution.locate_file("")
+    warnings.warn(
+        PluginWarning(
+            f"the distribution {folder} can't be read and is left out ({type(error).__name__}: {error}); "
+            "remove what is left of it, or install it again"
+        ),
+        stacklevel=4,
+    )
+    # torch reads the entry points of all distributions when it is imported, and would fail on this one.
+    os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 
 def _name_and_version(distribution: Distribution) -> tuple[str, str]:
@@ -348,19 +381,19 @@ def _name_and_version(distribution: Distribution) -> tuple[str, str]:
 def _declared_in_checkout(installed: set[str], group: str) -> list[Entry]:
     """A group's entries of the checkout's plugins, but for those installed; a folder is named as its distribution."""
     root = checkout()
-    found = []
+    entries: list[Entry] = []
     for folder in sorted((root / "plugins").iterdir()) if root else []:
         if normal(folder.name) in installed or not (folder / "pyproject.toml").is_file():
             continue
         try:
             project = _project(folder)
             declared = project.get("entry-points", {}).get(group, {})
-            found += [
+            entries += [
                 Entry(name, value, project["name"], project["version"], folder) for name, value in declared.items()
             ]
         except (ValueError, KeyError) as error:
             warnings.warn(PluginWarning(f"{folder} declares no plugin: {error!r}"), stacklevel=3)
-    return found
+    return entries
 
 
 def repository() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from zoo import datasets, plugins
 from zoo.errors import PluginError, PluginWarning, UnknownModel
@@ -27,20 +27,21 @@ def entries() -> Mapping[str, Entry]:
     return plugins.owners(plugins.declared(), plugins.MODELS.what)
 
 
-def resolve(name: str, dataset: str | None = None) -> str:
+def resolve(name: str, on_dataset: str | None = None) -> str:
     """The full name of a model: `resnet32` on `cifar100`, or on its default data set where none is named.
 
     An architecture's default data set is that of the distribution that provides it, whatever others put it on. An
     architecture and a data set that are both declared give a name also where no plugin declares the pair.
     Raises UnknownModel, with close names, where there is none.
     """
-    if name in entries() and dataset is None:
+    if name in entries() and on_dataset is None:
         return name
     models = _models_of(name)
-    if dataset is not None:
-        architecture = name if models else load(name).architecture.name
-        full = f"{architecture}_{dataset}"
-        return full if full in entries() else f"{architecture}_{_dataset(dataset).name}"
+    if on_dataset is not None:
+        full = f"{name if models else load(name).architecture.name}_{on_dataset}"
+        if full not in entries():
+            dataset(on_dataset)  # raises UnknownModel
+        return full
     if not models:
         return load(name).name
     chosen = models if len(models) == 1 else [model for model in models if model.default]
@@ -55,14 +56,14 @@ def load(name: str) -> Model:
 
     Raises UnknownModel, or PluginError where the plugin can't be imported.
     """
-    known = entries()
-    if name in known:
-        return plugins.load(known[name])
+    declared = entries()
+    if name in declared:
+        return plugins.load(declared[name])
     parts = name.split("_")
     for end in range(len(parts) - 1, 0, -1):
         with contextlib.suppress(UnknownModel):
-            return join(architecture("_".join(parts[:end])), _dataset("_".join(parts[end:])))
-    raise UnknownModel(_unknown("model", name, {full.rpartition("_")[0] for full in known} | known.keys()))
+            return join(architecture("_".join(parts[:end])), dataset("_".join(parts[end:])))
+    raise UnknownModel(_unknown("model", name, {full.rpartition("_")[0] for full in declared} | declared.keys()))
 
 
 def architecture(name: str) -> Architecture:
@@ -94,47 +95,58 @@ def dataset(name: str) -> Dataset:
 
     Imports only plugins that may declare it. Raises UnknownModel where none does.
     """
-    return _dataset(name)
+    for own in vars(datasets).values():
+        if isinstance(own, Dataset) and own.name == name:
+            return own
+    loaded, failed = _loaded(entry for full, entry in entries().items() if full.endswith(f"_{name}"))
+    for error in failed:
+        warnings.warn(PluginWarning(str(error)), stacklevel=2)
+    models = [(entry, model) for entry, model in loaded if model.dataset.name == name]
+    if not models:
+        raise UnknownModel(_unknown("data set", name, {full.rpartition("_")[2] for full in entries()}))
+    owner = _owner(models, f"data set name {name}", lambda model: model.dataset)
+    return next(model.dataset for entry, model in models if entry is owner)
 
 
-def on(architecture: Architecture, dataset: str) -> Model:
+def on(architecture: Architecture, dataset_name: str) -> Model:
     """The model of an architecture and the name of a data set; raises UnknownModel where no plugin has that one."""
-    for entry in plugins.declared():
-        if entry.name == f"{architecture.name}_{dataset}":
-            with contextlib.suppress(PluginError):
-                model = plugins.load(entry)
-                if model.architecture == architecture:
-                    return model
-    return join(architecture, _dataset(dataset))
+    declared = _declared(f"{architecture.name}_{dataset_name}", lambda model: model.architecture == architecture)
+    return declared or join(architecture, dataset(dataset_name))
 
 
 def join(architecture: Architecture, dataset: Dataset) -> Model:
     """The declared model of the two; where none is declared, one with its parameters not counted."""
     joined = Model(architecture, dataset, parameters=None)
+    parts = architecture, dataset
+    return _declared(joined.name, lambda model: (model.architecture, model.dataset) == parts) or joined
+
+
+def _declared(name: str, fits: Callable[[Model], bool]) -> Model | None:
+    """The first declared model of that name that fits; plugins that can't be imported are passed over."""
     for entry in plugins.declared():
-        if entry.name == joined.name:
+        if entry.name == name:
             with contextlib.suppress(PluginError):
-                declared = plugins.load(entry)
-                if (declared.architecture, declared.dataset) == (architecture, dataset):
-                    return declared
-    return joined
+                model = plugins.load(entry)
+                if fits(model):
+                    return model
+    return None
 
 
 def provided() -> set[str]:
     """The architectures that declared models are named by, as far as a name tells; imports no plugin."""
     parts = (name.split("_") for name in entries())
-    return {"_".join(one[:end]) for one in parts for end in range(1, len(one))}
+    return {"_".join(words[:end]) for words in parts for end in range(1, len(words))}
 
 
 def provider(architecture: Architecture) -> str:
     """The distribution that an architecture is from, and its version; its package where no plugin declares it."""
-    loaded, _ = _loaded(one for one in plugins.declared() if one.name.startswith(f"{architecture.name}_"))
+    loaded, _ = _loaded(entry for entry in plugins.declared() if entry.name.startswith(f"{architecture.name}_"))
     declared = [entry for entry, model in loaded if model.architecture == architecture]
     # Not the first: a plugin may put another one's architecture on a data set of its own.
-    entry = min(declared, key=lambda one: one.package != _package(architecture), default=None)
+    entry = min(declared, key=lambda entry: entry.package != _package(architecture), default=None)
     if entry is None:  # then it may be one that a plugin knows beside its models
-        known = plugins.claims(plugins.ARCHITECTURES)
-        entry = next((one for one in known if one.package == _package(architecture)), None)
+        claims = plugins.claims(plugins.ARCHITECTURES)
+        entry = next((claim for claim in claims if claim.package == _package(architecture)), None)
     return f"{entry.distribution} {entry.version}" if entry else _package(architecture)
 
 
@@ -156,59 +168,48 @@ def load_all(declared: Iterable[Entry]) -> list[Model]:
     return [model for _, model in loaded]
 
 
-def _models_of(architecture: str, declared: Iterable[Entry] | None = None) -> list[Model]:
+def _models_of(name: str, declared: Iterable[Entry] | None = None) -> list[Model]:
     """The models of an architecture, of the distribution that provides it; empty where no plugin has that one.
 
-    That is one that the zoo ships, before one that builds the net itself, before one that only puts it on a data set;
-    of several the first by name. Another architecture of the same name is a PluginWarning. A plugin that can't be
-    imported is a PluginWarning too, and a PluginError where no other has the architecture.
+    A plugin that can't be imported is a PluginWarning, and a PluginError where no other has the architecture.
     """
     candidates = entries().values() if declared is None else declared
-    loaded, failed = _loaded(entry for entry in candidates if entry.name.startswith(f"{architecture}_"))
-    models = [(entry, model) for entry, model in loaded if model.architecture.name == architecture]
+    loaded, failed = _loaded(entry for entry in candidates if entry.name.startswith(f"{name}_"))
+    models = [(entry, model) for entry, model in loaded if model.architecture.name == name]
     if not models:
         if failed:
             raise failed[0]
         return []
     for error in failed:
         warnings.warn(PluginWarning(str(error)), stacklevel=3)
+    owner = _owner(models, f"architecture name {name}", lambda model: model.architecture)
+    return [model for entry, model in models if entry.is_by(owner.distribution)]
+
+
+def _owner(models: list[tuple[Entry, Model]], claimed: str, part: Callable[[Model], Architecture | Dataset]) -> Entry:
+    """The entry point that a name belongs to; another architecture or data set of the name is a PluginWarning.
+
+    A distribution that ships with the zoo comes first, then one with the builder or the reader, then the first by name.
+    """
     owner, owners_model = min(
         models,
         key=lambda pair: (
             not pair[0].is_shipped,
-            pair[0].package != _package(pair[1].architecture),
+            pair[0].package != _package(part(pair[1])),
             plugins.normal(pair[0].distribution),
         ),
     )
     for entry, model in models:
-        if model.architecture != owners_model.architecture and not entry.is_by(owner.distribution):
-            plugins.warn_of_collision(owner.distribution, entry.distribution, f"architecture name {architecture}")
+        if part(model) != part(owners_model) and not entry.is_by(owner.distribution):
+            plugins.warn_of_collision(owner.distribution, entry.distribution, claimed)
             break
-    return [model for entry, model in models if entry.is_by(owner.distribution)]
+    return owner
 
 
-def _package(architecture: Architecture) -> str:
-    """The package of the function that builds a net."""
-    return str(getattr(architecture.build, "__module__", None) or "").partition(".")[0]
-
-
-def _dataset(name: str) -> Dataset:
-    for own in vars(datasets).values():
-        if isinstance(own, Dataset) and own.name == name:
-            return own
-    known = entries()
-    loaded, failed = _loaded(entry for full, entry in known.items() if full.endswith(f"_{name}"))
-    for error in failed:
-        warnings.warn(PluginWarning(str(error)), stacklevel=3)
-    models = [(entry, model) for entry, model in loaded if model.dataset.name == name]
-    if not models:
-        raise UnknownModel(_unknown("data set", name, {full.rpartition("_")[2] for full in known}))
-    owner, owners_model = min(models, key=lambda pair: (not pair[0].is_shipped, plugins.normal(pair[0].distribution)))
-    for entry, model in models:
-        if model.dataset != owners_model.dataset:
-            plugins.warn_of_collision(owner.distribution, entry.distribution, f"data set name {name}")
-            break
-    return owners_model.dataset
+def _package(part: Architecture | Dataset) -> str:
+    """The package of the function that builds a net or reads a data set."""
+    function = part.build if isinstance(part, Architecture) else part.read
+    return str(getattr(function, "__module__", None) or "").partition(".")[0]
 
 
 def _loaded(declared: Iterable[Entry]) -> tuple[list[tuple[Entry, Model]], list[PluginError]]:
@@ -223,8 +224,8 @@ def _loaded(declared: Iterable[Entry]) -> tuple[list[tuple[Entry, Model]], list[
     return models, list(failed.values())
 
 
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    close = close_to(name, known)
+def _unknown(what: str, name: str, names: Iterable[str]) -> str:
+    close = close_to(name, names)
     hint = f"did you mean {' or '.join(close)}?" if close else "no plugin provides it"
     shown = name if len(name) <= 100 else f"{name[:100]}…"
     return f"there is no {what} {shown!r}; {hint} (zoo list shows all)"

@@ -1,9 +1,7 @@
-"""The facts of the zoo: what a data set, a recipe, an architecture and a model are.
+"""Data sets, recipes, architectures and models, as immutable values.
 
-Frozen dataclasses, free of torch, so that a catalogue of models costs nothing to list. A plugin
-is a module of such facts; this is (with `zoo.datasets`) all that it imports of the zoo, `DataError` for its
-readers too.
-An architecture knows no data set and a data set no architecture; a model joins one of each.
+Nothing here imports torch, so that listing models is fast. A plugin is a module of such values; it imports their types
+from `zoo.plugin`. A model joins an architecture and a data set, which do not refer to each other.
 """
 
 from __future__ import annotations
@@ -29,19 +27,19 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-API: Final = 1  # of what is in this module; another one where a plugin has to be written anew
-OLDEST_API: Final = 1  # that this zoo still understands
+API: Final = 1  # the version of this module; raised when plugins have to be changed
+OLDEST_API: Final = 1  # the oldest version that this zoo supports
 
 
 def require_api(version: int) -> None:
-    """Say which version of this module a plugin is written for, before it states anything; raises PluginError.
+    """Check that this zoo supports the version of `zoo.plugin` that a plugin is written for; raises PluginError.
 
-    A call, and no field of a fact: a fact of another version may have fields that this one can't even be given.
+    A plugin calls this first: values of another version may have fields that this one does not accept.
     """
     if not OLDEST_API <= version <= API:
-        known = f"{API}" if OLDEST_API == API else f"{OLDEST_API} to {API}"
+        supported = f"{API}" if OLDEST_API == API else f"{OLDEST_API} to {API}"
         advice = "update residual-zoo" if version > API else "update the plugin"
-        raise PluginError(f"it is written for version {version} of zoo.plugin, this zoo knows {known}; {advice}")
+        raise PluginError(f"it is written for version {version} of zoo.plugin, this zoo knows {supported}; {advice}")
 
 
 NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
@@ -91,7 +89,7 @@ class Resizing(Struct, frozen=True, forbid_unknown_fields=True):
 
 PLAIN: Final = Resizing()
 
-# Of a root, the folder that data sets are in.
+# Whether a data set is complete, given the folder that data sets are in.
 Test = Callable[[Path], bool]
 
 
@@ -120,7 +118,7 @@ class Collection:
     classes: tuple[str, ...]  # by label
     train: Half
     test: Half | None  # None where nobody has set any apart
-    stamp: str  # another text wherever any picture may be another one
+    stamp: str  # a text that differs if any picture may differ
     license: str = ""  # of the pictures, as the Hub spells it, for the card
     homepage: str = ""  # a URL, for the card
 
@@ -129,7 +127,7 @@ FEW: Final = 10  # test pictures of a class: below that its accuracy says little
 
 
 class Pictures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which pictures a data set is made of that was found by looking, and what became of them."""
+    """The pictures of a data set that was read from an address, and how many were left out."""
 
     address: Line  # as it is opened, without the way to it: "folder:flowers"
     title: Line  # as a person calls it
@@ -181,18 +179,18 @@ class Dataset:
             self._require(all(map(math.isfinite, values)), name, "finite", values)
         self._require(min(self.std) > 0, "std", "above 0", self.std)
         self._require(len(self.classes) > 0, "classes", "at least one", 0)
-        twice = [one for one in self.classes if self.classes.count(one) > 1][:1]
+        twice = [name for name in self.classes if self.classes.count(name) > 1][:1]
         self._require(not twice, "classes", "all different", twice)
         for name in ("train_images", "test_images"):
             self._require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         self._require(min(self.input_size) >= 1, "input_size", "at least 1 a side", self.input_size)
 
-    def _require(self, condition: bool, name: str, expected: str, found: object) -> None:
+    def _require(self, condition: bool, name: str, expected: str, value: object) -> None:
         if not condition:
-            raise PluginError(f"data set {self.name}: {name} should be {expected}, not {found}")
+            raise PluginError(f"data set {self.name}: {name} should be {expected}, not {value}")
 
 
-# The bounds of a recipe's fields. Beyond the upper ones it is a slip or an attack: memory and time are taken by them.
+# Bounds of a recipe's fields. Larger values are typos or attacks: these fields determine memory and run time.
 Epochs = Annotated[int, Meta(ge=0, le=1_000_000)]
 Pixels = Annotated[int, Meta(ge=0, le=4096)]
 Number = Annotated[float, Meta(ge=0)]
@@ -343,11 +341,11 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.replace(**values)
 
     def every(self) -> dict[str, object]:
-        """Every field, as JSON types."""
+        """All fields, as JSON types."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in msgspec.structs.asdict(self).items()}
 
     def to_json(self) -> dict[str, object]:
-        """The same without what a later zoo added and this recipe leaves at its default: it is what it was before."""
+        """All fields but those of LATER that have their default, so that the hashes of older recipes stay."""
         unused = {name for name in LATER if getattr(self, name) == _defaults()[name]}
         return {name: value for name, value in self.every().items() if name not in unused}
 
@@ -365,7 +363,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def sha256(self) -> str:
         """Identify the recipe: SHA-256 of its JSON, sorted, under a version; 64 hex digits.
 
-        A default that a later zoo changes is another recipe; a field that it adds is one where it is used.
+        A recipe gets another hash if a default changes, or if it sets a field of LATER.
         """
         import hashlib
 
@@ -401,7 +399,7 @@ def _no_such_field(name: str) -> str:
     import difflib
 
     fields = list(_kinds())
-    # The one mistake that spelling doesn't explain: learning_rate is close to decay_rate.
+    # difflib finds decay_rate closer.
     close = ["lr"] if name.lower() == "learning_rate" else difflib.get_close_matches(name, fields, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"the fields are {', '.join(fields)}"
     return f"recipe: there is no field {name!r}; {hint}"
@@ -409,7 +407,7 @@ def _no_such_field(name: str) -> str:
 
 @dataclass(frozen=True)
 class Reported:
-    """An accuracy that somebody published for a model: top-1 in percent, by whom, and what it is."""
+    """An accuracy that somebody published for a model."""
 
     test_top1: float  # percent
     by: str  # who says so
@@ -419,14 +417,14 @@ class Reported:
 
 @dataclass(frozen=True)
 class Renaming:
-    """What somebody else calls the tensors of an architecture's net.
+    """Rules from another author's names of tensors to those of the net.
 
-    `rules` lead from their names to the net's own: regular expressions and what they are replaced by, as
-    `re.sub` takes them, one after another on every name.
+    Each rule is a regular expression and its replacement, as `re.sub` takes them. All are applied to every name, in
+    order.
     """
 
-    by: str  # whose names they are: "akamaster"
-    rules: tuple[tuple[str, str], ...]  # pattern and what stands for it
+    by: str  # the author: "akamaster"
+    rules: tuple[tuple[str, str], ...]  # patterns and replacements
 
     def __post_init__(self) -> None:
         for pattern, _ in self.rules:
@@ -438,11 +436,11 @@ class Renaming:
 
 @dataclass(frozen=True)
 class Deepening:
-    """Which shallower nets of its family an architecture's net can begin as, computing exactly what they do.
+    """Shallower architectures that a deeper net can start from and compute the same (Net2DeeperNet, arXiv:1511.05641).
 
-    A shallower net has no tensor that the deeper one hasn't under the same name. What the deeper one has besides is as
-    its seed initialises it, or 0 where `zeroed` is found in the name: the last batch norm's weight in a residual
-    branch, say, without which a block is the identity (Net2DeeperNet, arXiv:1511.05641).
+    The deeper net has all tensors of the shallower one, under the same names. Its other tensors are initialized from
+    the seed, or are 0 where `zeroed` matches the name: the weight of the last batch norm of a residual branch, say,
+    without which the block is the identity.
     """
 
     shallower: tuple[str, ...]  # architectures
@@ -457,10 +455,7 @@ class Deepening:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A net of one depth, whatever it is trained on, and the recipes that train it on any data set.
-
-    The first of `recipes` is the default.
-    """
+    """A net of one depth, and the recipes that train it on any data set; the first recipe is the default."""
 
     name: str  # of lower-case letters, digits, '.', '_' and '-'
     build: Builder = field(repr=False)  # the function that makes the net
@@ -468,9 +463,9 @@ class Architecture:
     paper: str = ""  # where it comes from, a URL
     description: str = ""  # one sentence about the net, for the card
     license: str = "apache-2.0"  # of its weights, as the Hub spells it
-    renamings: tuple[Renaming, ...] = ()  # how others who published weights for it name its tensors
-    tags: tuple[str, ...] = ()  # what its models are found by on the Hub: "resnet"
-    deepening: Deepening | None = None  # the shallower nets that it can begin as, if it can
+    renamings: tuple[Renaming, ...] = ()  # names of its tensors in weights by others
+    tags: tuple[str, ...] = ()  # tags of its models on the Hub: "resnet"
+    deepening: Deepening | None = None  # shallower architectures that it can start from
 
     def __post_init__(self) -> None:
         _require_name("architecture", self.name)
@@ -485,16 +480,15 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Model:
-    """An architecture on a data set: the unit of the registry, of a model folder, of a card.
+    """An architecture on a data set: the unit of the registry and of model folders.
 
-    `parameters` is the number of trainable values with the data set's channels and classes, None
-    where nobody has counted them yet. `recipes` are first those of this pair, then the
-    architecture's others; the first is the default. `default` marks the data set that the bare
-    architecture name stands for, where there are several.
+    `parameters` is the number of trainable values for the channels and classes of the data set, or None if it was not
+    counted. `recipes` has the recipes of this pair, then the architecture's others; the first is the default. If an
+    architecture is on several data sets, its name alone means the model with `default`.
     """
 
-    architecture: Architecture  # a plugin's own, or another one's
-    dataset: Dataset  # likewise
+    architecture: Architecture  # of this plugin or of another
+    dataset: Dataset  # of this plugin, of another or of the zoo
     parameters: int | None  # trainable values
     recipes: Mapping[str, Recipe] = field(default_factory=dict)  # of this pair, the default first
     reported: tuple[Reported, ...] = ()  # what others published for it
@@ -503,8 +497,8 @@ class Model:
     def __post_init__(self) -> None:
         for name, kind in (("architecture", Architecture), ("dataset", Dataset)):
             if not isinstance(getattr(self, name), kind):
-                found = type(getattr(self, name)).__name__
-                raise PluginError(f"a model's {name} should be a zoo.spec.{kind.__name__}, not of the type {found}")
+                given = type(getattr(self, name)).__name__
+                raise PluginError(f"a model's {name} should be a zoo.spec.{kind.__name__}, not of the type {given}")
         if self.parameters is not None and not (isinstance(self.parameters, int) and self.parameters >= 1):
             raise PluginError(f"model {self.name}: parameters should be at least 1, or None, not {self.parameters!r}")
         own = self.recipes

@@ -1,16 +1,20 @@
-"""The command line: which commands there are, and `main`, which runs the one that is asked for.
+"""The command line: the table of commands, and `main`, which runs a command.
 
-A command is known by its name and by what its docstring begins with. Its file is imported when it is called,
-and no other: nobody waits for what they didn't ask for.
+The table has the name of each command and the first paragraph of its docstring. A command's file is imported only when
+that command is called, so that start-up is fast.
 """
 
+import errno
+import functools
 import gc
 import importlib
+import inspect
 import io
 import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +24,7 @@ from typer.main import get_command
 
 from zoo.errors import (
     DataWarning,
+    FolderError,
     HubWarning,
     Interrupted,
     NameWarning,
@@ -41,7 +46,7 @@ COMMANDS = {
         "List the plugins: what each declares, the import time of its models, and errors.",
     ),
     "new": (
-        "new:new",
+        "plugins:new",
         "Write a plugin to begin with: an architecture, tests, README and CI; with --dataset a data set too.",
     ),
     "search": (
@@ -108,8 +113,12 @@ COMMANDS = {
 }
 
 
+Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error too, as ZOO_DEBUG=1 does.")]
+UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO}  # errors of stdout
+
+
 class Command(TyperCommand):
-    """A command that has stdout to itself: what plugins and libraries print while it runs goes to stderr."""
+    """A command with stdout for its own output; plugins and libraries print to stderr while it runs."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run it."""
@@ -120,7 +129,7 @@ class Command(TyperCommand):
 
 
 class LazyGroup(TyperGroup):
-    """Its commands are names and texts; the one that is called becomes the real one."""
+    """A group that shows names and texts of its commands, and imports only the command that is called."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -129,11 +138,11 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the command that the first of `args` names, and import it; the rest of `args` is its own."""
-        name, known, rest = super().resolve_command(ctx, args)
-        return name, known if name is None else load(name), rest
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else load(name), rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; Ctrl-C that nothing else has answered is the end, and no bug."""
+        """Run the command; an unhandled Ctrl-C ends it with one line."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -144,8 +153,22 @@ def load(name: str) -> Any:
     """The command of that name, with its options; imports its file."""
     file, _, function = COMMANDS[name][0].partition(":")
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name, cls=Command)(getattr(importlib.import_module(f"zoo.cli.{file}"), function))
+    alone.command(name, cls=Command)(_with_debug(getattr(importlib.import_module(f"zoo.cli.{file}"), function)))
     return get_command(alone)
+
+
+def _with_debug(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option --debug, which `_show_traceback` looks for."""
+
+    @functools.wraps(command)
+    def called(*, debug: bool, **values: Any) -> None:
+        command(**values)
+
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
+    debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
+    called.__signature__ = signature.replace(parameters=[*own, debug])  # type: ignore[attr-defined]
+    return called
 
 
 app = typer.Typer(
@@ -160,8 +183,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(ctx: typer.Context, asked: bool) -> None:
-    if asked and not ctx.resilient_parsing:
+def _print_version(ctx: typer.Context, is_given: bool) -> None:
+    if is_given and not ctx.resilient_parsing:
         from zoo.plugins import core_version
 
         print(f"zoo {core_version()}")
@@ -173,9 +196,10 @@ def program(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
+    debug: Debug = False,
 ) -> None:
-    """What can be asked of the program itself; runs before its command."""
-    gc.freeze()  # all that is there by now stays to the end; to look through it then takes a fifth of `zoo list`
+    """Options of the program; runs before its command."""
+    gc.freeze()  # these objects stay to the end; collecting among them takes a fifth of the time of `zoo list`
 
 
 def main() -> None:
@@ -188,13 +212,44 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a dash or a cross that its encoding has not is a question mark
             stream.reconfigure(errors="replace")
     try:
-        app()
+        _run()
     except ZooError as error:
+        _show_traceback(error)
         complain(str(error))
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of a pipe went away: `zoo list | head`
-        sys.stderr.close()
-        sys.exit(141)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _show_traceback(error)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere when Python ends
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe went away: `zoo list | head`
+            sys.exit(141)
+        complain(f"the output can't be written ({error.strerror})")
+        sys.exit(1)
+
+
+def _run() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise FolderError("the working directory was removed; change to another one") from None
+    try:
+        app()
+    finally:
+        sys.stdout.flush()
+
+
+def _show_traceback(error: BaseException) -> None:
+    """Print the traceback of an error, and of those that it was raised from, if --debug or ZOO_DEBUG asks for it."""
+    if not os.environ.get("ZOO_DEBUG") and "--debug" not in sys.argv[1:]:
+        return
+    import traceback
+
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__suppress_context__ = False  # also what was raised `from None`
+        cause = cause.__context__
+    traceback.print_exception(error)
 
 
 def _show_warning(

@@ -48,8 +48,8 @@ def recipes(ctx: typer.Context) -> list[str]:
     name, names = ctx.params.get("name"), ctx.params.get("models")
     # Where the option that is typed has no value yet, typer has given no argument its name.
     named = [name] if name else names or ctx.args
-    found = [registry.load(registry.resolve(one, ctx.params.get("dataset"))).recipes for one in named]
-    return [recipe for recipe in found[0] if all(recipe in others for others in found)] if found else []
+    all_recipes = [registry.load(registry.resolve(model, ctx.params.get("dataset"))).recipes for model in named]
+    return [recipe for recipe in (all_recipes or [{}])[0] if all(recipe in recipes for recipes in all_recipes)]
 
 
 @silent

@@ -42,9 +42,8 @@ def export(
     formats = [name.strip() for name in to.split(",")]
     folder, config = api.export(model, to=formats, out=out, revision=revision, data=data, allow_loss=allow_loss)
     if as_json:
-        print_json(
-            {"folder": str(folder), "name": config.name, "exports": [_facts(config, one) for one in config.exports]}
-        )
+        exports = [_facts(config, export) for export in config.exports]
+        print_json({"folder": str(folder), "name": config.name, "exports": exports})
     else:
         _say(folder, config)
     if push:
@@ -59,17 +58,17 @@ def _facts(config: Record, export: Export) -> dict[str, object]:
 
 def _say(folder: Path, config: Record) -> None:
     cells = []
-    for one in config.exports:
-        test = one.test
+    for export in config.exports:
+        test = export.test
         cells.append(
             (
-                one.format,
-                one.file,
-                f"{config.files[one.file].bytes:,}",
+                export.format,
+                export.file,
+                f"{config.files[export.file].bytes:,}",
                 f"{test.test_top1:.2f}%" if test else "–",
                 f"{test.otherwise:,}" if test else "–",
-                f"{max(one.known_logits, test.logits if test else 0):.1e}",
-                one.runtime,
+                f"{max(export.known_logits, test.logits if test else 0):.1e}",
+                export.runtime,
             )
         )
     heading = ("format", "file", "bytes", "top-1", "changed predictions", "logits differ by", "runtime")

@@ -1,10 +1,10 @@
-"""The options and arguments that several commands take, and the long list of a training's, each declared once."""
+"""Options and arguments that several commands share, and options for the fields of a dataclass."""
 
 import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -49,7 +49,7 @@ SamePictures = Annotated[
     ),
 ]
 
-# Options of a training. `zoo train` has all of them, from `TrainOptions`; other commands have some.
+# Options that are declared with the library's own, as fields of a dataclass.
 
 COMPLETIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "recipe": completion.recipes,
@@ -59,27 +59,26 @@ COMPLETIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "device": completion.devices,
     "track": completion.trackers,
 }
-FLAGS: Final = {one.name: one.metadata["flag"] for one in dataclasses.fields(TrainOptions) if "flag" in one.metadata}
+
+
+def declared(field: dataclasses.Field[Any]) -> Any:
+    """The option of a field of a dataclass of options."""
+    flag = field.metadata["flag"]
+    return typer.Option(
+        flag.name or f"--{field.name.replace('_', '-')}",
+        metavar=flag.metavar,
+        help=flag.help,
+        autocompletion=COMPLETIONS.get(field.name),
+    )
 
 
 def of_training(name: str) -> Any:
     """The option of a field of `TrainOptions`."""
-    flag = FLAGS[name]
-    return typer.Option(
-        flag.name or f"--{name.replace('_', '-')}",
-        metavar=flag.metavar,
-        help=flag.help,
-        autocompletion=COMPLETIONS.get(name),
-    )
+    return declared(TrainOptions.__dataclass_fields__[name])
 
 
-Recipe = Annotated[str | None, of_training("recipe")]
 TestPart = Annotated[float | None, of_training("test_part")]
 SkipBad = Annotated[bool, of_training("skip_bad")]
-Settings = Annotated[list[str] | None, of_training("settings")]
-Epochs = Annotated[int | None, of_training("epochs")]
-Seed = Annotated[int, of_training("seed")]
-Device = Annotated[str | None, of_training("device")]
 AnyDevice = Annotated[
     str | None,
     typer.Option(
@@ -89,52 +88,93 @@ AnyDevice = Annotated[
         autocompletion=completion.devices,
     ),
 ]
-Amp = Annotated[bool | None, of_training("amp")]
 Data = Annotated[Path | None, of_training("data")]
-LimitTrain = Annotated[int | None, of_training("limit_train")]
-Overwrite = Annotated[bool, of_training("overwrite")]
 Push = Annotated[bool, of_training("push")]
-Track = Annotated[list[str] | None, of_training("track")]
-
-
-def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each field of `TrainOptions`, in place of its parameter `given`, a dictionary."""
-    words = list[str] | None  # an option that may be repeated
-    types = (
-        typing.get_type_hints(TrainOptions)
-        | {"start": str | None, "settings": words, "track": words}
-        | dict.fromkeys(("data", "out"), Path | None)
-    )
-    fields = [one for one in dataclasses.fields(TrainOptions) if one.name in FLAGS]
-
-    @functools.wraps(command)
-    def called(**values: Any) -> None:
-        given = {one.name: values.pop(one.name) for one in fields}
-        given["settings"] = settings_of(given["settings"])
-        command(given=given, **values)
-
-    signature = inspect.signature(command, eval_str=True)
-    parameters = [
-        inspect.Parameter(
-            one.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=one.default,
-            annotation=Annotated[types[one.name], of_training(one.name)],
-        )
-        for one in fields
-    ]
-    own = [one.replace(kind=one.KEYWORD_ONLY) for name, one in signature.parameters.items() if name != "given"]
-    called.__signature__ = signature.replace(parameters=[*own[:1], *parameters, *own[1:]])  # type: ignore[attr-defined]
-    return called
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the end and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def settings_of(pairs: list[str] | None) -> dict[str, str]:
-    """What `--set FIELD=VALUE` said, as often as it was given."""
+    """Fields and their values, of `--set FIELD=VALUE`."""
     for pair in pairs or []:
         if "=" not in pair:
             raise typer.BadParameter(f"{pair!r} should be FIELD=VALUE, as in lr=0.05", param_hint="--set")
     return dict(pair.split("=", 1) for pair in pairs or [])
 
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the end and errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+def rules_of(texts: list[str] | None) -> list[tuple[str, str]]:
+    """Patterns and their replacements, of `--rename`; a pattern may have `=` in it, the name of a tensor has none."""
+    for text in texts or []:
+        if "=" not in text:
+            raise typer.BadParameter(f"{text!r} should be PATTERN=REPLACEMENT", param_hint="--rename")
+    return [(pattern, replacement) for pattern, _, replacement in (text.rpartition("=") for text in texts or [])]
+
+
+def numbers_of(text: str | None) -> tuple[float, ...] | None:
+    """Numbers with commas between them, of `--mean` and `--std`."""
+    try:
+        return None if text is None else tuple(map(float, text.split(",")))
+    except ValueError:
+        hint = "--mean or --std"
+        raise typer.BadParameter(f"{text!r} should be numbers with commas between them", param_hint=hint) from None
+
+
+# The types of options on the command line where they are not those of the fields, and what reads their values.
+TYPES: Final[Mapping[str, Any]] = {
+    "start": str | None,
+    "data": Path | None,
+    "out": Path | None,
+    "settings": list[str] | None,
+    "track": list[str] | None,
+    "rename": list[str] | None,
+    "mean": str | None,
+    "std": str | None,
+}
+READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "settings": settings_of,
+    "rename": rules_of,
+    "mean": numbers_of,
+    "std": numbers_of,
+}
+
+
+def with_options(
+    options: type[Any], *, only: Collection[str] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each field of a dataclass of options, in place of its parameter `given`.
+
+    `given` has the values by the names of the fields. With `only`, the command has options for these fields alone.
+    """
+    types = {**typing.get_type_hints(options), **TYPES}
+    fields = [field for field in dataclasses.fields(options) if "flag" in field.metadata]
+    fields = [field for field in fields if only is None or field.name in only]
+    added = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None if field.name in TYPES else _default(field),
+            annotation=Annotated[types[field.name], declared(field)],
+        )
+        for field in fields
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def called(**values: Any) -> None:
+            given = {field.name: values.pop(field.name) for field in fields}
+            given |= {name: READERS[name](value) for name, value in given.items() if name in READERS}
+            command(given=given, **values)
+
+        signature = inspect.signature(command, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+            parameters += added if parameter.name == "given" else own
+        called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default

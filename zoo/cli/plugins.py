@@ -1,12 +1,15 @@
-"""`zoo plugins`: the plugins that are installed, their members, and their errors."""
+"""`zoo plugins` and `zoo new plugin`: the plugins that are installed, and the files of a new one."""
 
 import dataclasses
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from zoo import plugins
+from zoo import plugins, templates
 from zoo.cli import options
-from zoo.cli.printing import print_json, print_table
+from zoo.cli.printing import print_json, print_table, say
 from zoo.plain import complain
 
 
@@ -37,3 +40,33 @@ def list_plugins(as_json: options.Json = False) -> None:
                 complain(reason)
     if any(plugin.failed for plugin in installed):
         raise typer.Exit(1)
+
+
+class Kind(StrEnum):
+    """What can be written."""
+
+    PLUGIN = "plugin"
+
+
+def new(
+    kind: Annotated[Kind, typer.Argument(metavar="plugin", help="What to write: a plugin.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The architecture's name, as in tiny.")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME",
+            help="The data set: one of the zoo's, or a new one, read from a folder of pictures. [default: digits]",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="The folder to make. [default: zoo-NAME]")
+    ] = None,
+) -> None:
+    """Write a plugin to begin with: an architecture, tests, README and CI; with --dataset a data set too."""
+    folder = templates.new_plugin(name, dataset=dataset, out=out)
+    data, option = ("python sample.py data && ", " --data data") if (folder / "sample.py").exists() else ("", "")
+    say(
+        f"written to {folder}; next: cd {folder} && pip install -e '.[test]' && python -m pytest && "
+        f"{data}zoo train {name}{option}"
+    )

@@ -86,7 +86,8 @@ def print_table(
     columns = list(range(len(heading)))
     widths = [max(cell_len(line[column]) for line in (heading, *cells)) for column in columns]
     for column in spared:
-        if sum(widths[one] + 3 for one in columns) + 1 > terminal.width:  # three between two columns, one at each end
+        # A column takes two blanks and a line beside its text.
+        if sum(widths[shown] + 3 for shown in columns) + 1 > terminal.width:
             columns.remove(column)
     table = Table(box=box.SIMPLE_HEAD)
     for column in columns:

@@ -1,6 +1,5 @@
-"""`zoo train`, `zoo reproduce`, `zoo compare`: what makes weights."""
+"""`zoo train`, `zoo reproduce`, `zoo compare`: commands that train."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,9 +9,10 @@ from zoo.cli import completion, options
 from zoo.cli.printing import progress, say, say_published, say_trained, telling
 from zoo.record.types import obstacles, spread
 from zoo.training.environment import keep_memory
+from zoo.training.options import CompareOptions, ReproduceOptions, TrainOptions
 
 
-@options.with_training_options
+@options.with_options(TrainOptions)
 def train(
     name: Annotated[
         str,
@@ -33,29 +33,17 @@ def train(
         return
     say_trained(trained)
     if len(trained.config.seeds) > 1:
-        top1 = {one.seed: one.test_top1 for one in trained.config.seeds}
+        top1 = {result.seed: result.test_top1 for result in trained.config.seeds}
         each = ", ".join(f"seed {seed} {value:.2f}%" for seed, value in top1.items())
         say(f"{trained.config.name}: top-1 {spread([*top1.values()])}% from {len(top1)} seeds ({each})")
     if trained.published:
         say_published(trained.published)
 
 
+@options.with_options(ReproduceOptions)
 def reproduce(
     model: options.ModelName,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Train this long. [default: as published]")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Another seed. [default: as published]")] = None,
-    hub: options.Hub = None,
-    revision: options.Revision = None,
-    device: options.Device = None,
-    data: options.Data = None,
-    dataset: options.SamePictures = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FOLDER", help="What to make. [default: runs/MODEL-reproduced]"),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was stopped there.")] = False,
-    overwrite: options.Overwrite = False,
-    track: options.Track = None,
+    given: dict[str, Any],
     quiet: options.Quiet = False,
 ) -> None:
     """Train a published model again with the recipe in its folder, and set the result beside its card's.
@@ -65,20 +53,7 @@ def reproduce(
     """
     keep_memory()
     trained, published = api.reproduce(
-        model,
-        hub=hub,
-        revision=revision,
-        epochs=epochs,
-        seed=seed,
-        device=device,
-        data=data,
-        dataset=dataset,
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        track=track or (),
-        report=None if quiet else progress(),
-        tell=None if quiet else telling(),
+        model, **given, report=None if quiet else progress(), tell=None if quiet else telling()
     )
     if not _speaks_for_all():
         return
@@ -97,6 +72,23 @@ def reproduce(
         raise typer.Exit(1)
 
 
+@options.with_options(
+    CompareOptions,
+    only=(
+        "recipe",
+        "dataset",
+        "settings",
+        "epochs",
+        "seed",
+        "device",
+        "amp",
+        "data",
+        "limit_train",
+        "out",
+        "mixed",
+        "track",
+    ),
+)
 def compare(
     models: Annotated[
         list[str],
@@ -104,21 +96,7 @@ def compare(
             metavar="MODEL...", help="Which models, as in: plain20 plain56.", autocompletion=completion.models
         ),
     ],
-    recipe: options.Recipe = None,
-    settings: options.Settings = None,
-    epochs: options.Epochs = None,
-    seed: options.Seed = 0,
-    device: options.Device = None,
-    amp: options.Amp = None,
-    data: options.Data = None,
-    limit_train: options.LimitTrain = None,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", help="Where the model folders and the plot go.")
-    ] = Path("compare"),
-    mixed: Annotated[
-        bool, typer.Option("--mixed", help="Also models on different data sets, in the same axes.")
-    ] = False,
-    track: options.Track = None,
+    given: dict[str, Any],
     quiet: options.Quiet = False,
 ) -> None:
     """Train several models the same way, and draw error against epoch, train dashed and test solid.
@@ -127,28 +105,15 @@ def compare(
     finished before in the same folder is taken as it is, and what was stopped goes on.
     """
     keep_memory()
-    trained = api.compare(
-        models,
-        out=out,
-        recipe=recipe,
-        settings=options.settings_of(settings),
-        epochs=epochs,
-        seed=seed,
-        device=device,
-        amp=amp,
-        data=data,
-        limit_train=limit_train,
-        mixed=mixed,
-        track=track or (),
-        report=None if quiet else progress(),
-    )
-    for one in trained:
-        say_trained(one)
+    trained = api.compare(models, **given, report=None if quiet else progress())
+    for result in trained:
+        say_trained(result)
+    out = trained[0].folder.parent
     say(f"the errors are drawn to {out / 'errors.svg'} and {out / 'errors.png'}")
 
 
 def _speaks_for_all() -> bool:
-    """Whether this process is torchrun's first, which alone prints."""
+    """Whether this process prints: of the processes of torchrun only the first one does."""
     from zoo.training.distributed import share
 
     return share().is_first

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zoo import registry
+from zoo import plugins, registry
 from zoo.data.augmentation import augments
 from zoo.errors import DataError, ZooError
-from zoo.record.paths import cache
+from zoo.record.paths import cache, path_of
 from zoo.spec import Dataset, Recipe
 
 if TYPE_CHECKING:
@@ -70,7 +70,12 @@ class Splits:
 
 def default_root() -> Path:
     """The folder that data sets are read from and downloaded to, where none is named: ZOO_DATA, else in the cache."""
-    return Path(named).expanduser() if (named := os.environ.get("ZOO_DATA")) else cache() / "data"
+    return path_of(named) if (named := os.environ.get("ZOO_DATA")) else cache() / "data"
+
+
+def root_of(data: str | Path | None) -> Path:
+    """The folder of data sets that a person named, `~` expanded; `default_root()` where none is named."""
+    return path_of(data) if data else default_root()
 
 
 def is_there(dataset: Dataset, root: Path) -> bool:
@@ -166,8 +171,8 @@ def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.
     except ZooError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may fail in any way
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DataError(f"{reader} fails on {root} ({reason}); mend it, or put there what it reads") from error
+        reason = f"({' '.join(f'{type(error).__name__}: {error}'.split())}){plugins.location(error)}"
+        raise DataError(f"{reader} fails on {root} {reason}; mend it, or put there what it reads") from error
     try:
         images, labels = found
         kinds, shapes = (str(images.dtype), str(labels.dtype)), (images.shape, labels.shape)

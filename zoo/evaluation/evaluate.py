@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.data import batches, sources
 from zoo.data.batches import Pixels
 from zoo.data.sources import Split, parts
 from zoo.nets.device import exact
 from zoo.record.types import Record, Results
+from zoo.spec import Model
 
 INPUTS = 4  # with known answers
 
@@ -53,6 +56,20 @@ def measure(net: nn.Module, split: Split, pixels: Pixels) -> tuple[Results, Tens
             return score(lambda images: net(pixels.normalise(images)).float(), split)
     finally:
         net.train(was_training)
+
+
+def evaluated(
+    model: Model,
+    net: nn.Module,
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]],
+    root: Path,
+    device: torch.device,
+    record: Record | None,
+) -> Evaluated:
+    """The score of a net on the whole test set of a model, which is read from `root`; raises DataError."""
+    test = sources.read_split(model.dataset, root, train=False, device=device)
+    results, confusion = measure(net.to(device), test, batches.pixels(*normalisation, device))
+    return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), record)
 
 
 def score(logits_of: Callable[[Tensor], Tensor], split: Split) -> tuple[Results, Tensor]:

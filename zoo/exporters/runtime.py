@@ -13,7 +13,7 @@ from zoo.data import sources
 from zoo.data.preprocessing import to_pixels
 from zoo.data.sources import Split, parts
 from zoo.errors import DataError, ExportError, PluginError
-from zoo.evaluation.evaluate import fixed_inputs, score
+from zoo.evaluation.evaluate import Evaluated, fixed_inputs, score
 from zoo.evaluation.outcome import Check
 from zoo.evaluation.predict import Look
 from zoo.evaluation.verify import LOGITS_TOLERANCE, POINTS_TOLERANCE
@@ -113,6 +113,14 @@ def open_export(model: Published, format: str) -> Run:  # noqa: A002 - its usual
 def logits_of(run: Run, classes: int) -> Callable[[Tensor], Tensor]:
     """A function from images [N, H, W, C] uint8 to a runtime's logits [N, classes]."""
     return lambda images: _answers(run, images, classes).logits
+
+
+def evaluated(found: Published, format: str, root: Path) -> Evaluated:  # noqa: A002
+    """The score of the folder's file in this format on the whole test set; raises ExportError and DataError."""
+    model, run = found.model, open_export(found, format)
+    test = sources.read_split(model.dataset, root, train=False, device=torch.device("cpu"))
+    results, confusion = score(logits_of(run, len(model.dataset.classes)), test)
+    return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), found.config)
 
 
 def probabilities_of(run: Run, config: Record) -> Look:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from zoo import registry
+from zoo import plugins, registry
 from zoo.errors import (
     DataError,
     FolderError,
@@ -321,6 +321,7 @@ def published(model: str | Path | Reference, *, hub: str | None = None, revision
 
     A path or an address may be another library's repository, of a kind that a plugin reads.
     """
+    plugins.declared()  # a damaged distribution is reported and left out, before torch would fail on it
     reference = parse(model)
     if isinstance(reference, Path):
         for given in (hub, revision):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from zoo import registry
+from zoo import plugins, registry
 from zoo.errors import BuildError, FolderError, PluginError
 from zoo.nets.device import as_by_default
 from zoo.record.types import MOST_CLASSES, Record
@@ -180,8 +180,8 @@ def require_as_declared(model: Model) -> None:
         try:
             counted, shape = _measured(model, "cpu")
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise PluginError(f"{by} its net fails on an image of {model.dataset.input_size} ({reason})") from error
+            reason = f"({f'{type(error).__name__}: {error}'.splitlines()[0]}){plugins.location(error)}"
+            raise PluginError(f"{by} its net fails on an image of {model.dataset.input_size} {reason}") from error
     classes = len(model.dataset.classes)
     if shape != (1, classes):
         raise PluginError(

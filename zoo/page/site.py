@@ -26,7 +26,7 @@ from zoo.page.models import Shown
 from zoo.page.runtime import Runtime, script_of
 from zoo.record import curve
 from zoo.record.lock import alone
-from zoo.record.paths import path_of
+from zoo.record.paths import path_of, require_named
 from zoo.record.replace import written_aside
 from zoo.record.types import Trained, spread
 
@@ -40,6 +40,7 @@ SHARED: Final = ("site.css", "table.js", "pixels.js", "try.js")
 def require_replaceable(out: Path) -> None:
     """Raise PageError for a path that has anything but an earlier site."""
     target = path_of(out)
+    require_named(target)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise PageError(f"{target} is no folder; name another one as out")
     if not target.exists() or not any(target.iterdir()):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import FolderError
+from zoo.record.paths import require_named
 from zoo.record.replace import recover
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def alone(target: Path, doing: str = "written", *, wait: float = 0) -> Iterator[
     Raises:
         FolderError: Another process has the lock, or the lock can't be created.
     """
+    require_named(target)
     path, writer = _lock(target), _writer(target)
     made: list[Path] = []
     try:

@@ -15,7 +15,9 @@ def path_of(given: str | Path) -> Path:
     try:
         path = Path(given).expanduser()
     except RuntimeError:
-        raise FolderError(f"{given} begins with a home folder that is not known; give the whole path") from None
+        if str(given).startswith(("~/", "~\\")) or str(given) == "~":
+            raise FolderError(f"there is no home folder for {given}; set HOME, or name a path without ~") from None
+        raise FolderError(f"{given} begins with the home folder of somebody who is not here") from None
     if "\0" in str(path):
         raise FolderError(f"{str(given)!r} can't be a path: it has a NUL in it")
     for part in path.parts:
@@ -24,9 +26,20 @@ def path_of(given: str | Path) -> Path:
     return path
 
 
+def require_named(target: Path) -> None:
+    """Refuse a folder to be made that has no name of its own, as ".", ".." and "/"; raises FolderError."""
+    if target.name in ("", ".."):
+        raise FolderError(f"out should name a folder to be made, not {str(target)!r}; give ./NAME")
+
+
 def cache() -> Path:
     """The cache folder: ZOO_CACHE, else ~/.cache/zoo."""
-    return path_of(os.environ.get("ZOO_CACHE") or "~/.cache/zoo")
+    if named := os.environ.get("ZOO_CACHE"):
+        return path_of(named)
+    try:
+        return Path.home() / ".cache" / "zoo"
+    except RuntimeError:
+        raise FolderError("there is no home folder for the cache; set HOME, or ZOO_CACHE to a folder") from None
 
 
 def is_folder(path: Path) -> bool:

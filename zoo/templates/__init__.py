@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zoo import datasets, registry
 from zoo.errors import FolderError, PluginError
+from zoo.record.paths import path_of
 from zoo.spec import Dataset
 
 WORD = re.compile(r"[a-z][a-z0-9]*")  # of a name that is an entry point and an attribute of a module too
@@ -19,7 +20,7 @@ ZOOS = {value.name: value for value in vars(datasets).values() if isinstance(val
 OWN = (3, 2)  # channels and classes of the data set that data.py.txt declares
 
 
-def new_plugin(name: str, *, dataset: str | None = None, out: Path | None = None) -> Path:
+def new_plugin(name: str, *, dataset: str | None = None, out: str | Path | None = None) -> Path:
     """Write a plugin for an architecture of that name into `out` (`./zoo-NAME`); return that folder.
 
     Its model is on `dataset`: one of the zoo's (digits, if none is named), else a new one that is read from a folder of
@@ -32,9 +33,9 @@ def new_plugin(name: str, *, dataset: str | None = None, out: Path | None = None
             )
     if name in registry.provided():
         raise PluginError(f"there is an architecture {name} already; choose another name (zoo list shows all)")
-    if dataset is not None and dataset not in ZOOS and any(one.endswith(f"_{dataset}") for one in registry.entries()):
+    if dataset is not None and dataset not in ZOOS and any(full.endswith(f"_{dataset}") for full in registry.entries()):
         raise PluginError(f"there is a data set {dataset} already, of another plugin; choose another name")
-    folder = Path(f"zoo-{name}") if out is None else out
+    folder = path_of(out or f"zoo-{name}")
     if folder.exists():
         raise FolderError(f"{folder} exists already; name another folder as out")
     try:

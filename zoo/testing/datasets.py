@@ -10,6 +10,7 @@ from zoo.data import sources
 from zoo.data.sources import Split
 from zoo.errors import ZooError
 from zoo.spec import Dataset
+from zoo.testing.require import require
 
 CPU = torch.device("cpu")
 CLOSE = 0.005  # of a mean or std, on the scale 0 to 1
@@ -25,16 +26,16 @@ def check_dataset(dataset: Dataset, root: Path) -> None:
     train, test = _read(dataset, root, train=True), _read(dataset, root, train=False)
     for half, split in (("training", train), ("test", test)):
         absent = set(range(len(dataset.classes))) - set(split.labels.tolist())
-        names = ", ".join(dataset.classes[one] for one in sorted(absent)[:3])
-        assert not absent, f"{dataset.name}: the {half} set has no image of {names}"
+        names = ", ".join(dataset.classes[label] for label in sorted(absent)[:3])
+        require(not absent, f"{dataset.name}: the {half} set has no image of {names}")
     again = _read(dataset, root, train=True)
     same = torch.equal(train.images, again.images) and torch.equal(train.labels, again.labels)
-    assert same, f"{dataset.name}: read twice, the training set is another"
+    require(same, f"{dataset.name}: read twice, the training set is another")
     both = _hashes(train) & _hashes(test)
-    assert len(both) <= len(test) // 100, f"{dataset.name}: {len(both)} of {len(test)} test images are trained on too"
+    require(len(both) <= len(test) // 100, f"{dataset.name}: {len(both)} of {len(test)} test images are trained on too")
     _check_normalisation(dataset, train)
-    assert sources.is_there(dataset, root), (
-        f"{dataset.name}: it was read, and its folder or is_whole says it isn't there"
+    require(
+        sources.is_there(dataset, root), f"{dataset.name}: it was read, and its folder or is_whole says it isn't there"
     )
 
 
@@ -58,10 +59,11 @@ def _check_normalisation(dataset: Dataset, train: Split) -> None:
         total, squares, pixels = total + values.sum(0), squares + values.square().sum(0), pixels + len(values)
     mean = total / pixels
     std = (squares / pixels - mean.square()).clamp(min=0).sqrt()
-    for name, found in (("mean", mean), ("std", std)):
-        rounded = tuple(round(value, 4) for value in found.tolist())
+    for name, measured in (("mean", mean), ("std", std)):
+        rounded = tuple(round(value, 4) for value in measured.tolist())
         declared = getattr(dataset, name)
-        close = all(abs(one - other) <= CLOSE for one, other in zip(rounded, declared, strict=True))
-        assert close, (
-            f"{dataset.name}: {name} is {declared}, that of the training set is {rounded}; write {name}={rounded}"
+        close = all(abs(value - stated) <= CLOSE for value, stated in zip(rounded, declared, strict=True))
+        require(
+            close,
+            f"{dataset.name}: {name} is {declared}, that of the training set is {rounded}; write {name}={rounded}",
         )

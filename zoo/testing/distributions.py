@@ -13,6 +13,7 @@ from zoo import datasets, plugins
 from zoo.errors import PluginError
 from zoo.plugins import Entry
 from zoo.spec import Dataset, Model
+from zoo.testing.require import require
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def checks(distribution: str, root: Path | None = None) -> Iterator[Check]:
     Raises AssertionError where no such distribution declares a model.
     """
     declared = [entry for entry in plugins.declared() if entry.is_by(distribution)]
-    assert declared, f"no distribution {distribution} that is installed here declares a model"
+    require(bool(declared), f"no distribution {distribution} that is installed here declares a model")
     yield Check("facts", functools.partial(_check_facts, declared))
     models = []
     for entry in declared:
@@ -39,10 +40,10 @@ def checks(distribution: str, root: Path | None = None) -> Iterator[Check]:
             yield Check(entry.name, _failing(str(error)))
     for model in models:
         yield Check(f"{model.name}-model", functools.partial(_check_model, model))
-    for model in {one.architecture.name: one for one in reversed(models)}.values():
+    for model in {model.architecture.name: model for model in reversed(models)}.values():
         yield Check(f"{model.name}-training", functools.partial(_check_training, model))
-    zoos = [one for one in vars(datasets).values() if isinstance(one, Dataset)]
-    for dataset in {one.dataset.name: one.dataset for one in models if one.dataset not in zoos}.values():
+    zoos = [dataset for dataset in vars(datasets).values() if isinstance(dataset, Dataset)]
+    for dataset in {model.dataset.name: model.dataset for model in models if model.dataset not in zoos}.values():
         yield Check(f"{dataset.name}-dataset", functools.partial(_check_dataset, dataset, root))
 
 
@@ -70,20 +71,21 @@ def _failing(reason: str) -> Callable[[], None]:
 def _check_facts(declared: list[Entry]) -> None:
     """In a process of its own: this one has imported torch, or will."""
     for entry in declared:
-        owner = next(one for one in plugins.declared() if one.name == entry.name)
+        owner = next(claim for claim in plugins.declared() if claim.name == entry.name)
         claimed = f"the name {entry.name} is {owner.distribution}'s; give the architecture or the data set another"
-        assert owner == entry, claimed
+        require(owner == entry, claimed)
     modules = sorted({entry.value.partition(":")[0] for entry in declared})
     folders = sorted({str(entry.folder) for entry in declared if entry.folder})
     code = f"import sys; sys.path = {[*sys.path, *folders]!r}\n"
     code += "".join(f"import {module}\n" for module in modules)
     code += "heavy = {'torch', 'torchvision', 'timm'} & sys.modules.keys()\n"
     code += (
-        "assert not heavy, 'importing its facts imports ' + ', '.join(sorted(heavy)) + '; do so inside build and read'"
+        "if heavy: "
+        "sys.exit('importing its facts imports ' + ', '.join(sorted(heavy)) + '; do so inside build and read')"
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert finished.returncode == 0, finished.stderr.strip().splitlines()[-1]
-    assert not finished.stdout, f"importing its facts prints {finished.stdout[:60]!r}"
+    require(finished.returncode == 0, finished.stderr.strip().rpartition("\n")[2])
+    require(not finished.stdout, f"importing its facts prints {finished.stdout[:60]!r}")
 
 
 def _check_model(model: Model) -> None:

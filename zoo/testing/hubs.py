@@ -16,6 +16,7 @@ from zoo.hub import Hub, Listed, open_hub
 from zoo.hub.resolve import published
 from zoo.record import store
 from zoo.record.types import require_trained
+from zoo.testing.require import require
 
 METHODS = ("require_writable", "resolve", "fetch", "publish", "revisions", "models")
 
@@ -29,7 +30,7 @@ def check_hub(hub: Hub, folder: Path) -> None:
     files alone, can't be seen from here: test it too. Raises AssertionError.
     """
     for method in METHODS:
-        assert callable(getattr(hub, method, None)), f"{type(hub).__name__} should have a method {method}"
+        require(callable(getattr(hub, method, None)), f"{type(hub).__name__} should have a method {method}")
     with tempfile.TemporaryDirectory(prefix="zoo-") as scratch:
         older, newer = _files(folder), _files(_changed(folder, Path(scratch) / "newer"))
         name = store.record_of(older).name
@@ -38,20 +39,20 @@ def check_hub(hub: Hub, folder: Path) -> None:
 
         first = hub.publish(name, older)
         wanted = hub.address.model(name)
-        assert first.address == wanted, f"publish gives the address {first.address}, it should be {wanted}"
-        assert not first.repaired, f"{wanted} was not there yet, and nothing of it can have been repaired"
+        require(first.address == wanted, f"publish gives the address {first.address}, it should be {wanted}")
+        require(not first.repaired, f"{wanted} was not there yet, and nothing of it can have been repaired")
         _check_published(hub, older, name)
         _check_listed(hub, older, name)
-        assert hub.revisions(name) == [first.revision], f"{wanted} should have the revision that was published, alone"
+        require(hub.revisions(name) == [first.revision], f"{wanted} should have the revision that was published, alone")
 
         again = hub.publish(name, older)
-        assert again == first, f"{wanted}: the same files again should be {first.revision}, not {again.revision}"
-        assert hub.revisions(name) == [first.revision], f"{wanted}: the same files again should change nothing"
+        require(again == first, f"{wanted}: the same files again should be {first.revision}, not {again.revision}")
+        require(hub.revisions(name) == [first.revision], f"{wanted}: the same files again should change nothing")
 
         second = hub.publish(name, newer)
         expected = [second.revision, first.revision]
-        assert second.revision != first.revision, f"{wanted}: other files should be another revision"
-        assert hub.revisions(name) == expected, f"{wanted} should have two revisions, newest first"
+        require(second.revision != first.revision, f"{wanted}: other files should be another revision")
+        require(hub.revisions(name) == expected, f"{wanted} should have two revisions, newest first")
         _check_published(hub, newer, name)
         _check_published(hub, newer, name, second.revision)
         _check_published(hub, older, name, first.revision)
@@ -64,39 +65,41 @@ def _check_absent(hub: Hub, name: str) -> None:
     asks: tuple[Callable[[str], object], ...] = (hub.resolve, hub.revisions)
     for ask in asks:
         _require_error(NotFound, functools.partial(ask, name), f"{ask.__name__} of a model that is not there")
-    assert name not in {one.name for one in hub.models()}, f"{hub.address} lists {name}, which can't be resolved"
+    require(name not in {one.name for one in hub.models()}, f"{hub.address} lists {name}, which can't be resolved")
 
 
 def _check_published(hub: Hub, files: Mapping[str, bytes], name: str, revision: str | None = None) -> None:
     """What is there, now or at a revision, should be this record, and each of its files by itself."""
     what = hub.address.model(name).at(revision)
     resolved = hub.resolve(name, revision)
-    assert resolved.record == store.record_of(files), f"{what}: the record should be the one that was published"
-    assert hub.resolve(name, resolved.id) == resolved, f"{what}: the id {resolved.id} should give the same again"
+    require(resolved.record == store.record_of(files), f"{what}: the record should be the one that was published")
+    require(hub.resolve(name, resolved.id) == resolved, f"{what}: the id {resolved.id} should give the same again")
     for anew in (False, True):
         for file, content in files.items():
             folder = hub.fetch(name, resolved.id, [file], anew=anew)
-            assert (folder / file).is_file(), f"{what}: fetched, it lacks {file}"
-            assert (folder / file).read_bytes() == content, f"{what}: fetched, it has another {file} than was published"
+            require((folder / file).is_file(), f"{what}: fetched, it lacks {file}")
+            require(
+                (folder / file).read_bytes() == content, f"{what}: fetched, it has another {file} than was published"
+            )
     folder = hub.fetch(name, resolved.id, list(files))
     lacking = [file for file in files if not (folder / file).is_file()]
-    assert not lacking, f"{what}: all files fetched at once, it lacks {', '.join(lacking)}"
+    require(not lacking, f"{what}: all files fetched at once, it lacks {', '.join(lacking)}")
 
 
 def _check_listed(hub: Hub, files: Mapping[str, bytes], name: str) -> None:
     listed = [one for one in hub.models() if one.name == name]
-    assert len(listed) == 1, f"{hub.address} should list {name} once, not {len(listed)} times"
+    require(len(listed) == 1, f"{hub.address} should list {name} once, not {len(listed)} times")
     wanted = Listed.of(hub.address.model(name), store.record_of(files))
     for field in dataclasses.fields(Listed):
         found, expected = getattr(listed[0], field.name), getattr(wanted, field.name)
         # A card may round.
         same = math.isclose(found, expected, abs_tol=0.005) if isinstance(expected, float) else found == expected
-        assert same, f"{hub.address} lists {name} with {field.name} {found}, it should be {expected}"
+        require(same, f"{hub.address} lists {name} with {field.name} {found}, it should be {expected}")
     names = [one.name for one in hub.models()]
-    assert names == sorted(names), f"{hub.address} should list its models by name"
+    require(names == sorted(names), f"{hub.address} should list its models by name")
     for pattern, fits in ((f"{name[:3]}*", True), ("no-such-*", False)):
         matching = name in {one.name for one in hub.models(pattern)}
-        assert matching is fits, f"{hub.address} should list {name} for {pattern} where that matches, and only there"
+        require(matching is fits, f"{hub.address} should list {name} for {pattern} where that matches, and only there")
 
 
 def _check_missing(hub: Hub, name: str, revision: str) -> None:
@@ -112,7 +115,7 @@ def _check_address(hub: Hub, name: str) -> None:
         same = open_hub(str(hub.address)).revisions(name) == hub.revisions(name)
     except ZooError as error:
         raise AssertionError(f"{what}: {error}") from error
-    assert same, what
+    require(same, what)
 
 
 def _require_error(expected: type[ZooError], ask: Callable[[], object], what: str) -> None:

@@ -25,6 +25,7 @@ from zoo.nets.build import build, count, parameters
 from zoo.record import store
 from zoo.record.job import Origin
 from zoo.spec import Dataset, Model, Recipe
+from zoo.testing.require import require
 from zoo.training import jobs
 from zoo.training import optimizer as optim
 from zoo.training.jobs import Machine
@@ -55,19 +56,19 @@ def check_model(model: Model) -> None:
     torch.manual_seed(0)
     net = build(model.architecture, model.dataset)
     counted, declared = count(net), parameters(model)
-    assert counted == declared, f"{model.name} has {counted:,} parameters, its facts say {declared:,}"
+    require(counted == declared, f"{model.name} has {counted:,} parameters, its facts say {declared:,}")
 
     images = torch.randn(4, channels, height, width)
-    assert net(images).shape == (4, classes), f"{model.name}: logits should be [N, {classes}]"
+    require(net(images).shape == (4, classes), f"{model.name}: logits should be [N, {classes}]")
     other = build(model.architecture, model.dataset, num_classes=classes + 3, in_channels=channels + 1)
     shape = other(torch.randn(2, channels + 1, height, width)).shape
-    assert shape == (2, classes + 3), f"{model.name}: build() should respect input_size and num_classes"
+    require(shape == (2, classes + 3), f"{model.name}: build() should respect input_size and num_classes")
 
     torch.manual_seed(0)
     again = build(model.architecture, model.dataset)
     for name, tensor in again.state_dict().items():
         if "num_batches" not in name and "running" not in name:
-            assert torch.equal(tensor, net.state_dict()[name]), f"{model.name}: {name} is not fixed by the seed"
+            require(torch.equal(tensor, net.state_dict()[name]), f"{model.name}: {name} is not fixed by the seed")
     again.load_state_dict(net.state_dict(), strict=True)
     _check_evaluation(model, net, again, images)
 
@@ -76,7 +77,7 @@ def check_model(model: Model) -> None:
         optimizer = optim.build(recipe, _groups(model, recipe, trained))
         F.cross_entropy(trained(images), torch.arange(4) % classes).backward()  # type: ignore[no-untyped-call]
         for name, parameter in trained.named_parameters():
-            assert parameter.grad is not None, f"{model.name}: {name} gets no gradient"
+            require(parameter.grad is not None, f"{model.name}: {name} gets no gradient")
         optimizer.step()
     if model.architecture.deepening is not None:
         for name in model.architecture.deepening.shallower:
@@ -137,10 +138,12 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
         )
         config = run_seeds([plan])
         first, second = (row.train_loss for row in store.read_log(out))
-        assert second < first, f"{model.name}: the loss went from {first:.3f} to {second:.3f}"
+        require(second < first, f"{model.name}: the loss went from {first:.3f} to {second:.3f}")
         content = store.read_weights(out, config)
         loaded = weights.filled(model.architecture, content, out / store.WEIGHTS, config)
-    assert count(loaded) == parameters(model)
+    require(
+        count(loaded) == parameters(model), f"{model.name}: the published weights have another number of parameters"
+    )
 
 
 def learning_rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:
@@ -161,13 +164,13 @@ def _check_evaluation(model: Model, net: nn.Module, again: nn.Module, images: to
     net.eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     logits = net(images)
-    assert torch.equal(logits, again.eval()(images)), f"{model.name}: the state dict is not the whole net"
+    require(torch.equal(logits, again.eval()(images)), f"{model.name}: the state dict is not the whole net")
     torch.testing.assert_close(
         net(images[:1]), logits[:1], rtol=1e-3, atol=1e-4,
         msg=f"{model.name}: in evaluation mode an image's logits depend on the batch it is in",
     )  # fmt: skip
     for name, tensor in net.state_dict().items():
-        assert torch.equal(tensor, before[name]), f"{model.name}: evaluation changes {name}"
+        require(torch.equal(tensor, before[name]), f"{model.name}: evaluation changes {name}")
 
 
 def _learnable(dataset: Dataset, train_images: int) -> Dataset:

@@ -3,7 +3,7 @@
     pytest --zoo-plugin zoo-tiny
     pytest --zoo-plugin zoo-flowers --zoo-data DATA
 
-pytest finds this by its entry point wherever the zoo is installed, so it imports nothing heavy until it is asked.
+pytest finds this by its entry point wherever the zoo is installed, so it imports torch only with the option.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add the checks of the plugins that are named to the tests that were found."""
-    if not (asked := config.getoption("zoo_plugin")):
+    if not (distributions := config.getoption("zoo_plugin")):
         return
     from zoo.testing.distributions import checks
 
-    for distribution in asked:
+    for distribution in distributions:
         try:
             for check in checks(distribution, config.getoption("zoo_data")):
                 items.append(PluginCheck.from_parent(session, name=f"{distribution}::{check.name}", check=check))

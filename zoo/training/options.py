@@ -6,22 +6,17 @@ imported.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Final
 
 from zoo.errors import RecipeError, TrainingError
+from zoo.options import option
 from zoo.spec import Architecture, Model, Recipe
 from zoo.training.reporting import Report
-
-T = TypeVar("T")
-P = ParamSpec("P")
-Result = TypeVar("Result")
 
 MOST_SEEDS: Final = 1_000  # of one call
 DTYPES: Final = ("fp32", "fp16")
@@ -30,21 +25,6 @@ COMPILE: Final = ("auto", "none", "graph", "default")
 
 BATCHES: Final = 10  # at least so many steps an epoch where the batch size of a fine-tuning is left to the zoo
 LEAST_BATCH: Final = 4  # images
-
-
-@dataclass(frozen=True)
-class Flag:
-    """The spelling of an option on the command line."""
-
-    help: str
-    metavar: str | None
-    name: str | None  # None for `--` and the field's name
-
-
-def option(default: T, help: str, metavar: str | None = None, *, flag: str | None = None) -> T:  # noqa: A002 - typer's word
-    """A field of `TrainOptions` that the command line has too."""
-    declared: Any = field(default=default, metadata={"flag": Flag(help, metavar, flag)})
-    return declared  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,21 +153,57 @@ def _text(value: object) -> str:
     return json.dumps(value)
 
 
-def takes(
-    options: Callable[P, TrainOptions],
-) -> Callable[[Callable[[str, TrainOptions], Result]], Callable[Concatenate[str, P], Result]]:
-    """Let a function of `name` and `options` be called with the options as keyword arguments, and say so."""
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(TrainOptions):
+    """Options for training several models."""
 
-    def decorate(function: Callable[[str, TrainOptions], Result]) -> Callable[Concatenate[str, P], Result]:
-        def called(name: str, *args: P.args, **keywords: P.kwargs) -> Result:
-            return function(name, options(*args, **keywords))
+    out: str | Path | None = option(  # noqa: RUF009 - a field
+        None, "Where the model folders and the plot go. [default: compare]", "FOLDER"
+    )
+    mixed: bool = option(False, "Also models on different data sets, in the same axes.")
 
-        functools.update_wrapper(called, function)
-        signature = inspect.signature(function)
-        keywords = inspect.signature(options).parameters.values()
-        called.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[signature.parameters["name"], *keywords]
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceOptions:
+    """Options for training a published model again; None leaves everything as it was published."""
+
+    epochs: int | None = option(None, "Train this long. [default: as published]")
+    seed: int | None = option(None, "Another seed. [default: as published]")
+    hub: str | None = option(
+        None,
+        "Which hub: file:PATH for a folder, hf://NAMESPACE for the Hugging Face Hub. "
+        "[default: ZOO_HUB, then the catalogue]",
+        "HUB",
+    )
+    revision: str | None = option(None, "A revision of the model: a commit, tag or branch.", "ID")
+    device: str | None = option(None, "cpu, cuda or cuda:N. [default: a GPU if there is one]", "NAME")
+    data: str | Path | None = option(  # noqa: RUF009 - a field
+        None,
+        "Directory of data sets, also for downloads. [default: ZOO_DATA, else data/ in ZOO_CACHE, ~/.cache/zoo]",
+        "FOLDER",
+    )
+    dataset: str | None = option(
+        None, "Where the pictures are that it was trained on, as in folder:flowers.", "ADDRESS"
+    )
+    out: str | Path | None = option(None, "What to make. [default: runs/MODEL-reproduced]", "FOLDER")  # noqa: RUF009
+    resume: bool = option(False, "Go on with the run that was stopped there.")
+    overwrite: bool = option(False, "Replace a run or a model folder that is there.")
+    track: Sequence[str] | None = option(
+        None, "Report to a tracker too: tensorboard (files in OUT.events), or a plugin's; may be repeated.", "NAME"
+    )
+    report: Report | None = None
+    tell: Callable[[str, int, int], None] | None = None
+
+    def training(self, published_seed: int) -> TrainOptions:
+        """The same choices as options of a training."""
+        return TrainOptions(
+            epochs=self.epochs,
+            seed=published_seed if self.seed is None else self.seed,
+            device=self.device,
+            data=self.data,
+            out=self.out,
+            resume=self.resume,
+            overwrite=self.overwrite,
+            track=self.track,
+            report=self.report,
         )
-        return called  # type: ignore[return-value]  # which accepts `name` as a keyword too
-
-    return decorate

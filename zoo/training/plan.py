@@ -19,6 +19,7 @@ from zoo.errors import StartWarning, TrainingError, UnknownModel
 from zoo.hub import publish
 from zoo.hub.resolve import Published, published, require_allowed
 from zoo.record.job import Job
+from zoo.record.paths import path_of
 from zoo.record.types import UNKNOWN_LICENSE, require_trained
 from zoo.spec import Architecture, Model, Recipe
 from zoo.training.options import TrainOptions
@@ -62,7 +63,7 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
     from zoo.data import sources
     from zoo.training import jobs, origins
 
-    machine = jobs.Machine.here(options.device, Path(options.data or sources.default_root()))
+    machine = jobs.Machine.here(options.device, sources.root_of(options.data))
     seeds = range(options.seed, options.seed + options.seeds)
     outputs = _outputs(options, f"{model.name}-{recipe_name}", seeds)
     begun = [_same_training(output.begun(), model, recipe) for output in outputs]
@@ -101,7 +102,7 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
     from zoo.training import jobs, origins
 
     reporting = _reporting(options)
-    machine = jobs.Machine.here(options.device, Path(options.data or sources.default_root()))
+    machine = jobs.Machine.here(options.device, sources.root_of(options.data))
     record = require_trained(original.config)
     model, published_job = jobs.as_published(original.model, record), record.job
     teacher_address = published_job.teacher.address if published_job.teacher else published_job.recipe.teacher
@@ -142,7 +143,7 @@ def _reporting(options: TrainOptions) -> Reporting:
 def _output(options: TrainOptions, name: str) -> Output:
     from zoo.training.output import Output
 
-    return Output(Path(options.out or Path("runs") / name), options.resume, options.overwrite)
+    return Output(path_of(options.out or Path("runs") / name), options.resume, options.overwrite)
 
 
 def _outputs(options: TrainOptions, name: str, seeds: range) -> list[Output]:
@@ -195,7 +196,7 @@ def _on_own_pictures(architecture: Architecture, options: TrainOptions, start: P
 
     request = DatasetRequest(options.dataset or "", options.test_part, options.skip_bad)
     size = start.config.input_size[1] if start else None
-    root = Path(options.data or sources.default_root())
+    root = sources.root_of(options.data)
     pictures = open_dataset(request, recipe, root, options.tell or _silent, size=size)
     return Model(architecture, pictures, parameters=None)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from zoo import plugins
 from zoo.errors import TrackerWarning, TrainingError
 from zoo.plugins import Group
 from zoo.record.types import EpochRow
@@ -108,8 +109,8 @@ class Reports(Report):
 
 
 def _warn(name: str, error: BaseException) -> None:
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    warnings.warn(TrackerWarning(f"tracker {name} fails ({reason}); the training goes on without it"), stacklevel=2)
+    reason = f"({f'{type(error).__name__}: {error}'.splitlines()[0]}){plugins.location(error)}"
+    warnings.warn(TrackerWarning(f"tracker {name} fails {reason}; the training goes on without it"), stacklevel=2)
 
 
 @dataclass(frozen=True)

@@ -26,32 +26,29 @@ PARAMETERS = {
 }  # fmt: skip
 
 
-def test_every_net_of_the_paper_is_there_on_both_data_sets() -> None:
-    assert set(MODELS) == {"resnet8_digits"} | {f"{a}_{d}" for a in PARAMETERS for d in ("cifar10", "cifar100")}
-    assert all(name == model.name for name, model in MODELS.items())
+def test_every_net_of_the_paper_is_there_on_both_data_sets_with_the_published_parameters() -> None:
+    expected = {f"{name}_cifar10": count for name, count in PARAMETERS.items()}
+    expected |= {f"{name}_cifar100": count + 5_850 for name, count in PARAMETERS.items()}
+    assert {name: model.parameters for name, model in MODELS.items()} == expected | {"resnet8_digits": 75_002}
 
 
-@pytest.mark.parametrize("name", sorted(PARAMETERS))
-def test_parameters_are_as_published(name: str) -> None:
-    assert MODELS[f"{name}_cifar10"].parameters == PARAMETERS[name]
-    assert MODELS[f"{name}_cifar100"].parameters == PARAMETERS[name] + 5_850
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_net_has_the_parameters_of_its_facts(name: str) -> None:
+    dataset = MODELS[name].dataset
+    with torch.device("meta"):
+        net = MODELS[name].architecture.build(dataset.input_size, len(dataset.classes))
+    assert sum(parameter.numel() for parameter in net.parameters()) == MODELS[name].parameters
 
 
-def test_what_others_published_stands_at_models_that_are_there() -> None:
-    assert set(models.REPORTED) <= set(MODELS)
-    assert all(60 < one.test_top1 < 97 for found in models.REPORTED.values() for one in found)
-
-
-@pytest.mark.parametrize("name", sorted(name for name in MODELS if "1202" not in name and "110" not in name))
+@pytest.mark.parametrize(
+    "name", ["resnet8_digits", "resnet20_cifar10", "resnet32b_cifar100", "plain20_cifar10", "resnet56_cifar100"]
+)
 def test_a_model_is_what_its_facts_say(name: str) -> None:
     check_model(MODELS[name])
 
 
-@pytest.mark.parametrize("name", sorted(name for name in MODELS if "1202" in name or "110" in name))
-def test_a_deep_model_has_the_parameters_of_its_facts(name: str) -> None:
-    with torch.device("meta"):
-        net = MODELS[name].architecture.build((3, 32, 32), len(MODELS[name].dataset.classes))
-    assert sum(parameter.numel() for parameter in net.parameters()) == MODELS[name].parameters
+def test_what_others_published_stands_at_models_that_are_there() -> None:
+    assert set(models.REPORTED) <= set(MODELS)
 
 
 @pytest.mark.parametrize("shortcut", list(Shortcut))
@@ -164,7 +161,7 @@ def test_its_page_says_which_net_has_which_recipes() -> None:
 
 
 def test_the_papers_rate_at_named_steps() -> None:
-    steps = 391  # an epoch of 50,000 images in batches of 128
+    steps = 10  # an epoch, fewer than on CIFAR
     for name, first in (("resnet56_cifar10", 0.1), ("resnet110_cifar10", 0.01)):
         rates = learning_rates(MODELS[name].recipes["paper"], steps)
         assert rates[0] == rates[steps - 1] == pytest.approx(first)
@@ -197,35 +194,3 @@ def test_the_stem_is_fine_tuned_at_a_third_of_the_heads_rate_whatever_the_depth(
         net = model.architecture.build(model.dataset.input_size, len(model.dataset.classes))
     blocks = sum(isinstance(module, BasicBlock) for module in net.modules())
     assert model.recipes["finetune"].layer_decay ** (blocks + 1) == pytest.approx(1 / 3, rel=0.02)
-
-
-@pytest.mark.parametrize("shortcut", [Shortcut.A, Shortcut.B])
-@pytest.mark.parametrize("synchronised", [False, True])  # as several processes on GPUs do it; one is enough to see
-def test_checkpointed_activations_change_no_gradient_and_no_running_statistic(
-    shortcut: Shortcut, synchronised: bool
-) -> None:
-    def stepped(*, grad_checkpointing: bool) -> tuple[dict[str, torch.Tensor], int]:
-        torch.manual_seed(0)
-        net = CifarResNet(14, shortcut, 3, 10)
-        if synchronised:
-            torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
-        net.set_grad_checkpointing(grad_checkpointing)
-        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-        kept: list[int] = []
-
-        def keep(tensor: torch.Tensor) -> torch.Tensor:
-            kept.append(tensor.numel())
-            return tensor
-
-        for _ in range(2):
-            optimizer.zero_grad()
-            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-                loss = net(torch.randn(4, 3, 32, 32)).square().mean()
-            loss.backward()
-            optimizer.step()
-        return net.state_dict(), sum(kept)
-
-    plain, all_kept = stepped(grad_checkpointing=False)
-    saved, few_kept = stepped(grad_checkpointing=True)
-    assert few_kept < all_kept / 4
-    assert all(torch.equal(tensor, plain[name]) for name, tensor in saved.items())

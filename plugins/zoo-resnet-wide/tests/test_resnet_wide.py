@@ -11,16 +11,13 @@ from zoo_resnet_wide.wide_resnet import BasicBlock, WideResNet
 from zoo.plugin import Model
 from zoo.testing import check_model, check_training, learning_rates
 
-STEPS = 196  # an epoch of 50,000 images in batches of 256
+STEPS = 10  # an epoch, fewer than on CIFAR
 
 
 @pytest.mark.parametrize("model", [resnet26_wide_cifar10, resnet26_wide_cifar100], ids=lambda model: model.name)
 def test_it_is_what_its_facts_say(model: Model) -> None:
     check_model(model)
-
-
-def test_parameters_are_as_published() -> None:
-    assert resnet26_wide_cifar100.parameters == 3_903_620
+    assert resnet26_wide_cifar100.parameters == 3_903_620  # as published
 
 
 @pytest.mark.parametrize("recipe", ["paper", "plateau"])
@@ -79,20 +76,6 @@ def test_initialisation_is_kaiming_fan_out_and_the_linear_bias_0() -> None:
     assert not net.fc.bias.any()
 
 
-def test_dropout_and_batch_norm_rest_in_evaluation_which_the_published_code_forgot() -> None:
-    torch.manual_seed(0)
-    net = WideResNet(3, 100)
-    x = torch.randn(8, 3, 32, 32)
-    assert not torch.equal(net(x), net(x))  # in training channels are dropped
-    net.eval()
-    running = net.bn1.running_mean
-    assert running is not None
-    before = running.clone()
-    assert torch.equal(net(x), net(x))
-    assert torch.equal(running, before)
-    assert torch.allclose(net(x[:1]), net(x)[:1], atol=1e-4)  # alone or among others
-
-
 def test_the_paper_recipe_has_one_rate_from_the_first_step_to_the_last() -> None:
     recipe = resnet26_wide_cifar100.recipes["paper"]
     assert (recipe.epochs, recipe.batch_size, recipe.momentum, recipe.weight_decay) == (500, 256, 0.9, 1e-5)
@@ -110,33 +93,3 @@ def test_the_plateau_recipe_starts_at_a_tenth_and_watches_held_out_images() -> N
 
 def test_cifar10_has_statistics_of_its_own() -> None:
     assert all(recipe.mean is recipe.std is None for recipe in resnet26_wide_cifar10.recipes.values())
-
-
-@pytest.mark.parametrize("synchronised", [False, True])  # as several processes on GPUs do it; one is enough to see
-def test_checkpointed_activations_change_no_gradient_and_no_running_statistic(synchronised: bool) -> None:
-    def stepped(*, grad_checkpointing: bool) -> tuple[dict[str, torch.Tensor], int]:
-        torch.manual_seed(0)
-        net = WideResNet(3, 10)
-        if synchronised:
-            torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
-        net.set_grad_checkpointing(grad_checkpointing)
-        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-        kept: list[int] = []
-
-        def keep(tensor: torch.Tensor) -> torch.Tensor:
-            if not isinstance(tensor, nn.Parameter):
-                kept.append(tensor.numel())
-            return tensor
-
-        for _ in range(2):
-            optimizer.zero_grad()
-            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-                loss = net(torch.randn(4, 3, 32, 32)).square().mean()
-            loss.backward()
-            optimizer.step()
-        return net.state_dict(), sum(kept)
-
-    plain, all_kept = stepped(grad_checkpointing=False)
-    saved, few_kept = stepped(grad_checkpointing=True)
-    assert few_kept < all_kept / 2
-    assert all(torch.equal(tensor, plain[name]) for name, tensor in saved.items())
