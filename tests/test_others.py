@@ -106,11 +106,11 @@ def strange(tmp_path: Path) -> Path:
     return tmp_path / "strange.pt"
 
 
-def test_names_that_no_plugin_knows_are_renamed_by_rules(tmp_path: Path, run_zoo: Run) -> None:
+def test_names_that_no_plugin_knows_are_renamed_by_rules(tmp_path: Path, run_here: Run) -> None:
     words = ["import", MODEL, strange(tmp_path), "--by", "Somebody", "--license", "mit", "--out", tmp_path / "out"]
-    refused = run_zoo(*words)
+    refused = run_here(*words)
     assert "do not fit the net" in refused.stderr
-    finished = run_zoo(*words, "--rename", r"^stage\.(\d)=layer\1", "--rename", "(?=head)head=fc")
+    finished = run_here(*words, "--rename", r"^stage\.(\d)=layer\1", "--rename", "(?=head)head=fc")
     assert finished.returncode == 0, finished.stderr
     record = store.read_record(tmp_path / "out")
     assert isinstance(record, Imported)
@@ -311,16 +311,16 @@ def test_another_architecture_is_refused_with_the_first_difference(file: Path, t
         (["--by", "x", "--license", "mit", "--sha256", "0" * 64], "has SHA-256"),
     ],
 )
-def test_what_is_missing_or_cannot_be_is_one_line(run_zoo: Run, file: Path, words: list[str], complaint: str) -> None:
-    done = run_zoo("import", MODEL, file, *words)
+def test_what_is_missing_or_cannot_be_is_one_line(run_here: Run, file: Path, words: list[str], complaint: str) -> None:
+    done = run_here("import", MODEL, file, *words)
     assert done.returncode != 0
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_command_says_what_it_measured_and_publishes(run_zoo: Run, file: Path, tmp_path: Path) -> None:
+def test_the_command_says_what_it_measured_and_publishes(run_here: Run, file: Path, tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
-    done = run_zoo(
+    done = run_here(
         "import", "resnet8", file, "--by", "somebody", "--license", "mit", "--mean", "0.3054", "--std", "0.3753",
         "--push", "--hub", hub,
     )  # fmt: skip
@@ -336,13 +336,13 @@ COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) fo
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_the_pages_commands_are_ones(line: str, run_zoo: Run) -> None:
+def test_the_pages_commands_are_ones(line: str, run_here: Run) -> None:
     program, command, *words = shlex.split(line)
     assert program == "zoo"
     if command == "import":  # of files that are not here: its words are all known
         load(command).make_context(command, words)
     else:
-        done = run_zoo(command, *words)
+        done = run_here(command, *words)
         assert done.returncode == 0, done.stderr
         assert "resnet56_cifar10.akamaster" in done.stdout
 

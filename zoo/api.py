@@ -476,7 +476,7 @@ def verify(
     Raises what `load` raises, also for a file of the folder that is not the one it was; whatever differs
     otherwise is told in the result.
     """
-    found = published(name_or_path_or_hub_id, hub=hub, revision=revision)
+    found = published(name_or_path_or_hub_id, hub=hub, revision=revision, newest=True)
     found.require_record()
     found.check()
     from zoo.data import sources
@@ -568,7 +568,7 @@ def pull(name_or_hub_id: str, *, hub: str | None = None, revision: str | None = 
 
     Raises FolderError or HubError.
     """
-    return publish.pull(published(name_or_hub_id, hub=hub, revision=revision), out)
+    return publish.pull(published(name_or_hub_id, hub=hub, revision=revision, newest=True), out)
 
 
 def export(
