@@ -220,6 +220,35 @@ def test_a_card_that_was_edited_on_the_hub_breaks_nothing_and_is_kept(
         assert head[store.README].content == card or change == "removed"
 
 
+def test_a_card_that_the_hub_refuses_is_reported_with_its_reason_and_not_sent_again(
+    hub: Hub, model_folder: Path
+) -> None:
+    with pytest.raises(HubError, match=r'is refused by the Hub \(400\): .*"license" must be one of') as caught:
+        api.push(config_of(model_folder, license="mine"), hub="hf://me")
+    assert "\n" not in str(caught.value)
+    assert hub.count("POST", "/api/validate-yaml") == 1
+
+
+def test_a_push_that_fails_after_a_training_says_how_to_publish_the_folder(hub: Hub, tmp_path: Path) -> None:
+    hub.fail("POST", "/repos/create", Status(500))
+    out = tmp_path / "out"
+    with pytest.raises(HubError, match=f"failed .500.*{out} is whole: publish it with: zoo push {out} --hub hf://me"):
+        api.train("resnet8", epochs=1, limit_train=64, push=True, hub="hf://me", out=out)
+    hub.faults.clear()
+    assert api.push(out, hub="hf://me").revision
+
+
+@pytest.mark.parametrize(("license", "sound"), [("openrail++", True), ("cdla-permissive-2.0", True), ("gpl3", False)])
+def test_a_license_is_one_of_the_hubs_ids(model_folder: Path, tmp_path: Path, license: str, sound: bool) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    if sound:
+        api.push(model_folder, hub=hub, license=license)
+        assert api.info(NAME, hub=hub).config.license == license  # type: ignore[union-attr]
+    else:
+        with pytest.raises(HubError, match="license should be a Hugging Face license id"):
+            api.push(model_folder, hub=hub, license=license)
+
+
 # -- the check before the first step ---------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ Only functions that compute import torch, when they are called.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -201,8 +202,17 @@ def _train(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
         with distributed.process_group(first.machine.device):
             config = run_seeds(plans)
         folder = first.output.folder
-        published = publish.publish(folder, target) if target is not None and is_first else None
+        published = _published(folder, target) if target is not None and is_first else None
         return Trained(folder, config, published)
+
+
+def _published(folder: Path, hub: Hub) -> Pushed:
+    """Publish the folder of a training that has ended; an error says how to publish it later."""
+    try:
+        return publish.publish(folder, hub)
+    except HubError as error:
+        command = f"zoo push {shlex.quote(str(folder))} --hub {hub.address}"
+        raise type(error)(f"{error}; the model folder {folder} is whole: publish it with: {command}") from None
 
 
 def evaluate(
@@ -671,7 +681,7 @@ def import_model(
     original = download.sha256 if download else fetched.sha256
     content = imported.dump(done.net, f"{model.name}.{tag}", credit.by, original, normalisation)
     computing = imported.Computing(torch.get_num_threads(), versions(model.architecture))
-    config = imported.record(model, tag, credit, normalisation, computing, done, download, content)
+    config = imported.record(model, tag, credit, normalisation, computing, done, download, content, rename)
     net, pixels = done.net.to(on), batches.pixels(config.mean, config.std, on)
     is_there = sources.is_there(model.dataset, root)
     test = sources.read_split(model.dataset, root, train=False, device=on) if is_there else None

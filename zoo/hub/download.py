@@ -369,7 +369,10 @@ def _server_failed(error: BaseException) -> bool:
 
 def _cause(error: BaseException) -> BaseException:
     """The error itself, out of what the client wraps around it when it uploads or forces a download."""
-    return error.__cause__ if isinstance(error, RuntimeError | ValueError) and error.__cause__ else error
+    from huggingface_hub.errors import HfHubHTTPError
+
+    is_wrapper = isinstance(error, RuntimeError | ValueError) and not isinstance(error, HfHubHTTPError)
+    return error.__cause__ if is_wrapper and error.__cause__ else error
 
 
 def plain_error(raised: BaseException, address: Address | str, revision: str | None = None) -> HubError | None:
@@ -396,6 +399,11 @@ def plain_error(raised: BaseException, address: Address | str, revision: str | N
             return NotFound(f"{where} has no {name}; its page lists its files")
         case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
             return HubError(f"{where} is not in the cache, and HF_HUB_OFFLINE is set; unset it to fetch the model")
+        case errors.BadRequestError():
+            reason = error.server_message or str(error)
+            if not isinstance(raised, errors.HfHubHTTPError):  # the check of a card's metadata, which has its own text
+                reason = str(raised)
+            return HubError(f"{where} is refused by the Hub (400): {' '.join(reason.split())[:300]}; correct it")
         case errors.HfHubHTTPError() | httpx.HTTPStatusError():
             return _status(error.response.status_code, where)
         case httpx.TimeoutException():
