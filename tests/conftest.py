@@ -9,8 +9,10 @@ import sys
 import sysconfig
 import tempfile
 import venv
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,6 +86,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         HUB.start()
 
 
+@pytest.fixture(autouse=True)
+def retries_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that is repeated is repeated at once."""
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda seconds: None))
+
+
 @pytest.fixture
 def run_zoo(tmp_path: Path) -> Run:
     """Run the command line in a process of its own, in an empty folder."""
@@ -98,6 +106,29 @@ def run_zoo(tmp_path: Path) -> Run:
             cwd=work,
             env={**os.environ, "COLUMNS": "160", **environment},
         )
+
+    return run
+
+
+@pytest.fixture
+def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process, in an empty folder."""
+    from zoo.cli import app
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "work").mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / "work")
+        monkeypatch.setenv("COLUMNS", "160")
+        monkeypatch.setattr(sys, "argv", ["zoo", *map(str, words)])
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # is put back at the end
+        capsys.readouterr()
+        code = 0
+        try:
+            app.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        output = capsys.readouterr()
+        return subprocess.CompletedProcess(sys.argv, code, output.out, output.err)
 
     return run
 

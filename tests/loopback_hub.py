@@ -359,7 +359,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def validate(self) -> tuple[int, bytes]:
         content = json.loads(self.body)["content"]
-        return 200, _json({"errors": [{"message": one} for one in card_errors(content)], "warnings": []})
+        errors = card_errors(content)
+        return 400 if errors else 200, _json({"errors": [{"message": error} for error in errors], "warnings": []})
 
     def preupload(self, name: str, revision: str) -> tuple[int, bytes]:
         self._writer(name.split("/")[0])

@@ -142,17 +142,17 @@ def server_down(at: Scene) -> None:
 
 def time_out(at: Scene) -> None:
     at.monkeypatch.setattr("zoo.hub.hugging_face.TIMEOUT", 0.5)
-    at.hub.fail("GET", "/api/models/", Hang())
+    at.hub.fail("HEAD", "/resolve/", Hang())
     at.pull()
 
 
 def too_many_requests(at: Scene) -> None:
-    at.hub.fail("GET", ".*", Status(429))
+    at.hub.fail("HEAD", ".*", Status(429))
     at.pull()
 
 
 def server_error(at: Scene) -> None:
-    at.hub.fail("GET", ".*", Status(500))
+    at.hub.fail("HEAD", ".*", Status(500))
     at.pull()
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import pickle
 import re
 import zipfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save as save_safetensors
@@ -85,6 +88,23 @@ def test_the_averaged_net_is_taken_only_where_there_is_no_other(net: nn.Module) 
     averaged = {name: torch.zeros_like(tensor) for name, tensor in net.state_dict().items()}
     found = read(saved({"state_dict_ema": averaged, "state_dict": net.state_dict()}), "net.pth")
     assert equal(found, net.state_dict())
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_harmless_values_beside_the_weights_are_read(net: nn.Module, zipped: bool, tmp_path: Path) -> None:
+    checkpoint = {
+        "args": argparse.Namespace(lr=0.1, out=tmp_path),
+        "best": np.float64(91.7),
+        "epochs": np.int64(3),
+        "state_dict": net.state_dict(),
+    }
+    assert equal(read(saved(checkpoint, zipped=zipped), "net.pth"), net.state_dict())
+
+
+def test_an_averaged_model_is_read_without_its_counter(net: nn.Module) -> None:
+    averaged = torch.optim.swa_utils.AveragedModel(net)
+    for content in (saved(averaged.state_dict()), saved({"model_ema": averaged.state_dict()})):
+        assert equal(read(content, "net.pth"), net.state_dict())
 
 
 def test_of_two_nets_none_is_chosen(net: nn.Module) -> None:

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -155,19 +157,13 @@ def test_two_pushes_at_once_end_in_a_state_that_the_history_explains(
     for seconds, folder in ((100, model_folder), (200, third)):
         config = json.loads((folder / store.CONFIG).read_text())
         config_of(folder, training={**config["training"], "train_seconds": seconds})
-    command = [sys.executable, "-m", "zoo", "push"]
-    environment = {**os.environ, "ZOO_HUB": "hf://me"}
-    processes = [
-        subprocess.Popen([*command, str(one)], env=environment, stdout=subprocess.PIPE, text=True)
-        for one in (model_folder, third)
-    ]
-    outputs = [process.communicate()[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+    with ThreadPoolExecutor(2) as pool:
+        pushed = list(pool.map(lambda folder: api.push(folder, hub="hf://me"), (model_folder, third)))
     commits = hub.repositories[f"me/{NAME}"].commits
     assert len(commits) == 4
+    assert {commit.oid for commit in commits[2:]} == {one.revision for one in pushed}
     records = {commit.files[store.CONFIG].content for commit in commits[2:]}
     assert records == {(one / store.CONFIG).read_bytes() for one in (model_folder, third)}
-    assert all(any(commit.oid[:12] in output for commit in commits[2:]) for output in outputs)
 
 
 def test_files_that_the_record_does_not_name_any_more_are_deleted_and_others_are_not(
@@ -222,6 +218,35 @@ def test_a_card_that_was_edited_on_the_hub_breaks_nothing_and_is_kept(
         head = repository.commits[-1].files
         assert head[store.CONFIG].content == (folder / store.CONFIG).read_bytes()
         assert head[store.README].content == card or change == "removed"
+
+
+def test_a_card_that_the_hub_refuses_is_reported_with_its_reason_and_not_sent_again(
+    hub: Hub, model_folder: Path
+) -> None:
+    with pytest.raises(HubError, match=r'is refused by the Hub \(400\): .*"license" must be one of') as caught:
+        api.push(config_of(model_folder, license="mine"), hub="hf://me")
+    assert "\n" not in str(caught.value)
+    assert hub.count("POST", "/api/validate-yaml") == 1
+
+
+def test_a_push_that_fails_after_a_training_says_how_to_publish_the_folder(hub: Hub, tmp_path: Path) -> None:
+    hub.fail("POST", "/repos/create", Status(500))
+    out = tmp_path / "out"
+    with pytest.raises(HubError, match=f"failed .500.*{out} is whole: publish it with: zoo push {out} --hub hf://me"):
+        api.train("resnet8", epochs=1, limit_train=64, push=True, hub="hf://me", out=out)
+    hub.faults.clear()
+    assert api.push(out, hub="hf://me").revision
+
+
+@pytest.mark.parametrize(("license", "sound"), [("openrail++", True), ("cdla-permissive-2.0", True), ("gpl3", False)])
+def test_a_license_is_one_of_the_hubs_ids(model_folder: Path, tmp_path: Path, license: str, sound: bool) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    if sound:
+        api.push(model_folder, hub=hub, license=license)
+        assert api.info(NAME, hub=hub).config.license == license  # type: ignore[union-attr]
+    else:
+        with pytest.raises(HubError, match="license should be a Hugging Face license id"):
+            api.push(model_folder, hub=hub, license=license)
 
 
 # -- the check before the first step ---------------------------------------------------------------
@@ -283,35 +308,20 @@ def test_what_is_pinned_and_cached_costs_no_request(published: Hub) -> None:
     assert published.requests == []
 
 
-def test_with_the_hub_down_the_cache_serves_at_once(published: Hub) -> None:
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("damage", [flip, truncate])
+@pytest.mark.parametrize("file", [store.WEIGHTS, store.CONFIG])
+def test_a_damaged_file_in_the_cache_is_downloaded_again(
+    published: Hub, file: str, damage: Callable[[Path], None]
+) -> None:
     fetched(HuggingFaceHub("me"), NAME)
-    published.stop()
-    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
-
-
-def test_offline_the_cache_serves_and_nothing_is_asked(published: Hub) -> None:
-    fetched(HuggingFaceHub("me"), NAME)
-    published.requests.clear()
-    process = load_in_a_process(HF_HUB_OFFLINE="1")
-    assert process.communicate()[1] == ""
-    assert process.returncode == 0
-    assert published.requests == []
-
-
-def test_a_cache_that_is_not_complete_is_said_to_be_so_offline(published: Hub) -> None:
-    fetched(HuggingFaceHub("me"), NAME)
-    commit = published.repositories[f"me/{NAME}"].commits[-1].oid
-    next(Path(constants.HF_HUB_CACHE).glob(f"models--me--{NAME}/snapshots/{commit}/{store.WEIGHTS}")).unlink()
-    process = load_in_a_process(HF_HUB_OFFLINE="1")
-    assert "is not in the cache, and HF_HUB_OFFLINE is set" in process.communicate()[1]
-
-
-def test_a_flipped_byte_in_the_cache_is_caught_and_healed(published: Hub) -> None:
-    fetched(HuggingFaceHub("me"), NAME)
-    flip(cached(store.WEIGHTS))
+    damage(cached(file))
     published.requests.clear()
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
-    assert published.count("GET", r"resolve/.*\.safetensors") == 1
+    assert [path.rpartition("/")[2] for method, path in published.requests if method == "GET"] == [file]
 
 
 def test_a_flipped_byte_in_the_cache_is_refused_where_the_hub_is_not_there(published: Hub) -> None:
@@ -327,21 +337,8 @@ def test_a_bit_flipped_on_the_way_is_caught_and_fetched_again(published: Hub) ->
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
 
-def test_a_truncated_file_in_the_cache_is_healed(published: Hub) -> None:
-    fetched(HuggingFaceHub("me"), NAME)
-    blob = cached(store.WEIGHTS)
-    blob.write_bytes(blob.read_bytes()[:1000])
-    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
-
-
-def test_a_damaged_config_in_the_cache_is_healed(published: Hub) -> None:
-    fetched(HuggingFaceHub("me"), NAME)
-    cached(store.CONFIG).write_text("{")
-    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
-
-
 @pytest.mark.parametrize("by", ["commit", "id", "branch"])
-def test_facts_that_were_changed_in_the_cache_are_not_served(published: Hub, trained: Path, by: str) -> None:
+def test_a_record_that_was_changed_in_the_cache_is_not_used(published: Hub, trained: Path, by: str) -> None:
     (identity, commit), *_ = published.repositories[f"me/{NAME}"].tags.items()
     revision = {"commit": commit, "id": identity, "branch": None}[by]
     fetched(HuggingFaceHub("me"), NAME, revision)
@@ -350,7 +347,7 @@ def test_facts_that_were_changed_in_the_cache_are_not_served(published: Hub, tra
     tamper(cached(store.CONFIG))
     published.stop()
     with pytest.raises(HashMismatch, match=r"config\.json is not what the Hub has at .* that failed: .*reached"):
-        HuggingFaceHub("me").resolve(NAME, revision)
+        HuggingFaceHub("me").resolve(NAME, commit)
 
 
 def test_an_id_is_computed_anew_whatever_the_cache_and_the_hub_say(published: Hub) -> None:
@@ -422,26 +419,6 @@ def test_only_the_files_that_are_needed_are_fetched(
     assert {where.rpartition("/")[2] for _, where in published.requests if "/resolve/" in where} == files
 
 
-def test_the_facts_of_what_is_pinned_and_cached_cost_no_request(published: Hub, trained: Path) -> None:
-    commit = HuggingFaceHub("me").resolve(NAME).id
-    published.requests.clear()
-    assert HuggingFaceHub("me").resolve(NAME, commit).record == store.read_record(trained)
-    assert published.requests == []
-
-
-def test_facts_that_are_damaged_in_the_cache_are_healed(published: Hub, trained: Path) -> None:
-    HuggingFaceHub("me").resolve(NAME)
-    cached(store.CONFIG).write_text("{")
-    assert HuggingFaceHub("me").resolve(NAME).record == store.read_record(trained)
-
-
-def test_weights_are_fetched_beside_the_facts_that_are_there(published: Hub) -> None:
-    HuggingFaceHub("me").resolve(NAME)
-    published.requests.clear()
-    zoo.load(f"hf://me/{NAME}", pretrained=True)
-    assert {where.rpartition("/")[2] for method, where in published.requests if method == "GET"} == {store.WEIGHTS}
-
-
 def test_the_revisions_are_the_commits_with_a_model_in_them_newest_first(published: Hub, model_folder: Path) -> None:
     repository = published.repositories[f"me/{NAME}"]
     publish(HuggingFaceHub("me"), another(model_folder))
@@ -459,6 +436,83 @@ def test_the_revisions_of_a_hub_that_is_down_are_one_line_at_once(published: Hub
     published.stop()
     with pytest.raises(HubError, match="can't be reached; check the network"):
         HuggingFaceHub("me").revisions(NAME)
+
+
+# -- a Hub that can't be asked ---------------------------------------------------------------------
+
+
+def expired(hub: Hub) -> None:
+    del hub.accounts["hf_writer"]
+
+
+def private(hub: Hub) -> None:
+    hub.repositories[f"me/{NAME}"].private = True
+    hub.accounts["hf_writer"] = Account("you")
+
+
+def failing(code: int) -> Callable[[Hub], None]:
+    return lambda hub: hub.fail("HEAD", "/resolve/", Status(code))
+
+
+FAILURES: dict[str, tuple[Callable[[Hub], None], str]] = {
+    "expired token": (expired, "the Hub does not accept the token"),
+    "forbidden": (failing(403), "the token may not do that"),
+    "made private": (private, "is not there, or is private"),
+    "too many requests": (failing(429), "too many requests"),
+    "server error": (failing(500), "the server failed"),
+    "unavailable": (failing(503), "the server failed"),
+    "connection refused": (Hub.stop, "can't be reached"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_where_the_hub_fails_the_cache_is_used_with_a_warning_and_never_called_the_newest(
+    published: Hub, tmp_path: Path, failure: str
+) -> None:
+    commit = fetched(HuggingFaceHub("me"), NAME).name
+    fail, reason = FAILURES[failure]
+    fail(published)
+    expected = f"{reason}.* the Hub was not asked .*: {commit[:12]} is used, downloaded on {date.today()}"
+    with pytest.warns(HubWarning, match=expected) as said:
+        assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+    assert len(said) == 1
+    attempts: list[Callable[[], object]] = [
+        lambda: api.pull(f"hf://me/{NAME}", out=tmp_path / "pulled"),
+        lambda: api.verify(f"hf://me/{NAME}"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(HubError, match=reason):
+            attempt()
+    assert not (tmp_path / "pulled").exists()
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_where_the_hub_fails_a_push_fails(published: Hub, model_folder: Path, failure: str) -> None:
+    fetched(HuggingFaceHub("me"), NAME)
+    fail, _ = FAILURES[failure]
+    fail(published)
+    with pytest.raises(HubError):
+        api.push(another(model_folder), hub="hf://me")
+
+
+@pytest.mark.parametrize("digits", [None, 12])
+def test_offline_the_cache_is_used_in_silence(
+    published: Hub, monkeypatch: pytest.MonkeyPatch, digits: int | None
+) -> None:
+    commit = fetched(HuggingFaceHub("me"), NAME).name
+    identity, *_ = published.repositories[f"me/{NAME}"].tags
+    published.requests.clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    for revision in (commit[:digits], identity[:digits]) if digits else (None,):
+        assert not zoo.load(f"hf://me/{NAME}", pretrained=True, revision=revision).training
+    assert published.requests == []
+
+
+def test_offline_a_cache_without_the_weights_is_one_line(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    HuggingFaceHub("me").resolve(NAME)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="is not in the cache, and HF_HUB_OFFLINE is set"):
+        zoo.load(f"hf://me/{NAME}", pretrained=True)
 
 
 # -- find ------------------------------------------------------------------------------------------
@@ -497,7 +551,7 @@ ODD: dict[str, tuple[object, ...]] = {
         *map(metric, ("high", {"a": 1}, None, [92.0], 101, -1, float("nan"))),
         *(None, [], 3, "x", [3], [{"name": "x"}], [{"results": [{"metrics": []}]}]),
     ),
-    "license": (None, 3, ["mit"], {}, "A" * 3_000_000, "mit\nresnet99"),
+    "license": (None, 3, ["mit"], {}, "A" * 100_000, "mit\nresnet99"),
     "dataset": (None, 3, "\x1b[31m"),
     "plugin": (["zoo"],),
 }
@@ -534,20 +588,20 @@ def test_a_listing_goes_on_to_the_next_page_at_the_same_host_only(published: Hub
     elsewhere.stop()
 
 
-def test_a_hub_that_is_down_is_one_line_for_a_listing_too(published: Hub, run_zoo: Run) -> None:
+def test_a_hub_that_is_down_is_one_line_for_a_listing_too(published: Hub, run_here: Run) -> None:
     published.stop()
     for words in (["list", "--hub", "hf://me"], ["search", "resnet8"]):
-        finished = run_zoo(*words)
+        finished = run_here(*words)
         assert finished.returncode == 1
         assert "can't be reached; check the network" in finished.stderr
         assert finished.stderr.count("\n") == 1
 
 
-def test_the_whole_hub_is_searched_by_text(published: Hub, run_zoo: Run) -> None:
+def test_the_whole_hub_is_searched_by_text(published: Hub, run_here: Run) -> None:
     assert [one.weights for one in api.search("resnet8")] == [f"hf://me/{NAME}"]
     assert [one.weights for one in api.search("resnet8", hub="hf://me")] == [f"hf://me/{NAME}"]
     assert api.search("resnet999") == api.search("resnet8", hub="hf://you") == []
-    assert f"hf://me/{NAME}" in run_zoo("search", "digits").stdout
+    assert f"hf://me/{NAME}" in run_here("search", "digits").stdout
 
 
 def test_a_model_whose_plugin_is_not_installed_is_listed_and_says_whose_it_is(hub: Hub, model_folder: Path) -> None:
@@ -564,14 +618,14 @@ def test_a_model_whose_plugin_is_not_installed_is_listed_and_says_whose_it_is(hu
 # -- end to end ------------------------------------------------------------------------------------
 
 
-def test_train_and_push_then_load_in_a_fresh_cache(hub: Hub, run_zoo: Run, tmp_path: Path) -> None:
-    finished = run_zoo("train", NAME, "--epochs", "2", "--out", "out", "--push", ZOO_HUB="hf://me")
+def test_train_and_push_then_load_in_a_fresh_cache(hub: Hub, run_here: Run, tmp_path: Path) -> None:
+    words = ["train", NAME, "--epochs", "1", "--limit-train", "64", "--out", "out", "--push", "--hub", "hf://me"]
+    finished = run_here(*words)
     assert finished.returncode == 0, finished.stderr
     assert f"published as hf://me/{NAME} at revision" in finished.stdout
     process = load_in_a_process(HF_HOME=str(tmp_path / "fresh"))
     assert (process.communicate()[1], process.returncode) == ("", 0)
     weights = next((tmp_path / "fresh").glob(f"hub/models--me--{NAME}/snapshots/*/{store.WEIGHTS}"))
     assert weights.read_bytes() == (tmp_path / "work" / "out" / store.WEIGHTS).read_bytes()
-    assert run_zoo("eval", f"hf://me/{NAME}").returncode == 0
     written = [path.read_text("latin1") for path in (tmp_path / "work" / "out").iterdir()]
     assert not any("hf_writer" in text for text in (finished.stdout, finished.stderr, *written))

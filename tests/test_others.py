@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -112,17 +113,39 @@ def strange(tmp_path: Path) -> Path:
     return tmp_path / "strange.pt"
 
 
-def test_names_that_no_plugin_knows_are_renamed_by_rules(tmp_path: Path, run_zoo: Run) -> None:
+def test_names_that_no_plugin_knows_are_renamed_by_rules(tmp_path: Path, run_here: Run) -> None:
     words = ["import", MODEL, strange(tmp_path), "--by", "Somebody", "--license", "mit", "--out", tmp_path / "out"]
-    refused = run_zoo(*words)
+    refused = run_here(*words)
     assert "do not fit the net" in refused.stderr
-    finished = run_zoo(*words, "--rename", r"^stage\.(\d)=layer\1", "--rename", "(?=head)head=fc")
+    finished = run_here(*words, "--rename", r"^stage\.(\d)=layer\1", "--rename", "(?=head)head=fc")
     assert finished.returncode == 0, finished.stderr
     record = store.read_record(tmp_path / "out")
     assert isinstance(record, Imported)
     assert record.source.mapped == "renamed: stage.1 → layer1, head → fc"
     own, taken = (zoo.load(one, pretrained=True).state_dict() for one in (MODEL, tmp_path / "out"))
     assert all(torch.equal(taken[name], tensor) for name, tensor in own.items())
+
+
+def test_weights_that_were_renamed_are_converted_again_by_the_rules_in_the_record(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = [(r"^stage\.(\d)", r"layer\1"), ("(?=head)head", "fc")]
+    with Site().running() as site:
+        site.answers = [Answer(strange(tmp_path).read_bytes())]
+        folder, config = api.import_model(
+            MODEL, f"{site}/strange.pt", by="Somebody", license="mit", rename=rules, out=tmp_path / "whole"
+        )
+        assert isinstance(config, Imported)
+        assert config.source.rename == tuple(rules)
+        (tmp_path / "shipped" / NAME).mkdir(parents=True)
+        store.copy_files(folder, tmp_path / "shipped" / NAME, weights=False)
+        monkeypatch.setattr("zoo.hub.catalogue._path", lambda: tmp_path / "shipped")
+        shutil.rmtree(cache)
+        assert not zoo.load(NAME, pretrained=True).training
+
+
+def test_a_record_without_rules_has_no_field_for_them(taken_in: Path) -> None:
+    assert "rename" not in (taken_in / store.CONFIG).read_text()
 
 
 @pytest.mark.parametrize(
@@ -231,6 +254,25 @@ def test_what_was_damaged_in_the_cache_is_converted_again(pinned: FolderHub, sit
     assert len(site.requests) == 1
 
 
+def test_threads_that_load_at_once_wait_for_one_conversion(pinned: FolderHub, site: Site) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        nets = list(pool.map(lambda _: zoo.load(NAME, pretrained=True), range(8)))
+    assert len(nets) == 8
+    assert len(site.requests) == 1
+
+
+def test_converted_weights_are_read_where_nothing_can_be_written(
+    pinned: FolderHub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoo.load(NAME, pretrained=True)
+
+    def refuse(*arguments: object, **more: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("zoo.record.lock._acquired", refuse)  # root may write anywhere
+    assert not zoo.load(NAME, pretrained=True).training
+
+
 def test_a_strangers_address_is_not_fetched_from_unasked(
     pinned: FolderHub, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,16 +365,23 @@ def test_another_architecture_is_refused_with_the_first_difference(file: Path, t
         (["--by", "x", "--license", "mit", "--sha256", "0" * 64], "has SHA-256"),
     ],
 )
-def test_what_is_missing_or_cannot_be_is_one_line(run_zoo: Run, file: Path, words: list[str], complaint: str) -> None:
-    done = run_zoo("import", MODEL, file, *words)
+def test_what_is_missing_or_cannot_be_is_one_line(run_here: Run, file: Path, words: list[str], complaint: str) -> None:
+    done = run_here("import", MODEL, file, *words)
     assert done.returncode != 0
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_command_says_what_it_measured_and_publishes(run_zoo: Run, file: Path, tmp_path: Path) -> None:
+def test_a_hub_without_push_is_refused(run_here: Run, file: Path, tmp_path: Path) -> None:
+    done = run_here("import", MODEL, file, "--by", "x", "--license", "mit", "--hub", f"file:{tmp_path / 'hub'}")
+    assert done.returncode != 0
+    assert "add --push" in done.stderr
+    assert not (tmp_path / "work" / f"{MODEL}.x").exists()
+
+
+def test_the_command_says_what_it_measured_and_publishes(run_here: Run, file: Path, tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
-    done = run_zoo(
+    done = run_here(
         "import", "resnet8", file, "--by", "somebody", "--license", "mit", "--mean", "0.3054", "--std", "0.3753",
         "--push", "--hub", hub,
     )  # fmt: skip
@@ -348,13 +397,13 @@ COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) fo
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_the_pages_commands_are_ones(line: str, run_zoo: Run) -> None:
+def test_the_pages_commands_are_ones(line: str, run_here: Run) -> None:
     program, command, *words = shlex.split(line)
     assert program == "zoo"
     if command == "import":  # of files that are not here: its words are all known
         load(command).make_context(command, words)
     else:
-        done = run_zoo(command, *words)
+        done = run_here(command, *words)
         assert done.returncode == 0, done.stderr
         assert "resnet56_cifar10.akamaster" in done.stdout
 

@@ -184,8 +184,8 @@ def test_a_stem_for_small_images_is_not_timms_and_says_so(tmp_path: Path) -> Non
     assert "\n" not in str(why.value)
 
 
-def test_the_command_says_what_it_is(run_zoo: Run, tmp_path: Path) -> None:
-    found = run_zoo("info", saved(tmp_path / "net", timms()))
+def test_the_command_says_what_it_is(run_here: Run, tmp_path: Path) -> None:
+    found = run_here("info", saved(tmp_path / "net", timms()))
     assert found.returncode == 0, found.stderr
     assert "unnamed, 3 classes (acorn, beech, chestnut), input (3, 96, 96)" in found.stdout
     assert "center, crop_pct 0.9, bicubic" in found.stdout

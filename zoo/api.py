@@ -528,7 +528,7 @@ def verify(
         FolderError: A file is missing or damaged.
         UnknownModel, HubError: As `load` raises them.
     """
-    source = published(model, hub=hub, revision=revision)
+    source = published(model, hub=hub, revision=revision, newest=True)
     source.require_record()
     source.check()
     from zoo.data import sources
@@ -637,7 +637,8 @@ def pull(model: str, *, hub: str | None = None, revision: str | None = None, out
         FolderError: `out` exists already, or a file is damaged.
         HubError: The hub can't be read, or does not have the model (NotFound).
     """
-    return publish.pull(published(model, hub=hub, revision=revision), path_of(out) if out is not None else None)
+    source = published(model, hub=hub, revision=revision, newest=True)
+    return publish.pull(source, path_of(out) if out is not None else None)
 
 
 def export(

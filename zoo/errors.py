@@ -19,6 +19,7 @@
     ├── PageError                a site that can't be written, or what it takes is not there
     ├── WeightsError             a file of weights from elsewhere that can't be read, or fits no such net
     └── HubError
+        ├── HubUnavailable       the hub can't be asked; this machine has an earlier revision
         └── NotFound             the hub is there, that model or revision is not
             └── NotPublished     no hub is named, and the catalogue has no weights of that model
 
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING
 from zoo.plain import one_line
 
 if TYPE_CHECKING:
+    from datetime import date
     from pathlib import Path
 
 
@@ -159,6 +161,15 @@ class PageError(ZooError):
 
 class HubError(ZooError):
     """A hub that can't be reached, read or written."""
+
+
+class HubUnavailable(HubError):
+    """A hub could not be asked for its newest revision; `revision` is on this machine, downloaded at `date`."""
+
+    def __init__(self, message: str, revision: str, date: date) -> None:
+        super().__init__(message)
+        self.revision = revision
+        self.date = date
 
 
 class NotFound(HubError):

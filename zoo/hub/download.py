@@ -177,11 +177,26 @@ def _from_path(path: Path, wanted: _Wanted) -> Fetched:
 def _from_web(address: str, name: str, wanted: _Wanted) -> Fetched:
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # client 1.x: httpx, 2.x: httpx2
 
+    def require_followed(request: httpx.Request) -> None:
+        """Refuse a redirect to another protocol, or with a user's name; https never leads to http."""
+        url = request.url
+        plain = url.scheme == "http" and url.host in LOOPBACK and address.startswith("http:")
+        if url.userinfo or not (url.scheme == "https" or plain):
+            raise HubError(
+                f"{address} redirects to {url.scheme}://{url.host}, which is not followed; "
+                "expected https without a user's name"
+            )
+
     def read() -> bytes:
-        # Asked for as it is, so that the announced size is the file's.
         with (
-            httpx.Client(timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as client,
-            contextlib.closing(_answer(client, client.build_request("GET", address))) as response,
+            httpx.Client(
+                timeout=TIMEOUT,
+                headers={"Accept-Encoding": "identity"},  # so that the announced size is the file's
+                follow_redirects=True,
+                max_redirects=REDIRECTS,
+                event_hooks={"request": [require_followed]},
+            ) as client,
+            client.stream("GET", address) as response,
         ):
             response.raise_for_status()
             wanted.require_bearable(address, int(response.headers.get("Content-Length", 0)))
@@ -193,25 +208,6 @@ def _from_web(address: str, name: str, wanted: _Wanted) -> Fetched:
 
     with plain_errors(address):
         return _fetched(patiently(read), address, name)
-
-
-def _answer(client: httpx.Client, request: httpx.Request) -> httpx.Response:
-    """The answer at the end of all redirects, its content not read; raises HubError for one that leads astray."""
-    asked = request.url
-    for _ in range(REDIRECTS):
-        response = client.send(request, stream=True)
-        if response.next_request is None:
-            return response
-        response.close()
-        request = response.next_request
-        url = request.url
-        plain = url.scheme == "http" and asked.scheme == "http" and url.host in LOOPBACK
-        if url.userinfo or not (url.scheme == "https" or plain):
-            raise HubError(
-                f"{asked.scheme}://{asked.host} redirects to {url.scheme}://{url.host}, which is not followed; "
-                "expected https without a user's name"
-            )
-    raise HubError(f"{asked} redirects more than {REDIRECTS} times; expected a file")
 
 
 def _from_hub(address: str, name: str, wanted: _Wanted) -> Fetched:
@@ -303,12 +299,12 @@ def _unwritable(error: OSError) -> HubError:
 
 def patiently(call: Callable[[], T]) -> T:
     """Make a call that may be repeated, and repeat it with back-off where the error may pass."""
-    return _retrying(is_passing)(call)
+    return retrying(is_passing)(call)
 
 
 def downloaded(call: Callable[[], str]) -> str:
     """Make a call of the client that downloads; it resumes a broken connection itself, but gives up after a 5xx."""
-    return _retrying(_server_failed)(call)
+    return retrying(_server_failed)(call)
 
 
 def healed(read: Callable[[bool], T]) -> T:
@@ -343,17 +339,18 @@ def plain_errors(where: Address | str, revision: str | None = None) -> Iterator[
     except ZooError:
         raise
     except Exception as error:
-        plain = _plain(_cause(error), str(where), revision)
+        plain = plain_error(error, where, revision)
         if plain is None:
             raise
         raise plain from None
 
 
-def _retrying(passing: Callable[[BaseException], bool]) -> Retrying:
+def retrying(passes: Callable[[BaseException], bool]) -> Retrying:
+    """Calls again, up to ATTEMPTS times with back-off, where the error is one that passes."""
     from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
     return Retrying(
-        retry=retry_if_exception(passing),
+        retry=retry_if_exception(passes),
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_exponential(multiplier=0.2, max=5) + wait_random(0, 0.2),
         reraise=True,
@@ -372,14 +369,18 @@ def _server_failed(error: BaseException) -> bool:
 
 def _cause(error: BaseException) -> BaseException:
     """The error itself, out of what the client wraps around it when it uploads or forces a download."""
-    return error.__cause__ if isinstance(error, RuntimeError | ValueError) and error.__cause__ else error
+    from huggingface_hub.errors import HfHubHTTPError
+
+    is_wrapper = isinstance(error, RuntimeError | ValueError) and not isinstance(error, HfHubHTTPError)
+    return error.__cause__ if is_wrapper and error.__cause__ else error
 
 
-def _plain(error: BaseException, where: str, revision: str | None) -> HubError | None:
-    """The one line for an error; None for a bug."""
+def plain_error(raised: BaseException, address: Address | str, revision: str | None = None) -> HubError | None:
+    """The HubError of one line for an error of HTTP or of the Hub's client; None for any other."""
     from huggingface_hub import errors
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
+    error, where = _cause(raised), str(address)
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
         error = error.__cause__  # why it could not be fetched
     match error:
@@ -398,6 +399,11 @@ def _plain(error: BaseException, where: str, revision: str | None) -> HubError |
             return NotFound(f"{where} has no {name}; its page lists its files")
         case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
             return HubError(f"{where} is not in the cache, and HF_HUB_OFFLINE is set; unset it to fetch the model")
+        case errors.BadRequestError():
+            reason = error.server_message or str(error)
+            if not isinstance(raised, errors.HfHubHTTPError):  # the check of a card's metadata, which has its own text
+                reason = str(raised)
+            return HubError(f"{where} is refused by the Hub (400): {' '.join(reason.split())[:300]}; correct it")
         case errors.HfHubHTTPError() | httpx.HTTPStatusError():
             return _status(error.response.status_code, where)
         case httpx.TimeoutException():
@@ -407,6 +413,8 @@ def _plain(error: BaseException, where: str, revision: str | None) -> HubError |
             return HubError(f"{where} can't be reached; {remedies if _is_hub(where) else _short(error)}")
         case httpx.InvalidURL():
             return HubError(f"{where!r} is no address ({_short(error)}); expected https://host/path")
+        case httpx.TooManyRedirects():
+            return HubError(f"{where} redirects more than {REDIRECTS} times; expected a file")
         case httpx.HTTPError():
             return HubError(f"{where}: the connection broke off; try again")
         case OSError():

@@ -1,41 +1,44 @@
 """The Hugging Face Hub: a model is a repository, publishing is one commit, a revision is a commit.
 
-The client checks sizes, never hashes, and keeps what it once got: so config.json is compared with the Hub's name for
-it, and damage is fetched again. A commit names its parent, so that another one in between is noticed and nothing is
-overwritten blindly.
+The client compares sizes and no hashes, and keeps a damaged file in its cache. So config.json is compared with the hash
+that the Hub has of it, and a damaged file is downloaded again. A commit names its parent, so a push that comes between
+is noticed and not overwritten.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
 import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from zoo import registry
 from zoo.decoding import Line, Percent, Positive, SchemaError, from_json
-from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
+from zoo.errors import FolderError, HashMismatch, HubError, HubUnavailable, HubWarning, NotFound, RegistryError
 from zoo.hub.address import Address, not_a_hub
-from zoo.hub.download import ATTEMPTS, LOG_IN, downloaded, healed, is_passing, patiently, plain_errors
+from zoo.hub.download import LOG_IN, downloaded, healed, is_passing, patiently, plain_error, plain_errors, retrying
 from zoo.hub.protocol import Listed, Pushed, Revision
 from zoo.record import store
 from zoo.record.types import PRESENTATION, File, Imported, Record
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+    from huggingface_hub import HfApi
 
 EVAL_RESULTS = ".eval_results/zoo.yaml"
 TAG = "zoo"  # what the cards of the zoo's models carry, and what a listing asks for
 COMMIT = re.compile(r"[0-9a-f]{40}")
 IDENTITY = re.compile(r"[0-9a-f]{64}")  # of a folder: the tag of the commit that it was pushed as
-DIGITS = re.compile(r"[0-9a-f]{4,63}")
+DIGITS = re.compile(r"[0-9a-f]{4,64}")  # the first ones of a commit or an id
 TIMEOUT = 10  # seconds
 REMEDIES = f"{LOG_IN}, or name a folder: file:PATH"
 
@@ -84,14 +87,17 @@ class HuggingFaceHub:
     def resolve(self, name: str, revision: str | None = None) -> Revision:
         """The record at the commit that a branch, tag or commit stands for; at an id of a record, that record.
 
-        A cached commit costs no request. A damaged config.json is fetched again, once.
+        A commit or an id may be given by its first digits. A cached commit costs no request. A damaged config.json is
+        downloaded again, once. Raises HubUnavailable where the Hub can't be asked and the cache has an earlier commit.
         """
-        place, repository = self.address.model(name), f"{self.namespace}/{name}"
-        with plain_errors(place, revision):
-            commit, identity = self._resolve(repository, revision)
+        address, repository = self.address.model(name), f"{self.namespace}/{name}"
+        if revision is not None and COMMIT.fullmatch(revision):
+            commit, identity = revision, None
+        else:
+            commit, identity = self._resolve(address, repository, revision)
 
         def read(anew: bool) -> Record:
-            with plain_errors(place, revision):
+            with plain_errors(address, revision):
                 folder = self._fetch(repository, commit, store.CONFIG, anew=anew).parent
             _require_same(folder, identity)
             return store.read_record(folder)
@@ -116,7 +122,10 @@ class HuggingFaceHub:
         identity = store.identity_of(files)
         with plain_errors(place):
             patiently(lambda: self._api.create_repo(repository, exist_ok=True))
-            commit, repaired = self._commit(repository, name, files)
+            # Again where another push came between, or the answer was lost.
+            commit, repaired = retrying(lambda error: is_passing(error) or _is_behind(error))(
+                lambda: self._commit(repository, name, files)
+            )
             if repaired:  # the tag is on the commit that was damaged
                 patiently(lambda: self._api.delete_tag(repository, tag=identity))
             patiently(lambda: self._api.create_tag(repository, tag=identity, revision=commit, exist_ok=True))
@@ -184,26 +193,28 @@ class HuggingFaceHub:
             return patiently(self._api.whoami)
 
     def _commit(self, repository: str, name: str, files: Mapping[str, bytes]) -> tuple[str, tuple[str, ...]]:
-        """Commit onto the head what it lacks, and again where somebody came between or the answer was lost.
+        """Commit the files that the head lacks; no commit where it has them all.
 
         Returns the commit, and the files that the head had damaged under the same record.
         """
-        from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-        for attempt in range(ATTEMPTS):
-            head = str(patiently(lambda: self._api.model_info(repository, timeout=TIMEOUT)).sha)
-            change = _Change.between(self._tree(repository, head), self._record_at(name, head), files)
-            if change.is_none:
-                return head, ()
-            try:
-                message, operations = _message(store.record_of(files)), change.operations()
-                made = self._api.create_commit(repository, operations, commit_message=message, parent_commit=head)
-                return made.oid, change.repaired
-            except Exception as error:
-                moved = isinstance(error, HfHubHTTPError) and error.response.status_code == 412
-                if not (moved or is_passing(error)) or attempt == ATTEMPTS - 1:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+        record = store.record_of(files)
+        head = str(patiently(lambda: self._api.model_info(repository, timeout=TIMEOUT)).sha)
+        tree, before = self._tree(repository, head), self._record_at(name, head)
+        wanted = {**files, **_eval_results(record)}
+        added = [file for file, content in wanted.items() if tree.get(file) not in _hashes_of(content)]
+        own = {EVAL_RESULTS, *PRESENTATION, *(before.files if before else ())}
+        deleted = sorted(own & tree.keys() - wanted.keys())
+        if not added and not deleted:
+            return head, ()
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            *(CommitOperationAdd(path_in_repo=file, path_or_fileobj=wanted[file]) for file in added),
+            *(CommitOperationDelete(path_in_repo=file) for file in deleted),
+        ]
+        commit = self._api.create_commit(repository, operations, commit_message=_message(record), parent_commit=head)
+        damaged = [file for file in added if before == record and file in files and file not in PRESENTATION]
+        return commit.oid, tuple(damaged)
 
     def _tree(self, repository: str, commit: str) -> dict[str, str]:
         """The files of a commit, with the hash that the Hub has of each."""
@@ -231,39 +242,79 @@ class HuggingFaceHub:
                 if Path(path).read_bytes() != content:
                     raise HubError(f"hf://{repository} has another {name} than was published; publish it again")
 
-    def _resolve(self, repository: str, revision: str | None) -> tuple[str, str | None]:
-        """The commit that a revision stands for now, and the folder's id where that is what was given.
+    def _resolve(self, address: Address, repository: str, revision: str | None) -> tuple[str, str | None]:
+        """The commit that a branch, a tag or digits stand for, and the id of the record where that was given.
 
-        Without a network, it is the commit it stood for when last seen. A commit or an id may be given by
-        its first digits, where the Hub knows no branch or tag of that name.
+        Offline, if that was asked for, it is the commit in the cache.
         """
-        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub import constants
+        from huggingface_hub.errors import RemoteEntryNotFoundError, RevisionNotFoundError
+
+        branch = revision or "main"
+        cached = self._cached(repository, branch)
+        identity = branch if IDENTITY.fullmatch(branch) else None
+        if cached is not None and constants.HF_HUB_OFFLINE:
+            return cached, identity
+        try:
+            return self._ask(repository, branch)
+        except HubError:
+            raise
+        except Exception as error:
+            plain = plain_error(error, address, revision)
+            if plain is None:
+                raise
+            if cached is None or isinstance(error, RevisionNotFoundError | RemoteEntryNotFoundError):
+                raise plain from None
+            written = (self._snapshots(repository) / cached / store.CONFIG).lstat().st_mtime
+            raise HubUnavailable(str(plain), cached, date.fromtimestamp(written)) from None
+
+    def _ask(self, repository: str, revision: str) -> tuple[str, str | None]:
+        """The commit that the Hub has for a branch, a tag or digits, and the id where it is the tag of one."""
+        from huggingface_hub import hf_hub_url
         from huggingface_hub.errors import RevisionNotFoundError
 
-        if revision is not None and COMMIT.fullmatch(revision):
-            return revision, None
-        branch = revision or "main"
-        if not isinstance(try_to_load_from_cache(repository, store.CONFIG, revision=branch), str):
-            # With nothing cached, the client would retry for 23 seconds where nobody answers.
-            try:
-                patiently(lambda: self._api.model_info(repository, revision=revision, timeout=TIMEOUT))
-            except RevisionNotFoundError:
-                if not DIGITS.fullmatch(branch) or (found := self._begins_with(repository, branch)) is None:
-                    raise
-                return found
-        path = downloaded(lambda: self._api.hf_hub_download(repository, store.CONFIG, revision=branch))
-        return Path(path).parent.name, branch if IDENTITY.fullmatch(branch) else None
+        url = hf_hub_url(repository, store.CONFIG, revision=revision, endpoint=self._api.endpoint)
+        try:
+            commit = patiently(lambda: self._api.get_hf_file_metadata(url=url, timeout=TIMEOUT)).commit_hash
+        except RevisionNotFoundError:
+            whole = self._whole(repository, revision) if DIGITS.fullmatch(revision) else None
+            if whole is None or whole == revision:
+                raise
+            return self._ask(repository, whole)
+        if commit is None:
+            raise HubError(f"hf://{repository}: the Hub names no commit; check HF_ENDPOINT")
+        if commit != self._cached(repository, revision):
+            self._fetch(repository, revision, store.CONFIG)  # the client then keeps which commit it was
+        return commit, revision if IDENTITY.fullmatch(revision) else None
 
-    def _begins_with(self, repository: str, digits: str) -> tuple[str, str | None] | None:
-        """The one commit, or the one id and its commit, that begins with these digits; None where there is none."""
+    def _whole(self, repository: str, digits: str) -> str | None:
+        """The commit or the id that begins with these digits; None where there is none. Raises NotFound for several."""
         tags = patiently(lambda: self._api.list_repo_refs(repository)).tags
         commits = patiently(lambda: self._api.list_repo_commits(repository))
-        named: list[tuple[str, str | None]] = [(one.commit_id, None) for one in commits]
-        named += [(one.target_commit, one.name) for one in tags if IDENTITY.fullmatch(one.name)]
-        fitting = [one for one in named if (one[1] or one[0]).startswith(digits)]
+        revisions = [commit.commit_id for commit in commits] + [
+            tag.name for tag in tags if IDENTITY.fullmatch(tag.name)
+        ]
+        fitting = [revision for revision in revisions if revision.startswith(digits)]
         if len(fitting) > 1:
             raise NotFound(f"hf://{repository} has several revisions that begin with {digits!r}; give more digits")
         return fitting[0] if fitting else None
+
+    def _cached(self, repository: str, revision: str) -> str | None:
+        """The commit in the client's cache that a branch, a tag or digits stood for when last seen."""
+        from huggingface_hub import try_to_load_from_cache
+
+        path = try_to_load_from_cache(repository, store.CONFIG, revision=revision)
+        if isinstance(path, str):
+            return Path(path).parent.name
+        if not DIGITS.fullmatch(revision):
+            return None
+        folders = [path.parent for path in self._snapshots(repository).glob(f"*/{store.CONFIG}")]
+        fitting = [
+            folder.name
+            for folder in folders
+            if folder.name.startswith(revision) or store.identity(folder).startswith(revision)
+        ]
+        return fitting[0] if len(fitting) == 1 else None
 
     def _fetch(self, repository: str, commit: str, name: str, *, anew: bool = False) -> Path:
         """Download a file at a commit; what is cached costs no request."""
@@ -276,37 +327,6 @@ class HuggingFaceHub:
         from huggingface_hub import constants
 
         return Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
-
-
-@dataclass(frozen=True, eq=False)
-class _Change:
-    """What a commit adds to a head and deletes from it."""
-
-    added: Mapping[str, bytes]
-    deleted: Sequence[str]
-    repaired: tuple[str, ...]
-
-    @classmethod
-    def between(cls, tree: Mapping[str, str], before: Record | None, files: Mapping[str, bytes]) -> _Change:
-        """From a head's tree and its record to these files; what is no file of that record stays."""
-        wanted = {**files, **_eval_results(files.get(store.README, b""))}
-        added = {name: content for name, content in wanted.items() if tree.get(name) not in _hashes_of(content)}
-        ours = {EVAL_RESULTS, *PRESENTATION, *(before.files if before else ())}
-        is_same = before is not None and before == store.record_of(files)
-        repaired = [name for name in added if is_same and name in files and name not in PRESENTATION]
-        return cls(added, sorted(ours & tree.keys() - wanted.keys()), tuple(repaired))
-
-    @property
-    def is_none(self) -> bool:
-        """Whether the head has these files already."""
-        return not self.added and not self.deleted
-
-    def operations(self) -> list[CommitOperationAdd | CommitOperationDelete]:
-        """The same as the client has it."""
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
-        added = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=one) for name, one in self.added.items()]
-        return [*added, *(CommitOperationDelete(path_in_repo=name) for name in self.deleted)]
 
 
 def _require_endpoint(text: str) -> None:
@@ -387,21 +407,25 @@ def _client() -> HfApi:
     return HfApi(library_name="zoo")
 
 
-def _eval_results(card: bytes) -> dict[str, bytes]:
-    """The card's `model-index` as entries of `.eval_results`, which the Hub is going to read; none of an odd card."""
-    from huggingface_hub import EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
-    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
-    from yaml import YAMLError
+def _is_behind(error: BaseException) -> bool:
+    """Whether a commit was refused because its parent is not the head any more."""
+    from huggingface_hub.errors import HfHubHTTPError
 
-    try:
-        data = ModelCard(card.decode(), ignore_metadata_errors=True).data
-    except (ValueError, TypeError, YAMLError):  # a person may have edited it
+    return isinstance(error, HfHubHTTPError) and error.response.status_code == 412
+
+
+def _eval_results(record: Record) -> dict[str, bytes]:
+    """The measured accuracies as a file of `.eval_results`, which the Hub reads; none where there are none."""
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
+
+    if record.results is None:
         return {}
-    results = data.eval_results if isinstance(data, ModelCardData) else None
-    entries = [
-        EvalResultEntry(dataset_id=one.dataset_type, task_id=str(one.metric_name), value=one.metric_value)
-        for one in results or []
-    ]
+    dataset = record.dataset
+    with contextlib.suppress(RegistryError):
+        dataset = registry.dataset(record.dataset).hub_id or dataset
+    measured = {"top-1": record.results.test_top1, "top-5": record.results.test_top5}
+    entries = [EvalResultEntry(dataset_id=dataset, task_id=name, value=round(measured[name], 4)) for name in measured]
     return {EVAL_RESULTS: str(yaml_dump(eval_result_entries_to_yaml(entries), sort_keys=False)).encode()}
 
 

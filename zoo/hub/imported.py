@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from zoo import registry
 from zoo.errors import FolderError, HashMismatch
 from zoo.hub.download import DIGITS, Fetched, fetch, file_name
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from zoo.nets.conversion import Rule
 
+WAIT = 600  # seconds, for another process that converts the same weights
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one each a channel
 
 
@@ -85,6 +88,7 @@ def record(
     done: Converted,
     download: Download | None,
     content: bytes,
+    rename: Sequence[Rule] = (),
 ) -> Imported:
     """The record of somebody's weights for a model, before they were measured; raises FolderError."""
     from zoo.nets.build import count
@@ -108,6 +112,7 @@ def record(
             citation=credit.citation,
             claim=credit.claim,
             mapped=done.mapped,
+            rename=tuple(rename) or UNSET,
             threads=computing.threads,
             versions=computing.versions,
         ),
@@ -173,15 +178,17 @@ def downloaded(folder: Path, config: Record) -> Path:
 
     Raises HubError, HashMismatch, WeightsError or FolderError.
     """
-    place = cache() / "converted" / f"{config.name}-{store.identity(folder)[:16]}"
-    with alone(place):
-        if _is_whole(place, config):
-            return place
+    target = cache() / "converted" / f"{config.name}-{store.identity(folder)[:16]}"
+    if _is_whole(target, config):  # also in a cache that can't be written
+        return target
+    with alone(target, wait=WAIT):
+        if _is_whole(target, config):
+            return target
         content = _weights(config)
-        with written_aside(place) as aside:
+        with written_aside(target) as aside:
             store.copy_files(folder, aside, weights=False)
             (aside / store.WEIGHTS).write_bytes(content)
-    return place
+    return target
 
 
 def _weights(config: Record) -> bytes:
@@ -201,7 +208,7 @@ def _weights(config: Record) -> bytes:
     if not isinstance(config, Imported):
         raise HashMismatch(f"{download.address} has other weights than {config.name} was published with")
     architecture = registry.recorded(config.architecture, config.plugin_distribution)
-    done = converted(architecture, config, fetched)
+    done = converted(architecture, config, fetched, config.source.rename or ())
     if download.tensors_sha256 not in ("", done.tensors_sha256):
         raise HashMismatch(
             f"{download.address} has tensors with SHA-256 {done.tensors_sha256}, expected {download.tensors_sha256}; "
@@ -216,9 +223,9 @@ def _weights(config: Record) -> bytes:
     return content
 
 
-def _is_whole(place: Path, config: Record) -> bool:
+def _is_whole(folder: Path, config: Record) -> bool:
     """Whether the cache has the weights, and they are those of the record."""
     try:
-        return store.check_whole(place) == config
+        return store.check_whole(folder) == config
     except FolderError:
         return False

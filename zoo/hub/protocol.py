@@ -76,7 +76,8 @@ class Hub(Protocol):
     def resolve(self, name: str, revision: str | None = None) -> Revision:
         """The model at a revision, the newest where None; fetches config.json and nothing else.
 
-        Raises NotFound, HubError, or FolderError where the record is damaged.
+        Raises NotFound, HubError, or FolderError where the record is damaged; HubUnavailable where the hub can't be
+        asked for the newest revision, and this machine has an earlier one.
         """
 
     def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,12 +29,23 @@ from zoo.record.replace import write_file, written_aside
 from zoo.record.types import UNKNOWN_LICENSE, EpochRow, Record, Trained
 from zoo.spec import Model
 
-LICENSE: Final = re.compile(r"[a-z0-9]+(?:[.+-][a-z0-9]+)*")
+# The ids that the Hub takes in a card: https://huggingface.co/docs/hub/repositories-licenses
+_LICENSES: Final = """
+afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0
+bigscience-openrail-m bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0
+cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0
+cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0
+cdla-sharing-1.0 creativeml-openrail-m deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2
+fair-noncommercial-research-license gemma gfdl gpl gpl-2.0 gpl-3.0 grok2-community h-research intel-research isc lgpl
+lgpl-2.1 lgpl-3.0 lgpl-lr llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl
+odc-by ofl-1.1 openmdw-1.0 openrail openrail++ osl-3.0 other pddl postgresql unlicense wtfpl zlib
+"""
+LICENSES: Final = frozenset(_LICENSES.split())
 
 
 def sound_license(given: str) -> str:
     """The license as it was given; raises HubError for one that no weights can be published under."""
-    if not LICENSE.fullmatch(given) or given == UNKNOWN_LICENSE:
+    if given not in LICENSES:
         raise HubError(f"license should be a Hugging Face license id, apache-2.0 or cc-by-4.0, not {given!r}")
     return given
 

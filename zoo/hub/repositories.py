@@ -24,7 +24,7 @@ from zoo.spec import Architecture
 
 MOST = 2**34  # bytes of weights
 CARD_BYTES = 64 * 2**10  # as far as a card is read
-LICENSE = re.compile(r"^license:\s*['\"]?([a-z0-9][a-z0-9.-]{0,63})['\"]?\s*$", re.MULTILINE)
+LICENSE = re.compile(r"^license:\s*['\"]?([a-z0-9][a-z0-9.+-]{0,63})['\"]?\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

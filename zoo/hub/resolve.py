@@ -24,6 +24,8 @@ from zoo.errors import (
     DataError,
     FolderError,
     HubError,
+    HubUnavailable,
+    HubWarning,
     NameWarning,
     NotFound,
     NotPublished,
@@ -316,10 +318,13 @@ class Published:
 # -- from a reference to a model -------------------------------------------------------------------
 
 
-def published(model: str | Path | Reference, *, hub: str | None = None, revision: str | None = None) -> Published:
+def published(
+    model: str | Path | Reference, *, hub: str | None = None, revision: str | None = None, newest: bool = False
+) -> Published:
     """The published model of a name, a path or an address; raises NotFound, HubError, FolderError or UnknownModel.
 
-    A path or an address may be another library's repository, of a kind that a plugin reads.
+    A path or an address may be another library's repository, of a kind that a plugin reads. Where a hub can't be asked,
+    an earlier revision on this machine is taken, with a HubWarning; with `newest` that is a HubError.
     """
     plugins.declared()  # a damaged distribution is reported and left out, before torch would fail on it
     reference = parse(model)
@@ -333,9 +338,9 @@ def published(model: str | Path | Reference, *, hub: str | None = None, revision
             raise HubError(f"'{reference}' names its hub itself; leave out {hub}")
         address = reference.at(revision)
         assert address.name is not None
-        return _in_hub(open_hub(address), address.name, address.revision)
+        return _in_hub(open_hub(address), address.name, address.revision, newest=newest)
     name = full_name(reference.text, hub)
-    return _in_hub(hub_of(name, hub, revision), name, revision)
+    return _in_hub(hub_of(name, hub, revision), name, revision, newest=newest)
 
 
 def _existing(given: Path) -> Path:
@@ -358,9 +363,20 @@ def _in_folder(path: Path) -> Published:
         return Published(other.record, Folder(path), other)
 
 
-def _in_hub(hub: Hub, name: str, revision: str | None) -> Published:
+def _in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) -> Published:
     try:
         resolved = hub.resolve(name, revision)
+    except HubUnavailable as error:
+        if newest:
+            raise
+        warnings.warn(
+            HubWarning(
+                f"{error}; the Hub was not asked for the newest revision: "
+                f"{error.revision[:12]} is used, downloaded on {error.date}"
+            ),
+            stacklevel=4,
+        )
+        return _in_hub(hub, name, error.revision)
     except OtherFormat as error:
         if not isinstance(hub, Repositories):
             return _in_folder(error.folder)
@@ -444,6 +460,8 @@ def tagged(name: str) -> tuple[str, str | None]:
 def _has(hub: Hub, name: str, revision: str | None) -> bool:
     try:
         hub.resolve(name, revision)
+    except HubUnavailable:  # an earlier revision is on this machine
+        return True
     except NotFound:
         return False
     return True

@@ -6,14 +6,18 @@ translate. A prefix that all names have, such as `module.`, is removed.
 
 from __future__ import annotations
 
+import argparse
 import io
+import pathlib
 import pickletools
 import re
+import threading
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
@@ -30,6 +34,23 @@ DEEPEST = 4  # places in places
 PREFIXES = ("module.", "model.", "net.", "_orig_mod.")  # what DataParallel, torch.compile and the like put before names
 HEADER_BYTES = 100_000_000  # of safetensors, by its own limit
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+LOADING = threading.Lock()
+AVERAGES = "n_averaged"  # the counter of torch.optim.swa_utils.AveragedModel, beside the net under `module.`
+# Harmless types that checkpoints have beside the weights: options, best accuracies, paths.
+HARMLESS = (
+    argparse.Namespace,
+    np.dtype,
+    np._core.multiarray.scalar,  # type: ignore[attr-defined]  # numpy 2's name
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # type: ignore[attr-defined]  # numpy 1's name
+    np.dtypes.Float64DType,
+    np.dtypes.Float32DType,
+    np.dtypes.Int64DType,
+    np.dtypes.Int32DType,
+    np.dtypes.BoolDType,
+    pathlib.Path,
+    pathlib.PosixPath,
+    pathlib.PurePosixPath,
+)
 COUNTER = "num_batches_tracked"  # which files from before 2018 lack; evaluation does not look at it
 
 
@@ -133,14 +154,15 @@ def _unpickled(content: bytes, name: str) -> object:
                     raise WeightsError(f"{name} is a packed archive and no torch checkpoint; those are not packed")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what it goes on to refuse
-            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(list(HARMLESS)):
+                return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except WeightsError:
         raise
     except Exception as error:  # a damaged file fails in any way
         if (code := _code(content, error)) is not None:
             raise WeightsError(
                 f"{name} is a pickle that is refused: it would run code ({code}); "
-                "ask its author for a state dict, or for safetensors"
+                "save the net alone, torch.save(net.state_dict(), PATH), or ask its author to"
             ) from None
         raise WeightsError(f"{name} is cut off, damaged or no torch checkpoint; fetch it again") from None
 
@@ -169,6 +191,8 @@ def _state_dict(found: object, name: str) -> dict[str, Tensor]:
             raise WeightsError(f"{name} holds several nets ({', '.join(places)}); save the one that is meant alone")
         if not places:
             tensors = {key: value for key, value in found.items() if isinstance(key, str) and isinstance(value, Tensor)}
+            if AVERAGES in tensors and all(key.startswith("module.") for key in tensors if key != AVERAGES):
+                del tensors[AVERAGES]
             if tensors:
                 return tensors
             break

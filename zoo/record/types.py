@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from zoo.decoding import (
     Address,
@@ -168,7 +168,9 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     by: Annotated[Line, Meta(min_length=1)]
     revision: Line = ""  # of the repository that their file is in
     citation: Line = ""
-    mapped: Line = ""  # how the names of its tensors were changed to the net's
+    mapped: Line = ""  # how the names of its tensors became the net's
+    # Regular expressions and their replacements, that were applied to the names first.
+    rename: Annotated[tuple[tuple[Line, Line], ...], Meta(max_length=100)] | UnsetType = UNSET
     claim: Claim | None = None
     threads: Threads  # of the processor that measured it
     versions: Versions

@@ -97,7 +97,7 @@ def import_model(name: str, options: ImportOptions) -> tuple[Path, Record]:
     original = download.sha256 if download else fetched.sha256
     content = imported.dump(done.net, f"{model.name}.{tag}", credit.by, original, normalisation)
     computing = imported.Computing(torch.get_num_threads(), versions(model.architecture))
-    record = imported.record(model, tag, credit, normalisation, computing, done, download, content)
+    record = imported.record(model, tag, credit, normalisation, computing, done, download, content, options.rename)
     record = _measured(record, model, done.net.to(device), sources.root_of(options.data), device)
     return imported.write_new(path_of(options.out or record.name), record, model, content)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import registry
-from zoo.errors import TrainingError
+from zoo.errors import HubError, TrainingError
 from zoo.hub import Hub, Pushed, open_hub, publish
 from zoo.record import curve, store
 from zoo.record.paths import path_of
@@ -53,8 +54,17 @@ def launch(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
         with distributed.process_group(first.machine.device):
             config = run_seeds(plans)
         folder = first.output.folder
-        published = publish.publish(folder, target) if target is not None and is_first else None
+        published = _published(folder, target) if target is not None and is_first else None
         return Trained(folder, config, published)
+
+
+def _published(folder: Path, hub: Hub) -> Pushed:
+    """Publish the folder of a training that has ended; an error says how to publish it later."""
+    try:
+        return publish.publish(folder, hub)
+    except HubError as error:
+        command = f"zoo push {shlex.quote(str(folder))} --hub {hub.address}"
+        raise type(error)(f"{error}; the model folder {folder} is whole: publish it with: {command}") from None
 
 
 def compare(names: Sequence[str], options: CompareOptions) -> list[Trained]:
