@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from zoo.errors import CompileWarning
+from zoo.record.job import Job
 
 RELUS: Final = (F.relu, torch.relu, torch.relu_, "relu", "relu_")
 ADDITIONS: Final = (operator.add, operator.iadd, torch.add, "add", "add_")
@@ -60,6 +61,17 @@ def fused(net: nn.Module) -> nn.Module:
     graph.eliminate_dead_code()
     traced.recompile()
     return traced
+
+
+def chosen(job: Job, device: torch.device) -> bool:
+    """Whether a training is to use the kernels: on CUDA, by one process, where the step is not compiled anyway."""
+    return (
+        device.type == "cuda"
+        and job.processes == 1  # several need SyncBatchNorm
+        and job.compile != "default"  # torch.compile fuses by itself
+        and not job.grad_checkpointing
+        and works(device)
+    )
 
 
 def works(device: torch.device) -> bool:
