@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -41,11 +41,11 @@ NONE = (
 )  # fmt: skip
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records operations, and the values of what they change before they do; refuses to read a number."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self.before: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -69,7 +69,7 @@ class Recorder(TorchDispatchMode):
 class Graph:
     """A captured step."""
 
-    made: list[Graph] = []
+    made: ClassVar[list[Graph]] = []
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []

@@ -128,7 +128,7 @@ class Branching(nn.Module):
         self.norm = nn.BatchNorm2d(3)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x
+        out = x
         if x.sum() > 0:
             out = F.relu(self.norm(x))
         return out
@@ -143,8 +143,8 @@ class ReadTwice(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.norm(x)
-        return F.relu(out) + out
-
+        normalized: Tensor = self.norm(x)
+        return F.relu(normalized) + normalized
 
 @pytest.mark.parametrize("make", [Branching, ReadTwice])
 def test_a_net_that_cant_be_fused_is_returned_as_it_is(make: type[nn.Module]) -> None:

@@ -17,6 +17,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +68,8 @@ class Step:
                 warnings.warn(CompileWarning(f"{WITHOUT} compiling: not every process can"), stacklevel=2)
                 self.compiled = False
             else:
-                # Combined kernels are fewer launches on a GPU (239 for 283 of resnet20, counted); on a CPU they are none.
-                options = {"combo_kernels": True} if self.device.type == "cuda" else None
+                # Combined kernels are fewer launches: 239 instead of 283 for resnet20, counted. A CPU launches none.
+                options: dict[str, Any] = {"combo_kernels": True} if self.device.type == "cuda" else {}
                 self._whole = torch.compile(self._eager, dynamic=False, options=options)
 
     @property
