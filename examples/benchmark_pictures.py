@@ -70,7 +70,7 @@ def draw(folder: Path, pictures: int, size: int) -> None:
 def zoos(folder: Path, recipe: Recipe, *, compiled: bool) -> Callable[[], Iterator[Tensor]]:
     """An epoch of the zoo's batches; images that don't fit are mapped, as in a training."""
     dataset = open_dataset(DatasetRequest(f"folder:{folder}"), recipe, Path(), lambda *_: None)
-    split = sources.read_split(dataset, Path(), train=True, device=CPU)
+    split = sources.read_splits(dataset, recipe, Path(), device=CPU, train_images=dataset.train_images).train
     pixels, sides = batches.pixels(dataset.mean, dataset.std, CPU), (split.images.shape[1], split.images.shape[2])
     drawn = batches.draw(len(split), recipe, seed=0, epoch=1, sides=sides)
     # Compiled, as a training's step has it where it is worth it.

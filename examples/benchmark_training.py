@@ -178,8 +178,11 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
         dtype="fp32",
         versions=versions(model.architecture),
     )
-    split = sources.Split(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
-    splits = sources.Splits(train=split, val=None, test=sources.Split(split.images[:1], split.labels[:1]))
+    border = recipe.crop_padding  # as `sources.read_splits` leaves around images that a step crops
+    padded = F.pad(torch.from_numpy(images).to(device), (0, 0, border, border, border, border))
+    split = sources.Split(padded, torch.from_numpy(labels).to(device), margin=2 * border)
+    test = split.uncropped()
+    splits = sources.Splits(train=split, val=None, test=sources.Split(test.images[:1], test.labels[:1]))
     pixels = batches.pixels(model.dataset.mean, model.dataset.std, device)
     keep_memory()  # as the command line does
     with (

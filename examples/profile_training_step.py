@@ -5,8 +5,8 @@ python examples/profile_training_step.py [--model resnet20_cifar10] [--device cp
 
 Each way trains a net of its own on random images, which train as fast as real ones:
   on a CPU  eager in fp32, in bf16 where the hardware has it, and compiled where there is a C++ compiler
-  on a GPU  eager and compiled, each with and without a CUDA graph; and graphs compiled with settings of
-            Inductor that launch fewer kernels, or launch them earlier
+  on a GPU  eager, with the zoo's fused kernels, and compiled, each as a CUDA graph; a graph in fp32; and graphs
+            compiled with settings of Inductor that launch fewer kernels, or launch them earlier
 Printed are the milliseconds of a step and what they go into: operators by their own time on a CPU, kernels on a GPU.
 On a GPU follow an evaluation and the draw of an epoch. --convolutions sets a net's convolutions side by side in both
 layouts, and --together trains up to N nets at once, each on a stream of its own.
@@ -51,6 +51,7 @@ from zoo.spec import Model, Recipe
 from zoo.training import optimizer as optim
 from zoo.training.distributed import Share
 from zoo.training.environment import algorithms, keep_memory
+from zoo.training.fusion import fused
 from zoo.training.objective import objective
 from zoo.training.optimizer import BatchCounts
 from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Moved, Step, Stopwatch
@@ -60,7 +61,6 @@ FIRST_STEPS = STEPS_BEFORE_CAPTURE + 2  # compiling and capturing are over after
 PROFILED_STEPS = 3
 REPEATS = 20  # of a convolution within a graph
 ROWS = 15  # of a table that is printed
-FEW_PARTS = 128
 
 # What a kernel does, by what its name has in it; the first that fits. Inductor's names have all that they fuse.
 KINDS = (
@@ -81,7 +81,7 @@ class Way:
     amp: bool  # in bf16
     compiled: bool = False
     graph: bool = False  # captured as a CUDA graph
-    few_parts: bool = False  # reductions over images and places in FEW_PARTS at most
+    fused: bool = False  # batch norm, addition and ReLU by the zoo's Triton kernels
     inductor: Mapping[str, bool] = field(default_factory=dict)  # settings
 
 
@@ -143,12 +143,13 @@ def ways(device: torch.device) -> dict[str, Way]:
     return {
         "eager": Way(amp),
         "eager graph": Way(amp, graph=True),
+        "eager graph fp32": Way(amp=False, graph=True),
+        "fused graph": Way(amp, graph=True, fused=True),
         "compiled": Way(amp, compiled=True),
         "compiled graph": graph,
         "compiled graph combined kernels": replace(graph, inductor=combined),
         "compiled graph early launch": replace(graph, inductor=early),
-        "compiled graph few parts": replace(graph, few_parts=True),
-        "compiled graph all of it": replace(graph, few_parts=True, inductor={**combined, **early}),
+        "compiled graph both": replace(graph, inductor={**combined, **early}),
     }
 
 
@@ -171,7 +172,7 @@ def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
         subject.pixels,
         recipe.crop_padding,
     )
-    learned = objective(net, feed, recipe, amp=way.amp, teacher=None)
+    learned = objective(fused(net) if way.fused else net, feed, recipe, amp=way.amp, teacher=None)
     how: How = "default" if way.compiled else "none"
     step = Step(learned, moved, recipe, share=Share(), how=how, stopwatch=Stopwatch(device))
     return GraphedStep(step) if way.graph else step
@@ -261,36 +262,13 @@ def by_kind(rows: list[Row]) -> dict[str, float]:
 @contextlib.contextmanager
 def compiling(way: Way) -> Iterator[None]:
     """Compile with the way's settings of Inductor."""
-    if not way.inductor and not way.few_parts:
+    if not way.inductor:
         yield
         return
     from torch._inductor import config
 
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(config.patch(dict(way.inductor)))
-        if way.few_parts:
-            stack.enter_context(few_parts())
-        # Settings hold for a thread, and a backward pass is compiled where it first runs.
-        stack.enter_context(torch.autograd.set_multithreading_enabled(False))
-        yield
-
-
-@contextlib.contextmanager
-def few_parts() -> Iterator[None]:
-    """Reduce over images and places in FEW_PARTS at most: two levels of kernels, where more parts make three."""
-    from torch._inductor import config
-    from torch._inductor.choices import InductorChoices
-    from torch._inductor.virtualized import V
-
-    class FewParts(InductorChoices):
-        def reduction_split_factor(
-            self, device: torch.device, reduction_numel_hint: int, numel_hint: int, inner_reduction: bool
-        ) -> int:
-            parts = super().reduction_split_factor(device, reduction_numel_hint, numel_hint, inner_reduction)
-            return parts if inner_reduction else min(parts, FEW_PARTS)
-
-    # The cache's key doesn't know of these choices.
-    with config.patch(force_disable_caches=True), V.set_choices_handler(FewParts()):
+    # Settings hold for a thread, and a backward pass is compiled where it first runs.
+    with config.patch(dict(way.inductor)), torch.autograd.set_multithreading_enabled(False):
         yield
 
 

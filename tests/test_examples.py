@@ -26,6 +26,7 @@ ARGUMENTS = {
         "--images", "192", "--batch-size", "64", "--model", "resnet8_digits", "--json",
         "--only", "zoo, eager fp32", "--only", "DataLoader, 2 workers",
     ],
+    "gpu_first_half_hour.py": ["--out", "half_hour", "--list"],
     "own_pictures.py": ["--pictures", "6", "--epochs", "2"],
     "profile_training_step.py": [
         "--device", "cpu", "--only", "eager fp32", "--steps", "2", "--batch-size", "16", "--model", "resnet8_digits",
@@ -50,6 +51,7 @@ OUTPUT = {
         "\nzoo list --hub file:hub ",
         "\na log of 20 ",
     ],
+    "gpu_first_half_hour.py": ["\ntraining      not run\n", "\nfused graph "],
     "own_pictures.py": [
         "shapes: ",
         "\nquick    from scratch ",

@@ -75,7 +75,7 @@ class StagedNet(nn.Module):
         if self.global_pool == "avg":
             x = F.adaptive_avg_pool2d(x, 1).flatten(1)
         if self.global_pool == "max":
-            x = F.adaptive_max_pool2d(x, 1).flatten(1)
+            x = x.flatten(2).max(dim=2)[0]  # deterministic on a GPU, unlike adaptive_max_pool2d
         if not pre_logits:
             x = self.fc(x)
         return x

@@ -396,13 +396,14 @@ def _declared_in_checkout(installed: set[str], group: str) -> list[Entry]:
     return entries
 
 
-def repository() -> str:
-    """The address of the zoo's git repository: `Repository` of project.urls in pyproject.toml."""
+def repository() -> str | None:
+    """The address of the zoo's git repository, `Repository` of project.urls in pyproject.toml; None if it has none."""
     root = checkout()
     if root is not None:
-        return str(_project(root)["urls"]["Repository"])
+        address: str | None = _project(root).get("urls", {}).get("Repository")
+        return address
     lines: list[str] = metadata(DISTRIBUTION).get_all("Project-URL", [])
-    return dict(line.split(", ", 1) for line in lines)["Repository"]
+    return dict(line.split(", ", 1) for line in lines).get("Repository")
 
 
 def _project(folder: Path) -> dict[str, Any]:

@@ -262,6 +262,8 @@ def feed(split: Split, drawn: Draw, pixels: Pixels, recipe: Recipe, *, rank: int
     """
     padding, (height, width) = recipe.crop_padding, split.sides
     if not split.is_mapped and not augments(recipe):
+        if split.margin < 2 * padding:
+            raise ValueError(f"the images need a border of {padding} pixels to be cropped from, as read_splits adds it")
         return Batches(split, drawn, pixels, padding)
     shape = (min(recipe.batch_size, len(split)), height + 2 * padding, width + 2 * padding, split.images.shape[3])
     buffer = Split(torch.zeros(shape, dtype=torch.uint8, device=split.labels.device), split.labels)

@@ -324,12 +324,16 @@ model = torch.hub.load("PATH/TO/CHECKOUT", {entry}, source="local", pretrained=T
 
 
 def install(record: Record) -> str:
-    """The command that installs the zoo and, where it comes with the zoo, the plugin of a model."""
+    """The command that installs the zoo and, where it comes with the zoo, the plugin of a model.
+
+    From the repository of the zoo where it has a public address, else from a checkout.
+    """
     url = plugins.repository()
-    words = ["pip", "install", f"{plugins.DISTRIBUTION} @ git+{url}"]
+    words = ["pip", "install", f"{plugins.DISTRIBUTION} @ git+{url}" if url else "PATH/TO/CHECKOUT"]
     if is_shipped(record):
         plugin = plugins.normal(record.plugin_distribution)
-        words.append(f"{plugin} @ git+{url}#subdirectory=plugins/{plugin}")
+        folder = f"plugins/{plugin}"
+        words.append(f"{plugin} @ git+{url}#subdirectory={folder}" if url else f"PATH/TO/CHECKOUT/{folder}")
     return shlex.join(words)
 
 

@@ -13,7 +13,7 @@ from zoo.data import batches
 from zoo.data.batches import Draw, Feed, Pixels, feed
 from zoo.data.sources import Split
 from zoo.record.job import How, Job
-from zoo.training import distributed, optimizer
+from zoo.training import distributed, fusion, optimizer
 from zoo.training.objective import Objective, balanced, objective
 from zoo.training.optimizer import Average, BatchCounts
 from zoo.training.step import GraphedStep, Moved, Step, Stopwatch, fastest
@@ -52,6 +52,7 @@ class Learner:
         self._split, self._pixels = split, pixels
         self._feed: Feed = feed(split, self._drawn, pixels, recipe, rank=share.rank, world=share.world)
         self._feed.begin(self._fresh)
+        self._fuses = fusion.chosen(job, device)
         self._class_weights = balanced(split.labels) if recipe.class_weight == "balanced" else None
         self._teaching = torch.ones((), device=device) if recipe.distill_warmup_epochs else None
         self._learning: nn.Module | None = None  # the net or its head, from the first epoch on
@@ -163,6 +164,8 @@ class Learner:
             seen = optimizer.features(net, self._split, self._drawn, self._pixels, amp=job.amp)
             if seen is not None:
                 net, self._feed = part, seen
+        if net is self.net and self._fuses:
+            net = fusion.fused(net.train())
         return objective(
             distributed.parallel(net, self.totals.device),
             self._feed,

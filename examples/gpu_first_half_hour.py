@@ -1,0 +1,163 @@
+"""The first half hour on a new GPU: does everything work there, and which way to train is the fastest?
+
+python examples/gpu_first_half_hour.py --out results [--data DIR] [--minutes 10] [--only NAME] [--list]
+
+The steps run in this order, each in a process of its own:
+  tests         the tests that need a GPU
+  ways          milliseconds and kernels of a training step of resnet20, for every way to run one that compiles nothing
+  convolutions  each convolution of resnet20 in both memory layouts, for three, four and eight input channels
+  compiled      the same for every way that compiles
+  plans         the two fastest ways once more, with all of cuDNN's plans tried
+  deep          a step of resnet56 and of resnet110
+  training      200 epochs of resnet20_cifar10 by recipe `paper`, on the real data
+  benchmark     the zoo's loop beside the usual ones
+
+A step's output is written into --out as NAME.log while it runs, and NAME.json when it is done. A step that is done
+there is not run again, so that a command that was cut off goes on where it was: give the same --out. --minutes stops
+before a step that might not end in time. At the end, and with --list at once, a table sets the measured milliseconds
+beside what was estimated for an H100 without one. Exit code: the number of steps that failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+EXAMPLES = CHECKOUT / "examples"
+PROFILE = (sys.executable, str(EXAMPLES / "profile_training_step.py"))
+BATCHES = 391  # of 128 images, in an epoch of CIFAR
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, and the minutes that it may take."""
+
+    name: str
+    command: tuple[str, ...]
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Milliseconds of a step of resnet20 at batch 128, estimated from kernels and bytes before there was a GPU."""
+
+    way: str
+    lowest: float
+    highest: float
+
+
+ESTIMATES = (
+    Estimate("eager graph", 1.0, 1.4),
+    Estimate("eager graph fp32", 0.85, 1.2),
+    Estimate("fused graph", 0.45, 0.58),
+    Estimate("compiled graph", 0.78, 0.98),
+    Estimate("compiled graph both", 0.62, 0.75),
+)
+
+
+def steps(out: Path, data: Path | None) -> list[Step]:
+    """All steps, in their order."""
+    profile = (*PROFILE, "--out", str(out / "profile"))
+    train = (
+        sys.executable, "-m", "zoo", "train", "resnet20", "--recipe", "paper", "--eval-every", "10",
+        "--save-every", "25", "--out", str(out / "resnet20_cifar10"), *(("--data", str(data)) if data else ()),
+    )  # fmt: skip
+    tests = (sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "tests")
+    eager = "eager,eager graph,eager graph fp32,fused graph"
+    compiled = "compiled graph,compiled graph combined kernels,compiled graph early launch,compiled graph both"
+    return [
+        Step("tests", tests, 4),
+        Step("ways", (*profile, "--only", eager), 2),
+        Step("convolutions", (*profile, "--only", "draw", "--convolutions"), 2),
+        Step("compiled", (*profile, "--only", compiled), 5),
+        Step("plans", (*profile, "--only", "fused graph,compiled graph both", "--limit", "0"), 4),
+        Step("deep", (*profile, "--model", "resnet56_cifar10", "--only", "fused graph,compiled graph both"), 5),
+        Step("training", train, 4),
+        Step("benchmark", (sys.executable, str(EXAMPLES / "benchmark_training.py")), 5),
+    ]
+
+
+def run(step: Step, out: Path) -> int:
+    """Run a step, and write its output while it runs; its exit code."""
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    started = time.monotonic()
+    with (out / f"{step.name}.log").open("w", encoding="utf-8") as log:
+        log.write(" ".join(step.command) + "\n")
+        log.flush()
+        try:
+            code = subprocess.run(
+                step.command, cwd=CHECKOUT, env=environment, stdout=log, stderr=subprocess.STDOUT,
+                timeout=60 * 2 * step.minutes, check=False,
+            ).returncode  # fmt: skip
+        except subprocess.TimeoutExpired:
+            code = 124
+    seconds = round(time.monotonic() - started, 1)
+    (out / f"{step.name}.json").write_text(json.dumps({"name": step.name, "code": code, "seconds": seconds}) + "\n")
+    print(f"{step.name:<14}{'done' if code == 0 else f'failed ({code})':<14}{seconds:>8.1f} s", flush=True)
+    return code
+
+
+def table(out: Path) -> str:
+    """Milliseconds of a step of resnet20 as estimated and as measured, the kernels, and seconds for 200 epochs."""
+    measured: dict[str, dict[str, float]] = {}
+    for file in sorted((out / "profile").glob("resnet20_cifar10-*.json")):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if (figures := content["figures"]).get("ms a step", float("inf")) < measured.get(content["part"], {}).get(
+            "ms a step", float("inf")
+        ):
+            measured[content["part"]] = figures
+    lines = [f"{'a step of resnet20':<34}{'estimated ms':>14}{'measured':>10}{'kernels':>9}{'200 epochs':>12}"]
+    estimates = {each.way: f"{each.lowest:.2f}-{each.highest:.2f}" for each in ESTIMATES}
+    for way in dict.fromkeys((*estimates, *measured)):
+        figures = measured.get(way, {})
+        milliseconds, kernels = figures.get("ms a step"), figures.get("kernels a step")
+        lines.append(
+            f"{way:<34}{estimates.get(way, '-'):>14}"
+            + (f"{milliseconds:>10.3f}" if milliseconds else f"{'-':>10}")
+            + (f"{kernels:>9.0f}" if kernels else f"{'-':>9}")
+            + (f"{milliseconds * BATCHES * 200 / 1000:>10.0f} s" if milliseconds else f"{'-':>12}")
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the steps that are not done; the number of failures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the folder that results are written into")
+    parser.add_argument("--data", type=Path, help="the folder of the real data sets [default: as `zoo train` finds it]")
+    parser.add_argument("--minutes", type=float, help="start no step that might not end in so many")
+    parser.add_argument("--only", action="append", metavar="NAME", help="a step by its name; may be repeated")
+    parser.add_argument("--list", action="store_true", help="print what is done and the table, and run nothing")
+    arguments = parser.parse_args()
+    out: Path = arguments.out.resolve()
+    all_steps = steps(out, arguments.data and arguments.data.resolve())
+    if unknown := set(arguments.only or ()) - {step.name for step in all_steps}:
+        parser.error(
+            f"no step {', '.join(sorted(unknown))}; the steps are {', '.join(step.name for step in all_steps)}"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    ends = time.monotonic() + 60 * arguments.minutes if arguments.minutes else float("inf")
+    failures = 0
+    for step in all_steps:
+        result = out / f"{step.name}.json"
+        if result.is_file() and json.loads(result.read_text(encoding="utf-8"))["code"] == 0:
+            print(f"{step.name:<14}done before")
+        elif arguments.list or (arguments.only and step.name not in arguments.only):
+            print(f"{step.name:<14}not run")
+        elif time.monotonic() + 60 * step.minutes > ends:
+            print(f"{step.name:<14}no time left: up to {step.minutes:g} min")
+        else:
+            failures += run(step, out) != 0
+    print(table(out))
+    return failures
+
+
+if __name__ == "__main__":
+    sys.exit(main())
