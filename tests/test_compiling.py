@@ -21,8 +21,9 @@ def choose(
     recipe: Recipe = RECIPE,
     processes: int = 1,
     amp: bool = True,
+    recomputes: bool = False,
 ) -> Compilation:
-    return step.choose(asked, recipe, device=device, amp=amp, images=images, processes=processes)
+    return step.choose(asked, recipe, device=device, amp=amp, images=images, processes=processes, recomputes=recomputes)
 
 
 @pytest.mark.parametrize("asked", ["none", "default"])
@@ -53,17 +54,28 @@ def test_a_training_on_a_gpu_is_a_graph_until_it_is_worth_compiling() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "processes"),
-    [
-        (RECIPE.replace(opt="adam"), 1),
-        (RECIPE.replace(sched="onecycle", sched_on_updates=True, cycle_momentum=True), 1),
-        (RECIPE, 2),
-    ],
+    "recipe",
+    [RECIPE.replace(opt="adam"), RECIPE.replace(sched="onecycle", sched_on_updates=True, cycle_momentum=True)],
 )
-def test_what_no_graph_can_hold_is_compiled_on_a_gpu_and_no_graph_to_be_had(recipe: Recipe, processes: int) -> None:
-    assert choose("auto", device=CUDA, recipe=recipe, processes=processes).how == "default"
+def test_a_schedule_that_no_graph_can_hold_is_compiled_on_a_gpu(recipe: Recipe) -> None:
+    assert choose("auto", device=CUDA, recipe=recipe).how == "default"
     with pytest.raises(TrainingError, match=r"compile graph is not possible: a graph .*; use default or none"):
-        choose("graph", device=CUDA, recipe=recipe, processes=processes)
+        choose("graph", device=CUDA, recipe=recipe)
+
+
+def test_several_processes_are_not_compiled_on_gpus() -> None:
+    assert choose("auto", 10**9, device=CUDA, processes=2).how == "none"
+    with pytest.raises(TrainingError, match=r"compile graph is not possible: a graph holds no communication"):
+        choose("graph", device=CUDA, processes=2)
+
+
+def test_recomputed_activations_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "sh")
+    assert choose("auto", 10**9, device=CUDA, recomputes=True).how == "graph"
+    assert choose("auto", 10**9, recomputes=True).how == "none"
+    assert choose("auto", 10**9, device=CUDA, recipe=RECIPE.replace(opt="adam"), recomputes=True).how == "none"
+    with pytest.raises(TrainingError, match="compile default is not possible with grad_checkpointing"):
+        choose("default", recomputes=True)
 
 
 def test_there_is_no_graph_on_a_cpu() -> None:

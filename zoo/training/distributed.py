@@ -56,7 +56,8 @@ def process_group(device: torch.device) -> Iterator[None]:
         yield
         return
     with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        on_gpu = device.type == "cuda"
+        distributed.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
         try:
             yield
         finally:

@@ -55,7 +55,13 @@ def new(
     images = most if options.limit_train is None else options.limit_train
     amp = has_bf16(device) if options.amp is None else options.amp
     compilation = step.choose(
-        options.compile, recipe, device=device, amp=amp, images=recipe.epochs * images, processes=processes
+        options.compile,
+        recipe,
+        device=device,
+        amp=amp,
+        images=recipe.epochs * images,
+        processes=processes,
+        recomputes=options.grad_checkpointing,
     )
     job = Job(
         architecture=model.architecture.name,
@@ -120,7 +126,15 @@ def again(
     processes, device = distributed.share().world, machine.device
     asked = published.compile if published.device == device.type else "auto"
     images = recipe.epochs * published.train_images
-    compilation = step.choose(asked, recipe, device=device, amp=published.amp, images=images, processes=processes)
+    compilation = step.choose(
+        asked,
+        recipe,
+        device=device,
+        amp=published.amp,
+        images=images,
+        processes=processes,
+        recomputes=published.grad_checkpointing,
+    )
     job = msgspec.structs.replace(
         published,
         recipe=recipe,

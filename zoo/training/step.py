@@ -262,21 +262,49 @@ class Compilation:
     why: str
 
 
-def choose(given: str, recipe: Recipe, *, device: torch.device, amp: bool, images: int, processes: int) -> Compilation:
-    """The given way to run steps, or for `auto` the fastest for a training of that many images in all.
+def choose(
+    given: str,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    amp: bool,
+    images: int,
+    processes: int,
+    recomputes: bool = False,
+) -> Compilation:
+    """Choose how steps are run.
 
-    Raises TrainingError for a graph that can't be captured.
+    Args:
+        given: "none", "graph" or "default", which is returned where it is possible; "auto" for the fastest.
+        recipe: The recipe of the training.
+        device: The device of the training.
+        amp: Whether it computes in bf16.
+        images: How many images it trains on in all, over all epochs.
+        processes: How many processes share it.
+        recomputes: Whether activations are recomputed in the backward pass, which torch.compile can't follow.
+
+    Raises:
+        TrainingError: The given way is not possible.
     """
     obstacle = _obstacle_to_a_graph(recipe, device, processes)
     if given == "graph" and obstacle:
         raise TrainingError(f"compile graph is not possible: {obstacle}; use default or none")
+    if given == "default" and recomputes:
+        raise TrainingError("compile default is not possible with grad_checkpointing; use none, or graph on a GPU")
     if given != "auto":
         return Compilation(given, "asked for")  # type: ignore[arg-type]
     many = f"{images:,} images in all"
     if device.type == "cuda":
+        if processes > 1:
+            return Compilation("none", "auto: compiling was never tried with several processes")
+        if obstacle is None and recomputes:
+            return Compilation("graph", "auto: recomputed activations can't be compiled")
         if obstacle is None and images < IMAGES_WORTH_COMPILING_ON_A_GPU:
             return Compilation("graph", f"auto: {many} on a GPU are sooner trained than compiled for")
-        return Compilation("default", f"auto: {obstacle or f'{many} are worth compiling for'}")
+        if not recomputes:
+            return Compilation("default", f"auto: {obstacle or f'{many} are worth compiling for'}")
+    if recomputes:
+        return Compilation("none", "auto: recomputed activations can't be compiled")
     if not amp:
         return Compilation("none", "auto: in fp32 a CPU gains nothing by it")
     if images < IMAGES_WORTH_COMPILING:

@@ -194,3 +194,26 @@ def test_the_stem_is_fine_tuned_at_a_third_of_the_heads_rate_whatever_the_depth(
         net = model.architecture.build(model.dataset.input_size, len(model.dataset.classes))
     blocks = sum(isinstance(module, BasicBlock) for module in net.modules())
     assert model.recipes["finetune"].layer_decay ** (blocks + 1) == pytest.approx(1 / 3, rel=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("sides", [(8, 8), (9, 7)])
+def test_shortcut_a_takes_every_second_pixel_and_keeps_the_memory_format(
+    dtype: torch.dtype, sides: tuple[int, int]
+) -> None:
+    x = torch.randn(2, 16, *sides, dtype=dtype).to(memory_format=torch.channels_last)
+    shortcut = PaddedIdentity(16, 32)
+    gradients = []
+    for function in (shortcut, lambda x: nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 8, 8))):
+        # Not a leaf: for a leaf, autograd gives the gradient the layout of the leaf.
+        seen: list[torch.Tensor] = []
+        inner = x.clone().requires_grad_() * 1
+        inner.register_hook(seen.append)  # type: ignore[no-untyped-call]
+        out = function(inner)
+        out.backward(torch.arange(out.numel(), dtype=dtype).view(out.shape).to(memory_format=torch.channels_last))
+        gradients.append((out, seen[0]))
+    (ours, our_gradient), (theirs, their_gradient) = gradients
+    assert torch.equal(ours, theirs)
+    assert torch.equal(our_gradient, their_gradient)
+    assert our_gradient.is_contiguous(memory_format=torch.channels_last)
+    assert not their_gradient.is_contiguous(memory_format=torch.channels_last)
