@@ -22,25 +22,14 @@ On a GPU the table sets the zoo beside both bounds, from what is measured there:
   bound by launches         an eager step's kernels, were each as short as the smallest in a graph; a step of
                             fewer kernels, compiled, may pass it
 
-On two AMX cores of a Xeon the step was profiled (torch 2.15, bf16, channels_last, batch 128). Eagerly, 1,000 images a
-second were convolutions 40% (most of it backward), batch norm 25%, ReLU and the additions 26%; making the batch, the
-optimizer and all else under 5%. Two things were in the way: glibc took the memory of every step's activations from the
-system anew (10,000 page faults a step, `zoo.training.environment`), and each of those small operations crossed the
-memory by itself, which compiling fuses. Neither gains much alone: compiled with the page faults a step was as slow as
-eager. What is left is half convolutions, in oneDNN's AMX kernels. Without effect: ReLU in place, Inductor's flags for
-floating point, and variance as E[x²] − E[x]²; huge pages gave 2%.
+On two AMX cores of a Xeon the step was profiled (torch 2.15, bf16, channels_last, batch 128): convolutions were 40% of it
+(most of that backward), batch norm 25%, ReLU and the additions 26%, and making the batch, the optimizer and all else under
+5%. Two things were in the way. glibc took the memory of every step's activations from the system anew, with 10,000 page
+faults a step (`zoo.training.environment.keep_memory`). And each small operation crossed the memory by itself, which
+compiling fuses. ReLU in place, Inductor's flags for floating point and variance as E[x²] − E[x]² changed nothing.
 
-What to expect on two cores, resnet20 at batch 128 beside the DataLoader's loop with 2 workers, each line from one run:
-
-  AMX (a Xeon, bf16 in tiles)              compiled bf16 3.1 times, eager bf16 2.4, eager fp32 1.5
-  AVX-512 with bf16, no AMX (an AMD EPYC)  compiled bf16 2.2 and 2.6, eager bf16 1.8, eager fp32 1.4
-  without bf16                             eager fp32 as above
-
-Where there is no AMX, oneDNN's convolutions are what is left to wait for: 62% of an eager bf16 step on that EPYC
-(backward 44%, forward 18%), batch norm 14%, ReLU 9%. There bf16 makes them 1.4 times as fast as fp32, for half the
-bytes, and there is less around them for compiling to fuse: 878 images a second for 850, in one run; in fp32 561 for
-610, so that fp32 is left eager. Three times the DataLoader's loop takes a processor whose bf16 is faster than its fp32
-by more than that.
+Ratios to the DataLoader's loop that were once written here came from a zoo loop that trained on images of 24×24 pixels, for
+want of the border that a step crops. They were 1.6 times too good, and are gone.
 """
 
 from __future__ import annotations

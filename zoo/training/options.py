@@ -55,7 +55,7 @@ class TrainOptions:
     amp: bool | None = option(
         None, "Train in bf16 autocast. [default: if the hardware has bf16]", flag="--amp/--no-amp"
     )
-    compile: str = option("auto", "none, graph (CUDA graph), default (torch.compile) or auto, by device and length.", "HOW")
+    compile: str = option("auto", "none, graph (CUDA), default (torch.compile) or auto, by device and length.", "HOW")
     deterministic: bool | None = option(
         None, "The same bytes from the same seed. [default: on a CPU]", flag="--deterministic/--fast"
     )
