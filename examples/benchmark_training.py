@@ -22,14 +22,15 @@ On a GPU the table sets the zoo beside both bounds, from what is measured there:
   bound by launches         an eager step's kernels, were each as short as the smallest in a graph; a step of
                             fewer kernels, compiled, may pass it
 
-On two AMX cores of a Xeon the step was profiled (torch 2.15, bf16, channels_last, batch 128): convolutions were 40% of it
-(most of that backward), batch norm 25%, ReLU and the additions 26%, and making the batch, the optimizer and all else under
-5%. Two things were in the way. glibc took the memory of every step's activations from the system anew, with 10,000 page
-faults a step (`zoo.training.environment.keep_memory`). And each small operation crossed the memory by itself, which
-compiling fuses. ReLU in place, Inductor's flags for floating point and variance as E[x²] − E[x]² changed nothing.
+On two AMX cores of a Xeon the step was profiled (torch 2.15, bf16, channels_last, batch 128): convolutions were 40%
+of it (most of that backward), batch norm 25%, ReLU and the additions 26%, and making the batch, the optimizer and all
+else under 5%. Two things were in the way. glibc took the memory of every step's activations from the system anew,
+with 10,000 page faults a step (`zoo.training.environment.keep_memory`). And each small operation crossed the memory
+by itself, which compiling fuses. ReLU in place, Inductor's flags for floating point and variance as E[x²] − E[x]²
+changed nothing.
 
-Ratios to the DataLoader's loop that were once written here came from a zoo loop that trained on images of 24×24 pixels, for
-want of the border that a step crops. They were 1.6 times too good, and are gone.
+Ratios to the DataLoader's loop that were once written here came from a zoo loop that trained on images of 24×24
+pixels, for want of the border that a step crops. They were 1.6 times too good, and are gone.
 """
 
 from __future__ import annotations
