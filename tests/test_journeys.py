@@ -1,0 +1,122 @@
+"""Whatever people do one after another, everybody has what they should have; `make journeys` takes 2,000 steps."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+import zoo
+from zoo.hub.local import KEPT, FolderHub
+from zoo.hub.resolve import Published
+from zoo.record import store
+from zoo.record.job import Job
+from zoo.record.replace import written_aside
+from zoo.record.types import Trained
+from zoo.spec import Model
+from zoo.training import origins
+from zoo.training.output import Output
+from zoo.training.start import Start
+
+from .conftest import Run
+from .journey import Journey, Reference
+
+STEPS = int(os.environ.get("ZOO_JOURNEY_STEPS", "0"))
+OFTEN = settings(
+    max_examples=STEPS // 50 or 4,
+    stateful_step_count=50 if STEPS else 30,
+    derandomize=not STEPS,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    return Reference(tmp_path_factory.mktemp("reference"))
+
+
+@pytest.fixture
+def new_journey(
+    reference: Reference, tmp_path: Path, run_here: Run, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], Journey]:
+    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)  # a report hears of every step
+    numbers = itertools.count()
+    return lambda: Journey(tmp_path / f"journey{next(numbers)}", reference, run_here)
+
+
+def test_after_any_steps_everything_is_as_it_should_be(
+    new_journey: Callable[[], Journey], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = Journey.steps
+    run_state_machine_as_test(new_journey, settings=OFTEN)  # type: ignore[no-untyped-call]
+    if STEPS:
+        with capsys.disabled():
+            print(f"\n{Journey.steps - before:,} steps")
+
+
+# -- faults that were there once, put back ---------------------------------------------------------
+
+
+def relicense_a_new_folder(folder: Path, license: str) -> None:
+    """Writes the folder anew, without the files that are not the zoo's."""
+    record = msgspec.structs.replace(store.check(folder), license=license)
+    files = store.read_files(folder) | {store.CONFIG: store.encode(record)}
+    with written_aside(folder) as aside:
+        store.write_files(files, aside)
+
+
+def finished_and_cleared(output: Output, job: Job) -> Trained | None:
+    """Removes the checkpoint in the folder of a run, of whatever job it is."""
+    if (config := output._finished(job)) is not None:
+        output.clear()
+    return config
+
+
+def fetch_from_the_newest(
+    hub: FolderHub, name: str, revision: str, files: Iterable[str], *, anew: bool = False
+) -> Path:
+    """Gives the files of the newest revision, whichever was resolved."""
+    return hub.path / name / KEPT / hub.revisions(name)[0]
+
+
+def start_from_what_is_there_now(model: Model, address: str, source: Published, begun: Sequence[Job | None]) -> Start:
+    """Knows nothing of the revision that a training began with."""
+    return real_start(model, address, source, [])
+
+
+class NoLock:
+    """Is held by everybody at once."""
+
+    def acquire(self, blocking: bool = True) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+real_start = origins.start
+FAULTS: dict[str, tuple[str, object]] = {
+    "a push with a license removes a person's files": ("zoo.hub.publish.relicense", relicense_a_new_folder),
+    "a finished training removes another's checkpoint": ("zoo.training.output.Output.finished", finished_and_cleared),
+    "files are fetched from the newest revision": ("zoo.hub.local.FolderHub.fetch", fetch_from_the_newest),
+    "a start is known by its address alone": ("zoo.training.origins.start", start_from_what_is_there_now),
+    "two trainings run at once": ("zoo.training.run._RUNNING", NoLock()),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found(new_journey: Callable[[], Journey], monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    monkeypatch.setattr(*FAULTS[fault])
+    once = settings(OFTEN, max_examples=50, derandomize=True, phases=[Phase.generate])
+    with pytest.raises((AssertionError, zoo.ZooError, FileNotFoundError)):
+        run_state_machine_as_test(new_journey, settings=once)  # type: ignore[no-untyped-call]
