@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,7 +57,15 @@ class Job:
     start: str = ""
     start_sha256: str = ""
 
-    def train(self, out: Path, *, stop: bool = False, report: Report | None = None, **more: bool) -> api.Trained:
+    def train(
+        self,
+        out: Path,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        stop: bool = False,
+        report: Report | None = None,
+    ) -> api.Trained:
         """Train, or with `stop` begin and be interrupted after two of four steps."""
         return zoo.train(
             NAME,
@@ -68,8 +77,9 @@ class Job:
             settings={"batch_size": 16},
             device="cpu",
             amp=False,
+            resume=resume,
+            overwrite=overwrite,
             report=StopAfter(2) if stop else report,
-            **more,
         )
 
 
@@ -109,12 +119,12 @@ class Folder:
 
 @dataclass
 class Hub:
-    """A folder hub: what was pushed, newest last, the person's own files beside the copy, and whether that is damaged."""
+    """A folder hub: what was pushed, newest last, the copy that people browse, and their own files in that."""
 
     path: Path
     pushed: dict[str, tuple[Job, Config]] = field(default_factory=dict)  # by revision
     own: dict[str, bytes] = field(default_factory=dict)
-    damaged: bool = False
+    damaged: bool = False  # the copy
 
     @property
     def address(self) -> str:
@@ -139,7 +149,7 @@ class Hub:
 
 
 @dataclass(frozen=True)
-class Run_:
+class Unfinished:
     """An unfinished run: its job, the license of its start, and its checkpoint's hash."""
 
     job: Job
@@ -165,7 +175,7 @@ class Journey(RuleBasedStateMachine):
         self.folders: dict[str, Folder] = {}
         self.hubs = {name: Hub(root / name) for name in HUBS}
         self.earlier: list[Hub] = []  # hubs that were copied, and are not used any more
-        self.runs: dict[str, Run_] = {}
+        self.runs: dict[str, Unfinished] = {}
         self.made = 0
         root.mkdir()
 
@@ -182,7 +192,10 @@ class Journey(RuleBasedStateMachine):
     # -- publishing --------------------------------------------------------------------------------
 
     @rule(folder=folders, hub=hubs, license=st.sampled_from([None, "mit", "cc0-1.0"]), by_command=by_command)
-    def push(self, folder: str, hub: str, license: str | None, by_command: bool) -> None:
+    def push_a_folder(self, folder: str, hub: str, license: str | None, by_command: bool) -> None:
+        self.push(folder, hub, license, by_command=by_command)
+
+    def push(self, folder: str, hub: str, license: str | None = None, *, by_command: bool = False) -> None:
         source, target = self.folders[folder], self.hubs[hub]
         if license is not None:
             source.config = {**source.config, "license": license}
@@ -191,8 +204,7 @@ class Journey(RuleBasedStateMachine):
             words = ["--license", license] if license else []
             self.run("push", self.root / folder, "--hub", target.address, *words)
         else:
-            pushed = zoo.push(self.root / folder, hub=target.address, license=license)
-            assert pushed.revision == revision
+            assert zoo.push(self.root / folder, hub=target.address, license=license).revision == revision
         target.pushed.pop(revision, None)
         target.pushed[revision] = source.job, source.config
         target.damaged = False
@@ -212,6 +224,19 @@ class Journey(RuleBasedStateMachine):
         if path.exists():
             path.unlink() if removed else damage(path)
             self.hubs[hub].damaged = True
+
+    @rule(hub=hubs, number=numbers, file=st.sampled_from([WEIGHTS, "config.json", "log.jsonl"]))
+    def damage_a_revision_and_push_it_again(self, hub: str, number: int, file: str) -> None:
+        target = self.hubs[hub]
+        if target.pushed:
+            revision, name = target.revision(number), self.new_name("repaired")
+            zoo.pull(target.model, revision=revision, out=self.root / name)
+            damage(target.copy / ".revisions" / revision / file)
+            refused(partial(zoo.verify, target.model, revision=revision))
+            self.folders[name] = Folder(*target.pushed[revision])
+            self.push(name, hub)
+            shutil.rmtree(self.root / name)
+            del self.folders[name]
 
     @rule(hub=hubs)
     def copy_a_hub_and_use_the_copy(self, hub: str) -> None:
@@ -243,7 +268,7 @@ class Journey(RuleBasedStateMachine):
         source, there = self.hubs[hub], self.folders[folder]
         if source.pushed:
             revision = source.revision(number)
-            pull = lambda: zoo.pull(source.model, revision=revision, out=self.root / folder)  # noqa: E731
+            pull = partial(zoo.pull, source.model, revision=revision, out=self.root / folder)
             if identity(there.config) == revision:
                 pull()
             else:
@@ -271,7 +296,7 @@ class Journey(RuleBasedStateMachine):
         source = self.hubs[hub]
         if source.pushed:
             config, model = source.head, published(source.model)
-            self.push(folder, hub, license=None, by_command=False)
+            self.push(folder, hub)
             self.reference.require_net(model.net(), config)
             assert sha256(model.read("log.jsonl")) == config["files"]["log.jsonl"]["sha256"]
 
@@ -340,7 +365,7 @@ class Journey(RuleBasedStateMachine):
     @rule(folder=folders)
     def resume_what_is_finished(self, folder: str) -> None:
         out, expected = self.root / folder, self.folders[folder]
-        resume = lambda: expected.job.train(out, resume=True)  # noqa: E731
+        resume = partial(expected.job.train, out, resume=True)
         if expected.own:
             refused(resume)
         else:
@@ -361,13 +386,13 @@ class Journey(RuleBasedStateMachine):
             self.interrupt(folder, job, source.head["license"])
 
     def interrupt(self, folder: str, job: Job, license: str) -> None:
-        begin = lambda: job.train(self.root / folder, overwrite=True, stop=True)  # noqa: E731
+        begin = partial(job.train, self.root / folder, overwrite=True, stop=True)
         if self.folders[folder].own:
             refused(begin)
         else:
             with pytest.raises(Interrupted):
                 begin()
-            self.runs[folder] = Run_(job, license, self.checkpoint(folder))
+            self.runs[folder] = Unfinished(job, license, self.checkpoint(folder))
 
     @precondition(lambda self: self.runs)
     @rule(target=folders, number=numbers)
@@ -381,7 +406,7 @@ class Journey(RuleBasedStateMachine):
         name = fine_tunings[number % len(fine_tunings)]
         for hub in HUBS:
             if self.hubs[hub].model == self.runs[name].job.start:
-                self.push(folder, hub, license=None, by_command=False)
+                self.push(folder, hub)
         return self.complete(name)
 
     def complete(self, name: str) -> MultipleResults[str]:
@@ -408,6 +433,22 @@ class Journey(RuleBasedStateMachine):
         self.reference.require(job, self.root / name)
         self.folders[name] = Folder(job, read(self.root / name))
         return name
+
+    @rule(target=folders, hub=hubs, number=numbers)
+    def reproduce(self, hub: str, number: int) -> MultipleResults[str]:
+        source = self.hubs[hub]
+        if not source.pushed:
+            return multiple()
+        revision, name = source.revision(number), self.new_name("reproduced")
+        job, config = source.pushed[revision]
+        again = partial(zoo.reproduce, source.model, revision=revision, out=self.root / name, device="cpu")
+        if job.start:  # an address that a record names is not asked unless ZOO_TRUST has it
+            refused(again)
+            return multiple()
+        again()
+        self.folders[name] = Folder(job, read(self.root / name))
+        assert self.folders[name].config["license"] == config["license"]
+        return multiple(name)
 
     # -- what is always true -----------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -45,19 +45,23 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 
 
 @pytest.fixture
-def new_journey(
-    reference: Reference, tmp_path: Path, run_here: Run, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], Journey]:
+def journeys(reference: Reference, tmp_path: Path, run_here: Run, monkeypatch: pytest.MonkeyPatch) -> type[Journey]:
+    """Journeys that begin in empty folders of their own."""
     monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)  # a report hears of every step
     numbers = itertools.count()
-    return lambda: Journey(tmp_path / f"journey{next(numbers)}", reference, run_here)
+
+    class Here(Journey):
+        def __init__(self) -> None:
+            super().__init__(tmp_path / f"journey{next(numbers)}", reference, run_here)
+
+    return Here
 
 
 def test_after_any_steps_everything_is_as_it_should_be(
-    new_journey: Callable[[], Journey], capsys: pytest.CaptureFixture[str]
+    journeys: type[Journey], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = Journey.steps
-    run_state_machine_as_test(new_journey, settings=OFTEN)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(journeys, settings=OFTEN)
     if STEPS:
         with capsys.disabled():
             print(f"\n{Journey.steps - before:,} steps")
@@ -81,9 +85,7 @@ def finished_and_cleared(output: Output, job: Job) -> Trained | None:
     return config
 
 
-def fetch_from_the_newest(
-    hub: FolderHub, name: str, revision: str, files: Iterable[str], *, anew: bool = False
-) -> Path:
+def newest(hub: FolderHub, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
     """Gives the files of the newest revision, whichever was resolved."""
     return hub.path / name / KEPT / hub.revisions(name)[0]
 
@@ -107,7 +109,7 @@ real_start = origins.start
 FAULTS: dict[str, tuple[str, object]] = {
     "a push with a license removes a person's files": ("zoo.hub.publish.relicense", relicense_a_new_folder),
     "a finished training removes another's checkpoint": ("zoo.training.output.Output.finished", finished_and_cleared),
-    "files are fetched from the newest revision": ("zoo.hub.local.FolderHub.fetch", fetch_from_the_newest),
+    "files are fetched from the newest revision": ("zoo.hub.local.FolderHub.fetch", newest),
     "a start is known by its address alone": ("zoo.training.origins.start", start_from_what_is_there_now),
     "two trainings run at once": ("zoo.training.run._RUNNING", NoLock()),
 }
@@ -115,8 +117,8 @@ FAULTS: dict[str, tuple[str, object]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_found(new_journey: Callable[[], Journey], monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+def test_a_fault_is_found(journeys: type[Journey], monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     monkeypatch.setattr(*FAULTS[fault])
     once = settings(OFTEN, max_examples=50, derandomize=True, phases=[Phase.generate])
     with pytest.raises((AssertionError, zoo.ZooError, FileNotFoundError)):
-        run_state_machine_as_test(new_journey, settings=once)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(journeys, settings=once)
