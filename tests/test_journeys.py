@@ -106,19 +106,37 @@ class NoLock:
 
 
 real_start = origins.start
-FAULTS: dict[str, tuple[str, object]] = {
-    "a push with a license removes a person's files": ("zoo.hub.publish.relicense", relicense_a_new_folder),
-    "a finished training removes another's checkpoint": ("zoo.training.output.Output.finished", finished_and_cleared),
-    "files are fetched from the newest revision": ("zoo.hub.local.FolderHub.fetch", newest),
-    "a start is known by its address alone": ("zoo.training.origins.start", start_from_what_is_there_now),
-    "two trainings run at once": ("zoo.training.run._RUNNING", NoLock()),
+FAULTS: dict[str, tuple[str, object, str]] = {
+    "a push with a license removes a person's files": (
+        "zoo.hub.publish.relicense",
+        relicense_a_new_folder,
+        r"notes\.txt|cat\.txt",
+    ),
+    "a finished training removes another's checkpoint": (
+        "zoo.training.output.Output.finished",
+        finished_and_cleared,
+        r"checkpoint\.pt",
+    ),
+    "files are fetched from the newest revision": (
+        "zoo.hub.local.FolderHub.fetch",
+        newest,
+        r"has SHA-256|config\.json|assert .*sha256|==",
+    ),
+    "a start is known by its address alone": (
+        "zoo.training.origins.start",
+        start_from_what_is_there_now,
+        "can't be resumed as another one: it has start",
+    ),
+    "two trainings run at once": ("zoo.training.run._RUNNING", NoLock(), "a second training at once was not refused"),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(journeys: type[Journey], monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
-    monkeypatch.setattr(*FAULTS[fault])
-    once = settings(OFTEN, max_examples=50, derandomize=True, phases=[Phase.generate])
-    with pytest.raises((AssertionError, zoo.ZooError, FileNotFoundError)):
+    target, replacement, finding = FAULTS[fault]
+    monkeypatch.setattr(target, replacement)
+    once = settings(OFTEN, max_examples=50, stateful_step_count=30, derandomize=True, phases=[Phase.generate])
+    with pytest.raises((AssertionError, OSError, zoo.ZooError), match=finding) as error:
         run_state_machine_as_test(journeys, settings=once)
+    print(error.value)
