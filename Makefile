@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 INSTALLED := $(VENV)/installed
 
-.PHONY: install demo test fuzz test-hub-old test-timm test-browser test-slow test-kill check generated clean
+.PHONY: install demo test fuzz journeys test-hub-old test-timm test-browser test-slow test-kill check generated clean
 
 install: $(INSTALLED)
 
@@ -29,6 +29,10 @@ test: check
 # Files and words that chance has written: 50,000, and others each time. The suite asks 500, always the same.
 fuzz: $(INSTALLED)
 	ZOO_FUZZ_CASES=50000 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_fuzz.py
+
+# What people do one after another: 2,000 random steps, and others each time. The suite takes 120, always the same.
+journeys: $(INSTALLED)
+	ZOO_JOURNEY_STEPS=2000 OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_journeys.py
 
 # The tests of the Hub once more, with the oldest client that pyproject.toml allows.
 test-hub-old: $(INSTALLED)

@@ -189,6 +189,19 @@ def test_a_start_that_was_pushed_again_is_resumed_and_reproduced_at_its_revision
     assert again.config.weights == whole.config.weights
 
 
+def test_a_start_that_has_another_license_now_is_resumed_under_the_one_that_it_had(tmp_path: Path) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    address = pushed(hub, tmp_path / "a", 1)
+    with pytest.raises(Interrupted):
+        trained("resnet8_three", tmp_path / "out", epochs=2, start=address, report=Stops())
+    begun = zoo.push(tmp_path / "a", hub=hub).revision
+    zoo.push(tmp_path / "a", hub=hub, license="cc-by-nc-4.0")
+    resumed = trained("resnet8_three", tmp_path / "out", epochs=2, start=address, resume=True).config
+    assert resumed.license == "apache-2.0"
+    assert resumed.job.start is not None
+    assert resumed.job.start.address == f"{address}@{begun}"
+
+
 def test_a_start_is_the_same_however_its_path_is_written_and_whatever_is_there_now(
     tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

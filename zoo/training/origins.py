@@ -36,7 +36,7 @@ def start(model: Model, address: str | Path, source: Published, begun: Sequence[
     """
     origins = [job.start for job in begun if job is not None and job.start is not None]
     before = next((origin for origin in origins if _is_same(address, origin.address, source)), None)
-    if before is not None and before.sha256 != source.config.weights.sha256:
+    if before is not None and (before.sha256 != source.config.weights.sha256 or not source.is_local):
         with contextlib.suppress(HubError, FolderError, UnknownModel):
             source = published(before.address)
     config = source.config
