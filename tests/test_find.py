@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +170,36 @@ def test_a_hub_that_can_not_be_reached_is_not_passed_over(
     for ask in (api.find, zoo.transforms, zoo.info):
         with pytest.raises(HubError, match="can't be reached"):
             ask(NAME)
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "closed"])
+def test_a_folder_of_zoo_hub_that_can_not_be_read_is_an_error_and_not_the_catalogue(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / kind
+    if kind == "file":
+        folder.touch()
+    elif kind == "closed":
+        if os.geteuid() == 0:
+            pytest.skip("root may read everywhere")
+        folder.mkdir(mode=0)
+    monkeypatch.setenv("ZOO_HUB", f"file:{folder}")
+    for ask in (lambda name: zoo.load(name, pretrained=True), zoo.transforms, zoo.info, api.pull, api.verify):
+        with pytest.raises(HubError, match=rf"^ZOO_HUB names file:.*{kind}, which can't be read") as refused:
+            ask(NAME)
+        assert not isinstance(refused.value, NotFound)
+    with pytest.warns(HubWarning, match=rf"ZOO_HUB names .*{kind}, which can't be read.*only the catalogue's are"):
+        assert api.overview(NAME)
+    with pytest.raises(NotFound, match=f"has no model {NAME}"):
+        api.find(f"file:{folder.with_name('other')}/{NAME}")
+
+
+def test_the_first_push_makes_the_folder_of_zoo_hub(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_HUB", f"file:{tmp_path / 'new'}")
+    api.push(trained)
+    assert zoo.info(NAME).weights == f"file:{tmp_path / 'new'}/{NAME}"
 
 
 def test_transforms_are_the_data_sets_only_where_nobody_was_asked_to_have_the_model(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import os
 import warnings
 from collections.abc import Container
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from zoo.errors import HubError, HubWarning, NotFound, UnknownModel, ZooError
 from zoo.hub import catalogue
 from zoo.hub.catalogue import Shipped
 from zoo.hub.protocol import Hub, Listed, Searchable
-from zoo.hub.schemes import open_hub
+from zoo.hub.schemes import open_default, open_hub
 from zoo.plugins import Entry
 from zoo.record.paths import is_folder, path_of
 from zoo.spec import Model
@@ -115,7 +114,7 @@ def overview(
     def asked(name: str, published: Container[str]) -> bool:
         return (pattern is None or fnmatch.fnmatchcase(name, pattern)) and pretrained in (None, name in published)
 
-    listed = _own(pattern) if hub is None else _listed(hub, pattern)
+    listed = _own(pattern) if hub is None else _listed(open_hub(hub), pattern)
     if hub is None:
         known, shipped = registry.entries(), catalogue.shipped()
         published: Container[str] = shipped.keys() | listed.keys()
@@ -181,17 +180,16 @@ def search(text: str, *, hub: str = "hf://") -> list[Row]:
     return [_row_in_hub(one, provided) for one in source.search(text)]
 
 
-def _listed(hub: str | None, pattern: str | None) -> dict[str, Listed]:
+def _listed(hub: Hub, pattern: str | None) -> dict[str, Listed]:
     """The models of a hub whose names match, by name."""
-    return {one.name: one for one in open_hub(hub).models(pattern)}
+    return {listed.name: listed for listed in hub.models(pattern)}
 
 
 def _own(pattern: str | None) -> dict[str, Listed]:
     """The models of ZOO_HUB's, by name; none, and a warning, where it can't be read."""
-    if not os.environ.get("ZOO_HUB"):
-        return {}
     try:
-        return _listed(None, pattern)
+        own = open_default()
+        return {} if own is None else _listed(own, pattern)
     except ZooError as error:
         warnings.warn(HubWarning(f"{error} (ZOO_HUB; only the catalogue's are listed)"), stacklevel=3)
         return {}

@@ -38,7 +38,7 @@ from zoo.hub.catalogue import catalogue, variants
 from zoo.hub.download import healed
 from zoo.hub.protocol import Hub, Repositories, Revision
 from zoo.hub.repositories import Commit, Repository, repository
-from zoo.hub.schemes import open_hub
+from zoo.hub.schemes import open_default, open_hub
 from zoo.record import store
 from zoo.record.paths import is_folder, path_of
 from zoo.record.types import PRESENTATION, EpochRow, Record, Trained, require_trained
@@ -404,8 +404,8 @@ def hub_of(name: str, hub: str | None, revision: str | None) -> Hub:
         return open_hub(hub)
     shipped = catalogue()
     in_catalogue = is_folder(shipped.path / name)
-    if os.environ.get("ZOO_HUB"):
-        own = open_hub()
+    own = open_default()
+    if own is not None:
         falls_back = in_catalogue and not _has(own, name, revision) and _has(shipped, name, revision)
         return shipped if falls_back else own
     if in_catalogue:

@@ -16,6 +16,7 @@ from zoo.errors import HubError
 from zoo.hub.address import Address, parse_hub
 from zoo.hub.protocol import Hub
 from zoo.plugins import Group
+from zoo.record.paths import path_of
 
 HUBS: Final = Group[Callable[[Address], Hub]](
     "zoo.hubs",
@@ -39,3 +40,30 @@ def open_hub(address: str | Address | None = None) -> Hub:
     opens = HUBS.load(where.scheme)
     with HUBS.guarded(where.scheme):
         return opens(where)
+
+
+def open_default() -> Hub | None:
+    """Open the hub of ZOO_HUB for reading.
+
+    Returns:
+        The hub, or None if ZOO_HUB is not set.
+
+    Raises:
+        HubError: ZOO_HUB is no hub's address, or names a folder that does not exist or can't be read.
+        PluginError: The plugin of that kind of hub can't be used.
+    """
+    address = os.environ.get("ZOO_HUB")
+    if not address:
+        return None
+    hub = open_hub(address)
+    if hub.address.scheme == "file":
+        folder = path_of(hub.address.place)
+        try:
+            with os.scandir(folder):
+                pass
+        except OSError as error:
+            raise HubError(
+                f"ZOO_HUB names {hub.address}, which can't be read ({error.strerror}); "
+                "name a folder that exists, or unset ZOO_HUB"
+            ) from None
+    return hub
