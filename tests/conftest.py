@@ -112,23 +112,26 @@ def run_zoo(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process, in an empty folder."""
+    """Run the command line in this process, in an empty folder: `run_zoo` without the seconds that torch's import takes."""
     from zoo.cli import app
 
-    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "work").mkdir(exist_ok=True)
-        monkeypatch.chdir(tmp_path / "work")
-        monkeypatch.setenv("COLUMNS", "160")
-        monkeypatch.setattr(sys, "argv", ["zoo", *map(str, words)])
-        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # is put back at the end
         capsys.readouterr()
         code = 0
-        try:
-            app.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        with monkeypatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.simplefilter("ignore", DeprecationWarning)  # as Python does outside of tests
+            patch.chdir(tmp_path / "work")
+            patch.setattr(sys, "argv", ["zoo", *map(str, words)])
+            for name, value in {"COLUMNS": "160", **environment}.items():
+                patch.setenv(name, value)
+            try:
+                app.main()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
         output = capsys.readouterr()
-        return subprocess.CompletedProcess(sys.argv, code, output.out, output.err)
+        return subprocess.CompletedProcess(["zoo", *map(str, words)], code, output.out, output.err)
 
     return run
 

@@ -48,32 +48,32 @@ def test_the_table_has_every_command_and_no_other() -> None:
     assert sorted(app.COMMANDS) == sorted(COMMANDS)
 
 
-def test_version_is_that_of_the_distribution(run_zoo: Run) -> None:
-    finished = run_zoo("--version")
+def test_version_is_that_of_the_distribution(run_here: Run) -> None:
+    finished = run_here("--version")
     assert finished.returncode == 0
     assert finished.stdout == f"zoo {core_version()}\n"
 
 
-def test_a_command_that_is_none_is_told_with_a_close_one(run_zoo: Run) -> None:
-    finished = run_zoo("trian", "resnet8")
+def test_a_command_that_is_none_is_told_with_a_close_one(run_here: Run) -> None:
+    finished = run_here("trian", "resnet8")
     assert finished.returncode == 2
     assert "No such command 'trian'. Did you mean 'train'" in finished.stderr
 
 
-def test_the_help_names_every_command(run_zoo: Run) -> None:
-    help_text = run_zoo("--help").stdout
+def test_the_help_names_every_command(run_here: Run) -> None:
+    help_text = run_here("--help").stdout
     assert all(f"\n  {command} " in help_text for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(run_zoo: Run, command: str) -> None:
-    finished = run_zoo(command, "--help")
+def test_every_command_explains_itself(run_here: Run, command: str) -> None:
+    finished = run_here(command, "--help")
     assert finished.returncode == 0
     assert f"zoo {command}" in finished.stdout
 
 
-def test_list_shows_every_model_with_its_numbers(run_zoo: Run) -> None:
-    lines = run_zoo("list").stdout.splitlines()
+def test_list_shows_every_model_with_its_numbers(run_here: Run) -> None:
+    lines = run_here("list").stdout.splitlines()
     assert lines[0].split("\t") == ["model", "parameters", "top-1", "license", "weights"]
     row = next(line.split() for line in lines if "resnet8_digits" in line)
     assert row[1] == "75,002"
@@ -82,16 +82,16 @@ def test_list_shows_every_model_with_its_numbers(run_zoo: Run) -> None:
     assert next(line.split() for line in lines if "plain56_cifar100" in line)[2:] == ["–", "apache-2.0", "–"]
 
 
-def test_list_prints_json_for_programs(run_zoo: Run) -> None:
-    models = json.loads(run_zoo("list", "resnet8*", "--json").stdout)
+def test_list_prints_json_for_programs(run_here: Run) -> None:
+    models = json.loads(run_here("list", "resnet8*", "--json").stdout)
     assert [one["name"] for one in models] == ["resnet8_digits"]
     assert models[0]["parameters"] == 75_002
     assert models[0]["top1"] > 90
 
 
-def test_the_main_job_from_training_to_evaluation(run_zoo: Run, tmp_path: Path) -> None:
+def test_the_main_job_from_training_to_evaluation(run_here: Run, tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
-    finished = run_zoo("train", "resnet8", "--epochs", "2", "--out", "out", "--push", ZOO_HUB=hub)
+    finished = run_here("train", "resnet8", "--epochs", "2", "--out", "out", "--push", ZOO_HUB=hub)
     assert finished.returncode == 0, finished.stderr
     lines = finished.stdout.splitlines()
     assert lines.pop(0).startswith("training resnet8_digits, recipe quick: 2 epochs × 23 steps per epoch, batch 64, ")
@@ -101,58 +101,58 @@ def test_the_main_job_from_training_to_evaluation(run_zoo: Run, tmp_path: Path) 
     assert lines[2].startswith("resnet8_digits: top-1 ")
     assert lines[3].startswith(f"published as {hub}/resnet8_digits at revision ")
 
-    assert f"{hub}/resnet8_digits" in run_zoo("list", "--hub", hub).stdout
-    measured = json.loads(run_zoo("eval", "resnet8", "--hub", hub, "--json").stdout)
+    assert f"{hub}/resnet8_digits" in run_here("list", "--hub", hub).stdout
+    measured = json.loads(run_here("eval", "resnet8", "--hub", hub, "--json").stdout)
     assert measured["now"] == measured["card"]
-    assert run_zoo("pull", "resnet8", "--hub", hub, "--out", "pulled").stdout == "pulled into pulled\n"
-    again = run_zoo("push", "pulled", "--hub", hub).stdout
+    assert run_here("pull", "resnet8", "--hub", hub, "--out", "pulled").stdout == "pulled into pulled\n"
+    again = run_here("push", "pulled", "--hub", hub).stdout
     assert again == lines[3] + "\n"
     work = tmp_path / "work"
     assert store.identity(work / "pulled") == store.identity(work / "out")
 
 
-def test_quiet_prints_the_end_only(run_zoo: Run) -> None:
-    finished = run_zoo("train", "resnet8", "--epochs", "1", "--quiet")
+def test_quiet_prints_the_end_only(run_here: Run) -> None:
+    finished = run_here("train", "resnet8", "--epochs", "1", "--quiet")
     assert finished.stdout.startswith("resnet8_digits: top-1 ")
     assert finished.stdout.count("\n") == 1
     assert "runs/resnet8_digits-quick-seed0" in finished.stdout
 
 
-def test_info_shows_recipes_with_every_hyper_parameter(run_zoo: Run) -> None:
-    text = run_zoo("info", "resnet110").stdout
+def test_info_shows_recipes_with_every_hyper_parameter(run_here: Run) -> None:
+    text = run_here("info", "resnet110").stdout
     assert "1,727,962" in text
     assert "recipe paper (default): epochs=200" in text
     assert "decay_milestones=[100, 150]" in text
     assert "warmup_lr=0.01" in text
 
 
-def test_info_shows_what_a_recipe_chooses_and_all_of_it_when_asked(run_zoo: Run) -> None:
-    line = next(one for one in run_zoo("info", "resnet20", "--no-layers").stdout.splitlines() if "recipe paper" in one)
+def test_info_shows_what_a_recipe_chooses_and_all_of_it_when_asked(run_here: Run) -> None:
+    line = next(one for one in run_here("info", "resnet20", "--no-layers").stdout.splitlines() if "recipe paper" in one)
     fields = line.partition(": ")[2]
     assert fields == (
         "epochs=200, batch_size=128, opt=sgd, lr=0.1, weight_decay=0.0001, sched=multistep, "
         "decay_milestones=[100, 150], crop_padding=4, hflip=0.5"
     )
-    everything = run_zoo("info", "resnet20", "--no-layers", "--all").stdout
+    everything = run_here("info", "resnet20", "--no-layers", "--all").stdout
     assert "temperature=4.0" in everything
     assert "teacher=None" in everything
 
 
-def test_info_shows_the_layers_with_their_shapes_parameters_and_multiply_adds(run_zoo: Run) -> None:
-    lines = [line.split("\t") for line in run_zoo("info", "resnet20", "--depth", "1").stdout.splitlines()]
+def test_info_shows_the_layers_with_their_shapes_parameters_and_multiply_adds(run_here: Run) -> None:
+    lines = [line.split("\t") for line in run_here("info", "resnet20", "--depth", "1").stdout.splitlines()]
     assert ["layer", "type", "output", "parameters", "multiply-adds"] in lines
     assert ["resnet20", "CifarResNet", "10", "269,722", "40,551,040"] in lines
     assert ["layer3", "Sequential", "64×8×8", "203,520", "12,976,128"] in lines
-    assert "multiply-adds" not in run_zoo("info", "resnet20", "--no-layers").stdout
+    assert "multiply-adds" not in run_here("info", "resnet20", "--no-layers").stdout
 
 
-def test_several_seeds_end_with_their_mean_and_deviation(run_zoo: Run) -> None:
-    finished = run_zoo("train", "resnet8", "--epochs", "1", "--limit-train", "200", "--seeds", "2", "--quiet")
+def test_several_seeds_end_with_their_mean_and_deviation(run_here: Run) -> None:
+    finished = run_here("train", "resnet8", "--epochs", "1", "--limit-train", "200", "--seeds", "2", "--quiet")
     assert re.search(r"top-1 [\d.]+ ± [\d.]+% from 2 seeds \(seed 0 [\d.]+%, seed 1 [\d.]+%\)", finished.stdout)
 
 
-def test_eval_reports_class_by_class(run_zoo: Run, tmp_path: Path) -> None:
-    lines = run_zoo("eval", "resnet8", "--report").stdout.splitlines()
+def test_eval_reports_class_by_class(run_here: Run, tmp_path: Path) -> None:
+    lines = run_here("eval", "resnet8", "--report").stdout.splitlines()
     assert lines[2].split("\t") == ["class", "images", "top-1", "mistaken for", "times"]
     assert [line.split("\t")[0] for line in lines[3:13]] == [str(digit) for digit in range(10)]
     assert lines[13] == "the confusion matrix is in resnet8_digits-report"
@@ -162,10 +162,10 @@ def test_eval_reports_class_by_class(run_zoo: Run, tmp_path: Path) -> None:
     ]
 
 
-def test_predict_names_the_bad_picture_goes_on_and_exits_1(run_zoo: Run, tmp_path: Path) -> None:
+def test_predict_names_the_bad_picture_goes_on_and_exits_1(run_here: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     photo = CHECKOUT / "tests" / "photo.png"
-    finished = run_zoo("predict", "resnet20", tmp_path / "bad.png", photo)
+    finished = run_here("predict", "resnet20", tmp_path / "bad.png", photo)
     assert finished.returncode == 1
     assert finished.stderr.startswith(f"zoo: {tmp_path}/bad.png can't be read as a picture")
     assert finished.stderr.count("\n") == 1
@@ -175,23 +175,23 @@ def test_predict_names_the_bad_picture_goes_on_and_exits_1(run_zoo: Run, tmp_pat
     assert re.fullmatch(r" +[\d.]+%  ship", guesses[0])
 
 
-def test_predict_prints_json_for_programs(run_zoo: Run) -> None:
-    finished = run_zoo("predict", "resnet20", CHECKOUT / "tests" / "photo.png", "--json", "--top", "2")
+def test_predict_prints_json_for_programs(run_here: Run) -> None:
+    finished = run_here("predict", "resnet20", CHECKOUT / "tests" / "photo.png", "--json", "--top", "2")
     assert finished.returncode == 0
     (one,) = json.loads(finished.stdout)
     assert one["guesses"][0]["label"] == "ship"
     assert len(one["guesses"]) == 2
 
 
-def test_plot_and_compare_draw_to_files(run_zoo: Run, tmp_path: Path) -> None:
-    assert run_zoo("plot", "resnet8", "resnet20", "--out", "p.png").stdout == "drawn to p.png\n"
+def test_plot_and_compare_draw_to_files(run_here: Run, tmp_path: Path) -> None:
+    assert run_here("plot", "resnet8", "resnet20", "--out", "p.png").stdout == "drawn to p.png\n"
     assert (tmp_path / "work" / "p.png").stat().st_size > 10_000
-    finished = run_zoo("compare", "resnet8", "--epochs", "1", "--limit-train", "100", "--quiet")
+    finished = run_here("compare", "resnet8", "--epochs", "1", "--limit-train", "100", "--quiet")
     assert finished.stdout.splitlines()[-1] == "the errors are drawn to compare/errors.svg and compare/errors.png"
 
 
-def test_verify_says_what_it_checked_and_exits_0(run_zoo: Run, tmp_path: Path) -> None:
-    finished = run_zoo("verify", "--all", "--data", tmp_path)
+def test_verify_says_what_it_checked_and_exits_0(run_here: Run, tmp_path: Path) -> None:
+    finished = run_here("verify", "--all", "--data", tmp_path)
     assert finished.returncode == 0, finished.stderr
     lines = finished.stdout.splitlines()
     assert "resnet8_digits: as published" in lines
@@ -199,23 +199,23 @@ def test_verify_says_what_it_checked_and_exits_0(run_zoo: Run, tmp_path: Path) -
     assert "  test set: not run, cifar10 is not there, or not whole" in lines
 
 
-def test_verify_exits_1_where_a_number_is_not_the_models(run_zoo: Run, model_folder: Path) -> None:
+def test_verify_exits_1_where_a_number_is_not_the_models(run_here: Run, model_folder: Path) -> None:
     path = model_folder / store.CONFIG
     config = json.loads(path.read_text())
     config["results"]["test_top1"] += 0.1
     path.write_text(json.dumps(config))
-    finished = run_zoo("verify", model_folder)
+    finished = run_here("verify", model_folder)
     assert finished.returncode == 1
     assert finished.stderr.startswith("zoo: resnet8_digits: top-1 is ")
     assert "DIFFERS" in finished.stdout
 
 
 def test_verify_goes_on_after_a_damaged_model_and_its_json_is_whole(
-    run_zoo: Run, model_folder: Path, trained: Path
+    run_here: Run, model_folder: Path, trained: Path
 ) -> None:
     (model_folder / store.LOG).write_text("another log")
     words = ["verify", model_folder, "plain20", trained]
-    finished = run_zoo(*words, "--json")
+    finished = run_here(*words, "--json")
     assert finished.returncode == 1
     damaged, missing, whole = json.loads(finished.stdout)
     assert [one["outcome"] for one in (damaged, missing, whole)] == ["differs", "not measured", "as published"]
@@ -223,25 +223,25 @@ def test_verify_goes_on_after_a_damaged_model_and_its_json_is_whole(
     lines = finished.stderr.splitlines()
     assert len(lines) == 2
     assert all(line.startswith("zoo: ") for line in lines)
-    assert "resnet8_digits: as published" in run_zoo(*words).stdout.splitlines()
+    assert "resnet8_digits: as published" in run_here(*words).stdout.splitlines()
 
 
 def test_verify_all_exits_1_where_a_model_is_too_damaged_to_be_listed(
-    run_zoo: Run, trained: Path, model_folder: Path, tmp_path: Path
+    run_here: Run, trained: Path, model_folder: Path, tmp_path: Path
 ) -> None:
     hub = tmp_path / "hub"
     shutil.copytree(trained, hub / "resnet8_digits")
-    assert run_zoo("verify", "--all", "--hub", f"file:{hub}").returncode == 0
+    assert run_here("verify", "--all", "--hub", f"file:{hub}").returncode == 0
     model_folder.rename(hub / "resnet20_digits")
     (hub / "resnet20_digits" / store.CONFIG).write_text("{")
-    finished = run_zoo("verify", "--all", "--hub", f"file:{hub}", "--json")
+    finished = run_here("verify", "--all", "--hub", f"file:{hub}", "--json")
     assert finished.returncode == 1
     assert [one["outcome"] for one in json.loads(finished.stdout)] == ["as published"]
     assert finished.stderr.count("\n") == 1
 
 
-def test_reproduce_sets_what_it_trains_beside_the_card(run_zoo: Run, trained: Path) -> None:
-    finished = run_zoo("reproduce", trained, "--quiet")
+def test_reproduce_sets_what_it_trains_beside_the_card(run_here: Run, trained: Path) -> None:
+    finished = run_here("reproduce", trained, "--quiet")
     assert finished.returncode == 0, finished.stderr
     lines = finished.stdout.splitlines()
     assert lines[1].startswith("resnet8_digits  here: top-1 ")
@@ -253,27 +253,27 @@ def test_reproduce_sets_what_it_trains_beside_the_card(run_zoo: Run, trained: Pa
 
 @pytest.mark.slow
 def test_reproduce_exits_1_where_the_same_bytes_were_expected_and_did_not_come(
-    run_zoo: Run, trained: Path, model_folder: Path
+    run_here: Run, trained: Path, model_folder: Path
 ) -> None:
     tensors = load_file(model_folder / store.WEIGHTS)
     tensors["fc.bias"] += 0.5
     save_file(tensors, model_folder / store.WEIGHTS)
-    finished = run_zoo("reproduce", hashed(model_folder), "--quiet")
+    finished = run_here("reproduce", hashed(model_folder), "--quiet")
     assert finished.returncode == 1
     assert finished.stdout.splitlines()[3:] == [
         "expected to be the same bytes",
         "the weights are not the published bytes",
     ]
-    finished = run_zoo("reproduce", trained, "--quiet", "--epochs", "1", "--seed", "7", "--out", "shorter")
+    finished = run_here("reproduce", trained, "--quiet", "--epochs", "1", "--seed", "7", "--out", "shorter")
     assert finished.returncode == 0
     assert finished.stdout.splitlines()[3] == (
         "not expected to be the same bytes: recipe epochs 3 there, 1 here; seed 0 there, 7 here"
     )
 
 
-def test_missing_data_are_one_line_too(run_zoo: Run, tmp_path: Path) -> None:
+def test_missing_data_are_one_line_too(run_here: Run, tmp_path: Path) -> None:
     proxy = "http://127.0.0.1:9"
-    finished = run_zoo("train", "resnet20", "--data", tmp_path / "none", http_proxy=proxy, https_proxy=proxy)
+    finished = run_here("train", "resnet20", "--data", tmp_path / "none", http_proxy=proxy, https_proxy=proxy)
     assert finished.returncode == 1
     assert finished.stderr.startswith(f"zoo: {tmp_path}/none/cifar-10-batches-py is missing")
     assert finished.stderr.count("\n") == 1

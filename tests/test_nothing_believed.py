@@ -141,13 +141,13 @@ STRANGE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", STRANGE)
 def test_a_strangers_text_does_not_command_the_terminal(
-    model_folder: Path, tmp_path: Path, run_zoo: Run, what: str
+    model_folder: Path, tmp_path: Path, run_here: Run, what: str
 ) -> None:
     (tmp_path / "hub").mkdir()
     model_folder.rename(tmp_path / "hub" / NAME)
     config_of(tmp_path / "hub" / NAME, **STRANGE[what])
     for words in (["list", "--hub", f"file:{tmp_path / 'hub'}"], ["info", NAME, "--hub", f"file:{tmp_path / 'hub'}"]):
-        finished = run_zoo(*words)
+        finished = run_here(*words)
         text = finished.stdout + finished.stderr
         assert "Traceback" not in text
         assert "\x1b" not in text

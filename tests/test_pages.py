@@ -16,7 +16,7 @@ import pytest
 from zoo import registry
 from zoo.cli.app import COMMANDS, load
 
-from .conftest import CHECKOUT
+from .conftest import CHECKOUT, Run
 from .pictures import draw, flowers
 
 PAGES = {
@@ -36,35 +36,45 @@ def is_program(code: str) -> bool:
     return code.startswith(("import ", "from "))
 
 
-# What a page types is typed here, and its Python run after that; others.md and trackers.md have tests of their own.
+# The commands and programs of these pages are run; others.md and trackers.md have tests of their own.
 RUN = (
     "README.md", "docs/training.md", "docs/pictures.md", "docs/evaluating.md", "docs/export.md", "docs/plugins.md",
 )  # fmt: skip
+# Trains for minutes; runs with `make test-slow`.
+LONG = "zoo reproduce resnet8 --quiet"
 
 
 @pytest.mark.parametrize("page", RUN)
-def test_its_commands_and_its_python_run(page: str, tmp_path: Path) -> None:
+def test_its_commands_and_its_python_run(
+    page: str, tmp_path: Path, run_here: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if page == "docs/export.md" and importlib.util.find_spec("onnxruntime") is None:
         pytest.skip("needs what `pip install 'residual-zoo[export]'` installs")
-    shutil.copyfile(CHECKOUT / "tests" / "photo.png", tmp_path / "photo.png")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    shutil.copyfile(CHECKOUT / "tests" / "photo.png", work / "photo.png")
     if page == "docs/pictures.md":
-        flowers(tmp_path / "flowers", size=(40, 30))
-        draw(tmp_path / "unsorted", 40, size=(30, 40))
-        (tmp_path / "unsorted" / "rose" / "bad.jpg").write_text("no picture")
-    environment = {**os.environ, "ZOO_CACHE": str(tmp_path / "cache")}
+        flowers(work / "flowers", size=(40, 30))
+        draw(work / "unsorted", 40, size=(30, 40))
+        (work / "unsorted" / "rose" / "bad.jpg").write_text("no picture")
     commands = [line for code in blocks(page, "sh") for line in code.splitlines()]
     assert commands
     for line in commands:
-        program, *words = shlex.split(line)
-        assert program == "zoo"
-        finished = subprocess.run(
-            [sys.executable, "-m", "zoo", *words], cwd=tmp_path, capture_output=True, text=True, env=environment
-        )
-        assert finished.returncode == 0, f"{line}\n{finished.stdout}{finished.stderr}"
+        if line != LONG:
+            finished = run_here(*shlex.split(line)[1:])
+            assert finished.returncode == 0, f"{line}\n{finished.stdout}{finished.stderr}"
+    monkeypatch.chdir(work)
     for code in blocks(page, "python"):
         if is_program(code):
-            code = code.replace("PATH/TO/CHECKOUT", str(CHECKOUT))
-            subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment)
+            exec(compile(code.replace("PATH/TO/CHECKOUT", str(CHECKOUT)), page, "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.slow
+def test_the_long_command_of_evaluating_runs(run_here: Run) -> None:
+    assert LONG in "\n".join(blocks("docs/evaluating.md", "sh"))
+    finished = run_here(*shlex.split(LONG)[1:])
+    assert finished.returncode == 0, finished.stderr
 
 
 @pytest.mark.parametrize("page", sorted(PAGES))

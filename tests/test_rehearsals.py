@@ -6,11 +6,12 @@ import ast
 import json
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import CHECKOUT, Run, write_plugin
+from .conftest import CHECKOUT, Run
 
 # The page, the distribution and its module.
 SHOWN = {
@@ -27,15 +28,19 @@ def blocks(page: str) -> dict[str, str]:
     return {text.splitlines()[0].removeprefix("# "): text for text in code}
 
 
-def install(group: str, site: Path) -> Path:
-    """Install the plugin that a page shows for a group, as pip would; the folder to be on PYTHONPATH."""
-    page, distribution, module = SHOWN[group]
-    shown = blocks(page)
-    project = tomllib.loads(shown[f"{distribution}/pyproject.toml"])["project"]
-    assert project["name"] == distribution
-    write_plugin(site, distribution, project["entry-points"][group], group)
-    (site / f"{module}.py").write_text(shown[f"{distribution}/{module}.py"])
-    return site
+@pytest.fixture
+def install(fake_plugin: Callable[..., Path]) -> Callable[[str], Path]:
+    """Install the plugin that a page shows for a group, as pip would."""
+
+    def install(group: str) -> Path:
+        page, distribution, module = SHOWN[group]
+        files = blocks(page)
+        project = tomllib.loads(files[f"{distribution}/pyproject.toml"])["project"]
+        assert project["name"] == distribution
+        entry_points = project["entry-points"][group]
+        return fake_plugin(distribution, entry_points, module, files[f"{distribution}/{module}.py"], group=group)
+
+    return install
 
 
 @pytest.mark.parametrize("group", SHOWN)
@@ -53,27 +58,27 @@ def test_it_imports_no_module_of_the_zoo_but_the_one_for_plugins(group: str) -> 
     assert {name for name in imported if name and name.startswith("zoo")} <= {"zoo.plugin"}
 
 
-def test_a_tracker(run_zoo: Run, tmp_path: Path) -> None:
-    path = {"PYTHONPATH": str(install("zoo.reports", tmp_path / "site"))}
+def test_a_tracker(run_here: Run, install: Callable[[str], Path], tmp_path: Path) -> None:
+    install("zoo.reports")
     words = ["train", "resnet8", "--epochs", "1", "--limit-train", "128", "--out", str(tmp_path / "out"), "-q"]
-    finished = run_zoo(*words, "--track", "jsonl", **path)
+    finished = run_here(*words, "--track", "jsonl")
     assert finished.returncode == 0, finished.stderr
     told = [json.loads(line) for line in (tmp_path / "out.events" / "told.jsonl").read_text().splitlines()]
     assert told[0]["begun"] == "resnet8_digits"
     assert [line["epoch"] for line in told if "epoch" in line] == [1, 1]
 
 
-def test_an_exporter(run_zoo: Run, tmp_path: Path) -> None:
-    path = {"PYTHONPATH": str(install("zoo.exporters", tmp_path / "site"))}
-    finished = run_zoo("export", "resnet8", "--to", "double", "--out", str(tmp_path / "out"), **path)
+def test_an_exporter(run_here: Run, install: Callable[[str], Path], tmp_path: Path) -> None:
+    install("zoo.exporters")
+    finished = run_here("export", "resnet8", "--to", "double", "--out", str(tmp_path / "out"))
     assert finished.returncode == 0, finished.stderr
     assert (tmp_path / "out" / "double" / "model.pt2").is_file()
-    measured = run_zoo("eval", str(tmp_path / "out"), "--with", "double", **path)
+    measured = run_here("eval", str(tmp_path / "out"), "--with", "double")
     assert "98.06%" in measured.stdout, measured.stderr
 
 
-def test_a_kind_of_hub(run_zoo: Run, tmp_path: Path) -> None:
-    path = {"PYTHONPATH": str(install("zoo.hubs", tmp_path / "site"))}
-    finished = run_zoo("push", str(CHECKOUT / "hub_cards" / "resnet8_digits"), "--hub", "memory:x", **path)
+def test_a_kind_of_hub(run_here: Run, install: Callable[[str], Path], tmp_path: Path) -> None:
+    install("zoo.hubs")
+    finished = run_here("push", str(CHECKOUT / "hub_cards" / "resnet8_digits"), "--hub", "memory:x")
     assert finished.returncode == 0, finished.stderr
     assert "memory:x/resnet8_digits" in finished.stdout

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,8 @@ from timm.models import FeatureInfo, adapt_input_conv, group_parameters
 from zoo_timm.registry import register
 
 import zoo
+from zoo import api
+from zoo.hub.imported import Credit
 
 NAMES = ["resnet20_cifar10", "resnet8_digits", "resnet26_wide_cifar100", "resnet_tied_cifar100", "resnet18_cifar10"]
 
@@ -31,8 +31,8 @@ def images(name: str) -> torch.Tensor:
 
 def test_a_tag_names_somebody_elses_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, out = zoo.pull("resnet8_digits", out=tmp_path / "pulled"), tmp_path / "hub" / "resnet8_digits.somebody"
-    words = ["import", "resnet8_digits", str(path / "model.safetensors"), "--by", "Somebody", "--license", "mit"]
-    subprocess.run([sys.executable, "-m", "zoo", *words, "--out", str(out)], check=True)
+    credit = Credit(by="Somebody", license="mit")
+    api.import_model("resnet8_digits", path / "model.safetensors", credit, out=out)
     monkeypatch.setenv("ZOO_HUB", f"file:{out.parent}")
     net = timm.create_model("resnet8_digits.somebody", pretrained=True)
     theirs = zoo.load("resnet8_digits.somebody", pretrained=True).state_dict()
