@@ -112,7 +112,7 @@ def run_zoo(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process, in an empty folder: `run_zoo` without the seconds that torch's import takes."""
+    """Run the command line in this process, in an empty folder: `run_zoo` without importing torch anew."""
     from zoo.cli import app
 
     def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

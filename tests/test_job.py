@@ -65,14 +65,14 @@ def test_the_command_on_a_card_asks_for_the_very_job(options: TrainOptions) -> N
 
 def test_every_option_of_a_training_is_a_keyword_and_a_flag() -> None:
     keywords = inspect.signature(api.train).parameters
-    assert list(keywords) == ["name", *(field.name for field in fields(TrainOptions))]
+    assert list(keywords) == ["model", *(field.name for field in fields(TrainOptions))]
     assert {name: keywords[name].default for name in ("seeds", "compile", "push")} == {
         "seeds": 1,
         "compile": "auto",
         "push": False,
     }
-    flags = {option.name for option in load("train").params} - {"name", "quiet"}
-    assert flags == set(keywords) - {"name", "report", "tell"}
+    flags = {option.name for option in load("train").params} - {"name", "quiet", "debug"}
+    assert flags == set(keywords) - {"model", "report", "tell"}
 
 
 def test_the_command_of_a_folder_asks_for_its_job(trained: Path) -> None:

@@ -76,7 +76,6 @@ def test_a_mistake_is_one_line_before_torch_is_imported(poisoned: dict[str, str]
         "train resnet8 --hub file:hub",
         "train resnet8 --push --hub nonsense",
         "train resnet8 --track nobody",
-        "train resnet8 --resume --overwrite",
         "train resnet8 --dataset cifar11",
         "eval resnet21",
         "predict resnet21 photo.png",

@@ -83,7 +83,7 @@ COMMANDS = {
     ),
     "verify": (
         "evaluate:verify",
-        "Hold models against their folders: hash, strict load, known answers, and the test set where the data is "
+        "Compare models with their records: hash, strict load, known answers, and the test set where the data is "
         "there.",
     ),
     "reproduce": (
@@ -96,7 +96,7 @@ COMMANDS = {
     ),
     "export": (
         "export:export",
-        "Write a model in other formats too, pixels in, probabilities out, each held to the same answers.",
+        "Export a model to other formats, from pixels to probabilities, and compare each with the model.",
     ),
     "plot": (
         "plot:plot",

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Final
 from zoo import plugins
 from zoo.errors import TrackerWarning, TrainingError
 from zoo.plugins import Group
-from zoo.record.types import EpochRow
 
 if TYPE_CHECKING:
     from rich.console import Console
     from torch.utils.tensorboard.writer import SummaryWriter
+
+    from zoo.record.types import EpochRow
 
 
 class Report:
