@@ -30,7 +30,7 @@ test: check
 fuzz: $(INSTALLED)
 	ZOO_FUZZ_CASES=50000 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_fuzz.py
 
-# What people do one after another: 2,000 random steps, and others each time. The suite takes 120, always the same.
+# What people do one after another: 2,000 random steps, and others each time. The suite takes 200, always the same.
 journeys: $(INSTALLED)
 	ZOO_JOURNEY_STEPS=2000 OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_journeys.py
 

@@ -165,7 +165,7 @@ by_command: Final = st.booleans()
 
 
 class Journey(RuleBasedStateMachine):
-    """Two hubs and three trained model folders in a place of their own."""
+    """Three trained model folders, which were pushed to two hubs."""
 
     steps = 0  # of all journeys
 
@@ -180,13 +180,15 @@ class Journey(RuleBasedStateMachine):
         root.mkdir()
 
     @initialize(target=folders)
-    def trained_before(self) -> MultipleResults[str]:
+    def trained_and_pushed_before(self) -> MultipleResults[str]:
         names = []
         for job, source in zip(JOBS[:3], self.reference.folders, strict=False):
             name = f"seed{job.seed}"
             shutil.copytree(source, self.root / name)
             self.folders[name] = Folder(job, read(self.root / name))
             names.append(name)
+        for name, hub in zip(names, ("here", "here", "there"), strict=True):
+            self.push(name, hub)
         return multiple(*names)
 
     # -- publishing --------------------------------------------------------------------------------
@@ -228,59 +230,49 @@ class Journey(RuleBasedStateMachine):
     @rule(hub=hubs, number=numbers, file=st.sampled_from([WEIGHTS, "config.json", "log.jsonl"]))
     def damage_a_revision_and_push_it_again(self, hub: str, number: int, file: str) -> None:
         target = self.hubs[hub]
-        if target.pushed:
-            revision, name = target.revision(number), self.new_name("repaired")
-            zoo.pull(target.model, revision=revision, out=self.root / name)
-            damage(target.copy / ".revisions" / revision / file)
-            refused(partial(zoo.verify, target.model, revision=revision))
-            self.folders[name] = Folder(*target.pushed[revision])
-            self.push(name, hub)
-            shutil.rmtree(self.root / name)
-            del self.folders[name]
+        revision, name = target.revision(number), self.new_name("repaired")
+        zoo.pull(target.model, revision=revision, out=self.root / name)
+        damage(target.copy / ".revisions" / revision / file)
+        refused(partial(zoo.verify, target.model, revision=revision))
+        self.folders[name] = Folder(*target.pushed[revision])
+        self.push(name, hub)
+        shutil.rmtree(self.root / name)
+        del self.folders[name]
 
+    @precondition(lambda self: len(self.earlier) < 2)
     @rule(hub=hubs)
     def copy_a_hub_and_use_the_copy(self, hub: str) -> None:
         before = self.hubs[hub]
-        if before.pushed:
-            self.earlier.append(before)
-            after = self.hubs[hub] = copy.deepcopy(before)
-            after.path = self.root / self.new_name(hub)
-            shutil.copytree(before.path, after.path)
+        after = self.hubs[hub] = copy.deepcopy(before)
+        after.path = self.root / self.new_name(hub)
+        shutil.copytree(before.path, after.path)
+        self.earlier.append(before)
 
     # -- reading -----------------------------------------------------------------------------------
 
     @rule(target=folders, hub=hubs, number=numbers, digits=st.sampled_from([12, 64]), by_command=by_command)
-    def pull(self, hub: str, number: int, digits: int, by_command: bool) -> MultipleResults[str]:
+    def pull(self, hub: str, number: int, digits: int, by_command: bool) -> str:
         source = self.hubs[hub]
-        if not source.pushed:
-            refused(lambda: zoo.pull(source.model, out=self.root / "nothing"))
-            return multiple()
         revision, name = source.revision(number), self.new_name("pulled")
         if by_command:
             self.run("pull", f"{source.model}@{revision[:digits]}", "--out", self.root / name)
         else:
             zoo.pull(source.model, revision=revision[:digits] if number else None, out=self.root / name)
         self.folders[name] = Folder(*source.pushed[revision])
-        return multiple(name)
+        return name
 
     @rule(folder=folders, hub=hubs, number=numbers)
     def pull_over_a_folder(self, folder: str, hub: str, number: int) -> None:
-        source, there = self.hubs[hub], self.folders[folder]
-        if source.pushed:
-            revision = source.revision(number)
-            pull = partial(zoo.pull, source.model, revision=revision, out=self.root / folder)
-            if identity(there.config) == revision:
-                pull()
-            else:
-                refused(pull)
+        revision = self.hubs[hub].revision(number)
+        pull = partial(zoo.pull, self.hubs[hub].model, revision=revision, out=self.root / folder)
+        if identity(self.folders[folder].config) == revision:
+            pull()
+        else:
+            refused(pull)
 
     @rule(hub=hubs, number=numbers, threads=st.sampled_from([1, 4]))
     def load(self, hub: str, number: int, threads: int) -> None:
-        source = self.hubs[hub]
-        if not source.pushed:
-            refused(lambda: zoo.load(source.model, pretrained=True))
-            return
-        revision = source.revision(number)
+        source, revision = self.hubs[hub], self.hubs[hub].revision(number)
         with ThreadPoolExecutor(threads) as pool:
             calls = [pool.submit(zoo.load, source.model, True, revision=revision) for _ in range(threads)]
         for call in calls:
@@ -293,40 +285,29 @@ class Journey(RuleBasedStateMachine):
 
     @rule(folder=folders, hub=hubs)
     def push_while_another_person_loads(self, folder: str, hub: str) -> None:
-        source = self.hubs[hub]
-        if source.pushed:
-            config, model = source.head, published(source.model)
-            self.push(folder, hub)
-            self.reference.require_net(model.net(), config)
-            assert sha256(model.read("log.jsonl")) == config["files"]["log.jsonl"]["sha256"]
+        config, model = self.hubs[hub].head, published(self.hubs[hub].model)
+        self.push(folder, hub)
+        self.reference.require_net(model.net(), config)
+        assert sha256(model.read("log.jsonl")) == config["files"]["log.jsonl"]["sha256"]
 
     @rule(hub=hubs)
     def list_by_command(self, hub: str) -> None:
-        source = self.hubs[hub]
-        if source.pushed:
-            top1 = f"{source.head['results']['test_top1']:.2f}%"
-            assert top1 in self.run("list", "--hub", source.address)
+        assert f"{top1_of(self.hubs[hub].head):.2f}%" in self.run("list", "--hub", self.hubs[hub].address)
 
     @rule(hub=hubs, number=numbers)
     def info(self, hub: str, number: int) -> None:
-        source = self.hubs[hub]
-        if source.pushed:
-            revision = source.revision(number)
-            config = zoo.info(f"{source.model}@{revision}").config
-            expected = source.pushed[revision][1]
-            assert config is not None
-            assert config.results is not None
-            assert (config.results.test_top1, config.license) == (top1_of(expected), expected["license"])
+        source, revision = self.hubs[hub], self.hubs[hub].revision(number)
+        config, (_, expected) = zoo.info(f"{source.model}@{revision}").config, source.pushed[revision]
+        assert config is not None
+        assert config.results is not None
+        assert (config.results.test_top1, config.license) == (top1_of(expected), expected["license"])
 
     @rule(hub=hubs, by_command=by_command)
     def verify(self, hub: str, by_command: bool) -> None:
-        model = self.hubs[hub].model
-        if not self.hubs[hub].pushed:
-            refused(lambda: zoo.verify(model))
-        elif by_command:
-            self.run("verify", model)
+        if by_command:
+            self.run("verify", self.hubs[hub].model)
         else:
-            assert zoo.verify(model).outcome == "as published"
+            assert zoo.verify(self.hubs[hub].model).outcome == "as published"
 
     # -- what people do with files -----------------------------------------------------------------
 
@@ -336,8 +317,7 @@ class Journey(RuleBasedStateMachine):
 
     @rule(hub=hubs, file=st.sampled_from(NOTES))
     def put_a_file_into_a_hub(self, hub: str, file: str) -> None:
-        if self.hubs[hub].pushed:
-            self.hubs[hub].own[file] = written(self.hubs[hub].copy / file)
+        self.hubs[hub].own[file] = written(self.hubs[hub].copy / file)
 
     @rule(folder=folders)
     def take_the_files_out_again(self, folder: str) -> None:
@@ -380,10 +360,8 @@ class Journey(RuleBasedStateMachine):
 
     @rule(folder=folders, hub=hubs)
     def begin_a_fine_tuning_and_interrupt(self, folder: str, hub: str) -> None:
-        source = self.hubs[hub]
-        if source.pushed:
-            job = Job(0, source.model, source.head["files"][WEIGHTS]["sha256"])
-            self.interrupt(folder, job, source.head["license"])
+        model, config = self.hubs[hub].model, self.hubs[hub].head
+        self.interrupt(folder, Job(0, model, config["files"][WEIGHTS]["sha256"]), config["license"])
 
     def interrupt(self, folder: str, job: Job, license: str) -> None:
         begin = partial(job.train, self.root / folder, overwrite=True, stop=True)
@@ -436,10 +414,8 @@ class Journey(RuleBasedStateMachine):
 
     @rule(target=folders, hub=hubs, number=numbers)
     def reproduce(self, hub: str, number: int) -> MultipleResults[str]:
-        source = self.hubs[hub]
-        if not source.pushed:
-            return multiple()
-        revision, name = source.revision(number), self.new_name("reproduced")
+        source, revision = self.hubs[hub], self.hubs[hub].revision(number)
+        name = self.new_name("reproduced")
         job, config = source.pushed[revision]
         again = partial(zoo.reproduce, source.model, revision=revision, out=self.root / name, device="cpu")
         if job.start:  # an address that a record names is not asked unless ZOO_TRUST has it
@@ -456,9 +432,6 @@ class Journey(RuleBasedStateMachine):
     def hubs_have_what_was_pushed(self) -> None:
         for hub in (*self.hubs.values(), *self.earlier):
             rows = api.overview(hub=hub.address)
-            if not hub.pushed:
-                assert rows == []
-                continue
             assert [(row.name, row.top1, row.license) for row in rows] == [
                 (NAME, top1_of(hub.head), hub.head["license"])
             ]
@@ -486,7 +459,7 @@ class Journey(RuleBasedStateMachine):
 
     @invariant()
     def nothing_else_is_there(self) -> None:
-        used = [hub.path.name for hub in (*self.hubs.values(), *self.earlier) if hub.pushed]
+        used = [hub.path.name for hub in (*self.hubs.values(), *self.earlier)]
         assert listed(self.root) == sorted([*self.folders, *(f"{name}.run" for name in self.runs), *used])
 
     @invariant()

@@ -29,8 +29,8 @@ from .journey import Journey, Reference
 
 STEPS = int(os.environ.get("ZOO_JOURNEY_STEPS", "0"))
 OFTEN = settings(
-    max_examples=STEPS // 50 or 4,
-    stateful_step_count=50 if STEPS else 30,
+    max_examples=STEPS // 40 or 6,
+    stateful_step_count=50 if STEPS else 40,
     derandomize=not STEPS,
     deadline=None,
     database=None,
@@ -120,12 +120,12 @@ FAULTS: dict[str, tuple[str, object, str]] = {
     "files are fetched from the newest revision": (
         "zoo.hub.local.FolderHub.fetch",
         newest,
-        r"has SHA-256|config\.json|assert .*sha256|==",
+        "has SHA-256",
     ),
     "a start is known by its address alone": (
         "zoo.training.origins.start",
         start_from_what_is_there_now,
-        "can't be resumed as another one: it has start",
+        "it has start SHA-256",
     ),
     "two trainings run at once": ("zoo.training.run._RUNNING", NoLock(), "a second training at once was not refused"),
 }
@@ -136,7 +136,6 @@ FAULTS: dict[str, tuple[str, object, str]] = {
 def test_a_fault_is_found(journeys: type[Journey], monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     target, replacement, finding = FAULTS[fault]
     monkeypatch.setattr(target, replacement)
-    once = settings(OFTEN, max_examples=50, stateful_step_count=30, derandomize=True, phases=[Phase.generate])
-    with pytest.raises((AssertionError, OSError, zoo.ZooError), match=finding) as error:
+    once = settings(OFTEN, max_examples=200, stateful_step_count=30, derandomize=True, phases=[Phase.generate])
+    with pytest.raises((AssertionError, OSError, zoo.ZooError), match=finding):
         run_state_machine_as_test(journeys, settings=once)
-    print(error.value)
