@@ -14,7 +14,6 @@ from zoo_timm.registry import register
 
 import zoo
 from zoo import api
-from zoo.hub.imported import Credit
 
 NAMES = ["resnet20_cifar10", "resnet8_digits", "resnet26_wide_cifar100", "resnet_tied_cifar100", "resnet18_cifar10"]
 
@@ -31,8 +30,7 @@ def images(name: str) -> torch.Tensor:
 
 def test_a_tag_names_somebody_elses_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, out = zoo.pull("resnet8_digits", out=tmp_path / "pulled"), tmp_path / "hub" / "resnet8_digits.somebody"
-    credit = Credit(by="Somebody", license="mit")
-    api.import_model("resnet8_digits", path / "model.safetensors", credit, out=out)
+    api.import_model("resnet8_digits", path / "model.safetensors", by="Somebody", license="mit", out=out)
     monkeypatch.setenv("ZOO_HUB", f"file:{out.parent}")
     net = timm.create_model("resnet8_digits.somebody", pretrained=True)
     theirs = zoo.load("resnet8_digits.somebody", pretrained=True).state_dict()
