@@ -202,6 +202,19 @@ def test_a_start_that_has_another_license_now_is_resumed_under_the_one_that_it_h
     assert resumed.job.start.address == f"{address}@{begun}"
 
 
+def test_a_finished_training_beside_an_unfinished_one_of_another_job_is_taken_with_the_start_that_it_had(
+    tmp_path: Path,
+) -> None:
+    hub = f"file:{tmp_path / 'hub'}"
+    address = pushed(hub, tmp_path / "a", 1)
+    finished = trained("resnet8_three", tmp_path / "out", start=address).config
+    with pytest.raises(Interrupted):
+        trained("resnet8_three", tmp_path / "out", start=None, epochs=2, overwrite=True, report=Stops())
+    pushed(hub, tmp_path / "b", 2)
+    assert trained("resnet8_three", tmp_path / "out", start=address, resume=True).config == finished
+    assert (tmp_path / "out.run" / "checkpoint.pt").exists()
+
+
 def test_a_start_is_the_same_however_its_path_is_written_and_whatever_is_there_now(
     tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

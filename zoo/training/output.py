@@ -46,15 +46,15 @@ class Output:
         """The output of another seed's training."""
         return replace(self, folder=self.folder.with_name(f"{self.folder.name}-seed{seed}"))
 
-    def begun(self) -> Job | None:
-        """The job that is resumed, as far as the folders say: that of the run, else that of the model folder."""
+    def begun(self) -> list[Job]:
+        """The jobs that can be resumed: that of the run, then that of the model folder."""
         if not self.resume:
-            return None
-        if (job := checkpoint.job_in(self.run)) is not None:
-            return job
+            return []
+        job = checkpoint.job_in(self.run)
+        jobs = [] if job is None else [job]
         with contextlib.suppress(FolderError):
-            return require_trained(store.read_record(self.folder)).requested_job
-        return None
+            jobs.append(require_trained(store.read_record(self.folder)).requested_job)
+        return jobs
 
     def continues(self, job: Job) -> bool:
         """Whether the run continues from a checkpoint; one of another job is an error, or replaced by `overwrite`."""

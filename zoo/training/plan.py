@@ -66,7 +66,7 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
     machine = jobs.Machine.here(options.device, sources.root_of(options.data))
     seeds = range(options.seed, options.seed + options.seeds)
     outputs = _outputs(options, f"{model.name}-{recipe_name}", seeds)
-    begun = [_same_training(output.begun(), model, recipe) for output in outputs]
+    begun = [_same_training(output, model, recipe, seed) for seed, output in zip(seeds, outputs, strict=True)]
     teacher = origins.teacher(model, recipe, machine.device, begun)
     start = None if source is None or options.start is None else origins.start(model, options.start, source, begun)
     job, why = jobs.new(
@@ -154,9 +154,10 @@ def _outputs(options: TrainOptions, name: str, seeds: range) -> list[Output]:
     return [first, *(first.of_seed(seed) for seed in seeds[1:])]
 
 
-def _same_training(begun: Job | None, model: Model, recipe: Recipe) -> Job | None:
-    """The job of a run that is resumed, if it is of this model and recipe."""
-    return begun if begun is not None and (begun.name, begun.recipe) == (model.name, recipe) else None
+def _same_training(output: Output, model: Model, recipe: Recipe, seed: int) -> Job | None:
+    """The job that is resumed there, if it is of this model, recipe and seed."""
+    resumable = (job for job in output.begun() if (job.name, job.recipe, job.seed) == (model.name, recipe, seed))
+    return next(resumable, None)
 
 
 def _warn_of_frozen_initialization(recipe_name: str, recipe: Recipe) -> None:
