@@ -20,7 +20,7 @@ from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
 from zoo.hub.local import KEPT, FolderHub
 from zoo.record import replace, store
 
-from .folders import config_of, contents, fetched, flip, of_licence, publish
+from .folders import config_of, contents, fetched, flip, of_licence, publish, without_weights
 from .opens import opened
 
 NAME = "resnet8_digits"
@@ -454,6 +454,21 @@ def test_a_damaged_model_does_not_hide_the_others(hub: FolderHub, trained: Path)
     (hub.path / "resnet8_other" / store.CONFIG).write_text(json.dumps({"name": NAME}))
     with pytest.warns(HubWarning, match=r"resnet8_other/config\.json is not a model's"):
         assert [one.name for one in hub.models()] == [NAME]
+
+
+def test_a_model_without_its_weights_is_not_listed_unless_its_record_has_a_download(
+    hub: FolderHub, trained: Path, tmp_path: Path
+) -> None:
+    revision = fetched(hub, NAME, publish(hub, trained).revision)
+    (revision / store.WEIGHTS).unlink()
+    with pytest.warns(HubWarning, match=r"has no model\.safetensors; publish the model again"):
+        assert hub.models() == []
+    with pytest.raises(NotFound, match=r"has no model\.safetensors; publish the model again"):
+        zoo.load(address(hub), pretrained=True)
+    elsewhere = FolderHub(tmp_path / "elsewhere")
+    shutil.copytree(trained, elsewhere.path / NAME)
+    without_weights(elsewhere.path / NAME, "https://example.org/w")
+    assert [listed.name for listed in elsewhere.models()] == [NAME]
 
 
 def test_a_pattern_reads_only_the_models_that_match(hub: FolderHub, trained: Path) -> None:
