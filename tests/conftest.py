@@ -18,6 +18,10 @@ import pytest
 
 from .loopback_hub import Account, Hub
 
+# Trainings of the tests run on the CPU, where they give the same bytes: `pytest -m gpu` alone sees a GPU.
+if "gpu" not in " ".join(sys.argv):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 # huggingface_hub reads these when it is imported: a Hub on loopback, a cache of its own, no account of the
 # person who runs the tests, and no patience.
 HUB = Hub()

@@ -7,7 +7,7 @@ import platform
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -136,16 +136,22 @@ def as_by_default(device: str = "cpu") -> Iterator[None]:
 def exact() -> Iterator[None]:
     """Compute in full fp32, by the same algorithm each time, without gradients.
 
-    A GPU would otherwise round convolutions to TF32 and pick whichever of its algorithms is the fastest just then.
-    cuDNN's flags are the whole process's, so one thread at a time computes while they are set. Without a GPU they are
-    left alone.
+    A GPU would otherwise round convolutions to TF32, and matrix products where the caller allowed it, and choose the
+    algorithm that is the fastest at the moment. The settings are the whole process's, so one thread at a time computes
+    while they are set. Without a GPU they are left alone.
     """
     with as_by_default(), torch.inference_mode():
         if not torch.cuda.is_available():
             yield
             return
-        cudnn = torch.backends.cudnn
-        # Without `enabled`, `flags` would turn cuDNN off.
-        flags = cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False)
-        with _CUDNN_FLAGS, flags:
-            yield
+        cudnn: Any = torch.backends.cudnn
+        matmul: Any = torch.backends.cuda.matmul
+        with _CUDNN_FLAGS:
+            before = cudnn.benchmark, cudnn.deterministic, cudnn.conv.fp32_precision, matmul.fp32_precision
+            cudnn.benchmark, cudnn.deterministic = False, True
+            # By torch's newer names: its older ones raise an error where a caller has used these.
+            cudnn.conv.fp32_precision = matmul.fp32_precision = "ieee"
+            try:
+                yield
+            finally:
+                cudnn.benchmark, cudnn.deterministic, cudnn.conv.fp32_precision, matmul.fp32_precision = before
