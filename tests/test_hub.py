@@ -84,7 +84,9 @@ def test_an_unknown_scheme_is_one_line_with_those_that_are_known_and_imports_non
 def test_a_scheme_of_a_broken_plugin_is_one_line_that_names_it(fake_plugin: Install, code: str, reason: str) -> None:
     fake_plugin("zoo-broken", {"zip": "zoo_broken:Hub"}, "zoo_broken", code, group=HUBS.name)
     refused = "(fails|can't be imported)"
-    with pytest.raises(PluginError, match=rf"^kind of hub zip: plugin zoo-broken {refused} \({reason}\)( at \S+:\d+)?; .*$"):
+    with pytest.raises(
+        PluginError, match=rf"^kind of hub zip: plugin zoo-broken {refused} \({reason}\)( at \S+:\d+)?; .*$"
+    ):
         open_hub("zip:x")
     assert open_hub("file:x")
 
