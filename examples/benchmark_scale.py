@@ -92,6 +92,7 @@ def write_hub(hub: Path, models: int) -> None:
         (folder / ".revisions" / "ids").write_text(f"{identity}\n")
         for path in (folder, folder / ".revisions" / identity):
             (path / store.CONFIG).write_text(named)
+            (path / store.WEIGHTS).touch()  # a listing looks whether it exists
 
 
 def compare(

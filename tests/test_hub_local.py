@@ -20,7 +20,7 @@ from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
 from zoo.hub.local import KEPT, FolderHub
 from zoo.record import replace, store
 
-from .folders import config_of, contents, fetched, flip, of_licence, publish
+from .folders import config_of, contents, fetched, flip, of_licence, publish, without_weights
 from .opens import opened
 
 NAME = "resnet8_digits"
@@ -185,11 +185,12 @@ def test_files_that_the_record_does_not_name_any_more_are_removed_and_others_are
 
 def test_an_edited_card_is_kept_and_touches_no_revision(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
     identity = api.push(trained, hub=str(hub.address)).revision
-    card = hub.path / NAME / store.README
+    card, published_card = hub.path / NAME / store.README, hub.path / NAME / KEPT / identity / store.README
+    before = published_card.read_bytes()
     with card.open("a") as file:
         file.write("\nMy own words.\n")
     edited = card.read_bytes()
-    assert (hub.path / NAME / KEPT / identity / store.README).read_bytes() == (trained / store.README).read_bytes()
+    assert published_card.read_bytes() == before
     require_sound(hub, trained, tmp_path)
     pushed = publish(hub, of_licence(trained, tmp_path / "newer", "newer"))
     assert (pushed.card, card.read_bytes()) == ("edited", edited)
@@ -453,6 +454,21 @@ def test_a_damaged_model_does_not_hide_the_others(hub: FolderHub, trained: Path)
     (hub.path / "resnet8_other" / store.CONFIG).write_text(json.dumps({"name": NAME}))
     with pytest.warns(HubWarning, match=r"resnet8_other/config\.json is not a model's"):
         assert [one.name for one in hub.models()] == [NAME]
+
+
+def test_a_model_without_its_weights_is_not_listed_unless_its_record_has_a_download(
+    hub: FolderHub, trained: Path, tmp_path: Path
+) -> None:
+    revision = fetched(hub, NAME, publish(hub, trained).revision)
+    (revision / store.WEIGHTS).unlink()
+    with pytest.warns(HubWarning, match=r"has no model\.safetensors; publish the model again"):
+        assert hub.models() == []
+    with pytest.raises(NotFound, match=r"has no model\.safetensors; publish the model again"):
+        zoo.load(address(hub), pretrained=True)
+    elsewhere = FolderHub(tmp_path / "elsewhere")
+    shutil.copytree(trained, elsewhere.path / NAME)
+    without_weights(elsewhere.path / NAME, "https://example.org/w")
+    assert [listed.name for listed in elsewhere.models()] == [NAME]
 
 
 def test_a_pattern_reads_only_the_models_that_match(hub: FolderHub, trained: Path) -> None:

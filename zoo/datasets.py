@@ -7,8 +7,9 @@ published with it says so in its own `std`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zoo.errors import DataError
 from zoo.spec import Dataset
@@ -137,3 +138,5 @@ DIGITS = Dataset(
     hub_id="scikit-learn/digits",
     read=_read_digits,
 )
+
+OWN: Final[Mapping[str, Dataset]] = {dataset.name: dataset for dataset in (CIFAR10, CIFAR100, DIGITS)}

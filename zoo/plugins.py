@@ -29,7 +29,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from zoo import datasets
 from zoo.errors import PluginError, PluginWarning, ZooError
-from zoo.spec import Architecture, Dataset, Model
+from zoo.spec import Architecture, Model
 
 ARCHITECTURES: Final = "zoo.architectures"  # functions from a name to an Architecture, or to None
 GROUPS: Final = (
@@ -196,12 +196,12 @@ def left_out() -> set[str]:
 def load(entry: Entry) -> Model:
     """A declared model; imports its plugin. Raises PluginError, whatever that one does."""
     model = MODELS.loaded(entry)
-    for own in vars(datasets).values():
-        if isinstance(own, Dataset) and own.name == model.dataset.name and own != model.dataset:
-            raise PluginError(
-                f"model {entry.name}: plugin {entry.distribution} has a data set of its own by the name {own.name}, "
-                "which is one of the zoo's; give it another name"
-            )
+    own = datasets.OWN.get(model.dataset.name, model.dataset)
+    if own is not model.dataset and own != model.dataset:
+        raise PluginError(
+            f"model {entry.name}: plugin {entry.distribution} has a data set of its own by the name {own.name}, "
+            "which is one of the zoo's; give it another name"
+        )
     return model
 
 
@@ -233,6 +233,9 @@ def imported(entry: Entry, what: str) -> Any:
     if entry.folder is not None and str(entry.folder) not in sys.path:
         sys.path.append(str(entry.folder))
     try:
+        module, _, attribute = entry.value.partition(":")
+        if module in sys.modules and attribute.isidentifier():  # EntryPoint.load is slow for ten thousand models
+            return getattr(sys.modules[module], attribute)
         return EntryPoint(entry.name, entry.value, MODELS.name).load()
     except (Exception, SystemExit) as error:  # a plugin may fail in any way; it must not take the zoo with it
         raise failing(entry, what, "can't be imported", error) from error

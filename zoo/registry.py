@@ -95,9 +95,8 @@ def dataset(name: str) -> Dataset:
 
     Imports only plugins that may declare it. Raises UnknownModel where none does.
     """
-    for own in vars(datasets).values():
-        if isinstance(own, Dataset) and own.name == name:
-            return own
+    if name in datasets.OWN:
+        return datasets.OWN[name]
     loaded, failed = _loaded(entry for full, entry in entries().items() if full.endswith(f"_{name}"))
     for error in failed:
         warnings.warn(PluginWarning(str(error)), stacklevel=2)

@@ -81,11 +81,17 @@ class FolderHub:
     def _located(self, name: str, revision: str | None = None) -> tuple[Path, str | None] | None:
         """The folder of a revision and its id; HUB/NAME and None where no revisions are kept; None without a model."""
         _require_name(name)
-        folder = self.path / name
-        if ids := _Revisions(folder).ids():
-            identity = self._chosen(name, ids, revision)
-            return folder / KEPT / identity, identity
-        return None if store.is_missing(folder / store.CONFIG) else (folder, None)
+        folder = os.path.join(self.path, name)  # noqa: PTH118 - a Path of each file takes most of a listing's time
+        revisions = f"{folder}/{KEPT}"
+        ids = _read_ids(revisions)
+        if revision is None:
+            identity = next((identity for identity in reversed(ids) if _exists(revisions, identity)), None)
+        else:
+            ids = [identity for identity in ids if _exists(revisions, identity)]
+            identity = self._chosen(name, ids, revision) if ids else None
+        if identity is not None:
+            return Path(revisions, identity), identity
+        return None if store.is_missing(f"{folder}/{store.CONFIG}") else (Path(folder), None)
 
     def _read(self, name: str, folder: Path) -> tuple[bytes, Record]:
         """The record in a folder, as it is there and decoded; raises HubError for another model's."""
@@ -114,7 +120,7 @@ class FolderHub:
 
     def models(self, pattern: str | None = None) -> list[Listed]:
         """The models, by name; what can't be loaded is passed over with a warning, unless it is no model at all."""
-        listed = []
+        listed, address = [], self.address
         for name in sorted(self._names()):
             if pattern is not None and not fnmatch.fnmatchcase(name, pattern):
                 continue
@@ -124,10 +130,11 @@ class FolderHub:
             try:
                 record = store.read_summary(located[0])
                 self._require_named(name, record)
+                _require_weights(located[0], record)
             except (FolderError, HubError) as error:
                 warnings.warn(HubWarning(str(error)), stacklevel=2)
                 continue
-            listed.append(Listed.of(self.address.model(name), record))
+            listed.append(Listed.of(address.model(name), record))
         return listed
 
     def _names(self) -> list[str]:
@@ -209,11 +216,7 @@ class _Revisions:
 
     def ids(self) -> list[str]:
         """The ids of the revisions that are there, newest last."""
-        try:
-            lines = (self._folder / "ids").read_text(encoding="utf-8").split()
-        except (OSError, UnicodeDecodeError):
-            return []
-        return [line for line in lines if ID.fullmatch(line) and not store.is_missing(self._folder / line)]
+        return [identity for identity in _read_ids(str(self._folder)) if _exists(str(self._folder), identity)]
 
     def cards(self) -> set[bytes]:
         """The README.md of every revision."""
@@ -242,6 +245,25 @@ class _Revisions:
             lines = [*(line for line in ids if line != identity), identity]
             write_file(self._folder / "ids", "".join(f"{line}\n" for line in lines).encode())
         return repaired
+
+
+def _read_ids(revisions: str) -> list[str]:
+    """The ids that a folder `.revisions` lists, newest last; empty if the list can't be read."""
+    try:
+        with open(f"{revisions}/ids", encoding="utf-8") as file:  # noqa: PTH123
+            return [line for line in file.read().split() if ID.fullmatch(line)]
+    except (OSError, ValueError):
+        return []
+
+
+def _exists(revisions: str, identity: str) -> bool:
+    return not store.is_missing(f"{revisions}/{identity}")
+
+
+def _require_weights(folder: Path, record: Summary) -> None:
+    """Raise FolderError for a folder without its weights, unless the record has a download of them."""
+    if record.download is None and store.is_missing(f"{folder}/{store.WEIGHTS}"):
+        raise FolderError(f"{folder} has no {store.WEIGHTS}; publish the model again")
 
 
 def _refresh(

@@ -349,6 +349,7 @@ class Summary(Struct, frozen=True):
     results: _Accuracy | None = None
     job: _Software | None = None  # of a trained model
     source: _Software | None = None  # of an imported one
+    download: Download | None = None
 
     def __post_init__(self) -> None:
         _require((self.job is None) != (self.source is None), "it should have either a job or a source")
