@@ -185,12 +185,12 @@ def test_files_that_the_record_does_not_name_any_more_are_removed_and_others_are
 
 def test_an_edited_card_is_kept_and_touches_no_revision(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
     identity = api.push(trained, hub=str(hub.address)).revision
-    card = hub.path / NAME / store.README
-    published = card.read_bytes()
+    card, published_card = hub.path / NAME / store.README, hub.path / NAME / KEPT / identity / store.README
+    before = published_card.read_bytes()
     with card.open("a") as file:
         file.write("\nMy own words.\n")
     edited = card.read_bytes()
-    assert (hub.path / NAME / KEPT / identity / store.README).read_bytes() == published
+    assert published_card.read_bytes() == before
     require_sound(hub, trained, tmp_path)
     pushed = publish(hub, of_licence(trained, tmp_path / "newer", "newer"))
     assert (pushed.card, card.read_bytes()) == ("edited", edited)
