@@ -1,14 +1,13 @@
-"""A command killed before every one of its file operations, and then given again.
+"""Kill commands before their file operations, and give each again.
 
-    python -m tests.killed COMMAND FOLDER [--every N]
+    python -m tests.killed FOLDER COMMAND=N...
 
-Everything is imported once; each command runs in a fork, which an audit hook ends with SIGKILL before the N-th
-operation that changes a file. Prints a line of JSON for each N: what the next command made of it.
+Each command runs in forks of one process. An audit hook kills a fork with SIGKILL before its first operation that
+changes a file, and before every N-th after that. Prints a line of JSON for each kill: the outcome of the next command.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import hashlib
 import json
@@ -22,11 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot  # noqa: F401 - imported here, it is not imported in every fork
+# Imported before the forks, so that no fork spends seconds on it.
+import jinja2  # noqa: F401
+import matplotlib.pyplot  # noqa: F401
 import msgspec
-import torch  # noqa: F401
+import rich.console  # noqa: F401
+import sklearn.datasets  # noqa: F401
+import torch._dynamo
+import torch._inductor.config  # noqa: F401
 
-from zoo import api
+from zoo import api, registry
 from zoo.record import card, curve, replace, store  # noqa: F401
 from zoo.record.types import require_trained
 from zoo.training import run  # noqa: F401
@@ -174,8 +178,8 @@ def kill_before(operation: int) -> None:
     sys.addaudithook(hook)
 
 
-def main(name: str, scratch: Path, every: int) -> None:
-    """Kill the command before its first, and every so many-th operation after it, until it comes to its end."""
+def kill_repeatedly(name: str, scratch: Path, every: int) -> None:
+    """Kill a command before its first operation and every N-th after it, until it comes to its end."""
     command, start, place = COMMANDS[name], scratch / "start", scratch / "place"
     assert forked(lambda: command.before(start)) == 0
     shutil.copytree(start, place)
@@ -187,19 +191,24 @@ def main(name: str, scratch: Path, every: int) -> None:
         status = forked(functools.partial(command.given, place), operations=operation)
         if status == 0:
             break
-        outcome = {"operation": operation, "killed": os.WTERMSIG(status) == signal.SIGKILL}
-        outcome["again"] = forked(functools.partial(command.again, place)) == 0
-        found = command.state(place) if outcome["again"] else None
-        print(json.dumps({**outcome, "same": found == expected}), flush=True)
-        if found != expected:
-            print(f"expected {expected}\nfound {found}", file=sys.stderr)
+        killed = os.WTERMSIG(status) == signal.SIGKILL
+        again = forked(functools.partial(command.again, place)) == 0
+        state = command.state(place) if again else None
+        print(json.dumps({"command": name, "killed": killed, "again": again, "same": state == expected}), flush=True)
+        if state != expected:
+            print(f"killed before operation {operation}: expected {expected}, not {state}", file=sys.stderr)
         operation += every
 
 
+def main() -> None:
+    """Kill each of the commands that are named."""
+    registry.load(NAME)
+    scratch = Path(sys.argv[1])
+    for words in sys.argv[2:]:
+        name, _, every = words.partition("=")
+        (scratch / name).mkdir()
+        kill_repeatedly(name, scratch / name, int(every))
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--every", type=int, default=1)
-    arguments = parser.parse_args()
-    main(arguments.command, arguments.folder, arguments.every)
+    main()
