@@ -20,6 +20,7 @@ from zoo.hub.publish import require_public
 from zoo.record import store
 from zoo.record.job import Origin
 
+from .conftest import CHECKOUT
 from .folders import config_of, hashed, trained_record
 from .loopback_hub import Hub
 
@@ -201,3 +202,11 @@ def test_a_folder_may_be_named_by_a_link_and_have_links_within(model_folder: Pat
     (model_folder / store.CURVE).symlink_to("real.svg")
     (tmp_path / "short").symlink_to(model_folder)
     assert api.push(tmp_path / "short", hub=f"file:{tmp_path / 'hub'}").revision == store.identity(model_folder)
+
+
+def test_a_folder_of_the_catalogue_that_is_pushed_keeps_its_card(tmp_path: Path) -> None:
+    folder = tmp_path / "resnet8_digits"
+    shutil.copytree(CHECKOUT / "hub_cards" / "resnet8_digits", folder)
+    before = (folder / store.README).read_bytes()
+    assert api.push(folder, hub=f"file:{tmp_path}/hub").card == "current"
+    assert (folder / store.README).read_bytes() == before

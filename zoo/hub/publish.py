@@ -152,7 +152,8 @@ def _presentation(
         if isinstance(model.known, Model) or store.README not in files:
             text = card.render(record, log, model.known)
             published_text = card.render(record, log, model.known, _address(hub, record.name))
-            state = _state(files.get(store.README), text, published_text)
+            in_catalogue = card.render(record, log, model.known, record.name)
+            state = _state(files.get(store.README), text, published_text, in_catalogue)
             if state == "stale":
                 own[store.README] = text.encode()
             if state != "edited":
