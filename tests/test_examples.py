@@ -100,8 +100,10 @@ def test_an_exported_file_is_asked_by_onnxruntime_numpy_and_pillow_alone(tmp_pat
     for module in ("torch", "torchvision", "zoo"):
         (tmp_path / f"{module}.py").write_text(f"raise RuntimeError('{module} was imported')\n")
     script, picture = CHECKOUT / "examples" / "predict_with_onnxruntime.py", tmp_path / "picture.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
     # Of the model's size: Pillow rounds a resized pixel here and there to its neighbour.
-    Image.open(CHECKOUT / "tests" / "photo.png").convert("L").resize((8, 8)).save(picture)
+    Image.open(CHECKOUT / "tests" / "photo.png").convert("L").resize((8, 8)).save(picture, exif=exif)
     finished = subprocess.run(
         [sys.executable, script, folder / "onnx" / "model.onnx", picture],
         capture_output=True,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import shutil
+import sys
 import tomllib
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 
 import zoo
 from zoo import api
@@ -43,11 +46,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return flowers(tmp_path / "Flowers 1")
-
-
 def nobody(what: str, done: int, total: int) -> None:
     pass
 
@@ -72,10 +70,57 @@ def test_a_folder_of_pictures_is_a_data_set_whose_facts_are_found_by_looking(fol
     assert np.allclose(found.std, pixels.std(0), atol=1e-4)
 
 
-@pytest.mark.parametrize("half", ["val", "valid"])
-def test_the_test_half_may_be_called_otherwise(folder: Path, half: str) -> None:
-    (folder / "test").rename(folder / half)
-    assert open_it(f"folder:{folder}").test_images == 12
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("train", "val"), ("train", "valid"), ("Train", "Test"), ("training", "Testing"), ("TRAIN", "Validation")],
+)
+def test_the_halves_may_have_other_names(folder: Path, train: str, test: str) -> None:
+    (folder / "train").rename(folder / "a")
+    (folder / "test").rename(folder / "b")
+    (folder / "a").rename(folder / train)
+    (folder / "b").rename(folder / test)
+    dataset = open_it(f"folder:{folder}")
+    assert (dataset.classes, dataset.train_images, dataset.test_images) == (tuple(COLOURS), 36, 12)
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    draw(tmp_path / "traffic", 20)
+    (tmp_path / "traffic" / "violet").rename(tmp_path / "traffic" / "train")
+    assert open_it(f"folder:{tmp_path / 'traffic'}", test_part=0.3).classes == ("daisy", "rose", "train")
+
+
+def test_a_class_has_one_name_in_both_unicode_forms(folder: Path) -> None:
+    (folder / "train" / "rose").rename(folder / "train" / unicodedata.normalize("NFC", "rosé"))
+    (folder / "test" / "rose").rename(folder / "test" / unicodedata.normalize("NFD", "rosé"))
+    dataset = open_it(f"folder:{folder}")
+    assert dataset.classes == ("daisy", unicodedata.normalize("NFC", "rosé"), "violet")
+    assert (dataset.train_images, dataset.test_images) == (36, 12)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_class_whose_name_is_not_utf_8_is_one_line(folder: Path) -> None:
+    for half in ("train", "test"):
+        (folder / half / "rose").rename(folder / half / os.fsdecode(b"ros\xe9"))
+    with pytest.raises(DataError, match="is not UTF-8; rename its folder"):
+        open_it(f"folder:{folder}")
+
+
+def test_links_are_followed_and_no_folder_is_entered_twice(folder: Path, tmp_path: Path) -> None:
+    daisies = (folder / "train" / "daisy").rename(tmp_path / "daisies")
+    (folder / "train" / "daisy").symlink_to(daisies)
+    (daisies / "again").symlink_to(daisies)
+    (daisies / "above").symlink_to(folder)
+    (daisies / "beside").symlink_to(folder / "train" / "rose")
+    assert api.survey(f"folder:{folder}").counts()[0] == ("daisy", 12, 4)
+
+
+def test_hidden_files_and_folders_are_left_out(folder: Path) -> None:
+    for name in ("._1-000.png", ".ipynb_checkpoints/1-000.png"):
+        (folder / "train" / "rose" / name).parent.mkdir(exist_ok=True)
+        shutil.copy(folder / "train" / "rose" / "1-000.png", folder / "train" / "rose" / name)
+    (folder / "train" / ".ipynb_checkpoints").mkdir()
+    (folder / "train" / "__MACOSX").mkdir()
+    assert [row[:2] for row in api.survey(f"folder:{folder}").counts()] == [(name, 12) for name in COLOURS]
 
 
 def test_any_first_or_last_part_of_them_has_pictures_of_every_class(folder: Path) -> None:
@@ -122,6 +167,20 @@ def test_a_second_look_reads_no_picture(folder: Path) -> None:
     for _ in range(2):
         survey_address(DatasetRequest(f"folder:{folder}"), Path(), lambda what, done, total: looked.append(what))
     assert len(looked) == 48
+
+
+@pytest.mark.parametrize("damage", ["cut off", "without a field", "of other pictures"])
+def test_a_damaged_survey_is_made_anew(folder: Path, cache: Path, damage: str) -> None:
+    before = api.survey(f"folder:{folder}")
+    (kept,) = (cache / "pictures" / "seen").iterdir()
+    rows = json.loads(kept.read_text())
+    if damage == "without a field":
+        del rows[3]["sha256"]
+    elif damage == "of other pictures":
+        rows[3]["name"] = "train/daisy/other.png"
+    kept.write_text(json.dumps(rows)[: 500 if damage == "cut off" else None])
+    after = api.survey(f"folder:{folder}")
+    assert (after.train, after.test) == (before.train, before.test)
 
 
 # Pictures as a person expects them.
@@ -193,14 +252,84 @@ def test_pictures_of_many_sizes_are_64_where_nobody_says_any(folder: Path) -> No
     assert open_it(f"folder:{folder}").input_size == (3, 64, 64)
 
 
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut_off, empty, flip_a_byte, Path.unlink])
+@pytest.mark.parametrize("name", ["train-3x16x16.npy", "test-3x16x16.npy", "test-labels.npy", "train-3x16x16.json"])
+def test_a_prepared_file_that_is_damaged_is_prepared_anew(
+    folder: Path, cache: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    before = open_it(f"folder:{folder}")
+    (path,) = (cache / "pictures").rglob(name)
+    contents = path.read_bytes()
+    damage(path)
+    after = open_it(f"folder:{folder}")
+    assert path.read_bytes() == contents
+    assert (after.mean, after.std) == (before.mean, before.std)
+
+
+def test_files_that_are_no_pictures_by_their_endings_are_counted(folder: Path, run_here: Run) -> None:
+    for name in ("a.heic", "b.HEIC", "notes.txt"):
+        (folder / "train" / "rose" / name).touch()
+    left_out = "left out, as no pictures by their endings: 3 files (.heic 2, .txt 1)"
+    assert left_out in run_here("data", f"folder:{folder}").stdout
+    assert json.loads(run_here("data", f"folder:{folder}", "--json").stdout)["other_files"] == {".heic": 2, ".txt": 1}
+    with pytest.warns(DataWarning) as warned:
+        open_it(f"folder:{folder}")
+    assert [left_out in str(warning.message) for warning in warned].count(True) == 1
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_is_read_if_this_pillow_reads_it(folder: Path) -> None:
+    Image.open(folder / "train" / "rose" / "1-000.png").save(folder / "train" / "rose" / "again.avif")
+    assert open_it(f"folder:{folder}").train_images == 37
+
+
+def test_pictures_that_all_look_the_same_are_warned_of(folder: Path, run_here: Run) -> None:
+    for number, path in enumerate(sorted(folder.rglob("*.png"))):
+        Image.new("L", (16, 16), number % 2).save(path)
+    remark = "all pictures look nearly the same: the standard deviation of their brightness is 0.00"
+    assert remark in run_here("data", f"folder:{folder}").stdout
+    with pytest.warns(DataWarning, match=remark):
+        open_it(f"folder:{folder}")
+
+
 # A model, from the folder to the hub.
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `Flowers 1`, the cache, and a model that was trained on it as `m`. Not to be written to."""
+    work = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(work / "cache"))
+        address = f"folder:{flowers(work / 'Flowers 1')}"
+        api.train("resnet8", dataset=address, epochs=2, settings=SMALL, out=work / "m", compile="none", amp=False)
+    return work
+
+
 @pytest.fixture
-def trained(folder: Path, tmp_path: Path) -> Path:
-    out = tmp_path / "runs" / "m"
-    api.train("resnet8", dataset=f"folder:{folder}", epochs=2, settings=SMALL, out=out, compile="none", amp=False)
-    return out
+def folder(shared: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(shared / "Flowers 1", tmp_path / "Flowers 1"))
+
+
+@pytest.fixture
+def trained(shared: Path, folder: Path, cache: Path) -> Path:
+    """The trained model, its pictures prepared in this test's cache."""
+    shutil.copytree(shared / "cache", cache)
+    return Path(shutil.copytree(shared / "m", folder.parent / "runs" / "m"))
 
 
 def test_what_is_trained_on_them_is_evaluated_verified_and_seen_as_any_model(
@@ -232,6 +361,17 @@ def test_without_the_pictures_the_test_set_is_not_measured_and_with_others_it_is
     (folder / "test" / "rose" / "2-000.png").unlink()
     with pytest.raises(DataError, match="other pictures than resnet8_flowers-1 was trained on"):
         api.verify(trained, dataset=f"folder:{folder}")
+
+
+@pytest.mark.parametrize("damage", [cut_off, flip_a_byte])
+def test_damaged_pictures_are_refused_by_an_evaluation_and_prepared_anew_from_their_address(
+    trained: Path, folder: Path, cache: Path, damage: Callable[[Path], None]
+) -> None:
+    (path,) = (cache / "pictures").rglob("test-3x16x16.npy")
+    damage(path)
+    with pytest.raises(DataError, match=r"test-3x16x16\.npy is not there or damaged; name the address of the pictures"):
+        api.evaluate(trained)
+    assert api.evaluate(trained, dataset=f"folder:{folder}").results == trained_record(trained).results
 
 
 def test_it_is_reproduced_to_the_byte(trained: Path, tmp_path: Path) -> None:
@@ -321,6 +461,10 @@ def no_test_half(folder: Path) -> None:
     shutil.rmtree(folder / "test")
 
 
+def no_training_half(folder: Path) -> None:
+    shutil.rmtree(folder / "train")
+
+
 def no_classes(folder: Path) -> None:
     shutil.rmtree(folder / "train")
     shutil.rmtree(folder / "test")
@@ -334,7 +478,8 @@ def no_classes(folder: Path) -> None:
         (no_test_picture, "there is no test picture of the class rose"),
         (no_training_picture, "there is no training picture of the class rose"),
         (a_strange_class, "has a class that .*train has not: tulip"),
-        (no_test_half, "has train/ and no test/, val/ or valid/ beside it"),
+        (no_test_half, "has train/ and no test/, val/ or valid/ beside it.* or rename train/ if it is a class"),
+        (no_training_half, "has test/ and no train/ beside it; add one, or rename test/ if it is a class"),
         (no_classes, "has no folders of pictures"),
     ],
 )
@@ -519,7 +664,7 @@ def test_the_kind_that_the_page_writes_is_looked_at_and_trained_on(
 
 PAIRS = """
 import io
-from PIL import Image
+from PIL import Image, features
 from zoo.spec import Collection, Half
 
 def read(index):
@@ -560,15 +705,15 @@ def test_data_sets_are_in_the_cache_where_no_folder_is_named(cache: Path, monkey
 # The command line.
 
 
-def test_zoo_data_shows_what_there_is(folder: Path, run_zoo: Run) -> None:
+def test_zoo_data_shows_what_there_is(folder: Path, run_here: Run) -> None:
     (folder / "train" / "rose" / "bad.png").write_text("no picture")
     shutil.copy(folder / "train" / "rose" / "1-003.png", folder / "test" / "rose" / "again.png")
-    shown = run_zoo("data", f"folder:{folder}")
+    shown = run_here("data", f"folder:{folder}")
     assert shown.returncode == 0, shown.stderr
     assert "flowers-1: 36 pictures to train on, 13 to test with" in shown.stdout
     assert "rose\t12\t5" in shown.stdout
     assert "a copy on both sides: train/rose/1-003.png and test/rose/again.png" in shown.stdout
     assert "train/rose/bad.png can't be read as a picture" in shown.stdout
-    facts = json.loads(run_zoo("data", f"folder:{folder}", "--json").stdout)
+    facts = json.loads(run_here("data", f"folder:{folder}", "--json").stdout)
     assert facts["sizes"] == [{"width": 16, "height": 16, "pictures": 49}]
     assert [one["name"] for one in facts["unreadable"]] == ["train/rose/bad.png"]

@@ -102,7 +102,9 @@ def test_a_picture_in_colours_that_pillow_does_not_convert_says_so(tmp_path: Pat
 
 def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
     Image.new("1", (10_000, 6_000)).save(tmp_path / "large.png")
-    with pytest.raises(ImageError, match=r"it has 10,000×6,000 pixels, expected up to 50,000,000; make it smaller"):
+    with pytest.raises(
+        ImageError, match=r"it has 10,000×6,000 pixels, expected up to 50,000,000, or 250,000,000 as JPEG; make"
+    ):
         read_image(tmp_path / "large.png")
 
 
@@ -121,6 +123,22 @@ def test_a_folder_is_walked_as_a_data_sets_without_hidden_files_and_in_circles(t
     assert seen == [tmp_path / "folder" / "a.png", tmp_path / "folder" / "sub" / "c.png"]
 
 
+@pytest.mark.parametrize(("size", "reduced"), [((12_000, 9_000), (6_000, 4_500)), ((16_384, 12_288), (4_096, 3_072))])
+def test_a_jpeg_of_a_phones_size_is_decoded_at_a_part_of_it(
+    size: tuple[int, int], reduced: tuple[int, int], tmp_path: Path
+) -> None:
+    Image.new("L", size, 200).save(tmp_path / "large.jpg")
+    picture = read_image(tmp_path / "large.jpg")
+    assert picture.size == reduced
+    assert picture.getpixel((7, 7)) == 200
+
+
+def test_a_picture_of_no_known_format_is_told_the_formats(tmp_path: Path) -> None:
+    (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(ImageError, match=r"none of the formats (AVIF, )?BMP, GIF, .*JPEG, .*PNG.*; save it as one"):
+        read_image(tmp_path / "x.heic")
+
+
 def test_a_picture_is_turned_as_its_camera_noted_by_the_transforms_too(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter to the right
@@ -133,5 +151,7 @@ def test_a_picture_is_turned_as_its_camera_noted_by_the_transforms_too(tmp_path:
 
 def test_a_picture_in_floating_point_is_refused(tmp_path: Path) -> None:
     Image.new("F", (8, 8), 0.5).save(tmp_path / "float.tif")
-    (found,) = api.predict("resnet8_digits", [tmp_path / "float.tif"])
-    assert "its pixels are floating point" in str(found.error)
+    (prediction,) = api.predict("resnet8_digits", [tmp_path / "float.tif"])
+    assert "its pixels are floating point" in str(prediction.error)
+    with Image.open(tmp_path / "float.tif") as image, pytest.raises(ImageError, match="with 8 or 16 bits a pixel"):
+        zoo.transforms("resnet8_digits")(image)

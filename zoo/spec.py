@@ -121,6 +121,7 @@ class Collection:
     stamp: str  # a text that differs if any picture may differ
     license: str = ""  # of the pictures, as the Hub spells it, for the card
     homepage: str = ""  # a URL, for the card
+    other_files: tuple[tuple[str, int], ...] = ()  # left out for their endings: an ending, and how many files
 
 
 FEW: Final = 10  # test pictures of a class: below that its accuracy says little

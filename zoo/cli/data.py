@@ -26,34 +26,41 @@ def data(
     The pictures are in a folder a class, in train/ and test/ (or val/, valid/); or in the classes' folders alone, and
     --test-part 0.2 takes a part as the test set, chosen by each picture's bytes: it never changes sides.
     """
-    found = api.survey(address, test_part=test_part, skip_bad=skip_bad, data=root, tell=None if as_json else telling())
-    sizes = Counter(one.size for one in (*found.train, *found.test))
+    surveyed = api.survey(
+        address, test_part=test_part, skip_bad=skip_bad, data=root, tell=None if as_json else telling()
+    )
+    sizes = Counter(picture.size for picture in (*surveyed.train, *surveyed.test))
     if as_json:
         print_json(
             {
-                "name": found.collection.name,
-                **msgspec.structs.asdict(found.pictures),
-                "classes": [{"name": name, "train": train, "test": test} for name, train, test in found.counts()],
+                "name": surveyed.collection.name,
+                **msgspec.structs.asdict(surveyed.pictures),
+                "classes": [{"name": name, "train": train, "test": test} for name, train, test in surveyed.counts()],
                 "sizes": [{"width": w, "height": h, "pictures": count} for (w, h), count in sizes.most_common()],
-                "channels": found.channels,
-                "copies": [{"train": one.name, "test": other.name} for one, other in found.copies],
-                "unreadable": [{"name": one.name, "reason": one.error} for one in found.unreadable],
+                "channels": surveyed.channels,
+                "copies": [{"train": one.name, "test": other.name} for one, other in surveyed.copies],
+                "other_files": dict(surveyed.collection.other_files),
+                "unreadable": [{"name": one.name, "reason": one.error} for one in surveyed.unreadable],
             }
         )
         return
-    say(f"{found.collection.name}: {len(found.train):,} pictures to train on, {len(found.test):,} to test with")
-    say(f"SHA-256 of all of them {found.pictures.sha256}")
-    rows = [(name, f"{train:,}", f"{test:,}") for name, train, test in found.counts()]
+    say(
+        f"{surveyed.collection.name}: {len(surveyed.train):,} pictures to train on, {len(surveyed.test):,} to test with"
+    )
+    say(f"SHA-256 of all of them {surveyed.pictures.sha256}")
+    rows = [(name, f"{train:,}", f"{test:,}") for name, train, test in surveyed.counts()]
     print_table(("class", "train", "test"), rows, right=(1, 2))
-    _say_sizes(sizes, found.channels)
-    if few := found.few:
+    _say_sizes(sizes, surveyed.channels)
+    if few := surveyed.few:
         say(f"fewer than {FEW} test pictures, which say little: {_some(few)}")
-    for one, other in found.copies[:MOST]:
+    for remark in surveyed.remarks():
+        say(remark)
+    for one, other in surveyed.copies[:MOST]:
         say(f"a copy on both sides: {one.name} and {other.name}")
-    _say_rest(len(found.copies), "copies on both sides")
-    for bad in found.unreadable[:MOST]:
+    _say_rest(len(surveyed.copies), "copies on both sides")
+    for bad in surveyed.unreadable[:MOST]:
         say(bad.error)
-    _say_rest(len(found.unreadable), "pictures that can't be read")
+    _say_rest(len(surveyed.unreadable), "pictures that can't be read")
 
 
 def _say_sizes(sizes: Counter[tuple[int, int]], channels: int) -> None:

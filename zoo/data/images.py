@@ -1,8 +1,8 @@
-"""Image files: reading one the way up that its camera noted, and finding them in a folder.
+"""Read image files, and find them in a folder.
 
-`folder:PATH` is a folder of images, a folder for each class, as torchvision's ImageFolder has it: `train/` and one of
-`test/`, `val/` and `valid/` with the classes' folders in them, or the classes' folders alone. The name of the data set
-is the folder's. Hidden files, and files that are not named as images, are left out.
+`folder:PATH` is a folder of images as torchvision's ImageFolder expects it: `train/` and `test/` (or `val/`, `valid/`,
+`validation/`, in capitals or not) with a folder for each class, or the folders of the classes alone. The name of the
+dataset is the folder's. Hidden files and files that no reader of images is registered for are left out.
 """
 
 from __future__ import annotations
@@ -12,165 +12,283 @@ import io
 import os
 import re
 import stat
+import unicodedata
 import warnings
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from zoo import registry
 from zoo.errors import DataError, ImageError, UnknownModel
 from zoo.record.paths import path_of
 from zoo.spec import Collection, Half
 
-# What Pillow decodes itself: others start programs (Ghostscript) or are no pictures.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "JPEG2000")
-PIXELS = 50_000_000
+# Pillow's other formats start programs (Ghostscript) or are no pictures. AVIF and HEIF are read if this Pillow can.
+FORMATS: Final = ("AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+PIXELS: Final = 50_000_000  # of a decoded picture
+JPEG_PIXELS: Final = 250_000_000  # of a JPEG file, which can be decoded at a half or a quarter of its sides
+IGNORED_FOLDERS: Final = ("__MACOSX",)  # besides hidden ones
 
 
-def suffixes() -> set[str]:
-    """The endings of files that are named as pictures: `.png`."""
-    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
+def endings() -> dict[str, str]:
+    """The endings of the files that can be read, with their formats: `.png` is `PNG`."""
+    return {ending: kind for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
 
 
 def image_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """The paths themselves, and for a folder every image file under it, as a data set's; raises ImageError."""
-    endings = suffixes()
+    """The paths themselves, and for a folder every image file under it, as in a dataset; raises ImageError."""
+    readable = endings()
     for path in paths:
         if not path.is_dir():
             yield path
             continue
         try:
-            yield from _walked(path, endings)
+            yield from (file for file in _walk(path, set()) if file.suffix.lower() in readable)
         except OSError as error:
             raise ImageError(f"{error.filename or path} can't be read ({error.strerror}); let it be read") from None
 
 
-def _walked(folder: Path, endings: Container[str], above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
-    """All files under a folder that are named as images, but hidden ones, sorted; raises OSError.
+def _walk(folder: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
+    """All files under a folder, sorted, without hidden ones. Links are followed; no folder is entered twice.
 
-    Links are followed, but not to a folder that is being walked already.
+    Args:
+        folder: Where to begin.
+        entered: Device and inode of the folders that must not be entered; those that are entered are added.
+
+    Raises:
+        OSError: A folder can't be read.
     """
-    facts = folder.stat()
-    if (here := (facts.st_dev, facts.st_ino)) in above:
-        return
-    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    yield from (path for path in inside if path.suffix.lower() in endings and path.is_file())
-    for path in inside:
-        if path.is_dir():
-            yield from _walked(path, endings, above | {here})
+    entered.add(_inode(folder))
+    visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    yield from (path for path in visible if path.is_file())
+    for path in visible:
+        if _is_folder(path) and _inode(path) not in entered:
+            yield from _walk(path, entered)
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _is_folder(path: Path) -> bool:
+    return not path.name.startswith(".") and path.name not in IGNORED_FOLDERS and path.is_dir()
 
 
 def read_image(path: Path) -> Image.Image:
-    """Read a picture, the way up that its camera noted; raises ImageError.
-
-    Only formats that Pillow decodes itself are opened, and only as many pixels as fit in memory.
-    """
+    """Read a picture file, upright by its EXIF orientation; raises ImageError."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ImageError(f"{path} can't be read as a picture: it is no regular file")
         with path.open("rb") as file:
-            return _upright(file, str(path))
-    except OSError as error:
-        raise ImageError(f"{path} can't be read as a picture: {error.strerror or error}") from None
+            return _decode(file, str(path))
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
+        raise ImageError(f"{path} can't be read as a picture: {reason}") from None
 
 
 def decode(content: bytes, name: str) -> Image.Image:
-    """The same of a file's bytes; `name` is what an error calls it."""
-    return _upright(io.BytesIO(content), name)
+    """Decode the bytes of a picture file, upright by its EXIF orientation.
+
+    Args:
+        content: The bytes of the file.
+        name: How an error names the picture.
+
+    Returns:
+        The picture in the file's own mode; a JPEG of more than `PIXELS` at a half or a quarter of its sides.
+
+    Raises:
+        ImageError: It is damaged, too large, of floating-point pixels, or of none of `FORMATS`.
+        MemoryError: There is not enough memory.
+    """
+    return _decode(io.BytesIO(content), name)
 
 
-def _upright(file: BinaryIO, name: str) -> Image.Image:
+def _decode(file: BinaryIO, name: str) -> Image.Image:
+    refused = f"{name} can't be read as a picture"
+    readable = sorted(set(endings().values()))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound below is a lower one
-            with Image.open(file, formats=FORMATS) as image:
-                if image.width * image.height > PIXELS:
-                    raise ImageError(
-                        f"{name} can't be read as a picture: it has {image.width:,}×{image.height:,} pixels, "
-                        f"expected up to {PIXELS:,}; make it smaller"
-                    )
-                if image.mode == "LAB":
-                    raise ImageError(f"{name} can't be read as a picture: Pillow converts no LAB; save it as RGB")
-                if image.mode == "F":
-                    raise ImageError(
-                        f"{name} can't be read as a picture: its pixels are floating point, of no known range; "
-                        "save it with 8 or 16 bits a pixel"
-                    )
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # PIXELS is a lower bound
+            with _open(file, readable) as image:
+                _reduce(image, refused)
+                require_convertible(image, refused)
                 upright = ImageOps.exif_transpose(image)
                 upright.load()
                 return upright
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise ImageError(f"{name} can't be read as a picture: cannot identify image file") from None
-    except Exception as error:  # a decoder may fail in any way on what is no picture
+        raise ImageError(
+            f"{refused}: it has none of the formats {', '.join(readable)}; save it as one of them"
+        ) from None
+    except Exception as error:  # a decoder may fail in any way
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ImageError(f"{name} can't be read as a picture: {reason}") from None
+        raise ImageError(f"{refused}: {reason}") from None
 
 
-TRAIN = "train"
-TESTS = ("test", "val", "valid")  # the first one that is there
+def _open(file: BinaryIO, formats: list[str]) -> Image.Image:
+    try:
+        return Image.open(file, formats=formats)
+    except Image.DecompressionBombError:
+        file.seek(0)
+        if file.read(3) != b"\xff\xd8\xff":
+            raise
+        file.seek(0)
+        return JpegImageFile(file)  # Image.open refuses it for its size; `_reduce` has another bound
+
+
+def _reduce(image: Image.Image, refused: str) -> None:
+    """Have a large JPEG decoded at a half or a quarter of its sides; refuse what is larger than that."""
+    pixels, is_jpeg = image.width * image.height, isinstance(image, JpegImageFile)
+    if pixels <= PIXELS:
+        return
+    if pixels > (JPEG_PIXELS if is_jpeg else PIXELS):
+        raise ImageError(
+            f"{refused}: it has {image.width:,}×{image.height:,} pixels, expected up to {PIXELS:,}, "
+            f"or {JPEG_PIXELS:,} as JPEG; make it smaller"
+        )
+    factor = 2 if pixels <= 4 * PIXELS else 4
+    image.draft(None, (image.width // factor, image.height // factor))
+
+
+def require_convertible(image: Image.Image, refused: str) -> None:
+    """Refuse a picture that Pillow can't convert to RGB or converts wrongly; raises ImageError.
+
+    Args:
+        image: The picture.
+        refused: The beginning of the error: "x.tif can't be read as a picture".
+    """
+    if image.mode == "LAB":
+        raise ImageError(f"{refused}: Pillow converts no LAB; save it as RGB")
+    if image.mode == "F":
+        raise ImageError(
+            f"{refused}: its pixels are floating point, of no known range; save it with 8 or 16 bits a pixel"
+        )
+
+
+def convert(image: Image.Image, mode: str) -> Image.Image:
+    """Convert a picture of any mode to `L` or `RGB`, upright by its EXIF orientation; raises ImageError."""
+    require_convertible(image, "a picture can't be converted")
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip and not scale to 8
+        image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    return image.convert(mode)
+
+
+# The names of the folders of the two halves, in any case; of several the first.
+TRAIN: Final = ("train", "training")
+TEST: Final = ("test", "testing", "val", "valid", "validation")
 
 
 def open_folder(rest: str, root: Path) -> Collection:
-    """The pictures in a folder, `~` at its beginning as the home folder; `root` is not asked. Raises DataError."""
+    """Open the pictures in a folder.
+
+    Args:
+        rest: The path of the folder; `~` is the home folder.
+        root: The folder of datasets, which is not used.
+
+    Returns:
+        The pictures, none of them read yet.
+
+    Raises:
+        DataError: There is no such folder, or it has no folders with pictures.
+    """
     folder = path_of(rest)
     try:
-        return _opened(folder)
+        return _open_folder(folder)
     except OSError as error:
         raise DataError(f"{error.filename or folder} can't be read ({error.strerror}); let it be read") from None
 
 
-def _opened(folder: Path) -> Collection:
+def _open_folder(folder: Path) -> Collection:
     if not folder.exists():
         raise DataError(f"there is no folder {folder}; name one that has a folder of pictures for each class")
     if not folder.is_dir():
         raise DataError(f"{folder} is a file; name the folder that the folders of the classes are in")
     train, test = _halves(folder)
-    classes = _folders(train)
+    train_folders, test_folders = _class_folders(train), _class_folders(test) if test else {}
+    classes = tuple(train_folders)
     if not classes:
         raise DataError(
             f"{train} has no folders of pictures; give each class a folder, as in {train / 'daisy' / 'one.jpg'}"
         )
-    if test is not None and (others := set(_folders(test)) - set(classes)):
-        raise DataError(f"{test} has a class that {train} has not: {min(others)}; name them alike")
-    first, second = _files(train, classes), _files(test, classes) if test else None
-    if not first:
-        raise DataError(f"there is no picture in {train}; expected files such as {train / classes[0] / 'one.jpg'}")
+    if extra := test_folders.keys() - train_folders.keys():
+        raise DataError(f"{test} has a class that {train} has not: {min(extra)}; name them alike")
+    start = {_inode(path) for path in (folder, train, test or train)}
+    files = [_labelled(folders, classes, start) for folders in (train_folders, test_folders)]
+    readable = endings()
+    train_files, test_files = ([pair for pair in half if pair[0].suffix.lower() in readable] for half in files)
+    if not train_files:
+        raise DataError(
+            f"there is no picture in {train}; expected files such as {train / classes[0] / 'one.jpg'}, "
+            f"of the formats {', '.join(sorted(set(readable.values())))}"
+        )
+    others = Counter(path.suffix.lower() for half in files for path, _ in half if path.suffix.lower() not in readable)
     return Collection(
         name=_name(folder),
         title=folder.resolve().name,
-        classes=tuple(classes),
-        train=_half(folder, first),
-        test=None if second is None else _half(folder, second),
-        stamp=_stamp(folder, [*first, *(second or [])]),
+        classes=classes,
+        train=_half(folder, train_files),
+        test=_half(folder, test_files) if test else None,
+        stamp=_stamp(folder, [*train_files, *test_files]),
+        other_files=tuple(others.most_common()),
     )
 
 
 def _halves(folder: Path) -> tuple[Path, Path | None]:
-    """The folders of the training and of the test pictures; where there are none apart, the folder itself."""
-    inside = _folders(folder)
-    if TRAIN not in inside:
+    """The folders of the training and of the test pictures; the folder itself and None if it has no such folders."""
+    train, test = _half_folder(folder, TRAIN), _half_folder(folder, TEST)
+    if train is None and test is None:
         return folder, None
-    tests = [name for name in TESTS if name in inside]
-    if not tests:
+    if train is None:
+        assert test is not None
         raise DataError(
-            f"{folder} has {TRAIN}/ and no test/, val/ or valid/ beside it; add one, "
-            f"or take a part of {TRAIN}/ with folder:{folder / TRAIN} and a test part of 0.2"
+            f"{folder} has {test.name}/ and no train/ beside it; add one, or rename {test.name}/ if it is a class"
         )
-    return folder / TRAIN, folder / tests[0]
+    if test is None:
+        raise DataError(
+            f"{folder} has {train.name}/ and no test/, val/ or valid/ beside it; add one, take a part of {train.name}/ "
+            f"with folder:{train} and a test part of 0.2, or rename {train.name}/ if it is a class"
+        )
+    return train, test
 
 
-def _folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
+def _half_folder(folder: Path, names: Sequence[str]) -> Path | None:
+    """The folder of a half. A folder of that name with pictures and without folders in it is a class."""
+    readable = endings()
+    folders = {path.name.lower(): path for path in sorted(folder.iterdir()) if _is_folder(path)}
+    for path in (folders[name] for name in names if name in folders):
+        inside = list(path.iterdir())
+        if any(map(_is_folder, inside)) or not any(file.suffix.lower() in readable for file in inside):
+            return path
+    return None
 
 
-def _files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
-    """The files that are named as pictures, with their classes, in ImageFolder's order: by class, then by name."""
-    endings, places = suffixes(), ((folder / name, label) for label, name in enumerate(classes))
-    return [(path, label) for place, label in places if place.is_dir() for path in _walked(place, endings)]
+def _class_folders(folder: Path) -> dict[str, list[Path]]:
+    """The folders of each class, by its name in NFC: macOS writes `café` with other characters than Linux."""
+    folders: dict[str, list[Path]] = {}
+    for path in folder.iterdir():
+        if _is_folder(path):
+            folders.setdefault(unicodedata.normalize("NFC", path.name), []).append(path)
+    return {name: sorted(folders[name]) for name in sorted(folders)}
+
+
+def _labelled(
+    folders: Mapping[str, Sequence[Path]], classes: Sequence[str], entered: set[tuple[int, int]]
+) -> list[tuple[Path, int]]:
+    """All files in the folders of the classes, each with its label, by class and then by name."""
+    class_inodes = {_inode(path) for paths in folders.values() for path in paths}
+    return [
+        (file, label)
+        for label, name in enumerate(classes)
+        for path in folders.get(name, ())
+        for file in _walk(path, entered | class_inodes)
+    ]
 
 
 def _half(folder: Path, files: Sequence[tuple[Path, int]]) -> Half:
@@ -183,16 +301,18 @@ def _half(folder: Path, files: Sequence[tuple[Path, int]]) -> Half:
 
 
 def _stamp(folder: Path, files: Sequence[tuple[Path, int]]) -> str:
-    """Of where it is, and of each file's name, size and time: no other content goes unnoticed that is written now."""
+    """A hash of the folder's path, and of the name, size, time and inode of each file."""
     sha256 = hashlib.sha256(os.fsencode(folder.resolve()))
     for path, _ in files:
-        facts = path.stat()
-        sha256.update(os.fsencode(f"\n{path.relative_to(folder)} {facts.st_size} {facts.st_mtime_ns} {facts.st_ino}"))
+        status = path.stat()
+        sha256.update(
+            os.fsencode(f"\n{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns} {status.st_ino}")
+        )
     return sha256.hexdigest()
 
 
 def _name(folder: Path) -> str:
-    """The data set's name: the folder's, in letters that a name may have, and not that of a declared data set."""
+    """The name of the dataset: the folder's, in the letters of names, and not the name of a declared dataset."""
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "pictures"
     try:
         registry.dataset(name)

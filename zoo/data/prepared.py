@@ -1,29 +1,31 @@
-"""From an address to a data set: images opened, surveyed, and brought to one size, once, in files of the cache.
+"""From an address to a dataset: open images, survey them, and bring them to one size, once, in files of the cache.
 
-    pictures/SHA256/train-3x64x64+9.npy    images [N, H, W, C]; 9 pixels a side more than 64, to be cropped
+    pictures/SHA256/train-3x64x64+9.npy    images [N, H, W, C]; 9 pixels a side larger than 64, to be cropped
     pictures/SHA256/train-labels.npy       [N] int64
-    pictures/SHA256/train-3x64x64+9.json   mean and std
+    pictures/SHA256/train-3x64x64+9.json   checksum of the two files above, mean and standard deviation of the images
 
-SHA256 is that of all images (`zoo.spec.Pictures`), so what lies there is never another data set's, and a folder that
-has changed is prepared anew. Whoever has no more use for it removes the folder.
+SHA256 is the hash of all images (`zoo.spec.Pictures`), so a folder that has changed is prepared anew, and so is a file
+that is cut off or damaged: its checksum is computed whenever it is used, at over 2 GB/s. The folders can be removed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import warnings
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from zoo.data.collection import DatasetRequest, open_collection
 from zoo.data.images import decode
-from zoo.data.survey import Seen, Survey, Tell, in_parallel, require_usable, survey
+from zoo.data.survey import Seen, Survey, Tell, cache_failed, in_parallel, require_usable, survey
 from zoo.errors import DataError, DataWarning, ImageError
 from zoo.record.paths import cache
-from zoo.record.replace import file_written_aside
+from zoo.record.replace import file_written_aside, write_file
 from zoo.record.types import Record, Trained
 from zoo.spec import FEW, Dataset, InputSize, Pictures, Recipe, Resizing
 
@@ -35,32 +37,44 @@ if TYPE_CHECKING:
 # The shorter side becomes the model's, and the middle is cut out: nothing is squashed.
 CENTER: Final = Resizing(crop_mode="center")
 
-Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, from 0 to 1, a number a channel
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel, on the scale 0 to 1
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """The contents of a prepared half."""
+
+    crc32: int  # of the file of images and then that of labels
+    mean: tuple[float, ...]  # of each channel, on the scale 0 to 1
+    std: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Reads what was prepared: images as a file mapped into memory, and labels."""
+    """The files of a prepared dataset, and the reader of it: images mapped into memory, and labels."""
 
     folder: Path
     input_size: InputSize
-    margin: int = 0  # of the training half
+    margin: int = 0  # pixels a side by which training images are larger
+    is_checked: bool = False  # whether the checksums were compared already
 
     def __call__(self, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Return images [N, H, W, C] uint8 and labels [N]; raises DataError where they are not here."""
+        """Return images [N, H, W, C] uint8 and labels [N]; raises DataError if they are missing or damaged."""
         import numpy as np
 
         path = self.images(train=train)
-        try:
-            return np.load(path, mmap_mode="r"), np.load(self.labels(train=train))
-        except (OSError, ValueError):
-            raise DataError(
-                f"{path} is not there or damaged; name the address of the pictures again as dataset"
-            ) from None
+        if self.is_checked or self.contents(train=train) is not None:
+            try:
+                return np.load(path, mmap_mode="r"), np.load(self.labels(train=train))
+            except (OSError, ValueError, EOFError):
+                pass
+        raise DataError(f"{path} is not there or damaged; name the address of the pictures as dataset")
 
     def is_whole(self, root: Path) -> bool:
-        """Whether the test half is here."""
-        return self.images(train=False).is_file() and self.labels(train=False).is_file()
+        """Whether the files of the test half are there, damaged or not."""
+        try:
+            return self.images(train=False).is_file() and self.labels(train=False).is_file()
+        except OSError:
+            return False
 
     def images(self, *, train: bool) -> Path:
         """The file of a half's images."""
@@ -72,14 +86,35 @@ class Prepared:
         """The file of a half's labels."""
         return self.folder / f"{_half(train=train)}-labels.npy"
 
+    def facts(self, *, train: bool) -> Path:
+        """The file of a half's `Contents`."""
+        return self.images(train=train).with_suffix(".json")
+
+    def contents(self, *, train: bool) -> Contents | None:
+        """The contents of a half; None if it is missing or damaged."""
+        try:
+            contents = msgspec.json.decode(self.facts(train=train).read_bytes(), type=Contents)
+            return contents if contents.crc32 == self.crc32(train=train) else None
+        except (OSError, ValueError):
+            return None
+
+    def crc32(self, *, train: bool) -> int:
+        """The checksum of a half's files; raises OSError."""
+        crc32 = 0
+        for path in (self.images(train=train), self.labels(train=train)):
+            with path.open("rb") as file:
+                while block := file.read(2**22):
+                    crc32 = zlib.crc32(block, crc32)
+        return crc32
+
 
 def place(sha256: str) -> Path:
-    """Where pictures of that hash are prepared."""
+    """The folder in which pictures of this hash are prepared."""
     return cache() / "pictures" / sha256
 
 
 def margin(recipe: Recipe, size: int) -> int:
-    """How many pixels a side a recipe crops from more than it trains on: a seventh, as 256 is to 224."""
+    """The pixels a side by which images are prepared larger for random crops: a seventh, as 256 is to 224."""
     return round(size / 7) if recipe.scale else 0
 
 
@@ -90,7 +125,7 @@ def dataset(
     prepared: Prepared,
     normalisation: Normalisation,
 ) -> Dataset:
-    """The data set that was prepared, as facts; its images may be here or not."""
+    """Describe a prepared dataset; its files may be missing."""
     return Dataset(
         name=name,
         title=pictures.title,
@@ -118,7 +153,7 @@ def recalled(
     normalisation: Normalisation,
     margin: int,
 ) -> Dataset:
-    """The data set that a model was trained on, as its folder has it; its images where this machine prepared them."""
+    """Describe the dataset of a trained model; its files are there if this machine has prepared them."""
     return dataset(pictures, name, classes, Prepared(place(pictures.sha256), input_size, margin), normalisation)
 
 
@@ -129,73 +164,78 @@ def _half(*, train: bool) -> str:
 CHUNK = 256  # images that are counted at a time
 
 
-def prepare(found: Survey, size: int, margin: int, tell: Tell) -> Dataset:
-    """Bring all pictures to `size` pixels a side, those to train on to `margin` more; what is there is taken.
+def prepare(survey: Survey, size: int, margin: int, tell: Tell) -> Dataset:
+    """Bring all pictures to `size` pixels a side; a half that is prepared already is left as it is.
 
-    Raises DataError where a picture is not the one any more that was looked at, or there is no room.
+    Args:
+        survey: The pictures.
+        size: Height and width.
+        margin: By how many pixels a side the training pictures are larger.
+        tell: Is told the progress.
+
+    Raises:
+        DataError: A picture has changed since the survey, or the cache can't be written.
     """
-    input_size = (found.channels, size, size)
-    prepared = Prepared(place(found.pictures.sha256), input_size, margin)
-    _halve(found, prepared, found.train, tell, train=True)
-    _halve(found, prepared, found.test, tell, train=False)
-    mean, std = _normalisation(prepared)
-    return dataset(found.pictures, found.collection.name, found.collection.classes, prepared, (mean, std))
+    input_size = (survey.channels, size, size)
+    prepared = Prepared(place(survey.pictures.sha256), input_size, margin)
+    train = _prepare_half(survey, prepared, survey.train, tell, train=True)
+    _prepare_half(survey, prepared, survey.test, tell, train=False)
+    collection = survey.collection
+    checked = replace(prepared, is_checked=True)
+    return dataset(survey.pictures, collection.name, collection.classes, checked, (train.mean, train.std))
 
 
-def _halve(found: Survey, prepared: Prepared, seen: Sequence[Seen], tell: Tell, *, train: bool) -> None:
-    """Write a half, if it is not there."""
+def _prepare_half(survey: Survey, prepared: Prepared, pictures: Sequence[Seen], tell: Tell, *, train: bool) -> Contents:
+    """Write the files of a half, unless they are there and sound."""
     import numpy as np
 
     from zoo.data.preprocessing import to_pixels
 
+    if (contents := prepared.contents(train=train)) is not None:
+        return contents
     target, channels = prepared.images(train=train), prepared.input_size[0]
-    if target.is_file() and prepared.labels(train=train).is_file():
-        return
     side = prepared.input_size[1] + (prepared.margin if train else 0)
-    shape, what = (len(seen), side, side, channels), "preparing train" if train else "preparing test"
+    shape = (len(pictures), side, side, channels)
     pixels = to_pixels((channels, side, side), CENTER)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with file_written_aside(prepared.labels(train=train)) as file:
-            np.save(file, np.array([one.label for one in seen], dtype=np.int64))
+            np.save(file, np.array([picture.label for picture in pictures], dtype=np.int64))
         with file_written_aside(target) as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for done, content in enumerate(in_parallel(lambda one: _pixels(found, one, pixels), list(seen)), 1):
+            for done, content in enumerate(in_parallel(lambda item: _pixels(survey, item, pixels), pictures), 1):
                 file.write(content)
-                tell(what, done, len(seen))
+                tell(f"preparing {_half(train=train)}", done, len(pictures))
+        mean, std = _normalisation(np.load(target, mmap_mode="r"))
+        contents = Contents(prepared.crc32(train=train), mean, std)
+        write_file(prepared.facts(train=train), msgspec.json.encode(contents))
+        return contents
     except OSError as error:
-        raise DataError(f"{target} can't be written ({error.strerror}); make room, or name another ZOO_CACHE") from None
+        raise cache_failed(target, error) from None
 
 
-def _pixels(found: Survey, one: Seen, pixels: v2.Compose) -> bytes:
-    """A picture's pixels, [H, W, C] uint8."""
-    half = found.collection.test if one.half == "test" else found.collection.train
+def _pixels(survey: Survey, seen: Seen, pixels: v2.Compose) -> bytes:
+    """The pixels of a picture, [H, W, C] uint8."""
+    half = survey.collection.test if seen.half == "test" else survey.collection.train
     assert half is not None
     try:
-        content = half.read(one.index)
-        if hashlib.sha256(content).hexdigest() != one.sha256:
-            raise DataError(f"{one.name} is another picture than a moment ago; let nobody write there, and try again")
-        image = pixels(decode(content, one.name))
+        content = half.read(seen.index)
+        if hashlib.sha256(content).hexdigest() != seen.sha256:
+            raise DataError(f"{seen.name} has changed since it was looked at; try again when nobody writes there")
+        image = pixels(decode(content, seen.name))
     except OSError as error:
-        raise DataError(f"{one.name} can't be read ({error.strerror or error}); let it be read") from None
+        raise DataError(f"{seen.name} can't be read ({error.strerror or error}); let it be read") from None
     except ImageError as error:
         raise DataError(f"{error}; leave it out of the data set") from None
-    made: bytes = image.permute(1, 2, 0).contiguous().numpy().tobytes()
-    return made
+    content_of_image: bytes = image.permute(1, 2, 0).contiguous().numpy().tobytes()
+    return content_of_image
 
 
-def _normalisation(prepared: Prepared) -> Normalisation:
-    """Mean and std of the training images, from 0 to 1, a number a channel; kept beside them."""
+def _normalisation(images: npt.NDArray[np.uint8]) -> Normalisation:
+    """Mean and standard deviation of images [N, H, W, C], of each channel."""
     import numpy as np
 
-    kept = prepared.images(train=True).with_suffix(".json")
-    try:
-        facts = json.loads(kept.read_text())
-        return tuple(facts["mean"]), tuple(facts["std"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    images, _ = prepared(Path(), train=True)
-    channels = prepared.input_size[0]
+    channels = images.shape[3]
     counts = np.zeros((channels, 256), dtype=np.int64)
     for start in range(0, len(images), CHUNK):
         values = images[start : start + CHUNK].reshape(-1, channels)
@@ -204,62 +244,68 @@ def _normalisation(prepared: Prepared) -> Normalisation:
     levels, total = np.arange(256) / 255, counts[0].sum()
     mean = (counts * levels).sum(1) / total
     std = np.sqrt(np.maximum((counts * levels**2).sum(1) / total - mean**2, 0))
-    # Of pictures of one colour nothing is left to be divided by.
-    rounded = [[round(float(one), 4) for one in values] for values in (mean, np.maximum(std, 1e-3))]
-    kept.write_text(json.dumps({"mean": rounded[0], "std": rounded[1]}))
-    return tuple(rounded[0]), tuple(rounded[1])
+    std = np.maximum(std, 1e-3)  # a divisor also for pictures of a single colour
+    return tuple(round(float(value), 4) for value in mean), tuple(round(float(value), 4) for value in std)
 
 
-LARGEST = 256  # pixels a side that pictures are left at where all of them have it
-USUAL = 64  # pixels a side where nobody says any and pictures differ
+LARGEST = 256  # pixels a side up to which pictures keep their own size, if all have the same
+USUAL = 64  # pixels a side of pictures of different sizes, if nobody names a size
 
 
-def survey_address(asked: DatasetRequest, root: Path, tell: Tell) -> Survey:
-    """What is at an address, whether it can be trained on or not; raises DataError, PluginError."""
-    return survey(open_collection(asked.address, root), asked, tell)
+def survey_address(request: DatasetRequest, root: Path, tell: Tell) -> Survey:
+    """Survey the pictures at an address, also such as can't be trained on; raises DataError, PluginError."""
+    return survey(open_collection(request.address, root), request, tell)
 
 
-def open_dataset(asked: DatasetRequest, recipe: Recipe, root: Path, tell: Tell, *, size: int | None = None) -> Dataset:
-    """The data set at an address for a recipe, its pictures brought to that one's size.
+def open_dataset(
+    request: DatasetRequest, recipe: Recipe, root: Path, tell: Tell, *, size: int | None = None
+) -> Dataset:
+    """Prepare the pictures at an address for a recipe, and warn of what `Survey.remarks` has.
 
-    That is the recipe's `img_size`, else `size`, that of the weights to start from, else the pictures' own where all
-    are squares of one size up to 256, else 64. Raises DataError for what can't be trained on, PluginError.
+    Args:
+        request: The address, and how the pictures are split.
+        recipe: Its `img_size` is the size of the pictures, if it has one.
+        root: The folder of datasets.
+        tell: Is told the progress.
+        size: The size of a recipe without `img_size`: that of the weights to start from. Without it the size is the
+            pictures' own if all are squares of one size up to 256, else 64.
+
+    Raises:
+        DataError: No model can be trained on the pictures.
+        PluginError: The plugin of the address can't be used.
     """
-    found = survey_address(asked, root, tell)
-    require_usable(found, asked)
-    if few := found.few:
+    surveyed = survey_address(request, root, tell)
+    require_usable(surveyed, request)
+    remarks = surveyed.remarks()
+    if few := surveyed.few:
         more = f" and {len(few) - 1} more" if len(few) > 1 else ""
-        warnings.warn(
-            DataWarning(
-                f"{asked.address} has fewer than {FEW} test pictures of {few[0]}{more}: "
-                "what is measured on so few says little"
-            ),
-            stacklevel=2,
-        )
-    side = recipe.img_size or size or _own_size(found) or USUAL
-    return prepare(found, side, margin(recipe, side), tell)
+        remarks.append(f"fewer than {FEW} test pictures of {few[0]}{more}: their accuracy says little")
+    for remark in remarks:
+        warnings.warn(DataWarning(f"{request.address}: {remark}"), stacklevel=2)
+    side = recipe.img_size or size or _own_size(surveyed) or USUAL
+    return prepare(surveyed, side, margin(recipe, side), tell)
 
 
-def prepare_again(asked: DatasetRequest, config: Record, root: Path, tell: Tell) -> None:
-    """Prepare the pictures that a model was trained on, of which its folder has only the hash, from where they are.
+def prepare_again(request: DatasetRequest, config: Record, root: Path, tell: Tell) -> None:
+    """Prepare the pictures that a model was trained on from an address; its record has only their hash.
 
-    Raises DataError where others are there.
+    Raises DataError if the address has other pictures.
     """
     if not isinstance(config, Trained) or config.pictures is None:
-        raise DataError(f"{config.name} was trained on the data set {config.dataset}; leave out {asked.address}")
+        raise DataError(f"{config.name} was trained on the data set {config.dataset}; leave out {request.address}")
     wanted = config.pictures
-    part = asked.test_part if asked.test_part is not None else wanted.test_part
-    asked = DatasetRequest(asked.address, part, skip_bad=asked.skip_bad or wanted.skipped > 0)
-    found = survey_address(asked, root, tell)
-    if found.pictures.sha256 != wanted.sha256:
+    part = request.test_part if request.test_part is not None else wanted.test_part
+    request = DatasetRequest(request.address, part, skip_bad=request.skip_bad or wanted.skipped > 0)
+    surveyed = survey_address(request, root, tell)
+    if surveyed.pictures.sha256 != wanted.sha256:
         raise DataError(
-            f"{asked.address} has other pictures than {config.name} was trained on: their SHA-256 is "
-            f"{found.pictures.sha256[:12]}…, expected {wanted.sha256[:12]}…; name the folder as it was then"
+            f"{request.address} has other pictures than {config.name} was trained on: their SHA-256 is "
+            f"{surveyed.pictures.sha256[:12]}…, expected {wanted.sha256[:12]}…; name the folder as it was then"
         )
     side = config.input_size[1]
-    prepare(found, side, margin(config.job.recipe, side), tell)
+    prepare(surveyed, side, margin(config.job.recipe, side), tell)
 
 
-def _own_size(found: Survey) -> int | None:
-    size = found.common_size
+def _own_size(surveyed: Survey) -> int | None:
+    size = surveyed.common_size
     return size[0] if size is not None and size[0] == size[1] <= LARGEST else None

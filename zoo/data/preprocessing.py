@@ -6,33 +6,24 @@ import math
 from dataclasses import dataclass
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from zoo.data.images import PIXELS, convert
 from zoo.errors import ImageError
 from zoo.spec import PLAIN, Resizing
-
-PIXELS = 50_000_000  # of a picture on its way to another size
 
 
 @dataclass(frozen=True)
 class ToMode:
-    """A PIL image of any mode (palette, alpha, CMYK, 16 bits, …) to one mode, the way up that its camera noted.
-
-    Tensors pass as they are.
-    """
+    """Convert a PIL image of any mode, upright by its EXIF orientation; tensors pass unchanged."""
 
     mode: str
 
     def __call__(self, image: object) -> object:
-        """Convert it."""
-        if not isinstance(image, Image.Image):
-            return image
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip and not scale to 8
-            image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
-        return image.convert(self.mode)
+        """Convert the image; raises ImageError."""
+        return convert(image, self.mode) if isinstance(image, Image.Image) else image
 
 
 @dataclass(frozen=True)

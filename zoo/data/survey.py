@@ -1,10 +1,10 @@
-"""What a collection of images comes to: which of them are trained on, which are the test set, and what is odd.
+"""Survey a collection of images: the split into training and test set, sizes, copies, unreadable files.
 
-Every image is looked at once: its hash, its size, or why it can't be read. That is kept in the cache under the
-collection's stamp, so that the next look takes no time where nothing has changed.
+Every image is read once. Its hash, size and brightness, or the reason why it can't be read, are cached under the
+collection's stamp, so that a second survey of an unchanged collection reads no image.
 
-The test set is a half of the collection, or a part of it that the images' own bytes decide: an image never changes
-sides, whatever is added, and copies of one stay together.
+The test set is the collection's own, or a part that is chosen by the images' own bytes: an image never changes sides
+when others are added, and copies of an image stay together.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
 from collections import Counter
@@ -21,108 +22,121 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from zoo.data.collection import DatasetRequest
-from zoo.data.images import decode
+from zoo.data.images import convert, decode
 from zoo.decoding import LINE
 from zoo.errors import DataError, ImageError
 from zoo.record.paths import cache
-from zoo.record.replace import file_written_aside
+from zoo.record.replace import write_file
 from zoo.record.types import MOST_CLASSES
 from zoo.spec import FEW, NAME, Collection, Half, Pictures
 
-Thing = TypeVar("Thing")
-Done = TypeVar("Done")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-# Who is told how far long work is: what is done, how many pictures of how many.
+# Reports the progress of long work: its name, the number of pictures done, the number of all.
 Tell = Callable[[str, int, int], None]
+
+FLAT = 0.01  # a standard deviation of all pixels, on the scale 0 to 1, below which pictures show next to nothing
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a look at a picture has shown; without a hash where it can't be read, and why."""
+    """A picture of a collection as it was read; `error` says why it can't be read, and is empty otherwise."""
 
-    half: str  # train or test, as the collection has it
-    index: int  # in that half
+    half: str  # train or test
+    index: int  # in that half of the collection
     name: str
     label: int
-    sha256: str = ""  # of the file's bytes
-    size: tuple[int, int] = (0, 0)  # width, height
-    mode: str = ""  # Pillow's: RGB, L, P, …
-    error: str = ""
-    is_transient: bool = False  # the error is the system's, and not of the file's content
+    sha256: str  # of the file's bytes
+    size: tuple[int, int]  # width, height
+    mode: str  # Pillow's: RGB, L, P, …
+    brightness: tuple[float, float]  # mean and mean square of the grey pixels, on the scale 0 to 1
+    error: str
 
 
 def look(collection: Collection, tell: Tell) -> list[Seen]:
-    """Look at every image, the training half's first, in their order.
+    """Read every image, those of the training half first; raises DataError if the cache can't be written.
 
-    Images that the system could not read are looked at anew the next time. Raises DataError where the cache can't be
-    written.
+    Nothing is cached if the operating system failed to read an image: that may be mended without changing the file.
     """
-    kept = _place(collection)
-    if (seen := _read(kept)) is not None:
-        return seen
-    halves = [("train", collection.train)] + ([("test", collection.test)] if collection.test else [])
-    wanted = [(name, half, index) for name, half in halves for index in range(len(half))]
-    seen = []
-    for one in in_parallel(lambda what: _seen(*what), wanted):
-        seen.append(one)
-        tell("looking", len(seen), len(wanted))
-    if not any(one.is_transient for one in seen):
-        _write(kept, seen)
-    return seen
+    path = cache() / "pictures" / "seen" / f"{hashlib.sha256(collection.stamp.encode()).hexdigest()}.json"
+    halves = {"train": collection.train} | ({"test": collection.test} if collection.test else {})
+    wanted = [(name, half, index) for name, half in halves.items() for index in range(len(half))]
+    if (cached := _read_cached(path, wanted)) is not None:
+        return cached
+    pictures: list[Seen] = []
+    is_complete = True
+    for picture, is_failure_of_system in in_parallel(lambda item: _look_at(*item), wanted):
+        pictures.append(picture)
+        is_complete &= not is_failure_of_system
+        tell("looking", len(pictures), len(wanted))
+    if is_complete:
+        try:
+            write_file(path, json.dumps([dataclasses.asdict(picture) for picture in pictures]).encode())
+        except OSError as error:
+            raise cache_failed(path, error) from None
+    return pictures
 
 
-def in_parallel(work: Callable[[Thing], Done], things: list[Thing]) -> Iterator[Done]:
-    """The work done to each thing, in their order, by as many threads as there are processors.
+def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Apply `work` to each item in as many threads as there are processors; the results are in the items' order.
 
     Pillow reads and resizes without holding Python's lock.
     """
-    ahead = 256  # what is done and not yet taken is bounded
+    ahead = 256  # bounds the results that were not taken yet
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(things), ahead):
-            yield from pool.map(work, things[start : start + ahead])
+        for start in range(0, len(items), ahead):
+            yield from pool.map(work, items[start : start + ahead])
 
 
-def _seen(name: str, half: Half, index: int) -> Seen:
-    called, label = half.names[index], half.labels[index]
+def cache_failed(path: Path, error: OSError) -> DataError:
+    """The error for a file of the cache that can't be written."""
+    return DataError(f"{path} can't be written ({error.strerror}); make room, or name another ZOO_CACHE")
+
+
+def _look_at(half_name: str, half: Half, index: int) -> tuple[Seen, bool]:
+    """Read a picture; also whether the operating system failed to."""
+    name, label = half.names[index], half.labels[index]
+    unread = Seen(half_name, index, name, label, sha256="", size=(0, 0), mode="", brightness=(0.0, 0.0), error="")
     try:
         content = half.read(index)
-        picture = decode(content, called)
-    except OSError as error:
-        reason = f"{called} can't be read: {error.strerror or error}"
-        return Seen(name, index, called, label, error=reason, is_transient=True)
+        picture = decode(content, name)
+        counts = convert(picture, "L").histogram()
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
+        return dataclasses.replace(unread, error=f"{name} can't be read: {reason}"), True
     except ImageError as error:
-        return Seen(name, index, called, label, error=str(error))
-    digest = hashlib.sha256(content).hexdigest()
-    return Seen(name, index, called, label, digest, picture.size, picture.mode)
+        return dataclasses.replace(unread, error=str(error)), False
+    mean, square = (sum(n * (level / 255) ** power for level, n in enumerate(counts)) for power in (1, 2))
+    pixels = sum(counts)
+    seen = dataclasses.replace(
+        unread,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=picture.size,
+        mode=picture.mode,
+        brightness=(round(mean / pixels, 6), round(square / pixels, 6)),
+    )
+    return seen, False
 
 
-def _place(collection: Collection) -> Path:
-    return cache() / "pictures" / "seen" / f"{hashlib.sha256(collection.stamp.encode()).hexdigest()}.json"
-
-
-def _read(path: Path) -> list[Seen] | None:
-    """What was seen before; None where nothing was, or nothing that can be used."""
+def _read_cached(path: Path, wanted: Sequence[tuple[str, Half, int]]) -> list[Seen] | None:
+    """The pictures of an earlier survey; None if there was none, or its file is damaged or of another version."""
     try:
-        rows = json.loads(path.read_text())
-        return [Seen(**{**row, "size": tuple(row["size"])}) for row in rows]
-    except (OSError, ValueError, TypeError, KeyError):
+        pictures = msgspec.convert(json.loads(path.read_bytes()), list[Seen])
+    except (OSError, ValueError):  # also UnicodeDecodeError and msgspec.ValidationError
         return None
-
-
-def _write(path: Path, seen: list[Seen]) -> None:
-    text = json.dumps([dataclasses.asdict(one) for one in seen])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with file_written_aside(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise DataError(f"{path} can't be written ({error.strerror}); make room, or name another ZOO_CACHE") from None
+    expected = [(name, index, half.names[index], half.labels[index]) for name, half, index in wanted]
+    cached = [(picture.half, picture.index, picture.name, picture.label) for picture in pictures]
+    is_usable = cached == expected and all(picture.sha256 or picture.error for picture in pictures)
+    return pictures if is_usable else None
 
 
 @dataclass(frozen=True)
 class Survey:
-    """All that is known of a collection without a size to bring its pictures to."""
+    """A collection whose pictures have been read, before they are brought to one size."""
 
     collection: Collection
     pictures: Pictures
@@ -132,24 +146,25 @@ class Survey:
 
     @property
     def common_size(self) -> tuple[int, int] | None:
-        """Width and height, where all pictures have the same."""
-        sizes = {one.size for one in (*self.train, *self.test)}
+        """The width and height of all pictures; None if they differ."""
+        sizes = {picture.size for picture in (*self.train, *self.test)}
         return next(iter(sizes)) if len(sizes) == 1 else None
 
     @property
     def channels(self) -> int:
-        """1 where every picture is grey, else 3."""
-        return 1 if all(one.mode in ("1", "L") or one.mode.startswith("I") for one in (*self.train, *self.test)) else 3
+        """1 if every picture is grey, else 3."""
+        modes = {picture.mode for picture in (*self.train, *self.test)}
+        return 1 if all(mode in ("1", "L") or mode.startswith("I") for mode in modes) else 3
 
     @property
     def copies(self) -> list[tuple[Seen, Seen]]:
-        """Pictures that are trained on and tested with alike: the training one, the test one."""
-        trained = {one.sha256: one for one in self.train}
-        return [(trained[one.sha256], one) for one in self.test if one.sha256 in trained]
+        """Pairs of a training and a test picture of the same bytes."""
+        train = {picture.sha256: picture for picture in self.train}
+        return [(train[picture.sha256], picture) for picture in self.test if picture.sha256 in train]
 
     def counts(self) -> list[tuple[str, int, int]]:
-        """The pictures of every class: its name, how many to train on, how many to test with."""
-        train, test = (Counter(one.label for one in half) for half in (self.train, self.test))
+        """Each class with its number of training and of test pictures."""
+        train, test = (Counter(picture.label for picture in half) for half in (self.train, self.test))
         return [(name, train[label], test[label]) for label, name in enumerate(self.collection.classes)]
 
     @property
@@ -157,62 +172,96 @@ class Survey:
         """The classes with too few test pictures for their accuracy to say much."""
         return [name for name, _, test in self.counts() if test < FEW]
 
+    def remarks(self) -> list[str]:
+        """What may be wrong with the pictures as a whole: a line each."""
+        lines = []
+        if self.collection.other_files:
+            count = sum(number for _, number in self.collection.other_files)
+            endings = ", ".join(f"{ending or 'no ending'} {number:,}" for ending, number in self.collection.other_files)
+            lines.append(f"left out, as no pictures by their endings: {count:,} {_plural('file', count)} ({endings})")
+        if self.train and (deviation := self._deviation()) < FLAT:
+            lines.append(
+                f"all pictures look nearly the same: the standard deviation of their brightness is {deviation:.4f}, "
+                "on the scale 0 to 1; look at how they were saved"
+            )
+        return lines
 
-def survey(collection: Collection, asked: DatasetRequest, tell: Tell) -> Survey:
-    """Look at a collection and part it; raises DataError for what no training can be made of."""
-    _require_names(collection, asked.address)
-    if collection.test is not None and asked.test_part is not None:
-        raise DataError(f"{asked.address} has a test set of its own; leave out test_part")
-    if collection.test is None and asked.test_part is None:
-        raise DataError(
-            f"{asked.address} has no test set: put pictures apart in train/ and test/, or take a part of them, chosen "
-            "by their bytes, with test_part 0.2"
-        )
-    if asked.test_part is not None and not 0 < asked.test_part < 1:
-        raise DataError(f"test_part should be between 0 and 1, not {asked.test_part}")
-    seen = look(collection, tell)
-    # By their hashes, which is as good as by chance: the last are held out, the first are a limit, of every class.
-    readable = sorted((one for one in seen if not one.error), key=lambda one: (one.sha256, one.label, one.name))
-    unreadable = tuple(one for one in seen if one.error)
-    test = tuple(one for one in readable if _is_test(one, asked.test_part))
-    train = tuple(one for one in readable if not _is_test(one, asked.test_part))
-    least = Counter(one.label for one in test)
-    pictures = Pictures(
-        address=_public(asked.address, collection),
+    def _deviation(self) -> float:
+        """The standard deviation of the training pictures' brightness; each picture counts the same."""
+        mean, square = (sum(picture.brightness[power] for picture in self.train) / len(self.train) for power in (0, 1))
+        return math.sqrt(max(0.0, square - mean**2))
+
+
+def survey(collection: Collection, request: DatasetRequest, tell: Tell) -> Survey:
+    """Read the pictures of a collection and split them.
+
+    Args:
+        collection: The pictures.
+        request: Their address, and how they are split.
+        tell: Is told the progress.
+
+    Raises:
+        DataError: The names or the split can't be used.
+    """
+    _require_names(collection, request.address)
+    _require_split(collection, request)
+    pictures = look(collection, tell)
+    # In the order of their hashes, which is as good as a random one: recipes hold out the last training pictures.
+    readable = sorted((picture for picture in pictures if not picture.error), key=lambda p: (p.sha256, p.label, p.name))
+    unreadable = tuple(picture for picture in pictures if picture.error)
+    test = tuple(picture for picture in readable if _is_test(picture, request.test_part))
+    train = tuple(picture for picture in readable if not _is_test(picture, request.test_part))
+    test_counts = Counter(picture.label for picture in test)
+    summary = Pictures(
+        address=_public(request.address, collection),
         title=collection.title,
         sha256=_sha256(collection.classes, train, test),
         train_images=len(train),
         test_images=len(test),
-        fewest=min(least[label] for label in range(len(collection.classes))),
-        skipped=len(unreadable) if asked.skip_bad else 0,
-        test_part=asked.test_part,
+        fewest=min(test_counts[label] for label in range(len(collection.classes))),
+        skipped=len(unreadable) if request.skip_bad else 0,
+        test_part=request.test_part,
         license=collection.license,
         homepage=collection.homepage,
     )
-    return Survey(collection, pictures, train, test, unreadable)
+    return Survey(collection, summary, train, test, unreadable)
 
 
-def require_usable(found: Survey, asked: DatasetRequest) -> None:
-    """Refuse what no training can be made of; raises DataError."""
-    if found.unreadable and not asked.skip_bad:
-        count, first = len(found.unreadable), found.unreadable[0].error
-        what = "a picture" if count == 1 else f"{count:,} pictures"
-        raise DataError(f"{asked.address}: {what} can't be read ({first}); mend it, or leave it out with skip_bad")
-    if not found.train and not found.test:
-        raise DataError(f"{asked.address} has no picture that can be read; expected some of every class")
-    if len(found.collection.classes) < 2:
+def require_usable(survey: Survey, request: DatasetRequest) -> None:
+    """Refuse pictures that no model can be trained on; raises DataError."""
+    if survey.unreadable and not request.skip_bad:
+        count, first = len(survey.unreadable), survey.unreadable[0].error
+        pictures = "a picture" if count == 1 else f"{count:,} pictures"
         raise DataError(
-            f"{asked.address} has one class, {found.collection.classes[0]}, and there is nothing to tell it from; "
+            f"{request.address}: {pictures} can't be read ({first}); mend it, or leave it out with skip_bad"
+        )
+    if not survey.train and not survey.test:
+        raise DataError(f"{request.address} has no picture that can be read; expected some of every class")
+    if len(survey.collection.classes) < 2:
+        raise DataError(
+            f"{request.address} has one class, {survey.collection.classes[0]}, and there is nothing to tell it from; "
             "expected a folder for each of two classes or more"
         )
-    for what, place in (("training", 1), ("test", 2)):
-        missing = [counted[0] for counted in found.counts() if not counted[place]]
+    for half, column in (("training", 1), ("test", 2)):
+        missing = [row[0] for row in survey.counts() if not row[column]]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise DataError(
-                f"{asked.address}: there is no {what} picture of the class {missing[0]}{more}; "
-                "add some, or take the class out of both halves"
-            )
+            remedy = "add some, or take the class out of both halves"
+            if request.test_part is not None:
+                remedy = f"add some, take the class out, or take another test_part than {request.test_part:g}"
+            raise DataError(f"{request.address}: there is no {half} picture of the class {missing[0]}{more}; {remedy}")
+
+
+def _require_split(collection: Collection, request: DatasetRequest) -> None:
+    if collection.test is not None and request.test_part is not None:
+        raise DataError(f"{request.address} has a test set of its own; leave out test_part")
+    if collection.test is None and request.test_part is None:
+        raise DataError(
+            f"{request.address} has no test set: put pictures apart in train/ and test/, or take a part of them, "
+            "chosen by their bytes, with test_part 0.2"
+        )
+    if request.test_part is not None and not 0 < request.test_part < 1:
+        raise DataError(f"test_part should be between 0 and 1, not {request.test_part}")
 
 
 def _require_names(collection: Collection, address: str) -> None:
@@ -222,6 +271,9 @@ def _require_names(collection: Collection, address: str) -> None:
         raise DataError(f"{address} has no classes; expected at least two")
     if len(collection.classes) > MOST_CLASSES:
         raise DataError(f"{address} has {len(collection.classes):,} classes, expected up to {MOST_CLASSES:,}")
+    for name in (collection.title, *collection.classes):
+        if re.search("[\ud800-\udfff]", name):  # as Python shows bytes that are not UTF-8
+            raise DataError(f"{address[:200]!r}: the name {name[:40]!r} is not UTF-8; rename its folder")
     for name in collection.classes:
         if len(name) > 2_000 or not re.match(LINE, name):
             raise DataError(
@@ -230,21 +282,25 @@ def _require_names(collection: Collection, address: str) -> None:
             )
 
 
-def _is_test(one: Seen, part: float | None) -> bool:
-    """Whether a picture is of the test set: it is in that half, or its bytes fall into the part."""
-    return one.half == "test" if part is None else int(one.sha256[:16], 16) < part * 2**64
+def _is_test(picture: Seen, part: float | None) -> bool:
+    """Whether a picture is of the test set: by its half, or by its bytes if a part is taken."""
+    return picture.half == "test" if part is None else int(picture.sha256[:16], 16) < part * 2**64
 
 
 def _sha256(classes: Sequence[str], train: Sequence[Seen], test: Sequence[Seen]) -> str:
-    """Of all that a training sees of the pictures: which they are, of which class, in which order and half."""
+    """A hash of all that a training depends on: the classes, and the pictures with their labels, in their order."""
     sha256 = hashlib.sha256("\n".join(classes).encode("utf-8", "surrogateescape"))
     for half, pictures in (("train", train), ("test", test)):
-        for one in pictures:
-            sha256.update(f"\n{half} {one.label} {one.sha256}".encode())
+        for picture in pictures:
+            sha256.update(f"\n{half} {picture.label} {picture.sha256}".encode())
     return sha256.hexdigest()
 
 
 def _public(address: str, collection: Collection) -> str:
-    """The address without the way through this machine: a path's last part."""
+    """The address without the path on this machine: of a path only the last part."""
     kind, _, rest = address.partition(":")
     return f"{kind}:{collection.title}" if "/" in rest or "\\" in rest or rest in (".", "..", "~") else address
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"
