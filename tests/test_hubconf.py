@@ -22,7 +22,7 @@ def run(python: Path, code: str, cwd: Path, *words: object) -> Any:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["TORCH_HOME"] = str(cwd / "torch")
     code = f"import json, sys, torch\n{code}\nprint(json.dumps(answer))\n"
-    command = [python, "-c", code, *map(str, words)]
+    command = [str(python), "-c", code, *map(str, words)]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout.splitlines()[-1])
