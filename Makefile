@@ -22,9 +22,10 @@ demo: $(INSTALLED)
 	$(BIN)/zoo eval resnet8_digits --hub file:demo/hub
 	$(BIN)/python examples/predict_digits.py file:demo/hub
 
-# Two processes of one thread each: the suite is made of processes, and threads of torch's that share cores stall.
+# Two workers with one torch thread each: the threads of several torch processes on the same cores stall one another.
+# loadscope runs a module in one worker, so that the module's fixtures are made once.
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadscope
 
 # Files and words that chance has written: 50,000, and others each time. The suite asks 500, always the same.
 fuzz: $(INSTALLED)
@@ -56,11 +57,11 @@ test-browser: $(INSTALLED)
 	test -d $(BROWSER)/package || (cd $(BROWSER) && npm pack --silent onnxruntime-web@1 && tar --extract --file onnxruntime-web-*.tgz)
 	PYTHONPATH=$(CURDIR)/$(BROWSER)/selenium ZOO_TRY=$(CURDIR)/$(BROWSER)/package OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_page_browser.py
 
-# What takes its time: several machines, processes that are killed, steps that are compiled again.
+# The tests marked slow: several machines, more kills, compiled steps, benchmarks, the deep nets of timm.
 test-slow: $(INSTALLED)
-	ZOO_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
+	ZOO_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadscope -m slow
 
-# Killed before every file operation of a training, a push and a pull, and not only before some.
+# Kill a training, a push and a pull before each of their file operations; the suite kills before a few.
 test-kill: $(INSTALLED)
 	ZOO_SLOW=1 ZOO_KILL_EVERY=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_kill.py
 

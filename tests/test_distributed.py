@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from zoo import api
 from zoo.record import store
 from zoo.record.types import require_trained
 from zoo.training import checkpoint
@@ -62,9 +63,10 @@ def finish_with_errors(process: subprocess.Popen[str]) -> str:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model folder of one process."""
-    work = tmp_path_factory.mktemp("alone")
-    finish(start(work, *TRAIN, "--out", "model"))
-    return work / "model"
+    out = tmp_path_factory.mktemp("alone") / "model"
+    settings = {"lr": "0.01", "batch_size": "32"}
+    api.train("resnet8", epochs=3, limit_train=801, amp=False, compile="none", settings=settings, threads=1, out=out)
+    return out
 
 
 @pytest.fixture(scope="module")

@@ -453,8 +453,8 @@ def test_a_plugin_that_is_no_exporter_is_named(trained: Path, tmp_path: Path, fa
 
 
 @has_onnx
-def test_the_command_writes_the_folder_publishes_it_and_says_what_it_held(run_zoo: Run, tmp_path: Path) -> None:
-    finished = run_zoo("export", "resnet8", "--push", "--hub", f"file:{tmp_path / 'hub'}")
+def test_the_command_writes_the_folder_publishes_it_and_says_what_it_held(run_here: Run, tmp_path: Path) -> None:
+    finished = run_here("export", "resnet8", "--push", "--hub", f"file:{tmp_path / 'hub'}")
     assert finished.returncode == 0, finished.stderr
     heading, row, held, pushed = finished.stdout.splitlines()
     assert heading.split("\t")[0] == "format"
@@ -462,6 +462,6 @@ def test_the_command_writes_the_folder_publishes_it_and_says_what_it_held(run_zo
     assert row.split("\t")[4] == "0"
     assert held.endswith("the model folder is resnet8_digits-export")
     assert pushed.startswith("published as file:")
-    finished = run_zoo("export", "resnet8", "--to", "pt2, onxn")
+    finished = run_here("export", "resnet8", "--to", "pt2, onxn")
     assert (finished.returncode, len(finished.stderr.splitlines())) == (1, 1)
     assert "there is no export format 'onxn'" in finished.stderr

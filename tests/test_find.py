@@ -68,9 +68,9 @@ def test_a_name_that_is_a_folder_here_too_is_the_catalogues_and_a_warning_says_h
     assert api.find(f"./{NAME}") == api.find(Path(NAME)) == Path(NAME)
 
 
-def test_the_command_line_says_it_in_one_line(here: Path, run_zoo: Run, tmp_path: Path) -> None:
+def test_the_command_line_says_it_in_one_line(here: Path, run_here: Run, tmp_path: Path) -> None:
     here.rename(tmp_path / "work")
-    finished = run_zoo("plot", NAME)
+    finished = run_here("plot", NAME)
     assert finished.returncode == 0
     assert finished.stderr == f"zoo: warning: ./{NAME} is a folder here too; give ./{NAME} to mean it\n"
 
@@ -251,12 +251,12 @@ def test_a_zoo_hub_that_can_not_be_reached_is_one_warning_and_the_catalogue_is_l
 
 
 def test_all_of_a_hub_is_verified_by_address_and_a_folder_called_as_an_architecture_is_refused(
-    trained: Path, tmp_path: Path, run_zoo: Run
+    trained: Path, tmp_path: Path, run_here: Run
 ) -> None:
     """The name `resnet8` would be resnet8 on its default data set, which may be there too."""
     shutil.copytree(trained, tmp_path / "hub" / NAME)
-    assert run_zoo("verify", "--all", "--hub", f"file:{tmp_path / 'hub'}").returncode == 0
+    assert run_here("verify", "--all", "--hub", f"file:{tmp_path / 'hub'}").returncode == 0
     shutil.copytree(trained, tmp_path / "hub" / "resnet8")
-    finished = run_zoo("verify", "--all", "--hub", f"file:{tmp_path / 'hub'}")
+    finished = run_here("verify", "--all", "--hub", f"file:{tmp_path / 'hub'}")
     assert finished.returncode == 1
     assert finished.stderr.endswith(f"hub/resnet8 holds the model {NAME}, and not the one of its name\n")

@@ -2,54 +2,62 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import zoo
 from zoo import api
 
 from .conftest import CHECKOUT
 
 
-def run(python: Path, code: str, cwd: Path) -> str:
+def run(python: Path, code: str, cwd: Path, *words: object) -> Any:
+    """Run code, which gets `words` as sys.argv[1:] and leaves its answer in `answer`."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["TORCH_HOME"] = str(cwd / "torch")
-    finished = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=cwd, env=environment)
+    code = f"import json, sys, torch\n{code}\nprint(json.dumps(answer))\n"
+    command = [str(python), "-c", code, *map(str, words)]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
     assert finished.returncode == 0, finished.stderr
-    return finished.stdout
+    return json.loads(finished.stdout.splitlines()[-1])
 
 
-def test_the_zoo_is_really_not_installed_there(bare_python: Path, tmp_path: Path) -> None:
-    code = "from importlib.util import find_spec as f; print(f('zoo'), f('zoo_resnet_cifar'), f('torch') is None)"
-    assert run(bare_python, code, tmp_path) == "None None False\n"
+LOADS = """
+from importlib.util import find_spec
+checkout, hub = sys.argv[1:]
+answer = {"installed": [find_spec("zoo") is not None, find_spec("zoo_resnet_cifar") is not None]}
+for name in ("resnet8_digits", "resnet20_cifar10"):
+    net = torch.hub.load(checkout, name, source="local", pretrained=True)
+    answer[name] = [type(net).__name__, net.training]
+net = torch.hub.load(checkout, "resnet8_digits", source="local", pretrained=True, hub=hub)
+answer["folder hub"] = net.fc.bias.tolist()
+sys.path.insert(0, checkout)
+import hubconf, zoo
+sys.path.remove(checkout)
+answer["callable"] = all(callable(getattr(hubconf, name)) for name in zoo.list_models())
+answer["doc"] = hubconf.plain20_cifar10.__doc__.startswith("The model plain20_cifar10")
+answer["on the path"] = sys.path.count(checkout)
+"""
 
 
-@pytest.mark.parametrize("name", ["resnet8_digits", "resnet20_cifar10"])
-def test_torch_hub_loads_pretrained_weights_from_the_checkout(bare_python: Path, tmp_path: Path, name: str) -> None:
-    code = (
-        f"import torch; model = torch.hub.load({str(CHECKOUT)!r}, {name!r}, source='local', pretrained=True)\n"
-        "print(type(model).__name__, model.training)"
-    )
-    assert run(bare_python, code, tmp_path) == "CifarResNet False\n"
-
-
-def test_every_model_is_a_callable_of_hubconf_that_says_what_it_is(bare_python: Path, tmp_path: Path) -> None:
-    code = (
-        f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); import hubconf, zoo\n"
-        "print(all(callable(getattr(hubconf, name)) for name in zoo.list_models()), hubconf.plain20_cifar10.__doc__)"
-    )
-    assert run(bare_python, code, tmp_path).startswith("True The model plain20_cifar10")
-
-
-def test_torch_hub_takes_a_folder_hub(bare_python: Path, tmp_path: Path, trained: Path) -> None:
-    code = (
-        f"import torch; model = torch.hub.load({str(CHECKOUT)!r}, 'resnet8_digits', source='local', pretrained=True,"
-        f" hub='file:{trained.parent}')\nprint(model.fc.weight.shape)"
-    )
-    assert run(bare_python, code, tmp_path) == "torch.Size([10, 64])\n"
+def test_torch_hub_loads_models_from_a_checkout_that_was_never_installed(
+    bare_python: Path, tmp_path: Path, trained: Path
+) -> None:
+    assert run(bare_python, LOADS, tmp_path, CHECKOUT, f"file:{trained.parent}") == {
+        "installed": [False, False],
+        "resnet8_digits": ["CifarResNet", False],
+        "resnet20_cifar10": ["CifarResNet", False],
+        "folder hub": pytest.approx(zoo.load(trained, pretrained=True).get_parameter("fc.bias").tolist()),
+        "callable": True,
+        "doc": True,
+        "on the path": 1,
+    }
 
 
 @pytest.fixture
@@ -67,64 +75,49 @@ def checkout(tmp_path: Path) -> Path:
     return made
 
 
-def test_torch_hub_lists_the_models_those_of_others_too_and_the_door_to_any_folder(
+LISTS = """
+checkout, other = sys.argv[1:]
+names = set(torch.hub.list("someone/zoo:main", skip_validation=True, trust_repo=True))
+import zoo
+answer = {"more": sorted(names - set(zoo.list_models())), "fewer": sorted(set(zoo.list_models()) - names)}
+net = torch.hub.load(checkout, "resnet8_digits.somebody", source="local", pretrained=True)
+answer["by its tag"] = type(net).__name__
+try:
+    torch.hub.load(other, "resnet8_digits", source="local")
+except ImportError as error:
+    answer["a second checkout"] = str(error)
+"""
+
+
+def test_torch_hub_lists_and_loads_weights_of_others_and_refuses_a_second_checkout(
     bare_python: Path, tmp_path: Path, checkout: Path
 ) -> None:
-    code = (
-        "import torch; names = torch.hub.list('someone/zoo:main', skip_validation=True, trust_repo=True)\n"
-        "import zoo; print(set(names) - set(zoo.list_models()), set(zoo.list_models()) - set(names))"
-    )
-    listed = run(bare_python, code, tmp_path)
-    assert listed in ("{'load', 'resnet8_digits.somebody'} set()\n", "{'resnet8_digits.somebody', 'load'} set()\n")
+    assert run(bare_python, LISTS, tmp_path, checkout, CHECKOUT) == {
+        "more": ["load", "resnet8_digits.somebody"],
+        "fewer": [],
+        "by its tag": "CifarResNet",
+        "a second checkout": f"this process runs the zoo of {checkout} already, and can't run that of {CHECKOUT} too; "
+        "load that in another process",
+    }
 
 
-def test_torch_hub_loads_somebody_elses_weights_by_their_tag(bare_python: Path, tmp_path: Path, checkout: Path) -> None:
-    code = (
-        f"import torch; model = torch.hub.load({str(checkout)!r}, 'resnet8_digits.somebody', source='local',"
-        " pretrained=True)\nprint(type(model).__name__)"
-    )
-    assert run(bare_python, code, tmp_path) == "CifarResNet\n"
+LACKS = """
+sys.modules["timm"] = sys.modules["huggingface_hub"] = None  # as if they were not installed
+answer = []
+for name, options in (("resnet18_cifar10", {}), ("resnet8_digits", {"pretrained": True, "hub": "hf://me"})):
+    try:
+        torch.hub.load(sys.argv[1], name, source="local", **options)
+    except Exception as error:
+        answer.append(f"{type(error).__module__} {error}")
+"""
 
 
-def test_the_checkout_is_on_the_path_once_however_often_it_is_asked(bare_python: Path, tmp_path: Path) -> None:
-    code = (
-        "import sys, torch\n"
-        f"for _ in range(3): torch.hub.load({str(CHECKOUT)!r}, 'resnet8_digits', source='local')\n"
-        f"print(sys.path.count({str(CHECKOUT)!r}))"
-    )
-    assert run(bare_python, code, tmp_path) == "1\n"
-
-
-def test_a_second_checkout_in_one_process_is_refused_by_name(bare_python: Path, tmp_path: Path, checkout: Path) -> None:
-    code = (
-        f"import torch; torch.hub.load({str(CHECKOUT)!r}, 'resnet8_digits', source='local')\n"
-        f"try: torch.hub.load({str(checkout)!r}, 'resnet8_digits', source='local')\n"
-        "except ImportError as error: print(error)"
-    )
-    assert run(bare_python, code, tmp_path) == (
-        f"this process runs the zoo of {CHECKOUT} already, and can't run that of {checkout} too; "
-        "load that in another process\n"
-    )
-
-
-@pytest.mark.parametrize(
-    ("library", "asked", "message"),
-    [
-        ("timm", "'resnet18_cifar10'", "resnet18 of zoo-timm 0.1.0 needs timm, which is not installed"),
-        ("huggingface_hub", "'resnet8_digits', pretrained=True, hub='hf://me'", "hf://me needs huggingface_hub"),
-    ],
-)
-def test_a_library_that_is_not_there_is_named_with_what_installs_it(
-    bare_python: Path, tmp_path: Path, library: str, asked: str, message: str
-) -> None:
-    code = (
-        f"import sys, torch; sys.modules[{library!r}] = None\n"  # as if it were not installed
-        f"try: torch.hub.load({str(CHECKOUT)!r}, {asked}, source='local')\n"
-        "except Exception as error: print(type(error).__module__, error)"
-    )
-    said = run(bare_python, code, tmp_path)
-    assert said.startswith(f"zoo.errors {message}")
-    assert f"install it with: pip install {library}" in said
+def test_a_library_that_is_not_there_is_named_with_what_installs_it(bare_python: Path, tmp_path: Path) -> None:
+    timm, client = run(bare_python, LACKS, tmp_path, CHECKOUT)
+    assert timm.startswith("zoo.errors resnet18 of zoo-timm 0.1.0 needs timm, which is not installed")
+    assert "install it with: pip install timm" in timm
+    assert client.startswith("zoo.errors hf://me needs huggingface_hub")
+    assert "install it with: pip install huggingface_hub" in client
 
 
 def test_the_command_line_runs_from_the_plain_checkout(bare_python: Path, tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ def test_a_listing_can_be_sorted_by_accuracy_and_by_parameters_what_nobody_knows
     assert [row.name for row in ordered(rows, Order.PARAMETERS)] == ["c", "a", "b"]
 
 
-def test_the_command_sorts_too(run_zoo: Run) -> None:
-    rows = json.loads(run_zoo("list", "resnet*", "--sort", "parameters", "--json").stdout)
+def test_the_command_sorts_too(run_here: Run) -> None:
+    rows = json.loads(run_here("list", "resnet*", "--sort", "parameters", "--json").stdout)
     assert [row["parameters"] for row in rows] == sorted(row["parameters"] for row in rows)
-    finished = run_zoo("list", "--sort", "size")
+    finished = run_here("list", "--sort", "size")
     assert finished.returncode == 2
     assert "'name', 'top1', 'parameters'" in finished.stderr
 
@@ -44,8 +44,8 @@ def test_the_command_sorts_too(run_zoo: Run) -> None:
         (["plain20*", "--pretrained"], "the zoo has no model named 'plain20*' with weights; leave out one of these"),
     ],
 )
-def test_nothing_to_list_is_one_line_with_close_names_and_exit_1(run_zoo: Run, words: list[str], message: str) -> None:
-    finished = run_zoo("list", *words)
+def test_nothing_to_list_is_one_line_with_close_names_and_exit_1(run_here: Run, words: list[str], message: str) -> None:
+    finished = run_here("list", *words)
     assert (finished.returncode, finished.stdout) == (1, "")
     assert finished.stderr.startswith(f"zoo: {message}")
     assert finished.stderr.count("\n") == 1

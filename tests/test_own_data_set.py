@@ -157,15 +157,15 @@ def test_its_card_says_the_title_where_that_is_known_and_the_name_where_not(fold
     assert f"--seed 0 --limit-train {config.job.train_images} --device cpu " in unknown
 
 
-def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_zoo: Run, tmp_path: Path) -> None:
+def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_here: Run, tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
-    published = run_zoo("push", folder, "--hub", hub)
+    published = run_here("push", folder, "--hub", hub)
     assert f"published as {hub}/{NAME}" in published.stdout
-    name, parameters, *_ = run_zoo("list", "--hub", hub).stdout.splitlines()[1].split("\t")
+    name, parameters, *_ = run_here("list", "--hub", hub).stdout.splitlines()[1].split("\t")
     assert (name, parameters) == (NAME, f"{store.read_record(folder).parameters:,}")
-    assert run_zoo("verify", NAME, "--hub", hub).returncode == 0
-    assert run_zoo("verify", NAME, ZOO_HUB=hub).returncode == 0
-    pulled = run_zoo("pull", NAME, "--hub", hub, "--out", tmp_path / "pulled")
+    assert run_here("verify", NAME, "--hub", hub).returncode == 0
+    assert run_here("verify", NAME, ZOO_HUB=hub).returncode == 0
+    pulled = run_here("pull", NAME, "--hub", hub, "--out", tmp_path / "pulled")
     assert pulled.returncode == 0, pulled.stderr
     assert store.identity(tmp_path / "pulled") == store.identity(folder)
 

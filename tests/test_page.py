@@ -483,14 +483,14 @@ def test_a_hub_without_models_has_no_page(tmp_path: Path) -> None:
 
 
 def test_the_command_says_where_it_is_and_what_is_wrong_in_one_line(
-    trained: Path, tmp_path: Path, run_zoo: Run
+    trained: Path, tmp_path: Path, run_here: Run
 ) -> None:
-    finished = run_zoo("page", "--hub", hub_of(trained, "resnet8_digits", tmp_path))
+    finished = run_here("page", "--hub", hub_of(trained, "resnet8_digits", tmp_path))
     assert finished.returncode == 0, finished.stderr
     expected = r"1 model in \S+/site, 0 of them to be tried; open \S+/site/index\.html\n"
     assert re.fullmatch(expected, finished.stdout)
     for words in (["--try", "nowhere"], ["--hub", "file:nowhere"], ["--out", ".."]):
-        finished = run_zoo("page", *words)
+        finished = run_here("page", *words)
         assert finished.returncode == 1
         assert len(finished.stderr.splitlines()) == 1
 

@@ -41,8 +41,8 @@ def test_one_class_is_mistaken_for_no_other_and_its_name_is_shown_as_it_is(tmp_p
     assert (tmp_path / "report" / report.MATRIX).read_text().count(f">{name}<") == 3
 
 
-def test_a_report_is_not_written_into_a_model_folder(trained: Path, run_zoo: Run) -> None:
-    finished = run_zoo("eval", trained, "--report", "--out", trained)
+def test_a_report_is_not_written_into_a_model_folder(trained: Path, run_here: Run) -> None:
+    finished = run_here("eval", trained, "--report", "--out", trained)
     assert (finished.returncode, finished.stdout) == (1, "")
     assert "is a model folder, it has config.json; name another folder for the report as out" in finished.stderr
     assert sorted(path.name for path in trained.iterdir()) == sorted(store.FILES)

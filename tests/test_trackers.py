@@ -127,11 +127,11 @@ def test_a_tracker_that_fails_is_one_warning_and_the_training_goes_on(
     assert len(rows(lines(tmp_path / "out.events"))) == 4  # the other one goes on, too
 
 
-def test_its_warning_is_one_line_of_the_command_line(run_zoo: Run, fake_plugin: Install) -> None:
+def test_its_warning_is_one_line_of_the_command_line(run_here: Run, fake_plugin: Install) -> None:
     code = FAILING.format(init="pass", start="raise ValueError('no epochs')")
-    site = fake_plugin("zoo-failing", {"failing": "zoo_failing:Failing"}, "zoo_failing", code, group="zoo.reports")
+    fake_plugin("zoo-failing", {"failing": "zoo_failing:Failing"}, "zoo_failing", code, group="zoo.reports")
     words = ["train", "resnet8", "--epochs", "1", "--limit-train", "128", "--quiet", "--track", "failing"]
-    finished = run_zoo(*words, PYTHONPATH=f"{site}:{CHECKOUT}")
+    finished = run_here(*words)
     assert finished.returncode == 0, finished.stderr
     assert re.fullmatch(
         r"zoo: warning: tracker failing fails \(ValueError: no epochs\) at .*zoo_failing\.py:\d+; "
@@ -216,30 +216,30 @@ def test_the_event_files_have_the_numbers_of_the_log(tmp_path: Path, settings: d
 
 
 @pytest.mark.usefixtures("tensorboard")
-def test_a_run_that_is_resumed_is_one_curve(run_zoo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_resumed_is_one_curve(run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
     with pytest.raises(Interrupted):  # in the third epoch of two steps, of which a checkpoint has only the first
         train(tmp_path / "out", "tensorboard", report=StopAfter(5))
     assert set(points(tmp_path / "out.events")["loss/train"]) == {1, 2}
     words = ["train", "resnet8", "--epochs", "3", "--limit-train", "128", "--no-amp", "--out", tmp_path / "out"]
-    finished = run_zoo(*words, "--resume", "--track", "tensorboard")
+    finished = run_here(*words, "--resume", "--track", "tensorboard")
     assert finished.returncode == 0, finished.stderr
     assert points(tmp_path / "out.events") == logged(store.read_log(tmp_path / "out"))
 
 
 @pytest.mark.usefixtures("tensorboard")
-def test_what_is_started_again_leaves_nothing_of_the_curve_before(run_zoo: Run, tmp_path: Path) -> None:
+def test_what_is_started_again_leaves_nothing_of_the_curve_before(run_here: Run, tmp_path: Path) -> None:
     train(tmp_path / "out", "tensorboard")
     words = ["train", "resnet8", "--epochs", "1", "--limit-train", "128", "--no-amp", "--out", tmp_path / "out"]
-    finished = run_zoo(*words, "--overwrite", "--track", "tensorboard")
+    finished = run_here(*words, "--overwrite", "--track", "tensorboard")
     assert finished.returncode == 0, finished.stderr
     assert points(tmp_path / "out.events") == logged(store.read_log(tmp_path / "out"))
 
 
 @pytest.mark.usefixtures("tensorboard")
-def test_what_the_page_types_leaves_event_files_with_the_job(run_zoo: Run, tmp_path: Path) -> None:
+def test_what_the_page_types_leaves_event_files_with_the_job(run_here: Run, tmp_path: Path) -> None:
     (line,) = re.findall(r"^zoo train .*$", PAGE, re.MULTILINE)
-    finished = run_zoo(*shlex.split(line)[1:])
+    finished = run_here(*shlex.split(line)[1:])
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
     folder = tmp_path / "work" / "nets"

@@ -217,6 +217,7 @@ def test_a_run_whose_rates_fall_layer_by_layer_resumes_to_the_same_bytes(tmp_pat
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
 @pytest.mark.usefixtures("glance_always")
+@pytest.mark.slow
 def test_a_compiled_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     what = msgspec.structs.replace(job(), compile="default")
     stopped = Run(tmp_path / "stopped")

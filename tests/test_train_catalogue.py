@@ -79,7 +79,7 @@ def test_a_place_that_is_being_trained_is_left_alone_and_the_queue_goes_on(
 
 
 def test_the_plan_is_a_command_for_each_that_is_not_done_which_does_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], run_zoo: Run
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], run_here: Run
 ) -> None:
     what = asked(tmp_path)
     assert train_catalogue.train(asked(tmp_path, QUICK)) == 0
@@ -88,7 +88,7 @@ def test_the_plan_is_a_command_for_each_that_is_not_done_which_does_it(
     (line,) = capsys.readouterr().out.splitlines()
     program, *words = shlex.split(line)
     assert program == "zoo"
-    assert run_zoo(*words).returncode == 0
+    assert run_here(*words).returncode == 0
     job = require_trained(store.read_record(what.output(LINEAR).folder)).job
     assert (job.recipe_name, job.recipe.batch_size, job.recipe.epochs, job.train_images) == ("linear", 32, 2, 64)
     train_catalogue.plan(what)

@@ -140,7 +140,7 @@ def test_a_data_set_of_which_only_the_folder_is_there_is_not_downloaded_either(
 
 
 def test_a_path_without_a_model_is_not_measured_and_a_damaged_model_differs(
-    model_folder: Path, tmp_path: Path, run_zoo: Run
+    model_folder: Path, tmp_path: Path, run_here: Run
 ) -> None:
     (tmp_path / "file.zip").write_text("no folder")
     (tmp_path / "empty").mkdir()
@@ -149,7 +149,7 @@ def test_a_path_without_a_model_is_not_measured_and_a_damaged_model_differs(
         paths.append(Path(shutil.copytree(model_folder, tmp_path / "closed")))
         paths[-1].chmod(0)
     flip(model_folder / store.WEIGHTS)
-    finished = run_zoo("verify", *paths, model_folder)
+    finished = run_here("verify", *paths, model_folder)
     if os.geteuid():
         paths[-1].chmod(0o755)
     outcomes = [line for line in finished.stdout.splitlines() if not line.startswith(" ")]
