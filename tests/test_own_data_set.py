@@ -181,4 +181,5 @@ def test_torch_hub_loads_it_from_a_checkout_as_its_card_says(folder: Path, bare_
     blocks = re.findall(r"```python\n(.*?)```", (folder / store.README).read_text(), re.DOTALL)
     (code,) = (block for block in blocks if "torch.hub" in block)
     code = code.replace("PATH/TO/CHECKOUT", str(CHECKOUT)).replace("PATH/TO/", f"{folder.parent}/")
-    assert run(bare_python, code + "print(type(model).__name__, model.training)", tmp_path) == "CifarResNet False\n"
+    code += "answer = [type(model).__name__, model.training]"
+    assert run(bare_python, code, tmp_path) == ["CifarResNet", False]
