@@ -13,10 +13,31 @@ from PIL import Image, ImageOps
 
 model, picture = sys.argv[1:]
 session = onnxruntime.InferenceSession(model)
-classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+metadata = session.get_modelmeta().custom_metadata_map
+classes = json.loads(metadata["classes"])
 _, height, width, channels = session.get_inputs()[0].shape
-upright = ImageOps.exif_transpose(Image.open(picture))  # as its EXIF orientation says
-image = upright.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+
+image = ImageOps.exif_transpose(Image.open(picture))  # upright by its EXIF orientation
+if image.mode in ("F", "LAB"):
+    sys.exit(f"{picture} has pixels of mode {image.mode}; save it as RGB with 8 or 16 bits a pixel")
+if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip
+    image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+image = image.convert("L" if channels == 1 else "RGB")
+
+# Resized as in the evaluation: by default straight to the model's size; else larger, and the middle is cut out.
+resizing = {"crop_pct": 1, "interpolation": "bilinear", "crop_mode": "squash"} | json.loads(
+    metadata.get("resizing", "{}")
+)
+larger = (int(width / resizing["crop_pct"]), int(height / resizing["crop_pct"]))
+if resizing["crop_mode"] == "center" and width == height:
+    side, shorter = larger[0], min(image.size)
+    larger = (int(side * image.width / shorter), int(side * image.height / shorter))
+elif resizing["crop_mode"] != "squash":
+    sys.exit(f"this example does not resize as {model} needs it: {resizing} to {width}x{height}; use zoo predict")
+image = image.resize(larger, Image.Resampling[resizing["interpolation"].upper()])
+left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+image = image.crop((left, top, left + width, top + height))
+
 pixels = np.asarray(image).reshape(1, height, width, channels)
 (probabilities,) = session.run(["probabilities"], {"pixels": pixels})
 for index in probabilities[0].argsort()[::-1][:5]:

@@ -664,7 +664,7 @@ def test_the_kind_that_the_page_writes_is_looked_at_and_trained_on(
 
 PAIRS = """
 import io
-from PIL import Image, features
+from PIL import Image
 from zoo.spec import Collection, Half
 
 def read(index):
