@@ -1,4 +1,4 @@
-"""A stand-in for CUDA graphs on the processor: what is captured is recorded, undone, and computed again by each replay.
+"""A stand-in for CUDA graphs on the CPU: a capture records and undoes operations, and a replay computes them again.
 
 `install` replaces torch's functions for streams and graphs. A captured step then runs on the processor as it would on a
 GPU: its operations are recorded with the tensors that they read and write, their effects are undone, and `replay`

@@ -202,14 +202,14 @@ def train(model: str, options: TrainOptions) -> Trained:
         limit_test: Test on the first images only; such a model can't be published.
         out: The model folder to make.
         resume: Continue a run that was stopped, and take a finished one as it is.
-        overwrite: Replace what is there; with `resume` only a run or model folder of another training.
+        overwrite: Replace an existing run or model folder. With `resume`, replace it only if it is of another training.
         save_every: Epochs between checkpoints.
         eval_every: Epochs between evaluations on the test set.
         push: Publish the model folder at the end.
         hub: The hub to publish to.
         track: The names of trackers: "tensorboard", or a plugin's.
-        report: An object that is told of every epoch.
-        tell: A function that is told how far looking at pictures is.
+        report: An object that receives the results of each epoch.
+        tell: A function that is called with the progress of reading your pictures.
 
     Returns:
         The model folder, its record, and where it was published.
@@ -277,13 +277,13 @@ def evaluate(
         dataset: The address of your own pictures, if the model was trained on them and they are not prepared here; they
             must be the same. For imported weights, the name of a data set with the same images and classes.
         runtime: A format that the model folder has a file of (`export`); that file is run, on the processor.
-        tell: A function that is told how far looking at pictures is.
+        tell: A function that is called with the progress of reading your pictures.
 
     Returns:
         The results now, the confusion matrix, and the record with the published results.
 
     Raises:
-        DataError: The data set is missing, or is not the one of the model.
+        DataError: The data set is missing, or differs from the model's.
         ExportError: The folder has no file of this format, or its runtime is missing.
         UnknownModel, FolderError, HubError: As `load` raises them.
 
@@ -460,10 +460,10 @@ def survey(
         test_part: The part that becomes the test set, where none is set apart.
         skip_bad: Leave out pictures that can't be read.
         data: The directory of data sets.
-        tell: A function that is told how far looking at pictures is.
+        tell: A function that is called with the progress of reading your pictures.
 
     Returns:
-        What was found.
+        The classes, sizes, copies and unreadable files of the pictures.
 
     Raises:
         DataError: There are no pictures, or no test set and no `test_part`.
@@ -519,7 +519,7 @@ def verify(
         device: Any device that torch has here; a GPU by default, if there is one.
         data: The directory of data sets.
         dataset: The address of your own pictures, if the model was trained on them.
-        tell: A function that is told how far looking at pictures is.
+        tell: A function that is called with the progress of reading your pictures.
 
     Returns:
         The outcome, "as published", "differs" or "not measured", with that of each check.
@@ -571,16 +571,16 @@ def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, Tr
         dataset: The address of your own pictures, if the model was trained on them.
         out: The model folder to make; `runs/MODEL-reproduced` by default.
         resume: Continue a run that was stopped.
-        overwrite: Replace what is there.
+        overwrite: Replace an existing run or model folder.
         track: The names of trackers.
-        report: An object that is told of every epoch.
-        tell: A function that is told how far looking at pictures is.
+        report: An object that receives the results of each epoch.
+        tell: A function that is called with the progress of reading your pictures.
 
     Returns:
         The result of the training, and the published record.
 
     Raises:
-        TrainingError: The start, the teacher or the data set is not the one of the record.
+        TrainingError: The start, the teacher or the data set differs from the record's.
         UnknownModel, FolderError, HubError: As `load` raises them.
     """
     from zoo.training.plan import reproduction

@@ -43,7 +43,7 @@ def list_plugins(as_json: options.Json = False) -> None:
 
 
 class Kind(StrEnum):
-    """What can be written."""
+    """The templates that `zoo new` can write."""
 
     PLUGIN = "plugin"
 

@@ -49,7 +49,7 @@ def image_files(paths: Iterable[Path]) -> Iterator[Path]:
         try:
             yield from (file for file in _walk(path, set()) if file.suffix.lower() in readable)
         except OSError as error:
-            raise ImageError(f"{error.filename or path} can't be read ({error.strerror}); let it be read") from None
+            raise ImageError(f"{error.filename or path} can't be read ({error.strerror}); make it readable") from None
 
 
 def _walk(folder: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
@@ -202,7 +202,7 @@ def open_folder(rest: str, root: Path) -> Collection:
     try:
         return _open_folder(folder)
     except OSError as error:
-        raise DataError(f"{error.filename or folder} can't be read ({error.strerror}); let it be read") from None
+        raise DataError(f"{error.filename or folder} can't be read ({error.strerror}); make it readable") from None
 
 
 def _open_folder(folder: Path) -> Collection:

@@ -224,7 +224,7 @@ def _pixels(survey: Survey, seen: Seen, pixels: v2.Compose) -> bytes:
             raise DataError(f"{seen.name} has changed since it was looked at; try again when nobody writes there")
         image = pixels(decode(content, seen.name))
     except OSError as error:
-        raise DataError(f"{seen.name} can't be read ({error.strerror or error}); let it be read") from None
+        raise DataError(f"{seen.name} can't be read ({error.strerror or error}); make it readable") from None
     except ImageError as error:
         raise DataError(f"{error}; leave it out of the data set") from None
     content_of_image: bytes = image.permute(1, 2, 0).contiguous().numpy().tobytes()

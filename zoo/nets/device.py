@@ -16,7 +16,7 @@ from zoo.errors import DeviceError, TrainingError
 KINDS: Final = ("cpu", "cuda", "mps", "xpu", "mtia")  # the kinds of device that torch has a module for
 TRAINED_ON: Final = ("cpu", "cuda")
 
-_CUDNN_FLAGS: Final = threading.RLock()  # held by the thread that has set them
+_PRECISION: Final = threading.RLock()  # held by the thread that has set a GPU's precision and algorithms
 
 
 def choose(name: str | None) -> torch.device:
@@ -146,7 +146,7 @@ def exact() -> Iterator[None]:
             return
         cudnn: Any = torch.backends.cudnn
         matmul: Any = torch.backends.cuda.matmul
-        with _CUDNN_FLAGS:
+        with _PRECISION:
             before = cudnn.benchmark, cudnn.deterministic, cudnn.conv.fp32_precision, matmul.fp32_precision
             cudnn.benchmark, cudnn.deterministic = False, True
             # By torch's newer names: its older ones raise an error where a caller has used these.

@@ -76,7 +76,7 @@ class TrainOptions:
     )
     resume: bool = option(False, "Continue the run that was stopped there; start it if there is none.")
     overwrite: bool = option(
-        False, "Replace a run or a model folder that is there; with --resume only those of another training."
+        False, "Replace an existing run or model folder; with --resume only one of another training."
     )
     save_every: int = option(1, "Epochs between checkpoints.", "N")
     eval_every: int = option(1, "Epochs between evaluations on the test set, for the curve only.", "N")
@@ -187,7 +187,7 @@ class ReproduceOptions:
     )
     out: str | Path | None = option(None, "What to make. [default: runs/MODEL-reproduced]", "FOLDER")  # noqa: RUF009
     resume: bool = option(False, "Go on with the run that was stopped there.")
-    overwrite: bool = option(False, "Replace a run or a model folder that is there.")
+    overwrite: bool = option(False, "Replace an existing run or model folder.")
     track: Sequence[str] | None = option(
         None, "Report to a tracker too: tensorboard (files in OUT.events), or a plugin's; may be repeated.", "NAME"
     )

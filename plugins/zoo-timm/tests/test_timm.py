@@ -33,7 +33,7 @@ def test_resnet18_is_what_its_facts_say_and_learns() -> None:
     check_training(MODELS["resnet18_cifar10"], recipe="quick", images=24)
 
 
-# The nets of more than a hundred layers, whose blocks are those of the shallower ones, take a second each.
+# Nets of more than a hundred layers take a second each. Their blocks are the same as in the shallower nets.
 @pytest.mark.parametrize(
     "architecture",
     [
