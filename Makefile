@@ -27,7 +27,7 @@ demo: $(INSTALLED)
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadscope
 
-# Files and words that chance has written: 50,000, and others each time. The suite asks 500, always the same.
+# Files and words that chance has written: 50,000, and others each time. The suite asks 250, always the same.
 fuzz: $(INSTALLED)
 	ZOO_FUZZ_CASES=50000 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_fuzz.py
 
