@@ -365,14 +365,15 @@ def test_two_processes_that_push_at_once_leave_both_revisions(hub: FolderHub, ol
     assert {license_of(hub, revision) for revision in hub.revisions(NAME)} == {"older", "newer"}
 
 
-def test_files_of_a_resolved_revision_stay_those_while_others_are_published(
+def test_a_revision_that_was_replaced_by_hand_is_gone_and_no_other_is_read_in_its_place(
     hub: FolderHub, older: Path, newer: Path
 ) -> None:
-    publish(hub, older)
+    shutil.copytree(older, hub.path / NAME)
     resolved = hub.resolve(NAME)
-    publish(hub, newer)
-    folder = hub.fetch(NAME, resolved.id, store.FILES)
-    assert store.check(folder).license == "older"
+    assert fetched(hub, NAME, resolved.id) == hub.path / NAME
+    shutil.copytree(newer, hub.path / NAME, dirs_exist_ok=True)
+    with pytest.raises(NotFound, match=f"has no revision {resolved.id[:12]} any more; try again"):
+        hub.fetch(NAME, resolved.id, [store.WEIGHTS])
 
 
 @pytest.mark.parametrize("operation", ["load", "pull", "push", "push again"])

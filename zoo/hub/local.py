@@ -106,8 +106,11 @@ class FolderHub:
 
     def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
         """The revision's folder itself; there is no other copy to be fetched `anew`."""
-        kept = self.path / name / KEPT / revision
-        folder = kept if ID.fullmatch(revision) and kept.is_dir() else self.path / name
+        folder = self.path / name / KEPT / revision
+        if not folder.is_dir():  # HUB/NAME may be another revision by now
+            folder = self.path / name
+            if store.identity(folder) != revision:
+                raise NotFound(f"{folder} has no revision {revision[:12]} any more; try again")
         for file in files:
             if store.is_missing(folder / file):
                 raise NotFound(f"{folder} has no {file}; publish the model again")

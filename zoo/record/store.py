@@ -159,7 +159,15 @@ def require_sound_weights(content: bytes, record: Record, path: Path) -> None:
 
 def read_log(folder: Path) -> list[EpochRow]:
     """Read the log.jsonl of a model folder, or of a run that is still going on; raises FolderError."""
-    return _log(read_regular(folder, LOG, LOG_BYTES), folder / LOG)
+    return _rows(read_regular(folder, LOG, LOG_BYTES), folder / LOG)
+
+
+def log_rows(content: bytes, where: str | Path) -> list[EpochRow]:
+    """The rows of a published log.jsonl; raises FolderError, which names `where`, for a damaged or empty one."""
+    rows = _rows(content, where)
+    if not rows:
+        raise FolderError(f"{where} has no epoch; fetch or train the model again")
+    return rows
 
 
 def check(folder: Path) -> Record:
@@ -307,17 +315,17 @@ def _contents(folder: Path, record: Record) -> Iterator[tuple[str, bytes]]:
         raise FolderError(f"{folder} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
     for name in here:
         content = read_file(folder, record, name)
-        if name == LOG and not _log(content, folder / LOG):
-            raise FolderError(f"{folder / LOG} has no epoch; fetch or train the model again")
+        if name == LOG:
+            log_rows(content, folder / LOG)
         yield name, content
 
 
-def _log(content: bytes, path: Path) -> list[EpochRow]:
+def _rows(content: bytes, where: str | Path) -> list[EpochRow]:
     try:
         return ROWS.decode_lines(content)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         said = re.sub(r"\[(\d+)\]\.?", lambda match: f"line {int(match[1]) + 1}: ", explain(error), count=1)
-        raise FolderError(f"{path} is not a training log: {_short(said)}; train the model again") from None
+        raise FolderError(f"{where} is not a training log: {_short(said)}; train the model again") from None
 
 
 def read_regular(folder: Path, name: str, most: int) -> bytes:
