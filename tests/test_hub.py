@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from zoo import api
 from zoo.errors import HubError, PluginError
-from zoo.hub import Address, Hub, Repositories, Searchable, open_hub
+from zoo.hub import Address, Cards, Hub, Repositories, Searchable, open_hub
 from zoo.hub import publish as publishing
 from zoo.hub.catalogue import catalogue
 from zoo.hub.hugging_face import HuggingFaceHub
@@ -64,7 +64,8 @@ def test_another_address_is_refused_with_what_was_expected(address: str) -> None
 def test_what_a_hub_can_do_beside_is_asked_of_it() -> None:
     assert isinstance(HuggingFaceHub("me"), Searchable)
     assert isinstance(HuggingFaceHub("me"), Repositories)
-    assert not isinstance(catalogue(), Searchable | Repositories)
+    assert isinstance(HuggingFaceHub("me"), Cards)
+    assert not isinstance(catalogue(), Searchable | Cards | Repositories)
     with pytest.raises(HubError, match="file:x can't be searched; see what it has with: zoo list --hub file:x"):
         api.search("resnet8", hub="file:x")
 
@@ -134,7 +135,11 @@ def retrained(source: Path, target: Path) -> Path:
 
 @pytest.fixture(params=["folder", "folder without revisions", "Hugging Face"])
 def moving(
-    request: pytest.FixtureRequest, hub: loopback_hub.Hub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    hub: loopback_hub.Hub,
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> str:
     """The address of a model, of which another revision is pushed whenever a hub has fetched files of it."""
     kept: Hub = HuggingFaceHub("me") if request.param == "Hugging Face" else FolderHub(tmp_path / "hub")

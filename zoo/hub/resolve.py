@@ -153,7 +153,7 @@ class Published:
 
     def _config_file(self, anew: bool) -> bytes:
         folder = self.source.fetch([store.CONFIG], anew=anew)
-        content = store.read_regular(folder, store.CONFIG, store.CONFIG_BYTES)
+        content = store.config_bytes(folder)
         if store.record_of({store.CONFIG: content}, folder) != self.config:
             raise HashMismatch(f"{folder / store.CONFIG} was changed after it was read first; try again")
         return content
@@ -340,9 +340,9 @@ def published(
             raise HubError(f"'{reference}' names its hub itself; leave out {hub}")
         address = reference.at(revision)
         assert address.name is not None
-        return _in_hub(open_hub(address), address.name, address.revision, newest=newest)
+        return in_hub(open_hub(address), address.name, address.revision, newest=newest)
     name = full_name(reference.text, hub)
-    return _in_hub(hub_of(name, hub, revision), name, revision, newest=newest)
+    return in_hub(hub_of(name, hub, revision), name, revision, newest=newest)
 
 
 def _existing(given: Path) -> Path:
@@ -365,7 +365,8 @@ def _in_folder(path: Path) -> Published:
         return Published(other.record, Folder(path), other)
 
 
-def _in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) -> Published:
+def in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) -> Published:
+    """The model of a name in a hub; raises as `published` does."""
     try:
         resolved = hub.resolve(name, revision)
     except HubUnavailable as error:
@@ -378,7 +379,7 @@ def _in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) 
             ),
             stacklevel=4,
         )
-        return _in_hub(hub, name, error.revision)
+        return in_hub(hub, name, error.revision)
     except OtherFormat as error:
         if not isinstance(hub, Repositories):
             return _in_folder(error.folder)

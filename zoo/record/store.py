@@ -49,7 +49,7 @@ ROWS: Final = msgspec.json.Decoder(EpochRow)
 
 def read_record(folder: Path) -> Record:
     """Read a folder's config.json; raises FolderError, or OtherFormat if another library wrote it."""
-    return _record(_config_bytes(folder), folder)
+    return _record(config_bytes(folder), folder)
 
 
 def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
@@ -59,7 +59,7 @@ def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
 
 def read_summary(folder: Path) -> Summary:
     """Read the part of a folder's config.json that a listing shows; raises FolderError."""
-    content = _config_bytes(folder)
+    content = config_bytes(folder)
     try:
         return SUMMARY.decode(content)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
@@ -205,7 +205,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
     The card and the curve may be missing, and the weights if the record has a download of them. Raises FolderError or
     HashMismatch.
     """
-    config = _config_bytes(folder)
+    config = config_bytes(folder)
     shown = {name: read_regular(folder, name, PRESENTATION_BYTES) for name in presentation(folder)}
     return {CONFIG: config, **dict(_contents(folder, _record(config, folder))), **shown}
 
@@ -256,14 +256,15 @@ def ground(path: Path) -> Path:
 
 def document(folder: Path) -> Mapping[str, Any]:
     """A folder's config.json as plain JSON values; raises FolderError."""
-    content = _config_bytes(folder)
+    content = config_bytes(folder)
     try:
         return decode(dict[str, Any], content)
     except SchemaError as error:
         raise _unreadable(folder, error) from None
 
 
-def _config_bytes(folder: Path) -> bytes:
+def config_bytes(folder: Path) -> bytes:
+    """Read a folder's config.json as it is; raises FolderError."""
     try:
         return read_regular(folder, CONFIG, CONFIG_BYTES)
     except FolderError:
