@@ -360,6 +360,8 @@ class Handler(BaseHTTPRequestHandler):
     def validate(self) -> tuple[int, bytes]:
         content = json.loads(self.body)["content"]
         errors = card_errors(content)
+        if self.headers.get("Accept") == "text/plain":
+            return 400 if errors else 200, "\n".join(f"- Error: {error}" for error in errors).encode()
         return 400 if errors else 200, _json({"errors": [{"message": error} for error in errors], "warnings": []})
 
     def preupload(self, name: str, revision: str) -> tuple[int, bytes]:

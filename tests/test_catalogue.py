@@ -44,17 +44,21 @@ def test_its_accuracies_alone_are_those_of_its_folders() -> None:
     assert {name: (one.test_top1, one.license) for name, one in shipped().items()} == listed
 
 
-def test_a_folder_that_has_no_accuracy_is_passed_over_with_a_warning(
+def test_a_folder_without_an_accuracy_or_of_another_model_is_passed_over_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, text in (
         ("resnet8_digits", '{"results": 3}'),
-        ("resnet20_cifar10", '{"results": {"test_top1": 92.0}, "license": "mit"}'),
+        ("resnet20_cifar10", '{"name": "resnet20_cifar10", "results": {"test_top1": 92.0}, "license": "mit"}'),
+        ("resnet56_cifar10", '{"name": "resnet20_cifar10", "results": {"test_top1": 92.0}, "license": "mit"}'),
     ):
         (tmp_path / "hub_cards" / name).mkdir(parents=True)
         (tmp_path / "hub_cards" / name / "config.json").write_text(text)
     monkeypatch.setattr("zoo.hub.catalogue.__file__", str(tmp_path / "hub" / "catalogue.py"))
-    with pytest.warns(HubWarning, match=r"resnet8_digits/config\.json is not a model's"):
+    with (
+        pytest.warns(HubWarning, match=r"resnet8_digits/config\.json is not a model's"),
+        pytest.warns(HubWarning, match=r"resnet56_cifar10/config\.json .*it is that of resnet20_cifar10"),
+    ):
         assert {name: one.test_top1 for name, one in shipped().items()} == {"resnet20_cifar10": 92.0}
 
 

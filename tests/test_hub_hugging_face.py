@@ -217,6 +217,15 @@ def test_a_card_that_the_hub_refuses_is_reported_with_its_reason_and_not_sent_ag
         api.push(config_of(model_folder, license="mine"), hub="hf://me")
     assert "\n" not in str(caught.value)
     assert hub.count("POST", "/api/validate-yaml") == 1
+    assert hub.repositories == {}  # no empty one is left behind
+
+
+def test_a_card_whose_results_the_hub_could_not_read_is_not_sent(hub: Hub, model_folder: Path) -> None:
+    card = model_folder / store.README
+    card.write_text(card.read_text().replace("  results:", "  outcomes:"))
+    with pytest.raises(HubError, match=r"README.md of hf://me/resnet8_digits .*Invalid `model_index`.*; correct it"):
+        api.push(model_folder, hub="hf://me")
+    assert [method for method, _ in hub.requests if method == "POST"] == []
 
 
 def test_a_push_that_fails_after_a_training_says_how_to_publish_the_folder(hub: Hub, tmp_path: Path) -> None:
@@ -251,6 +260,13 @@ def test_a_push_that_would_fail_is_refused_before_anything_is_trained(
         api.train("resnet8", push=True, hub="hf://me", out=tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
     assert hub.requests == [("GET", "/api/whoami-v2")]
+
+
+def test_a_card_that_the_hub_would_refuse_is_refused_before_anything_is_trained(hub: Hub, tmp_path: Path) -> None:
+    with pytest.raises(HubError, match=r'is refused by the Hub \(400\): .*"license" must be one of'):
+        api.train("resnet8", push=True, hub="hf://me", license="openrail++", out=tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+    assert hub.repositories == {}
 
 
 def test_a_namespace_is_the_accounts_own_or_that_of_its_organisation(hub: Hub, trained: Path) -> None:
@@ -419,9 +435,17 @@ def test_where_the_hub_fails_the_cache_is_used_with_a_warning_and_never_called_t
     fail, reason = FAILURES[failure]
     fail(published)
     expected = f"{reason}.* the Hub was not asked .*: {commit[:12]} is used, downloaded on {date.today()}"
-    with pytest.warns(HubWarning, match=expected) as said:
-        assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
-    assert len(said) == 1
+    asks: list[Callable[[], object]] = [
+        lambda: zoo.load(f"hf://me/{NAME}", pretrained=True),
+        lambda: zoo.transforms(NAME, hub="hf://me"),
+        lambda: zoo.info(f"hf://me/{NAME}"),
+        lambda: zoo.info(NAME, hub="hf://me"),
+        lambda: api.plot([f"hf://me/{NAME}"], tmp_path / "plot.svg"),
+    ]
+    for ask in asks:
+        with pytest.warns(HubWarning, match=expected) as said:
+            ask()
+        assert len(said) == 1
     attempts: list[Callable[[], object]] = [
         lambda: api.pull(f"hf://me/{NAME}", out=tmp_path / "pulled"),
         lambda: api.verify(f"hf://me/{NAME}"),
@@ -472,6 +496,7 @@ def with_card_of(hub: Hub, **changes: object) -> None:
     """Another repository, with the card of the model but for these fields: of the zoo's facts, or of the whole."""
     content = hub.repositories[f"me/{NAME}"].commits[-1].files[store.README].content.decode()
     metadata = yaml.safe_load(content.split("---\n")[1])
+    metadata["model-index"][0]["name"] = "odd_digits"
     for name, value in changes.items():
         (metadata["zoo"] if name in metadata["zoo"] else metadata)[name.replace("_", "-")] = value
     text = f"---\n{yaml.safe_dump(metadata)}\n---\n"
@@ -480,8 +505,9 @@ def with_card_of(hub: Hub, **changes: object) -> None:
     hub.repositories["me/odd_digits"] = repository
 
 
-def metric(value: object) -> list[object]:
-    return [{"name": "x", "results": [{"task": {}, "dataset": {}, "metrics": [{"type": "accuracy", "value": value}]}]}]
+def metric(value: object) -> list[dict[str, object]]:
+    metrics = [{"type": "accuracy", "value": value}]
+    return [{"name": "odd_digits", "results": [{"task": {}, "dataset": {}, "metrics": metrics}]}]
 
 
 ODD: dict[str, tuple[object, ...]] = {
@@ -504,6 +530,13 @@ def test_a_strangers_card_of_odd_facts_is_one_warning_and_the_others_are_listed(
             assert [one.name for one in ask()] == [NAME]
         assert len(said) == 1
         assert len(str(said[0].message)) < 500
+
+
+def test_a_repository_under_another_models_name_is_not_listed_with_its_accuracy(published: Hub) -> None:
+    (own,) = metric(92.0)
+    with_card_of(published, model_index=[{**own, "name": NAME}])
+    with pytest.warns(HubWarning, match=f"hf://me/odd_digits is passed over.*it is that of '{NAME}'"):
+        assert [one.name for one in api.overview(hub="hf://me")] == [NAME]
 
 
 @pytest.mark.parametrize("zoo_facts", [None, []])

@@ -16,7 +16,7 @@ import pytest
 import zoo
 from zoo import api
 from zoo.cli.printing import say_published
-from zoo.errors import HashMismatch, HubError, HubWarning, NotFound
+from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
 from zoo.hub.local import KEPT, FolderHub
 from zoo.record import replace, store
 
@@ -218,21 +218,87 @@ def test_a_revision_whose_record_was_changed_is_not_served(hub: FolderHub, older
     assert license_of(hub) == "newer"
 
 
-def test_a_listing_and_a_load_agree_about_folders_that_were_changed_by_hand(hub: FolderHub, trained: Path) -> None:
+def revision_folder(folder: Path) -> Path:
+    return next(path for path in (folder / KEPT).iterdir() if path.is_dir())
+
+
+def circle(path: Path) -> None:
+    """Make a path that not even root can read."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    path.symlink_to(path.name)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "renamed": (lambda folder: folder.rename(folder.with_name("resnet20_digits")), "and not the one of its name"),
+    "folder unreadable": (circle, f"{NAME}.*can't be read: Too many levels of symbolic links"),
+    "revisions unreadable": (lambda folder: circle(folder / KEPT), f"{NAME}/.revisions/ids can't be read: Too many"),
+    "revision unreadable": (lambda folder: circle(revision_folder(folder)), f"{NAME}/.revisions/.* can't be read"),
+    "record unreadable": (lambda folder: circle(revision_folder(folder) / store.CONFIG), f"{NAME}/.*link"),
+    "record missing": (lambda folder: (revision_folder(folder) / store.CONFIG).unlink(), f"{NAME}/.* has no config.js"),
+    "record cut off": (
+        lambda folder: cut(revision_folder(folder) / store.CONFIG),
+        f"{NAME}/.*config.json is not a mod",
+    ),
+    "weights missing": (
+        lambda folder: (revision_folder(folder) / store.WEIGHTS).unlink(),
+        f"{NAME}/.* has no model.sa",
+    ),
+    "weights cut off": (
+        lambda folder: cut(revision_folder(folder) / store.WEIGHTS),
+        f"{NAME}/.*model.safetensors has ",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_load_refuses_is_not_listed_and_one_warning_names_its_folder(
+    hub: FolderHub, trained: Path, tmp_path: Path, change: str
+) -> None:
     publish(hub, trained)
-    (hub.path / NAME).rename(hub.path / "resnet20_digits")
-    with pytest.warns(HubWarning, match=f"resnet20_digits holds the model {NAME}, and not the one of its name"):
+    changed, said = CHANGES[change]
+    changed(hub.path / NAME)
+    (folder,) = hub.path.iterdir()
+    with pytest.warns(HubWarning, match=said) as warned:
         assert hub.models() == []
-    with pytest.raises(HubError, match="and not the one of its name"):
-        zoo.load(f"{hub.address}/resnet20_digits", pretrained=True)
-    (hub.path / "resnet20_digits").rename(hub.path / NAME)
-    shutil.rmtree(hub.path / NAME / KEPT / hub.revisions(NAME)[0])
-    assert [one.name for one in hub.models()] == [NAME]  # by the copy
-    assert not zoo.load(address(hub), pretrained=True).training
+    assert len(warned) == 1
+    with pytest.raises((FolderError, HubError), match=said):
+        zoo.load(f"{hub.address}/{folder.name}", pretrained=True)
+
+
+def test_where_the_newest_revision_was_removed_the_one_before_is_served_with_a_warning(
+    hub: FolderHub, older: Path, newer: Path
+) -> None:
+    publish(hub, older)
+    shutil.rmtree(fetched(hub, NAME, publish(hub, newer).revision))
+    for ask in (hub.models, lambda: zoo.load(address(hub), pretrained=True)):
+        with pytest.warns(HubWarning, match=f"{NAME} is listed with .* which is not there; .* is used") as warned:
+            ask()
+        assert len(warned) == 1
+    with pytest.warns(HubWarning):
+        assert license_of(hub) == "older"
+    shutil.rmtree(hub.path / NAME / KEPT)
+    assert license_of(hub) == "newer"  # that of the copy
     (hub.path / NAME / store.CONFIG).unlink()
     assert hub.models() == []
     with pytest.raises(NotFound):
         zoo.load(address(hub), pretrained=True)
+
+
+def test_a_push_keeps_what_people_put_into_the_folder_and_into_the_hub(hub: FolderHub, model_folder: Path) -> None:
+    kept = hub.path / NAME
+    api.push(model_folder, hub=str(hub.address))
+    for folder in (model_folder, kept):
+        (folder / "notes.txt").write_text("mine")
+        (folder / "scans" / "raw").mkdir(parents=True)
+        (folder / "scans" / "raw" / "1.png").write_bytes(b"mine")
+    assert license_of(hub, api.push(model_folder, hub=str(hub.address), license="mit").revision) == "mit"
+    for folder in (model_folder, kept):
+        assert (folder / "notes.txt").read_text() == "mine"
+        assert (folder / "scans" / "raw" / "1.png").read_bytes() == b"mine"
 
 
 # -- copying ---------------------------------------------------------------------------------------
@@ -348,6 +414,17 @@ def test_two_processes_that_push_at_once_leave_both_revisions(hub: FolderHub, ol
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
     assert {license_of(hub, revision) for revision in hub.revisions(NAME)} == {"older", "newer"}
+
+
+def test_a_revision_that_was_replaced_by_hand_is_gone_and_no_other_is_read_in_its_place(
+    hub: FolderHub, older: Path, newer: Path
+) -> None:
+    shutil.copytree(older, hub.path / NAME)
+    resolved = hub.resolve(NAME)
+    assert fetched(hub, NAME, resolved.id) == hub.path / NAME
+    shutil.copytree(newer, hub.path / NAME, dirs_exist_ok=True)
+    with pytest.raises(NotFound, match=f"has no revision {resolved.id[:12]} any more; try again"):
+        hub.fetch(NAME, resolved.id, [store.WEIGHTS])
 
 
 @pytest.mark.parametrize("operation", ["load", "pull", "push", "push again"])

@@ -110,6 +110,31 @@ def test_weights_that_the_record_does_not_describe_are_not_published(model_folde
     assert FolderHub(tmp_path / "hub").models() == []
 
 
+def test_classes_in_another_order_than_the_data_set_declares_are_not_published(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    classes = store.read_record(model_folder).classes
+    config_of(model_folder, classes=classes[::-1])
+    with pytest.raises(HubError, match=f"^{NAME} has its classes in another order than digits as it is declared here"):
+        api.push(model_folder, hub=f"file:{tmp_path / 'hub'}")
+    assert not (tmp_path / "hub").exists()
+
+
+def test_classes_in_another_order_than_the_revision_before_are_not_published(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    hub, classes = f"file:{tmp_path / 'hub'}", store.read_record(model_folder).classes
+    job = {**trained_record(model_folder).job.to_json(), "dataset": "elsewhere"}  # which no plugin here declares
+    config_of(model_folder, name="resnet8_elsewhere", dataset="elsewhere", job=job)
+    first = api.push(model_folder, hub=hub).revision
+    config_of(model_folder, classes=classes[::-1])
+    with pytest.raises(
+        HubError, match=r"^resnet8_elsewhere has its classes in another order than .* was published with"
+    ):
+        api.push(model_folder, hub=hub)
+    assert FolderHub(tmp_path / "hub").revisions("resnet8_elsewhere") == [first]
+
+
 def test_half_precision_that_the_record_does_not_say_is_not_loaded(model_folder: Path) -> None:
     path = model_folder / store.WEIGHTS
     save_file({name: tensor.half() for name, tensor in load_file(path).items() if tensor.is_floating_point()}, path)

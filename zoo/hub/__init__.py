@@ -19,11 +19,12 @@ The names below are what a plugin that brings a kind of hub needs (docs/hubs.md)
 from __future__ import annotations
 
 from zoo.hub.address import Address, not_a_hub
-from zoo.hub.protocol import Hub, Listed, Pushed, Repositories, Revision, Searchable
+from zoo.hub.protocol import Cards, Hub, Listed, Pushed, Repositories, Revision, Searchable
 from zoo.hub.schemes import open_hub
 
 __all__ = [
     "Address",
+    "Cards",
     "Hub",
     "Listed",
     "Pushed",

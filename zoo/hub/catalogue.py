@@ -45,6 +45,8 @@ def shipped() -> dict[str, Shipped]:
             continue
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
+            if facts["name"] != path.parent.name:
+                raise ValueError(f"it is that of {facts['name']}")
             top1 = None if facts["results"] is None else float(facts["results"]["test_top1"])
             found[path.parent.name] = Shipped(top1, str(facts["license"]))
         except (OSError, ValueError, LookupError, TypeError) as error:

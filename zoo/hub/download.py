@@ -400,19 +400,16 @@ def plain_error(raised: BaseException, address: Address | str, revision: str | N
         case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
             return HubError(f"{where} is not in the cache, and HF_HUB_OFFLINE is set; unset it to fetch the model")
         case errors.BadRequestError():
-            reason = error.server_message or str(error)
-            if not isinstance(raised, errors.HfHubHTTPError):  # the check of a card's metadata, which has its own text
-                reason = str(raised)
-            return HubError(f"{where} is refused by the Hub (400): {' '.join(reason.split())[:300]}; correct it")
+            return HubError(f"{where} is refused by the Hub (400): {short(error.server_message or error)}; correct it")
         case errors.HfHubHTTPError() | httpx.HTTPStatusError():
             return _status(error.response.status_code, where)
         case httpx.TimeoutException():
             return HubError(f"{where} did not answer in time; try again later")
         case httpx.ConnectError():
             remedies = "check the network and HF_ENDPOINT, or name a folder: file:PATH"
-            return HubError(f"{where} can't be reached; {remedies if _is_hub(where) else _short(error)}")
+            return HubError(f"{where} can't be reached; {remedies if _is_hub(where) else short(error)}")
         case httpx.InvalidURL():
-            return HubError(f"{where!r} is no address ({_short(error)}); expected https://host/path")
+            return HubError(f"{where!r} is no address ({short(error)}); expected https://host/path")
         case httpx.TooManyRedirects():
             return HubError(f"{where} redirects more than {REDIRECTS} times; expected a file")
         case httpx.HTTPError():
@@ -450,8 +447,9 @@ def _disk(error: OSError) -> str:
         return "the Hub's cache can't be written; name another with HF_HOME"
     if "Consistency check failed" in str(error):
         return "the download was cut off; try again"
-    return _short(error)
+    return short(error)
 
 
-def _short(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def short(error: Exception | str) -> str:
+    """An error's text in one line of up to 300 characters; its type where it has none."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

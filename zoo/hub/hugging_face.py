@@ -26,7 +26,17 @@ from zoo import registry
 from zoo.decoding import Line, Percent, Positive, SchemaError, from_json
 from zoo.errors import FolderError, HashMismatch, HubError, HubUnavailable, HubWarning, NotFound, RegistryError
 from zoo.hub.address import Address, not_a_hub
-from zoo.hub.download import LOG_IN, downloaded, healed, is_passing, patiently, plain_error, plain_errors, retrying
+from zoo.hub.download import (
+    LOG_IN,
+    downloaded,
+    healed,
+    is_passing,
+    patiently,
+    plain_error,
+    plain_errors,
+    retrying,
+    short,
+)
 from zoo.hub.protocol import Listed, Pushed, Revision
 from zoo.record import store
 from zoo.record.types import PRESENTATION, File, Imported, Record
@@ -83,6 +93,22 @@ class HuggingFaceHub:
         if self.namespace not in (account["name"], *organisations):
             expected = " or ".join(str(_address(one)) for one in (account["name"], *organisations))
             raise HubError(f"{account['name']} may not write to {self.address}; expected {expected}")
+
+    def require_card(self, name: str, text: str) -> None:
+        """Validate a card with the client's own classes, and then by the Hub."""
+        import yaml
+        from huggingface_hub import ModelCard
+
+        of = f"the README.md of {self.address.model(name)}"
+        try:
+            card = ModelCard(text)
+        except (ValueError, yaml.YAMLError) as error:
+            raise HubError(f"{of} can't be read by the Hub: {short(error)}; correct it") from None
+        with plain_errors("the Hugging Face Hub"):
+            try:
+                patiently(card.validate)
+            except ValueError as error:
+                raise HubError(f"{of} is refused by the Hub (400): {short(error)}; correct it") from None
 
     def resolve(self, name: str, revision: str | None = None) -> Revision:
         """The record at the commit that a branch, tag or commit stands for; at an id of a record, that record.
@@ -449,6 +475,7 @@ class _Result:
 @dataclass(frozen=True)
 class _Evaluated:
     results: tuple[_Result, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -487,6 +514,8 @@ def _row(repository: str, metadata: Mapping[str, Any]) -> Listed:
         raise SchemaError("model-index has no metric")
     top1 = metrics[0].value if metrics else None
     namespace, _, name = repository.partition("/")
+    if card.evaluated and card.evaluated[0].name != name:
+        raise SchemaError(f"it is that of {card.evaluated[0].name[:100]!r}")
     return Listed(
         name=name,
         address=_address(namespace).model(name),

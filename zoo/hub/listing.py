@@ -79,7 +79,7 @@ def info(name: str, *, hub: str | None = None) -> ModelInfo:
     """
     # Here: a listing reads no folder, and starts faster without.
     from zoo.hub.address import Name, parse
-    from zoo.hub.resolve import full_name, hub_of, published
+    from zoo.hub.resolve import full_name, hub_of, in_hub, published
 
     reference = parse(name)
     if not isinstance(reference, Name):
@@ -89,7 +89,7 @@ def info(name: str, *, hub: str | None = None) -> ModelInfo:
     model = _model(full)
     try:
         source = hub_of(full, hub, None)
-        config = source.resolve(full).record
+        config = in_hub(source, full, None).config
     except NotFound:
         if model is None:
             raise

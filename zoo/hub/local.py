@@ -86,6 +86,10 @@ class FolderHub:
         ids = _read_ids(revisions)
         if revision is None:
             identity = next((identity for identity in reversed(ids) if _exists(revisions, identity)), None)
+            if ids and identity != ids[-1]:
+                instead = f"revision {identity[:12]}" if identity else f"{folder} itself"
+                message = f"{folder} is listed with revision {ids[-1][:12]}, which is not there; {instead} is used"
+                warnings.warn(HubWarning(message), stacklevel=4)
         else:
             ids = [identity for identity in ids if _exists(revisions, identity)]
             identity = self._chosen(name, ids, revision) if ids else None
@@ -95,7 +99,7 @@ class FolderHub:
 
     def _read(self, name: str, folder: Path) -> tuple[bytes, Record]:
         """The record in a folder, as it is there and decoded; raises HubError for another model's."""
-        config = store.read_regular(folder, store.CONFIG, store.CONFIG_BYTES)
+        config = store.config_bytes(folder)
         record = store.record_of({store.CONFIG: config}, folder)
         self._require_named(name, record)
         return config, record
@@ -106,8 +110,11 @@ class FolderHub:
 
     def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
         """The revision's folder itself; there is no other copy to be fetched `anew`."""
-        kept = self.path / name / KEPT / revision
-        folder = kept if ID.fullmatch(revision) and kept.is_dir() else self.path / name
+        folder = self.path / name / KEPT / revision
+        if not folder.is_dir():  # HUB/NAME may be another revision by now
+            folder = self.path / name
+            if store.identity(folder) != revision:
+                raise NotFound(f"{folder} has no revision {revision[:12]} any more; try again")
         for file in files:
             if store.is_missing(folder / file):
                 raise NotFound(f"{folder} has no {file}; publish the model again")
@@ -124,10 +131,10 @@ class FolderHub:
         for name in sorted(self._names()):
             if pattern is not None and not fnmatch.fnmatchcase(name, pattern):
                 continue
-            located = self._located(name)
-            if located is None:
-                continue  # a folder of something else
             try:
+                located = self._located(name)
+                if located is None:
+                    continue  # a folder of something else
                 record = store.read_summary(located[0])
                 self._require_named(name, record)
                 _require_weights(located[0], record)
@@ -140,7 +147,7 @@ class FolderHub:
     def _names(self) -> list[str]:
         try:
             with os.scandir(self.path) as entries:
-                return [entry.name for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir()]
+                return [entry.name for entry in entries if NAME.fullmatch(entry.name) and _may_be_folder(entry)]
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -247,13 +254,24 @@ class _Revisions:
         return repaired
 
 
-def _read_ids(revisions: str) -> list[str]:
-    """The ids that a folder `.revisions` lists, newest last; empty if the list can't be read."""
+def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or can't be told: reading it says why."""
     try:
-        with open(f"{revisions}/ids", encoding="utf-8") as file:  # noqa: PTH123
+        return entry.is_dir()
+    except OSError:
+        return True
+
+
+def _read_ids(revisions: str) -> list[str]:
+    """The ids that a folder `.revisions` lists, newest last; empty without a list. Raises FolderError."""
+    path = f"{revisions}/ids"
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             return [line for line in file.read().split() if ID.fullmatch(line)]
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise FolderError(f"{path} can't be read: {error.strerror}") from None
 
 
 def _exists(revisions: str, identity: str) -> bool:
@@ -261,9 +279,19 @@ def _exists(revisions: str, identity: str) -> bool:
 
 
 def _require_weights(folder: Path, record: Summary) -> None:
-    """Raise FolderError for a folder without its weights, unless the record has a download of them."""
-    if record.download is None and store.is_missing(f"{folder}/{store.WEIGHTS}"):
-        raise FolderError(f"{folder} has no {store.WEIGHTS}; publish the model again")
+    """Raise FolderError for weights that are missing, unless the record has a download of them, or cut off."""
+    path = f"{folder}/{store.WEIGHTS}"
+    try:
+        size = os.stat(path).st_size  # noqa: PTH116
+    except FileNotFoundError:
+        if record.download is None:
+            raise FolderError(f"{folder} has no {store.WEIGHTS}; publish the model again") from None
+        return
+    except OSError as error:
+        raise FolderError(f"{path} can't be read: {error.strerror}") from None
+    if store.WEIGHTS in record.files and size != record.files[store.WEIGHTS].bytes:
+        expected = record.files[store.WEIGHTS].bytes
+        raise FolderError(f"{path} has {size:,} bytes, expected {expected:,}; publish the model again")
 
 
 def _refresh(

@@ -111,6 +111,14 @@ class Searchable(Protocol):
 
 
 @runtime_checkable
+class Cards(Protocol):
+    """A hub that refuses cards whose metadata it can't read."""
+
+    def require_card(self, name: str, text: str) -> None:
+        """Raise HubError, with the hub's reason, if this README.md of a model would be refused; changes nothing."""
+
+
+@runtime_checkable
 class Repositories(Protocol):
     """A hub that has other libraries' repositories too; `resolve` raises OtherFormat for one.
 

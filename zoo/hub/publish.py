@@ -19,14 +19,14 @@ from zoo import registry
 from zoo.errors import FolderError, HubError, NotFound, PluginError, UnknownModel
 from zoo.hub.address import Address, parse
 from zoo.hub.catalogue import catalogue
-from zoo.hub.protocol import Hub, Pushed
+from zoo.hub.protocol import Cards, Hub, Pushed, Revision
 from zoo.hub.resolve import Published, published
 from zoo.record import card, curve, store
 from zoo.record.job import Job
 from zoo.record.lock import alone
 from zoo.record.paths import path_of
 from zoo.record.replace import write_file, written_aside
-from zoo.record.types import UNKNOWN_LICENSE, EpochRow, Record, Trained
+from zoo.record.types import UNKNOWN_LICENSE, Environment, EpochRow, File, Record, Results, Trained, Training
 from zoo.spec import Model
 
 # The ids that the Hub takes in a card: https://huggingface.co/docs/hub/repositories-licenses
@@ -68,8 +68,13 @@ def publish(folder: Path, hub: Hub) -> Pushed:
     log = model.log()
     shown, state = _presentation(model, hub, log, files)
     files |= shown
-    if state != "edited" and (theirs := _edited_card(hub, record.name)) is not None:
+    newest = _newest(hub, record.name)
+    if newest is not None:
+        _require_order(record, newest.record.classes, f"{hub.address.model(record.name)} was published with")
+    if state != "edited" and newest is not None and (theirs := _edited_card(hub, record.name, newest.id)) is not None:
         files[store.README], state = theirs, "edited"
+    if isinstance(hub, Cards) and store.README in files:
+        hub.require_card(record.name, files[store.README].decode(errors="replace"))
     pushed = hub.publish(record.name, files)
     return pushed if pushed.card == "edited" else replace(pushed, card=state)
 
@@ -81,7 +86,48 @@ def require_publishable(record: Record, hub: Hub) -> None:
             raise HubError(unlicensed(record.name))
         require_public(record.job, hub)
         _require_whole_test_set(record)
+    with contextlib.suppress(UnknownModel, PluginError):
+        declared = registry.dataset(record.dataset)
+        _require_order(record, declared.classes, f"{declared.name} as it is declared here")
     hub.require_writable(record.name)
+
+
+def require_card(model: Model, job: Job, license: str, hub: Hub) -> None:  # noqa: A002
+    """Refuse a training whose card the hub would refuse, whatever its results are; raises HubError."""
+    if not isinstance(hub, Cards):
+        return
+    channels, file = model.dataset.input_size[0], File("0" * 64, 0)
+    row = EpochRow(epoch=1, lr=0.0, train_loss=0.0, train_top1=0.0, train_seconds=0.0)
+    record = Trained(
+        name=model.name,
+        architecture=job.architecture,
+        dataset=job.dataset,
+        classes=model.dataset.classes,
+        input_size=model.dataset.input_size,
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+        resizing=model.dataset.resizing,
+        parameters=model.parameters or 1,
+        license=license,
+        paper=model.architecture.paper,
+        files={store.WEIGHTS: file, store.LOG: file},
+        job=job,
+        recipe_sha256=job.recipe.sha256(),
+        training=Training(epochs=job.recipe.epochs, train_seconds=0.0),
+        results=Results(0.0, 0.0, 0.0, 1),
+        environment=Environment(device="", python="", commit=None),
+        pictures=model.dataset.pictures,
+    )
+    hub.require_card(model.name, card.render(record, [row], model, _address(hub, model.name)))
+
+
+def _require_order(record: Record, classes: Sequence[str], other: str) -> None:
+    """Refuse other classes than `other` has, unless the pictures are somebody's own; raises HubError."""
+    is_own = isinstance(record, Trained) and record.pictures is not None
+    if is_own or record.classes == tuple(classes):
+        return
+    wrong = "its classes in another order" if sorted(record.classes) == sorted(classes) else "other classes"
+    raise HubError(f"{record.name} has {wrong} than {other}; publish it as a model of another data set")
 
 
 def _require_whole_test_set(record: Trained) -> None:
@@ -181,10 +227,18 @@ def _address(hub: Hub, name: str) -> str:
     return name if path.resolve() == catalogue().path.resolve() else str(replace(address, place=str(path)).model(name))
 
 
-def _edited_card(hub: Hub, name: str) -> bytes | None:
-    """The card of the newest revision in a hub, where a person edited it there."""
+def _newest(hub: Hub, name: str) -> Revision | None:
+    """The newest revision in a hub; None where there is none that can be read."""
     try:
-        folder = hub.fetch(name, hub.resolve(name).id, [store.README])
+        return hub.resolve(name)
+    except (NotFound, FolderError):
+        return None
+
+
+def _edited_card(hub: Hub, name: str, revision: str) -> bytes | None:
+    """The card of a revision in a hub, where a person edited it there."""
+    try:
+        folder = hub.fetch(name, revision, [store.README])
         text = store.read_regular(folder, store.README, store.PRESENTATION_BYTES)
     except (NotFound, FolderError):
         return None

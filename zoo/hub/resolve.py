@@ -23,6 +23,7 @@ from zoo import plugins, registry
 from zoo.errors import (
     DataError,
     FolderError,
+    HashMismatch,
     HubError,
     HubUnavailable,
     HubWarning,
@@ -143,13 +144,19 @@ class Published:
 
         Without `weights`, they are left out where they are not in the folder itself.
         """
-        folder = self.source.fetch([store.CONFIG])
-        yield store.CONFIG, store.read_regular(folder, store.CONFIG, store.CONFIG_BYTES)
+        yield store.CONFIG, healed(self._config_file)
         for file in self.config.files:
             if weights or file != store.WEIGHTS or self._has(file):
                 yield file, self.read(file)
         for file in self._presentation():
             yield file, store.read_regular(self.source.fetch([file]), file, store.PRESENTATION_BYTES)
+
+    def _config_file(self, anew: bool) -> bytes:
+        folder = self.source.fetch([store.CONFIG], anew=anew)
+        content = store.config_bytes(folder)
+        if store.record_of({store.CONFIG: content}, folder) != self.config:
+            raise HashMismatch(f"{folder / store.CONFIG} was changed after it was read first; try again")
+        return content
 
     def check(self, *, weights: bool = False) -> None:
         """Make sure that every file which the record names is there and sound, and that the log can be read.
@@ -166,12 +173,7 @@ class Published:
         """A row an epoch, none where the zoo did not train it; fetches the log alone."""
         if not isinstance(self.config, Trained):
             return []
-        self.read(store.LOG)
-        folder = self.source.fetch([store.LOG])
-        rows = store.read_log(folder)
-        if not rows:
-            raise FolderError(f"{folder / store.LOG} has no epoch; fetch or train the model again")
-        return rows
+        return store.log_rows(self.read(store.LOG), f"{self.place}/{store.LOG}")
 
     @functools.cached_property
     def folder(self) -> Path:
@@ -338,9 +340,9 @@ def published(
             raise HubError(f"'{reference}' names its hub itself; leave out {hub}")
         address = reference.at(revision)
         assert address.name is not None
-        return _in_hub(open_hub(address), address.name, address.revision, newest=newest)
+        return in_hub(open_hub(address), address.name, address.revision, newest=newest)
     name = full_name(reference.text, hub)
-    return _in_hub(hub_of(name, hub, revision), name, revision, newest=newest)
+    return in_hub(hub_of(name, hub, revision), name, revision, newest=newest)
 
 
 def _existing(given: Path) -> Path:
@@ -363,7 +365,8 @@ def _in_folder(path: Path) -> Published:
         return Published(other.record, Folder(path), other)
 
 
-def _in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) -> Published:
+def in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) -> Published:
+    """The model of a name in a hub; raises as `published` does."""
     try:
         resolved = hub.resolve(name, revision)
     except HubUnavailable as error:
@@ -376,7 +379,7 @@ def _in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) 
             ),
             stacklevel=4,
         )
-        return _in_hub(hub, name, error.revision)
+        return in_hub(hub, name, error.revision)
     except OtherFormat as error:
         if not isinstance(hub, Repositories):
             return _in_folder(error.folder)

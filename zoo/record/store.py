@@ -50,7 +50,7 @@ ROWS: Final = msgspec.json.Decoder(EpochRow)
 
 def read_record(folder: Path) -> Record:
     """Read a folder's config.json; raises FolderError, or OtherFormat if another library wrote it."""
-    return record_of({CONFIG: _config_bytes(folder)}, folder)
+    return record_of({CONFIG: config_bytes(folder)}, folder)
 
 
 def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
@@ -63,7 +63,7 @@ def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
 
 def read_summary(folder: Path) -> Summary:
     """Read the part of a folder's config.json that a listing shows; raises FolderError."""
-    content = _config_bytes(folder)
+    content = config_bytes(folder)
     try:
         return SUMMARY.decode(content)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
@@ -83,7 +83,7 @@ def encode(record: Record) -> bytes:
 
 def identity(folder: Path) -> str:
     """The folder's id: 64 hex digits; raises FolderError."""
-    return identity_of({CONFIG: _config_bytes(folder)}, folder)
+    return identity_of({CONFIG: config_bytes(folder)}, folder)
 
 
 def identity_of(files: Mapping[str, bytes], folder: Path = Path()) -> str:
@@ -149,7 +149,15 @@ def require_sound_weights(content: bytes, record: Record, path: Path) -> None:
 
 def read_log(folder: Path) -> list[EpochRow]:
     """Read the log.jsonl of a model folder, or of a run that is still going on; raises FolderError."""
-    return _log(read_regular(folder, LOG, LOG_BYTES), folder / LOG)
+    return _rows(read_regular(folder, LOG, LOG_BYTES), folder / LOG)
+
+
+def log_rows(content: bytes, where: str | Path) -> list[EpochRow]:
+    """The rows of a published log.jsonl; raises FolderError, which names `where`, for a damaged or empty one."""
+    rows = _rows(content, where)
+    if not rows:
+        raise FolderError(f"{where} has no epoch; fetch or train the model again")
+    return rows
 
 
 def check(folder: Path) -> Record:
@@ -183,7 +191,7 @@ def require_weights(folder: Path, record: Record) -> None:
 
 def read_files(folder: Path) -> dict[str, bytes]:
     """Read every file of a model folder, checked as by `check`; raises FolderError or HashMismatch."""
-    config = {CONFIG: _config_bytes(folder)}
+    config = {CONFIG: config_bytes(folder)}
     shown = {name: read_regular(folder, name, PRESENTATION_BYTES) for name in presentation(folder)}
     return {**config, **dict(_contents(folder, record_of(config, folder))), **shown}
 
@@ -231,7 +239,7 @@ def ground(path: Path) -> Path:
 
 def document(folder: Path) -> Mapping[str, Any]:
     """A folder's config.json as plain JSON values; raises FolderError."""
-    return _document(_config_bytes(folder), folder)
+    return _document(config_bytes(folder), folder)
 
 
 def _document(content: bytes, folder: Path) -> Mapping[str, Any]:
@@ -241,7 +249,8 @@ def _document(content: bytes, folder: Path) -> Mapping[str, Any]:
         raise _unreadable(folder, error) from None
 
 
-def _config_bytes(folder: Path) -> bytes:
+def config_bytes(folder: Path) -> bytes:
+    """Read a folder's config.json as it is; raises FolderError."""
     try:
         return read_regular(folder, CONFIG, CONFIG_BYTES)
     except FolderError:
@@ -275,17 +284,17 @@ def _contents(folder: Path, record: Record) -> Iterator[tuple[str, bytes]]:
         raise FolderError(f"{folder} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
     for name in here:
         content = read_file(folder, record, name)
-        if name == LOG and not _log(content, folder / LOG):
-            raise FolderError(f"{folder / LOG} has no epoch; fetch or train the model again")
+        if name == LOG:
+            log_rows(content, folder / LOG)
         yield name, content
 
 
-def _log(content: bytes, path: Path) -> list[EpochRow]:
+def _rows(content: bytes, where: str | Path) -> list[EpochRow]:
     try:
         return ROWS.decode_lines(content)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         said = re.sub(r"\[(\d+)\]\.?", lambda match: f"line {int(match[1]) + 1}: ", explain(error), count=1)
-        raise FolderError(f"{path} is not a training log: {_short(said)}; train the model again") from None
+        raise FolderError(f"{where} is not a training log: {_short(said)}; train the model again") from None
 
 
 def read_regular(folder: Path, name: str, most: int) -> bytes:

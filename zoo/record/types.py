@@ -321,6 +321,7 @@ class Summary(Struct, frozen=True):
     dataset: Name
     parameters: Positive
     license: Line
+    files: Mapping[FilePath, File]
     results: _Accuracy | None = None
     job: _Software | None = None  # of a trained model
     source: _Software | None = None  # of an imported one

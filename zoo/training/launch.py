@@ -51,6 +51,7 @@ def launch(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
             if target is not None:
                 publish.require_public(first.job, target)
                 target.require_writable(first.model.name)
+                publish.require_card(first.model, first.job, first.weights_license, target)
         with distributed.process_group(first.machine.device):
             config = run_seeds(plans)
         folder = first.output.folder

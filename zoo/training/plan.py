@@ -46,6 +46,11 @@ class Plan:
     license: str | None = None  # of the weights; None for that of the start, else the architecture's
     limit_test: int | None = None  # test images, the first of all; None for all
 
+    @property
+    def weights_license(self) -> str:
+        """The license of the weights."""
+        return self.license or (self.start.license if self.start else self.model.architecture.license)
+
 
 def plans(name: str, options: TrainOptions) -> list[Plan]:
     """Plan the training of a model with these options, once for each seed.

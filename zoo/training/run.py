@@ -223,7 +223,7 @@ def _result(training: Training) -> Trained:
         mean=mean,
         std=std,
         parameters=count(net),
-        license=plan.license or (plan.start.license if plan.start else model.architecture.license),
+        license=plan.weights_license,
         paper=model.architecture.paper,
         job=msgspec.structs.replace(job, compile=how),
         recipe_sha256=job.recipe.sha256(),
