@@ -58,6 +58,7 @@ TORCH_FREE_TOO = {
     "training.options",
     "training.plan",
     "training.reporting",
+    "training.trackers",
     "evaluation.report",
 }
 HEAVY = {
