@@ -224,20 +224,20 @@ class Handler(BaseHTTPRequestHandler):
         ("POST", r"/api/repos/create", "create"),
         ("POST", r"/api/validate-yaml", "validate"),
         ("GET", r"/api/models", "listing"),
-        ("POST", r"/api/models/([^/]+/[^/]+)/preupload/([^/]+)", "preupload"),
-        ("POST", r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", "lfs_batch"),
+        ("POST", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/preupload/([^/]+)", "preupload"),
+        ("POST", r"/((?:(?:datasets|spaces)/)?[^/]+/[^/]+)\.git/info/lfs/objects/batch", "lfs_batch"),
         ("PUT", r"/lfs/([0-9a-f]{64})", "lfs_put"),
         ("POST", r"/lfs/verify", "lfs_verify"),
-        ("POST", r"/api/models/([^/]+/[^/]+)/commit/([^/]+)", "commit"),
-        ("POST", r"/api/models/([^/]+/[^/]+)/tag/([^/]+)", "tag"),
-        ("DELETE", r"/api/models/([^/]+/[^/]+)/tag/([^/]+)", "untag"),
-        ("GET", r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", "tree"),
-        ("GET", r"/api/models/([^/]+/[^/]+)/commits/([^/]+)", "history"),
-        ("GET", r"/api/models/([^/]+/[^/]+)/refs", "refs"),
-        ("GET", r"/api/models/([^/]+/[^/]+)/revision/([^/]+)", "info"),
-        ("GET", r"/api/models/([^/]+/[^/]+)", "info"),
-        ("HEAD", r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
-        ("GET", r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
+        ("POST", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/commit/([^/]+)", "commit"),
+        ("POST", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/tag/([^/]+)", "tag"),
+        ("DELETE", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/tag/([^/]+)", "untag"),
+        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/tree/([^/]+)(?:/(.+))?", "tree"),
+        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/commits/([^/]+)", "history"),
+        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/refs", "refs"),
+        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/revision/([^/]+)", "info"),
+        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)", "info"),
+        ("HEAD", r"/((?:(?:datasets|spaces)/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
+        ("GET", r"/((?:(?:datasets|spaces)/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
     )
 
     def setup(self) -> None:
@@ -268,7 +268,9 @@ class Handler(BaseHTTPRequestHandler):
             for method, pattern, name in self.ROUTES:
                 if method == self.command and (match := re.fullmatch(pattern, path)):
                     with self.hub.lock:
-                        answer = getattr(self, name)(*(unquote(one) for one in match.groups()))
+                        answer = getattr(self, name)(
+                            *(unquote(group).removeprefix("models/") for group in match.groups() if group)
+                        )
                     self._answer(*answer)
                     return
             raise Refusal(404, message=f"no such route: {self.command} {path}")
@@ -439,15 +441,25 @@ class Handler(BaseHTTPRequestHandler):
         self._repository(name).tags.pop(tag, None)
         return 200, b""
 
-    def tree(self, name: str, revision: str) -> tuple[int, bytes]:
+    def tree(self, name: str, revision: str, folder: str = "") -> tuple[int, bytes]:
+        """All files under a folder, or where the query says recursive=false, what is directly in it."""
         _, commit = self._commit(name, revision)
-        entries = []
-        for path, one in sorted(commit.files.items()):
-            entry: dict[str, Any] = {"type": "file", "path": path, "size": len(one.content), "oid": one.sha1}
-            if one.lfs:
-                entry["lfs"] = {"oid": one.sha256, "size": len(one.content), "pointerSize": 130}
-            entries.append(entry)
-        return 200, _json(entries)
+        start = f"{folder}/" if folder else ""
+        entries: dict[str, dict[str, Any]] = {}
+        for path, file in sorted(commit.files.items()):
+            if not path.startswith(start):
+                continue
+            first, slash, _ = path.removeprefix(start).partition("/")
+            if slash and "recursive=false" in self.path.lower():
+                path = start + first
+                entries[path] = {"type": "directory", "path": path, "size": 0, "oid": file.sha1}
+                continue
+            entries[path] = {"type": "file", "path": path, "size": len(file.content), "oid": file.sha1}
+            if file.lfs:
+                entries[path]["lfs"] = {"oid": file.sha256, "size": len(file.content), "pointerSize": 130}
+        if folder and not entries:
+            raise Refusal(404, "EntryNotFound", f"{folder} does not exist")
+        return 200, _json(list(entries.values()))
 
     def history(self, name: str, revision: str) -> tuple[int, bytes]:
         repository, commit = self._commit(name, revision)
