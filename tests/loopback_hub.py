@@ -116,7 +116,7 @@ class Commit:
 
 @dataclass
 class Repository:
-    """A model repository: its commits, oldest first, and its tags."""
+    """A repository of a model, or `datasets/…`, `spaces/…`: its commits, oldest first, and its tags."""
 
     id: str
     private: bool = False
@@ -314,7 +314,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _repository(self, name: str) -> Repository:
         account, repository = self._account(), self.hub.repositories.get(name)
-        mine = account is not None and name.split("/")[0] in (account.name, *account.orgs)
+        mine = account is not None and name.split("/")[-2] in (account.name, *account.orgs)
         if repository is None or (repository.private and not mine):
             raise Refusal(401 if account is None else 404, "RepoNotFound", "Repository not found")
         if repository.gated and not mine:
@@ -350,7 +350,8 @@ class Handler(BaseHTTPRequestHandler):
         self._writer(namespace)
         if not NAME.fullmatch(asked["name"]) or asked["name"].endswith((".git", ".ipynb")):
             raise Refusal(400, message=f"Invalid repo name: {asked['name']}")
-        name = f"{namespace}/{asked['name']}"
+        kind = asked.get("type", "model")
+        name = f"{namespace}/{asked['name']}" if kind == "model" else f"{kind}s/{namespace}/{asked['name']}"
         url = {"url": f"{self.hub.endpoint}/{name}", "name": name}
         if name in self.hub.repositories:
             return 409, _json({**url, "error": "You already created this model repo"})
@@ -360,12 +361,12 @@ class Handler(BaseHTTPRequestHandler):
         return 200, _json(url)
 
     def validate(self) -> tuple[int, bytes]:
-        content = json.loads(self.body)["content"]
-        errors = card_errors(content)
+        asked = json.loads(self.body)
+        errors = card_errors(asked["content"]) if asked.get("repoType", "model") == "model" else []
         return 400 if errors else 200, _json({"errors": [{"message": error} for error in errors], "warnings": []})
 
     def preupload(self, name: str, revision: str) -> tuple[int, bytes]:
-        self._writer(name.split("/")[0])
+        self._writer(name.split("/")[-2])
         _, commit = self._commit(name, revision)
         answer = []
         for one in json.loads(self.body)["files"]:
@@ -379,7 +380,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, _json({"files": answer})
 
     def lfs_batch(self, name: str) -> tuple[int, bytes]:
-        self._writer(name.split("/")[0])
+        self._writer(name.split("/")[-2])
         objects = []
         for one in json.loads(self.body)["objects"]:
             actions = {
@@ -403,7 +404,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, b""
 
     def commit(self, name: str, revision: str) -> tuple[int, bytes]:
-        self._writer(name.split("/")[0])
+        self._writer(name.split("/")[-2])
         repository, head = self._commit(name, revision)
         files, message = dict(head.files), ""
         for line in self.body.splitlines():
@@ -415,7 +416,8 @@ class Handler(BaseHTTPRequestHandler):
                     raise Refusal(412, message="A commit has happened since. Please refresh and try again.")
             elif entry["key"] == "file":
                 content = base64.b64decode(value["content"])
-                if value["path"] == "README.md" and (errors := card_errors(content.decode())):
+                is_card = value["path"] == "README.md" and name.count("/") == 1
+                if is_card and (errors := card_errors(content.decode())):
                     raise Refusal(400, message=f"Invalid metadata in README.md: {errors[0]}")
                 files[value["path"]] = File(content, lfs=False)
             elif entry["key"] == "lfsFile":
@@ -428,7 +430,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, _json({"commitUrl": f"{self.hub.endpoint}/{name}/commit/{made.oid}", "commitOid": made.oid})
 
     def tag(self, name: str, revision: str) -> tuple[int, bytes]:
-        self._writer(name.split("/")[0])
+        self._writer(name.split("/")[-2])
         repository, commit = self._commit(name, revision)
         wanted = json.loads(self.body)["tag"]
         if wanted in repository.tags:
@@ -437,7 +439,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, b""
 
     def untag(self, name: str, tag: str) -> tuple[int, bytes]:
-        self._writer(name.split("/")[0])
+        self._writer(name.split("/")[-2])
         self._repository(name).tags.pop(tag, None)
         return 200, b""
 
