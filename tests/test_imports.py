@@ -57,6 +57,7 @@ TORCH_FREE_TOO = {
     "training.options",
     "training.plan",
     "training.reporting",
+    "training.trackers",
     "evaluation.report",
 }
 HEAVY = {

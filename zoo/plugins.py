@@ -33,7 +33,9 @@ GROUPS: Final = (
     "zoo.models", ARCHITECTURES, "zoo.datasets", "zoo.hubs", "zoo.exporters", "zoo.reports", "zoo.formats",
 )  # fmt: skip
 DISTRIBUTION: Final = "residual-zoo"
-SHIPPED: Final = frozenset({"zoo-resnet-cifar", "zoo-resnet-tied", "zoo-resnet-wide", "zoo-timm"})  # with the zoo
+SHIPPED: Final = frozenset(  # with the zoo
+    {"zoo-hf-datasets", "zoo-resnet-cifar", "zoo-resnet-tied", "zoo-resnet-wide", "zoo-timm"}
+)
 
 T = TypeVar("T")
 

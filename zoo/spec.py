@@ -110,6 +110,7 @@ class Collection:
     stamp: str  # a text that differs if any picture may differ
     license: str = ""  # of the pictures, as the Hub spells it, for the card
     homepage: str = ""  # a URL, for the card
+    hub_id: str = ""  # of the dataset on the Hugging Face Hub, for the card
     other_files: tuple[tuple[str, int], ...] = ()  # left out for their endings: an ending, and how many files
 
 
@@ -130,6 +131,7 @@ class Pictures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     test_part: Annotated[float, Meta(gt=0, lt=1)] | None = None
     license: Line = ""  # of the pictures
     homepage: Line = ""
+    hub_id: Line = ""  # on the Hugging Face Hub
 
 
 @dataclass(frozen=True)
