@@ -21,6 +21,7 @@ from zoo.data.collection import open_collection
 from zoo.errors import DataError
 from zoo.plugin import Collection
 from zoo.record import store
+from zoo.record.types import Trained
 
 datasets: Any = pytest.importorskip("datasets", reason="needs datasets: pip install datasets")
 
@@ -168,6 +169,7 @@ def test_a_dataset_of_the_hub_is_named_on_the_card_of_a_model(hub: Hub, tmp_path
     metadata = (tmp_path / "out" / "README.md").read_text().split("---")[1]
     assert "datasets:\n- somebody/flowers\n" in metadata
     config = store.check(tmp_path / "out")
+    assert isinstance(config, Trained)
     assert config.pictures is not None
     assert config.pictures.address == "hf-datasets:somebody/flowers"
     assert config.pictures.homepage == "https://huggingface.co/datasets/somebody/flowers"
