@@ -51,6 +51,7 @@ TORCH_FREE_TOO = {
     "testing.hubs",
     "testing.distributions",
     "testing.pytest_plugin",
+    "training.config",
     "training.environment",
     "training.importing",
     "training.launch",

@@ -124,6 +124,9 @@ def info(
     ] = True,
     depth: Annotated[int, typer.Option("--depth", metavar="N", min=0, help="How deep to look into the net.")] = 2,
     everything: Annotated[bool, typer.Option("--all", help="Every hyper-parameter of a recipe.")] = False,
+    job: Annotated[
+        bool, typer.Option("--job", help="Print the options of its training, a file for zoo train --config.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Show a model: what its recipes choose, its published results, its layers.
@@ -131,10 +134,19 @@ def info(
     What a recipe leaves at its default is not shown but with --all.
     """
     from zoo import api  # here: `zoo list` starts faster without
-    from zoo.record.types import Imported
+    from zoo.record.types import Imported, Trained
 
     found = api.info(name, hub=hub)
     model, config = found.model, found.config
+    if job:
+        from zoo.errors import NotFound
+        from zoo.training.config import render
+
+        if not isinstance(config, Trained):
+            raise NotFound(f"{found.name} has no weights that the zoo trained; train it: zoo train {found.name}")
+        for line in render(config).splitlines():
+            say(line)
+        return
     summary = api.layers(found.name, depth=depth) if layers and model else []
     if isinstance(config, Imported) and model is None and not as_json:
         for text in _elsewhere(found.name, config):
