@@ -74,12 +74,12 @@ def test_every_command_explains_itself(run_here: Run, command: str) -> None:
 
 def test_list_shows_every_model_with_its_numbers(run_here: Run) -> None:
     lines = run_here("list").stdout.splitlines()
-    assert lines[0].split("\t") == ["model", "parameters", "top-1", "license", "weights"]
+    assert lines[0].split("\t") == ["model", "dataset", "parameters", "top-1", "license", "weights"]
     row = next(line.split() for line in lines if "resnet8_digits" in line)
-    assert row[1] == "75,002"
-    assert row[2].endswith("%")
-    assert row[3:] == ["apache-2.0", "catalogue"]
-    assert next(line.split() for line in lines if "plain56_cifar100" in line)[2:] == ["–", "apache-2.0", "–"]
+    assert row[1:3] == ["digits", "75,002"]
+    assert row[3].endswith("%")
+    assert row[4:] == ["apache-2.0", "catalogue"]
+    assert next(line.split() for line in lines if "plain56_cifar100" in line)[3:] == ["–", "apache-2.0", "–"]
 
 
 def test_list_prints_json_for_programs(run_here: Run) -> None:

@@ -161,7 +161,7 @@ def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_here
     hub = f"file:{tmp_path / 'hub'}"
     published = run_here("push", folder, "--hub", hub)
     assert f"published as {hub}/{NAME}" in published.stdout
-    name, parameters, *_ = run_here("list", "--hub", hub).stdout.splitlines()[1].split("\t")
+    name, _, parameters, *_ = run_here("list", "--hub", hub).stdout.splitlines()[1].split("\t")
     assert (name, parameters) == (NAME, f"{store.read_record(folder).parameters:,}")
     assert run_here("verify", NAME, "--hub", hub).returncode == 0
     assert run_here("verify", NAME, ZOO_HUB=hub).returncode == 0

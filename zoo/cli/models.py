@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 def list_models(
     pattern: Annotated[
         str | None,
-        typer.Argument(metavar="[PATTERN]", help="Names to show, as in 'resnet*'.", autocompletion=completion.models),
+        typer.Argument(
+            metavar="[PATTERN]",
+            help="A name, the beginning of names, or a pattern: resnet56, 'resnet*b_*'. Case is ignored.",
+            autocompletion=completion.models,
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -30,6 +34,15 @@ def list_models(
         bool | None,
         typer.Option("--pretrained/--untrained", help="Only models with, or without, published weights."),
     ] = None,
+    max_parameters: Annotated[
+        int | None,
+        typer.Option(
+            "--max-parameters",
+            metavar="N",
+            help="Only models with at most so many parameters: 270k, 1M, 1000000.",
+            parser=options.count_of,
+        ),
+    ] = None,
     hub: Annotated[
         str | None,
         typer.Option("--hub", metavar="HUB", help="The models in this hub alone. " + options.HUB_HELP),
@@ -38,19 +51,24 @@ def list_models(
         listing.Order,
         typer.Option(
             "--sort",
-            metavar="name|top1|parameters",
-            help="By name, by top-1 (the best first), or by parameters (the fewest).",
+            metavar="published|name|top1|parameters",
+            help="Models with weights first; by name; by top-1, the best of each data set first; or by parameters.",
         ),
-    ] = listing.Order.NAME,
+    ] = listing.Order.PUBLISHED,
     as_json: options.Json = False,
 ) -> None:
     """List the models: parameters, test accuracy, license, and where the weights are.
 
     A table on a terminal, tab-separated lines in a pipe. Where there is nothing to list, it says so and exits with 1.
+    The best on CIFAR-100: zoo list --dataset cifar100 --max-parameters 1M --sort top1.
     """
-    rows = listing.overview(pattern, dataset=dataset, pretrained=pretrained, hub=hub)
+    rows = listing.overview(
+        pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub
+    )
     if not rows:
-        raise listing.nothing(pattern, dataset=dataset, pretrained=pretrained, hub=hub)
+        raise listing.nothing(
+            pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub
+        )
     print_rows(listing.ordered(rows, sort), as_json=as_json)
 
 

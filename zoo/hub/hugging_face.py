@@ -461,6 +461,7 @@ class _Card:
     license: Line
     evaluated: tuple[_Evaluated, ...] | None = None
     by: str | None = None  # who trained it, where the zoo did not
+    claim: Percent | None = None  # top-1 by them, where nobody has measured it
 
 
 def _listed(found: Iterable[object]) -> list[Listed]:
@@ -495,4 +496,5 @@ def _row(repository: str, metadata: Mapping[str, Any]) -> Listed:
         license=card.license,
         test_top1=top1,
         plugin=card.plugin,
+        claim=None if metrics else card.claim,
     )

@@ -48,10 +48,12 @@ class Listed:
     license: str
     test_top1: float | None  # percent; None where nobody has measured it
     plugin: str  # the distribution that provides its architecture
+    claim: float | None = None  # top-1 by the author of imported weights, percent; None where it was measured
 
     @classmethod
     def of(cls, address: Address, record: Record | Summary) -> Listed:
         """What a listing shows of the model at that address."""
+        claim = getattr(getattr(record, "source", None), "claim", None)
         return cls(
             name=address.name or record.name,
             address=address,
@@ -60,6 +62,7 @@ class Listed:
             license=record.license,
             test_top1=record.results.test_top1 if record.results else None,
             plugin=record.plugin_distribution,
+            claim=claim.test_top1 if claim and record.results is None else None,
         )
 
 

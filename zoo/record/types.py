@@ -339,6 +339,11 @@ class _Accuracy(Struct, frozen=True):
     test_top1: Percent
 
 
+class _Author(Struct, frozen=True):
+    versions: Versions
+    claim: _Accuracy | None = None
+
+
 class Summary(Struct, frozen=True):
     """The part of a record that a listing shows; decoding it is faster, and checks nothing else."""
 
@@ -348,7 +353,7 @@ class Summary(Struct, frozen=True):
     license: Line
     results: _Accuracy | None = None
     job: _Software | None = None  # of a trained model
-    source: _Software | None = None  # of an imported one
+    source: _Author | None = None  # of an imported one
     download: Download | None = None
 
     def __post_init__(self) -> None:
