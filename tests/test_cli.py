@@ -26,6 +26,8 @@ COMMANDS = [
     "train",
     "push",
     "pull",
+    "revisions",
+    "diff",
     "eval",
     "predict",
     "plot",
@@ -104,7 +106,9 @@ def test_the_main_job_from_training_to_evaluation(run_here: Run, tmp_path: Path)
     assert f"{hub}/resnet8_digits" in run_here("list", "--hub", hub).stdout
     measured = json.loads(run_here("eval", "resnet8", "--hub", hub, "--json").stdout)
     assert measured["now"] == measured["card"]
-    assert run_here("pull", "resnet8", "--hub", hub, "--out", "pulled").stdout == "pulled into pulled\n"
+    assert run_here("pull", "resnet8", "--hub", hub, "--out", "pulled").stdout == (
+        "pulled into pulled\nuse it: zoo eval ./pulled, or zoo.load('./pulled', pretrained=True)\n"
+    )
     again = run_here("push", "pulled", "--hub", hub).stdout
     assert again == lines[3] + "\n"
     work = tmp_path / "work"

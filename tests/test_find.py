@@ -109,6 +109,8 @@ def test_info_takes_a_path_and_an_address_as_every_other_command_does(here: Path
         found = zoo.info(name)
         assert (found.name, found.weights) == (NAME, name)
         assert found.config == store.read_record(here / "mine")
+        assert found.classes == tuple("0123456789")
+    assert zoo.info(Path("mine")).license == "apache-2.0"
 
 
 @pytest.mark.parametrize("asked", [{"hub": "file:x"}, {"revision": "v1"}], ids=str)

@@ -76,7 +76,11 @@ def test_a_name_is_matched_whole_and_else_as_a_beginning_in_any_case(run_here: R
 
 def test_names_are_in_natural_order() -> None:
     nets = [name.partition("_")[0] for name in zoo.list_models("resnet*[0-9]_cifar10")]
-    assert [net for net in nets if net in ("resnet20", "resnet56", "resnet110")] == ["resnet20", "resnet56", "resnet110"]
+    assert [net for net in nets if net in ("resnet20", "resnet56", "resnet110")] == [
+        "resnet20",
+        "resnet56",
+        "resnet110",
+    ]
 
 
 def test_models_with_weights_are_first(run_here: Run) -> None:

@@ -16,7 +16,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,6 +167,12 @@ class HuggingFaceHub:
         if not commits:
             raise NotFound(f"{place} is not a model folder: nothing was pushed to it yet")
         return commits
+
+    def dates(self, name: str) -> dict[str, datetime]:
+        """The time of each commit of the main branch."""
+        with plain_errors(self.address.model(name)):
+            commits = patiently(lambda: self._api.list_repo_commits(f"{self.namespace}/{name}"))
+        return {commit.commit_id: commit.created_at for commit in commits}
 
     def models(self, pattern: str | None = None) -> list[Listed]:
         """The namespace's models that carry the zoo's tag, from their cards, in one request."""

@@ -15,13 +15,16 @@ from zoo import registry
 from zoo.errors import HubError, HubWarning, NotFound, RegistryError, UnknownModel, ZooError
 from zoo.hub import catalogue
 from zoo.hub.catalogue import Shipped
-from zoo.hub.protocol import Hub, Listed, Searchable
+from zoo.hub.protocol import Dated, Hub, Listed, Searchable
 from zoo.hub.schemes import open_default, open_hub
 from zoo.plugins import Entry
 from zoo.record.paths import is_folder, path_of
-from zoo.spec import Model
+from zoo.spec import Dataset, Model
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
     from zoo.record.types import Record
 
 
@@ -40,6 +43,16 @@ class Row:
     claim: float | None = None  # stated by the author of the weights
 
 
+@dataclass(frozen=True)
+class RevisionRow:
+    """A revision of a published model; top-1 in percent."""
+
+    id: str
+    date: datetime | None  # None where the hub does not say
+    top1: float | None  # None where nobody has measured it
+    license: str
+
+
 class Order(StrEnum):
     """The order of a listing; names are in natural order, resnet20 before resnet110."""
 
@@ -51,12 +64,41 @@ class Order(StrEnum):
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model of the zoo: its facts, and those of its published weights where there are any."""
+    """A declared model, its published weights, or both; what the two say differently is that of the weights."""
 
     name: str
     model: Model | None  # None where no plugin here declares its architecture or its data set
     weights: str | None  # where they are
-    config: Record | None
+    config: Record | None  # of the weights
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self._images.classes
+
+    @property
+    def input_size(self) -> tuple[int, int, int]:
+        """Channels, height and width of the input."""
+        return self._images.input_size
+
+    @property
+    def parameters(self) -> int | None:
+        """The number of parameters; None where the plugin has not counted them."""
+        return (self.config or self._declared).parameters
+
+    @property
+    def license(self) -> str:
+        """The license of the weights; without any, that of the architecture's code."""
+        return self.config.license if self.config else self._declared.architecture.license
+
+    @property
+    def _images(self) -> Record | Dataset:
+        return self.config or self._declared.dataset
+
+    @property
+    def _declared(self) -> Model:
+        assert self.model is not None  # or there is a record
+        return self.model
 
 
 def list_models(
@@ -99,10 +141,25 @@ def list_models(
     return [row.name for row in ordered(_within(index.rows(names), dataset, max_parameters), Order(sort))]
 
 
-def info(name: str, *, hub: str | None = None) -> ModelInfo:
-    """Everything known of a model: its facts, and its published results where `load` would find them.
+def info(name: str | Path, *, hub: str | None = None) -> ModelInfo:
+    """Describe a model, and its published weights where `load` would find them.
 
-    A path or an address is taken as `load` takes it, too.
+    Args:
+        name: A name, `NAME.TAG` for other people's weights, a path or an address.
+        hub: The hub of a name.
+
+    Returns:
+        The model as its plugin declares it, the record of its weights, or both.
+
+    Raises:
+        UnknownModel: No plugin has a model of that name.
+        FolderError: The folder is incomplete or damaged.
+        HubError: The hub can't be read, or does not have the model (NotFound).
+
+    Example:
+        >>> import zoo
+        >>> zoo.info("resnet20_cifar10").classes[0]
+        'airplane'
     """
     # Here: a listing reads no folder, and starts faster without.
     from zoo.hub.address import Name, parse
@@ -111,17 +168,52 @@ def info(name: str, *, hub: str | None = None) -> ModelInfo:
     reference = parse(name)
     if not isinstance(reference, Name):
         config = published(reference, hub=hub).config
-        return ModelInfo(config.name, _model(config.name), name, config)
+        return ModelInfo(config.name, _model(config.name), str(name), config)
     full = full_name(reference.text, hub)
     model = _model(full)
     try:
         source = hub_of(full, hub, None)
         config = source.resolve(full).record
     except NotFound:
-        if model is None:
+        if model is None or model.name != full:
             raise
         return ModelInfo(full, model, None, None)
     return ModelInfo(full, model, _place(source, full), config)
+
+
+def revisions(model: str | Path, *, hub: str | None = None) -> list[RevisionRow]:
+    """List the revisions of a published model, the newest first.
+
+    Args:
+        model: A name or an address.
+        hub: The hub of a name.
+
+    Returns:
+        The id, date, top-1 and license of each revision.
+
+    Raises:
+        UnknownModel: No plugin has a model of that name.
+        HubError: The hub can't be read, or does not have the model (NotFound).
+
+    Example:
+        >>> import zoo
+        >>> len(zoo.api.revisions("resnet8_digits")[0].id)
+        64
+    """
+    from zoo.hub.resolve import InHub, published
+
+    source = published(model, hub=hub, newest=True)
+    source.require_record()
+    if not isinstance(source.source, InHub):
+        raise HubError(f"{model} is a path, which is in no hub and has no revisions; name a model or an address")
+    store, name = source.source.hub, source.source.name
+    dates = store.dates(name) if isinstance(store, Dated) else {}
+    rows = []
+    for identity in store.revisions(name):
+        record = store.resolve(name, identity).record
+        top1 = record.results.test_top1 if record.results else None
+        rows.append(RevisionRow(identity, dates.get(identity), top1, record.license))
+    return rows
 
 
 def overview(
@@ -132,7 +224,7 @@ def overview(
     max_parameters: int | None = None,
     hub: str | None = None,
 ) -> list[Row]:
-    """List the models as `zoo list` does: the plugins', with the weights in ZOO_HUB and the catalogue, or those in `hub`.
+    """List the plugins' models with the weights in ZOO_HUB and the catalogue, or the models in `hub`.
 
     A model in ZOO_HUB is listed as it is there, as `load` would find it; where that hub can't be read, a HubWarning
     says so. Imports no torch, and only plugins with matching models. A model in a hub is listed also if its plugin is

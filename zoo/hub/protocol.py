@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -111,6 +112,14 @@ class Searchable(Protocol):
 
     def search(self, text: str) -> list[Listed]:
         """The models with this text in their names, sorted by address."""
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """A hub that says when a revision was published."""
+
+    def dates(self, name: str) -> Mapping[str, datetime]:
+        """The time of each revision that is known, by its id; raises NotFound or HubError."""
 
 
 @runtime_checkable
