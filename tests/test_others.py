@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import shlex
 import shutil
@@ -412,3 +413,23 @@ def test_the_pages_python_runs() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     subprocess.run([sys.executable, "-c", code], check=True)
     assert "resnet56_cifar10.akamaster" in zoo.list_models("resnet56*", pretrained=True)
+
+
+def test_info_says_whose_license_it_is(pinned: FolderHub, run_here: Run) -> None:
+    lines = run_here("info", NAME).stdout.splitlines()
+    assert "  license     mit, of the weights by Somebody" in lines
+    assert any(line.startswith("layer\ttype") for line in lines)
+    shown = json.loads(run_here("info", NAME, "--json").stdout)
+    assert (shown["license"], shown["layers"][0]["parameters"]) == ("mit", 75_002)
+    assert (
+        "  license     apache-2.0, of the code; there are no weights"
+        in run_here("info", "plain20", "--no-layers").stdout.splitlines()
+    )
+
+
+def test_a_claim_that_nobody_measured_is_listed_as_one(taken_in: Path, tmp_path: Path, run_here: Run) -> None:
+    shutil.copytree(config_of(taken_in, results=None, environment=None), tmp_path / "hub" / NAME)
+    hub = f"file:{tmp_path / 'hub'}"
+    assert run_here("list", "--hub", hub).stdout.splitlines()[1].split("\t")[3] == "~97.50%"
+    (row,) = json.loads(run_here("list", "--hub", hub, "--json").stdout)
+    assert (row["top1"], row["claim"]) == (None, 97.5)

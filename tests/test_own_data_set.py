@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -161,13 +162,23 @@ def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_here
     hub = f"file:{tmp_path / 'hub'}"
     published = run_here("push", folder, "--hub", hub)
     assert f"published as {hub}/{NAME}" in published.stdout
-    name, parameters, *_ = run_here("list", "--hub", hub).stdout.splitlines()[1].split("\t")
+    name, _, parameters, *_ = run_here("list", "--hub", hub).stdout.splitlines()[1].split("\t")
     assert (name, parameters) == (NAME, f"{store.read_record(folder).parameters:,}")
     assert run_here("verify", NAME, "--hub", hub).returncode == 0
     assert run_here("verify", NAME, ZOO_HUB=hub).returncode == 0
     pulled = run_here("pull", NAME, "--hub", hub, "--out", tmp_path / "pulled")
     assert pulled.returncode == 0, pulled.stderr
     assert store.identity(tmp_path / "pulled") == store.identity(folder)
+
+
+def test_it_is_described_as_text_and_as_json(folder: Path, run_here: Run) -> None:
+    record = store.read_record(folder)
+    lines = run_here("info", folder).stdout.splitlines()
+    assert lines[0] == NAME
+    assert f"  license     {record.license}, of the weights" in lines
+    assert any(line.startswith(f"  data set    flowers, {len(record.classes)} classes (") for line in lines)
+    assert json.loads(run_here("info", folder, "--json").stdout)["classes"] == list(record.classes)
+    assert zoo.info(folder).classes == record.classes
 
 
 def test_it_lives_on_the_hugging_face_hub_too(folder: Path, hub: Hub) -> None:

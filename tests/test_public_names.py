@@ -37,7 +37,7 @@ def test_a_name_that_is_none_is_an_attribute_error() -> None:
     [
         (api.load, "model pretrained hub revision num_classes in_channels device"),
         (api.transforms, "model hub revision"),
-        (api.list_models, "pattern dataset pretrained"),
+        (api.list_models, "pattern dataset pretrained max_parameters sort hub"),
         (api.info, "name hub"),
         (api.evaluate, "model hub revision weights device data dataset runtime tell"),
         (api.export, "model to out hub revision data allow_loss"),

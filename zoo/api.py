@@ -18,11 +18,11 @@ from zoo.data.collection import DatasetRequest
 from zoo.errors import DataError, ExportError, HubError, NotPublished
 from zoo.hub import Pushed, open_hub, publish
 from zoo.hub.address import Name, parse
-from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
+from zoo.hub.listing import ModelInfo, RevisionRow, Row, info, list_models, overview, revisions, search
 from zoo.hub.resolve import Published, full_name, logs, published, tagged
 from zoo.options import takes
 from zoo.record.paths import path_of
-from zoo.record.types import Imported, Record, require_trained
+from zoo.record.types import Imported, Record, differences, require_trained
 from zoo.record.types import Trained as TrainedRecord
 from zoo.training import importing, launch
 from zoo.training.importing import ImportOptions
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from zoo.nets.layers import Layer
 
 __all__ = [
-    "ModelInfo", "Row", "Site", "Trained",
-    "compare", "evaluate", "export", "find", "import_model", "info", "layers", "list_models", "load",
-    "overview", "page", "plot", "predict", "pull", "push", "report", "reproduce", "search", "survey", "train",
-    "transforms", "verify",
+    "ModelInfo", "RevisionRow", "Row", "Site", "Trained",
+    "compare", "diff", "evaluate", "export", "find", "import_model", "info", "layers", "list_models", "load",
+    "overview", "page", "plot", "predict", "pull", "push", "report", "reproduce", "revisions", "search", "survey",
+    "train", "transforms", "verify",
 ]  # fmt: skip
 
 
@@ -640,6 +640,27 @@ def pull(model: str, *, hub: str | None = None, revision: str | None = None, out
     """
     source = published(model, hub=hub, revision=revision, newest=True)
     return publish.pull(source, path_of(out) if out is not None else None)
+
+
+def diff(a: str | Path, b: str | Path) -> dict[str, tuple[object, object]]:
+    """Compare the records of two published models: job and recipe, results, classes, hashes of files.
+
+    Args:
+        a: A name, a path, or an address, which may have a revision.
+        b: Another one.
+
+    Returns:
+        The fields that differ, each with both values; None where a record does not have the field.
+
+    Raises:
+        UnknownModel, FolderError, HubError: As `load` raises them.
+
+    Example:
+        >>> import zoo
+        >>> zoo.api.diff("resnet20_cifar10", "resnet20_cifar100")["dataset"]
+        ('cifar10', 'cifar100')
+    """
+    return differences(published(a).config, published(b).config)
 
 
 def export(

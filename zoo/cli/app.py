@@ -77,6 +77,14 @@ COMMANDS = {
         "hub:pull",
         "Fetch a published model folder, every file, hashes checked.",
     ),
+    "revisions": (
+        "hub:revisions",
+        "List the revisions of a published model, the newest first: id, date, top-1, license.",
+    ),
+    "diff": (
+        "hub:diff",
+        "Compare the records of two published models: recipe, results, classes, hashes; only what differs.",
+    ),
     "eval": (
         "evaluate:evaluate",
         "Run a model over the whole test set again, beside what its card says.",
