@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,9 @@ import timm
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
-from timm.data import CustomDatasetInfo, DatasetInfoLabelMapper, create_dataset, create_loader, resolve_data_config
-from timm.models import load_checkpoint
-from timm.optim import create_optimizer_v2
-from timm.utils import CheckpointSaver, ModelEmaV3, accuracy
+from timm.data import create_dataset, create_loader, resolve_data_config
+from timm.utils import accuracy
 from torch import nn
-from torch.nn import functional as F
 from zoo_timm.registry import register
 
 # timm leaves closing the pictures' files to the collector.
@@ -76,40 +72,3 @@ def test_what_timm_makes_of_pictures_is_what_the_net_was_trained_on(pictures: Pa
     net = timm.create_model(NAME, pretrained=True, in_chans=1, num_classes=None, **UNASKED)
     assert net.num_classes == 10
     assert top1(net, pictures) > 90
-
-
-def test_a_net_is_trained_saved_averaged_and_loaded_by_timms_own(pictures: Path, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    net = timm.create_model(NAME, in_chans=1, num_classes=10, **UNASKED)
-    net.set_grad_checkpointing(enable=True)
-    average = ModelEmaV3(net, decay=0.9)
-    optimizer = create_optimizer_v2(net, opt="adamw", lr=0.01, weight_decay=0.05, layer_decay=0.7)
-    assert len({group["lr_scale"] for group in optimizer.param_groups}) > 2
-    saver = CheckpointSaver(
-        net, optimizer, args=Namespace(model=NAME), model_ema=average, checkpoint_dir=str(tmp_path), max_history=1
-    )
-    losses: list[float] = []
-    for epoch in range(2):
-        net.train()
-        for images, labels in loader(net, pictures, is_training=True):
-            loss = F.cross_entropy(net(images), labels)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            average.update(net)
-            losses.append(loss.item())
-        saver.save_checkpoint(epoch, metric=float(epoch))
-    assert losses[-1] < losses[0]
-    net.eval()
-    for use_ema, its in ((False, net), (True, average.module)):
-        other = timm.create_model(NAME, in_chans=1)
-        load_checkpoint(other, str(tmp_path / "last.pth.tar"), use_ema=use_ema)
-        assert all(torch.equal(tensor, its.state_dict()[name]) for name, tensor in other.state_dict().items())
-    started = timm.create_model(NAME, in_chans=1, **{**UNASKED, "checkpoint_path": str(tmp_path / "last.pth.tar")})
-    assert all(torch.equal(tensor, average.module.state_dict()[name]) for name, tensor in started.state_dict().items())
-
-
-def test_what_a_net_sees_has_its_classes_names() -> None:
-    cfg = timm.create_model(NAME).pretrained_cfg
-    label = DatasetInfoLabelMapper(CustomDatasetInfo(label_names=cfg["label_names"]), label_type="name")
-    assert [label(index) for index in range(10)] == list(cfg["label_names"])
