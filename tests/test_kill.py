@@ -57,7 +57,7 @@ def test_a_training_that_a_signal_ends_is_resumed_to_the_same_bytes(
 @pytest.mark.parametrize(
     "kills",
     [
-        {"train": 18, "push": 10, "pull": 10},
+        {"train": 18, "push": 20, "pull": 13},
         pytest.param({"overwrite": 15, "seeds": 15}, marks=pytest.mark.slow),
     ],
     ids=" ".join,

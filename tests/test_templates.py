@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,13 +25,21 @@ def own_tests(folder: Path) -> str:
     return finished.stdout
 
 
-def test_a_plugin_passes_its_own_tests(run_here: Run, tmp_path: Path) -> None:
+def test_a_plugin_passes_its_own_tests(run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finished = run_here("new", "plugin", "mine")
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.startswith(
         "written to zoo-mine; next: cd zoo-mine && pip install -e '.[test]' && python -m pytest"
     )
-    assert "2 passed" in own_tests(tmp_path / "work" / "zoo-mine")
+    (folder,) = (tmp_path / "work").iterdir()
+    monkeypatch.syspath_prepend(str(folder))
+    own = runpy.run_path(str(folder / "tests" / "test_model.py"))
+    tests = [function for name, function in own.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
+    for name in ("zoo_mine", "zoo_mine_net"):
+        del sys.modules[name]
 
 
 @pytest.mark.slow
