@@ -42,7 +42,8 @@ def is_program(code: str) -> bool:
 # The commands and programs of these pages are run, without a recipe for one epoch; others.md and trackers.md have tests
 # of their own.
 RUN = (
-    "README.md", "docs/training.md", "docs/pictures.md", "docs/evaluating.md", "docs/export.md", "docs/plugins.md",
+    "README.md", "docs/training.md", "docs/pictures.md", "docs/evaluating.md", "docs/plugins.md",
+    pytest.param("docs/export.md", marks=pytest.mark.slow),  # test_export runs the same commands
 )  # fmt: skip
 # Trains for minutes; runs with `make test-slow`.
 LONG = "zoo reproduce resnet8 --quiet"

@@ -87,7 +87,7 @@ def test_a_place_that_can_not_be_written_is_one_line(tmp_path: Path, run_here: R
     assert "Traceback" not in finished.stderr
 
 
-@pytest.mark.parametrize("command", ["pull", "new", "page", "plot", "eval"])
+@pytest.mark.parametrize("command", ["pull", "new", "plot", "eval"])
 def test_a_tilde_in_out_is_the_home_folder(tmp_path: Path, run_here: Run, command: str) -> None:
     home = tmp_path / "home"
     home.mkdir()
