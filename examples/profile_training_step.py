@@ -256,7 +256,7 @@ def measure_shares(subject: Subject, way: Way) -> Found:
             losses = judge(logits, labels, None, None)
         torch.stack((losses.detach().sum(), (logits.detach().argmax(dim=1) == labels).sum()))
         times.append(time.perf_counter())
-        losses.mean().backward()
+        losses.mean().backward()  # type: ignore[no-untyped-call]
         times.append(time.perf_counter())
         optim.clip(recipe, net.parameters())
         optimizer.step()
