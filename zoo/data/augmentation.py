@@ -158,8 +158,8 @@ def _changed(images: Tensor, changes: Tensor, magnitude: int) -> Tensor:
     if not len(images):  # one of several processes may have no share of the last batch
         return images
     order = changes.argsort(stable=True)
-    kinds, counts = changes[order].unique_consecutive(return_counts=True)
-    groups = images[order.to(images.device, non_blocking=True)].split(counts.tolist())
+    kinds, counts = changes[order].unique_consecutive(return_counts=True)  # type: ignore[no-untyped-call]
+    groups = images[order.to(images.device, non_blocking=True)].split(counts.tolist())  # type: ignore[no-untyped-call]
     changed = [_one(group, kind, magnitude / BINS) for group, kind in zip(groups, kinds.tolist(), strict=True)]
     return torch.cat(changed)[order.argsort().to(images.device, non_blocking=True)]
 

@@ -17,6 +17,7 @@ from zoo.options import REQUIRED, option
 from zoo.record.paths import path_of
 from zoo.record.types import Claim, Imported, Record
 from zoo.spec import Model
+from zoo.training.options import DATA_HELP
 
 if TYPE_CHECKING:
     import torch
@@ -51,11 +52,7 @@ class ImportOptions:
     device: str | None = option(
         None, "Any device that torch has here: cpu, cuda, cuda:N, mps, xpu. [default: a GPU if there is one]", "NAME"
     )
-    data: str | Path | None = option(  # noqa: RUF009
-        None,
-        "Directory of data sets, also for downloads. [default: ZOO_DATA, else data/ in ZOO_CACHE, ~/.cache/zoo]",
-        "FOLDER",
-    )
+    data: str | Path | None = option(None, DATA_HELP, "FOLDER")  # noqa: RUF009
 
     @property
     def credit(self) -> Credit:
