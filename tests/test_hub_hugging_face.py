@@ -567,7 +567,12 @@ def with_card_of(hub: Hub, **changes: object) -> None:
 
 
 def metric(value: object) -> list[dict[str, object]]:
-    return [{"name": "odd_digits", "results": [{"task": {}, "dataset": {}, "metrics": [{"type": "accuracy", "value": value}]}]}]
+    return [
+        {
+            "name": "odd_digits",
+            "results": [{"task": {}, "dataset": {}, "metrics": [{"type": "accuracy", "value": value}]}],
+        }
+    ]
 
 
 ODD: dict[str, tuple[object, ...]] = {
