@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 INSTALLED := $(VENV)/installed
 
-.PHONY: install demo test fuzz journeys test-hub-old test-timm test-browser test-slow test-kill check generated clean
+.PHONY: install demo test fuzz journeys test-hub-old test-timm test-browser test-extras test-slow test-kill check generated clean
 
 install: $(INSTALLED)
 
@@ -27,7 +27,7 @@ demo: $(INSTALLED)
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadscope
 
-# Files and words that chance has written: 50,000, and others each time. The suite asks 500, always the same.
+# Files and words that chance has written: 50,000, and others each time. The suite asks 250, always the same.
 fuzz: $(INSTALLED)
 	ZOO_FUZZ_CASES=50000 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_fuzz.py
 
@@ -56,6 +56,11 @@ test-browser: $(INSTALLED)
 	test -d $(BROWSER)/selenium || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(BROWSER)/selenium selenium
 	test -d $(BROWSER)/package || (cd $(BROWSER) && npm pack --silent onnxruntime-web@1 && tar --extract --file onnxruntime-web-*.tgz)
 	PYTHONPATH=$(CURDIR)/$(BROWSER)/selenium ZOO_TRY=$(CURDIR)/$(BROWSER)/package OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_page_browser.py
+
+# The tests of everything in the extra `all`: experiment trackers, and whatever else the suite skips without it.
+test-extras: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_trackers.py
 
 # The tests marked slow: several machines, more kills, compiled steps, benchmarks, the deep nets of timm.
 test-slow: $(INSTALLED)

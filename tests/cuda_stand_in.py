@@ -70,6 +70,7 @@ class Graph:
     """A captured step."""
 
     made: ClassVar[list[Graph]] = []
+    pool: object = None
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
@@ -113,9 +114,12 @@ class Stream:
 
 
 @contextlib.contextmanager
-def capture(graph: Graph, stream: object = None, capture_error_mode: str = "global") -> Iterator[None]:
+def capture(
+    graph: Graph, pool: object = None, stream: object = None, capture_error_mode: str = "global"
+) -> Iterator[None]:
     """Record the operations of the body, and undo what they changed."""
     assert capture_error_mode == "thread_local", "a thread that pins memory would break a capture in mode global"
+    graph.pool = pool
     recorder = Recorder()
     try:
         with recorder:
@@ -138,6 +142,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: None)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
     monkeypatch.setattr(torch.cuda, "graph", capture)
     monkeypatch.setattr(batches, "_is_asked_of_processor", lambda images: False)
     monkeypatch.setattr(step, "_obstacle_to_a_graph", lambda recipe, device, processes: None)

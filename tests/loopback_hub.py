@@ -116,7 +116,7 @@ class Commit:
 
 @dataclass
 class Repository:
-    """A model repository: its commits, oldest first, and its tags."""
+    """A repository of a model, or `datasets/…`, `spaces/…`: its commits, oldest first, and its tags."""
 
     id: str
     private: bool = False
@@ -224,20 +224,20 @@ class Handler(BaseHTTPRequestHandler):
         ("POST", r"/api/repos/create", "create"),
         ("POST", r"/api/validate-yaml", "validate"),
         ("GET", r"/api/models", "listing"),
-        ("POST", r"/api/models/([^/]+/[^/]+)/preupload/([^/]+)", "preupload"),
-        ("POST", r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", "lfs_batch"),
+        ("POST", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/preupload/([^/]+)", "preupload"),
+        ("POST", r"/((?:(?:datasets|spaces)/)?[^/]+/[^/]+)\.git/info/lfs/objects/batch", "lfs_batch"),
         ("PUT", r"/lfs/([0-9a-f]{64})", "lfs_put"),
         ("POST", r"/lfs/verify", "lfs_verify"),
-        ("POST", r"/api/models/([^/]+/[^/]+)/commit/([^/]+)", "commit"),
-        ("POST", r"/api/models/([^/]+/[^/]+)/tag/([^/]+)", "tag"),
-        ("DELETE", r"/api/models/([^/]+/[^/]+)/tag/([^/]+)", "untag"),
-        ("GET", r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", "tree"),
-        ("GET", r"/api/models/([^/]+/[^/]+)/commits/([^/]+)", "history"),
-        ("GET", r"/api/models/([^/]+/[^/]+)/refs", "refs"),
-        ("GET", r"/api/models/([^/]+/[^/]+)/revision/([^/]+)", "info"),
-        ("GET", r"/api/models/([^/]+/[^/]+)", "info"),
-        ("HEAD", r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
-        ("GET", r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
+        ("POST", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/commit/([^/]+)", "commit"),
+        ("POST", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/tag/([^/]+)", "tag"),
+        ("DELETE", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/tag/([^/]+)", "untag"),
+        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/tree/([^/]+)(?:/(.+))?", "tree"),
+        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/commits/([^/]+)", "history"),
+        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/refs", "refs"),
+        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/revision/([^/]+)", "info"),
+        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)", "info"),
+        ("HEAD", r"/((?:(?:datasets|spaces)/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
+        ("GET", r"/((?:(?:datasets|spaces)/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
     )
 
     def setup(self) -> None:
@@ -268,7 +268,9 @@ class Handler(BaseHTTPRequestHandler):
             for method, pattern, name in self.ROUTES:
                 if method == self.command and (match := re.fullmatch(pattern, path)):
                     with self.hub.lock:
-                        answer = getattr(self, name)(*(unquote(one) for one in match.groups()))
+                        answer = getattr(self, name)(
+                            *(unquote(group).removeprefix("models/") for group in match.groups() if group)
+                        )
                     self._answer(*answer)
                     return
             raise Refusal(404, message=f"no such route: {self.command} {path}")
@@ -312,7 +314,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _repository(self, name: str) -> Repository:
         account, repository = self._account(), self.hub.repositories.get(name)
-        mine = account is not None and name.split("/")[0] in (account.name, *account.orgs)
+        mine = account is not None and name.split("/")[-2] in (account.name, *account.orgs)
         if repository is None or (repository.private and not mine):
             raise Refusal(401 if account is None else 404, "RepoNotFound", "Repository not found")
         if repository.gated and not mine:
@@ -348,7 +350,8 @@ class Handler(BaseHTTPRequestHandler):
         self._writer(namespace)
         if not NAME.fullmatch(asked["name"]) or asked["name"].endswith((".git", ".ipynb")):
             raise Refusal(400, message=f"Invalid repo name: {asked['name']}")
-        name = f"{namespace}/{asked['name']}"
+        kind = asked.get("type", "model")
+        name = f"{namespace}/{asked['name']}" if kind == "model" else f"{kind}s/{namespace}/{asked['name']}"
         url = {"url": f"{self.hub.endpoint}/{name}", "name": name}
         if name in self.hub.repositories:
             return 409, _json({**url, "error": "You already created this model repo"})
@@ -358,14 +361,14 @@ class Handler(BaseHTTPRequestHandler):
         return 200, _json(url)
 
     def validate(self) -> tuple[int, bytes]:
-        content = json.loads(self.body)["content"]
-        errors = card_errors(content)
+        asked = json.loads(self.body)
+        errors = card_errors(asked["content"]) if asked.get("repoType", "model") == "model" else []
         if self.headers.get("Accept") == "text/plain":
             return 400 if errors else 200, "\n".join(f"- Error: {error}" for error in errors).encode()
         return 400 if errors else 200, _json({"errors": [{"message": error} for error in errors], "warnings": []})
 
     def preupload(self, name: str, revision: str) -> tuple[int, bytes]:
-        self._writer(name.split("/")[0])
+        self._writer(name.split("/")[-2])
         _, commit = self._commit(name, revision)
         answer = []
         for one in json.loads(self.body)["files"]:
@@ -379,7 +382,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, _json({"files": answer})
 
     def lfs_batch(self, name: str) -> tuple[int, bytes]:
-        self._writer(name.split("/")[0])
+        self._writer(name.split("/")[-2])
         objects = []
         for one in json.loads(self.body)["objects"]:
             actions = {
@@ -403,7 +406,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, b""
 
     def commit(self, name: str, revision: str) -> tuple[int, bytes]:
-        self._writer(name.split("/")[0])
+        self._writer(name.split("/")[-2])
         repository, head = self._commit(name, revision)
         files, message = dict(head.files), ""
         for line in self.body.splitlines():
@@ -415,7 +418,8 @@ class Handler(BaseHTTPRequestHandler):
                     raise Refusal(412, message="A commit has happened since. Please refresh and try again.")
             elif entry["key"] == "file":
                 content = base64.b64decode(value["content"])
-                if value["path"] == "README.md" and (errors := card_errors(content.decode())):
+                is_card = value["path"] == "README.md" and name.count("/") == 1
+                if is_card and (errors := card_errors(content.decode())):
                     raise Refusal(400, message=f"Invalid metadata in README.md: {errors[0]}")
                 files[value["path"]] = File(content, lfs=False)
             elif entry["key"] == "lfsFile":
@@ -428,7 +432,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, _json({"commitUrl": f"{self.hub.endpoint}/{name}/commit/{made.oid}", "commitOid": made.oid})
 
     def tag(self, name: str, revision: str) -> tuple[int, bytes]:
-        self._writer(name.split("/")[0])
+        self._writer(name.split("/")[-2])
         repository, commit = self._commit(name, revision)
         wanted = json.loads(self.body)["tag"]
         if wanted in repository.tags:
@@ -437,19 +441,29 @@ class Handler(BaseHTTPRequestHandler):
         return 200, b""
 
     def untag(self, name: str, tag: str) -> tuple[int, bytes]:
-        self._writer(name.split("/")[0])
+        self._writer(name.split("/")[-2])
         self._repository(name).tags.pop(tag, None)
         return 200, b""
 
-    def tree(self, name: str, revision: str) -> tuple[int, bytes]:
+    def tree(self, name: str, revision: str, folder: str = "") -> tuple[int, bytes]:
+        """All files under a folder, or where the query says recursive=false, what is directly in it."""
         _, commit = self._commit(name, revision)
-        entries = []
-        for path, one in sorted(commit.files.items()):
-            entry: dict[str, Any] = {"type": "file", "path": path, "size": len(one.content), "oid": one.sha1}
-            if one.lfs:
-                entry["lfs"] = {"oid": one.sha256, "size": len(one.content), "pointerSize": 130}
-            entries.append(entry)
-        return 200, _json(entries)
+        start = f"{folder}/" if folder else ""
+        entries: dict[str, dict[str, Any]] = {}
+        for path, file in sorted(commit.files.items()):
+            if not path.startswith(start):
+                continue
+            first, slash, _ = path.removeprefix(start).partition("/")
+            if slash and "recursive=false" in self.path.lower():
+                path = start + first
+                entries[path] = {"type": "directory", "path": path, "size": 0, "oid": file.sha1}
+                continue
+            entries[path] = {"type": "file", "path": path, "size": len(file.content), "oid": file.sha1}
+            if file.lfs:
+                entries[path]["lfs"] = {"oid": file.sha256, "size": len(file.content), "pointerSize": 130}
+        if folder and not entries:
+            raise Refusal(404, "EntryNotFound", f"{folder} does not exist")
+        return 200, _json(list(entries.values()))
 
     def history(self, name: str, revision: str) -> tuple[int, bytes]:
         repository, commit = self._commit(name, revision)

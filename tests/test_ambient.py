@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -41,58 +42,37 @@ def settings() -> tuple[object, ...]:
     return torch.get_default_dtype(), torch.get_default_device(), enabled
 
 
-@pytest.fixture(params=SETTINGS)
-def ambient(request: pytest.FixtureRequest) -> Callable[[], AbstractContextManager[object]]:
-    return SETTINGS[request.param]
-
-
-Ambient = Callable[[], AbstractContextManager[object]]
-
-
-def weights(net: torch.nn.Module) -> dict[str, Tensor]:
-    assert all(parameter.requires_grad and not parameter.is_inference() for parameter in net.parameters())
-    return net.state_dict()
-
-
-@pytest.mark.parametrize("pretrained", [True, False])
-@pytest.mark.parametrize("classes", [None, 3])
-def test_a_model_is_loaded_in_float32_on_the_processor(ambient: Ambient, pretrained: bool, classes: int | None) -> None:
-    def loaded() -> dict[str, Tensor]:
+def results(folder: Path) -> tuple[dict[str, Tensor], object]:
+    """Load, train, evaluate and predict: the tensors, and everything else."""
+    tensors = {}
+    for pretrained, classes in itertools.product((True, False), (None, 3)):
         torch.manual_seed(0)
-        return weights(zoo.load("resnet8_digits", pretrained=pretrained, num_classes=classes))
+        net = zoo.load("resnet8_digits", pretrained=pretrained, num_classes=classes)
+        assert all(parameter.requires_grad and not parameter.is_inference() for parameter in net.parameters())
+        tensors |= {f"{pretrained} {classes} {name}": tensor for name, tensor in net.state_dict().items()}
+    trained = api.train("resnet8", epochs=1, limit_train=64, amp=False, out=folder / "model")
+    Image.new("L", (8, 8), 100).save(folder / "picture.png")
+    (prediction,) = api.predict("resnet8_digits", [folder / "picture.png"])
+    evaluated = api.evaluate("resnet8_digits").results
+    return tensors, (trained.config.weights.sha256, evaluated, prediction.guesses)
 
-    expected = loaded()
-    with ambient():
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], object]:
+    return results(tmp_path_factory.mktemp("expected"))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_torchs_settings_change_no_result_and_stay_as_they_are(
+    name: str, expected: tuple[dict[str, Tensor], object], tmp_path: Path
+) -> None:
+    with SETTINGS[name]():
         before = settings()
-        actual = loaded()
+        tensors, others = results(tmp_path)
         assert settings() == before
-    for name, tensor in expected.items():
-        assert actual[name].dtype == tensor.dtype, name
-        assert torch.equal(actual[name], tensor), name
-
-
-def test_a_training_ends_with_the_same_bytes(ambient: Ambient, tmp_path: Path) -> None:
-    def trained(out: str) -> str:
-        done = api.train("resnet8", epochs=1, limit_train=64, amp=False, out=tmp_path / out)
-        return done.config.weights.sha256
-
-    expected = trained("expected")
-    with ambient():
-        before = settings()
-        assert trained("actual") == expected
-        assert settings() == before
-
-
-def test_an_evaluation_and_a_prediction_are_the_same(ambient: Ambient, tmp_path: Path) -> None:
-    Image.new("L", (8, 8), 100).save(tmp_path / "picture.png")
-
-    def results() -> tuple[object, ...]:
-        (prediction,) = api.predict("resnet8_digits", [tmp_path / "picture.png"])
-        return api.evaluate("resnet8_digits").results, prediction.guesses
-
-    expected = results()
-    with ambient():
-        assert results() == expected
+    assert others == expected[1]
+    assert all(torch.equal(tensors[key], tensor) for key, tensor in expected[0].items())
+    assert all(tensors[key].dtype == tensor.dtype for key, tensor in expected[0].items())
 
 
 def test_threads_that_load_at_once_leave_the_default_type_as_it_was() -> None:

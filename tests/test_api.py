@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,36 +11,28 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import zoo
 from zoo import api, registry
 from zoo.data import batches, sources
-from zoo.data.batches import Pixels
-from zoo.data.sources import Split
 from zoo.datasets import DIGITS
 from zoo.errors import (
     CompileWarning,
     DeviceError,
     FolderError,
-    HashMismatch,
     HubError,
-    ImageError,
-    NotFound,
-    PluginError,
     RecipeError,
     TrainingError,
     UnknownModel,
 )
 from zoo.evaluation.evaluate import evaluate
-from zoo.hub.local import FolderHub
 from zoo.record import store
-from zoo.record.types import Results, require_trained
+from zoo.record.types import require_trained
 from zoo.training.learner import Learner
 
-from .conftest import CHECKOUT
-from .folders import hashed, trained_record
+from .folders import trained_record
 
 CPU = torch.device("cpu")
 
@@ -54,19 +45,7 @@ def hub(trained: Path, tmp_path: Path) -> str:
     return address
 
 
-def rewrite(model_folder: Path, tensors: dict[str, Tensor]) -> Path:
-    """Give a model folder other weights, hashed as they should be."""
-    save_file(tensors, model_folder / store.WEIGHTS)
-    return hashed(model_folder)
-
-
 # -- load ------------------------------------------------------------------------------------------
-
-
-def test_a_name_gives_an_untrained_net_that_can_be_trained() -> None:
-    net = zoo.load("resnet20_cifar10")
-    assert net.training
-    assert net(torch.randn(2, 3, 32, 32)).shape == (2, 10)
 
 
 def test_pretrained_weights_come_from_the_catalogue_in_evaluation_mode() -> None:
@@ -89,40 +68,11 @@ def test_a_hub_a_path_and_an_address_load_the_same(hub: str, trained: Path) -> N
         assert all(torch.equal(tensor, wanted[name]) for name, tensor in net.state_dict().items())
 
 
-def test_weights_that_the_catalogue_has_not_come_from_zoo_hub(
-    hub: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("zoo.hub.resolve.catalogue", lambda: FolderHub(tmp_path / "empty"))
-    with pytest.raises(NotFound, match="the catalogue has no weights of resnet8_digits; name the hub"):
-        zoo.load("resnet8_digits", pretrained=True)
-    monkeypatch.setenv("ZOO_HUB", hub)
-    assert not zoo.load("resnet8_digits", pretrained=True).training
-
-
-def test_a_revision_is_loaded_by_its_id(hub: str, model_folder: Path) -> None:
-    before = FolderHub(Path(hub.removeprefix("file:"))).revisions("resnet8_digits")[0]
-    tensors = {name: torch.zeros_like(tensor) for name, tensor in load_file(model_folder / store.WEIGHTS).items()}
-    rewrite(model_folder, tensors)
-    api.push(model_folder, hub=hub)
-    assert not zoo.load("resnet8_digits", pretrained=True, hub=hub).get_parameter("fc.weight").any()
-    assert zoo.load("resnet8_digits", pretrained=True, hub=hub, revision=before).get_parameter("fc.weight").any()
-    assert zoo.load(f"{hub}/resnet8_digits@{before}", pretrained=True).get_parameter("fc.weight").any()
-
-
 def test_what_an_address_says_is_not_said_again(hub: str) -> None:
     with pytest.raises(HubError, match="names its revision itself; leave out 0f"):
         zoo.load(f"{hub}/resnet8_digits@0e", pretrained=True, revision="0f")
     with pytest.raises(HubError, match="names its hub itself; leave out hf://me"):
         zoo.load(f"{hub}/resnet8_digits", pretrained=True, hub="hf://me")
-
-
-def test_the_hash_is_checked_at_every_load(model_folder: Path) -> None:
-    zoo.load(model_folder, pretrained=True)
-    content = bytearray((model_folder / store.WEIGHTS).read_bytes())
-    content[len(content) // 2] ^= 0x10
-    (model_folder / store.WEIGHTS).write_bytes(content)
-    with pytest.raises(HashMismatch):
-        zoo.load(model_folder, pretrained=True)
 
 
 def test_a_loaded_net_is_a_net_like_any_other(trained: Path) -> None:
@@ -137,32 +87,6 @@ def test_a_loaded_net_is_a_net_like_any_other(trained: Path) -> None:
     assert net.get_buffer("bn1.num_batches_tracked") > 0
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("missing", "lacks fc.bias"),
-        ("extra", "has more, which the net has not"),
-        ("shape", r"has fc.bias of shape \(3,\), expected \(10,\)"),
-    ],
-)
-def test_a_state_dict_that_does_not_fit_is_refused_by_tensor(model_folder: Path, change: str, message: str) -> None:
-    tensors = load_file(model_folder / store.WEIGHTS)
-    bias = tensors.pop("fc.bias")
-    tensors |= {
-        "missing": {},
-        "extra": {"fc.bias": bias, "more": torch.zeros(1)},
-        "shape": {"fc.bias": torch.zeros(3)},
-    }[change]
-    with pytest.raises(FolderError, match=message):
-        zoo.load(rewrite(model_folder, tensors), pretrained=True)
-
-
-def test_weights_that_are_no_safetensors_are_refused(model_folder: Path) -> None:
-    (model_folder / store.WEIGHTS).write_bytes(b"\xff" * 100)
-    with pytest.raises(FolderError, match="is not a safetensors file"):
-        zoo.load(hashed(model_folder), pretrained=True)
-
-
 def test_other_classes_and_channels_keep_all_weights_whose_shape_is_the_same(trained: Path) -> None:
     wanted = load_file(trained / store.WEIGHTS)
     net = zoo.load(trained, pretrained=True, num_classes=3, in_channels=3)
@@ -174,23 +98,11 @@ def test_other_classes_and_channels_keep_all_weights_whose_shape_is_the_same(tra
     assert state["fc.weight"].std() > 0
 
 
-def test_an_architecture_without_weights_takes_classes_and_channels_too() -> None:
-    assert zoo.load("resnet20", num_classes=7, in_channels=1)(torch.randn(1, 1, 32, 32)).shape == (1, 7)
-
-
 def test_a_path_that_is_not_there_and_a_folder_that_is_none_say_so(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="there is no folder"):
         zoo.load(tmp_path / "nothing", pretrained=True)
     with pytest.raises(FolderError, match="is not a model folder"):
         zoo.load(tmp_path, pretrained=True)
-
-
-def test_a_folder_of_a_plugin_that_is_not_installed_says_which_distribution(model_folder: Path) -> None:
-    config = json.loads((model_folder / store.CONFIG).read_text())
-    config["job"]["versions"]["plugin"], config["job"]["architecture"] = "zoo-other 2.0", "other"
-    (model_folder / store.CONFIG).write_text(json.dumps({**config, "name": "other_digits", "architecture": "other"}))
-    with pytest.raises(PluginError, match=r"needs the architecture other, .* names the distribution 'zoo-other'"):
-        zoo.load(model_folder, pretrained=True)
 
 
 # -- transforms ------------------------------------------------------------------------------------
@@ -204,18 +116,11 @@ def test_transforms_give_the_exact_preprocessing_of_the_evaluation() -> None:
     assert torch.equal(preprocess(Image.fromarray(images[0, :, :, 0])), wanted[0])
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "1", "P", "LA", "CMYK", "I;16"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "I;16"])
 def test_transforms_take_an_image_of_any_size_and_mode(mode: str) -> None:
-    image = Image.fromarray(np.full((50, 70), 128, np.uint8)).convert("RGB" if mode == "CMYK" else "L").convert(mode)
+    image = Image.fromarray(np.full((50, 70), 128, np.uint8)).convert("L").convert(mode)
     assert zoo.transforms("resnet8_digits")(image).shape == (1, 8, 8)
     assert zoo.transforms("resnet56_cifar100")(image).shape == (3, 32, 32)
-
-
-def test_transforms_of_a_published_model_have_its_own_normalisation(model_folder: Path) -> None:
-    config = json.loads((model_folder / store.CONFIG).read_text())
-    (model_folder / store.CONFIG).write_text(json.dumps({**config, "mean": [0.0], "std": [1.0]}))
-    white = Image.fromarray(np.full((8, 8), 255, np.uint8))
-    assert zoo.transforms(model_folder)(white).unique().tolist() == [1.0]
 
 
 # -- list and info ---------------------------------------------------------------------------------
@@ -241,41 +146,7 @@ def test_info_has_the_facts_and_the_published_results(hub: str, trained: Path) -
     assert (untrained.weights, untrained.config) == (None, None)
 
 
-def test_a_model_in_a_hub_is_listed_though_its_plugin_is_not_installed(hub: str) -> None:
-    there = Path(hub.removeprefix("file:"))
-    shutil.copytree(there / "resnet8_digits", there / "other_digits", ignore=shutil.ignore_patterns(".*"))
-    config = json.loads((there / "other_digits" / store.CONFIG).read_text())
-    config |= {"name": "other_digits", "architecture": "other", "job": {**config["job"], "architecture": "other"}}
-    (there / "other_digits" / store.CONFIG).write_text(json.dumps(config))
-    other, ours = api.overview(hub=hub)
-    assert (other.name, other.installed, other.plugin) == ("other_digits", False, "zoo-resnet-cifar")
-    assert (ours.name, ours.installed, ours.weights) == ("resnet8_digits", True, f"{hub}/resnet8_digits")
-
-
 # -- train, push, pull -----------------------------------------------------------------------------
-
-
-def test_train_push_load_evaluate_agree_to_the_last_digit(tmp_path: Path) -> None:
-    hub = f"file:{tmp_path / 'hub'}"
-    trained = api.train("resnet8", epochs=2, out=tmp_path / "model", push=True, hub=hub)
-    assert trained.published is not None
-    evaluated = api.evaluate("resnet8_digits", hub=hub)
-    now, config = evaluated.results, evaluated.config
-    assert config is not None
-    assert now == config.results == trained.config.results
-
-
-def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    wanted = torch.rand(3)
-    torch.manual_seed(1)
-    api.train("resnet8", epochs=1, limit_train=64, out=tmp_path / "model")
-    assert torch.equal(torch.rand(3), wanted)
-
-
-def test_the_same_training_gives_the_same_file(tmp_path: Path) -> None:
-    one, two = (api.train("resnet8", epochs=1, seed=5, out=tmp_path / name).config for name in "ab")
-    assert one.weights.sha256 == two.weights.sha256
 
 
 def test_a_recipe_is_chosen_and_changed_and_stands_in_the_folder(tmp_path: Path) -> None:
@@ -343,15 +214,6 @@ def test_an_unfinished_run_is_not_lost_by_starting_again(tmp_path: Path) -> None
         api.train("resnet8", epochs=1, out=tmp_path / "model")
 
 
-def test_a_published_folder_is_pulled_whole(hub: str, trained: Path, tmp_path: Path) -> None:
-    out = api.pull("resnet8_digits", hub=hub, out=tmp_path / "pulled")
-    assert store.identity(out) == store.identity(trained)
-    assert api.pull("resnet8_digits", hub=hub, out=out) == out
-    (out / store.LOG).write_text("")
-    with pytest.raises(FolderError, match="is there already"):
-        api.pull("resnet8_digits", hub=hub, out=out)
-
-
 # -- several seeds, recomputed activations ---------------------------------------------------------
 
 
@@ -404,11 +266,11 @@ def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkey
     monkeypatch.setattr("zoo.training.step.IMAGES_WORTH_COMPILING", 300)
     monkeypatch.setenv("CXX", "sh")
     monkeypatch.setattr(torch, "compile", lambda forward, **options: forward)
-    short, long, eager = (
-        api.train("resnet8", epochs=1, limit_train=images, out=tmp_path / name, amp=True, compile=compile)
-        for name, images, compile in (("short", 299, "auto"), ("long", 300, "auto"), ("eager", 300, "none"))
+    long, eager = (
+        api.train("resnet8", epochs=1, limit_train=300, out=tmp_path / compile, amp=True, compile=compile)
+        for compile in ("auto", "none")
     )
-    assert [one.config.job.compile for one in (short, long, eager)] == ["none", "default", "none"]
+    assert [trained.config.job.compile for trained in (long, eager)] == ["default", "none"]
     card = (long.folder / store.README).read_text()
     assert "compile default: auto: 300 images in all on a CPU are worth compiling for" in card
     assert "--compile default" in card
@@ -464,18 +326,6 @@ def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored
     assert "stored in fp16, and measured so" in (done.folder / store.README).read_text()
 
 
-def test_weights_in_fp16_are_rounded_before_the_one_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = []
-
-    def measuring(net: nn.Module, split: Split, pixels: Pixels) -> Results:
-        measured.append((len(split), all(torch.equal(one, one.half().float()) for one in net.parameters())))
-        return evaluate(net, split, pixels)
-
-    monkeypatch.setattr("zoo.training.run.evaluate", measuring)
-    api.train("resnet8", epochs=2, out=tmp_path / "half", amp=False, dtype="fp16")
-    assert measured == [(360, True)]
-
-
 def test_a_weight_that_fp16_cannot_hold_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published = Learner.published
 
@@ -521,19 +371,6 @@ def test_a_prediction_names_the_likeliest_classes_first(trained: Path, tmp_path:
     )
 
 
-def test_a_picture_that_can_not_be_read_does_not_stop_the_others(trained: Path, tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_bytes(b"no picture")
-    bad, good = api.predict(trained, [tmp_path / "bad.png", CHECKOUT / "tests" / "photo.png"])
-    assert bad.error is not None
-    assert bad.guesses == ()
-    assert good.error is None
-
-
-def test_a_folder_without_pictures_is_said_to_have_none(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="there is no picture in"):
-        list(api.predict(trained, [tmp_path]))
-
-
 def test_a_plot_takes_folders_names_and_unfinished_runs(trained: Path, tmp_path: Path) -> None:
     unfinished = tmp_path / "going.run"
     unfinished.mkdir()
@@ -542,11 +379,6 @@ def test_a_plot_takes_folders_names_and_unfinished_runs(trained: Path, tmp_path:
     assert ">resnet8_digits quick seed 0<" in svg
     assert ">resnet8_digits<" in svg  # the same label a second time: as it was named instead
     assert ">going.run<" in svg
-
-
-def test_a_plot_of_another_kind_is_refused_with_the_kinds(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match=r"should end in \.svg, \.png, \.pdf"):
-        api.plot([trained], tmp_path / "plot.gif")
 
 
 def test_a_comparison_trains_each_draws_their_errors_and_takes_what_is_finished(tmp_path: Path) -> None:

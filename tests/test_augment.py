@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as V
 
@@ -102,3 +106,32 @@ def test_every_image_has_its_own_and_an_epoch_is_drawn_again(images: Tensor) -> 
     half = torch.arange(0, len(images), 2)
     whole = augmentation.augment(images, one, (32, 32), recipe)
     assert torch.equal(augmentation.augment(images[half], one.at(half), (32, 32), recipe), whole[half])
+
+
+class CopiesToTheDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts copies from the processor to the device without memory that stands for a GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        devices = {tensor.device.type for tensor in tree_leaves((args, out)) if isinstance(tensor, Tensor)}
+        self.count += len(devices) > 1
+        return out
+
+
+def test_a_round_of_randaugment_copies_twice_to_the_device_however_many_changes_it_has() -> None:
+    recipe = Recipe(epochs=1, rand_augment=3)
+    how = augmentation.draw_augmenting(64, recipe, (32, 32), 0)
+    images = torch.zeros((64, 32, 32, 3), dtype=torch.uint8, device="meta")
+    with CopiesToTheDevice() as copies:
+        augmentation.augment(images, how, (32, 32), recipe)
+    assert copies.count == 3 * 2
+
+
+def test_an_empty_share_of_a_batch_is_augmented() -> None:
+    recipe = Recipe(epochs=1, rand_augment=2)
+    how = augmentation.draw_augmenting(4, recipe, (32, 32), 0).at(torch.arange(0))
+    assert len(augmentation.augment(torch.zeros((0, 32, 32, 3), dtype=torch.uint8), how, (32, 32), recipe)) == 0

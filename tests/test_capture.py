@@ -132,6 +132,13 @@ def test_a_step_that_reads_a_number_is_not_captured() -> None:
     assert training.how == "none"
 
 
+def test_graphs_of_all_sizes_share_their_memory() -> None:
+    train(learner(BASE, "graph"), range(1, 6), [])
+    whole, last = Graph.made
+    assert whole.pool is not None
+    assert whole.pool is last.pool
+
+
 def test_few_steps_of_a_size_are_still_a_graph_as_the_job_says() -> None:
     training = learner(BASE, "graph")
     training.begin(1)
@@ -145,7 +152,7 @@ def test_a_capture_that_ends_with_an_error_leaves_the_streams_as_they_were(monke
     current = ["the caller's"]
 
     @contextlib.contextmanager
-    def failing(graph: Graph, stream: object = None, capture_error_mode: str = "global") -> Iterator[None]:
+    def failing(graph: Graph, **settings: object) -> Iterator[None]:
         current[0] = "the capture's"
         yield
         raise RuntimeError("operation failed due to a previous error during capture")

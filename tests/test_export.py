@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ from torch import Tensor, nn
 from zoo import api
 from zoo.data.batches import pixels
 from zoo.data.preprocessing import preprocessing
-from zoo.errors import ExportError, FolderError, HashMismatch, PluginError
+from zoo.errors import ExportError, FolderError, HashMismatch
 from zoo.evaluation.evaluate import fixed_inputs
-from zoo.exporters import formats, onnx, runtime
+from zoo.exporters import onnx, runtime
 from zoo.exporters.formats import Answers, Subject
 from zoo.exporters.graph import Graph, program
 from zoo.hub.resolve import published
@@ -32,7 +33,9 @@ from .conftest import CHECKOUT, Run
 from .folders import config_of, hashed, trained_record
 
 PHOTO = CHECKOUT / "tests" / "photo.png"
-has_onnx = pytest.mark.skipif(
+
+
+pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
     reason="needs onnx, onnxscript and onnxruntime: pip install 'residual-zoo[export]'",
 )
@@ -46,15 +49,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trained folder with an onnx and an int8 file. Not to be written to."""
-    out = tmp_path_factory.mktemp("exported") / "model"
-    return api.export(trained, to=("onnx", "int8"), out=out)[0]
-
-
-@pytest.fixture(scope="session")
-def exported_pt2(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trained folder with a pt2 file. Not to be written to."""
-    return api.export(trained, to=("pt2",), out=tmp_path_factory.mktemp("exported") / "model")[0]
+    """The trained folder with an onnx, an int8 and then a pt2 file. Not to be written to."""
+    folder = tmp_path_factory.mktemp("exported")
+    first, _ = api.export(trained, to=("onnx", "int8"), out=folder / "first")
+    second, config = api.export(first, to=("pt2",), out=folder / "model")
+    assert [export.format for export in config.exports] == ["onnx", "int8", "pt2"]
+    return second
 
 
 def copied(folder: Path, tmp_path: Path) -> Path:
@@ -75,7 +75,7 @@ def test_the_graph_normalises_and_answers_with_logits_and_their_softmax(trained:
     assert torch.equal(probabilities, logits.softmax(dim=1))
 
 
-@pytest.mark.parametrize("size", [(8, 8), (5, 13), (40, 31), (200, 7)])
+@pytest.mark.parametrize("size", [(5, 13), (40, 31)])
 def test_a_graph_that_resizes_does_it_as_the_zoo_does(trained: Path, size: tuple[int, int]) -> None:
     found = published(trained)
     net, config = found.net(), found.config
@@ -110,7 +110,6 @@ class Untranslated(nn.Module):
         return found
 
 
-@has_onnx
 def test_a_net_that_has_no_translation_is_named_in_one_line(trained: Path) -> None:
     config = published(trained).config
     asked = Subject(Untranslated(), config, "0" * 64, lambda count: torch.empty(0))
@@ -134,7 +133,6 @@ def answering(logits: Tensor, probabilities: Tensor | None = None) -> Callable[[
     ("run", "why"),
     [
         (answering(torch.zeros(1, 9)), r"its logits are torch.float32 \[4, 9\], expected float32 \[4, 10\]"),
-        (answering(torch.zeros(1, 10, dtype=torch.float64)), "its logits are torch.float64"),
         (answering(torch.full((1, 10), torch.nan)), "its logits are"),
         (answering(torch.zeros(1, 10), torch.zeros(1, 10)), "not the softmax of its logits"),
     ],
@@ -153,7 +151,6 @@ def test_an_image_has_the_same_answer_alone_and_in_a_batch(trained: Path) -> Non
         runtime.known_logits(run, published(trained).config)
 
 
-@has_onnx
 def test_a_runtime_that_answers_otherwise_than_the_net_leaves_nothing(
     trained: Path, tmp_path: Path, fake_plugin: Callable[..., Path]
 ) -> None:
@@ -195,13 +192,12 @@ def test_what_costs_half_a_point_is_refused_unless_asked_for(
 # The folder.
 
 
-@has_onnx
 def test_the_folder_is_the_models_with_a_listed_and_hashed_file_a_format(trained: Path, exported: Path) -> None:
     before, config = trained_record(trained), store.check_whole(exported)
-    assert {"onnx/model.onnx", "onnx/model_int8.onnx"} == set(config.files) - set(before.files)
+    assert {"onnx/model.onnx", "onnx/model_int8.onnx", "pt2/model.pt2"} == set(config.files) - set(before.files)
     assert msgspec.structs.replace(config, files=before.files, exports=()) == before
     assert store.read_weights(exported, config) == store.read_weights(trained, before)
-    onnx, int8 = config.exports
+    onnx, int8, _ = config.exports
     assert (onnx.format, onnx.file, onnx.runtime.split()[0]) == ("onnx", "onnx/model.onnx", "onnxruntime")
     assert onnx.known_logits < 1e-4
     assert onnx.test == ExportTest(before.results.test_top1, 360, 0, onnx.test.logits if onnx.test else -1)
@@ -209,7 +205,6 @@ def test_the_folder_is_the_models_with_a_listed_and_hashed_file_a_format(trained
     assert int8.test.test_top1 > before.results.test_top1 - 0.5
 
 
-@has_onnx
 def test_its_card_has_the_figures_and_the_zoo_says_the_same(exported: Path) -> None:
     config, text = trained_record(exported), (exported / store.README).read_text()
     assert text == card.render(config, store.read_log(exported), published(exported).known)
@@ -217,41 +212,32 @@ def test_its_card_has_the_figures_and_the_zoo_says_the_same(exported: Path) -> N
     assert f"{config.results.test_top1:.2f}% | 0 of 360" in row
 
 
-@has_onnx
+def test_a_place_that_is_taken_is_refused_before_anything_is_computed(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="is there already; remove it or name another folder as out"):
+        api.export(trained, out=tmp_path)
+
+
 def test_a_file_says_what_it_is_and_nothing_of_this_machine(trained: Path, exported: Path) -> None:
     import onnx
 
     for name in ("onnx/model.onnx", "onnx/model_int8.onnx"):
         content = (exported / name).read_bytes()
-        said = {one.key: one.value for one in onnx.load_from_string(content).metadata_props}
+        said = {entry.key: entry.value for entry in onnx.load_from_string(content).metadata_props}
         assert json.loads(said["classes"]) == list(store.read_record(exported).classes)
         assert (said["name"], said["license"], said["size"]) == ("resnet8_digits", "apache-2.0", "8x8")
         assert said["id"] == store.identity(trained)
-        for path in (str(CHECKOUT), str(Path.home()) + "/", sys.prefix, "stack_trace"):
-            assert path.encode() not in content
+        assert b"stack_trace" not in content
+        require_nothing_of_this_machine(content)
+    with zipfile.ZipFile(exported / "pt2" / "model.pt2") as archive:
+        extra = {Path(name).name: archive.read(name) for name in archive.namelist() if "/extra/" in name}
+        assert (extra["name"], extra["size"]) == (b"resnet8_digits", b"any")
+        for name in archive.namelist():
+            require_nothing_of_this_machine(archive.read(name))
 
 
-def test_a_pt2_file_says_what_it_is_and_nothing_of_this_machine(exported_pt2: Path) -> None:
-    import zipfile
-
-    with zipfile.ZipFile(exported_pt2 / "pt2" / "model.pt2") as archive:
-        said = {Path(name).name: archive.read(name) for name in archive.namelist() if "/extra/" in name}
-        assert (said["name"], said["size"]) == (b"resnet8_digits", b"any")
-        for path in (str(CHECKOUT), str(Path.home()) + "/", sys.prefix):
-            assert not any(path.encode() in archive.read(name) for name in archive.namelist())
-
-
-@has_onnx
-def test_another_format_is_added_to_those_that_are_there(exported: Path, tmp_path: Path) -> None:
-    folder, config = api.export(exported, to=("pt2",), out=tmp_path / "more")
-    assert [one.format for one in config.exports] == ["onnx", "int8", "pt2"]
-    assert (folder / "onnx" / "model.onnx").read_bytes() == (exported / "onnx" / "model.onnx").read_bytes()
-
-
-@has_onnx
-def test_a_place_that_is_taken_is_refused_before_anything_is_computed(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match="is there already; remove it or name another folder as out"):
-        api.export(trained, out=tmp_path)
+def require_nothing_of_this_machine(content: bytes) -> None:
+    for path in (str(CHECKOUT), str(Path.home()) + "/", sys.prefix):
+        assert path.encode() not in content
 
 
 def test_somebody_elses_weights_are_exported_with_whose_they_are(trained: Path, tmp_path: Path) -> None:
@@ -273,7 +259,6 @@ def test_somebody_elses_weights_are_exported_with_whose_they_are(trained: Path, 
     assert "| `pt2/model.pt2` (pt2, any height and width) |" in text
 
 
-@has_onnx
 @pytest.mark.parametrize("address", ["file:hub", "hf://me"])
 def test_a_hub_keeps_the_exported_files(
     exported: Path, tmp_path: Path, hub: object, address: str, monkeypatch: pytest.MonkeyPatch
@@ -288,18 +273,13 @@ def test_a_hub_keeps_the_exported_files(
 # Used.
 
 
-@has_onnx
 @pytest.mark.parametrize(("runtime", "tolerance"), [("onnx", 1e-5), ("int8", 0.1), ("pt2", 1e-5)])
-def test_a_runtime_sees_in_a_picture_what_the_net_sees(
-    exported: Path, exported_pt2: Path, runtime: str, tolerance: float
-) -> None:
-    folder = exported_pt2 if runtime == "pt2" else exported
-    (net,), (prediction,) = (list(api.predict(folder, [PHOTO], top=10, runtime=name)) for name in (None, runtime))
+def test_a_runtime_sees_in_a_picture_what_the_net_sees(exported: Path, runtime: str, tolerance: float) -> None:
+    (net,), (prediction,) = (list(api.predict(exported, [PHOTO], top=10, runtime=name)) for name in (None, runtime))
     expected = {guess.label: guess.probability for guess in net.guesses}
     assert {guess.label: guess.probability for guess in prediction.guesses} == pytest.approx(expected, abs=tolerance)
 
 
-@has_onnx
 def test_a_runtime_scores_on_the_test_set_what_the_card_says(exported: Path) -> None:
     found = api.evaluate(exported, runtime="onnx")
     card_says = trained_record(exported).results
@@ -308,10 +288,10 @@ def test_a_runtime_scores_on_the_test_set_what_the_card_says(exported: Path) -> 
 
 
 def test_pt2_of_a_hub_is_not_opened_unless_it_is_trusted(
-    exported_pt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = f"file:{tmp_path / 'hub'}"
-    api.push(exported_pt2, hub=hub)
+    api.push(exported, hub=hub)
     with pytest.raises(ExportError, match="is to run its author's code; where you trust them, list it in ZOO_TRUST"):
         api.predict("resnet8_digits", [PHOTO], hub=hub, runtime="pt2")
     monkeypatch.setenv("ZOO_TRUST", hub)
@@ -333,54 +313,38 @@ def test_a_runtime_has_no_say_on_the_device_and_the_weights(trained: Path) -> No
 # Verified.
 
 
-def outcomes(folder: Path) -> dict[str, str]:
-    return {one.name: one.outcome for one in api.verify(folder).checks}
+def test_an_exported_file_is_verified_where_its_runtime_is_there_and_trusted(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def outcomes() -> list[str]:
+        return [check.outcome for check in api.verify(exported).checks if check.name in ("onnx", "int8", "pt2")]
 
-
-@has_onnx
-def test_what_was_exported_is_verified_again(exported: Path) -> None:
-    found = api.verify(exported)
-    assert (found.outcome, [one.name for one in found.checks][-2:]) == ("as published", ["onnx", "int8"])
-
-
-def test_pt2_is_verified_only_where_it_is_trusted(exported_pt2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert outcomes(exported_pt2)["pt2"] == "not measured"
-    monkeypatch.setenv("ZOO_TRUST", str(exported_pt2))
-    assert outcomes(exported_pt2)["pt2"] == "as published"
-
-
-@has_onnx
-def test_without_the_runtime_it_is_not_measured(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert outcomes() == ["as published", "as published", "not measured"]
+    monkeypatch.setenv("ZOO_TRUST", str(exported))
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert outcomes(exported)["onnx"] == "not measured"
+    assert outcomes() == ["not measured", "not measured", "as published"]
 
 
-@has_onnx
-def test_a_bit_flipped_in_the_file_is_a_wrong_hash(exported: Path, tmp_path: Path) -> None:
-    folder = copied(exported, tmp_path)
-    flip(folder / "onnx" / "model.onnx")
-    for asked in (lambda: api.verify(folder), lambda: api.predict(folder, [PHOTO], runtime="onnx")):
-        with pytest.raises(HashMismatch, match=r"onnx/model\.onnx has SHA-256"):
-            asked()
-
-
-@has_onnx
-def test_a_bit_flipped_in_the_weights_of_a_file_that_was_hashed_again_answers_otherwise(
-    exported: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("damage", "difference"),
+    [
+        ("another bias", "onnx/model.onnx: the logits of the fixed inputs differ from the net's by"),
+        ("another file", "onnx/model.onnx of resnet8_digits can't be opened by onnxruntime"),
+    ],
+)
+def test_a_changed_file_is_refused_by_its_hash_and_differs_when_it_was_hashed_again(
+    exported: Path, tmp_path: Path, damage: str, difference: str
 ) -> None:
     folder = copied(exported, tmp_path)
-    flip(folder / "onnx" / "model.onnx")
-    (difference,) = api.verify(hashed(folder)).differences
-    assert difference.startswith("onnx/model.onnx: the logits of the fixed inputs differ from the net's by")
-
-
-@has_onnx
-def test_a_file_that_is_none_of_its_format_differs_and_is_one_line(exported: Path, tmp_path: Path) -> None:
-    folder = copied(exported, tmp_path)
-    (folder / "onnx" / "model.onnx").write_bytes(b"nothing of the kind")
-    (difference,) = api.verify(hashed(folder)).differences
-    assert "onnx/model.onnx of resnet8_digits can't be opened by onnxruntime" in difference
-    assert "\n" not in difference
+    if damage == "another bias":
+        flip(folder / "onnx" / "model.onnx")
+    else:
+        (folder / "onnx" / "model.onnx").write_bytes(b"nothing of the kind")
+    with pytest.raises(HashMismatch, match=r"onnx/model\.onnx has"):
+        api.predict(folder, [PHOTO], runtime="onnx")
+    (said,) = api.verify(hashed(folder)).differences
+    assert difference in said
+    assert "\n" not in said
 
 
 def flip(path: Path) -> None:
@@ -411,9 +375,9 @@ FALSE: dict[str, dict[str, Any]] = {
 }
 
 
-def test_an_export_of_a_record_that_cannot_be_is_refused(exported_pt2: Path, tmp_path: Path) -> None:
-    folder = copied(exported_pt2, tmp_path)
-    (export,) = json.loads((folder / store.CONFIG).read_text())["exports"]
+def test_an_export_of_a_record_that_cannot_be_is_refused(exported: Path, tmp_path: Path) -> None:
+    folder = copied(exported, tmp_path)
+    export, *_ = json.loads((folder / store.CONFIG).read_text())["exports"]
     for fields in FALSE.values():
         with pytest.raises(FolderError, match="exports"):
             store.read_record(config_of(folder, exports=[{**export, **fields}]))
@@ -430,7 +394,7 @@ def test_a_format_that_is_none_is_told_with_a_close_one(trained: Path, tmp_path:
         api.export(trained, to=(), out=tmp_path / "out")
 
 
-def test_a_missing_extra_is_named_with_how_to_have_it(
+def test_a_missing_extra_is_named_with_its_installation(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("onnx", "onnxscript", "onnxruntime"):
@@ -440,19 +404,9 @@ def test_a_missing_extra_is_named_with_how_to_have_it(
         api.export(trained, out=tmp_path / "out")
 
 
-def test_a_plugin_that_is_no_exporter_is_named(trained: Path, tmp_path: Path, fake_plugin: Callable[..., Path]) -> None:
-    fake_plugin("zoo-odd", {"odd": "zoo_odd:ODD", "bad": "zoo_bad:BAD"}, "zoo_odd", "ODD = 3\n", group="zoo.exporters")
-    with pytest.raises(PluginError, match=r"zoo_odd:ODD of plugin zoo-odd is of the type int, expected the zoo"):
-        api.export(trained, to=("odd",), out=tmp_path / "out")
-    with pytest.raises(PluginError, match="format bad: plugin zoo-odd can't be imported"):
-        api.export(trained, to=("bad",), out=tmp_path / "out")
-    assert formats.EXPORTERS.names() == ["onnx", "int8", "pt2", "bad", "odd"]
-
-
 # The command.
 
 
-@has_onnx
 def test_the_command_writes_the_folder_publishes_it_and_says_what_it_held(run_here: Run, tmp_path: Path) -> None:
     finished = run_here("export", "resnet8", "--push", "--hub", f"file:{tmp_path / 'hub'}")
     assert finished.returncode == 0, finished.stderr
@@ -462,6 +416,3 @@ def test_the_command_writes_the_folder_publishes_it_and_says_what_it_held(run_he
     assert row.split("\t")[4] == "0"
     assert held.endswith("the model folder is resnet8_digits-export")
     assert pushed.startswith("published as file:")
-    finished = run_here("export", "resnet8", "--to", "pt2, onxn")
-    assert (finished.returncode, len(finished.stderr.splitlines())) == (1, 1)
-    assert "there is no export format 'onxn'" in finished.stderr

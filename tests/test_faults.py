@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from zoo.record import store
 
 from .conftest import CHECKOUT
 from .folders import config_of, fetched, hashed, publish, without_weights
-from .loopback_hub import Account, Cut, File, Hang, Hub, Status
+from .loopback_hub import Account, Cut, File, Hang, Hub, Repository, Status
 
 NAME = "resnet8_digits"
 PLACE = f"hf://me/{NAME}"
@@ -36,12 +37,16 @@ ROWS = [
 
 @dataclass
 class Scene:
-    """Where a fault happens: a Hub with the trained model in it and nothing cached, and a copy of the folder."""
+    """A Hub with the trained model in it and nothing cached, and a copy of the folder; changes return the scene."""
 
     hub: Hub
     folder: Path
     tmp_path: Path
     monkeypatch: pytest.MonkeyPatch
+
+    @property
+    def repository(self) -> Repository:
+        return self.hub.repositories[f"me/{NAME}"]
 
     def pull(self, name: str = NAME, revision: str | None = None) -> None:
         zoo.load(f"hf://me/{name}", pretrained=True, revision=revision)
@@ -49,31 +54,65 @@ class Scene:
     def load(self) -> None:
         zoo.load(self.folder, pretrained=True)
 
-    def push(self, hub: str = "hf://me") -> None:
+    def train_and_push(self, hub: str = "hf://me") -> None:
         api.train("resnet8", epochs=1, limit_train=64, push=True, hub=hub, out=self.tmp_path / "out")
 
-    def token(self, account: Account | None) -> None:
-        if account is None:
+    def push(self) -> None:
+        api.push(self.folder, hub="hf://me")
+
+    def logged_in(self, token: str | None, account: Account | None = None) -> Scene:
+        if token is None:
             self.monkeypatch.delenv("HF_TOKEN")
         else:
-            self.hub.accounts["hf_secret"] = account
-            self.monkeypatch.setenv("HF_TOKEN", "hf_secret")
+            self.monkeypatch.setenv("HF_TOKEN", token)
+        if token is not None and account is not None:
+            self.hub.accounts[token] = account
+        return self
 
-    def weights(self, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
-        """Give the folder other weights, hashed as they should be."""
+    def variable(self, name: str, value: str) -> Scene:
+        self.monkeypatch.setenv(name, value)
+        return self
+
+    def answering(self, method: str, path: str, action: Status | Cut | Hang) -> Scene:
+        self.hub.fail(method, path, action)
+        return self
+
+    def repository_is(self, **state: bool) -> Scene:
+        for name, value in state.items():
+            setattr(self.repository, name, value)
+        return self
+
+    def committed(self, change: Callable[[dict[str, File]], object]) -> Scene:
+        files = dict(self.repository.commits[-1].files)
+        change(files)
+        self.repository.commit("change files", files)
+        return self
+
+    def weights(self, change: Callable[[dict[str, torch.Tensor]], object]) -> Scene:
+        """Give the folder other weights, hashed again."""
         tensors = load_file(self.folder / store.WEIGHTS)
         change(tensors)
         save_file(tensors, self.folder / store.WEIGHTS)
-        self.hash_again()
-
-    def hash_again(self) -> None:
         hashed(self.folder)
+        return self
 
-    def config(self, **fields: object) -> None:
-        config_of(self.folder, **fields)
+    def config(self, text: str | None = None, **fields: object) -> Scene:
+        if text is not None:
+            (self.folder / store.CONFIG).write_text(text)
+        else:
+            config_of(self.folder, **fields)
+        return self
 
-    def in_a_process(self, **environment: str) -> None:
-        """Load in a process with another environment, and fail here as it failed there."""
+    def described(self, name: str) -> Any:
+        """A field of the folder's record."""
+        return json.loads((self.folder / store.CONFIG).read_text())[name]
+
+    def without_weights(self) -> Scene:
+        without_weights(self.folder, f"{PLACE}/model.safetensors")
+        return self
+
+    def pull_in_a_process(self, **environment: str) -> None:
+        """Pull in a process with another environment, and fail here as it failed there."""
         command = [sys.executable, "-m", "zoo", "pull", PLACE, "--out", str(self.tmp_path / "pulled")]
         finished = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
         assert finished.returncode == 1
@@ -86,94 +125,19 @@ def scene(hub: Hub, trained: Path, model_folder: Path, tmp_path: Path, monkeypat
     return Scene(hub, model_folder, tmp_path, monkeypatch)
 
 
-def no_token(at: Scene) -> None:
-    at.token(None)
-    at.push()
-
-
-def bad_token(at: Scene) -> None:
-    at.monkeypatch.setenv("HF_TOKEN", "hf_nobody")
-    at.push()
-
-
-def read_only_token(at: Scene) -> None:
-    at.token(Account("me", "read"))
-    at.push()
-
-
-def anothers_namespace(at: Scene) -> None:
-    at.push("hf://you")
-
-
-def refused_name(at: Scene) -> None:
-    HuggingFaceHub("me").require_writable("resnet--8_digits")
-
-
-def private_repository(at: Scene) -> None:
-    at.hub.repositories[f"me/{NAME}"].private = True
-    at.token(None)
-    at.pull()
-
-
-def gated_repository(at: Scene) -> None:
-    at.hub.repositories[f"me/{NAME}"].gated = True
-    at.token(Account("you"))
-    at.pull()
-
-
-def missing_repository(at: Scene) -> None:
-    at.pull("nothing_digits")
-
-
-def missing_revision(at: Scene) -> None:
-    at.pull(revision="v9")
-
-
-def missing_file(at: Scene) -> None:
-    repository = at.hub.repositories[f"me/{NAME}"]
-    repository.commit("lose them", {k: v for k, v in repository.commits[-1].files.items() if k != store.WEIGHTS})
-    at.pull()
-
-
-def server_down(at: Scene) -> None:
-    at.hub.stop()
-    at.pull()
-
-
 def time_out(at: Scene) -> None:
     at.monkeypatch.setattr("zoo.hub.hugging_face.TIMEOUT", 0.5)
-    at.hub.fail("HEAD", "/resolve/", Hang())
-    at.pull()
-
-
-def too_many_requests(at: Scene) -> None:
-    at.hub.fail("HEAD", ".*", Status(429))
-    at.pull()
-
-
-def server_error(at: Scene) -> None:
-    at.hub.fail("HEAD", ".*", Status(500))
-    at.pull()
-
-
-def cut_off(at: Scene) -> None:
-    at.hub.fail("GET", r"/resolve/.*/model\.safetensors", Cut(1000))
-    at.pull()
+    at.answering("HEAD", "/resolve/", Hang()).pull()
 
 
 def moving_head(at: Scene) -> None:
-    at.hub.repositories[f"me/{NAME}"].commits.pop()
-    at.hub.fail("POST", "/commit/", Status(412))
-    api.push(at.folder, hub="hf://me")
+    at.repository.commits.pop()
+    at.answering("POST", "/commit/", Status(412)).push()
 
 
-def hash_mismatch(at: Scene) -> None:
-    repository = at.hub.repositories[f"me/{NAME}"]
-    files = dict(repository.commits[-1].files)
+def flip_weights(files: dict[str, File]) -> None:
     content = files[store.WEIGHTS].content
     files[store.WEIGHTS] = File(content[:-1] + bytes([content[-1] ^ 1]), lfs=True)
-    repository.commit("damage the weights", files)
-    at.pull()
 
 
 def disk_full(at: Scene) -> None:
@@ -184,107 +148,50 @@ def disk_full(at: Scene) -> None:
     at.pull()
 
 
-def read_only_cache(at: Scene) -> None:
-    at.in_a_process(HF_HOME="/sys/zoo-cache")  # where not even root may make a folder
-
-
-def offline(at: Scene) -> None:
-    at.in_a_process(HF_HUB_OFFLINE="1", HF_HOME=str(at.tmp_path / "empty"))
-
-
-def missing_tensor(at: Scene) -> None:
-    at.weights(lambda tensors: tensors.__delitem__("fc.bias"))
-    at.load()
-
-
-def extra_tensor(at: Scene) -> None:
-    at.weights(lambda tensors: tensors.update(more=torch.zeros(1)))
-    at.load()
-
-
-def misshaped_tensor(at: Scene) -> None:
-    at.weights(lambda tensors: tensors.update({"fc.bias": torch.zeros(3)}))
-    at.load()
-
-
 def lying_header(at: Scene) -> None:
     content = (at.folder / store.WEIGHTS).read_bytes()
     (at.folder / store.WEIGHTS).write_bytes((2**40).to_bytes(8, "little") + content[8:])
-    at.hash_again()
-    at.load()
-
-
-def config_not_json(at: Scene) -> None:
-    (at.folder / store.CONFIG).write_text("{")
-    at.load()
-
-
-def config_without_fields(at: Scene) -> None:
-    (at.folder / store.CONFIG).write_text(json.dumps({"name": NAME}))
-    at.load()
-
-
-def config_with_a_path(at: Scene) -> None:
-    files = json.loads((at.folder / store.CONFIG).read_text())["files"]
-    at.config(files={**files, "../../secret": files[store.LOG]})
+    hashed(at.folder)
     at.load()
 
 
 def config_changed_in_cache(at: Scene) -> None:
-    commit = at.hub.repositories[f"me/{NAME}"].commits[-1].oid
+    commit = at.repository.commits[-1].oid
     at.pull(revision=commit)
     config_of(fetched(HuggingFaceHub("me"), NAME, commit), license="mine")
     at.hub.stop()
     at.pull(revision=commit)
 
 
+def server_down(at: Scene) -> None:
+    at.hub.stop()
+    at.pull()
+
+
 def digits_of_two(at: Scene) -> None:
-    repository = at.hub.repositories[f"me/{NAME}"]
-    repository.tags |= {f"aaaa{digit * 60}": repository.commits[-1].oid for digit in "bc"}
+    at.repository.tags |= {f"aaaa{digit * 60}": at.repository.commits[-1].oid for digit in "bc"}
     at.pull(revision="aaaa")
-
-
-def odd_token(at: Scene) -> None:
-    at.monkeypatch.setenv("HF_TOKEN", "hf_é")
-    at.pull()
-
-
-def endpoint_that_is_none(at: Scene) -> None:
-    at.monkeypatch.setenv("HF_ENDPOINT", "nonsense")
-    at.pull()
-
-
-def address_unallowed(at: Scene) -> None:
-    without_weights(at.folder, f"{PLACE}/model.safetensors")
-    at.load()
-
-
-def push_without_weights(at: Scene) -> None:
-    without_weights(at.folder, f"{PLACE}/model.safetensors")
-    api.push(at.folder, hub="hf://me")
 
 
 def link_out(at: Scene) -> None:
     (at.folder / store.LOG).rename(at.tmp_path / "secret")
     (at.folder / store.LOG).symlink_to(at.tmp_path / "secret")
-    api.push(at.folder, hub="hf://me")
-
-
-def teacher_here(at: Scene) -> None:
-    job = json.loads((at.folder / store.CONFIG).read_text())["job"]
-    at.config(job={**job, "teacher": {"address": "./teacher", "sha256": "0" * 64}})
-    api.push(at.folder, hub="hf://me")
-
-
-def other_classes(at: Scene) -> None:
-    at.config(classes=list("abcdefghij"))
-    at.load()
+    at.push()
 
 
 def missing_plugin(at: Scene) -> None:
-    job = json.loads((at.folder / store.CONFIG).read_text())["job"]
-    at.config(name="other_digits", architecture="other", job={**job, "architecture": "other"})
-    at.load()
+    job = at.described("job") | {"architecture": "other"}
+    at.config(name="other_digits", architecture="other", job=job).load()
+
+
+def teacher_here(at: Scene) -> None:
+    teacher = {"address": "./teacher", "sha256": "0" * 64}
+    at.config(job=at.described("job") | {"teacher": teacher}).push()
+
+
+def config_with_a_path(at: Scene) -> None:
+    files = at.described("files")
+    at.config(files=files | {"../../secret": files[store.LOG]}).load()
 
 
 def refused_card(at: Scene) -> None:
@@ -310,42 +217,42 @@ def half_written_revision(at: Scene) -> None:
 
 
 INJECTED: dict[str, Callable[[Scene], None]] = {
-    "no token": no_token,
-    "bad token": bad_token,
-    "read-only token": read_only_token,
-    "another's namespace": anothers_namespace,
-    "name that the Hub refuses": refused_name,
-    "private repository": private_repository,
-    "gated repository": gated_repository,
-    "missing repository": missing_repository,
-    "missing revision": missing_revision,
-    "missing file": missing_file,
+    "no token": lambda at: at.logged_in(None).train_and_push(),
+    "bad token": lambda at: at.logged_in("hf_nobody").train_and_push(),
+    "read-only token": lambda at: at.logged_in("hf_secret", Account("me", "read")).train_and_push(),
+    "another's namespace": lambda at: at.train_and_push("hf://you"),
+    "name that the Hub refuses": lambda at: HuggingFaceHub("me").require_writable("resnet--8_digits"),
+    "private repository": lambda at: at.repository_is(private=True).logged_in(None).pull(),
+    "gated repository": lambda at: at.repository_is(gated=True).logged_in("hf_secret", Account("you")).pull(),
+    "missing repository": lambda at: at.pull("nothing_digits"),
+    "missing revision": lambda at: at.pull(revision="v9"),
+    "missing file": lambda at: at.committed(lambda files: files.pop(store.WEIGHTS)).pull(),
     "server down": server_down,
     "time-out": time_out,
-    "429": too_many_requests,
-    "500": server_error,
-    "cut-off in mid-file": cut_off,
+    "429": lambda at: at.answering("HEAD", ".*", Status(429)).pull(),
+    "500": lambda at: at.answering("HEAD", ".*", Status(500)).pull(),
+    "cut-off in mid-file": lambda at: at.answering("GET", r"/resolve/.*/model\.safetensors", Cut(1000)).pull(),
     "head that keeps moving": moving_head,
-    "hash mismatch": hash_mismatch,
+    "hash mismatch": lambda at: at.committed(flip_weights).pull(),
     "disk full": disk_full,
-    "read-only cache": read_only_cache,
-    "offline, not cached": offline,
-    "missing tensor": missing_tensor,
-    "extra tensor": extra_tensor,
-    "mis-shaped tensor": misshaped_tensor,
+    "read-only cache": lambda at: at.pull_in_a_process(HF_HOME="/sys/zoo-cache"),  # not even root may write there
+    "offline, not cached": lambda at: at.pull_in_a_process(HF_HUB_OFFLINE="1", HF_HOME=str(at.tmp_path / "empty")),
+    "missing tensor": lambda at: at.weights(lambda tensors: tensors.pop("fc.bias")).load(),
+    "extra tensor": lambda at: at.weights(lambda tensors: tensors.update(more=torch.zeros(1))).load(),
+    "mis-shaped tensor": lambda at: at.weights(lambda tensors: tensors.update({"fc.bias": torch.zeros(3)})).load(),
     "lying header": lying_header,
-    "config.json that is not JSON": config_not_json,
-    "config.json without fields": config_without_fields,
+    "config.json that is not JSON": lambda at: at.config("{").load(),
+    "config.json without fields": lambda at: at.config(json.dumps({"name": NAME})).load(),
     "config.json with a path": config_with_a_path,
     "config.json changed in the cache": config_changed_in_cache,
     "digits of two revisions": digits_of_two,
-    "token of odd characters": odd_token,
-    "endpoint that is none": endpoint_that_is_none,
-    "address that nobody allowed": address_unallowed,
-    "push without weights": push_without_weights,
+    "token of odd characters": lambda at: at.logged_in("hf_é").pull(),
+    "endpoint that is none": lambda at: at.variable("HF_ENDPOINT", "nonsense").pull(),
+    "address that nobody allowed": lambda at: at.without_weights().load(),
+    "push without weights": lambda at: at.without_weights().push(),
     "link out of the folder": link_out,
     "teacher on this machine": teacher_here,
-    "classes of another data set": other_classes,
+    "classes of another data set": lambda at: at.config(classes=list("abcdefghij")).load(),
     "plugin that is not installed": missing_plugin,
     "card that the Hub refuses": refused_card,
     "classes in another order": other_order,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +14,12 @@ from zoo.data import batches, sources
 from zoo.data.collection import DatasetRequest
 from zoo.data.prepared import open_dataset
 from zoo.data.sources import Split
-from zoo.errors import DataError
+from zoo.errors import DataError, Interrupted
 from zoo.spec import Recipe
+from zoo.training.reporting import Report
 
 from .pictures import flowers
+from .test_train import StopAfter
 
 pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.DataWarning")
 
@@ -73,31 +73,15 @@ def test_batches_that_are_brought_are_those_of_the_resident_way(mapped: Split, w
     assert all(torch.equal(one, other) for one, other in zip(wanted, found, strict=True))
 
 
-def test_an_epoch_may_begin_in_its_middle(mapped: Split) -> None:
-    recipe = Recipe(epochs=1, batch_size=16, hflip=0.5)
-    drawn = batches.draw(50, recipe, seed=0, epoch=1)
-    brought = batches.feed(mapped, drawn, PIXELS, recipe, rank=0, world=1)
-    brought.begin(drawn)
-    brought.bring(32, 48)
-    images, labels = brought.at(torch.arange(32, 48))
-    index = drawn.order[32:48]
-    assert torch.equal(labels, mapped.labels[index])
-    upright = PIXELS.normalise(mapped.images[index])
-    assert torch.equal(images, torch.where(drawn.flip[32:48, None, None, None], upright.flip(3), upright))
-
-
-def test_what_is_augmented_is_the_same_resident_or_not(mapped: Split) -> None:
-    recipe = Recipe(epochs=1, batch_size=16, scale=(0.3, 1.0), color_jitter=0.3, rand_augment=1, hflip=0.5)
-    resident = Split(mapped.images.clone(), mapped.labels)
-    wanted, found = epoch(resident, recipe), epoch(mapped, recipe)
-    assert all(torch.equal(one, other) for one, other in zip(wanted, found, strict=True))
-
-
-def train(folder: Path, out: Path, *, epochs: int, settings: dict[str, str], resume: bool = False) -> api.Trained:
-    address = f"folder:{folder}"
-    return api.train(
-        "resnet8", dataset=address, epochs=epochs, settings=settings, out=out, compile="none", resume=resume
+def train(
+    folder: Path, out: Path, settings: dict[str, str], *, resume: bool = False, report: Report | None = None
+) -> str:
+    """Train two epochs on a folder of pictures; the hash of the weights."""
+    dataset, settings = f"folder:{folder}", SMALL | settings
+    done = api.train(
+        "resnet8", dataset=dataset, epochs=2, settings=settings, out=out, compile="none", resume=resume, report=report
     )
+    return done.config.weights.sha256
 
 
 @pytest.mark.parametrize(
@@ -107,58 +91,19 @@ def test_a_training_ends_with_the_same_bytes_either_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
 ) -> None:
     folder = flowers(tmp_path / "flowers")
-    hashes = []
-    for name, most in (("resident", "1000000"), ("streamed", "0")):
-        monkeypatch.setenv("ZOO_DATA_MEMORY", most)
-        done = api.train(
-            "resnet8",
-            dataset=f"folder:{folder}",
-            epochs=2,
-            settings=SMALL | settings,
-            out=tmp_path / name,
-            compile="none",
-        )
-        hashes.append(done.config.weights.sha256)
-    assert hashes[0] == hashes[1]
+    resident = train(folder, tmp_path / "resident", settings)
+    monkeypatch.setenv("ZOO_DATA_MEMORY", "0")
+    assert train(folder, tmp_path / "mapped", settings) == resident
 
 
 def test_a_run_is_stopped_and_resumed_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
     monkeypatch.setenv("ZOO_DATA_MEMORY", "0")
-    folder, settings = flowers(tmp_path / "flowers"), SMALL | {"scale": "[0.5, 1.0]", "rand_augment": "1"}
-    words = ["train", "resnet8", "--dataset", f"folder:{folder}", "--epochs", "3", "--compile", "none", "-q"]
-    words += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    straight = train(folder, tmp_path / "a", epochs=3, settings=settings)
-    stopped = subprocess.run(
-        [sys.executable, "-c", STOP, *words, "--out", str(tmp_path / "b")], capture_output=True, text=True
-    )
-    assert stopped.returncode == 143, stopped.stderr
-    again = api.train(
-        "resnet8",
-        dataset=f"folder:{folder}",
-        epochs=3,
-        settings=settings,
-        out=tmp_path / "b",
-        compile="none",
-        resume=True,
-    )
-    assert again.config.weights.sha256 == straight.config.weights.sha256
-
-
-# Asks itself to stop in the second step of the second epoch.
-STOP = """
-import os, signal, sys
-from zoo.training.learner import Learner
-step, steps = Learner.step, []
-def stopping(self, number):
-    steps.append(number)
-    if steps.count(1) == 2:
-        os.kill(os.getpid(), signal.SIGTERM)
-    step(self, number)
-Learner.step = stopping
-from zoo.__main__ import main
-sys.argv[0] = "zoo"
-main()
-"""
+    folder, settings = flowers(tmp_path / "flowers"), {"scale": "[0.5, 1.0]", "rand_augment": "1"}
+    with pytest.raises(Interrupted):
+        train(folder, tmp_path / "stopped", settings, report=StopAfter(6))  # in the second epoch
+    resumed = train(folder, tmp_path / "stopped", settings, resume=True)
+    assert resumed == train(folder, tmp_path / "whole", settings)
 
 
 def test_a_set_larger_than_the_process_may_have_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from zoo.errors import FolderError, HashMismatch
 from zoo.record import store
-from zoo.record.types import require_trained, spread
+from zoo.record.types import require_trained
 
 from .folders import trained_record
 
@@ -29,7 +29,9 @@ def test_a_finished_run_leaves_a_whole_folder(trained: Path) -> None:
     assert config.job.recipe_name == "quick"
     assert config.weights.bytes == (trained / store.WEIGHTS).stat().st_size
     assert (config.training.epochs, config.job.train_images) == (3, 1437)
-    assert len(store.read_log(trained)) == 3
+    rows = store.read_log(trained)
+    assert len(rows) == 3
+    assert (rows[-1].test_top1, rows[-1].test_loss) == (config.results.test_top1, config.results.test_loss)
 
 
 def test_the_weights_carry_name_recipe_hash_and_normalisation(trained: Path) -> None:
@@ -44,11 +46,6 @@ def test_the_weights_carry_name_recipe_hash_and_normalisation(trained: Path) -> 
             "mean": "[0.3054]",
             "std": "[0.3753]",
         }
-
-
-def test_the_last_row_of_the_log_has_the_results_of_the_config(trained: Path) -> None:
-    results, last = trained_record(trained).results, store.read_log(trained)[-1]
-    assert (last.test_top1, last.test_loss) == (results.test_top1, results.test_loss)
 
 
 def test_no_path_of_the_machine_is_in_what_is_published(trained: Path) -> None:
@@ -80,15 +77,7 @@ def test_a_missing_or_edited_card_or_curve_breaks_nothing(model_folder: Path, tm
     assert (tmp_path / "copy0" / name).read_text() == "mine"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "{}", "\xed\xa0\x80"])
-def test_a_config_that_is_none_is_one_line(model_folder: Path, text: str) -> None:
-    (model_folder / store.CONFIG).write_text(text, encoding="latin1")
-    with pytest.raises(FolderError, match=r"config\.json is not") as caught:
-        store.read_record(model_folder)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "a//b", ".hidden", "a/../b", "a\nb", ""])
+@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", ".hidden", "a/../b", "a\nb", ""])
 def test_a_config_that_names_files_elsewhere_is_refused(model_folder: Path, name: str) -> None:
     files = json.loads((model_folder / store.CONFIG).read_text())["files"]
     change(model_folder, files={**files, name: files[store.LOG]})
@@ -130,6 +119,7 @@ def test_facts_that_can_not_be_a_models_are_one_line(model_folder: Path, what: s
 
 
 ODD = {
+    "nothing": "",
     "lists a hundred thousand deep": "[" * 100_000,
     "a number of five thousand digits": '{"format": ' + "9" * 5000 + "}",
     "NaN": '{"format": NaN}',
@@ -147,6 +137,7 @@ def test_a_config_of_odd_json_is_one_line(model_folder: Path, what: str) -> None
     with pytest.raises(FolderError, match="is not a model's") as caught:
         store.read_record(model_folder)
     assert len(str(caught.value)) < 1000
+    assert "\n" not in str(caught.value)
 
 
 def test_a_log_with_a_number_that_is_none_is_one_line(model_folder: Path) -> None:
@@ -204,7 +195,3 @@ def test_a_file_larger_than_it_should_be_is_not_read(model_folder: Path) -> None
         weights.truncate(200 * 2**30)  # a hole, which takes no room
     with pytest.raises(FolderError, match="bytes, expected up to"):
         store.check(model_folder)
-
-
-def test_figures_of_several_seeds_come_to_their_mean_and_the_deviation_of_a_sample() -> None:
-    assert spread([90.0, 92.0]) == "91.00 ± 1.41"

@@ -67,27 +67,13 @@ def test_a_torch_checkpoint_of_either_kind_is_read(net: nn.Module, zipped: bool)
     assert equal(read(saved(net.state_dict(), zipped=zipped), "net.pth"), net.state_dict())
 
 
-def test_safetensors_are_read(net: nn.Module) -> None:
-    content = save_safetensors(net.state_dict())
-    found = read(content, "net.safetensors")
-    assert found.keys() == net.state_dict().keys()
-    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in found.items())
-
-
-@pytest.mark.parametrize("place", ["state_dict", "model", "net", "model_state_dict", "state_dict_ema"])
-def test_the_state_dict_is_taken_out_of_a_checkpoint(net: nn.Module, place: str) -> None:
-    checkpoint = {"epoch": 3, "best_prec1": torch.tensor(91.7), place: net.state_dict(), "optimizer": {"lr": 0.1}}
-    assert equal(read(saved(checkpoint), "net.pth"), net.state_dict())
-
-
-def test_a_state_dict_in_a_place_in_a_place_is_found(net: nn.Module) -> None:
-    assert equal(read(saved({"model": {"state_dict": net.state_dict()}}), "net.pth"), net.state_dict())
-
-
-def test_the_averaged_net_is_taken_only_where_there_is_no_other(net: nn.Module) -> None:
+@pytest.mark.parametrize("place", ["state_dict", "model", "net", "state_dict_ema"])
+def test_the_state_dict_is_taken_out_of_a_checkpoint_and_an_average_only_without_it(net: nn.Module, place: str) -> None:
     averaged = {name: torch.zeros_like(tensor) for name, tensor in net.state_dict().items()}
-    found = read(saved({"state_dict_ema": averaged, "state_dict": net.state_dict()}), "net.pth")
-    assert equal(found, net.state_dict())
+    weights = {"state_dict_ema": averaged, place: net.state_dict()}
+    for checkpoint in (weights, {"model": weights}):
+        content = saved({"epoch": 3, "best_prec1": torch.tensor(91.7), "optimizer": {"lr": 0.1}, **checkpoint})
+        assert equal(read(content, "net.pth"), net.state_dict())
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -112,17 +98,10 @@ def test_of_two_nets_none_is_chosen(net: nn.Module) -> None:
         read(saved({"model": net.state_dict(), "net": net.state_dict()}), "net.pth")
 
 
-@pytest.mark.parametrize(
-    "prefix", ["module.", "model.", "net.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
-)
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.module."])
 def test_what_stands_before_all_names_is_taken_off(net: nn.Module, prefix: str) -> None:
     content = saved({prefix + name: tensor for name, tensor in net.state_dict().items()})
     assert equal(read(content, "net.pth"), net.state_dict())
-
-
-def test_what_stands_before_some_names_is_part_of_them() -> None:
-    found = read(saved({"net.weight": torch.ones(1), "fc.weight": torch.ones(1)}), "net.pth")
-    assert list(found) == ["net.weight", "fc.weight"]
 
 
 class RunsCode:
@@ -141,9 +120,8 @@ class RunsCode:
         saved,
         lambda value: saved(value, zipped=False),
         pickle.dumps,
-        lambda value: pickle.dumps(value, protocol=2),
     ],
-    ids=["zipped", "old", "plain", "plain, protocol 2"],
+    ids=["zipped", "old", "plain"],
 )
 def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
     tmp_path: object, write: Callable[[object], bytes]
@@ -153,11 +131,6 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
         read(write({"state_dict": {"weight": RunsCode(folder)}}), "net.pth")
     assert "\n" not in str(caught.value)
     assert not os.path.exists(folder)  # noqa: PTH110
-
-
-def test_a_whole_module_is_refused_by_its_name(net: nn.Module) -> None:
-    with pytest.raises(WeightsError, match=r"it would run code \(zoo_resnet_cifar\.resnet\.CifarResNet\)"):
-        read(saved(net), "net.pth")
 
 
 @pytest.mark.parametrize(
@@ -182,8 +155,9 @@ def test_what_is_no_state_dict_is_refused_in_one_line(content: bytes, reason: st
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("write", [saved, lambda state: saved(state, zipped=False), save_safetensors])
-@pytest.mark.parametrize("part", [0.01, 0.5, 0.999])
+@pytest.mark.parametrize(
+    ("write", "part"), [(saved, 0.01), (lambda state: saved(state, zipped=False), 0.5), (save_safetensors, 0.999)]
+)
 def test_a_file_that_is_cut_off_is_refused_in_one_line(
     net: nn.Module, write: Callable[[Mapping[str, Tensor]], bytes], part: float
 ) -> None:
@@ -202,12 +176,6 @@ def test_an_archive_that_unpacks_to_more_than_it_is_is_refused() -> None:
 
 
 # -- by names --------------------------------------------------------------------------------------
-
-
-def test_the_nets_own_names_come_first(net: nn.Module) -> None:
-    found = fit(net, net.state_dict(), *DIGITS.architecture.renamings)
-    assert found.how == "the net's own names"
-    assert equal(found.state_dict, net.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -235,17 +203,6 @@ def test_rules_are_applied_one_after_another(net: nn.Module) -> None:
     assert equal(found.state_dict, net.state_dict())
 
 
-def test_rules_that_make_two_names_one_fit_nothing(net: nn.Module) -> None:
-    state = {**net.state_dict(), "linear.weight": torch.zeros(10, 64)}
-    with pytest.raises(WeightsError, match=r"linear\.weight is there, which the net has not"):
-        fit(net, state, *DIGITS.architecture.renamings)
-
-
-def test_a_rule_that_is_no_regular_expression_is_no_fact() -> None:
-    with pytest.raises(ValueError, match="is no regular expression"):
-        Renaming("somebody", (("(", ""),))
-
-
 def test_counters_that_old_files_lack_are_zero(net: nn.Module) -> None:
     state = {name: tensor for name, tensor in net.state_dict().items() if "num_batches_tracked" not in name}
     found = fit(net, state).state_dict
@@ -254,23 +211,12 @@ def test_counters_that_old_files_lack_are_zero(net: nn.Module) -> None:
     assert equal({name: found[name] for name in state}, state)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 def test_floating_point_values_become_the_nets_type(net: nn.Module, dtype: torch.dtype) -> None:
     state = {name: t.to(dtype) if t.is_floating_point() else t for name, t in net.state_dict().items()}
     found = fit(net, state).state_dict
     assert {tensor.dtype for tensor in found.values()} == {torch.float32, torch.int64}
     assert torch.equal(found["fc.weight"], net.state_dict()["fc.weight"].to(dtype).float())
-
-
-def test_fitting_leaves_the_net_as_it_is(net: nn.Module) -> None:
-    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    net.get_submodule("layer1").eval()
-    random = torch.get_rng_state()
-    fit(net, {name: tensor + 1 for name, tensor in before.items()})
-    assert equal(net.state_dict(), before)
-    assert net.training
-    assert not net.get_submodule("layer1").training
-    assert torch.equal(torch.get_rng_state(), random)
 
 
 def without(*names: str) -> Callable[[State], State]:
@@ -288,16 +234,11 @@ def with_(**tensors: Tensor) -> Callable[[State], State]:
         (without("bn1.running_mean"), r"bn1\.running_mean of shape \(16,\) is missing"),
         (lambda state: dict(list(state.items())[: len(state) // 2]), r"layer2\S+ of shape \(32,\) is missing"),
         (with_(more=torch.ones(1)), "more is there, which the net has not"),
-        (
-            with_(conv1__weight=torch.ones(8, 1, 3, 3)),
-            r"conv1\.weight has shape \(8, 1, 3, 3\), expected \(16, 1, 3, 3\)",
-        ),
         (with_(fc__weight=torch.ones(10, 32)), r"fc\.weight has shape \(10, 32\), expected \(10, 64\)"),
         (
             with_(fc__weight=torch.ones(100, 64), fc__bias=torch.ones(100)),
             r"they are for 100 classes and the net for 10: fc\.weight has shape \(100, 64\), expected \(10, 64\)",
         ),
-        (with_(fc__bias=torch.ones(10, dtype=torch.int64)), r"fc\.bias is of torch\.int64, expected torch\.float32"),
         (with_(bn1__num_batches_tracked=torch.tensor(1.0)), r"bn1\.num_batches_tracked is of torch\.float32"),
     ],
 )
@@ -316,17 +257,11 @@ def test_the_difference_is_the_one_under_the_names_that_fit_best(net: nn.Module)
         fit(net, state, *DIGITS.architecture.renamings)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+@pytest.mark.parametrize("value", [float("nan"), 1e300])
 def test_values_that_are_not_finite_in_the_nets_type_are_refused(net: nn.Module, value: float) -> None:
     state = {**net.state_dict(), "fc.bias": torch.full((10,), value, dtype=torch.float64)}
     with pytest.raises(WeightsError, match=r"fc\.bias has values that are not finite"):
         fit(net, state)
-
-
-def test_another_architecture_is_refused() -> None:
-    net, other = (build(model.architecture, model.dataset) for model in (CIFAR, PROJECTED))
-    with pytest.raises(WeightsError, match=r"layer2\.0\.shortcut\.0\.weight is there, which the net has not$"):
-        fitted(net, other.state_dict(), CIFAR.architecture.renamings)
 
 
 def test_a_tied_tensor_may_come_under_one_of_its_names_or_all() -> None:

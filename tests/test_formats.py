@@ -109,15 +109,6 @@ def test_a_repository_on_the_hub_is_loaded_with_the_hash_that_the_hub_has(hub: H
 
 
 @pytest.mark.usefixtures("reader")
-def test_it_is_loaded_without_a_network_once_it_was(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = in_hub(hub, files())
-    zoo.load(address, pretrained=True)
-    commit = hub.repositories["acorns/nut"].commits[-1].oid
-    hub.stop()
-    assert zoo.load(f"{address}@{commit}", pretrained=True)
-
-
-@pytest.mark.usefixtures("reader")
 def test_weights_that_were_damaged_on_the_way_are_fetched_again_and_then_refused(hub: Hub) -> None:
     address = in_hub(hub, files())
     hub.fail("GET", r"safetensors", Flip(), times=1)
@@ -171,13 +162,6 @@ def test_what_it_says_passes_the_gate(what: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("reader")
-def test_weights_of_another_net_do_not_fit(tmp_path: Path) -> None:
-    folder = written(tmp_path / "nut", files() | {"model.safetensors": save({"fc.weight": torch.zeros(10, 9999)})})
-    with pytest.raises(FolderError, match="does not fit the architecture"):
-        zoo.load(folder, pretrained=True)
-
-
-@pytest.mark.usefixtures("reader")
 def test_a_repository_without_weights_says_so(hub: Hub, folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(FolderError, match=r"has no model\.safetensors"):
@@ -193,11 +177,6 @@ def test_a_reader_that_fails_is_named_and_hurts_nobody(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match=r"plugin zoo-acorn fails \(RuntimeError: bang\)"):
         published(written(tmp_path / "nut", files(explode="bang")))
     assert zoo.load("resnet8_digits", pretrained=True)
-
-
-def test_a_repository_that_no_plugin_reads_is_no_model_folder(folder: Path) -> None:
-    with pytest.raises(FolderError, match="is not a model's"):
-        zoo.load(folder, pretrained=True)
 
 
 def test_timms_repositories_are_known_by_sight_and_the_plugin_that_reads_them_named(

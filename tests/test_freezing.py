@@ -51,21 +51,12 @@ def test_the_head_alone_learns_in_the_first_epochs_and_everything_after_them(tmp
     assert changed(states[2], states[3]) == set(states[0])  # batch norm's statistics and counts with it
 
 
-def test_the_optimizer_has_no_state_of_what_stands_still(tmp_path: Path) -> None:
-    training = begin_digits(job(FROZEN), tmp_path)
-    moved = training.learner._moved
-    for epoch, known in ((1, 2), (3, len(list(training.learner.net.parameters())))):
-        an_epoch(training, epoch)
-        assert len(moved.optimizer.state) == known
-
-
 @pytest.mark.parametrize(
     ("stopped_after", "more"),  # in either part, and between them
     [
         (3, {}),
         (14, {}),
         (15, {"opt": "adamw", "lr": "0.005", "layer_decay": "0.7", "model_ema_decay": "0.9"}),
-        (17, {"opt": "adamw", "lr": "0.005", "layer_decay": "0.7", "model_ema_decay": "0.9"}),
     ],
 )
 def test_a_run_that_was_stopped_in_either_part_or_between_them_has_the_same_bytes(

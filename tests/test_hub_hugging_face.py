@@ -86,16 +86,6 @@ def test_the_same_bytes_again_make_no_commit(hub: Hub, trained: Path) -> None:
     assert hub.count("PUT", "/lfs/") == 1
 
 
-def test_another_version_is_a_commit_on_the_one_before_with_a_tag_of_its_own(
-    hub: Hub, trained: Path, model_folder: Path
-) -> None:
-    publish(HuggingFaceHub("me"), trained)
-    publish(HuggingFaceHub("me"), another(model_folder))
-    repository = hub.repositories[f"me/{NAME}"]
-    assert len(repository.commits) == 3
-    assert len(repository.tags) == 2
-
-
 def test_the_results_are_published_in_both_forms_the_hub_reads(hub: Hub, trained: Path) -> None:
     publish(HuggingFaceHub("me"), trained)
     files = hub.repositories[f"me/{NAME}"].commits[-1].files
@@ -279,23 +269,13 @@ def test_a_card_that_the_hub_would_refuse_is_refused_before_anything_is_trained(
     assert hub.repositories == {}
 
 
-def test_an_organisations_namespace_is_accepted_from_its_members(hub: Hub, trained: Path) -> None:
+def test_a_namespace_is_the_accounts_own_or_that_of_its_organisation(hub: Hub, trained: Path) -> None:
+    assert str(HuggingFaceHub(None).address) == "hf://me"
     hub.accounts["hf_writer"] = Account("me", "write", ("lab",))
     assert str(publish(HuggingFaceHub("lab"), trained).address) == f"hf://lab/{NAME}"
 
 
-def test_without_a_namespace_it_is_the_account_logged_in(hub: Hub) -> None:
-    assert str(HuggingFaceHub(None).address) == "hf://me"
-
-
 # -- pull ------------------------------------------------------------------------------------------
-
-
-def test_what_was_pushed_is_loaded_in_a_fresh_cache(published: Hub, trained: Path) -> None:
-    path = fetched(HuggingFaceHub("me"), NAME)
-    for name in (store.CONFIG, store.WEIGHTS, store.LOG):
-        assert (path / name).read_bytes() == (trained / name).read_bytes()
-    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
 
 def test_one_commit_is_used_for_every_file(published: Hub, model_folder: Path) -> None:
@@ -308,15 +288,6 @@ def test_one_commit_is_used_for_every_file(published: Hub, model_folder: Path) -
     assert all(f"/resolve/{before}/" in where or "/resolve/main/config.json" in where for where in downloads[:3])
 
 
-def test_a_tag_or_a_commit_of_before_is_pulled_by_its_id(published: Hub, model_folder: Path) -> None:
-    repository = published.repositories[f"me/{NAME}"]
-    (tag, commit), *_ = repository.tags.items()
-    publish(HuggingFaceHub("me"), another(model_folder))
-    for revision in (tag, commit):
-        assert fetched(HuggingFaceHub("me"), NAME, revision).name == commit
-    assert fetched(HuggingFaceHub("me"), NAME).name == repository.commits[-1].oid
-
-
 def test_what_is_pinned_and_cached_costs_no_request(published: Hub) -> None:
     commit = fetched(HuggingFaceHub("me"), NAME).name
     published.requests.clear()
@@ -324,17 +295,10 @@ def test_what_is_pinned_and_cached_costs_no_request(published: Hub) -> None:
     assert published.requests == []
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-@pytest.mark.parametrize("damage", [flip, truncate])
 @pytest.mark.parametrize("file", [store.WEIGHTS, store.CONFIG])
-def test_a_damaged_file_in_the_cache_is_downloaded_again(
-    published: Hub, file: str, damage: Callable[[Path], None]
-) -> None:
+def test_a_damaged_file_in_the_cache_is_downloaded_again(published: Hub, file: str) -> None:
     fetched(HuggingFaceHub("me"), NAME)
-    damage(cached(file))
+    flip(cached(file))
     published.requests.clear()
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
     assert [path.rpartition("/")[2] for method, path in published.requests if method == "GET"] == [file]
@@ -346,11 +310,6 @@ def test_a_flipped_byte_in_the_cache_is_refused_where_the_hub_is_not_there(publi
     published.stop()
     with pytest.raises(HashMismatch, match=r"model\.safetensors has SHA-256 .* expects .*; that failed: .*reached"):
         zoo.load(f"hf://me/{NAME}", pretrained=True, revision=commit)
-
-
-def test_a_bit_flipped_on_the_way_is_caught_and_fetched_again(published: Hub) -> None:
-    published.fail("GET", r"/resolve/.*/model\.safetensors", Flip(), times=1)
-    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
 
 @pytest.mark.parametrize("by", ["commit", "id", "branch"])
@@ -399,8 +358,8 @@ def test_a_revision_is_found_by_its_first_digits_where_they_are_one_revisions(
         fetched(HuggingFaceHub("me"), NAME, first[:12])
 
 
-@pytest.mark.parametrize("action", [Status(503), Cut(1000)], ids=["503", "cut"])
-def test_a_download_that_stumbles_is_made_again(published: Hub, action: Status | Cut) -> None:
+@pytest.mark.parametrize("action", [Status(503), Cut(1000), Flip()], ids=["503", "cut", "a flipped bit"])
+def test_a_download_that_fails_once_is_repeated(published: Hub, action: Status | Cut | Flip) -> None:
     published.fail("GET", r"/resolve/.*/model\.safetensors", action, times=1)
     assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
 
@@ -435,23 +394,11 @@ def test_only_the_files_that_are_needed_are_fetched(
     assert {where.rpartition("/")[2] for _, where in published.requests if "/resolve/" in where} == files
 
 
-def test_the_revisions_are_the_commits_with_a_model_in_them_newest_first(published: Hub, model_folder: Path) -> None:
-    repository = published.repositories[f"me/{NAME}"]
-    publish(HuggingFaceHub("me"), another(model_folder))
-    empty, first, second = (commit.oid for commit in repository.commits)
-    assert HuggingFaceHub("me").revisions(NAME) == [second, first]
-    assert empty not in HuggingFaceHub("me").revisions(NAME)
-
-
-def test_the_revisions_of_a_history_that_was_squashed_are_what_is_left(published: Hub) -> None:
-    del published.repositories[f"me/{NAME}"].commits[0]
-    assert len(HuggingFaceHub("me").revisions(NAME)) == 1
-
-
-def test_the_revisions_of_a_hub_that_is_down_are_one_line_at_once(published: Hub) -> None:
-    published.stop()
-    with pytest.raises(HubError, match="can't be reached; check the network"):
-        HuggingFaceHub("me").revisions(NAME)
+def test_only_commits_with_a_model_are_revisions_also_of_a_squashed_history(published: Hub) -> None:
+    commits = published.repositories[f"me/{NAME}"].commits
+    assert HuggingFaceHub("me").revisions(NAME) == [commits[1].oid]
+    del commits[0]
+    assert HuggingFaceHub("me").revisions(NAME) == [commits[0].oid]
 
 
 # -- a Hub that can't be asked ---------------------------------------------------------------------
@@ -475,7 +422,6 @@ FAILURES: dict[str, tuple[Callable[[Hub], None], str]] = {
     "forbidden": (failing(403), "the token may not do that"),
     "made private": (private, "is not there, or is private"),
     "too many requests": (failing(429), "too many requests"),
-    "server error": (failing(500), "the server failed"),
     "unavailable": (failing(503), "the server failed"),
     "connection refused": (Hub.stop, "can't be reached"),
 }
@@ -532,13 +478,6 @@ def test_offline_the_cache_is_used_in_silence(
     assert published.requests == []
 
 
-def test_offline_a_cache_without_the_weights_is_one_line(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    HuggingFaceHub("me").resolve(NAME)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(HubError, match="is not in the cache, and HF_HUB_OFFLINE is set"):
-        zoo.load(f"hf://me/{NAME}", pretrained=True)
-
-
 # -- find ------------------------------------------------------------------------------------------
 
 
@@ -567,22 +506,15 @@ def with_card_of(hub: Hub, **changes: object) -> None:
 
 
 def metric(value: object) -> list[dict[str, object]]:
-    return [
-        {
-            "name": "odd_digits",
-            "results": [{"task": {}, "dataset": {}, "metrics": [{"type": "accuracy", "value": value}]}],
-        }
-    ]
+    metrics = [{"type": "accuracy", "value": value}]
+    return [{"name": "odd_digits", "results": [{"task": {}, "dataset": {}, "metrics": metrics}]}]
 
 
 ODD: dict[str, tuple[object, ...]] = {
-    "parameters": ("many", [1], None, {}, -1, 2**63, 1.5, True),
-    "model_index": (
-        *map(metric, ("high", {"a": 1}, None, [92.0], 101, -1, float("nan"))),
-        *(None, [], 3, "x", [3], [{"name": "x"}], [{"results": [{"metrics": []}]}]),
-    ),
-    "license": (None, 3, ["mit"], {}, "A" * 100_000, "mit\nresnet99"),
-    "dataset": (None, 3, "\x1b[31m"),
+    "parameters": ("many", None, -1, 2**63, 1.5, True),
+    "model_index": (*map(metric, ("high", None, 101, float("nan"))), None, [], "x", [3], [{"name": "x"}]),
+    "license": (["mit"], "A" * 100_000, "mit\nresnet99"),
+    "dataset": (None, "\x1b[31m"),
     "plugin": (["zoo"],),
 }
 
@@ -607,7 +539,7 @@ def test_a_repository_under_another_models_name_is_not_listed_with_its_accuracy(
         assert [one.name for one in api.overview(hub="hf://me")] == [NAME]
 
 
-@pytest.mark.parametrize("zoo_facts", [None, 3, [], "x"])
+@pytest.mark.parametrize("zoo_facts", [None, []])
 def test_a_card_with_the_tag_that_is_not_the_zoos_is_passed_over_in_silence(published: Hub, zoo_facts: object) -> None:
     with_card_of(published, zoo=zoo_facts)
     assert [one.name for one in api.overview(hub="hf://me")] == [NAME]

@@ -13,11 +13,10 @@ from .conftest import CHECKOUT
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"api", "testing", "templates"},
+    {"api", "testing", "templates", "plugin"},
     {"training", "exporters", "page"},
     {"evaluation", "hub"},
     {"data", "nets"},
-    {"plugin"},
     {"record"},
     {"registry", "formats"},
     {"plugins"},
@@ -58,6 +57,7 @@ TORCH_FREE_TOO = {
     "training.options",
     "training.plan",
     "training.reporting",
+    "training.trackers",
     "evaluation.report",
 }
 HEAVY = {

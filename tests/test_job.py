@@ -142,3 +142,11 @@ def test_a_job_that_says_more_than_this_version_knows_is_refused(model_folder: P
         with pytest.raises(FolderError, match="ema is a field that this version does not know"):
             store.read_record(model_folder)
         del place["ema"]
+
+
+def test_a_last_batch_with_fewer_images_than_gpus_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    gpus = Machine(torch.device("cuda"), Path())
+    with pytest.raises(TrainingError, match="the last batch of an epoch has 3 images, fewer than the 4 processes"):
+        new(MODEL, TrainOptions(settings={"batch_size": 64}, limit_train=67, amp=True), gpus)
+    assert new(MODEL, TrainOptions(settings={"batch_size": 64}, limit_train=68, amp=True), gpus)[0].processes == 4

@@ -46,7 +46,10 @@ from .conftest import CHECKOUT, Run
         (["list", "--dataset", "cifar"], "did you mean cifar10 or cifar100?", 1),
         (["list", "--hub", "file:nosuch"], "there is no such folder", 1),
         (["pull", "resnet8", "--hub", "model"], "expected file:PATH or hf://namespace", 1),
-        (["lst"], "No such command 'lst'. Did you mean 'list'?", 2),
+        (["lst"], "no such command 'lst'. Did you mean 'list'? See: zoo -h", 2),
+        (["nothing"], "no such command 'nothing'. See: zoo -h", 2),
+        (["list", "--jsn"], "no such option: --jsn (Possible options: --json). See: zoo list -h", 2),
+        (["--jsn"], "no such option: --jsn. See: zoo -h", 2),
         (["push", "nowhere"], "there is no folder nowhere", 1),
         (["pull", "resnet8", "--hub", "file:nowhere"], "has no model resnet8_digits", 1),
         (["list", "--hub", "ftp://x"], "there is no kind of hub 'ftp'; there are file, hf", 1),
@@ -78,9 +81,8 @@ def test_a_mistake_is_one_line_and_a_non_zero_exit(
     assert finished.returncode == code
     assert message in finished.stderr
     assert "Traceback" not in finished.stderr
-    if code == 1:
-        assert finished.stderr.startswith("zoo: ")
-        assert finished.stderr.count("\n") == 1
+    assert finished.stderr.startswith("zoo: ")
+    assert finished.stderr.count("\n") == 1
 
 
 # Lets the process have no more memory than it has at its first step, and a little.

@@ -24,7 +24,7 @@ from zoo.exporters.formats import EXPORTERS
 from zoo.formats import FORMATS
 from zoo.hub.schemes import HUBS
 from zoo.plugins import Group
-from zoo.training.reporting import TRACKERS
+from zoo.training.trackers import TRACKERS
 
 from .conftest import CHECKOUT, Run, forget_declarations
 

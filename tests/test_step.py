@@ -245,7 +245,8 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
     monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: None)
-    monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream, capture_error_mode: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, **settings: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
 
 
 def graphed(training: Training) -> GraphedStep:
@@ -287,7 +288,7 @@ def test_a_capture_that_failed_names_the_cause_and_not_its_end(monkeypatch: pyte
     run, capturing = step.step.run, False
 
     @contextlib.contextmanager
-    def capture(graph: object, stream: object, capture_error_mode: str) -> Iterator[None]:
+    def capture(graph: object, **settings: object) -> Iterator[None]:
         nonlocal capturing
         capturing = True
         try:

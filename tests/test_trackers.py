@@ -1,4 +1,4 @@
-"""Who else is told of a training: TensorBoard's event files, and the tracker that docs/trackers.md writes."""
+"""Experiment trackers: TensorBoard, Weights & Biases, MLflow, trackio, and the tracker that docs/trackers.md writes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shlex
 import struct
 import tomllib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,7 @@ from zoo import api
 from zoo.errors import Interrupted, PluginError, TrackerWarning, TrainingError
 from zoo.record import store
 from zoo.record.types import EpochRow
-from zoo.training.reporting import TRACKERS, trackers
+from zoo.training.trackers import TRACKERS, trackers
 
 from .conftest import CHECKOUT, Run
 from .test_train import StopAfter
@@ -27,6 +27,17 @@ from .test_train import StopAfter
 PAGE = (CHECKOUT / "docs" / "trackers.md").read_text()
 BLOCKS = {code.splitlines()[0].removeprefix("# "): code for code in re.findall(r"```\w+\n(.*?)```", PAGE, re.DOTALL)}
 Install = Callable[..., Path]
+Curves = dict[str, dict[int, float]]  # values by metric and epoch
+METRICS = {
+    "lr": "lr",
+    "train_loss": "loss/train",
+    "val_loss": "loss/val",
+    "test_loss": "loss/test",
+    "train_top1": "top1/train",
+    "val_top1": "top1/val",
+    "test_top1": "top1/test",
+    "train_seconds": "seconds/train",
+}
 
 FAILING = """
 class Failing:
@@ -48,9 +59,17 @@ def jsonl(fake_plugin: Install) -> None:
     fake_plugin("zoo-jsonl", declared, "zoo_jsonl", BLOCKS["zoo-jsonl/zoo_jsonl.py"], group="zoo.reports")
 
 
-def train(out: Path, *track: str, report: StopAfter | None = None) -> api.Trained:
+def train(out: Path, *track: str, report: StopAfter | None = None, resume: bool = False) -> api.Trained:
     return api.train(
-        "resnet8_digits", epochs=3, limit_train=128, save_every=100, out=out, amp=False, track=track, report=report
+        "resnet8_digits",
+        epochs=3,
+        limit_train=128,
+        save_every=100,
+        out=out,
+        amp=False,
+        track=track,
+        report=report,
+        resume=resume,
     )
 
 
@@ -143,8 +162,10 @@ def test_its_warning_is_one_line_of_the_command_line(run_here: Run, fake_plugin:
 
 @pytest.mark.usefixtures("jsonl")
 def test_an_unknown_tracker_is_told_with_the_known_ones_before_anything_is_made(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="there is no tracker 'wandb'; there are tensorboard, jsonl"):
-        train(tmp_path / "out", "wandb")
+    with pytest.raises(
+        TrainingError, match="there is no tracker 'neptune'; there are tensorboard, wandb, mlflow, trackio, jsonl"
+    ):
+        train(tmp_path / "out", "neptune")
     assert not list(tmp_path.glob("out*"))
 
 
@@ -157,15 +178,18 @@ def test_a_tracker_that_cannot_be_imported_or_called_is_named(fake_plugin: Insta
 
 
 def test_a_plugin_that_is_left_out_brings_no_tracker(jsonl: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert TRACKERS.names() == ["tensorboard", "jsonl"]
+    assert TRACKERS.names() == ["tensorboard", "wandb", "mlflow", "trackio", "jsonl"]
     monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "zoo-jsonl")
-    assert TRACKERS.names() == ["tensorboard"]
+    assert TRACKERS.names() == ["tensorboard", "wandb", "mlflow", "trackio"]
 
 
-def test_tensorboard_that_is_not_installed_says_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["tensorboard", "wandb", "mlflow", "trackio"])
+def test_a_tracker_that_is_not_installed_names_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(TrainingError, match=r"pip install 'residual-zoo\[tensorboard\]'"):
-        train(tmp_path / "out", "tensorboard")
+    with pytest.raises(TrainingError, match=rf"pip install 'residual-zoo\[{name}\]'"):
+        train(tmp_path / "out", name)
 
 
 @pytest.fixture
@@ -187,15 +211,14 @@ def points(folder: Path) -> dict[str, dict[int, float]]:
     return {tag: {one.step: one.value for one in values} for tag, values in series.items()}
 
 
-def logged(log: list[EpochRow]) -> dict[str, dict[int, float]]:
-    """The same from a log, in the 32 bits that TensorBoard keeps."""
-    named = {"lr": "lr", "seconds/train": "train_seconds"}
-    named |= {f"{what}/{who}": f"{who}_{what}" for what in ("loss", "top1") for who in ("train", "val", "test")}
-    found = {
-        tag: {row.epoch: _fp32(value) for row in log if (value := getattr(row, name)) is not None}
-        for tag, name in named.items()
+def logged(log: list[EpochRow], *, exact: bool = False) -> Curves:
+    """The curves of a log; unless exact, in the 32 bits that TensorBoard keeps."""
+    rounded = float if exact else _fp32
+    curves = {
+        name: {row.epoch: rounded(value) for row in log if (value := getattr(row, column)) is not None}
+        for column, name in METRICS.items()
     }
-    return {tag: values for tag, values in found.items() if values}
+    return {name: values for name, values in curves.items() if values}
 
 
 def _fp32(value: float) -> float:
@@ -250,3 +273,102 @@ def test_what_the_page_types_leaves_event_files_with_the_job(run_here: Run, tmp_
     found.Reload()
     (job,) = found.Tensors("job/text_summary")
     assert b'"recipe_name": "quick"' in job.tensor_proto.string_val[0]
+
+
+def wandb_curves(folder: Path) -> list[Curves]:
+    """The curves of every run in the files of Weights & Biases, oldest first, by the id of the run."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    runs: dict[str, Curves] = {}
+    for path in sorted(folder.glob("wandb/*/*.wandb"), key=lambda path: path.stat().st_mtime):
+        for data in leveldb_records(path.read_bytes()[7:]):
+            items = Record.FromString(data).history.item
+            values = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in items}
+            for name in values.keys() & METRICS.values():
+                runs.setdefault(path.stem, {}).setdefault(name, {})[values["_step"]] = values[name]
+    return list(runs.values())
+
+
+def leveldb_records(data: bytes) -> Iterator[bytes]:
+    """The records of a file in LevelDB's log format, after a file header of seven bytes."""
+    position, record = 0, b""
+    while position < len(data):
+        left = 2**15 - (position + 7) % 2**15
+        if left < 7:
+            position += left
+            continue
+        length, kind = struct.unpack("<HB", data[position + 4 : position + 7])
+        record += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield record
+            record = b""
+
+
+def mlflow_curves(folder: Path) -> list[Curves]:
+    """The curves of every run in MLflow's database, oldest first."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    (experiment,) = (found for found in client.search_experiments() if found.name == "zoo")
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+    assert all(run.data.params["recipe.lr"] for run in runs)
+    return [
+        {
+            name: {point.step: point.value for point in client.get_metric_history(run.info.run_id, name)}
+            for name in run.data.metrics
+        }
+        for run in runs
+    ]
+
+
+def trackio_curves(folder: Path) -> list[Curves]:
+    """The curves of every run of this training in trackio's database, a path that is fixed when trackio is imported."""
+    from trackio.sqlite_storage import SQLiteStorage
+
+    runs: list[Curves] = []
+    for name in SQLiteStorage.get_runs("zoo"):
+        if name != (folder / "trackio.id").read_text():
+            continue
+        curves: Curves = {}
+        for row in SQLiteStorage.get_logs("zoo", name):
+            for metric in row.keys() & METRICS.values():
+                curves.setdefault(metric, {})[row["step"]] = row[metric]
+        runs.append(curves)
+    return runs
+
+
+READERS = {"wandb": wandb_curves, "mlflow": mlflow_curves, "trackio": trackio_curves}
+
+
+@pytest.fixture(params=READERS)
+def dashboard(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A tracker that writes to this folder, without a network."""
+    name = str(request.param)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip(name, reason=f"needs {name}: make test-extras")
+    return name
+
+
+# Their libraries warn of their own dependencies.
+@pytest.mark.filterwarnings("ignore")
+def test_a_dashboard_has_the_numbers_of_the_log(dashboard: str, tmp_path: Path) -> None:
+    trained = train(tmp_path / "out", dashboard)
+    (curves,) = READERS[dashboard](tmp_path / "out.events")
+    assert curves == logged(store.read_log(trained.folder), exact=True)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dashboard_has_one_curve_of_a_resumed_training(
+    dashboard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "out", dashboard, report=StopAfter(5))
+    trained = train(tmp_path / "out", dashboard, resume=True)
+    (curves,) = READERS[dashboard](tmp_path / "out.events")
+    assert curves == logged(store.read_log(trained.folder), exact=True)

@@ -50,12 +50,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Site:
-    """A site that was written: its folder, its first page, how many models it has, and how many can be tried."""
+    """A site that was written: its folder, its first page, its number of models, and of those that can be tried."""
 
     folder: Path
     index: Path
     models: int
     tried: int
+    space: str = ""  # the URL of the Space that it was published to
 
 
 def find(model: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
@@ -685,7 +686,9 @@ def export(
     return exporting.write(source, files, target)
 
 
-def page(out: str | Path, *, hub: str | None = None, runtime: str | Path | None = None) -> Site:
+def page(
+    out: str | Path, *, hub: str | None = None, runtime: str | Path | None = None, push: str | None = None
+) -> Site:
     """Write a static site of the models of a hub.
 
     A site that was written before is replaced. A model that can't be read is left out, with a warning.
@@ -695,23 +698,27 @@ def page(out: str | Path, *, hub: str | None = None, runtime: str | Path | None 
         hub: The hub; the catalogue by default.
         runtime: An unpacked npm package onnxruntime-web. With it, models that have an ONNX file (`export`) can be tried
             in the page.
+        push: The address of a Space to publish the site to, `hf://NAMESPACE/SPACE`. It is created if it is missing.
 
     Returns:
         The folder, the first page, and the numbers of models.
 
     Raises:
-        PageError: The folder has other files, or the runtime is incomplete.
-        HubError: The hub can't be read.
+        PageError: The folder has other files, the runtime is incomplete, or `push` is not the address of a Space.
+        HubError: The hub can't be read, or the Space can't be written.
     """
-    from zoo.page import models, site
+    from zoo.page import models, site, space
     from zoo.page import runtime as browser
 
     target = path_of(out)
+    repository = space.repository_of(push) if push is not None else None
     site.require_replaceable(target)
     runs = browser.read(path_of(runtime)) if runtime is not None else None
     shown = models.shown(hub, with_files=runs is not None)
     folder = site.write(target, site.pages(shown, runs))
-    return Site(folder, folder / "index.html", len(shown), sum(model.onnx is not None for model in shown))
+    tried = sum(model.onnx is not None for model in shown)
+    url = space.publish(folder, repository) if repository is not None else ""
+    return Site(folder, folder / "index.html", len(shown), tried, url)
 
 
 @takes(ImportOptions)

@@ -1,8 +1,4 @@
-"""Data sets, recipes, architectures and models, as immutable values.
-
-Nothing here imports torch, so that listing models is fast. A plugin is a module of such values; it imports their types
-from `zoo.plugin`. A model joins an architecture and a data set, which do not refer to each other.
-"""
+"""Data sets, recipes, architectures and models, as immutable values; nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol, get_args, get_origin, get_type_hints
@@ -19,7 +15,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from zoo.decoding import Count, Line, Positive, SchemaError, Sha256, explain, parse
-from zoo.errors import DataError as DataError
 from zoo.errors import PluginError, RecipeError
 
 if TYPE_CHECKING:
@@ -27,8 +22,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-API: Final = 1  # the version of this module; raised when plugins have to be changed
-OLDEST_API: Final = 1  # the oldest version that this zoo supports
+API: Final = 1  # the version of `zoo.plugin`; raised when plugins have to be changed
+NAME: Final = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+
+InputSize = tuple[int, int, int]  # channels, height, width
 
 
 def require_api(version: int) -> None:
@@ -36,16 +33,9 @@ def require_api(version: int) -> None:
 
     A plugin calls this first: values of another version may have fields that this one does not accept.
     """
-    if not OLDEST_API <= version <= API:
-        supported = f"{API}" if OLDEST_API == API else f"{OLDEST_API} to {API}"
+    if version != API:
         advice = "update residual-zoo" if version > API else "update the plugin"
-        raise PluginError(f"it is written for version {version} of zoo.plugin, this zoo knows {supported}; {advice}")
-
-
-NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
-
-
-InputSize = tuple[int, int, int]  # channels, height, width
+        raise PluginError(f"it is written for version {version} of zoo.plugin, this zoo knows {API}; {advice}")
 
 
 class Builder(Protocol):
@@ -83,14 +73,13 @@ class Resizing(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is what the zoo does where nothing is said: straight to the net's height and width."""
+        """Whether it is the default: straight to the net's height and width."""
         return self == PLAIN
 
 
 PLAIN: Final = Resizing()
 
-# Whether a data set is complete, given the folder that data sets are in.
-Test = Callable[[Path], bool]
+Test = Callable[[Path], bool]  # whether a data set is complete, given the folder that data sets are in
 
 
 @dataclass(frozen=True)
@@ -121,6 +110,7 @@ class Collection:
     stamp: str  # a text that differs if any picture may differ
     license: str = ""  # of the pictures, as the Hub spells it, for the card
     homepage: str = ""  # a URL, for the card
+    hub_id: str = ""  # of the dataset on the Hugging Face Hub, for the card
     other_files: tuple[tuple[str, int], ...] = ()  # left out for their endings: an ending, and how many files
 
 
@@ -141,16 +131,14 @@ class Pictures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     test_part: Annotated[float, Meta(gt=0, lt=1)] | None = None
     license: Line = ""  # of the pictures
     homepage: Line = ""
+    hub_id: Line = ""  # on the Hugging Face Hub
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A classification data set: images of one size, a training and a test set.
 
-    `mean` and `std` are those of the training set's pixels, on the scale 0 to 1, per channel. `folder` is what
-    `read` needs in its root, None for nothing; `is_whole` says whether that is whole, so that `read` would download
-    nothing, None where it never would. For the card: `title`, `hub_id` on the Hugging Face Hub, `license` as that one
-    spells it, and `homepage`, a URL, where there are such.
+    `is_whole` says whether `folder` is complete, so that `read` downloads nothing; None where it never does.
     """
 
     name: str  # of lower-case letters, digits, '.', '_' and '-'
@@ -176,7 +164,7 @@ class Dataset:
         channels = self.input_size[0]
         for name in ("mean", "std"):
             values = getattr(self, name)
-            self._require(len(values) == channels, name, f"{_numbers(channels)}, one a channel", len(values))
+            self._require(len(values) == channels, name, one_a_channel(channels), len(values))
             self._require(all(map(math.isfinite, values)), name, "finite", values)
         self._require(min(self.std) > 0, "std", "above 0", self.std)
         self._require(len(self.classes) > 0, "classes", "at least one", 0)
@@ -191,7 +179,7 @@ class Dataset:
             raise PluginError(f"data set {self.name}: {name} should be {expected}, not {value}")
 
 
-# Bounds of a recipe's fields. Larger values are typos or attacks: these fields determine memory and run time.
+# Bounds of a recipe's fields, which determine memory and run time.
 Epochs = Annotated[int, Meta(ge=0, le=1_000_000)]
 Pixels = Annotated[int, Meta(ge=0, le=4096)]
 Number = Annotated[float, Meta(ge=0)]
@@ -204,11 +192,7 @@ Decay = Annotated[float, Meta(gt=0, lt=1)]
 
 
 class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The hyper-parameters that train a model, under timm's and torch's names.
-
-    Rates are per step, weight decay is L2 as torch's optimizers have it, and everything that
-    counts time counts epochs.
-    """
+    """The hyper-parameters that train a model, under timm's and torch's names; durations are in epochs."""
 
     epochs: Annotated[int, Meta(ge=1, le=1_000_000)]  # how often every image is seen
     batch_size: Annotated[int, Meta(ge=1, le=1_000_000)] = 128  # images a step
@@ -284,7 +268,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             self._require(self.opt == "sgd" and self.momentum > 0, "nesterov", "false without sgd and momentum")
 
     def _check_fields(self) -> None:
-        """Hold every field against its type and bounds, which msgspec does only where it decodes; lr=1 becomes 1.0."""
+        """Check every field's type and bounds, which msgspec does only when it decodes; lr=1 becomes 1.0."""
         values = msgspec.structs.asdict(self)
         for name, value in values.items():
             for number in value if isinstance(value, tuple | list) else (value,):
@@ -320,8 +304,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def replace(self, **changes: object) -> Recipe:
         """Return a copy with other values in some fields; raises RecipeError."""
-        for name in changes.keys() - _kinds().keys():
-            raise RecipeError(_no_such_field(name))
+        _require_fields(changes)
         return msgspec.structs.replace(self, **changes)
 
     def changed(self, settings: Mapping[str, str]) -> Recipe:
@@ -329,10 +312,9 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
         Where the head alone learns to the end it does so to the end of other epochs, too.
         """
+        _require_fields(settings)
         values: dict[str, Any] = {}
         for name, text in settings.items():
-            if name not in _kinds():
-                raise RecipeError(_no_such_field(name))
             try:
                 values[name] = parse(get_type_hints(Recipe)[name], text)  # without bounds, which the copy checks
             except SchemaError as error:
@@ -347,15 +329,14 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def to_json(self) -> dict[str, object]:
         """All fields but those of LATER that have their default, so that the hashes of older recipes stay."""
-        unused = {name for name in LATER if getattr(self, name) == _defaults()[name]}
+        defaults = {field.name: field.default for field in msgspec.structs.fields(Recipe)}
+        unused = {name for name in LATER if getattr(self, name) == defaults[name]}
         return {name: value for name, value in self.every().items() if name not in unused}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, object]) -> Recipe:
         """Read back what `to_json` wrote; raises RecipeError for a field this version doesn't know."""
-        for name in fields:
-            if name not in _kinds():
-                raise RecipeError(_no_such_field(name))
+        _require_fields(fields)
         try:
             return msgspec.convert(fields, cls)
         except msgspec.ValidationError as error:
@@ -385,25 +366,22 @@ def _kinds() -> Mapping[str, Any]:
 
 
 @functools.cache
-def _defaults() -> Mapping[str, object]:
-    """The defaults of a recipe's fields."""
-    return {field.name: field.default for field in msgspec.structs.fields(Recipe)}
-
-
-@functools.cache
 def _fields() -> type[Struct]:
     """The fields of a recipe without its rules across fields."""
     return msgspec.defstruct("Fields", list(_kinds().items()))
 
 
-def _no_such_field(name: str) -> str:
+def _require_fields(names: Iterable[str]) -> None:
+    """Raise RecipeError, with a suggestion, for a name that is no field of a recipe."""
     import difflib
 
     fields = list(_kinds())
-    # difflib finds decay_rate closer.
-    close = ["lr"] if name.lower() == "learning_rate" else difflib.get_close_matches(name, fields, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"the fields are {', '.join(fields)}"
-    return f"recipe: there is no field {name!r}; {hint}"
+    for name in names:
+        if name not in fields:
+            # difflib prefers decay_rate.
+            close = ["lr"] if name.lower() == "learning_rate" else difflib.get_close_matches(name, fields, n=3)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"the fields are {', '.join(fields)}"
+            raise RecipeError(f"recipe: there is no field {name!r}; {hint}")
 
 
 @dataclass(frozen=True)
@@ -418,21 +396,14 @@ class Reported:
 
 @dataclass(frozen=True)
 class Renaming:
-    """Rules from another author's names of tensors to those of the net.
-
-    Each rule is a regular expression and its replacement, as `re.sub` takes them. All are applied to every name, in
-    order.
-    """
+    """Rules, as `re.sub` takes them, that turn another author's names of tensors into those of the net, in order."""
 
     by: str  # the author: "akamaster"
     rules: tuple[tuple[str, str], ...]  # patterns and replacements
 
     def __post_init__(self) -> None:
         for pattern, _ in self.rules:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{self.by}'s names: {pattern!r} is no regular expression ({error})") from None
+            _require_pattern(f"{self.by}'s names", pattern)
 
 
 @dataclass(frozen=True)
@@ -448,10 +419,7 @@ class Deepening:
     zeroed: str  # a regular expression, as `re.search` takes it
 
     def __post_init__(self) -> None:
-        try:
-            re.compile(self.zeroed)
-        except re.error as error:
-            raise ValueError(f"what is zeroed: {self.zeroed!r} is no regular expression ({error})") from None
+        _require_pattern("zeroed", self.zeroed)
 
 
 @dataclass(frozen=True)
@@ -483,14 +451,12 @@ class Architecture:
 class Model:
     """An architecture on a data set: the unit of the registry and of model folders.
 
-    `parameters` is the number of trainable values for the channels and classes of the data set, or None if it was not
-    counted. `recipes` has the recipes of this pair, then the architecture's others; the first is the default. If an
-    architecture is on several data sets, its name alone means the model with `default`.
+    `recipes` has the recipes of this pair, then the architecture's others; the first is the default.
     """
 
     architecture: Architecture  # of this plugin or of another
     dataset: Dataset  # of this plugin, of another or of the zoo
-    parameters: int | None  # trainable values
+    parameters: int | None  # trainable values, None if they were not counted
     recipes: Mapping[str, Recipe] = field(default_factory=dict)  # of this pair, the default first
     reported: tuple[Reported, ...] = ()  # what others published for it
     default: bool = False  # whether the bare architecture name means this one
@@ -526,8 +492,16 @@ class Model:
         return next(iter(self.recipes))
 
 
-def _numbers(count: int) -> str:
-    return "1 number" if count == 1 else f"{count} numbers"
+def _require_pattern(what: str, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{what}: {pattern!r} is no regular expression ({error})") from None
+
+
+def one_a_channel(channels: int) -> str:
+    """The number of values in a mean or std, in words."""
+    return f"{'1 number' if channels == 1 else f'{channels} numbers'}, one a channel"
 
 
 def _require_name(what: str, name: str) -> None:

@@ -114,6 +114,7 @@ COMMANDS = {
 
 
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error too, as ZOO_DEBUG=1 does.")]
+UsageError: Any = typer.BadParameter.__base__  # the parser's errors; typer has no public name for them
 UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO}  # errors of stdout
 
 
@@ -234,9 +235,23 @@ def _run() -> None:
     except FileNotFoundError:
         raise FolderError("the working directory was removed; change to another one") from None
     try:
-        app()
+        sys.exit(app(prog_name="zoo", standalone_mode=False))
+    except UsageError as error:
+        if not sys.argv[1:]:  # this error's message is the help
+            error.show()
+        else:
+            complain(_misuse(error))
+        sys.exit(error.exit_code)
     finally:
         sys.stdout.flush()
+
+
+def _misuse(error: Any) -> str:
+    """A line for what the parser refuses, with the command that explains the options."""
+    message = error.format_message()
+    program = error.ctx.command_path if error.ctx else "zoo"
+    end = "" if message.endswith((".", "?")) else "."
+    return f"{message[:1].lower()}{message[1:]}{end} See: {program} -h"
 
 
 def _show_traceback(error: BaseException) -> None:

@@ -81,7 +81,7 @@ def datasets_and_kinds() -> list[str]:
 @silent
 def trackers() -> list[str]:
     """Who can be told of a training; imports none of them."""
-    from zoo.training.reporting import TRACKERS
+    from zoo.training.trackers import TRACKERS
 
     return TRACKERS.names()
 

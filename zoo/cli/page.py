@@ -23,12 +23,18 @@ def page(
             help="An unpacked npm package onnxruntime-web: models with an ONNX file can be tried in the page.",
         ),
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option("--push", metavar="ADDRESS", help="Publish the site to this Space, hf://NAMESPACE/SPACE."),
+    ] = None,
 ) -> None:
     """Write a static site of a hub's models: a table, pictures of accuracy, and a page for each.
 
     The site opens from a file or any host, and loads nothing from another one. With --try, each model that has an ONNX
     file (zoo export) can be tried on a picture, in the visitor's browser.
     """
-    written = api.page(out, hub=hub, runtime=runtime)
+    written = api.page(out, hub=hub, runtime=runtime, push=push)
     models = "1 model" if written.models == 1 else f"{written.models:,} models"
     say(f"{models} in {written.folder}, {written.tried} of them to be tried; open {written.index}")
+    if written.space:
+        say(f"published to {written.space}")

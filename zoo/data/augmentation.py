@@ -119,7 +119,7 @@ def one_by_one(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 def at_once(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """The same of all boxes, by one gather."""
-    boxes = boxes.to(images.device).float()
+    boxes = boxes.to(images.device, non_blocking=True).float()
     grids = []
     for axis, (start, length, whole) in enumerate(((0, 2, images.shape[2]), (1, 3, images.shape[3]))):
         steps = (torch.arange(size[axis], device=images.device) + 0.5) / size[axis]
@@ -133,7 +133,7 @@ def at_once(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 def coloured(images: Tensor, factors: Tensor) -> Tensor:
     """Images [B, C, H, W] uint8 with brightness, contrast and saturation times factors [B, 3], in that order."""
-    brightness, contrast, saturation = factors.to(images.device)[:, :, None, None, None].unbind(1)
+    brightness, contrast, saturation = factors.to(images.device, non_blocking=True)[:, :, None, None, None].unbind(1)
     bright = (images.float() * brightness).clamp_(0, 255).floor_()  # torchvision cuts off after each
     mean = _grey(bright).mean(dim=(1, 2, 3), keepdim=True)
     contrasted = torch.lerp(mean, bright, contrast).clamp_(0, 255).floor_()
@@ -151,25 +151,30 @@ def _grey(images: Tensor) -> Tensor:
 
 
 def _changed(images: Tensor, changes: Tensor, magnitude: int) -> Tensor:
-    """Each image [C, H, W] through its own one of RandAugment's changes [B]: all of the same at once."""
-    changed = images.clone()
-    for change in sorted(set(changes.tolist())):
-        mirrored = change < 0
-        name, has_sign = CHANGES[-1 - change if mirrored else change]
-        if name == "Identity":
-            continue
-        which = (changes == change).nonzero()[:, 0].to(images.device)
-        changed[which] = _one(images[which], name, magnitude / BINS, -1.0 if mirrored and has_sign else 1.0)
-    return changed
+    """Each image [C, H, W] through its own one of RandAugment's changes [B]: all of the same at once.
+
+    The batch is sorted by change and put back in order, so two copies go to a GPU, and not one for each change.
+    """
+    if not len(images):  # one of several processes may have no share of the last batch
+        return images
+    order = changes.argsort(stable=True)
+    kinds, counts = changes[order].unique_consecutive(return_counts=True)
+    groups = images[order.to(images.device, non_blocking=True)].split(counts.tolist())
+    changed = [_one(group, kind, magnitude / BINS) for group, kind in zip(groups, kinds.tolist(), strict=True)]
+    return torch.cat(changed)[order.argsort().to(images.device, non_blocking=True)]
 
 
-def _one(images: Tensor, name: str, part: float, sign: float) -> Tensor:
+def _one(images: Tensor, change: int, part: float) -> Tensor:
     """Images [B, C, H, W] uint8 through one of RandAugment's changes, that `part` of its most."""
     from torchvision.transforms.v2 import functional as V
 
+    name, has_sign = CHANGES[-1 - change if change < 0 else change]
+    sign = -1 if change < 0 and has_sign else 1
     height, width = images.shape[2:]
     changed: Tensor
     match name:
+        case "Identity":
+            changed = images
         case "ShearX" | "ShearY":
             angle = math.degrees(math.atan(sign * 0.3 * part))
             shear = [angle, 0.0] if name == "ShearX" else [0.0, angle]

@@ -139,6 +139,7 @@ def dataset(
         read=prepared,
         license=pictures.license,
         homepage=pictures.homepage,
+        hub_id=pictures.hub_id,
         pictures=pictures,
         margin=prepared.margin,
         resizing=CENTER,

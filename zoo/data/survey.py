@@ -223,6 +223,7 @@ def survey(collection: Collection, request: DatasetRequest, tell: Tell) -> Surve
         test_part=request.test_part,
         license=collection.license,
         homepage=collection.homepage,
+        hub_id=collection.hub_id,
     )
     return Survey(collection, summary, train, test, unreadable)
 
@@ -298,6 +299,8 @@ def _sha256(classes: Sequence[str], train: Sequence[Seen], test: Sequence[Seen])
 
 def _public(address: str, collection: Collection) -> str:
     """The address without the path on this machine: of a path only the last part."""
+    if collection.hub_id:
+        return address
     kind, _, rest = address.partition(":")
     return f"{kind}:{collection.title}" if "/" in rest or "\\" in rest or rest in (".", "..", "~") else address
 

@@ -92,8 +92,8 @@ def _computes_as_then(config: Record, device: torch.device) -> bool:
     return (
         config.environment is not None
         and describe(device) == config.environment.device
-        and torch.get_num_threads() == config.threads
-        and str(torch.__version__) == config.versions.torch
+        and torch.get_num_threads() == config.computation.threads
+        and str(torch.__version__) == config.computation.versions.torch
     )
 
 

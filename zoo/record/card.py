@@ -255,7 +255,7 @@ def _how(record: Trained) -> list[str]:
 
 def _versions(record: Trained) -> str:
     """The versions of the zoo and of the plugin, with the commits of the checkouts that they ran from."""
-    versions, own = record.versions, record.environment
+    versions, own = record.job.versions, record.environment
     if own.plugin_commit is None:
         return f"zoo {versions.zoo}, {versions.plugin}" + (f", commit {own.commit}" if own.commit else "")
     zoos = f" (commit {own.commit})" if own.commit else ""

@@ -1,8 +1,4 @@
-"""A training job: everything that determines the trained weights, as one immutable value.
-
-`zoo.training.plan` makes it. The record of the model and the checkpoint of the run contain it: it is compared when a
-run is resumed, printed as a command on the card, and read back to reproduce a training.
-"""
+"""A training job: everything that determines the trained weights, as one immutable value."""
 
 from __future__ import annotations
 
@@ -35,6 +31,11 @@ class Versions(Struct, frozen=True, forbid_unknown_fields=True):
     numpy: Line  # draws mixup, CutMix and cutout
     zoo: Line
     plugin: Line  # distribution and version, "zoo-resnet-cifar 0.1.0"
+
+    @property
+    def distribution(self) -> str:
+        """The distribution of the plugin, without its version."""
+        return self.plugin.partition(" ")[0]
 
 
 class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,11 +3,9 @@
     config.json          the record (`zoo.record.types.Record`), with the hash and size of every file that it names
     model.safetensors    the weights, fp32 or fp16, with name, recipe, its hash and the normalisation as metadata
     log.jsonl            a row an epoch (`EpochRow`), of a model that the zoo trained
-    README.md, curve.svg the card and the curve: rendered from record and log, and not named in the record
+    README.md, curve.svg the card and the curve, which may be edited or missing
 
-The id of a folder is the SHA-256 of the record's JSON, whatever its spacing and order. Since the record has the hash of
-each file, the id stands for all of them. The hash of a file is checked whenever it is read. Card and curve may be
-edited or missing.
+The id of a folder is the SHA-256 of the record's JSON, whatever its spacing and order; it stands for all hashed files.
 """
 
 from __future__ import annotations
@@ -40,7 +38,10 @@ LOG_BYTES: Final = 64 * 2**20  # 200 bytes an epoch
 PRESENTATION_BYTES: Final = 16 * 2**20
 
 STORED_AS: Final = {"fp32": "F32", "fp16": "F16"}  # by the dtype of a job, as safetensors says it
-FLOATS: Final = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}  # NumPy's types by safetensors' names
+# The bits of a number's exponent, all of which are set if it is not finite; by safetensors' names.
+EXPONENTS: Final = {
+    "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80), "F32": ("<u4", 0x7F80_0000), "F64": ("<u8", 0x7FF << 52),
+}  # fmt: skip
 
 DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Trained | Imported)
 SUMMARY: Final = msgspec.json.Decoder(Summary)
@@ -49,12 +50,15 @@ ROWS: Final = msgspec.json.Decoder(EpochRow)
 
 def read_record(folder: Path) -> Record:
     """Read a folder's config.json; raises FolderError, or OtherFormat if another library wrote it."""
-    return _record(config_bytes(folder), folder)
+    return record_of({CONFIG: config_bytes(folder)}, folder)
 
 
 def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
     """The record in the files of a model folder; errors name `folder`. Raises what `read_record` raises."""
-    return _record(files[CONFIG], folder)
+    try:
+        return DECODER.decode(files[CONFIG])
+    except (msgspec.MsgspecError, RecipeError, RecursionError, UnicodeError) as error:
+        raise _refused(files[CONFIG], folder, error) from None
 
 
 def read_summary(folder: Path) -> Summary:
@@ -79,27 +83,20 @@ def encode(record: Record) -> bytes:
 
 def identity(folder: Path) -> str:
     """The folder's id: 64 hex digits; raises FolderError."""
-    return _identity(document(folder))
+    return identity_of({CONFIG: config_bytes(folder)}, folder)
 
 
-def identity_of(files: Mapping[str, bytes]) -> str:
-    """The id of a folder whose files were read."""
-    return _identity(decode(dict[str, Any], files[CONFIG]))
+def identity_of(files: Mapping[str, bytes], folder: Path = Path()) -> str:
+    """The id of a folder whose files were read; raises FolderError, which names `folder`."""
+    values = _document(files[CONFIG], folder)
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _sha256(text.encode())
 
 
 def write(folder: Path, record: Record, files: Mapping[str, bytes]) -> Record:
-    """Write the files of a model folder into an empty folder.
+    """Write a model folder into an empty folder; raises FolderError, before that, for an impossible record.
 
-    Args:
-        folder: The empty folder.
-        record: The record; its hashes are replaced by those of `files`.
-        files: Every file but config.json; the card and the curve may be among them.
-
-    Returns:
-        The record that was written.
-
-    Raises:
-        FolderError: The record has an impossible value; nothing is written.
+    `files` are all files but config.json. Returns the record that was written, which has their hashes.
     """
     hashed = {name: file_facts(content) for name, content in files.items() if name not in PRESENTATION}
     record = msgspec.structs.replace(record, files=hashed, format=FORMAT)
@@ -121,10 +118,7 @@ def read_file(folder: Path, record: Record, name: str) -> bytes:
 
 
 def read_weights(folder: Path, record: Record) -> bytes:
-    """Read the weights of a folder: size, hash, types of tensors and values checked.
-
-    Raises FolderError or HashMismatch.
-    """
+    """Read the weights of a folder: hash, types and values checked; raises FolderError or HashMismatch."""
     require_weights(folder, record)
     content = read_file(folder, record, WEIGHTS)
     require_sound_weights(content, record, folder / WEIGHTS)
@@ -134,27 +128,23 @@ def read_weights(folder: Path, record: Record) -> bytes:
 def require_sound_weights(content: bytes, record: Record, path: Path) -> None:
     """Raise FolderError where a tensor has another type than the record says, or a value that is not finite."""
     import numpy as np  # a listing needs neither
+    from safetensors import SafetensorError, deserialize
 
-    size = int.from_bytes(content[:8], "little")
     try:
-        tensors = msgspec.json.decode(content[8 : 8 + size], type=dict[str, dict[str, Any]])
-        tensors.pop("__metadata__", None)
-        for name, tensor in tensors.items():
-            kind, (start, end) = tensor["dtype"], tensor["data_offsets"]
-            if isinstance(record, Trained) and kind in ("F16", "F32") and kind != STORED_AS[record.job.dtype]:
-                raise FolderError(
-                    f"{path} has {name} as {kind}, its record says {STORED_AS[record.job.dtype]}; "
-                    "put back the file that was written with the record"
-                )
-            data = content[8 + size + start : 8 + size + end]
-            if kind == "BF16":  # not finite where all bits of the exponent are set
-                is_finite = bool(((np.frombuffer(data, "<u2") & 0x7F80) != 0x7F80).all())
-            else:
-                is_finite = kind not in FLOATS or bool(np.isfinite(np.frombuffer(data, FLOATS[kind])).all())
-            if not is_finite:
-                raise FolderError(f"{path} has values in {name} that are not finite; train the model again")
-    except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
+        tensors = deserialize(content)
+    except SafetensorError as error:
         raise FolderError(f"{path} is not a safetensors file ({error}); train the model again") from None
+    for name, tensor in tensors:
+        kind = tensor["dtype"]
+        if isinstance(record, Trained) and kind in ("F16", "F32") and kind != STORED_AS[record.job.dtype]:
+            raise FolderError(
+                f"{path} has {name} as {kind}, its record says {STORED_AS[record.job.dtype]}; "
+                "put back the file that was written with the record"
+            )
+        if kind in EXPONENTS:
+            bits, exponent = EXPONENTS[kind]
+            if bool((np.frombuffer(tensor["data"], bits) & exponent == exponent).any()):
+                raise FolderError(f"{path} has values in {name} that are not finite; train the model again")
 
 
 def read_log(folder: Path) -> list[EpochRow]:
@@ -171,9 +161,9 @@ def log_rows(content: bytes, where: str | Path) -> list[EpochRow]:
 
 
 def check(folder: Path) -> Record:
-    """Check that every file in the record exists and has its hash, and that the log can be read.
+    """Check every file in the record, but for missing weights that can be downloaded.
 
-    Weights may be missing if the record has a download of them. Raises FolderError or HashMismatch.
+    Raises FolderError or HashMismatch.
     """
     record = read_record(folder)
     for _ in _contents(folder, record):
@@ -200,14 +190,10 @@ def require_weights(folder: Path, record: Record) -> None:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Read every file of a model folder, by name: the record, the files that it names, the card and the curve.
-
-    The card and the curve may be missing, and the weights if the record has a download of them. Raises FolderError or
-    HashMismatch.
-    """
-    config = config_bytes(folder)
+    """Read every file of a model folder, checked as by `check`; raises FolderError or HashMismatch."""
+    config = {CONFIG: config_bytes(folder)}
     shown = {name: read_regular(folder, name, PRESENTATION_BYTES) for name in presentation(folder)}
-    return {CONFIG: config, **dict(_contents(folder, _record(config, folder))), **shown}
+    return {**config, **dict(_contents(folder, record_of(config, folder))), **shown}
 
 
 def presentation(folder: Path) -> list[str]:
@@ -223,10 +209,7 @@ def write_files(files: Mapping[str, bytes], target: Path) -> None:
 
 
 def copy_files(source: Path, target: Path, *, weights: bool = True) -> None:
-    """Copy the files of a model folder, and no other file in it, into an existing folder.
-
-    Raises FolderError or HashMismatch, before anything is written, if the source is incomplete or damaged.
-    """
+    """Copy the files of a model folder into an existing folder, once `check` has passed."""
     files = read_files(source)
     write_files(files if weights else {name: files[name] for name in files if name != WEIGHTS}, target)
 
@@ -256,7 +239,10 @@ def ground(path: Path) -> Path:
 
 def document(folder: Path) -> Mapping[str, Any]:
     """A folder's config.json as plain JSON values; raises FolderError."""
-    content = config_bytes(folder)
+    return _document(config_bytes(folder), folder)
+
+
+def _document(content: bytes, folder: Path) -> Mapping[str, Any]:
     try:
         return decode(dict[str, Any], content)
     except SchemaError as error:
@@ -273,34 +259,16 @@ def config_bytes(folder: Path) -> bytes:
         raise
 
 
-def _record(content: bytes, folder: Path) -> Record:
-    try:
-        record = DECODER.decode(content)
-    except (msgspec.MsgspecError, RecipeError, RecursionError, UnicodeError) as error:
-        raise _refused(content, folder, error) from None
-    if record.format > FORMAT:
-        raise _newer(folder, record.format)
-    return record
-
-
 def _refused(content: bytes, folder: Path, error: Exception) -> FolderError:
     """The error for a config.json that is no record: of a newer zoo, of another library, or invalid."""
-    try:
-        values = decode(dict[str, Any], content)
-    except SchemaError as no_json:
-        return _unreadable(folder, no_json)
+    values = _document(content, folder)
     number = values.get("format")
     if isinstance(number, int) and number > FORMAT:
-        return _newer(folder, number)
+        update = "update it: pip install -U residual-zoo"
+        return FolderError(f"{folder / CONFIG} has format {number}, this zoo reads up to {FORMAT}; {update}")
     if (kind := formats.kind_of(values)) is not None:
         return OtherFormat(kind, folder)
     return _unreadable(folder, error)
-
-
-def _newer(folder: Path, number: int) -> FolderError:
-    return FolderError(
-        f"{folder / CONFIG} has format {number}, this zoo reads up to {FORMAT}; update it: pip install -U residual-zoo"
-    )
 
 
 def _unreadable(folder: Path, error: Exception) -> FolderError:
@@ -352,8 +320,7 @@ def read_regular(folder: Path, name: str, most: int) -> bytes:
 def _inside(folder: Path, name: str) -> Path:
     """Resolve the links of a file in a folder; raises FolderError if they lead out of the folder.
 
-    In the cache of the Hugging Face Hub a folder is REPOSITORY/snapshots/COMMIT, and its files are links into
-    REPOSITORY/blobs.
+    In the cache of the Hugging Face Hub, files in REPOSITORY/snapshots/COMMIT are links into REPOSITORY/blobs.
     """
     try:
         home, real = folder.resolve(), (folder / name).resolve()
@@ -363,11 +330,6 @@ def _inside(folder: Path, name: str) -> Path:
     if root not in real.parents:
         raise FolderError(f"{folder / name} is a link out of its folder, to {real}; put the file itself there")
     return real
-
-
-def _identity(values: Mapping[str, Any]) -> str:
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return _sha256(text.encode())
 
 
 def _short(text: str) -> str:

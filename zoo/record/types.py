@@ -1,8 +1,7 @@
 """The record of a model, which is its config.json, and the rows of its log.jsonl.
 
-`Record` is either `Trained` by the zoo or `Imported` from somebody else; the field `kind` says which. Bounds are
-declared with the fields, and rules across fields in `__post_init__`, so decoding is the whole check. Unknown fields are
-refused. A record that is made by a call is checked when it is written (`zoo.record.store`).
+`Record` is either `Trained` or `Imported`. Decoding checks all bounds and rules; a record that is made by a call is
+checked when it is written (`zoo.record.store`).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from zoo.decoding import (
 )
 from zoo.errors import FolderError
 from zoo.record.job import How, Job, Versions
-from zoo.spec import PLAIN, Dataset, Pictures, Resizing
+from zoo.spec import PLAIN, Dataset, Pictures, Resizing, one_a_channel
 
 FORMAT: Final = 1
 
@@ -74,14 +73,10 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EpochRow(Struct, frozen=True, forbid_unknown_fields=True):
-    """An epoch of a run: the learning rate of its last step, mean losses, top-1 in percent.
-
-    Test values exist if the test set was run in that epoch; they are shown, and no choice is made by them. Choices are
-    made by validation values, if the recipe holds images out.
-    """
+    """An epoch of a run: mean losses, top-1 in percent; no choice is made by the test values."""
 
     epoch: Annotated[int, Meta(ge=1, lt=2**31)]
-    lr: Loss
+    lr: Loss  # of the last step
     train_loss: Loss
     train_top1: Loss
     train_seconds: Loss
@@ -138,10 +133,7 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Download(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The address of weights that are not in the folder: of other people, or too large.
-
-    The file there is either `model.safetensors` itself, or is converted to it.
-    """
+    """The address of weights that are not in the folder: `model.safetensors`, or a file that is converted to it."""
 
     address: Address
     file: FileName
@@ -204,7 +196,7 @@ class Export(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """The fields of every record."""
 
-    format: Annotated[int, Meta(ge=1)] = FORMAT
+    format: Annotated[int, Meta(ge=1, le=FORMAT)] = FORMAT
     name: Name
     architecture: Name
     dataset: Name
@@ -225,8 +217,7 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     def __post_init__(self) -> None:
         channels = self.input_size[0]
         for field in ("mean", "std"):
-            numbers = "1 number" if channels == 1 else f"{channels} numbers"
-            _require(len(getattr(self, field)) == channels, f"{field} should have {numbers}, one a channel")
+            _require(len(getattr(self, field)) == channels, f"{field} should have {one_a_channel(channels)}")
         every = all(len(row) == len(self.classes) for row in self.known_answers)
         _require(every, "known_answers should have a logit for every class")
         _require(WEIGHTS in self.files, f"files should have {WEIGHTS}")
@@ -239,13 +230,8 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         _require(exported, "exports should each have a file that is among files")
 
     @property
-    def versions(self) -> Versions:
-        """The versions of the software that trained it, or measured it if it was imported."""
-        raise NotImplementedError
-
-    @property
-    def threads(self) -> int:
-        """The number of the processor's threads that trained and measured it."""
+    def computation(self) -> Job | Source:
+        """What has the versions and threads that trained it, or measured it if it was imported."""
         raise NotImplementedError
 
     @property
@@ -256,7 +242,7 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     @property
     def plugin_distribution(self) -> str:
         """The distribution that provides the architecture."""
-        return self.versions.plugin.partition(" ")[0]
+        return self.computation.versions.distribution
 
     def fits(self, dataset: Dataset) -> bool:
         """Whether its images and classes are those of a data set."""
@@ -285,21 +271,15 @@ class Trained(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         _require(LOG in self.files, f"files should have {LOG}")
 
     @property
-    def versions(self) -> Versions:
-        """The versions of the software that trained it."""
-        return self.job.versions
-
-    @property
-    def threads(self) -> int:
-        """The number of the processor's threads that trained and measured it."""
-        return self.job.threads
+    def computation(self) -> Job:
+        """The job."""
+        return self.job
 
     @property
     def seed_results(self) -> SeedResults:
         """Its results, as those of one of several seeds."""
-        results = self.results
-        sha256 = self.weights.sha256
-        return SeedResults(self.job.seed, results.test_top1, results.test_top5, results.test_loss, sha256)
+        top1, top5, loss = self.results.test_top1, self.results.test_top5, self.results.test_loss
+        return SeedResults(self.job.seed, top1, top5, loss, self.weights.sha256)
 
     @property
     def requested_job(self) -> Job:
@@ -321,14 +301,9 @@ class Imported(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True, t
         _require(tag != self.name and is_tag(tag), f"name should be {whole}TAG")
 
     @property
-    def versions(self) -> Versions:
-        """The versions of the software that measured it."""
-        return self.source.versions
-
-    @property
-    def threads(self) -> int:
-        """The number of the processor's threads that measured it."""
-        return self.source.threads
+    def computation(self) -> Source:
+        """The source."""
+        return self.source
 
 
 class _Software(Struct, frozen=True):
@@ -360,7 +335,7 @@ class Summary(Struct, frozen=True):
         """The distribution that provides the architecture."""
         software = self.job or self.source
         assert software is not None
-        return software.versions.plugin.partition(" ")[0]
+        return software.versions.distribution
 
 
 Record: TypeAlias = Trained | Imported
@@ -375,30 +350,20 @@ def require_trained(record: Record) -> Trained:
 
 
 def obstacles(here: Trained, there: Trained) -> list[str]:
-    """The reasons, a phrase each, why two trainings of one job may have other bytes; empty if they should be equal.
-
-    The bytes depend on the job, which includes versions and threads, and on the processor.
-    """
+    """The reasons, a phrase each, why two trainings of one job may have other bytes; empty if they should be equal."""
+    recipe = there.job.recipe
+    uses_numpy = bool(recipe.mixup or recipe.cutmix or recipe.cutout)
     different = [
-        f"{name.removeprefix('versions ')} {_said(value)} there, {_said(other)} here"
+        f"{name.removeprefix('versions ')} {value if value != '' else 'unknown'} there, "
+        f"{other if other != '' else 'unknown'} here"
         for name, value, other in there.job.pairs(here.job)
-        if value != other and not (name == "versions numpy" and not _mixes(there.job))
+        if value != other and (name != "versions numpy" or uses_numpy)
     ]
     if there.environment.device != here.environment.device:
         different.append(f"{there.environment.device} there, {here.environment.device} here")
     if there.job.device != "cpu" and not there.job.deterministic:
         different.append("not deterministic there, which never gives the same bytes twice")
     return different
-
-
-def _mixes(job: Job) -> bool:
-    """Whether a training draws random numbers from NumPy: with mixup, CutMix or cutout."""
-    recipe = job.recipe
-    return bool(recipe.mixup or recipe.cutmix or recipe.cutout)
-
-
-def _said(value: object) -> str:
-    return "unknown" if value == "" else str(value)
 
 
 def is_tag(text: str) -> bool:

@@ -189,6 +189,12 @@ def _require_sense(job: Job, model: Model) -> None:
         )
     if not 1 <= job.train_images <= most:
         raise TrainingError(f"limit_train should be from 1 to {most}, not {job.train_images}")
+    last = job.train_images % job.recipe.batch_size or job.recipe.batch_size
+    if job.device == "cuda" and last < job.processes:  # SyncBatchNorm would wait forever for a share without images
+        raise TrainingError(
+            f"the last batch of an epoch has {last} images, fewer than the {job.processes} processes; "
+            "change batch_size or limit_train, or use fewer GPUs"
+        )
     for name, values in (("mean", job.recipe.mean), ("std", job.recipe.std)):
         if values is not None and len(values) != model.dataset.input_size[0]:
             channels = model.dataset.input_size[0]

@@ -23,7 +23,8 @@ from zoo.record.paths import path_of
 from zoo.record.types import UNKNOWN_LICENSE, require_trained
 from zoo.spec import Architecture, Model, Recipe
 from zoo.training.options import TrainOptions
-from zoo.training.reporting import Report, Reporting, trackers
+from zoo.training.reporting import Report, Reporting
+from zoo.training.trackers import trackers
 
 if TYPE_CHECKING:
     from zoo.training.jobs import Machine

@@ -152,6 +152,7 @@ class GraphedStep:
     def __init__(self, step: Step) -> None:
         self.step, device = step, step.device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
         self._steps: Counter[int] = Counter()
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._uncaptured: set[int] = set()  # sizes for which it was tried in vain
@@ -210,8 +211,9 @@ class GraphedStep:
         gc.collect()  # within a capture, freeing an older graph or memory of the device would be an error
         gc.disable()
         try:
-            # In mode "global" the thread that reads batches ahead, which pins memory, would break the capture.
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            # In mode "global" the thread that reads batches ahead, which pins memory, would break the capture. Graphs
+            # of all sizes share memory: they never run at once, and no tensor of theirs outlives a step.
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
                 # All that is made in here lives as long as the graph; a tensor from outside would have to be kept.
                 for group in groups:  # the optimizer reads the rate where this graph has it
                     group["lr"] = self._lr * optimizer.scale(group)

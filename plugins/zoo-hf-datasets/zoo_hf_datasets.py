@@ -1,0 +1,182 @@
+"""Datasets of the Hugging Face Hub, by the `datasets` library: `hf-datasets:uoft-cs/cifar10`.
+
+    hf-datasets:OWNER/NAME          a dataset of the Hub, at its newest revision
+    hf-datasets:PATH                a folder: of Dataset.save_to_disk, or of parquet files
+    hf-datasets:NAME?KEY=VALUE&…    with one or more of the keys of `Request`
+
+The image column and the label column are found by their features. Splits are used as they are.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from zoo.plugin import Collection, DataError, Half
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+TRAIN = ("train", "training")
+TEST = ("test", "validation", "valid", "val")  # the first that the dataset has
+LABELS = ("label", "labels", "fine_label")  # the first of them if there are several label columns
+
+
+@dataclass(frozen=True)
+class Request:
+    """A parsed address. Empty fields are found from the dataset itself."""
+
+    path: str  # a repository of the Hub, or a folder
+    config: str = ""  # the configuration, also called subset
+    revision: str = ""  # a branch, a tag or a commit of the repository
+    train: str = ""  # the split to train on
+    test: str = ""  # the split to test on
+    image: str = ""  # the column of the images
+    label: str = ""  # the column of the labels
+
+    @classmethod
+    def parse(cls, rest: str) -> Request:
+        """Parse the part of an address after `hf-datasets:`; raises DataError for an unknown key."""
+        path, _, query = rest.partition("?")
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        keys = [field.name for field in fields(cls) if field.name != "path"]
+        if unknown := [key for key in options if key not in keys]:
+            close = difflib.get_close_matches(unknown[0], keys, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(keys)}"
+            raise DataError(f"hf-datasets:{path} has no option {unknown[0]!r}; {hint}")
+        return cls(path, **options)
+
+
+def open_dataset(rest: str, root: Path) -> Collection:
+    """Open a dataset of the Hub, or one that was saved to disk.
+
+    Args:
+        rest: The part of the address after `hf-datasets:`.
+        root: The folder of datasets, which is not used: the `datasets` library has a cache of its own.
+
+    Returns:
+        The images as they are stored; none of them is decoded yet.
+
+    Raises:
+        DataError: There is no such dataset, split or column, or the `datasets` library is missing.
+    """
+    request = Request.parse(rest)
+    splits = _load(request)
+    train = _split(splits, request, request.train, TRAIN)
+    if train is None:
+        raise DataError(f"{_named(request)} has no split to train on among {', '.join(splits)}; name one with ?train=")
+    test = _split(splits, request, request.test, TEST)
+    image, label = _columns(train, request)
+    classes, numbers = _classes(train, label)
+    info = train.info
+    is_local = Path(request.path).expanduser().exists()
+    return Collection(
+        name=re.sub(r"[^a-z0-9]+", "-", Path(request.path).name.lower()).strip("-") or "dataset",
+        title=Path(request.path).name,
+        classes=classes,
+        train=_half(train, "train", image, label, numbers, request),
+        test=None if test is None else _half(test, "test", image, label, numbers, request),
+        stamp=" ".join(split._fingerprint for split in (train, test) if split is not None),
+        license=info.license or "",
+        homepage="" if is_local else info.homepage or f"https://huggingface.co/datasets/{request.path}",
+        hub_id="" if is_local else request.path,
+    )
+
+
+def _named(request: Request) -> str:
+    return f"hf-datasets:{request.path}"
+
+
+def _load(request: Request) -> DatasetDict:
+    """Load all splits; a saved dataset without splits is one split to train on."""
+    try:
+        import datasets
+    except ImportError:
+        raise DataError(f"{_named(request)} needs the datasets library: pip install datasets") from None
+    folder = Path(request.path).expanduser()
+    try:
+        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+            saved = datasets.load_from_disk(str(folder))
+        else:
+            path = str(folder) if folder.exists() else request.path
+            saved = datasets.load_dataset(path, request.config or None, revision=request.revision or None)
+    except Exception as error:  # the library fails in many ways: of the network, of files, of features
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{_named(request)} can't be loaded ({reason}); check its name, or use a folder") from error
+    return datasets.DatasetDict({TRAIN[0]: saved}) if isinstance(saved, datasets.Dataset) else saved
+
+
+def _split(splits: DatasetDict, request: Request, name: str, usual: Sequence[str]) -> Dataset | None:
+    if name and name not in splits:
+        raise DataError(f"{_named(request)} has no split {name!r}; there are {', '.join(splits)}")
+    names = [name] if name else [usual_name for usual_name in usual if usual_name in splits]
+    return splits[names[0]] if names else None
+
+
+def _columns(split: Dataset, request: Request) -> tuple[str, str]:
+    """The names of the image and the label column."""
+    from datasets import ClassLabel, Image
+
+    features = split.features
+    images = [name for name, feature in features.items() if isinstance(feature, Image)]
+    labels = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
+    labels = labels or [name for name in LABELS if name in features]
+    return _column("image", request.image, images, images[:1], request, list(features)), _column(
+        "label", request.label, list(features), labels if len(labels) == 1 else _usual(labels), request, list(features)
+    )
+
+
+def _usual(names: Sequence[str]) -> list[str]:
+    return [name for name in LABELS if name in names][:1]
+
+
+def _column(
+    what: str, wanted: str, allowed: Sequence[str], default: Sequence[str], request: Request, columns: Sequence[str]
+) -> str:
+    if wanted:
+        if wanted not in allowed:
+            raise DataError(f"{_named(request)} has no {what} column {wanted!r}; its columns are {', '.join(columns)}")
+        return wanted
+    if not default:
+        raise DataError(f"{_named(request)} has no {what} column among {', '.join(columns)}; name one with ?{what}=")
+    return default[0]
+
+
+def _classes(split: Dataset, label: str) -> tuple[tuple[str, ...], dict[object, int]]:
+    """The names of the classes, and the number of each value of the label column."""
+    from datasets import ClassLabel
+
+    feature = split.features[label]
+    if isinstance(feature, ClassLabel):
+        return tuple(feature.names), {number: number for number in range(feature.num_classes)}
+    values: list[Any] = sorted(split.unique(label))
+    return tuple(map(str, values)), {value: number for number, value in enumerate(values)}
+
+
+def _half(split: Dataset, half: str, image: str, label: str, numbers: dict[object, int], request: Request) -> Half:
+    from datasets import Image
+
+    labels: list[object] = list(split[label])
+    if unknown := set(labels) - numbers.keys():
+        raise DataError(
+            f"{_named(request)}: the {half} split has the label {min(map(str, unknown))}, which is no class of the "
+            f"training split; name another split with ?{half}="
+        )
+    files = split.select_columns([image]).cast_column(image, Image(decode=False))
+
+    def read(index: int) -> bytes:
+        content: dict[str, Any] = files[index][image]
+        if content["bytes"] is not None:
+            return bytes(content["bytes"])
+        return Path(content["path"]).read_bytes()
+
+    return Half(
+        tuple(f"{half}[{number}]" for number in range(len(labels))),
+        tuple(numbers[value] for value in labels),
+        read,
+    )

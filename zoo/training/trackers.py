@@ -1,0 +1,261 @@
+"""Experiment trackers: TensorBoard, Weights & Biases, MLflow and trackio, and those that plugins add.
+
+A tracker is an entry point of the group `zoo.reports`, named as the tracker:
+
+    [project.entry-points."zoo.reports"]
+    jsonl = "zoo_jsonl:JsonLines"
+
+The value is called with the `Watched` of a run and returns its `Report`. Its module is imported when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from zoo.errors import TrainingError
+from zoo.plugins import Group
+from zoo.training.reporting import Report, Tracker, Watched
+
+if TYPE_CHECKING:
+    import trackio
+    import wandb
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    from zoo.record.types import EpochRow
+
+PROJECT = "zoo"  # the project of Weights & Biases and trackio, the experiment of MLflow
+MLFLOW_PARAMETERS = 100  # as many as MLflow takes in one call
+
+# Columns of the log and their metric names. Dashboards group names by the part before the slash.
+METRICS = {
+    "lr": "lr",
+    "train_loss": "loss/train",
+    "val_loss": "loss/val",
+    "test_loss": "loss/test",
+    "train_top1": "top1/train",
+    "val_top1": "top1/val",
+    "test_top1": "top1/test",
+    "train_seconds": "seconds/train",
+}
+
+
+def metrics(row: EpochRow, only: str = "") -> dict[str, float]:
+    """The metrics of an epoch by name; of the columns that begin with `only`, and have a value."""
+    columns = {name: getattr(row, column) for column, name in METRICS.items() if column.startswith(only)}
+    return {name: value for name, value in columns.items() if value is not None}
+
+
+class Metrics(Report):
+    """A report that logs every epoch's metrics; the step is the epoch."""
+
+    def log(self, values: dict[str, float], epoch: int) -> None:
+        """Log these metrics of an epoch. Called after `start`."""
+        raise NotImplementedError
+
+    def epoch(self, row: EpochRow) -> None:
+        """Log the epoch's metrics."""
+        self.log(metrics(row), row.epoch)
+
+    def result(self, row: EpochRow) -> None:
+        """Log the test set's metrics."""
+        self.log(metrics(row, only="test"), row.epoch)
+
+
+class TensorBoard(Metrics):
+    """Writes event files to the run's folder: one point per epoch and metric, the job and notes as text."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._folder = watched.folder
+        self._notes = [f"    {watched.name} {watched.job}"]
+        self._writer: SummaryWriter | None = None
+
+    def start(self, epochs: int, images: int, finished: int) -> None:
+        """Open a new event file. TensorBoard ignores points of earlier files from the first new step on."""
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        first = finished + 1 if finished else 0  # texts are at step 0
+        self._writer = SummaryWriter(str(self._folder), purge_step=first if self._folder.exists() else None)
+        for number, text in enumerate(self._notes):
+            self._writer.add_text("note" if number else "job", text, finished)
+
+    def note(self, text: str) -> None:
+        """Keep the note until the file is open."""
+        self._notes.append(text)
+
+    def log(self, values: dict[str, float], epoch: int) -> None:
+        """Write the points and flush them."""
+        assert self._writer is not None
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, epoch)
+        self._writer.flush()
+
+    def finish(self) -> None:
+        """Close the file if it was opened."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class WeightsAndBiases(Metrics):
+    """Logs to Weights & Biases: to the project that WANDB_PROJECT names, else `zoo`. WANDB_MODE=offline works."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self._run: wandb.Run | None = None
+
+    def start(self, epochs: int, images: int, finished: int) -> None:
+        """Start a run. A resumed training continues its run."""
+        import wandb
+
+        run_id = _RunId(self._watched.folder, "wandb")
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            name=self._watched.folder.stem,
+            config=_config(self._watched),
+            dir=self._watched.folder,
+            id=run_id.read() if finished else None,
+            resume="allow",
+            settings=wandb.Settings(console="off"),  # leaves sys.stdout as it is
+        )
+        run_id.write(self._run.id)
+
+    def log(self, values: dict[str, float], epoch: int) -> None:
+        """Log the metrics."""
+        assert self._run is not None
+        self._run.log(values, step=epoch)
+
+    def finish(self) -> None:
+        """Finish the run if it was started."""
+        if self._run is not None:
+            self._run.finish()
+
+
+class MLflow(Metrics):
+    """Logs to MLflow at MLFLOW_TRACKING_URI: to the experiment that MLFLOW_EXPERIMENT_NAME names, else `zoo`."""
+
+    def __init__(self, watched: Watched) -> None:
+        from mlflow import MlflowClient
+
+        self._watched = watched
+        self._client = MlflowClient()
+        self._run = ""
+
+    def start(self, epochs: int, images: int, finished: int) -> None:
+        """Start a run. A resumed training continues its run."""
+        from mlflow.entities import Param
+
+        run_id = _RunId(self._watched.folder, "mlflow")
+        if finished and (previous := run_id.read()):
+            self._run = previous
+            self._client.update_run(self._run, status="RUNNING")
+            return
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
+        experiment = self._client.get_experiment_by_name(name)
+        experiment_id = experiment.experiment_id if experiment else self._client.create_experiment(name)
+        self._run = self._client.create_run(experiment_id, run_name=self._watched.folder.stem).info.run_id
+        parameters = [Param(name, str(value)) for name, value in _flat(_config(self._watched)).items()]
+        for first in range(0, len(parameters), MLFLOW_PARAMETERS):
+            self._client.log_batch(self._run, params=parameters[first : first + MLFLOW_PARAMETERS])
+        run_id.write(self._run)
+
+    def log(self, values: dict[str, float], epoch: int) -> None:
+        """Log the metrics."""
+        from mlflow.entities import Metric
+
+        now = int(1000 * time.time())
+        self._client.log_batch(self._run, metrics=[Metric(name, value, now, epoch) for name, value in values.items()])
+
+    def finish(self) -> None:
+        """End the run if it was started."""
+        if self._run:
+            self._client.set_terminated(self._run)
+
+
+class Trackio(Metrics):
+    """Logs to the project `zoo` of trackio: to its local database, or to the Space that TRACKIO_SPACE_ID names."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self._run: trackio.Run | None = None
+
+    def start(self, epochs: int, images: int, finished: int) -> None:
+        """Start a run. A resumed training continues its run, which trackio finds by its name."""
+        import trackio
+
+        run_id = _RunId(self._watched.folder, "trackio")
+        previous = run_id.read() if finished else None
+        name = previous or f"{self._watched.folder.stem}-{secrets.token_hex(3)}"
+        self._run = trackio.init(
+            project=PROJECT, name=name, config=_config(self._watched), resume="allow" if previous else "never"
+        )
+        run_id.write(name)
+
+    def log(self, values: dict[str, float], epoch: int) -> None:
+        """Log the metrics."""
+        assert self._run is not None
+        self._run.log(values, step=epoch)
+
+    def finish(self) -> None:
+        """Finish the run if it was started."""
+        if self._run is not None:
+            self._run.finish()
+
+
+class _RunId:
+    """The id of a tracker's run, in the run's folder, so that a resumed training continues the same curve."""
+
+    def __init__(self, folder: Path, tracker: str) -> None:
+        self._path = folder / f"{tracker}.id"
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def read(self) -> str | None:
+        return self._path.read_text() if self._path.is_file() else None
+
+    def write(self, run_id: str) -> None:
+        self._path.write_text(run_id)
+
+
+def _config(watched: Watched) -> dict[str, Any]:
+    return {"model": watched.name, **json.loads(watched.job)}
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings with dotted names (`recipe.lr`): MLflow's parameters have one level."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+TRACKERS: Final = Group[Tracker](
+    "zoo.reports",
+    "tracker",
+    "a function or a class that is called with a zoo.plugin.Watched and returns a zoo.plugin.Report",
+    own={  # each needs the module, and the extra, of its name
+        "tensorboard": f"{__name__}:TensorBoard",
+        "wandb": f"{__name__}:WeightsAndBiases",
+        "mlflow": f"{__name__}:MLflow",
+        "trackio": f"{__name__}:Trackio",
+    },
+    unknown=TrainingError,
+)
+
+
+def trackers(names: Iterable[str]) -> dict[str, Tracker]:
+    """The trackers of these names.
+
+    Raises:
+        TrainingError: There is no such tracker, or its package is not installed.
+        PluginError: A plugin's tracker can't be imported or called.
+    """
+    names = list(dict.fromkeys(names))
+    for name in names:
+        if name in TRACKERS.own and importlib.util.find_spec(name) is None:
+            raise TrainingError(f"tracker {name} needs {name}: pip install 'residual-zoo[{name}]'")
+    return {name: TRACKERS.load(name) for name in names}
