@@ -1,4 +1,4 @@
-"""Fault by fault, what a person sees: the rows of docs/hub-faults.md, each injected and read back."""
+"""Fault by fault, what a person sees: the first table of docs/hub-faults.md, each row injected and read back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAME = "resnet8_digits"
 PLACE = f"hf://me/{NAME}"
 ROWS = [
     [cell.strip() for cell in line.strip("|").split(" | ")]
-    for line in (CHECKOUT / "docs" / "hub-faults.md").read_text().splitlines()
+    for line in (CHECKOUT / "docs" / "hub-faults.md").read_text().partition("\n## ")[0].splitlines()
     if line.startswith("| ") and not line.startswith("| fault")
 ]
 
@@ -194,6 +194,21 @@ def config_with_a_path(at: Scene) -> None:
     at.config(files=files | {"../../secret": files[store.LOG]}).load()
 
 
+def refused_card(at: Scene) -> None:
+    at.config(license="mine")
+    api.push(at.folder, hub="hf://me")
+
+
+def other_order(at: Scene) -> None:
+    at.config(classes=list("9876543210"))
+    api.push(at.folder, hub="hf://me")
+
+
+def not_finite(at: Scene) -> None:
+    at.weights(lambda tensors: tensors.update({"fc.bias": torch.full((10,), torch.nan)}))
+    api.push(at.folder, hub="hf://me")
+
+
 def half_written_revision(at: Scene) -> None:
     hub = f"file:{at.tmp_path / 'hub'}"
     api.push(at.folder, hub=hub)
@@ -239,12 +254,24 @@ INJECTED: dict[str, Callable[[Scene], None]] = {
     "teacher on this machine": teacher_here,
     "classes of another data set": lambda at: at.config(classes=list("abcdefghij")).load(),
     "plugin that is not installed": missing_plugin,
+    "card that the Hub refuses": refused_card,
+    "classes in another order": other_order,
+    "weights that are not finite": not_finite,
     "half-written revision": half_written_revision,
 }
 
 
 def test_every_row_is_injected() -> None:
     assert [row[0] for row in ROWS] == list(INJECTED)
+
+
+@pytest.mark.parametrize("page", ["hub-faults.md", "others.md"])
+def test_every_test_that_a_page_names_is_one(page: str) -> None:
+    named = set(re.findall(r"`(test_\w+)`", (CHECKOUT / "docs" / page).read_text()))
+    files = Path(__file__).parent.glob("test_*.py")
+    written = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())}
+    assert named
+    assert named <= written
 
 
 @pytest.mark.parametrize(("fault", "seen"), [(row[0], row[2]) for row in ROWS], ids=[row[0] for row in ROWS])

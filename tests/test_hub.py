@@ -151,7 +151,7 @@ def moving(
     fetch = type(kept).fetch
 
     def fetched_and_pushed(self: Hub, *arguments: Any, **options: Any) -> Path:
-        folder = fetch(self, *arguments, **options)  # type: ignore[arg-type]
+        folder = fetch(self, *arguments, **options)
         publish(self, next(folders))
         return folder
 

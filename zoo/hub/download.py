@@ -97,7 +97,6 @@ class _Kept:
 
     asked: str
     address: str
-    name: str
     sha256: str
 
 
@@ -245,7 +244,7 @@ def _row(address: str) -> Path:
 
 def _kept(address: str, name: str, wanted: _Wanted) -> Fetched | None:
     """What was fetched before from this address, or has the hash that is wanted; None where neither is there, whole."""
-    candidates = [] if wanted.sha256 is None else [_Kept(address, address, name, wanted.sha256)]
+    candidates = [] if wanted.sha256 is None else [_Kept(address, address, wanted.sha256)]
     with contextlib.suppress(OSError, ValueError, SchemaError, RecursionError):
         values: Any = json.loads(_row(address).read_text(encoding="utf-8"))
         row = from_json(_Kept, values)
@@ -276,7 +275,7 @@ def _keep(asked: str, found: Fetched) -> None:
         if _content(found.sha256) is None:
             write_file(_downloads() / found.sha256 / found.name, found.content)
         for address in dict.fromkeys((asked, found.address)):
-            kept = _Kept(address, found.address, found.name, found.sha256)
+            kept = _Kept(address, found.address, found.sha256)
             write_file(_row(address), json.dumps(dataclasses.asdict(kept)).encode())
     except OSError as error:
         raise _unwritable(error) from None

@@ -163,7 +163,7 @@ def info(name: str | Path, *, hub: str | None = None) -> ModelInfo:
     """
     # Here: a listing reads no folder, and starts faster without.
     from zoo.hub.address import Name, parse
-    from zoo.hub.resolve import full_name, hub_of, in_hub, published
+    from zoo.hub.resolve import full_name, named, published
 
     reference = parse(name)
     if not isinstance(reference, Name):
@@ -172,13 +172,12 @@ def info(name: str | Path, *, hub: str | None = None) -> ModelInfo:
     full = full_name(reference.text, hub)
     model = _model(full)
     try:
-        source = hub_of(full, hub, None)
-        config = in_hub(source, full, None).config
+        source = named(full, hub=hub)
     except NotFound:
         if model is None or model.name != full:
             raise
         return ModelInfo(full, model, None, None)
-    return ModelInfo(full, model, _place(source, full), config)
+    return ModelInfo(full, model, "catalogue" if source.is_shipped else source.place, source.config)
 
 
 def revisions(model: str | Path, *, hub: str | None = None) -> list[RevisionRow]:
@@ -389,11 +388,6 @@ def _own(pattern: str | None) -> dict[str, Listed]:
     except ZooError as error:
         warnings.warn(HubWarning(f"{error} (ZOO_HUB; only the catalogue's are listed)"), stacklevel=3)
         return {}
-
-
-def _place(source: Hub, name: str) -> str:
-    """Where a model's weights are, in a word: the catalogue, or an address in a hub."""
-    return "catalogue" if source.address == catalogue.catalogue().address else str(source.address.model(name))
 
 
 def _base(name: str) -> str:

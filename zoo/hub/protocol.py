@@ -106,6 +106,25 @@ class Hub(Protocol):
         """The models, sorted by name: those whose names match a pattern (`resnet*`, as `fnmatch` has it), or all."""
 
 
+@dataclass(frozen=True)
+class InHub:
+    """A model in a hub, at a revision; `shown` is what its address says of that."""
+
+    hub: Hub
+    name: str
+    revision: str
+    shown: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Its address in the hub."""
+        return str(self.hub.address.model(self.name).at(self.shown))
+
+    def fetch(self, files: Iterable[str], *, anew: bool = False) -> Path:
+        """What the hub fetches."""
+        return self.hub.fetch(self.name, self.revision, files, anew=anew)
+
+
 @runtime_checkable
 class Searchable(Protocol):
     """A hub in which models can be found by a text."""

@@ -16,7 +16,7 @@ from zoo.decoding import SchemaError
 from zoo.errors import BuildError, FolderError, NotFound, PluginError
 from zoo.formats import Foreign
 from zoo.hub.address import Address
-from zoo.hub.protocol import Hub, Repositories
+from zoo.hub.protocol import InHub, Repositories
 from zoo.record import store
 from zoo.record.job import Versions
 from zoo.record.types import MOST_CHANNELS, MOST_CLASSES, MOST_PIXELS, UNKNOWN_LICENSE, Download, File, Imported, Source
@@ -28,25 +28,6 @@ LICENSE = re.compile(r"^license:\s*['\"]?([a-z0-9][a-z0-9.+-]{0,63})['\"]?\s*$",
 
 
 @dataclass(frozen=True)
-class Commit:
-    """A repository in a hub, at a commit."""
-
-    hub: Hub
-    address: Address
-    revision: str
-
-    @property
-    def name(self) -> str:
-        """The repository's name in the hub."""
-        assert self.address.name is not None
-        return self.address.name
-
-    def fetch(self, file: str) -> Path:
-        """The folder on this machine with that file in it; raises NotFound or HubError."""
-        return self.hub.fetch(self.name, self.revision, [file])
-
-
-@dataclass(frozen=True)
 class Repository:
     """A model in another library's repository: its record, what builds its net, and the folder on this machine."""
 
@@ -55,13 +36,13 @@ class Repository:
     folder: Path
 
 
-def repository(folder: Path, kind: str, commit: Commit | None) -> Repository:
+def repository(folder: Path, kind: str, commit: InHub | None) -> Repository:
     """The model of another library's repository, whose config.json is in `folder`.
 
     `commit` says where it is in a hub, None for a folder of this machine. Raises PluginError where nothing here reads
     that kind, FolderError for what can't be a model's, NotFound where it has no weights, or HubError.
     """
-    named = str(folder) if commit is None else str(commit.address)
+    named = str(folder) if commit is None else str(_address(commit))
     try:
         foreign = formats.read(kind, store.document(folder))
         weights = _weights(folder, commit)
@@ -74,11 +55,13 @@ def repository(folder: Path, kind: str, commit: Commit | None) -> Repository:
     return Repository(record, foreign.architecture, folder)
 
 
-def _record(foreign: Foreign, license: str, weights: File, commit: Commit | None) -> Imported:  # noqa: A002
+def _record(foreign: Foreign, license: str, weights: File, commit: InHub | None) -> Imported:  # noqa: A002
     """The record, as of somebody else's weights that nobody here has measured."""
     architecture = foreign.architecture
+    by = "somebody" if commit is None else commit.hub.address.place
+    tag = re.sub(r"[^a-z0-9_-]+", "-", by.lower()).strip("-_")[:40] or "somebody"
     return Imported(
-        name=f"{architecture.name}_{foreign.dataset}.{_tag(commit)}",
+        name=f"{architecture.name}_{foreign.dataset}.{tag}",
         architecture=architecture.name,
         dataset=foreign.dataset,
         classes=foreign.classes,
@@ -91,7 +74,7 @@ def _record(foreign: Foreign, license: str, weights: File, commit: Commit | None
         paper=architecture.paper,
         files={store.WEIGHTS: weights},
         source=Source(
-            by="somebody" if commit is None else commit.address.place,
+            by=by,
             revision="" if commit is None else commit.revision,
             threads=1,
             versions=Versions(torch="", numpy="", zoo="", plugin=registry.provider(architecture)),
@@ -100,14 +83,13 @@ def _record(foreign: Foreign, license: str, weights: File, commit: Commit | None
     )
 
 
-def _download(commit: Commit, weights: File) -> Download:
-    address = f"{commit.address}/{store.WEIGHTS}@{commit.revision}"
+def _download(commit: InHub, weights: File) -> Download:
+    address = f"{_address(commit)}/{store.WEIGHTS}@{commit.revision}"
     return Download(address=address, file=store.WEIGHTS, sha256=weights.sha256, bytes=weights.bytes)
 
 
-def _tag(commit: Commit | None) -> str:
-    """Whose weights they are, as far as a tag can say it."""
-    return re.sub(r"[^a-z0-9_-]+", "-", commit.address.place.lower() if commit else "").strip("-_")[:40] or "somebody"
+def _address(commit: InHub) -> Address:
+    return commit.hub.address.model(commit.name)
 
 
 def _parameters(foreign: Foreign, weights: File) -> int:
@@ -131,7 +113,7 @@ def _parameters(foreign: Foreign, weights: File) -> int:
     return trainable
 
 
-def _weights(folder: Path, commit: Commit | None) -> File:
+def _weights(folder: Path, commit: InHub | None) -> File:
     """The hash and size of the weights: those that the hub has, or of the file in a folder of this machine."""
     if commit is not None:
         assert isinstance(commit.hub, Repositories)
@@ -141,11 +123,11 @@ def _weights(folder: Path, commit: Commit | None) -> File:
     return store.file_facts(store.read_regular(folder, store.WEIGHTS, MOST))
 
 
-def _license(folder: Path, commit: Commit | None) -> str:
+def _license(folder: Path, commit: InHub | None) -> str:
     """The license that the repository's card names; UNKNOWN_LICENSE where it names none."""
     try:
         if commit is not None:
-            folder = commit.fetch(store.README)
+            folder = commit.fetch([store.README])
         text = store.read_regular(folder, store.README, CARD_BYTES).decode(errors="replace")
     except (FolderError, NotFound):
         return UNKNOWN_LICENSE

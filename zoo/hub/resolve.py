@@ -37,8 +37,8 @@ from zoo.errors import (
 from zoo.hub.address import Address, Name, Reference, parse
 from zoo.hub.catalogue import catalogue, variants
 from zoo.hub.download import healed
-from zoo.hub.protocol import Hub, Repositories, Revision
-from zoo.hub.repositories import Commit, Repository, repository
+from zoo.hub.protocol import Hub, InHub, Repositories
+from zoo.hub.repositories import Repository, repository
 from zoo.hub.schemes import open_default, open_hub
 from zoo.record import store
 from zoo.record.paths import is_folder, path_of
@@ -83,25 +83,6 @@ class Folder:
         return self.path
 
 
-@dataclass(frozen=True)
-class InHub:
-    """A model in a hub, at a revision; `shown` is what its address says of that."""
-
-    hub: Hub
-    name: str
-    revision: str
-    shown: str | None = None
-
-    @property
-    def address(self) -> str:
-        """Its address in the hub."""
-        return str(self.hub.address.model(self.name).at(self.shown))
-
-    def fetch(self, files: Iterable[str], *, anew: bool = False) -> Path:
-        """What the hub fetches."""
-        return self.hub.fetch(self.name, self.revision, files, anew=anew)
-
-
 @dataclass(frozen=True, eq=False)
 class Published:
     """A published model. Whatever is read of it is held against the same `config`."""
@@ -126,6 +107,13 @@ class Published:
     def is_local(self) -> bool:
         """Whether its folder was named by path."""
         return isinstance(self.source, Folder)
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it is the catalogue's."""
+        if isinstance(self.source, InHub):
+            return self.source.hub.address == catalogue().address
+        return Path(self.place).resolve().parent == catalogue().path.resolve()
 
     def require_record(self) -> None:
         """Raise OtherFormat for a model in another library's repository, which has no record."""
@@ -205,7 +193,7 @@ class Published:
                 raise
         from zoo.hub.imported import downloaded
 
-        if not _is_shipped(self.source):
+        if not self.is_shipped:
             require_allowed(self.config.download.address, f"the file of weights of {self.config.name}")
         return downloaded(self.source.fetch([store.CONFIG]), self.config)
 
@@ -340,9 +328,44 @@ def published(
             raise HubError(f"'{reference}' names its hub itself; leave out {hub}")
         address = reference.at(revision)
         assert address.name is not None
-        return in_hub(open_hub(address), address.name, address.revision, newest=newest)
-    name = full_name(reference.text, hub)
-    return in_hub(hub_of(name, hub, revision), name, revision, newest=newest)
+        return _in_hub(open_hub(address), address.name, address.revision, newest=newest)
+    return named(full_name(reference.text, hub), hub=hub, revision=revision, newest=newest)
+
+
+def named(name: str, *, hub: str | None = None, revision: str | None = None, newest: bool = False) -> Published:
+    """The published model of a full name: in the hub that is named, else in ZOO_HUB's, else in the catalogue.
+
+    Raises NotPublished where no hub is named and the catalogue has no weights, or what `published` raises.
+    """
+    if hub is not None:
+        return _in_hub(open_hub(hub), name, revision, newest=newest)
+    shipped, own = catalogue(), open_default()
+    in_catalogue = is_folder(shipped.path / name)
+    if own is None:
+        if not in_catalogue:
+            raise _not_shipped(name, revision)
+        return _in_hub(shipped, name, revision)
+    try:
+        return _in_hub(own, name, revision, newest=newest)
+    except NotFound:
+        if in_catalogue:
+            with contextlib.suppress(NotFound):
+                return _in_hub(shipped, name, revision)
+        raise
+
+
+def _not_shipped(name: str, revision: str | None) -> NotFound:
+    """The error for a name without weights in the catalogue."""
+    base, tag = tagged(name)
+    if tag is not None:
+        there = ", ".join(variants(base)) or "none"
+        return NotFound(f"the catalogue has no weights of {name}; of other people's for {base} it has {there}")
+    what, kind = (name, NotPublished) if revision is None else (f"{name} at revision {revision}", NotFound)
+    others = f" (other people's are there: {', '.join(variants(name))})" if variants(name) else ""
+    return kind(
+        f"the catalogue has no weights of {what}{others}; name the hub that has them (hub, or ZOO_HUB), "
+        f"or train it: zoo train {name}"
+    )
 
 
 def _existing(given: Path) -> Path:
@@ -365,8 +388,7 @@ def _in_folder(path: Path) -> Published:
         return Published(other.record, Folder(path), other)
 
 
-def in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) -> Published:
-    """The model of a name in a hub; raises as `published` does."""
+def _in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) -> Published:
     try:
         resolved = hub.resolve(name, revision)
     except HubUnavailable as error:
@@ -379,50 +401,19 @@ def in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) -
             ),
             stacklevel=4,
         )
-        return in_hub(hub, name, error.revision)
+        return _in_hub(hub, name, error.revision)
     except OtherFormat as error:
         if not isinstance(hub, Repositories):
             return _in_folder(error.folder)
-        commit = Commit(hub, hub.address.model(name), error.folder.name)
-        other = repository(error.folder, error.kind, commit)
-        return Published(other.record, InHub(hub, name, commit.revision, commit.revision), other)
-    _require_named(resolved, hub.address.model(name))
+        source = InHub(hub, name, error.folder.name, error.folder.name)
+        other = repository(error.folder, error.kind, source)
+        return Published(other.record, source, other)
+    if resolved.record.name != name:
+        raise HubError(f"{hub.address.model(name)} holds the model {resolved.record.name}, and not the one of its name")
     return Published(resolved.record, InHub(hub, name, resolved.id))
 
 
-def _require_named(resolved: Revision, address: Address) -> None:
-    if resolved.record.name != address.name:
-        raise HubError(f"{address} holds the model {resolved.record.name}, and not the one of its name")
-
-
 # -- names -----------------------------------------------------------------------------------------
-
-
-def hub_of(name: str, hub: str | None, revision: str | None) -> Hub:
-    """The hub that a model's weights come from: the one named, else ZOO_HUB's, else the catalogue.
-
-    Raises NotPublished where none is named and the catalogue has no weights, or what asking ZOO_HUB's raises.
-    """
-    if hub is not None:
-        return open_hub(hub)
-    shipped = catalogue()
-    in_catalogue = is_folder(shipped.path / name)
-    own = open_default()
-    if own is not None:
-        falls_back = in_catalogue and not _has(own, name, revision) and _has(shipped, name, revision)
-        return shipped if falls_back else own
-    if in_catalogue:
-        return shipped
-    base, tag = tagged(name)
-    if tag is not None:
-        there = ", ".join(variants(base)) or "none"
-        raise NotFound(f"the catalogue has no weights of {name}; of other people's for {base} it has {there}")
-    what, kind = (name, NotPublished) if revision is None else (f"{name} at revision {revision}", NotFound)
-    others = f" (other people's are there: {', '.join(variants(name))})" if variants(name) else ""
-    raise kind(
-        f"the catalogue has no weights of {what}{others}; name the hub that has them (hub, or ZOO_HUB), "
-        f"or train it: zoo train {name}"
-    )
 
 
 def full_name(name: str, hub: str | None) -> str:
@@ -460,16 +451,6 @@ def tagged(name: str) -> tuple[str, str | None]:
         raise
 
 
-def _has(hub: Hub, name: str, revision: str | None) -> bool:
-    try:
-        hub.resolve(name, revision)
-    except HubUnavailable:  # an earlier revision is on this machine
-        return True
-    except NotFound:
-        return False
-    return True
-
-
 # -- trust -----------------------------------------------------------------------------------------
 
 
@@ -489,13 +470,6 @@ def is_trusted(named: str) -> bool:
     """Whether ZOO_TRUST lists an address, its model's or its hub's, or a path."""
     trusted = [one.strip().rstrip("/") for one in os.environ.get("ZOO_TRUST", "").split(",")]
     return any(named == one or named.startswith((f"{one}/", f"{one}@")) for one in trusted if one.rstrip(":"))
-
-
-def _is_shipped(source: Source) -> bool:
-    """Whether it is the catalogue's."""
-    if isinstance(source, Folder):
-        return source.path.resolve().parent == catalogue().path.resolve()
-    return isinstance(source, InHub) and source.hub.address == catalogue().address
 
 
 # -- logs ------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ import msgspec
 
 from zoo.errors import HubWarning, PageError, PluginError, ZooError
 from zoo.hub import listing
-from zoo.hub.resolve import InHub, Published, published
+from zoo.hub.protocol import InHub
+from zoo.hub.resolve import Published, published
 from zoo.record import store
 from zoo.record.card import Snippet, command, install, snippets
 from zoo.record.types import EpochRow, Imported, Record, Trained
