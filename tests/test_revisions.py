@@ -10,10 +10,11 @@ import pytest
 
 import zoo
 from zoo import api
-from zoo.errors import HubError
+from zoo.errors import HubError, HubWarning
 
 from . import loopback_hub
 from .conftest import Run
+from .folders import config_of
 
 NAME = "resnet8_digits"
 
@@ -37,6 +38,14 @@ def test_the_revisions_of_a_model_are_listed_newest_first(twice: list[str], run_
     heading, *lines = run_here("revisions", address).stdout.splitlines()
     assert heading.split("\t") == ["revision", "date", "top-1", "license"]
     assert [line.split("\t")[0] for line in lines] == [row["id"][:12] for row in rows]
+
+
+def test_a_damaged_revision_is_left_out_with_a_warning(twice: list[str]) -> None:
+    place, _, revision = twice[0].removeprefix("file:").partition("@")
+    config_of(Path(place) / ".revisions" / revision, license="gpl")
+    with pytest.warns(HubWarning, match=f"is not revision {revision[:12]} any more"):
+        (row,) = api.revisions(f"file:{place}")
+    assert row.license == "mit"
 
 
 def test_the_catalogue_has_one_revision_without_a_date() -> None:

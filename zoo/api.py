@@ -438,7 +438,7 @@ def layers(model: str, *, depth: int = 2) -> list[Layer]:
     Raises:
         UnknownModel: No plugin has a model of that name.
     """
-    declared = registry.load(registry.resolve(model))
+    declared = registry.load(tagged(model)[0])
     from zoo.nets.build import to_be_filled
     from zoo.nets.layers import layers as layers_of
 

@@ -6,7 +6,6 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Collection, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -117,7 +116,7 @@ def count_of(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmg]?)", text.replace(",", "").lower(), re.ASCII)
     if match is None:
         raise typer.BadParameter(f"{text!r} should be a number of parameters, as in 270k, 1M or 1000000")
-    return int(Decimal(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[match[2]])
+    return round(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[match[2]])
 
 
 def numbers_of(text: str | None) -> tuple[float, ...] | None:

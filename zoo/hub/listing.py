@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from zoo import registry
-from zoo.errors import HubError, HubWarning, NotFound, RegistryError, UnknownModel, ZooError
+from zoo.errors import FolderError, HubError, HubWarning, NotFound, RegistryError, UnknownModel, ZooError
 from zoo.hub import catalogue
 from zoo.hub.catalogue import Shipped
 from zoo.hub.protocol import Dated, Hub, Listed, Searchable
@@ -181,7 +181,7 @@ def info(name: str | Path, *, hub: str | None = None) -> ModelInfo:
 
 
 def revisions(model: str | Path, *, hub: str | None = None) -> list[RevisionRow]:
-    """List the revisions of a published model, the newest first.
+    """List the revisions of a published model, the newest first; a damaged one is left out, with a HubWarning.
 
     Args:
         model: A name or an address.
@@ -209,7 +209,11 @@ def revisions(model: str | Path, *, hub: str | None = None) -> list[RevisionRow]
     dates = store.dates(name) if isinstance(store, Dated) else {}
     rows = []
     for identity in store.revisions(name):
-        record = store.resolve(name, identity).record
+        try:
+            record = store.resolve(name, identity).record
+        except FolderError as error:
+            warnings.warn(HubWarning(str(error)), stacklevel=2)
+            continue
         top1 = record.results.test_top1 if record.results else None
         rows.append(RevisionRow(identity, dates.get(identity), top1, record.license))
     return rows
