@@ -114,6 +114,7 @@ COMMANDS = {
 
 
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error too, as ZOO_DEBUG=1 does.")]
+UsageError: Any = typer.BadParameter.__base__  # a command line that typer can't parse
 UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO}  # errors of stdout
 
 
@@ -234,7 +235,14 @@ def _run() -> None:
     except FileNotFoundError:
         raise FolderError("the working directory was removed; change to another one") from None
     try:
-        app()
+        sys.exit(app(prog_name="zoo", standalone_mode=False) or 0)
+    except UsageError as error:
+        if len(sys.argv) == 1:
+            error.show()  # the help
+        else:
+            command = error.ctx.command_path if error.ctx else "zoo"
+            complain(f"{error.format_message().rstrip('.')} (see {command} --help)")
+        sys.exit(error.exit_code)
     finally:
         sys.stdout.flush()
 

@@ -223,12 +223,13 @@ def _open_folder(folder: Path) -> Collection:
     files = [_labelled(folders, classes, start) for folders in (train_folders, test_folders)]
     readable = endings()
     train_files, test_files = ([pair for pair in half if pair[0].suffix.lower() in readable] for half in files)
+    others = Counter(path.suffix.lower() for half in files for path, _ in half if path.suffix.lower() not in readable)
     if not train_files:
+        left_out = f" ({listed(others.most_common())} left out)" if others else ""
         raise DataError(
-            f"there is no picture in {train}; expected files such as {train / classes[0] / 'one.jpg'}, "
+            f"there is no picture in {train}{left_out}; expected files such as {train / classes[0] / 'one.jpg'}, "
             f"of the formats {', '.join(sorted(set(readable.values())))}"
         )
-    others = Counter(path.suffix.lower() for half in files for path, _ in half if path.suffix.lower() not in readable)
     return Collection(
         name=_name(folder),
         title=folder.resolve().name,
@@ -238,6 +239,11 @@ def _open_folder(folder: Path) -> Collection:
         stamp=_stamp(folder, [*train_files, *test_files]),
         other_files=tuple(others.most_common()),
     )
+
+
+def listed(other_files: Iterable[tuple[str, int]]) -> str:
+    """Files by their endings, in words: `.heic 2, .txt 1`."""
+    return ", ".join(f"{ending or 'no ending'} {count:,}" for ending, count in other_files)
 
 
 def _halves(folder: Path) -> tuple[Path, Path | None]:

@@ -16,7 +16,6 @@ from torch import Tensor
 from zoo import plugins, registry
 from zoo.data.augmentation import augments
 from zoo.errors import DataError, ZooError
-from zoo.record.paths import cache, path_of
 from zoo.spec import Dataset, Recipe
 
 if TYPE_CHECKING:
@@ -66,16 +65,6 @@ class Splits:
     train: Split
     val: Split | None  # the last images of the training set, where the recipe holds them out
     test: Split
-
-
-def default_root() -> Path:
-    """The folder that data sets are read from and downloaded to, where none is named: ZOO_DATA, else in the cache."""
-    return path_of(named) if (named := os.environ.get("ZOO_DATA")) else cache() / "data"
-
-
-def root_of(data: str | Path | None) -> Path:
-    """The folder of data sets that a person named, `~` expanded; `default_root()` where none is named."""
-    return path_of(data) if data else default_root()
 
 
 def is_there(dataset: Dataset, root: Path) -> bool:

@@ -101,7 +101,7 @@ def _check_training(model: Model) -> None:
 
 
 def _check_dataset(dataset: Dataset, root: Path | None) -> None:
-    from zoo.data.sources import default_root
+    from zoo.data.collection import root_of
     from zoo.testing.datasets import check_dataset
 
-    check_dataset(dataset, root or default_root())
+    check_dataset(dataset, root_of(root))
