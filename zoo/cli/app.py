@@ -114,7 +114,7 @@ COMMANDS = {
 
 
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error too, as ZOO_DEBUG=1 does.")]
-UsageError: Any = typer.BadParameter.__base__  # a command line that typer can't parse
+UsageError: Any = typer.BadParameter.__base__  # the parser's errors; typer has no public name for them
 UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO}  # errors of stdout
 
 
@@ -237,14 +237,21 @@ def _run() -> None:
     try:
         sys.exit(app(prog_name="zoo", standalone_mode=False) or 0)
     except UsageError as error:
-        if len(sys.argv) == 1:
-            error.show()  # the help
+        if not sys.argv[1:]:  # this error's message is the help
+            error.show()
         else:
-            command = error.ctx.command_path if error.ctx else "zoo"
-            complain(f"{error.format_message().rstrip('.')} (see {command} --help)")
+            complain(_misuse(error))
         sys.exit(error.exit_code)
     finally:
         sys.stdout.flush()
+
+
+def _misuse(error: Any) -> str:
+    """A line for what the parser refuses, with the command that explains the options."""
+    message = error.format_message()
+    program = error.ctx.command_path if error.ctx else "zoo"
+    end = "" if message.endswith((".", "?")) else "."
+    return f"{message[:1].lower()}{message[1:]}{end} See: {program} -h"
 
 
 def _show_traceback(error: BaseException) -> None:
