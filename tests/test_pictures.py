@@ -247,6 +247,16 @@ def test_their_size_is_the_recipes_and_a_random_crop_has_a_margin(folder: Path) 
     assert found.read(Path(), train=False)[0].shape == (12, 14, 14, 3)
 
 
+def test_a_jpeg_of_a_phones_size_is_trained_on_and_a_larger_picture_is_an_unreadable_one(folder: Path) -> None:
+    Image.new("RGB", (9_000, 6_000), COLOURS["rose"]).save(folder / "train" / "rose" / "phone.jpg")
+    Image.new("1", (9_000, 6_000)).save(folder / "train" / "rose" / "map.png")
+    dataset = open_it(f"folder:{folder}", Recipe(epochs=1, img_size=8), skip_bad=True)
+    assert dataset.pictures is not None
+    assert (dataset.train_images, dataset.pictures.skipped) == (37, 1)
+    with pytest.raises(DataError, match=r"map\.png can't be read as a picture: it has 9,000×6,000 pixels"):
+        open_it(f"folder:{folder}", Recipe(epochs=1, img_size=8))
+
+
 def test_pictures_of_many_sizes_are_64_where_nobody_says_any(folder: Path) -> None:
     Image.new("RGB", (30, 20)).save(folder / "train" / "rose" / "0.png")
     assert open_it(f"folder:{folder}").input_size == (3, 64, 64)
@@ -437,6 +447,11 @@ def nothing(folder: Path) -> None:
         picture.unlink()
 
 
+def other_formats(folder: Path) -> None:
+    for number, picture in enumerate(sorted(folder.rglob("*.png"))):
+        picture.rename(picture.with_suffix(".HEIC" if number % 3 else ".txt"))
+
+
 def one_class(folder: Path) -> None:
     for name in ("rose", "violet"):
         for half in ("train", "test"):
@@ -473,7 +488,8 @@ def no_classes(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (nothing, "there is no picture in .*train"),
+        (nothing, "there is no picture in .*train; expected files such as .*one.jpg, of the formats"),
+        (other_formats, r"there is no picture in .*train \(\.heic 32, \.txt 16 left out\); expected files"),
         (one_class, "has one class, daisy, and there is nothing to tell it from"),
         (no_test_picture, "there is no test picture of the class rose"),
         (no_training_picture, "there is no training picture of the class rose"),

@@ -115,8 +115,9 @@ def _decode(file: BinaryIO, name: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # PIXELS is a lower bound
             with _open(file, readable) as image:
-                _reduce(image, refused)
+                _require_size(image, refused)
                 require_convertible(image, refused)
+                _reduce(image)
                 upright = ImageOps.exif_transpose(image)
                 upright.load()
                 return upright
@@ -142,18 +143,20 @@ def _open(file: BinaryIO, formats: list[str]) -> Image.Image:
         return JpegImageFile(file)  # Image.open refuses it for its size; `_reduce` has another bound
 
 
-def _reduce(image: Image.Image, refused: str) -> None:
-    """Have a large JPEG decoded at a half or a quarter of its sides; refuse what is larger than that."""
-    pixels, is_jpeg = image.width * image.height, isinstance(image, JpegImageFile)
-    if pixels <= PIXELS:
-        return
-    if pixels > (JPEG_PIXELS if is_jpeg else PIXELS):
+def _require_size(image: Image.Image, refused: str) -> None:
+    if image.width * image.height > (JPEG_PIXELS if isinstance(image, JpegImageFile) else PIXELS):
         raise ImageError(
             f"{refused}: it has {image.width:,}×{image.height:,} pixels, expected up to {PIXELS:,}, "
             f"or {JPEG_PIXELS:,} as JPEG; make it smaller"
         )
-    factor = 2 if pixels <= 4 * PIXELS else 4
-    image.draft(None, (image.width // factor, image.height // factor))
+
+
+def _reduce(image: Image.Image) -> None:
+    """Have a large JPEG decoded at a half or a quarter of its sides, if it is not decoded yet."""
+    pixels = image.width * image.height
+    if pixels > PIXELS and isinstance(image, JpegImageFile):
+        factor = 2 if pixels <= 4 * PIXELS else 4
+        image.draft(None, (image.width // factor, image.height // factor))
 
 
 def require_convertible(image: Image.Image, refused: str) -> None:
@@ -172,8 +175,9 @@ def require_convertible(image: Image.Image, refused: str) -> None:
 
 
 def convert(image: Image.Image, mode: str) -> Image.Image:
-    """Convert a picture of any mode to `L` or `RGB`, upright by its EXIF orientation; raises ImageError."""
+    """Convert a picture of any mode to `L` or `RGB`, as `decode` reads it; raises ImageError."""
     require_convertible(image, "a picture can't be converted")
+    _reduce(image)
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip and not scale to 8
         image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
