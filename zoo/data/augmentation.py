@@ -168,28 +168,28 @@ def _one(images: Tensor, name: str, part: float, sign: float) -> Tensor:
     from torchvision.transforms.v2 import functional as V
 
     height, width = images.shape[2:]
+    factor = 1 + sign * 0.9 * part
     changed: Tensor
     match name:
         case "ShearX" | "ShearY":
             angle = math.degrees(math.atan(sign * 0.3 * part))
             shear = [angle, 0.0] if name == "ShearX" else [0.0, angle]
             changed = V.affine(images, angle=0.0, translate=[0, 0], scale=1.0, shear=shear, center=[0, 0])
-        case "TranslateX":
-            across = int(sign * 150 / 331 * width * part)
-            changed = V.affine(images, angle=0.0, translate=[across, 0], scale=1.0, shear=[0.0, 0.0])
-        case "TranslateY":
-            down = int(sign * 150 / 331 * height * part)
-            changed = V.affine(images, angle=0.0, translate=[0, down], scale=1.0, shear=[0.0, 0.0])
+        case "TranslateX" | "TranslateY":
+            side = width if name == "TranslateX" else height
+            pixels = int(sign * 150 / 331 * side * part)
+            translate = [pixels, 0] if name == "TranslateX" else [0, pixels]
+            changed = V.affine(images, angle=0.0, translate=translate, scale=1.0, shear=[0.0, 0.0])
         case "Rotate":
             changed = V.rotate(images, angle=sign * 30 * part)
         case "Brightness":
-            changed = V.adjust_brightness(images, 1 + sign * 0.9 * part)
+            changed = V.adjust_brightness(images, factor)
         case "Color":
-            changed = V.adjust_saturation(images, 1 + sign * 0.9 * part)
+            changed = V.adjust_saturation(images, factor)
         case "Contrast":
-            changed = V.adjust_contrast(images, 1 + sign * 0.9 * part)
+            changed = V.adjust_contrast(images, factor)
         case "Sharpness":
-            changed = V.adjust_sharpness(images, 1 + sign * 0.9 * part)
+            changed = V.adjust_sharpness(images, factor)
         case "Posterize":
             changed = V.posterize(images, bits=8 - round(4 * part))
         case "Solarize":
