@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import zoo
 from zoo.cli import app
 from zoo.errors import FolderError
 from zoo.record.paths import cache
+
+from .pictures import draw
 
 Install = Callable[..., Path]
 ZOO = f"{shlex.quote(sys.executable)} -m zoo"
@@ -116,6 +119,32 @@ def test_a_tilde_in_out_is_the_home_folder(
     code, errors = here(monkeypatch, capsys, *OUT[command].split(), "--out=~/out.svg")
     assert code == 0, errors
     assert [path.name for path in home.iterdir() if not path.name.startswith(".")] == ["out.svg"]
+    assert list(work.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "eval ~/m --weights=~/m/model.safetensors",
+        "predict ~/m ~/photo.png",
+        "verify ~/m",
+        "plot ~/m --out=~/plot.svg",
+        "push ~/m --hub=file:~/hub",
+        "data folder:~/pictures --test-part 0.5",
+    ],
+)
+def test_a_tilde_in_any_path_is_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    shutil.copytree(WEIGHTS.parent, home / "m")
+    shutil.copy(Path(__file__).parent / "photo.png", home)
+    draw(home / "pictures", 4)
+    work.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(work)
+    code, errors = here(monkeypatch, capsys, *line.split())
+    assert code == 0, errors
     assert list(work.iterdir()) == []
 
 
