@@ -44,7 +44,7 @@ class Augmenting:
     def at(self, positions: Tensor) -> Augmenting:
         """The part of it for a batch."""
         return Augmenting(
-            *(None if one is None else one[positions] for one in (self.box, self.colour, self.changes)),
+            *(None if drawn is None else drawn[positions] for drawn in (self.box, self.colour, self.changes)),
         )
 
 
@@ -72,7 +72,7 @@ def _boxes(size: int, recipe: Recipe, sides: tuple[int, int], generator: torch.G
     height, width = sides
     low, high = recipe.scale or (1.0, 1.0)
     area = height * width * (low + (high - low) * torch.rand(size, ATTEMPTS, generator=generator))
-    least, most = (math.log(one) for one in recipe.ratio)
+    least, most = (math.log(bound) for bound in recipe.ratio)
     ratio = torch.exp(least + (most - least) * torch.rand(size, ATTEMPTS, generator=generator))
     wide, tall = (area * ratio).sqrt().round().long(), (area / ratio).sqrt().round().long()
     fits = (wide > 0) & (wide <= width) & (tall > 0) & (tall <= height)
@@ -257,14 +257,14 @@ def mix(images: Tensor, mixing: Mixing, cutout: int) -> tuple[Tensor, Tensor]:
     height, width = images.shape[2:]
     rows = ((torch.arange(height, device=images.device) + 0.5) / height)[None, :, None]
     columns = ((torch.arange(width, device=images.device) + 0.5) / width)[None, None, :]
-    y, x, half = (one[:, None, None] for one in mixing.box.unbind(1))
+    y, x, half = mixing.box.T[..., None, None]
     covered = ((rows - y).abs() < half) & ((columns - x).abs() < half)  # [B, H, W]
     blend = mixing.blend[:, None, None, None]
     other = images.flip(0)
     mixed = torch.where(covered[:, None], other, images * blend + other * (1 - blend))
     part = mixing.blend * (1 - covered.float().mean(dim=(1, 2)))
     if cutout:
-        y, x = (one[:, None, None] for one in mixing.hole.unbind(1))
+        y, x = mixing.hole.T[..., None, None]
         hole = ((rows - y).abs() < cutout / 2 / height) & ((columns - x).abs() < cutout / 2 / width)
         mixed = mixed.masked_fill(hole[:, None], 0.0)
     return mixed, part

@@ -26,10 +26,7 @@ class Check:
 
 
 def checks(distribution: str, root: Path | None = None) -> Iterator[Check]:
-    """What `check_plugin` makes sure of, one by one; imports the plugin's facts, and torch only when one is run.
-
-    Raises AssertionError where no such distribution declares a model.
-    """
+    """The checks of `check_plugin`. Torch is imported when one is run; raises AssertionError without such a plugin."""
     declared = [entry for entry in plugins.declared() if entry.is_by(distribution)]
     require(bool(declared), f"no distribution {distribution} that is installed here declares a model")
     yield Check("facts", functools.partial(_check_facts, declared))
