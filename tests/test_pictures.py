@@ -196,6 +196,16 @@ def test_their_size_is_the_recipes_and_a_random_crop_has_a_margin(folder: Path) 
     assert found.read(Path(), train=False)[0].shape == (12, 14, 14, 3)
 
 
+def test_a_jpeg_of_a_phones_size_is_trained_on_and_a_larger_picture_is_an_unreadable_one(folder: Path) -> None:
+    Image.new("RGB", (9_000, 6_000), COLOURS["rose"]).save(folder / "train" / "rose" / "phone.jpg")
+    Image.new("1", (9_000, 6_000)).save(folder / "train" / "rose" / "map.png")
+    dataset = open_it(f"folder:{folder}", Recipe(epochs=1, img_size=8), skip_bad=True)
+    assert dataset.pictures is not None
+    assert (dataset.train_images, dataset.pictures.skipped) == (37, 1)
+    with pytest.raises(DataError, match=r"map\.png can't be read as a picture: it has 9,000×6,000 pixels"):
+        open_it(f"folder:{folder}", Recipe(epochs=1, img_size=8))
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
@@ -359,10 +369,19 @@ def test_a_small_test_set_is_warned_of(folder: Path) -> None:
 # What can't be trained on is one line.
 
 
+def test_files_of_other_formats_are_counted_by_their_endings(folder: Path) -> None:
+    for number, picture in enumerate(sorted(folder.rglob("*.png"))):
+        picture.rename(picture.with_suffix(".HEIC" if number % 3 else ".txt"))
+    with pytest.raises(
+        DataError, match=r"there is no picture in .*train \(\.heic 32, \.txt 16 left out\); expected files"
+    ):
+        open_it(f"folder:{folder}")
+
+
 @pytest.mark.parametrize(
     ("removed", "message"),
     [
-        ("*/*/*.png", "there is no picture in .*train"),
+        ("*/*/*.png", "there is no picture in .*train; expected files such as .*one.jpg, of the formats"),
         ("*/[rv]*", "has one class, daisy, and there is nothing to tell it from"),
         ("test/rose/*", "there is no test picture of the class rose"),
         ("train/rose/*", "there is no training picture of the class rose"),

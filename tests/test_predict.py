@@ -107,6 +107,15 @@ def test_a_jpeg_of_a_phones_size_is_decoded_at_a_part_of_it(tmp_path: Path) -> N
     assert picture.getpixel((7, 7)) == 200
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_jpeg_of_a_phones_size_is_the_same_input_for_transforms_and_predictions(tmp_path: Path) -> None:
+    with Image.open(PHOTO) as photo:
+        photo.convert("L").resize((12_000, 9_000), Image.Resampling.NEAREST).save(tmp_path / "large.jpg")
+    transforms = zoo.transforms("resnet8_digits")
+    with Image.open(tmp_path / "large.jpg") as image:
+        assert torch.equal(transforms(image), transforms(read_image(tmp_path / "large.jpg")))
+
+
 def test_a_picture_of_no_known_format_is_told_the_formats(tmp_path: Path) -> None:
     (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     with pytest.raises(ImageError, match=r"none of the formats (AVIF, )?BMP, GIF, .*JPEG, .*PNG.*; save it as one"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from zoo.errors import FolderError
 from zoo.record.paths import cache
 
 from .conftest import Run
+from .pictures import draw
 
 Install = Callable[..., Path]
 ZOO = f"{shlex.quote(sys.executable)} -m zoo"
@@ -94,6 +96,27 @@ def test_a_tilde_in_out_is_the_home_folder(tmp_path: Path, run_here: Run, comman
     finished = run_here(*OUT[command].split(), "--out=~/out.svg", HOME=str(home))
     assert finished.returncode == 0, finished.stderr
     assert [path.name for path in home.iterdir() if not path.name.startswith(".")] == ["out.svg"]
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "eval ~/m --weights=~/m/model.safetensors",
+        "predict ~/m ~/photo.png",
+        "verify ~/m",
+        "plot ~/m --out=~/plot.svg",
+        "push ~/m --hub=file:~/hub",
+        "data folder:~/pictures --test-part 0.5",
+    ],
+)
+def test_a_tilde_in_any_path_is_the_home_folder(tmp_path: Path, run_here: Run, line: str) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(WEIGHTS.parent, home / "m")
+    shutil.copy(Path(__file__).parent / "photo.png", home)
+    draw(home / "pictures", 4)
+    finished = run_here(*line.split(), HOME=str(home))
+    assert finished.returncode == 0, finished.stderr
     assert list((tmp_path / "work").iterdir()) == []
 
 

@@ -243,7 +243,7 @@ def _run() -> None:
     except FileNotFoundError:
         raise FolderError("the working directory was removed; change to another one") from None
     try:
-        sys.exit(app(prog_name="zoo", standalone_mode=False))
+        sys.exit(app(prog_name="zoo", standalone_mode=False) or 0)
     except UsageError as error:
         if not sys.argv[1:]:  # this error's message is the help
             error.show()

@@ -76,7 +76,7 @@ def import_model(name: str, options: ImportOptions) -> tuple[Path, Record]:
     model = registry.load(registry.resolve(name))
     import torch
 
-    from zoo.data import sources
+    from zoo.data.collection import root_of
     from zoo.hub.download import fetch
     from zoo.nets.conversion import require_rules
     from zoo.nets.device import choose
@@ -95,7 +95,7 @@ def import_model(name: str, options: ImportOptions) -> tuple[Path, Record]:
     content = imported.dump(done.net, f"{model.name}.{tag}", credit.by, original, normalisation)
     computing = imported.Computing(torch.get_num_threads(), versions(model.architecture))
     record = imported.record(model, tag, credit, normalisation, computing, done, download, content, options.rename)
-    record = _measured(record, model, done.net.to(device), sources.root_of(options.data), device)
+    record = _measured(record, model, done.net.to(device), root_of(options.data), device)
     return imported.write_new(path_of(options.out or record.name), record, model, content)
 
 
