@@ -99,14 +99,6 @@ def has_weights(model: nn.Module, folder: Path) -> bool:
     return all(torch.equal(state[name], tensor) for name, tensor in load_file(folder / store.WEIGHTS).items())
 
 
-def test_a_card_of_the_catalogue_loads_its_model_by_name() -> None:
-    folder = CHECKOUT / "hub_cards" / "resnet8_digits"
-    text = (folder / store.README).read_text()
-    assert 'zoo.load("resnet8_digits", pretrained=True)' in text
-    models = run_snippets(text)
-    assert [has_weights(model, folder) for model in models] == [True, True]
-
-
 def test_a_card_that_is_not_published_loads_its_folder(trained: Path) -> None:
     text = (trained / store.README).read_text()
     assert "From this folder, by its path:" in text

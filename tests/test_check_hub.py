@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import zoo
 from zoo.cli.app import app
 from zoo.errors import HubError
-from zoo.hub import Address, Hub, Listed, Pushed, Revision, open_hub
+from zoo.hub import Address, Hub, Pushed, Revision, open_hub
 from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.hub.local import FolderHub
 from zoo.record import store
@@ -99,19 +99,9 @@ class ResolvesTheNewest(FolderHub):
         return super().resolve(name)
 
 
-class FetchesNothing(FolderHub):
-    def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
-        return self.path
-
-
 class ListsTheOldestFirst(FolderHub):
     def revisions(self, name: str) -> list[str]:
         return super().revisions(name)[::-1]
-
-
-class ListsNothing(FolderHub):
-    def models(self, pattern: str | None = None) -> list[Listed]:
-        return []
 
 
 class RaisesAnything(FolderHub):
@@ -130,9 +120,7 @@ class NamesAnotherPlace(FolderHub):
     [
         (ForgetsTheName, "publish gives the address file:.*, it should be file:.*/resnet8_digits"),
         (ResolvesTheNewest, r"@.*: the record should be the one that was published"),
-        (FetchesNothing, r"fetched, it lacks config\.json"),
         (ListsTheOldestFirst, "should have two revisions, newest first"),
-        (ListsNothing, "should list resnet8_digits once, not 0 times"),
         (RaisesAnything, "revisions of a model that is not there should be a NotFound, not KeyError"),
         (NamesAnotherPlace, "opened by the address file:.*-elsewhere should have the same revisions of resnet8_digits"),
     ],

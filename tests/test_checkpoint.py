@@ -114,11 +114,3 @@ def test_a_save_that_fails_is_one_line_and_leaves_the_checkpoint_before(
         checkpoint.save(tmp_path, JOB, Progress(epoch=2), STATE)
     assert checkpoint.restore(tmp_path, JOB)[0] == Progress()
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
-
-
-def test_the_log_speaks_of_the_epochs_of_the_checkpoint_only(tmp_path: Path) -> None:
-    rows = [EpochRow(epoch, 0.1, 1.0, 50.0, 1.0) for epoch in (1, 2, 3)]
-    for row in rows:
-        checkpoint.append_log(tmp_path, row)
-    checkpoint.rewrite_log(tmp_path, rows[:2])
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2

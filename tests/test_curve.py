@@ -53,21 +53,6 @@ def test_errors_have_a_panel_for_each_family() -> None:
     assert all(f">{name}<" in svg for name in RUNS)
 
 
-def test_a_comparison_says_what_of_and_of_a_single_epoch_too_which_is_train_and_which_test() -> None:
-    assert (
-        ">cifar10, recipe paper: train dashed, test solid<"
-        in curve.errors(RUNS, "svg", "cifar10, recipe paper").decode()
-    )
-    alone = curve.errors({"plain20": ROWS[1:2]}, "svg", "cifar10, recipe quick").decode()
-    assert ">cifar10, recipe quick: train a cross, test a dot<" in alone
-
-
-def test_epochs_that_were_tested_are_marked_where_not_all_were() -> None:
-    tested = [EpochRow(n, 0.1, 2.0, 10.0, 1.0, 2.0, 9.0) for n in range(1, 7)]
-    every, some = ((curve.overlay({"a": rows}, "svg").decode(), curve.draw("a", rows)) for rows in (tested, ROWS))
-    assert all(marked.count("<use ") > plain.count("<use ") for marked, plain in zip(some, every, strict=True))
-
-
 @pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
 def test_a_picture_is_of_the_kind_that_is_asked_for_and_the_same_every_time(kind: str, start: bytes) -> None:
     runs = {"resnet20": ROWS}
