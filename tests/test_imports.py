@@ -28,38 +28,14 @@ LAYERS = [
     {"plain", "blocks", "options"},
 ]
 TORCH_FREE = {
-    "cli",
-    "__main__",
-    "__init__",
-    "api",
-    "registry",
-    "formats",
-    "plugin",
-    "plugins",
-    "templates",
-    "datasets",
-    "spec",
-    "decoding",
-    "errors",
-    "plain",
-    "record",
-    "hub",
-    "page",
-}
+    "cli", "__main__", "__init__", "api", "registry", "formats", "plugin", "plugins", "templates", "datasets", "spec",
+    "decoding", "errors", "plain", "record", "hub", "page",
+}  # fmt: skip
 TORCH_FREE_TOO = {
-    "options",
-    "testing",
-    "testing.hubs",
-    "testing.distributions",
-    "testing.pytest_plugin",
-    "training.environment",
-    "training.importing",
-    "training.launch",
-    "training.options",
-    "training.plan",
-    "training.reporting",
+    "options", "testing", "testing.hubs", "testing.distributions", "testing.pytest_plugin", "training.environment",
+    "training.importing", "training.launch", "training.options", "training.plan", "training.reporting",
     "evaluation.report",
-}
+}  # fmt: skip
 HEAVY = {
     "tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy",
     "onnx", "onnxscript", "onnxruntime", "tensorboard", "jinja2", "markupsafe",
