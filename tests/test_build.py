@@ -39,6 +39,11 @@ def test_a_number_of_classes_or_channels_that_no_net_has_is_refused(what: str, n
         zoo.load("resnet8_digits", pretrained=pretrained, **{what: number})  # type: ignore[arg-type]
 
 
+def test_no_classes_are_refused_by_a_net_without_reset_classifier() -> None:
+    with pytest.raises(BuildError, match=r"num_classes should be at least 1 and up to [\d,]+, not 0"):
+        build(FLAT, DIGITS, num_classes=0)
+
+
 @pytest.mark.parametrize("pretrained", [False, True])
 def test_without_classes_a_net_that_has_reset_classifier_gives_its_features(pretrained: bool) -> None:
     net = zoo.load("resnet8_digits", pretrained=pretrained, num_classes=0)
@@ -46,7 +51,7 @@ def test_without_classes_a_net_that_has_reset_classifier_gives_its_features(pret
     assert not any(name.startswith("fc.") for name in net.state_dict())
 
 
-def test_a_library_that_a_net_needs_and_that_is_not_there_is_named_with_what_installs_it() -> None:
+def test_a_missing_library_of_a_net_is_named_with_its_installation() -> None:
     def build_with(input_size: InputSize, num_classes: int) -> nn.Module:
         import a_library_that_is_not_there  # type: ignore[import-not-found]
 
