@@ -39,7 +39,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert state["totals"].tolist() == [3.0, 4.0]
 
 
-def test_another_job_is_refused_by_what_differs(tmp_path: Path) -> None:
+def test_another_job_is_refused_with_its_differences(tmp_path: Path) -> None:
     save(tmp_path)
     other = msgspec.structs.replace(JOB, seed=7, recipe=msgspec.structs.replace(JOB.recipe, lr=0.2))
     with pytest.raises(TrainingError, match=r"it has recipe lr 0\.05, not 0\.2; seed 0, not 7"):

@@ -91,7 +91,7 @@ def test_every_field_of_a_recipe_is_offered() -> None:
 
 
 @pytest.mark.parametrize("line", ["zoo train nothing --recipe ", "zoo train resnet8 --epochs many --seed ", "zoo no x"])
-def test_where_nothing_can_be_said_nothing_is_said(line: str) -> None:
+def test_a_word_without_completions_gets_none(line: str) -> None:
     assert complete(line) == []
 
 
@@ -101,7 +101,7 @@ def test_a_word_is_completed_without_a_heavy_library(complete_without_torch: Com
 
 
 @pytest.mark.parametrize("code", ["print('here I am')", "raise SystemExit(3)", "import torch"])
-def test_a_bad_plugin_is_not_heard_of(complete_without_torch: Complete, poisoned: dict[str, str], code: str) -> None:
+def test_a_bad_plugin_prints_nothing(complete_without_torch: Complete, poisoned: dict[str, str], code: str) -> None:
     site = Path(poisoned["PYTHONPATH"])
     write_plugin(site, "zoo-bad", {"bad_digits": "zoo_bad:bad_digits"})
     (site / "zoo_bad.py").write_text(f"{code}\n")
@@ -110,7 +110,7 @@ def test_a_bad_plugin_is_not_heard_of(complete_without_torch: Complete, poisoned
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_bash_is_taught_by_show_and_by_install(program: Path, tmp_path: Path) -> None:
+def test_bash_completes_after_show_and_install(program: Path, tmp_path: Path) -> None:
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(CHECKOUT), "HOME": str(tmp_path)}
     script = """

@@ -37,7 +37,7 @@ def test_held_out_images_are_drawn_where_there_are_any() -> None:
     assert "held out" not in curve.draw("a", ROWS)
 
 
-def test_a_name_is_shown_as_it_is_whatever_is_in_it() -> None:
+def test_a_name_with_any_characters_is_shown_unchanged() -> None:
     rows = [EpochRow(1, 0.1, 500.0, 10.0, 1.0, 500.0), EpochRow(2, 0.1, 0.5, 10.0, 1.0, 0.5)]
     for name in ("$x_{$", "玫瑰"):
         assert f">{name}<" in curve.draw(name, rows)
@@ -54,7 +54,7 @@ def test_errors_have_a_panel_for_each_family() -> None:
 
 
 @pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
-def test_a_picture_is_of_the_kind_that_is_asked_for_and_the_same_every_time(kind: str, start: bytes) -> None:
+def test_a_picture_has_the_requested_format_and_the_same_bytes_every_time(kind: str, start: bytes) -> None:
     runs = {"resnet20": ROWS}
     picture = curve.overlay(runs, kind)
     assert picture.startswith(start)

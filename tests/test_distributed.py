@@ -154,7 +154,7 @@ def test_one_process_speaks_writes_and_publishes_for_both(together: tuple[Path, 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
-def test_where_one_process_can_not_compile_none_does(tmp_path: Path) -> None:
+def test_no_process_compiles_where_one_process_can_not(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
     words = [*TRAIN[:-6], "--compile", "default", "--epochs", "1", "--out", "model"]

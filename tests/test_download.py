@@ -147,7 +147,7 @@ def test_a_path_is_read_where_it_is(tmp_path: Path, cache: Path, kind: Callable[
         ("hf://you/nets/../other/net.pth", "names no file"),
     ],
 )
-def test_what_is_no_source_is_refused_with_what_is(source: str, reason: str) -> None:
+def test_a_source_of_another_kind_is_refused_with_the_expected_kinds(source: str, reason: str) -> None:
     refused(ZooError, reason, lambda: fetch(source))
 
 
@@ -163,7 +163,7 @@ def test_what_is_no_source_is_refused_with_what_is(source: str, reason: str) -> 
         ("net.pth", None, 17, "has 5,120 bytes, expected 17"),
     ],
 )
-def test_a_file_is_held_against_what_is_known_of_it(
+def test_a_file_is_checked_against_its_hash_and_size(
     site: Site, tmp_path: Path, name: str, sha256: str | None, size: int | None, reason: str
 ) -> None:
     (tmp_path / name).write_bytes(CONTENT)
@@ -171,7 +171,7 @@ def test_a_file_is_held_against_what_is_known_of_it(
         refused(HashMismatch, reason, lambda source=source: fetch(source, sha256=sha256, bytes=size))  # type: ignore[misc]
 
 
-def test_a_hash_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_hash_is_refused(tmp_path: Path) -> None:
     refused(HubError, "is no SHA-256; expected 64 hex digits", lambda: fetch(tmp_path / "net.pth", sha256="12fca82f"))
 
 
@@ -187,7 +187,7 @@ def test_no_credentials_are_sent(site: Site, tmp_path: Path, hub: Hub, monkeypat
     assert not any("authorization" in map(str.lower, one) for one in site.requests)
 
 
-def test_the_name_of_a_file_is_one_of_this_folder(site: Site, cache: Path) -> None:
+def test_the_name_of_a_downloaded_file_has_no_path(site: Site, cache: Path) -> None:
     assert fetch(f"{site}/a/..%2F..%2Fnet%20(1).pth?raw=true").name == "net__1_.pth"
     assert (cache / "downloads" / SHA256 / "net__1_.pth").read_bytes() == CONTENT
 
@@ -202,7 +202,7 @@ def test_the_name_of_a_file_is_one_of_this_folder(site: Site, cache: Path) -> No
         (503, "the server failed (503); try again later", 4),
     ],
 )
-def test_a_status_is_one_line_and_tried_again_only_where_it_may_pass(
+def test_a_failed_request_is_repeated_only_for_temporary_statuses(
     site: Site, code: int, reason: str, requests: int
 ) -> None:
     site.answers = [Answer(b"", status=code)]
@@ -293,7 +293,7 @@ def test_a_certificate_that_nobody_trusts_is_refused(secure: Site, monkeypatch: 
 
 
 @pytest.mark.parametrize(("name", "sha256"), [(NAME, None), ("net.pth", SHA256.upper()), ("net.pth", None)])
-def test_what_was_fetched_is_there_without_a_request(site: Site, cache: Path, name: str, sha256: str | None) -> None:
+def test_a_cached_file_needs_no_request(site: Site, cache: Path, name: str, sha256: str | None) -> None:
     first = fetch(f"{site}/{name}", sha256=sha256)
     assert (cache / "downloads" / SHA256 / name).read_bytes() == CONTENT
     site.stop()
@@ -302,13 +302,13 @@ def test_what_was_fetched_is_there_without_a_request(site: Site, cache: Path, na
     assert len(site.requests) == 1
 
 
-def test_the_hash_alone_finds_what_was_fetched_from_elsewhere(site: Site) -> None:
+def test_a_full_hash_finds_a_file_cached_from_another_address(site: Site) -> None:
     fetch(f"{site}/net.pth")
     again = fetch("https://example.org/other.pth", sha256=SHA256)
     assert (again.content, again.address, again.name) == (CONTENT, "https://example.org/other.pth", "other.pth")
 
 
-def test_the_beginning_of_a_hash_does_not_find_what_is_from_elsewhere(site: Site) -> None:
+def test_the_beginning_of_a_hash_does_not_find_a_file_of_another_address(site: Site) -> None:
     # Eight digits can be had on purpose: another's file may not stand for this one.
     fetch(f"{site}/one/{NAME}")
     fetch(f"{site}/other/{NAME}")
@@ -316,7 +316,7 @@ def test_the_beginning_of_a_hash_does_not_find_what_is_from_elsewhere(site: Site
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.write_bytes(CONTENT[:-1] + b"\0"), lambda path: path.unlink()])
-def test_what_is_damaged_in_the_cache_is_fetched_again(
+def test_a_damaged_file_in_the_cache_is_fetched_again(
     site: Site, cache: Path, damage: Callable[[Path], object]
 ) -> None:
     fetch(f"{site}/{NAME}")
@@ -352,14 +352,14 @@ def test_a_cache_that_cannot_be_written_is_one_line(site: Site, cache: Path) -> 
 
 
 @pytest.mark.parametrize("revision", ["", "@v1"])
-def test_a_file_of_the_hub_is_that_of_a_commit_which_is_named(nets: Repository, revision: str) -> None:
+def test_the_address_of_a_file_of_the_hub_names_its_commit(nets: Repository, revision: str) -> None:
     commit = nets.tags["v1"] = nets.commits[-1].oid
     found = fetch(f"{HUB_FILE}{revision}", sha256=SHA256, bytes=len(CONTENT))
     assert (found.content, found.sha256, found.name) == (CONTENT, SHA256, "resnet20.pth")
     assert found.address == f"{HUB_FILE}@{commit}"
 
 
-def test_what_was_fetched_of_the_hub_is_there_without_a_request(hub: Hub, nets: Repository) -> None:
+def test_a_cached_file_of_the_hub_needs_no_request(hub: Hub, nets: Repository) -> None:
     first = fetch(HUB_FILE)
     asked = len(hub.requests)
     hub.stop()
@@ -369,9 +369,7 @@ def test_what_was_fetched_of_the_hub_is_there_without_a_request(hub: Hub, nets: 
     assert len(hub.requests) == asked
 
 
-def test_a_file_of_the_hub_that_is_damaged_on_the_way_is_refused_and_not_believed_later(
-    hub: Hub, nets: Repository
-) -> None:
+def test_a_file_of_the_hub_damaged_in_transit_is_refused_and_not_cached(hub: Hub, nets: Repository) -> None:
     hub.fail("GET", "/resolve/", Flip(), times=1)
     refused(HashMismatch, f"expected {SHA256}", lambda: fetch(HUB_FILE))
     assert fetch(HUB_FILE).content == CONTENT

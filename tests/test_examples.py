@@ -91,7 +91,7 @@ def photo() -> Image.Image:
         (Resizing(crop_pct=0.875, interpolation="bicubic", crop_mode="squash"), wide),
     ],
 )
-def test_an_exported_file_is_asked_by_onnxruntime_numpy_and_pillow_alone(
+def test_an_exported_file_predicts_with_onnxruntime_numpy_and_pillow_alone(
     resizing: Resizing, draw: Callable[[], Image.Image], model_folder: Path, tmp_path: Path
 ) -> None:
     for name in ("onnx", "onnxscript", "onnxruntime"):

@@ -46,7 +46,7 @@ def test_another_address_is_refused_with_what_was_expected(address: str) -> None
         open_hub(address)
 
 
-def test_what_a_hub_can_do_beside_is_asked_of_it() -> None:
+def test_optional_capabilities_of_a_hub_are_protocols() -> None:
     assert isinstance(HuggingFaceHub("me"), Searchable)
     assert isinstance(HuggingFaceHub("me"), Repositories)
     assert not isinstance(catalogue(), Searchable | Repositories)

@@ -96,7 +96,7 @@ def test_the_results_are_published_in_both_forms_the_hub_reads(hub: Hub, trained
 
 
 @pytest.mark.parametrize("path", ["/repos/create", "/commit/", "/tag/", "/tree/", "^/api/models/me/resnet8_digits$"])
-def test_a_hub_that_stumbles_once_is_asked_again(hub: Hub, trained: Path, path: str) -> None:
+def test_a_failed_request_of_a_push_is_repeated(hub: Hub, trained: Path, path: str) -> None:
     method = "GET" if path in ("/tree/", "^/api/models/me/resnet8_digits$") else "POST"
     hub.fail(method, path, Status(503), times=1)
     publish(HuggingFaceHub("me"), trained)
@@ -131,7 +131,7 @@ def test_a_head_that_moved_is_taken_as_the_new_parent(hub: Hub, trained: Path, m
     assert "notes.txt" in repository.commits[-1].files
 
 
-def test_what_was_published_is_compared_byte_for_byte(hub: Hub, trained: Path) -> None:
+def test_published_files_are_compared_byte_for_byte(hub: Hub, trained: Path) -> None:
     hub.fail("GET", r"/resolve/.*/model\.safetensors", Flip())
     with pytest.raises(HubError, match=r"has another model\.safetensors than was published"):
         publish(HuggingFaceHub("me"), trained)
@@ -253,7 +253,7 @@ def test_one_commit_is_used_for_every_file(published: Hub, model_folder: Path) -
     assert all(f"/resolve/{before}/" in where or "/resolve/main/config.json" in where for where in downloads[:3])
 
 
-def test_what_is_pinned_and_cached_costs_no_request(published: Hub) -> None:
+def test_a_cached_revision_needs_no_request(published: Hub) -> None:
     commit = fetched(HuggingFaceHub("me"), NAME).name
     published.requests.clear()
     zoo.load(f"hf://me/{NAME}", pretrained=True, revision=commit)
