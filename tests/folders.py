@@ -36,13 +36,6 @@ def without_weights(folder: Path, address: str) -> Path:
     return config_of(folder, download=download)
 
 
-def with_card(source: Path, target: Path, text: str) -> Path:
-    """Another whole model folder: the same weights, another card, another paper in the record."""
-    shutil.copytree(source, target)
-    (target / store.README).write_text(text)
-    return config_of(target, paper=text)
-
-
 def trained_record(folder: Path) -> Trained:
     """Read the record of a trained model."""
     return require_trained(store.read_record(folder))

@@ -44,7 +44,7 @@ def settings() -> tuple[object, ...]:
 
 def results(folder: Path) -> tuple[dict[str, Tensor], object]:
     """Load, train, evaluate and predict: the tensors, and everything else."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for pretrained, classes in itertools.product((True, False), (None, 3)):
         torch.manual_seed(0)
         net = zoo.load("resnet8_digits", pretrained=pretrained, num_classes=classes)

@@ -20,7 +20,6 @@ from zoo.data import batches, sources
 from zoo.datasets import DIGITS
 from zoo.errors import (
     CompileWarning,
-    DeviceError,
     FolderError,
     HubError,
     RecipeError,
@@ -68,23 +67,11 @@ def test_a_hub_a_path_and_an_address_load_the_same(hub: str, trained: Path) -> N
         assert all(torch.equal(tensor, wanted[name]) for name, tensor in net.state_dict().items())
 
 
-def test_what_an_address_says_is_not_said_again(hub: str) -> None:
+def test_a_hub_or_revision_given_beside_an_address_is_refused(hub: str) -> None:
     with pytest.raises(HubError, match="names its revision itself; leave out 0f"):
         zoo.load(f"{hub}/resnet8_digits@0e", pretrained=True, revision="0f")
     with pytest.raises(HubError, match="names its hub itself; leave out hf://me"):
         zoo.load(f"{hub}/resnet8_digits", pretrained=True, hub="hf://me")
-
-
-def test_a_loaded_net_is_a_net_like_any_other(trained: Path) -> None:
-    net = zoo.load(trained, pretrained=True)
-    assert all(parameter.requires_grad and parameter.device == CPU for parameter in net.parameters())
-    before = net.get_parameter("fc.bias").clone()
-    optimizer = torch.optim.SGD(net.train().parameters(), lr=0.1)
-    net(torch.randn(4, 1, 8, 8)).sum().backward()
-    optimizer.step()
-    assert not torch.equal(net.get_parameter("fc.bias"), before)
-    assert isinstance(net.get_submodule("bn1"), nn.BatchNorm2d)
-    assert net.get_buffer("bn1.num_batches_tracked") > 0
 
 
 def test_other_classes_and_channels_keep_all_weights_whose_shape_is_the_same(trained: Path) -> None:
@@ -98,7 +85,7 @@ def test_other_classes_and_channels_keep_all_weights_whose_shape_is_the_same(tra
     assert state["fc.weight"].std() > 0
 
 
-def test_a_path_that_is_not_there_and_a_folder_that_is_none_say_so(tmp_path: Path) -> None:
+def test_a_missing_path_and_a_folder_without_a_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="there is no folder"):
         zoo.load(tmp_path / "nothing", pretrained=True)
     with pytest.raises(FolderError, match="is not a model folder"):
@@ -163,20 +150,15 @@ def test_a_recipe_is_chosen_and_changed_and_stands_in_the_folder(tmp_path: Path)
     [
         ({"name": "resnet9"}, UnknownModel),
         ({"recipe": "paper"}, RecipeError),
-        ({"settings": {"lr": "fast"}}, RecipeError),
         ({"settings": {"mean": "0.5,0.5"}}, TrainingError),
-        ({"limit_train": 0}, TrainingError),
         ({"limit_train": 5000}, TrainingError),
         ({"save_every": 0}, TrainingError),
-        ({"device": "tpu"}, DeviceError),
-        ({"push": True}, HubError),
-        ({"hub": "file:hub"}, TrainingError),
         ({"push": True, "hub": "nowhere"}, HubError),
         ({"out": Path("/proc/nothing/model")}, TrainingError),
     ],
     ids=str,
 )
-def test_what_is_wrong_is_said_before_anything_is_done(
+def test_a_mistake_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], error: type[Exception]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -197,7 +179,7 @@ def test_a_finished_folder_is_not_written_over_unless_asked(trained: Path, model
     with pytest.raises(TrainingError, match="is there already"):
         api.train("resnet8", epochs=1, out=model_folder)
     assert require_trained(store.check(model_folder)).training.epochs == 3
-    assert api.train("resnet8", epochs=1, out=model_folder, overwrite=True).config.training.epochs == 1
+    assert api.train("resnet8", epochs=1, limit_train=64, out=model_folder, overwrite=True).config.training.epochs == 1
     assert [path.name for path in model_folder.parent.iterdir()] == ["model"]
 
 
@@ -220,7 +202,7 @@ def test_an_unfinished_run_is_not_lost_by_starting_again(tmp_path: Path) -> None
 def test_several_seeds_give_a_folder_each_and_their_mean_on_the_card_of_the_first(tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
     done = api.train(
-        "resnet8", epochs=1, seed=3, seeds=3, out=tmp_path / "out", amp=False, limit_train=300, push=True, hub=hub
+        "resnet8", epochs=1, seed=3, seeds=3, out=tmp_path / "out", amp=False, limit_train=64, push=True, hub=hub
     )
     assert done.folder == tmp_path / "out"
     folders = [tmp_path / "out", tmp_path / "out-seed4", tmp_path / "out-seed5"]
@@ -237,11 +219,11 @@ def test_several_seeds_give_a_folder_each_and_their_mean_on_the_card_of_the_firs
 
 
 def test_several_seeds_go_on_where_they_were_stopped(tmp_path: Path) -> None:
-    first = api.train("resnet8", epochs=1, out=tmp_path / "out", limit_train=300, amp=False)
-    done = api.train("resnet8", epochs=1, seeds=2, out=tmp_path / "out", limit_train=300, amp=False, resume=True)
+    first = api.train("resnet8", epochs=1, out=tmp_path / "out", limit_train=64, amp=False)
+    done = api.train("resnet8", epochs=1, seeds=2, out=tmp_path / "out", limit_train=64, amp=False, resume=True)
     assert done.config.weights == first.config.weights
     assert [one.seed for one in done.config.seeds] == [0, 1]
-    again = api.train("resnet8", epochs=1, seeds=2, out=tmp_path / "out", limit_train=300, amp=False, resume=True)
+    again = api.train("resnet8", epochs=1, seeds=2, out=tmp_path / "out", limit_train=64, amp=False, resume=True)
     assert again.config == done.config
 
 
@@ -255,7 +237,7 @@ def test_a_folder_that_a_later_seed_would_need_is_seen_before_the_first_is_train
 
 def test_recomputed_activations_give_the_same_weights(tmp_path: Path) -> None:
     runs = [
-        api.train("resnet8", epochs=1, limit_train=300, out=tmp_path / str(on), amp=False, grad_checkpointing=on)
+        api.train("resnet8", epochs=1, limit_train=64, out=tmp_path / str(on), amp=False, grad_checkpointing=on)
         for on in (False, True)
     ]
     assert runs[0].config.weights.sha256 == runs[1].config.weights.sha256
@@ -277,7 +259,7 @@ def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkey
     assert "compile none: asked for" in (eager.folder / store.README).read_text()
 
 
-def test_compiling_that_failed_is_recorded_as_asked_for_and_not_done(
+def test_failed_compilation_is_recorded_as_requested_and_not_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(forward: object, **options: object) -> object:
@@ -315,7 +297,7 @@ linear_digits = Model(Architecture("linear", build, {"one": Recipe(epochs=1)}), 
 
 
 def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored(trained: Path, tmp_path: Path) -> None:
-    done = api.train("resnet8", epochs=3, out=tmp_path / "half", amp=False, dtype="fp16")
+    done = api.train("resnet8", epochs=1, limit_train=64, out=tmp_path / "half", amp=False, dtype="fp16")
     whole = store.read_record(trained)
     assert done.config.weights.bytes < 0.6 * whole.weights.bytes
     assert done.config.job.dtype == "fp16"
@@ -359,18 +341,6 @@ def test_the_confusion_matrix_counts_every_test_image_and_agrees_with_the_accura
     assert 100 * hits / DIGITS.test_images == found.results.test_top1
 
 
-def test_a_prediction_names_the_likeliest_classes_first(trained: Path, tmp_path: Path) -> None:
-    images, labels = DIGITS.read(Path(), train=True)
-    Image.fromarray(images[0, :, :, 0]).save(tmp_path / "digit.png")
-    (one,) = api.predict(trained, [tmp_path / "digit.png"], top=3)
-    assert one.guesses[0].label == str(labels[0])
-    assert len(one.guesses) == 3
-    assert one.guesses[0].probability >= one.guesses[1].probability >= one.guesses[2].probability
-    assert sum(guess.probability for guess in next(api.predict(trained, [one.path], top=99)).guesses) == pytest.approx(
-        1
-    )
-
-
 def test_a_plot_takes_folders_names_and_unfinished_runs(trained: Path, tmp_path: Path) -> None:
     unfinished = tmp_path / "going.run"
     unfinished.mkdir()
@@ -382,11 +352,11 @@ def test_a_plot_takes_folders_names_and_unfinished_runs(trained: Path, tmp_path:
 
 
 def test_a_comparison_trains_each_draws_their_errors_and_takes_what_is_finished(tmp_path: Path) -> None:
-    done = api.compare(["resnet8"], out=tmp_path / "out", epochs=2, limit_train=300, amp=False)
+    done = api.compare(["resnet8"], out=tmp_path / "out", epochs=2, limit_train=64, amp=False)
     assert [one.folder for one in done] == [tmp_path / "out" / "resnet8_digits"]
     assert ">resnet8<" in (tmp_path / "out" / "errors.svg").read_text()
     assert (tmp_path / "out" / "errors.png").read_bytes().startswith(b"\x89PNG")
-    again = api.compare(["resnet8"], out=tmp_path / "out", epochs=2, limit_train=300, amp=False)
+    again = api.compare(["resnet8"], out=tmp_path / "out", epochs=2, limit_train=64, amp=False)
     assert again[0].config == done[0].config
 
 

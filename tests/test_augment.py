@@ -46,7 +46,7 @@ def test_a_gpus_way_of_cropping_is_a_processors(images: Tensor) -> None:
     assert farthest(one, other) <= 1
 
 
-def test_its_boxes_have_the_area_and_the_ratio_that_are_asked_for_and_fit() -> None:
+def test_crops_have_the_requested_area_and_ratio_and_fit() -> None:
     recipe = Recipe(epochs=1, scale=(0.2, 0.5), ratio=(0.5, 2.0))
     boxes = augmentation.draw_augmenting(2_000, recipe, (100, 100), 1).box
     assert boxes is not None

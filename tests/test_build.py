@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -11,10 +9,7 @@ from zoo import registry
 from zoo.datasets import CIFAR10, DIGITS
 from zoo.errors import BuildError
 from zoo.nets.build import build, count, parameters
-from zoo.record import store
 from zoo.spec import Architecture, InputSize, Model, Recipe
-
-RESNET8 = registry.architecture("resnet8")
 
 
 def flat(input_size: InputSize, num_classes: int) -> nn.Module:
@@ -28,12 +23,6 @@ FLAT = Architecture("flat", flat, {"one": Recipe(epochs=1)})
 def test_a_net_is_built_for_the_images_and_the_classes_of_its_data_set() -> None:
     assert build(FLAT, CIFAR10)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
     assert build(FLAT, DIGITS)(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
-
-
-def test_a_model_folder_gives_the_net_of_its_data_set(trained: Path) -> None:
-    of_folder, of_model = build(RESNET8, store.read_record(trained)), build(RESNET8, DIGITS)
-    shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in (of_folder, of_model)]
-    assert shapes[0] == shapes[1]
 
 
 def test_other_classes_and_channels_leave_the_size_as_it_is() -> None:
@@ -50,7 +39,7 @@ def test_a_number_of_classes_or_channels_that_no_net_has_is_refused(what: str, n
         zoo.load("resnet8_digits", pretrained=pretrained, **{what: number})  # type: ignore[arg-type]
 
 
-def test_no_classes_are_refused_by_a_net_that_can_not_do_without_its_head() -> None:
+def test_no_classes_are_refused_by_a_net_without_reset_classifier() -> None:
     with pytest.raises(BuildError, match=r"num_classes should be at least 1 and up to [\d,]+, not 0"):
         build(FLAT, DIGITS, num_classes=0)
 
@@ -62,7 +51,7 @@ def test_without_classes_a_net_that_has_reset_classifier_gives_its_features(pret
     assert not any(name.startswith("fc.") for name in net.state_dict())
 
 
-def test_a_library_that_a_net_needs_and_that_is_not_there_is_named_with_what_installs_it() -> None:
+def test_a_missing_library_of_a_net_is_named_with_its_installation() -> None:
     def build_with(input_size: InputSize, num_classes: int) -> nn.Module:
         import a_library_that_is_not_there  # type: ignore[import-not-found]
 

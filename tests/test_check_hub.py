@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import zoo
 from zoo.cli.app import app
 from zoo.errors import HubError
-from zoo.hub import Address, Hub, Listed, Pushed, Revision, open_hub
+from zoo.hub import Address, Hub, Pushed, Revision, open_hub
 from zoo.hub.hugging_face import HuggingFaceHub
 from zoo.hub.local import FolderHub
 from zoo.record import store
@@ -39,15 +39,15 @@ def memory(fake_plugin: Callable[..., Path], tmp_path: Path, monkeypatch: pytest
     return open_hub("memory:x")
 
 
-def test_a_folder_hub_does_what_a_hub_has_to(trained: Path, tmp_path: Path) -> None:
+def test_a_folder_hub_fulfils_the_contract(trained: Path, tmp_path: Path) -> None:
     check_hub(FolderHub(tmp_path / "hub"), trained)
 
 
-def test_the_hugging_face_hub_does_what_a_hub_has_to(hub: loopback_hub.Hub, trained: Path) -> None:
+def test_the_hugging_face_hub_fulfils_the_contract(hub: loopback_hub.Hub, trained: Path) -> None:
     check_hub(HuggingFaceHub(None), trained)
 
 
-def test_the_pages_hub_does_what_a_hub_has_to(memory: Hub, trained: Path) -> None:
+def test_the_hub_in_the_documentation_fulfils_the_contract(memory: Hub, trained: Path) -> None:
     check_hub(memory, trained)
     namespace: dict[str, Callable[[], None]] = {}
     exec(BLOCKS["zoo-memory/tests/test_zoo_memory.py"], namespace)
@@ -99,19 +99,9 @@ class ResolvesTheNewest(FolderHub):
         return super().resolve(name)
 
 
-class FetchesNothing(FolderHub):
-    def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
-        return self.path
-
-
 class ListsTheOldestFirst(FolderHub):
     def revisions(self, name: str) -> list[str]:
         return super().revisions(name)[::-1]
-
-
-class ListsNothing(FolderHub):
-    def models(self, pattern: str | None = None) -> list[Listed]:
-        return []
 
 
 class RaisesAnything(FolderHub):
@@ -130,20 +120,18 @@ class NamesAnotherPlace(FolderHub):
     [
         (ForgetsTheName, "publish gives the address file:.*, it should be file:.*/resnet8_digits"),
         (ResolvesTheNewest, r"@.*: the record should be the one that was published"),
-        (FetchesNothing, r"fetched, it lacks config\.json"),
         (ListsTheOldestFirst, "should have two revisions, newest first"),
-        (ListsNothing, "should list resnet8_digits once, not 0 times"),
         (RaisesAnything, "revisions of a model that is not there should be a NotFound, not KeyError"),
         (NamesAnotherPlace, "opened by the address file:.*-elsewhere should have the same revisions of resnet8_digits"),
     ],
 )
-def test_what_a_hub_does_otherwise_is_said_in_a_sentence(
+def test_a_broken_rule_of_the_contract_is_named_in_a_sentence(
     kind: type[FolderHub], sentence: str, trained: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(AssertionError, match=sentence):
         check_hub(kind(tmp_path / "hub"), trained)
 
 
-def test_what_is_no_hub_is_told_what_it_lacks(trained: Path) -> None:
+def test_a_missing_method_of_a_hub_is_named(trained: Path) -> None:
     with pytest.raises(AssertionError, match="PosixPath should have a method require_writable"):
         check_hub(trained, trained)  # type: ignore[arg-type]

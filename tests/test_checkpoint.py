@@ -39,7 +39,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert state["totals"].tolist() == [3.0, 4.0]
 
 
-def test_another_job_is_refused_by_what_differs(tmp_path: Path) -> None:
+def test_another_job_is_refused_with_its_differences(tmp_path: Path) -> None:
     save(tmp_path)
     other = msgspec.structs.replace(JOB, seed=7, recipe=msgspec.structs.replace(JOB.recipe, lr=0.2))
     with pytest.raises(TrainingError, match=r"it has recipe lr 0\.05, not 0\.2; seed 0, not 7"):
@@ -114,11 +114,3 @@ def test_a_save_that_fails_is_one_line_and_leaves_the_checkpoint_before(
         checkpoint.save(tmp_path, JOB, Progress(epoch=2), STATE)
     assert checkpoint.restore(tmp_path, JOB)[0] == Progress()
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
-
-
-def test_the_log_speaks_of_the_epochs_of_the_checkpoint_only(tmp_path: Path) -> None:
-    rows = [EpochRow(epoch, 0.1, 1.0, 50.0, 1.0) for epoch in (1, 2, 3)]
-    for row in rows:
-        checkpoint.append_log(tmp_path, row)
-    checkpoint.rewrite_log(tmp_path, rows[:2])
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2

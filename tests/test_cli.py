@@ -80,7 +80,7 @@ def test_the_main_job_from_training_to_evaluation(run_here: Run, tmp_path: Path)
     assert store.identity(work / "pulled") == store.identity(work / "out")
 
 
-def test_info_shows_what_a_recipe_chooses_and_all_of_it_when_asked(run_here: Run) -> None:
+def test_info_shows_the_changed_fields_of_a_recipe_or_all_fields(run_here: Run) -> None:
     line = next(one for one in run_here("info", "resnet20", "--no-layers").stdout.splitlines() if "recipe paper" in one)
     fields = line.partition(": ")[2]
     assert fields == (
@@ -145,7 +145,7 @@ def test_plot_and_compare_draw_to_files(run_here: Run, tmp_path: Path) -> None:
     assert finished.stdout.splitlines()[-1] == "the errors are drawn to compare/errors.svg and compare/errors.png"
 
 
-def test_verify_says_what_it_checked_and_exits_0(run_here: Run, tmp_path: Path) -> None:
+def test_verify_prints_its_checks_and_exits_0(run_here: Run, tmp_path: Path) -> None:
     finished = run_here("verify", "--all", "--data", tmp_path)
     assert finished.returncode == 0, finished.stderr
     lines = finished.stdout.splitlines()
@@ -192,7 +192,7 @@ def test_verify_all_exits_1_where_a_model_is_too_damaged_to_be_listed(
     assert finished.stderr.count("\n") == 1
 
 
-def test_reproduce_sets_what_it_trains_beside_the_card(run_here: Run, trained: Path) -> None:
+def test_reproduce_prints_its_result_beside_the_cards(run_here: Run, trained: Path) -> None:
     finished = run_here("reproduce", trained, "--quiet")
     assert finished.returncode == 0, finished.stderr
     lines = finished.stdout.splitlines()

@@ -27,7 +27,7 @@ def choose(
 
 
 @pytest.mark.parametrize("asked", ["none", "default"])
-def test_what_is_asked_for_is_done(asked: str) -> None:
+def test_a_given_way_of_compiling_is_used(asked: str) -> None:
     assert choose(asked, 10**9) == Compilation(asked, "asked for")  # type: ignore[arg-type]
 
 

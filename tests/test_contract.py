@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 import pytest
 
 from zoo import spec, testing
-from zoo.cli import app
 
 from .conftest import CHECKOUT
 
@@ -29,12 +27,6 @@ def test_every_field_of_a_fact_is_there_with_its_meaning(kind: type) -> None:
 
 def test_every_check_is_there() -> None:
     assert set(testing.__all__) - {"learning_rates"} <= set(re.findall(r"\*\*`(\w+)", TEXT))
-
-
-def test_its_commands_are_the_zoos() -> None:
-    lines = re.findall(r"^(?:\$ )?zoo (.*)$", TEXT, re.MULTILINE)
-    assert lines
-    assert {shlex.split(line)[0] for line in lines} <= app.COMMANDS.keys()
 
 
 def test_the_version_that_it_names_is_this_ones() -> None:

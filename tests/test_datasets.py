@@ -31,12 +31,6 @@ def test_the_statistics_of_digits_are_those_of_its_training_pixels() -> None:
     assert DIGITS.std == pytest.approx([(images / 255).std()], abs=5e-5)
 
 
-@pytest.mark.parametrize("dataset", [CIFAR10, CIFAR100, DIGITS], ids=lambda one: one.name)
-def test_the_facts_of_a_data_set_agree(dataset: Dataset) -> None:
-    assert len(dataset.mean) == len(dataset.std) == dataset.input_size[0]
-    assert len(set(dataset.classes)) == len(dataset.classes) == {"cifar100": 100}.get(dataset.name, 10)
-
-
 def test_missing_data_are_one_line_that_names_the_folder_and_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,7 +73,7 @@ def test_the_field_that_does_not_fit_is_named_in_plain_words(changes: dict[str, 
         ('{"name": "\\ud800"}', "it is not JSON"),
     ],
 )
-def test_what_is_not_a_document_is_one_line(text: str, message: str) -> None:
+def test_text_that_is_no_json_object_is_refused(text: str, message: str) -> None:
     with pytest.raises(SchemaError) as caught:
         decode(Outer, text.encode())
     assert str(caught.value).startswith(message)
@@ -96,7 +96,7 @@ def test_what_is_not_a_document_is_one_line(text: str, message: str) -> None:
         (Literal["norm", "value"], "value", "value"),
     ],
 )
-def test_reads_what_is_typed_on_a_command_line(hint: object, text: str, expected: object) -> None:
+def test_typed_text_is_parsed_by_the_type_of_the_field(hint: object, text: str, expected: object) -> None:
     assert parse(hint, text) == expected
 
 

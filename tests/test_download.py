@@ -19,7 +19,7 @@ from zoo.errors import HashMismatch, HubError, NotFound, ZooError
 from zoo.hub import download
 from zoo.hub.download import fetch
 
-from .loopback_hub import Account, Cut, File, Flip, Hub, Repository, Status
+from .loopback_hub import Account, Cut, File, Flip, Hub, Repository
 
 CONTENT = bytes(range(256)) * 20
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -117,6 +117,7 @@ def refused(error: type[ZooError], reason: str, attempt: Callable[[], object]) -
     with pytest.raises(error) as caught:
         attempt()
     assert reason in str(caught.value)
+    assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -133,32 +134,21 @@ def test_a_path_is_read_where_it_is(tmp_path: Path, cache: Path, kind: Callable[
     assert not cache.exists()
 
 
-def test_a_path_where_nothing_is_is_not_found(tmp_path: Path) -> None:
-    refused(NotFound, "there is no file", lambda: fetch(tmp_path / "none.pth"))
-    refused(NotFound, "there is no file", lambda: fetch(tmp_path))
-
-
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
         ("http://example.org/net.pth", "is not fetched from; expected a path, https://… or hf://…"),
-        ("ftp://example.org/net.pth", "is not fetched from"),
         ("file:///etc/hostname", "is not fetched from"),
         ("https://example.org/", "names no file"),
         ("https://[example.org/net.pth", "is no address"),
         ("https://me:secret@example.org/net.pth", "has a user's name in it"),
         ("hf://you/nets", "names no file; expected hf://namespace/repository/path"),
+        ("none.pth", "there is no file"),
         ("hf://you/nets/../other/net.pth", "names no file"),
     ],
 )
-def test_what_is_no_source_is_refused_with_what_is(source: str, reason: str) -> None:
-    refused(HubError, reason, lambda: fetch(source))
-
-
-def test_a_secret_in_an_address_is_not_repeated() -> None:
-    with pytest.raises(HubError) as caught:
-        fetch("https://me:secret@example.org/net.pth")
-    assert "secret" not in str(caught.value)
+def test_a_source_of_another_kind_is_refused_with_the_expected_kinds(source: str, reason: str) -> None:
+    refused(ZooError, reason, lambda: fetch(source))
 
 
 # -- what is checked -------------------------------------------------------------------------------
@@ -173,7 +163,7 @@ def test_a_secret_in_an_address_is_not_repeated() -> None:
         ("net.pth", None, 17, "has 5,120 bytes, expected 17"),
     ],
 )
-def test_a_file_is_held_against_what_is_known_of_it(
+def test_a_file_is_checked_against_its_hash_and_size(
     site: Site, tmp_path: Path, name: str, sha256: str | None, size: int | None, reason: str
 ) -> None:
     (tmp_path / name).write_bytes(CONTENT)
@@ -181,23 +171,11 @@ def test_a_file_is_held_against_what_is_known_of_it(
         refused(HashMismatch, reason, lambda source=source: fetch(source, sha256=sha256, bytes=size))  # type: ignore[misc]
 
 
-def test_what_was_refused_is_not_kept(site: Site, cache: Path) -> None:
-    with pytest.raises(HashMismatch):
-        fetch(f"{site}/net-00000000.pth")
-    assert not list(cache.rglob("*.*"))
-
-
-def test_a_hash_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_hash_is_refused(tmp_path: Path) -> None:
     refused(HubError, "is no SHA-256; expected 64 hex digits", lambda: fetch(tmp_path / "net.pth", sha256="12fca82f"))
 
 
 # -- the web ---------------------------------------------------------------------------------------
-
-
-def test_a_file_of_the_web_is_fetched_with_its_address_name_and_hash(site: Site) -> None:
-    found = fetch(f"{site}/nets/{NAME}")
-    assert (found.content, found.sha256, found.name) == (CONTENT, SHA256, NAME)
-    assert found.address == f"{site}/nets/{NAME}"
 
 
 def test_no_credentials_are_sent(site: Site, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,33 +187,27 @@ def test_no_credentials_are_sent(site: Site, tmp_path: Path, hub: Hub, monkeypat
     assert not any("authorization" in map(str.lower, one) for one in site.requests)
 
 
-def test_the_name_of_a_file_is_one_of_this_folder(site: Site, cache: Path) -> None:
+def test_the_name_of_a_downloaded_file_has_no_path(site: Site, cache: Path) -> None:
     assert fetch(f"{site}/a/..%2F..%2Fnet%20(1).pth?raw=true").name == "net__1_.pth"
     assert (cache / "downloads" / SHA256 / "net__1_.pth").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("code", [404, 410])
-def test_what_is_not_there_is_not_found(site: Site, code: int) -> None:
-    site.answers = [Answer(b"<html>", status=code)]
-    refused(NotFound, f"/net.pth is not there ({code}); check the address", lambda: fetch(f"{site}/net.pth"))
-    assert len(site.requests) == 1
-
-
 @pytest.mark.parametrize(
-    ("code", "reason", "asked"),
+    ("code", "reason", "requests"),
     [
+        (404, "/net.pth is not there (404); check the address", 1),
         (403, "is not open to everybody (403)", 1),
         (418, "the server failed (418)", 1),
         (429, "too many requests (429)", 4),
         (503, "the server failed (503); try again later", 4),
     ],
 )
-def test_a_status_is_one_line_and_tried_again_only_where_it_may_pass(
-    site: Site, code: int, reason: str, asked: int
+def test_a_failed_request_is_repeated_only_for_temporary_statuses(
+    site: Site, code: int, reason: str, requests: int
 ) -> None:
     site.answers = [Answer(b"", status=code)]
-    refused(HubError, reason, lambda: fetch(f"{site}/net.pth"))
-    assert len(site.requests) == asked
+    refused(NotFound if code == 404 else HubError, reason, lambda: fetch(f"{site}/net.pth"))
+    assert len(site.requests) == requests
 
 
 def test_a_fault_that_passes_is_not_seen(site: Site) -> None:
@@ -268,23 +240,19 @@ def test_a_file_that_is_too_large_is_refused(site: Site, answer: Answer) -> None
     assert len(site.requests) == 1
 
 
-def test_a_path_that_is_too_large_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "net.pth").write_bytes(CONTENT)
-    refused(HubError, "has more than 5,000 bytes", lambda: fetch(tmp_path / "net.pth", most=5000))
-
-
 @pytest.mark.parametrize(
-    "target", ["http://example.org/net.pth", "ftp://example.org/net.pth", "https://me:secret@example.org/net.pth"]
+    ("target", "reason"),
+    [
+        ("http://example.org/net.pth", "redirects to http://example.org, which is not followed"),
+        ("https://me:secret@example.org/net.pth", "redirects to https://example.org, which is not followed"),
+        ("/net.pth", "redirects more than 10 times"),
+    ],
 )
-def test_a_redirect_to_another_protocol_or_with_a_name_is_refused(site: Site, target: str) -> None:
+def test_a_redirect_to_another_protocol_with_a_name_or_without_an_end_is_refused(
+    site: Site, target: str, reason: str
+) -> None:
     site.answers = [Answer(b"", status=302, headers={"Location": target})]
-    where = target.replace("me:secret@", "").removesuffix("/net.pth")
-    refused(HubError, f"/net.pth redirects to {where}, which is not followed", lambda: fetch(f"{site}/net.pth"))
-
-
-def test_redirects_without_an_end_are_refused(site: Site) -> None:
-    site.answers = [Answer(b"", status=302, headers={"Location": "/net.pth"})]
-    refused(HubError, "redirects more than 10 times", lambda: fetch(f"{site}/net.pth"))
+    refused(HubError, f"/net.pth {reason}", lambda: fetch(f"{site}/net.pth"))
 
 
 @pytest.fixture
@@ -324,9 +292,8 @@ def test_a_certificate_that_nobody_trusts_is_refused(secure: Site, monkeypatch: 
 # -- the cache -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [NAME, "net.pth"])
-@pytest.mark.parametrize("sha256", [SHA256, SHA256.upper(), None])
-def test_what_was_fetched_is_there_without_a_request(site: Site, cache: Path, name: str, sha256: str | None) -> None:
+@pytest.mark.parametrize(("name", "sha256"), [(NAME, None), ("net.pth", SHA256.upper()), ("net.pth", None)])
+def test_a_cached_file_needs_no_request(site: Site, cache: Path, name: str, sha256: str | None) -> None:
     first = fetch(f"{site}/{name}", sha256=sha256)
     assert (cache / "downloads" / SHA256 / name).read_bytes() == CONTENT
     site.stop()
@@ -335,30 +302,21 @@ def test_what_was_fetched_is_there_without_a_request(site: Site, cache: Path, na
     assert len(site.requests) == 1
 
 
-def test_the_hash_alone_finds_what_was_fetched_from_elsewhere(site: Site) -> None:
+def test_a_full_hash_finds_a_file_cached_from_another_address(site: Site) -> None:
     fetch(f"{site}/net.pth")
     again = fetch("https://example.org/other.pth", sha256=SHA256)
     assert (again.content, again.address, again.name) == (CONTENT, "https://example.org/other.pth", "other.pth")
 
 
-def test_the_beginning_of_a_hash_does_not_find_what_is_from_elsewhere(site: Site) -> None:
+def test_the_beginning_of_a_hash_does_not_find_a_file_of_another_address(site: Site) -> None:
     # Eight digits can be had on purpose: another's file may not stand for this one.
     fetch(f"{site}/one/{NAME}")
     fetch(f"{site}/other/{NAME}")
     assert len(site.requests) == 2
 
 
-def test_another_hash_at_the_same_address_is_asked_for(site: Site) -> None:
-    fetch(f"{site}/net.pth")
-    site.answers = [Answer(b"a newer net")]
-    newer = hashlib.sha256(b"a newer net").hexdigest()
-    assert fetch(f"{site}/net.pth", sha256=newer).content == b"a newer net"
-    assert fetch(f"{site}/net.pth", sha256=SHA256).content == CONTENT
-    assert len(site.requests) == 2
-
-
 @pytest.mark.parametrize("damage", [lambda path: path.write_bytes(CONTENT[:-1] + b"\0"), lambda path: path.unlink()])
-def test_what_is_damaged_in_the_cache_is_fetched_again(
+def test_a_damaged_file_in_the_cache_is_fetched_again(
     site: Site, cache: Path, damage: Callable[[Path], object]
 ) -> None:
     fetch(f"{site}/{NAME}")
@@ -369,7 +327,7 @@ def test_what_is_damaged_in_the_cache_is_fetched_again(
     assert len(site.requests) == 2
 
 
-@pytest.mark.parametrize("row", ["{", "[]", '{"sha256": "../../secret"}'])
+@pytest.mark.parametrize("row", ["{", '{"sha256": "../../secret"}'])
 def test_a_row_of_the_cache_that_is_damaged_is_written_again(site: Site, cache: Path, row: str) -> None:
     fetch(f"{site}/{NAME}")
     (path,) = (cache / "downloads" / "addresses").iterdir()
@@ -379,30 +337,10 @@ def test_a_row_of_the_cache_that_is_damaged_is_written_again(site: Site, cache: 
     assert path.read_text() == written
 
 
-def test_a_row_of_another_address_is_not_believed(site: Site, cache: Path) -> None:
-    fetch(f"{site}/{NAME}")
-    (row,) = (cache / "downloads" / "addresses").iterdir()
-    fetch(f"{site}/net.pth")
-    (other,) = set((cache / "downloads" / "addresses").iterdir()) - {row}
-    shutil.copy(row, other)
-    fetch(f"{site}/net.pth")
-    assert [one["path"] for one in site.requests] == [f"/{NAME}", "/net.pth", "/net.pth"]
-
-
-def test_what_is_written_is_put_in_place_and_nothing_is_left_beside_it(site: Site, cache: Path) -> None:
-    fetch(f"{site}/{NAME}")
-    assert sorted(path.name for path in (cache / "downloads").iterdir()) == sorted([SHA256, "addresses"])
-
-
 def test_others_may_read_a_shared_cache(site: Site, cache: Path, tmp_path: Path) -> None:
     fetch(f"{site}/{NAME}")
     (tmp_path / "any").touch()
     assert {path.stat().st_mode for path in cache.rglob("*") if path.is_file()} == {(tmp_path / "any").stat().st_mode}
-
-
-def test_a_server_that_is_down_is_one_line(site: Site) -> None:
-    site.stop()
-    refused(HubError, "can't be reached", lambda: fetch(f"{site}/{NAME}"))
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(site: Site, cache: Path) -> None:
@@ -413,22 +351,15 @@ def test_a_cache_that_cannot_be_written_is_one_line(site: Site, cache: Path) -> 
 # -- the hub ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("revision", ["", "@main", "@v1"])
-def test_a_file_of_the_hub_is_that_of_a_commit_which_is_named(nets: Repository, revision: str) -> None:
+@pytest.mark.parametrize("revision", ["", "@v1"])
+def test_the_address_of_a_file_of_the_hub_names_its_commit(nets: Repository, revision: str) -> None:
     commit = nets.tags["v1"] = nets.commits[-1].oid
     found = fetch(f"{HUB_FILE}{revision}", sha256=SHA256, bytes=len(CONTENT))
     assert (found.content, found.sha256, found.name) == (CONTENT, SHA256, "resnet20.pth")
     assert found.address == f"{HUB_FILE}@{commit}"
 
 
-def test_a_commit_that_is_named_stays_that_one(nets: Repository) -> None:
-    commit = nets.commits[-1].oid
-    nets.commit("another net", {"cifar/resnet20.pth": File(b"another", lfs=True)})
-    assert fetch(f"{HUB_FILE}@{commit}").content == CONTENT
-    assert fetch(HUB_FILE).content == b"another"
-
-
-def test_what_was_fetched_of_the_hub_is_there_without_a_request(hub: Hub, nets: Repository) -> None:
+def test_a_cached_file_of_the_hub_needs_no_request(hub: Hub, nets: Repository) -> None:
     first = fetch(HUB_FILE)
     asked = len(hub.requests)
     hub.stop()
@@ -438,16 +369,7 @@ def test_what_was_fetched_of_the_hub_is_there_without_a_request(hub: Hub, nets: 
     assert len(hub.requests) == asked
 
 
-def test_a_passing_fault_of_the_hub_is_not_seen(hub: Hub, nets: Repository) -> None:
-    hub.fail("HEAD", "/resolve/", Status(503), times=1)
-    hub.fail("GET", "/resolve/", Status(500), times=1)
-    hub.fail("GET", "/resolve/", Cut(1000), times=1)
-    assert fetch(HUB_FILE).content == CONTENT
-
-
-def test_a_file_of_the_hub_that_is_damaged_on_the_way_is_refused_and_not_believed_later(
-    hub: Hub, nets: Repository
-) -> None:
+def test_a_file_of_the_hub_damaged_in_transit_is_refused_and_not_cached(hub: Hub, nets: Repository) -> None:
     hub.fail("GET", "/resolve/", Flip(), times=1)
     refused(HashMismatch, f"expected {SHA256}", lambda: fetch(HUB_FILE))
     assert fetch(HUB_FILE).content == CONTENT
@@ -477,11 +399,9 @@ def gated(hub: Hub) -> None:
             "hf://you/nets has no none.pth; its page",
         ),
         ("hf://you/none/net.pth", lambda hub: None, NotFound, "hf://you/none is not there, or is private"),
-        (f"{HUB_FILE}@v9", lambda hub: None, NotFound, "hf://you/nets has no revision v9"),
         (HUB_FILE, private, NotFound, "hf://you/nets is not there, or is private"),
         (HUB_FILE, gated, HubError, "hf://you/nets is gated"),
         (HUB_FILE, Hub.stop, HubError, "can't be reached"),
-        (HUB_FILE, lambda hub: hub.fail("HEAD", "", Status(500)), HubError, "the server failed (500)"),
         (HUB_FILE, lambda hub: hub.fail("GET", "", Cut(100)), HubError, "the connection broke off"),
     ],
 )

@@ -57,11 +57,3 @@ def test_it_runs_in_evaluation_mode_and_gives_the_net_back_as_it_was() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
     assert evaluate(net.eval(), split, PIXELS) == first
     assert not net.training
-
-
-def test_an_images_result_does_not_depend_on_its_neighbours() -> None:
-    net = zoo.load("resnet8_digits")
-    split = digits(list(range(100)), [i % 10 for i in range(100)])
-    whole = evaluate(net, split, PIXELS).test_top1
-    parts = [evaluate(net, Split(split.images[i : i + 1], split.labels[i : i + 1]), PIXELS) for i in range(100)]
-    assert sum(one.test_top1 for one in parts) / 100 == whole

@@ -137,7 +137,7 @@ def answering(logits: Tensor, probabilities: Tensor | None = None) -> Callable[[
         (answering(torch.zeros(1, 10), torch.zeros(1, 10)), "not the softmax of its logits"),
     ],
 )
-def test_what_is_no_answer_is_refused(run: Callable[[Tensor], Answers], why: str) -> None:
+def test_an_invalid_answer_is_refused(run: Callable[[Tensor], Answers], why: str) -> None:
     with pytest.raises(ExportError, match=why):
         runtime.answers(run, fixed_inputs((1, 8, 8)), 10)
 
@@ -176,7 +176,7 @@ LOSSY = Exporter("lossy", "lossy/model", (), "torch", lambda subject: b"lossy", 
 """
 
 
-def test_what_costs_half_a_point_is_refused_unless_asked_for(
+def test_a_loss_of_half_a_point_is_refused_unless_allowed(
     trained: Path, tmp_path: Path, fake_plugin: Callable[..., Path]
 ) -> None:
     fake_plugin("zoo-wrong", {"lossy": "zoo_wrong:LOSSY"}, "zoo_wrong", WRONG, group="zoo.exporters")
@@ -240,7 +240,7 @@ def require_nothing_of_this_machine(content: bytes) -> None:
         assert path.encode() not in content
 
 
-def test_somebody_elses_weights_are_exported_with_whose_they_are(trained: Path, tmp_path: Path) -> None:
+def test_weights_of_another_author_are_exported_with_the_authors_name(trained: Path, tmp_path: Path) -> None:
     theirs, _ = api.import_model(
         "resnet8",
         trained / store.WEIGHTS,
@@ -274,13 +274,13 @@ def test_a_hub_keeps_the_exported_files(
 
 
 @pytest.mark.parametrize(("runtime", "tolerance"), [("onnx", 1e-5), ("int8", 0.1), ("pt2", 1e-5)])
-def test_a_runtime_sees_in_a_picture_what_the_net_sees(exported: Path, runtime: str, tolerance: float) -> None:
+def test_a_runtime_predicts_the_same_as_the_net(exported: Path, runtime: str, tolerance: float) -> None:
     (net,), (prediction,) = (list(api.predict(exported, [PHOTO], top=10, runtime=name)) for name in (None, runtime))
     expected = {guess.label: guess.probability for guess in net.guesses}
     assert {guess.label: guess.probability for guess in prediction.guesses} == pytest.approx(expected, abs=tolerance)
 
 
-def test_a_runtime_scores_on_the_test_set_what_the_card_says(exported: Path) -> None:
+def test_a_runtime_reaches_the_accuracy_on_the_card(exported: Path) -> None:
     found = api.evaluate(exported, runtime="onnx")
     card_says = trained_record(exported).results
     assert (found.results.test_top1, found.results.test_images) == (card_says.test_top1, card_says.test_images)
@@ -385,7 +385,7 @@ def test_an_export_of_a_record_that_cannot_be_is_refused(exported: Path, tmp_pat
         store.read_record(config_of(folder, exports=[export, export]))
 
 
-def test_a_format_that_is_none_is_told_with_a_close_one(trained: Path, tmp_path: Path) -> None:
+def test_an_unknown_format_is_refused_with_a_similar_name(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="there is no export format 'onxn'; did you mean onnx"):
         api.export(trained, to=("onxn",), out=tmp_path / "out")
     with pytest.raises(ExportError, match="there is no export format 'zzz'; there are onnx, int8, pt2"):
@@ -407,7 +407,7 @@ def test_a_missing_extra_is_named_with_its_installation(
 # The command.
 
 
-def test_the_command_writes_the_folder_publishes_it_and_says_what_it_held(run_here: Run, tmp_path: Path) -> None:
+def test_the_command_writes_publishes_and_reports(run_here: Run, tmp_path: Path) -> None:
     finished = run_here("export", "resnet8", "--push", "--hub", f"file:{tmp_path / 'hub'}")
     assert finished.returncode == 0, finished.stderr
     heading, row, held, pushed = finished.stdout.splitlines()

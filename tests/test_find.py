@@ -68,25 +68,15 @@ def test_a_name_that_is_a_folder_here_too_is_the_catalogues_and_a_warning_says_h
     assert api.find(f"./{NAME}") == api.find(Path(NAME)) == Path(NAME)
 
 
-def test_the_command_line_says_it_in_one_line(here: Path, run_here: Run, tmp_path: Path) -> None:
-    here.rename(tmp_path / "work")
-    finished = run_here("plot", NAME)
-    assert finished.returncode == 0
-    assert finished.stderr == f"zoo: warning: ./{NAME} is a folder here too; give ./{NAME} to mean it\n"
-
-
 @pytest.mark.parametrize(
     "ask",
     [
         lambda name: zoo.load(name, pretrained=True),
         zoo.load,
-        zoo.transforms,
         zoo.info,
-        api.pull,
-        api.evaluate,
         lambda name: api.plot([name], Path("plot.svg")),
     ],
-    ids=["load", "untrained load", "transforms", "info", "pull", "evaluate", "plot"],
+    ids=["load", "untrained load", "info", "plot"],
 )
 def test_an_unknown_name_that_is_a_folder_here_is_refused_with_its_path(
     here: Path, ask: Callable[[str], object]
@@ -130,7 +120,7 @@ def test_zoo_hub_is_asked_before_the_catalogue(own: str, trained: Path) -> None:
     assert zoo.info(NAME).weights == f"{own}/{NAME}"
 
 
-def test_a_revision_is_the_one_of_whoever_has_it(own: str, trained: Path) -> None:
+def test_a_revision_is_found_in_zoo_hub_and_in_the_catalogue(own: str, trained: Path) -> None:
     for folder in (trained, shipped()):
         revision = store.identity(folder)
         assert store.identity(api.find(NAME, revision=revision[:12])) == revision
@@ -170,7 +160,7 @@ def test_a_folder_of_zoo_hub_that_can_not_be_read_is_an_error_and_not_the_catalo
         api.find(f"file:{folder.with_name('other')}/{NAME}")
 
 
-def test_transforms_are_the_data_sets_only_where_nobody_was_asked_to_have_the_model(
+def test_transforms_are_the_data_sets_only_where_no_hub_and_no_revision_is_named(
     hub: loopback_hub.Hub, trained: Path, own: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ZOO_HUB")

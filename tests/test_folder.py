@@ -78,7 +78,7 @@ def test_a_missing_or_edited_card_or_curve_breaks_nothing(model_folder: Path, tm
 
 
 @pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", ".hidden", "a/../b", "a\nb", ""])
-def test_a_config_that_names_files_elsewhere_is_refused(model_folder: Path, name: str) -> None:
+def test_a_config_that_names_files_outside_the_folder_is_refused(model_folder: Path, name: str) -> None:
     files = json.loads((model_folder / store.CONFIG).read_text())["files"]
     change(model_folder, files={**files, name: files[store.LOG]})
     with pytest.raises(FolderError, match="a name in files should be a path inside the folder"):
@@ -109,7 +109,7 @@ UNSOUND: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("what", UNSOUND)
-def test_facts_that_can_not_be_a_models_are_one_line(model_folder: Path, what: str) -> None:
+def test_an_unsound_field_of_a_config_is_refused_in_one_line(model_folder: Path, what: str) -> None:
     fields, message = UNSOUND[what]
     change(model_folder, **fields)
     with pytest.raises(FolderError, match=re.escape(message)) as caught:
@@ -140,7 +140,7 @@ def test_a_config_of_odd_json_is_one_line(model_folder: Path, what: str) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_a_log_with_a_number_that_is_none_is_one_line(model_folder: Path) -> None:
+def test_a_log_with_a_number_out_of_range_is_refused(model_folder: Path) -> None:
     (model_folder / store.LOG).write_text(
         '{"epoch": 1, "lr": 1e999, "train_loss": 1, "train_top1": 1, "train_seconds": 1}\n'
     )
@@ -164,7 +164,7 @@ def test_a_config_of_a_newer_format_says_to_update(model_folder: Path) -> None:
         store.read_record(model_folder)
 
 
-def test_a_folders_id_is_that_of_its_facts_however_they_are_spaced(model_folder: Path) -> None:
+def test_an_id_depends_on_the_record_and_not_on_its_spacing(model_folder: Path) -> None:
     before = store.identity(model_folder)
     (model_folder / "note.txt").write_text("not part of it")
     path = model_folder / store.CONFIG
@@ -183,7 +183,7 @@ def test_no_file_of_a_folder_can_change_unnoticed(model_folder: Path, name: str)
         store.check(model_folder)
 
 
-def test_what_is_not_a_regular_file_is_not_opened(model_folder: Path) -> None:
+def test_a_pipe_is_not_opened(model_folder: Path) -> None:
     (model_folder / store.WEIGHTS).unlink()
     os.mkfifo(model_folder / store.WEIGHTS)
     with pytest.raises(FolderError, match="is no regular file"):

@@ -93,13 +93,13 @@ def test_an_averaged_model_is_read_without_its_counter(net: nn.Module) -> None:
         assert equal(read(content, "net.pth"), net.state_dict())
 
 
-def test_of_two_nets_none_is_chosen(net: nn.Module) -> None:
+def test_a_checkpoint_with_two_nets_is_refused(net: nn.Module) -> None:
     with pytest.raises(WeightsError, match=r"net.pth holds several nets \(model, net\)"):
         read(saved({"model": net.state_dict(), "net": net.state_dict()}), "net.pth")
 
 
 @pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.module."])
-def test_what_stands_before_all_names_is_taken_off(net: nn.Module, prefix: str) -> None:
+def test_a_prefix_of_all_names_is_removed(net: nn.Module, prefix: str) -> None:
     content = saved({prefix + name: tensor for name, tensor in net.state_dict().items()})
     assert equal(read(content, "net.pth"), net.state_dict())
 
@@ -149,7 +149,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
         (saved({"weight": torch.ones(2, 2).to_sparse()}), "holds weight sparse, quantized or without values"),
     ],
 )
-def test_what_is_no_state_dict_is_refused_in_one_line(content: bytes, reason: str) -> None:
+def test_a_file_without_a_state_dict_is_refused_in_one_line(content: bytes, reason: str) -> None:
     with pytest.raises(WeightsError, match=f"net.pth {reason}") as caught:
         read(content, "net.pth")
     assert "\n" not in str(caught.value)
@@ -242,7 +242,7 @@ def with_(**tensors: Tensor) -> Callable[[State], State]:
         (with_(bn1__num_batches_tracked=torch.tensor(1.0)), r"bn1\.num_batches_tracked is of torch\.float32"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_the_first_difference(
+def test_weights_that_do_not_fit_are_refused_with_the_first_difference(
     net: nn.Module, change: Callable[[State], State], reason: str
 ) -> None:
     with pytest.raises(WeightsError, match=f"the weights do not fit the net: {reason}") as caught:

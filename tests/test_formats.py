@@ -129,7 +129,7 @@ def test_it_is_evaluated_on_a_data_set_that_fits_it_and_on_no_other(folder: Path
 
 
 @pytest.mark.usefixtures("reader")
-def test_whatever_needs_a_model_folder_says_so_in_one_line(folder: Path, tmp_path: Path) -> None:
+def test_commands_for_model_folders_refuse_it_in_one_line(folder: Path, tmp_path: Path) -> None:
     asked: list[Callable[[], object]] = [
         lambda: api.push(folder, hub=f"file:{tmp_path / 'hub'}"),
         lambda: api.pull(str(folder), out=tmp_path / "pulled"),
@@ -154,7 +154,7 @@ FALSE: dict[str, tuple[dict[str, object], str]] = {
 
 @pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("what", FALSE)
-def test_what_it_says_passes_the_gate(what: str, tmp_path: Path) -> None:
+def test_its_config_is_checked_like_a_record(what: str, tmp_path: Path) -> None:
     said, why = FALSE[what]
     with pytest.raises(FolderError, match=why) as error:
         published(written(tmp_path / "nut", files(**said)))
@@ -179,9 +179,7 @@ def test_a_reader_that_fails_is_named_and_hurts_nobody(tmp_path: Path) -> None:
     assert zoo.load("resnet8_digits", pretrained=True)
 
 
-def test_timms_repositories_are_known_by_sight_and_the_plugin_that_reads_them_named(
-    run_zoo: Run, tmp_path: Path
-) -> None:
+def test_a_repository_of_timm_is_refused_with_the_name_of_its_plugin(run_zoo: Run, tmp_path: Path) -> None:
     said = {"architecture": "resnet18", "pretrained_cfg": {}}
     folder = written(tmp_path / "resnet18", {"config.json": json.dumps(said).encode()})
     words = ["predict", str(folder), str(tmp_path)]

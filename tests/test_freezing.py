@@ -75,7 +75,7 @@ def test_a_run_that_was_stopped_in_either_part_or_between_them_has_the_same_byte
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
-def test_a_compiled_step_is_compiled_anew_for_each_part(tmp_path: Path) -> None:
+def test_a_compiled_step_is_compiled_again_for_each_part(tmp_path: Path) -> None:
     what = job(FROZEN.replace(epochs=2, freeze_epochs=1))
     compiled = Run(tmp_path / "compiled").go(msgspec.structs.replace(what, compile="default"))
     eager = Run(tmp_path / "eager").go(what)
@@ -165,7 +165,7 @@ def test_a_teacher_sees_images_and_so_does_its_student(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"class_weight": "balanced", "smoothing": "0.1", "model_ema_decay": "0.9"}])
-def test_a_head_learns_from_features_what_it_learns_in_its_net(
+def test_a_head_learns_the_same_from_features_as_in_its_net(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
 ) -> None:
     what = job(STILL.changed(settings))

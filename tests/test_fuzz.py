@@ -32,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", fuzz.KINDS)
-def test_what_chance_has_written_is_answered_rightly_or_refused_in_a_line(
+def test_random_input_is_answered_correctly_or_refused_in_one_line(
     apart: ProcessPoolExecutor, model: Path, kind: str
 ) -> None:
     apart.submit(fuzz.fuzz, kind, model, CASES or 250, anew=bool(CASES)).result()

@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from zoo import api
-from zoo.errors import HubError, PluginError
+from zoo.errors import HubError
 from zoo.hub import Address, Cards, Hub, Repositories, Searchable, open_hub
 from zoo.hub import publish as publishing
 from zoo.hub.catalogue import catalogue
@@ -61,7 +61,7 @@ def test_another_address_is_refused_with_what_was_expected(address: str) -> None
         open_hub(address)
 
 
-def test_what_a_hub_can_do_beside_is_asked_of_it() -> None:
+def test_optional_capabilities_of_a_hub_are_protocols() -> None:
     assert isinstance(HuggingFaceHub("me"), Searchable)
     assert isinstance(HuggingFaceHub("me"), Repositories)
     assert isinstance(HuggingFaceHub("me"), Cards)
@@ -70,47 +70,12 @@ def test_what_a_hub_can_do_beside_is_asked_of_it() -> None:
         api.search("resnet8", hub="file:x")
 
 
-def test_the_catalogue_is_a_folder_hub_with_models_in_it() -> None:
-    assert "resnet8_digits" in [one.name for one in catalogue().models()]
-
-
 # -- schemes by entry point ------------------------------------------------------------------------
 
 
 def test_a_plugins_hub_is_called_with_the_address(fake_plugin: Install) -> None:
     fake_plugin("zoo-dict", {"dict": "zoo_dict:opened"}, "zoo_dict", "opened = repr\n", group=HUBS.name)
     assert str(open_hub("dict:some/place")) == repr(Address("dict", "some/place"))
-
-
-def test_an_unknown_scheme_is_one_line_with_those_that_are_known_and_imports_none(fake_plugin: Install) -> None:
-    fake_plugin("zoo-broken", {"zip": "zoo_broken:Hub"}, "zoo_broken", "1 / 0\n", group=HUBS.name)
-    with pytest.raises(HubError, match=r"^there is no kind of hub 'ftp'; there are file, hf, zip$"):
-        open_hub("ftp://x")
-
-
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        ("1 / 0\n", "ZeroDivisionError: division by zero"),
-        ("import no_such_module\n", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("raise SystemExit('bye')\n", "SystemExit: bye"),
-        ("class Hub: pass\n", r"TypeError: Hub\(\) takes no arguments"),
-    ],
-)
-def test_a_scheme_of_a_broken_plugin_is_one_line_that_names_it(fake_plugin: Install, code: str, reason: str) -> None:
-    fake_plugin("zoo-broken", {"zip": "zoo_broken:Hub"}, "zoo_broken", code, group=HUBS.name)
-    refused = "(fails|can't be imported)"
-    with pytest.raises(
-        PluginError, match=rf"^kind of hub zip: plugin zoo-broken {refused} \({reason}\)( at \S+:\d+)?; .*$"
-    ):
-        open_hub("zip:x")
-    assert open_hub("file:x")
-
-
-def test_a_scheme_that_is_no_function_is_one_line_that_names_its_plugin(fake_plugin: Install) -> None:
-    fake_plugin("zoo-broken", {"zip": "zoo_broken:Hub"}, "zoo_broken", "Hub = 3\n", group=HUBS.name)
-    with pytest.raises(PluginError, match=r"zoo_broken:Hub of plugin zoo-broken is of the type int, expected a func"):
-        open_hub("zip:x")
 
 
 def test_the_zoos_own_schemes_can_not_be_taken_over(fake_plugin: Install) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -98,7 +96,7 @@ def test_the_results_are_published_in_both_forms_the_hub_reads(hub: Hub, trained
 
 
 @pytest.mark.parametrize("path", ["/repos/create", "/commit/", "/tag/", "/tree/", "^/api/models/me/resnet8_digits$"])
-def test_a_hub_that_stumbles_once_is_asked_again(hub: Hub, trained: Path, path: str) -> None:
+def test_a_failed_request_of_a_push_is_repeated(hub: Hub, trained: Path, path: str) -> None:
     method = "GET" if path in ("/tree/", "^/api/models/me/resnet8_digits$") else "POST"
     hub.fail(method, path, Status(503), times=1)
     publish(HuggingFaceHub("me"), trained)
@@ -133,27 +131,10 @@ def test_a_head_that_moved_is_taken_as_the_new_parent(hub: Hub, trained: Path, m
     assert "notes.txt" in repository.commits[-1].files
 
 
-def test_what_was_published_is_compared_byte_for_byte(hub: Hub, trained: Path) -> None:
+def test_published_files_are_compared_byte_for_byte(hub: Hub, trained: Path) -> None:
     hub.fail("GET", r"/resolve/.*/model\.safetensors", Flip())
     with pytest.raises(HubError, match=r"has another model\.safetensors than was published"):
         publish(HuggingFaceHub("me"), trained)
-
-
-def test_two_pushes_at_once_end_in_a_state_that_the_history_explains(
-    hub: Hub, trained: Path, model_folder: Path
-) -> None:
-    publish(HuggingFaceHub("me"), trained)
-    third = Path(shutil.copytree(trained, model_folder.parent / "third"))
-    for seconds, folder in ((100, model_folder), (200, third)):
-        config = json.loads((folder / store.CONFIG).read_text())
-        config_of(folder, training={**config["training"], "train_seconds": seconds})
-    with ThreadPoolExecutor(2) as pool:
-        pushed = list(pool.map(lambda folder: api.push(folder, hub="hf://me"), (model_folder, third)))
-    commits = hub.repositories[f"me/{NAME}"].commits
-    assert len(commits) == 4
-    assert {commit.oid for commit in commits[2:]} == {one.revision for one in pushed}
-    records = {commit.files[store.CONFIG].content for commit in commits[2:]}
-    assert records == {(one / store.CONFIG).read_bytes() for one in (model_folder, third)}
 
 
 def test_files_that_the_record_does_not_name_any_more_are_deleted_and_others_are_not(
@@ -288,7 +269,7 @@ def test_one_commit_is_used_for_every_file(published: Hub, model_folder: Path) -
     assert all(f"/resolve/{before}/" in where or "/resolve/main/config.json" in where for where in downloads[:3])
 
 
-def test_what_is_pinned_and_cached_costs_no_request(published: Hub) -> None:
+def test_a_cached_revision_needs_no_request(published: Hub) -> None:
     commit = fetched(HuggingFaceHub("me"), NAME).name
     published.requests.clear()
     zoo.load(f"hf://me/{NAME}", pretrained=True, revision=commit)
@@ -454,15 +435,6 @@ def test_where_the_hub_fails_the_cache_is_used_with_a_warning_and_never_called_t
         with pytest.raises(HubError, match=reason):
             attempt()
     assert not (tmp_path / "pulled").exists()
-
-
-@pytest.mark.parametrize("failure", FAILURES)
-def test_where_the_hub_fails_a_push_fails(published: Hub, model_folder: Path, failure: str) -> None:
-    fetched(HuggingFaceHub("me"), NAME)
-    fail, _ = FAILURES[failure]
-    fail(published)
-    with pytest.raises(HubError):
-        api.push(another(model_folder), hub="hf://me")
 
 
 @pytest.mark.parametrize("digits", [None, 12])

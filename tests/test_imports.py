@@ -32,9 +32,8 @@ TORCH_FREE = {
 }  # fmt: skip
 TORCH_FREE_TOO = {
     "options", "testing", "testing.hubs", "testing.distributions", "testing.pytest_plugin", "training.config",
-    "training.environment",
-    "training.importing", "training.launch", "training.options", "training.plan", "training.reporting",
-    "training.trackers",
+    "training.environment", "training.importing", "training.launch", "training.options", "training.plan",
+    "training.reporting", "training.trackers",
     "evaluation.report",
 }  # fmt: skip
 HEAVY = {
