@@ -13,11 +13,10 @@ from .conftest import CHECKOUT
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"api", "testing", "templates"},
+    {"api", "testing", "templates", "plugin"},
     {"training", "exporters", "page"},
     {"evaluation", "hub"},
     {"data", "nets"},
-    {"plugin"},
     {"record"},
     {"registry", "formats"},
     {"plugins"},

@@ -1,10 +1,7 @@
 """Plugins: the entry points that installed distributions declare, and one loader for every group of them.
 
-A model is an entry point of the group `zoo.models`; the other groups are in GROUPS. Names are known without importing
-a plugin; its module is imported when a member is used, and an error in it affects nothing else.
-
-Of several distributions that claim a name, one that ships with the zoo has it, else the first by distribution name;
-a PluginWarning names both. The zoo's own members of a group can't be replaced.
+A plugin is imported when a member is used, and an error in it affects nothing else. Of several distributions that claim
+a name, one that ships with the zoo has it, else the first by distribution name; a PluginWarning names both.
 
 In a plain checkout where nothing is installed (torch.hub clones one) the same declarations are read from
 `plugins/*/pyproject.toml`, for distributions that aren't installed.
@@ -68,18 +65,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group(Generic[T]):
-    """One kind of plugin: a group of entry points, each of which names a member.
-
-    `accepts` is asked for a loaded value and its name; `expected` says in an error what it should be. `unknown` is
-    raised for a name that nobody declares.
-    """
+    """One kind of plugin: a group of entry points, each of which names a member."""
 
     name: str  # of the group: "zoo.exporters"
     what: str  # a member, in messages: "export format"
-    expected: str
-    accepts: Callable[[object, str], bool] = lambda value, _: callable(value)
+    expected: str  # what a member should be, in messages
+    accepts: Callable[[object, str], bool] = lambda value, _: callable(value)  # of a loaded value and its name
     own: Mapping[str, str] = field(default_factory=dict)  # the zoo's members, module:attribute by name
-    unknown: type[ZooError] = PluginError
+    unknown: type[ZooError] = PluginError  # raised for a name that nobody declares
 
     def names(self) -> list[str]:
         """The names of all members, the zoo's own first; imports none of them."""
@@ -90,10 +83,7 @@ class Group(Generic[T]):
         return owners((entry for entry in claims(self.name) if entry.name == name), self.what).get(name)
 
     def load(self, name: str) -> T:
-        """The member of that name; imports it.
-
-        Raises `unknown` where there is none, PluginError where the plugin's can't be used.
-        """
+        """Import the member of that name; raises `unknown` where there is none, PluginError where it can't be used."""
         if name in self.own:
             own: T = EntryPoint(name, self.own[name], self.name).load()
             return own
@@ -119,10 +109,7 @@ class Group(Generic[T]):
 
     @contextlib.contextmanager
     def guarded(self, name: str, *, passes: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-        """Make a PluginError of what a plugin's member raises; a ZooError and those of `passes` are raised as they are.
-
-        An error in one of the zoo's own members is raised as it is, too.
-        """
+        """Make a PluginError of what a plugin's member raises, but for a ZooError and those of `passes`."""
         try:
             yield
         except (Exception, SystemExit) as error:
@@ -142,10 +129,7 @@ MODELS: Final = Group[Model](
 
 @functools.cache
 def declared() -> tuple[Entry, ...]:
-    """Every claim to a model's name, as `claims` has them.
-
-    Read once a process: a plugin that is installed meanwhile is there in the next.
-    """
+    """Every claim to a model's name, as `claims` has them; read once a process."""
     return claims(MODELS.name)
 
 
@@ -153,14 +137,13 @@ def claims(group: str) -> tuple[Entry, ...]:
     """Every entry point of a group, sorted by name; of several of one name the first has it."""
     entries = installed()[group]
     present = {normal(entry.distribution) for entry in entries}
-    disabled = left_out()
-    unique: dict[tuple[str, str], Entry] = {}
+    disabled = {normal(name.strip()) for name in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",")}
+    unique: dict[tuple[str, bool, str], Entry] = {}
     for entry in [*entries, *_declared_in_checkout(present, group)]:
-        if normal(entry.distribution) not in disabled:
-            unique.setdefault((entry.name, normal(entry.distribution)), entry)
-    return tuple(
-        sorted(unique.values(), key=lambda entry: (entry.name, not entry.is_shipped, normal(entry.distribution)))
-    )
+        distribution = normal(entry.distribution)
+        if distribution not in disabled:
+            unique.setdefault((entry.name, not entry.is_shipped, distribution), entry)
+    return tuple(unique[key] for key in sorted(unique))
 
 
 def owners(entries: Iterable[Entry], what: str) -> dict[str, Entry]:
@@ -188,11 +171,6 @@ def warn_of_collision(owner: str, other: str, claimed: str) -> None:
     )
 
 
-def left_out() -> set[str]:
-    """The distributions that ZOO_DISABLE_PLUGINS names, a comma between two."""
-    return {normal(name.strip()) for name in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",") if name.strip()}
-
-
 def load(entry: Entry) -> Model:
     """A declared model; imports its plugin. Raises PluginError, whatever that one does."""
     model = MODELS.loaded(entry)
@@ -217,14 +195,13 @@ def architecture(distribution: str, name: str) -> Architecture | None:
                 architecture = function(name)
             except (Exception, SystemExit) as error:
                 raise failing(entry, f"architecture {name}", "fails", error) from error
-            if architecture is None:
-                continue
-            if not isinstance(architecture, Architecture) or architecture.name != name:
+            if isinstance(architecture, Architecture) and architecture.name == name:
+                return architecture
+            if architecture is not None:
                 raise PluginError(
                     f"architecture {name}: {entry.value} of plugin {entry.distribution} should return the "
                     "zoo.plugin.Architecture of that name, or None; correct it"
                 )
-            return architecture
     return None
 
 
@@ -251,10 +228,7 @@ def failing(entry: Entry, what: str, how: str, error: BaseException) -> PluginEr
 
 
 def location(error: BaseException) -> str:
-    """The last line of a plugin that an error passed through, as " at FILE:LINE"; empty where there is none.
-
-    The modules of a plugin are those whose names begin as its package's does: `zoo_tiny`, `zoo_tiny_net`.
-    """
+    """The last line of a plugin that an error passed through, as " at FILE:LINE"; empty where there is none."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" at {error.filename}:{error.lineno}"
     packages = tuple({entry.package for group in GROUPS for entry in claims(group)} - {"zoo"})
@@ -280,26 +254,24 @@ class Plugin:
 
 def survey() -> list[Plugin]:
     """Every plugin that is here, by name. The modules of its models are imported; those of other groups are not."""
-    models = owners(declared(), MODELS.what)
+    models = owners(declared(), MODELS.what).values()
     others = [(group, entry) for group in GROUPS if group != MODELS.name for entry in claims(group)]
-    by_name: dict[str, list[Entry]] = {}
-    for entry in [*declared(), *(entry for _, entry in others)]:
-        if normal(entry.distribution) != DISTRIBUTION:
-            by_name.setdefault(normal(entry.distribution), []).append(entry)
+    by_name = {normal(entry.distribution): entry for entry in [*declared(), *(entry for _, entry in others)]}
     plugins = []
-    for name, entries in sorted(by_name.items()):
+    for name, any_entry in sorted(by_name.items()):
+        if name == DISTRIBUTION:
+            continue
         began, failed = time.perf_counter(), []
-        for entry in declared():
-            if entry.is_by(name):
-                try:
-                    load(entry)
-                except PluginError as error:
-                    failed.append(str(error))
+        for entry in filter(lambda entry: entry.is_by(name), declared()):
+            try:
+                load(entry)
+            except PluginError as error:
+                failed.append(str(error))
         plugins.append(
             Plugin(
-                entries[0].distribution,
-                entries[0].version,
-                models=tuple(entry.name for entry in models.values() if entry.is_by(name)),
+                any_entry.distribution,
+                any_entry.version,
+                models=tuple(entry.name for entry in models if entry.is_by(name)),
                 others=tuple(f"{group}: {entry.name}" for group, entry in others if entry.is_by(name)),
                 import_seconds=time.perf_counter() - began,
                 failed=tuple(dict.fromkeys(failed)),
@@ -339,17 +311,16 @@ def core_version() -> str:
 
 @functools.cache
 def installed() -> Mapping[str, tuple[Entry, ...]]:
-    """The entry points of all installed distributions by group; read once a process.
-
-    A distribution that can't be read is left out, with one PluginWarning.
-    """
+    """The entry points of all installed distributions by group; one that can't be read is left out with a warning."""
     entries: dict[str, dict[str, list[Entry]]] = {}  # by distribution and group; of two copies the first counts
     for distribution in distributions():
         try:
             points = [point for point in distribution.entry_points if point.group in GROUPS]
             if not points:
                 continue
-            name, version = _name_and_version(distribution)
+            name, version = distribution.name, distribution.version or ""
+            if not name:
+                raise ValueError("its metadata has no name")
         except (Exception, SystemExit) as error:  # malformed in any way: text that is no UTF-8, a line without "="
             _leave_out(distribution, error)
             continue
@@ -373,14 +344,6 @@ def _leave_out(distribution: Distribution, error: BaseException) -> None:
     os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 
-def _name_and_version(distribution: Distribution) -> tuple[str, str]:
-    metadata = distribution.metadata
-    name = metadata["Name"] if metadata is not None else None
-    if not name:
-        raise ValueError("its metadata has no name")
-    return str(name), str(metadata["Version"] or "")
-
-
 def _declared_in_checkout(installed: set[str], group: str) -> list[Entry]:
     """A group's entries of the checkout's plugins, but for those installed; a folder is named as its distribution."""
     root = checkout()
@@ -390,10 +353,8 @@ def _declared_in_checkout(installed: set[str], group: str) -> list[Entry]:
             continue
         try:
             project = _project(folder)
-            declared = project.get("entry-points", {}).get(group, {})
-            entries += [
-                Entry(name, value, project["name"], project["version"], folder) for name, value in declared.items()
-            ]
+            for name, value in project.get("entry-points", {}).get(group, {}).items():
+                entries.append(Entry(name, value, project["name"], project["version"], folder))
         except (ValueError, KeyError) as error:
             warnings.warn(PluginWarning(f"{folder} declares no plugin: {error!r}"), stacklevel=3)
     return entries
