@@ -26,16 +26,9 @@ LOSS_TOLERANCE = 1e-4
 
 
 def verify(config: Record, known: Model | Architecture, net: nn.Module, root: Path) -> Verified:
-    """Compare a net with the record of its folder. Its weights were loaded, so hash and parameters were checked.
+    """Compare a net with the record of its folder, also on the test set if that is in `root`.
 
-    Args:
-        config: The record.
-        known: The model, or its architecture where no plugin declares the data set.
-        net: The net with the folder's weights.
-        root: The folder of data sets. The test set is run where it can be read without a download.
-
-    Returns:
-        A check for each property, in order.
+    Its weights were loaded, so hash and parameters were checked.
     """
     pixels = batches.pixels(config.mean, config.std, next(net.parameters()).device)
     checks = (
