@@ -77,9 +77,7 @@ def _draw(title: str, classes: Sequence[str], confusion: Sequence[Sequence[int]]
         shares = [[count / max(1, sum(row)) for count in row] for row in confusion]
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         figure.colorbar(image, ax=axes, label="share of the class's images", shrink=0.8)
-        axes.set_title(title)
-        axes.set_ylabel("true class")
-        axes.set_xlabel("predicted class")
+        axes.set(title=title, xlabel="predicted class", ylabel="true class")
         axes.set_xticks(range(len(classes)), classes, rotation=90)
         axes.set_yticks(range(len(classes)), classes)
         if len(classes) <= 20:

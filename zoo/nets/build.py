@@ -1,4 +1,4 @@
-"""Untrained nets: an architecture for the images and the classes of a data set, or of a model folder."""
+"""Untrained nets: an architecture for the images and classes of a data set or a record."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Other people's weights: read without running their code, and renamed to the names of a net of the zoo.
-
-Tensors are matched by name alone: the net's own names, or names that the architecture's renamings or the caller's rules
-translate. A prefix that all names have, such as `module.`, is removed.
-"""
+"""Other people's weights: read without running their code, and renamed to the names of a net of the zoo."""
 
 from __future__ import annotations
 

@@ -21,10 +21,9 @@ from zoo.spec import Architecture, Dataset, Model
 
 
 def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> bytes:
-    """The bytes of a safetensors file of a net's state dict; the same tensors and metadata give the same bytes.
+    """The bytes of a safetensors file of a net's state dict, which are the same every time; with `half` in fp16.
 
-    A tensor that is tied under several names is written once, under the first. With `half`, floating point values are
-    stored as fp16.
+    A tensor that is tied under several names is written once, under the first.
     """
     state = net.state_dict()
     first = first_names(state)
@@ -116,10 +115,7 @@ def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple
 def normalisation_of(
     metadata: Mapping[str, str], model: Model, path: Path
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and standard deviation that weights were trained with, from the metadata of their file.
-
-    Without numbers or a recipe in the metadata, they are those of the data set. Raises FolderError.
-    """
+    """The mean and std that weights were trained with: from their file's metadata, else the data set's."""
     if "mean" in metadata and "std" in metadata:
         try:
             mean, std = (tuple(map(float, json.loads(metadata[name]))) for name in ("mean", "std"))

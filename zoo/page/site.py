@@ -1,15 +1,13 @@
 """The site: the content of each file, and writing all of them into a folder in one step.
 
-    index.html             every model in a table
-    accuracy-DATASET.svg   accuracy against parameters, of data sets with several models
-    models/NAME.html       a model, with its curve (NAME.svg, narrow/NAME.svg), its files, and a form to try it
-    files/NAME/            the files of a model, where its hub is a folder
-    models/NAME.js         its ONNX file, if it can be tried
-    runtime/               onnxruntime, if models can be tried
-    *.css, *.js            style and scripts of all pages
-    zoo-page.json          the names of all these files, so that a later site may replace them
-
-The same models give the same bytes. No file refers to another host, except for links.
+index.html             every model in a table
+accuracy-DATASET.svg   accuracy against parameters, of data sets with several models
+models/NAME.html       a model, with its curve (NAME.svg, narrow/NAME.svg), its files, and a form to try it
+files/NAME/            the files of a model, where its hub is a folder
+models/NAME.js         its ONNX file, if it can be tried
+runtime/               onnxruntime, if models can be tried
+*.css, *.js            style and scripts of all pages
+zoo-page.json          the names of all these files, so that a later site may replace them
 """
 
 from __future__ import annotations

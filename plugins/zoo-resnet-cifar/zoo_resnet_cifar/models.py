@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -246,14 +246,10 @@ plain44_cifar10, plain44_cifar100 = _models(44, PLAIN, 658_586, 664_436)
 plain56_cifar10, plain56_cifar100 = _models(56, PLAIN, 853_018, 858_868)
 
 # The smallest of the line, and a data set that needs no download: trains in seconds on any machine.
-RESNET8 = Architecture(
-    name="resnet8",
-    build=Build(8, A),
+RESNET8 = replace(
+    _architecture(8, A),
     recipes={"quick": QUICK, "finetune": _finetune(8), "linear": LINEAR},
-    paper=PAPER_URL,
     description="The smallest CIFAR net of He et al. (2015), 8 layers.",
-    renamings=RENAMINGS[A],
-    tags=("resnet",),
 )
 FINETUNE_DIGITS = _finetune(8).replace(crop_padding=1, hflip=0.0)
 resnet8_digits = Model(RESNET8, DIGITS, 75_002, {"quick": QUICK_DIGITS, "finetune": FINETUNE_DIGITS})
