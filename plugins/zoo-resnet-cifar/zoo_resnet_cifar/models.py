@@ -58,19 +58,7 @@ COSINE = PAPER.replace(sched="cosine", decay_milestones=())
 COSINE_CIFAR = COSINE.replace(std=(0.2023, 0.1994, 0.2010))
 
 # A few epochs in one cycle. The rate was chosen for resnet20 on CIFAR-10 by 5,000 held-out training images.
-QUICK = Recipe(
-    epochs=12,
-    batch_size=128,
-    opt="sgd",
-    lr=0.2,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=5e-4,
-    sched="onecycle",
-    sched_on_updates=True,
-    crop_padding=4,
-    hflip=0.5,
-)
+QUICK = COSINE.replace(epochs=12, lr=0.2, nesterov=True, weight_decay=5e-4, sched="onecycle", sched_on_updates=True)
 
 # The same for an afternoon on a CPU: a cosine to 0 after a warm-up, at the rate of the paper.
 LONG = QUICK.replace(epochs=100, lr=0.1, sched="cosine", warmup_epochs=5, warmup_lr=0.01)
@@ -79,11 +67,7 @@ LONG = QUICK.replace(epochs=100, lr=0.1, sched="cosine", warmup_epochs=5, warmup
 # resnet20 had 90.8% with it after 15 epochs, 89.8% with Hinton's (arXiv:1503.02531), and 88.6% without a teacher.
 TEACHER_DEPTH = 56
 DISTILLED = LONG.replace(
-    teacher=f"resnet{TEACHER_DEPTH}",
-    distill_type="dkd",
-    distill=1.0,
-    dkd_beta=2.0,
-    distill_warmup_epochs=8,
+    teacher=f"resnet{TEACHER_DEPTH}", distill_type="dkd", distill=1.0, dkd_beta=2.0, distill_warmup_epochs=8
 )
 
 # From weights of another data set: the head first, then all of it at a lower rate, of which the stem has a third. The
