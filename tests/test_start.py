@@ -39,8 +39,7 @@ from dataclasses import replace
 import numpy as np
 from zoo.datasets import DIGITS
 from zoo.spec import Deepening, Model
-from zoo_resnet_cifar.models import LAST_NORM, RESNET8, Build
-from zoo_resnet_cifar.shortcut import Shortcut
+from zoo_resnet_cifar.models import LAST_NORM, RESNET8, Build, Shortcut
 
 def by_three(root, *, train):
     images, labels = DIGITS.read(root, train=train)

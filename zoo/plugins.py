@@ -186,9 +186,9 @@ def load(entry: Entry) -> Model:
 
 
 def architecture(distribution: str, name: str) -> Architecture | None:
-    """An architecture that a distribution knows beside those of its models (ARCHITECTURES), None for an unknown name.
+    """An architecture that a distribution knows beside those of its models, None for an unknown name.
 
-    Imports that plugin. Raises PluginError, whatever that one does.
+    Imports that plugin. Raises PluginError.
     """
     for entry in claims(ARCHITECTURES):
         if entry.is_by(distribution):

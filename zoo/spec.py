@@ -411,8 +411,7 @@ class Deepening:
     """Shallower architectures that a deeper net can start from and compute the same (Net2DeeperNet, arXiv:1511.05641).
 
     The deeper net has all tensors of the shallower one, under the same names. Its other tensors are initialized from
-    the seed, or are 0 where `zeroed` matches the name: the weight of the last batch norm of a residual branch, say,
-    without which the block is the identity.
+    the seed, or are 0 where `zeroed` matches the name, so that the block is the identity.
     """
 
     shallower: tuple[str, ...]  # architectures

@@ -1,8 +1,4 @@
-"""Evaluation: accuracy on a test set, and known answers, the logits of a net for a few fixed inputs.
-
-Every accuracy of the zoo is computed here. Known answers are stored with the weights, and can be compared without the
-data set.
-"""
+"""Evaluation: accuracy on a test set, and known answers, the logits of a net for a few fixed inputs."""
 
 from __future__ import annotations
 
@@ -26,15 +22,12 @@ INPUTS = 4  # with known answers
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The results of a model on its test set, and its record if it has one.
-
-    `confusion[i][j]` counts the test images of class i that were predicted as class j.
-    """
+    """The results of a model on its test set, and its record if it has one."""
 
     name: str
     classes: tuple[str, ...]
     results: Results
-    confusion: tuple[tuple[int, ...], ...]
+    confusion: tuple[tuple[int, ...], ...]  # [i][j]: how many images of class i were predicted as class j
     config: Record | None
 
 
@@ -75,22 +68,20 @@ def evaluated(
 def score(logits_of: Callable[[Tensor], Tensor], split: Split) -> tuple[Results, Tensor]:
     """The same of whatever answers to images [N, H, W, C] uint8 with logits [N, num_classes] float32."""
     device = split.labels.device
-    correct1 = torch.zeros((), dtype=torch.int64, device=device)
-    correct5 = torch.zeros((), dtype=torch.int64, device=device)
+    hits: list[Tensor] = []
     losses: list[Tensor] = []
     predicted: list[Tensor] = []
     images = parts(split.images)
     for part, labels in zip(images, torch.split(split.labels, [len(part) for part in images]), strict=True):
         logits = logits_of(part.to(device))
         top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
-        hits = top5 == labels[:, None]
+        hits.append(top5 == labels[:, None])
         predicted.append(top5[:, 0])
-        correct1 += hits[:, 0].sum()
-        correct5 += hits.sum()
         losses.append(F.cross_entropy(logits, labels, reduction="sum"))
+    correct = torch.cat(hits)
     results = Results(
-        test_top1=100 * correct1.item() / len(split),
-        test_top5=100 * correct5.item() / len(split),
+        test_top1=100 * int(correct[:, 0].sum()) / len(split),
+        test_top5=100 * int(correct.sum()) / len(split),
         test_loss=sum(loss.item() for loss in losses) / len(split),  # in 64 bits, which not every device has
         test_images=len(split),
     )

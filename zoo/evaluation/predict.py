@@ -36,17 +36,7 @@ Look = Callable[[Image.Image], Tensor]  # from a picture to the probability of e
 
 
 def predictions(look: Look, classes: Sequence[str], paths: Iterable[Path], *, top: int) -> Iterator[Prediction]:
-    """Predict pictures one by one.
-
-    Args:
-        look: From a picture to the probability of every class.
-        classes: The names of the classes.
-        paths: Pictures, and folders of pictures.
-        top: The number of guesses for each picture.
-
-    Raises:
-        ImageError: There is no picture at all.
-    """
+    """Predict pictures, of which `paths` are files and folders, one by one; raises ImageError if there is none."""
     given = list(paths)
     pictures = list(image_files(given))
     if not pictures:
@@ -63,10 +53,7 @@ def predictions(look: Look, classes: Sequence[str], paths: Iterable[Path], *, to
 
 
 def probabilities(net: nn.Module, preprocess: Preprocess, image: Image.Image) -> Tensor:
-    """The probability of every class [num_classes] for one picture, on the CPU.
-
-    The picture is a batch of its own, so its probabilities do not depend on other pictures.
-    """
+    """The probability of every class [num_classes] for one picture, as a batch of its own, on the CPU."""
     device = next(net.parameters()).device
     with exact():
         logits: Tensor = net(preprocess(image)[None].to(device))

@@ -36,11 +36,8 @@ def by_class(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list
         wrong = [(count, other) for j, (count, other) in enumerate(zip(counts, classes, strict=True)) if j != i]
         mistakes, other = max(wrong, key=lambda pair: pair[0], default=(0, None))
         images = sum(counts)
-        rows.append(
-            ClassResults(
-                name, images, 100 * counts[i] / images if images else 0.0, other if mistakes else None, mistakes
-            )
-        )
+        top1 = 100 * counts[i] / images if images else 0.0
+        rows.append(ClassResults(name, images, top1, other if mistakes else None, mistakes))
     return rows
 
 
@@ -54,21 +51,7 @@ def require_writable(folder: Path) -> None:
 def write(
     folder: Path, title: str, results: Results, classes: Sequence[str], confusion: Sequence[Sequence[int]]
 ) -> list[ClassResults]:
-    """Write the report of an evaluation: the numbers as JSON, and a picture of the confusion matrix.
-
-    Args:
-        folder: Where to write; it is created where it is missing.
-        title: The name of the model.
-        results: The results on all test images.
-        classes: The names of the classes.
-        confusion: `confusion[i][j]` counts the images of class i that were predicted as class j.
-
-    Returns:
-        The results of each class.
-
-    Raises:
-        FolderError: The folder is a model folder, or can't be written.
-    """
+    """Write the report of an evaluation, and return the results of each class; raises FolderError."""
     require_writable(folder)
     rows = by_class(classes, confusion)
     numbers = {
@@ -94,9 +77,7 @@ def _draw(title: str, classes: Sequence[str], confusion: Sequence[Sequence[int]]
         shares = [[count / max(1, sum(row)) for count in row] for row in confusion]
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         figure.colorbar(image, ax=axes, label="share of the class's images", shrink=0.8)
-        axes.set_title(title)
-        axes.set_ylabel("true class")
-        axes.set_xlabel("predicted class")
+        axes.set(title=title, xlabel="predicted class", ylabel="true class")
         axes.set_xticks(range(len(classes)), classes, rotation=90)
         axes.set_yticks(range(len(classes)), classes)
         if len(classes) <= 20:

@@ -20,22 +20,13 @@ from zoo.spec import Architecture, Model
 # Another processor, another number of threads or another version of torch sums in another order.
 LOGITS_TOLERANCE = 1e-3
 POINTS_TOLERANCE = 0.05
-# Of the test loss, a mean over thousands of images in which roundings cancel: from a Xeon to an EPYC it moved by up
-# to 1e-7 of itself. An image in ten thousand that is seen otherwise moves it by more than this.
-LOSS_TOLERANCE = 1e-4
+LOSS_TOLERANCE = 1e-4  # of the test loss; from a Xeon to an EPYC it moved by up to 1e-7 of itself
 
 
 def verify(config: Record, known: Model | Architecture, net: nn.Module, root: Path) -> Verified:
-    """Compare a net with the record of its folder. Its weights were loaded, so hash and parameters were checked.
+    """Compare a net with the record of its folder, also on the test set if that is in `root`.
 
-    Args:
-        config: The record.
-        known: The model, or its architecture where no plugin declares the data set.
-        net: The net with the folder's weights.
-        root: The folder of data sets. The test set is run where it can be read without a download.
-
-    Returns:
-        A check for each property, in order.
+    Its weights were loaded, so hash and parameters were checked.
     """
     pixels = batches.pixels(config.mean, config.std, next(net.parameters()).device)
     checks = (
@@ -100,10 +91,12 @@ def _computes_as_then(config: Record, device: torch.device) -> bool:
 def _differences(now: Results, card: Results, *, exact: bool) -> list[str]:
     """Where results differ: at all where the same are to be expected, else by more than rounding explains."""
     allowed = 0.0 if exact else POINTS_TOLERANCE
-    differences = []
-    for name, measured, said in (("top-1", now.test_top1, card.test_top1), ("top-5", now.test_top5, card.test_top5)):
-        if abs(measured - said) > allowed:
-            differences.append(f"{name} is {measured:.4f}%, the card says {said:.4f}%")
+    percents = (("top-1", now.test_top1, card.test_top1), ("top-5", now.test_top5, card.test_top5))
+    differences = [
+        f"{name} is {measured:.4f}%, the card says {said:.4f}%"
+        for name, measured, said in percents
+        if abs(measured - said) > allowed
+    ]
     relative, absolute = (0.0, 0.0) if exact else (LOSS_TOLERANCE, 1e-6)
     if not math.isclose(now.test_loss, card.test_loss, rel_tol=relative, abs_tol=absolute):
         differences.append(f"the loss is {now.test_loss:.8f}, the card says {card.test_loss:.8f}")

@@ -46,17 +46,11 @@ class _Expected:
     """The net's own logits: for the fixed inputs, and for the test set where that is there."""
 
     known: Tensor
-    split: Split | None
-    test: Tensor | None
+    test: tuple[Split, Tensor] | None
 
 
 def exporters(names: Sequence[str]) -> list[Exporter]:
-    """Load exporters by name.
-
-    Raises:
-        ExportError: a format is unknown, or a module that it needs is not installed.
-        PluginError: the plugin of a format can't be used.
-    """
+    """Load exporters by name; raises ExportError if one is unknown or needs a missing module, or PluginError."""
     if not names:
         raise ExportError(f"there is nothing to export to; name formats of {', '.join(formats.EXPORTERS.names())}")
     loaded = [formats.EXPORTERS.load(name) for name in dict.fromkeys(names)]
@@ -66,7 +60,7 @@ def exporters(names: Sequence[str]) -> list[Exporter]:
 
 
 def subject(model: Published, root: Path) -> Subject:
-    """The input of an exporter for a model; training images are read where its data set is in `root`."""
+    """The input of an exporter for a model, whose data set is in `root`."""
     return Subject(model.net(), model.config, store.identity(model.folder), partial(_training_images, model, root))
 
 
@@ -79,10 +73,7 @@ def require_free(out: Path) -> None:
 def export(model: Published, wanted: Sequence[Exporter], root: Path, *, allow_loss: bool) -> list[Exported]:
     """Write a model in these formats, and run each file by its own runtime, on the test set too where it is there.
 
-    Raises:
-        ExportError: a net can't be exported, a runtime gives other answers than the net, or a format costs more than
-            MOST_LOSS points and `allow_loss` is False.
-        DataError: a format needs training images that are not in `root`.
+    Raises ExportError, also for a loss above MOST_LOSS without `allow_loss`, and DataError for missing images.
     """
     given = subject(model, root)
     expected = _expected(given, test_set(model, root))
@@ -119,11 +110,12 @@ def write(model: Published, made: Sequence[Exported], out: Path) -> tuple[Path, 
 
 def _expected(given: Subject, split: Split | None) -> _Expected:
     pixels = batches.pixels(given.config.mean, given.config.std, CPU)
-    known, test = known_answers(given.net, pixels, given.config.input_size), None
-    if split is not None:
-        with exact():
-            test = torch.cat([given.net(pixels.normalise(images)).float() for images in parts(split.images)])
-    return _Expected(known, split, test)
+    known = known_answers(given.net, pixels, given.config.input_size)
+    if split is None:
+        return _Expected(known, None)
+    with exact():
+        logits = torch.cat([given.net(pixels.normalise(images)).float() for images in parts(split.images)])
+    return _Expected(known, (split, logits))
 
 
 def _compared(exporter: Exporter, content: bytes, config: Record, expected: _Expected) -> Export:
@@ -132,9 +124,7 @@ def _compared(exporter: Exporter, content: bytes, config: Record, expected: _Exp
     try:
         run = exporter.open(content, threads)
         known = known_logits(run, config)
-        test = None
-        if expected.split is not None and expected.test is not None:
-            test = measured(run, expected.split, expected.test)
+        test = measured(run, *expected.test) if expected.test else None
     except Exception as error:  # a runtime may raise anything
         why = str(error) if isinstance(error, ExportError) else reason(error)
         raise ExportError(
@@ -160,8 +150,9 @@ def _compared(exporter: Exporter, content: bytes, config: Record, expected: _Exp
 
 def _require_accurate(exporter: Exporter, entry: Export, expected: _Expected, config: Record) -> None:
     """Refuse a format that costs too much, or that may and could not be measured; raises ExportError."""
-    if entry.test is not None and expected.split is not None and expected.test is not None:
-        before = top1(expected.test, expected.split.labels)
+    if entry.test and expected.test:
+        split, logits = expected.test
+        before = top1(logits, split.labels)
         if before - entry.test.test_top1 > MOST_LOSS:
             raise ExportError(
                 f"{config.name}: {exporter.format} has a top-1 of {entry.test.test_top1:.2f}%, the net {before:.2f}%, "

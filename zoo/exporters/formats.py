@@ -1,10 +1,5 @@
 """Export formats: the type `Exporter`, and the formats that are installed.
 
-The zoo has its own; a plugin adds one by an entry point of the group `zoo.exporters`, named as the format:
-
-    [project.entry-points."zoo.exporters"]
-    tflite = "zoo_tflite:TFLITE"
-
 An exporter writes the graph of `zoo.exporters.graph`, which takes pixels and returns probabilities. The zoo runs the
 file, compares its answers with the net's, and writes the model folder.
 """

@@ -41,15 +41,9 @@ class Graph(nn.Module):
 
 
 def program(net: nn.Module, config: Record, *, any_size: bool) -> ExportedProgram:
-    """Trace the graph of a net with torch.export, without paths of this machine.
+    """Trace the graph of a net with torch.export, for any number of images; raises ExportError.
 
-    Args:
-        net: The net.
-        config: Its record.
-        any_size: Take images of any height and width, and resize them. The number of images is always free.
-
-    Raises:
-        ExportError: torch.export can't trace the net.
+    With `any_size` it takes images of any height and width, and resizes them.
     """
     channels, height, width = config.input_size
     # Another size than the model's: torch.export would specialize on that.

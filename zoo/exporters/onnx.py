@@ -1,11 +1,9 @@
 """The formats `onnx` and `int8`, for onnxruntime and other ONNX runtimes.
 
-`onnx` is written by torch's exporter, for images of the model's size only: the antialiased Resize of onnxruntime is not
-that of torchvision. On noise and ramps it differed by up to 18 of 255 (onnxruntime 1.32), torch's own by 0.
+`onnx` is for images of the model's size only: the antialiased Resize of onnxruntime is not that of torchvision.
 
-`int8` is the same graph with its layers in 8-bit integers, by onnxruntime's static quantization. The ranges are those
-of training images, never of test images. Weights use 7 of the 8 bits: a processor without VNNI adds two products in 16
-bits, which 8 bits would overflow.
+`int8` is the same graph by onnxruntime's static quantization, with the ranges of training images. Weights use 7 of the
+8 bits: a processor without VNNI adds two products in 16 bits, which 8 bits would overflow.
 """
 
 from __future__ import annotations
@@ -28,10 +26,10 @@ if TYPE_CHECKING:
 
 def write(subject: Subject) -> bytes:
     """The model as an ONNX file; raises ExportError."""
-    return serialized(translated(subject), subject)
+    return _serialized(_translated(subject), subject)
 
 
-def translated(subject: Subject) -> onnx.ModelProto:
+def _translated(subject: Subject) -> onnx.ModelProto:
     """The model's graph in ONNX with its weights; raises ExportError."""
     traced = program(subject.net, subject.config, any_size=False)
     try:
@@ -45,16 +43,15 @@ def translated(subject: Subject) -> onnx.ModelProto:
                 output_names=[LOGITS, PROBABILITIES],
             )
     except Exception as error:  # translation may raise anything
-        why = reason(error)
         raise ExportError(
-            f"{subject.config.name} can't be exported to onnx: an operation of its net has no translation ({why}); "
-            "try pt2, or write the net with other operations"
+            f"{subject.config.name} can't be exported to onnx: an operation of its net has no translation "
+            f"({reason(error)}); try pt2, or write the net with other operations"
         ) from error
     assert exported is not None
     return exported.model_proto
 
 
-def serialized(model: onnx.ModelProto, subject: Subject) -> bytes:
+def _serialized(model: onnx.ModelProto, subject: Subject) -> bytes:
     """The bytes of the file, with the model's metadata and nothing of this machine."""
     from onnx import helper
 
@@ -118,7 +115,7 @@ def write_int8(subject: Subject) -> bytes:
             return None if batch is None else {PIXELS: batch.numpy()}
 
     images = subject.training_images(IMAGES)
-    model = translated(subject)
+    model = _translated(subject)
     with tempfile.TemporaryDirectory() as scratch:
         written, prepared, quantised = (Path(scratch) / name for name in ("written", "prepared", "quantised"))
         onnx.save(model, written)
@@ -134,7 +131,7 @@ def write_int8(subject: Subject) -> bytes:
             per_channel=True,
             reduce_range=True,
         )
-        return serialized(onnx.load(quantised), subject)
+        return _serialized(onnx.load(quantised), subject)
 
 
 INT8 = Exporter(

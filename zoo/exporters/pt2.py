@@ -1,9 +1,7 @@
 """The format `pt2`: the archive of torch.export, for torch without the zoo and without the net's source.
 
-It takes pictures of any size, and resizes them as torchvision does. For a model with another resizing, such as a center
-crop, it takes the model's own size only, as its metadata says.
-
-Opening an archive runs code: torch evaluates expressions and objects in it with Python.
+It takes pictures of any size, and resizes them as torchvision does, unless the model has another resizing. Opening an
+archive runs code: torch evaluates expressions and objects in it with Python.
 """
 
 from __future__ import annotations

@@ -28,8 +28,6 @@ SUM_TOLERANCE = 1e-4  # of an image's probabilities, from softmax
 # A format that is not exact rounds to whole numbers; another processor may round one of them to the next.
 STEPS_TOLERANCE = 0.02  # of the largest logit
 
-# -- measuring -------------------------------------------------------------------------------------
-
 
 def answers(run: Run, images: Tensor, classes: int) -> Answers:
     """Run images; raises ExportError where the output isn't logits and their softmax."""
@@ -83,18 +81,10 @@ def test_set(model: Published, root: Path) -> Split | None:
     return None
 
 
-# -- instead of the net ----------------------------------------------------------------------------
-
-
 def open_export(model: Published, format: str) -> Run:  # noqa: A002 - its usual name
-    """Open a model's file in a format, hash checked.
+    """Open a model's file in a format; raises ExportError, FolderError or HashMismatch.
 
     A file that runs its author's code is opened where its folder was named by path, or its hub is trusted.
-
-    Raises:
-        ExportError: the model has no such file, or it can't be opened here.
-        FolderError: the file can't be read.
-        HashMismatch: the file is damaged.
     """
     exporter = formats.EXPORTERS.load(format)
     name = model.config.name
@@ -150,9 +140,6 @@ def _answers(run: Run, images: Tensor, classes: int) -> Answers:
     except Exception as error:  # a runtime may raise anything
         why = str(error) if isinstance(error, ExportError) else reason(error)
         raise ExportError(f"the exported file does not answer as one should: {why}; export it again") from error
-
-
-# -- verifying -------------------------------------------------------------------------------------
 
 
 def checks(model: Published, root: Path) -> tuple[Check, ...]:

@@ -1,10 +1,10 @@
-"""Untrained nets: an architecture for the images and the classes of a data set, or of a model folder."""
+"""Untrained nets: an architecture for the images and classes of a data set or a record."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,9 @@ from zoo.nets.device import as_by_default
 from zoo.record.types import MOST_CLASSES, Record
 from zoo.spec import Architecture, Dataset, InputSize, Model
 
-MOST_CHANNELS = 4096
+T = TypeVar("T")
+
+MOST_CHANNELS: Final = 4096
 
 # Functions that draw from torch's global generator unless another one is passed.
 RANDOM: Final = frozenset[Callable[..., object]](
@@ -33,8 +35,7 @@ RANDOM: Final = frozenset[Callable[..., object]](
 class OwnRandomness(TorchFunctionMode):
     """A context in which initialization draws from its own generator, and not from torch's global one.
 
-    For nets whose weights are replaced afterwards. It holds for this thread; `torch.random.fork_rng` would change the
-    state of other threads.
+    It holds for this thread; `torch.random.fork_rng` would change the state of other threads.
     """
 
     def __init__(self) -> None:
@@ -63,9 +64,7 @@ def build(
     *,
     device: str = "cpu",
 ) -> nn.Module:
-    """Build an untrained net, in training mode.
-
-    The net is float32, whatever the defaults of torch are.
+    """Build an untrained net, in training mode and float32.
 
     Args:
         architecture: What builds it.
@@ -79,7 +78,11 @@ def build(
         PluginError: The builder has other parameters, or returns no module.
     """
     if num_classes == 0:
-        return _without_head(build(architecture, on, None, in_channels, device=device))
+        net = build(architecture, on, None, in_channels, device=device)
+        if not hasattr(net, "reset_classifier"):
+            _checked("num_classes", 0, MOST_CLASSES)
+        net.reset_classifier(0)  # type: ignore[operator]
+        return net
     channels, height, width = on.input_size
     classes = len(on.classes) if num_classes is None else _checked("num_classes", num_classes, MOST_CLASSES)
     channels = channels if in_channels is None else _checked("in_channels", in_channels, MOST_CHANNELS)
@@ -91,16 +94,16 @@ def build(
         raise PluginError(f"{by} should take (input_size, num_classes), by these names ({error}); fix it") from None
     try:
         with as_by_default(device):
-            net: object = architecture.build(input_size=size, num_classes=classes)
+            built: object = architecture.build(input_size=size, num_classes=classes)
     except ModuleNotFoundError as error:  # in a plain checkout nothing is installed that only a plugin needs
         needed = (error.name or "").partition(".")[0]
         raise BuildError(
             f"{architecture.name} of {registry.provider(architecture)} needs {needed}, which is not installed; "
             f"install it with: pip install {needed}"
         ) from error
-    if not isinstance(net, nn.Module):
-        raise PluginError(f"{by} gives a {type(net).__name__}, expected a torch.nn.Module; fix it")
-    return net
+    if not isinstance(built, nn.Module):
+        raise PluginError(f"{by} gives a {type(built).__name__}, expected a torch.nn.Module; fix it")
+    return built
 
 
 def outline(architecture: Architecture, input_size: InputSize, num_classes: int) -> tuple[int, int]:
@@ -120,31 +123,27 @@ def outline(architecture: Architecture, input_size: InputSize, num_classes: int)
 
 
 def shapes(architecture: Architecture, input_size: InputSize, num_classes: int) -> dict[str, torch.Size]:
-    """The shapes of a net's state by name; the net is built on the meta device if its code allows that."""
-    for device in ("meta", "cpu"):
-        try:
-            with torch.device(device), OwnRandomness():
-                net = architecture.build(input_size=input_size, num_classes=num_classes)
-            break
-        except Exception:  # code that needs values may raise anything
-            if device == "cpu":
-                raise
-    return {name: tensor.shape for name, tensor in net.state_dict().items()}
+    """The shapes of a net's state by name."""
+
+    def built(device: str) -> nn.Module:
+        with torch.device(device), OwnRandomness():
+            return architecture.build(input_size=input_size, num_classes=num_classes)
+
+    return {name: tensor.shape for name, tensor in _on_meta_or_cpu(built).state_dict().items()}
+
+
+def _on_meta_or_cpu(call: Callable[[str], T]) -> T:
+    """Call a function with the device "meta", which needs no memory, or with "cpu" if the net's code needs values."""
+    try:
+        return call("meta")
+    except Exception:  # code that needs values may raise anything
+        return call("cpu")
 
 
 def to_be_filled(architecture: Architecture, on: Dataset | Record, device: str = "cpu") -> nn.Module:
-    """Build a net whose weights will be replaced; torch's global generator and default device stay as they are."""
+    """Build a net whose weights will be replaced; torch's global generator stays as it is."""
     with OwnRandomness():
         return build(architecture, on, device=device)
-
-
-def _without_head(net: nn.Module) -> nn.Module:
-    reset_classifier = getattr(net, "reset_classifier", None)
-    if reset_classifier is None:
-        _checked("num_classes", 0, MOST_CLASSES)
-    else:
-        reset_classifier(0)
-    return net
 
 
 def _checked(name: str, value: int, most: int) -> int:
@@ -167,21 +166,22 @@ def require_counted(net: nn.Module, config: Record, what: object) -> None:
 
 
 def require_as_declared(model: Model) -> None:
-    """Raise PluginError if a net has other parameters than its plugin declares, or not a logit for each class.
-
-    The net is built on the meta device if its code allows that, else on the CPU.
-    """
+    """Raise PluginError if a net has other parameters than its plugin declares, or not a logit for each class."""
     by = f"model {model.name}, of {registry.whose(model.architecture.build)}:"
+
+    def measured(device: str) -> tuple[int, tuple[int, ...] | None]:
+        net = to_be_filled(model.architecture, model.dataset, device).eval()
+        with torch.device(device), torch.no_grad():
+            answer = net(torch.zeros(1, *model.dataset.input_size))
+        return count(net), tuple(answer.shape) if isinstance(answer, torch.Tensor) else None
+
     try:
-        counted, shape = _measured(model, "meta")
+        counted, shape = _on_meta_or_cpu(measured)
     except PluginError:
         raise
-    except Exception:  # code that needs values may raise anything
-        try:
-            counted, shape = _measured(model, "cpu")
-        except Exception as error:
-            reason = f"({f'{type(error).__name__}: {error}'.splitlines()[0]}){plugins.location(error)}"
-            raise PluginError(f"{by} its net fails on an image of {model.dataset.input_size} {reason}") from error
+    except Exception as error:
+        reason = f"({f'{type(error).__name__}: {error}'.splitlines()[0]}){plugins.location(error)}"
+        raise PluginError(f"{by} its net fails on an image of {model.dataset.input_size} {reason}") from error
     classes = len(model.dataset.classes)
     if shape != (1, classes):
         raise PluginError(
@@ -192,14 +192,6 @@ def require_as_declared(model: Model) -> None:
         raise PluginError(
             f"{by} its net has {counted:,} parameters, it declares {model.parameters:,}; write parameters={counted}"
         )
-
-
-def _measured(model: Model, device: str) -> tuple[int, tuple[int, ...] | None]:
-    """The number of parameters, and the shape of the output for one image; None if the output is no tensor."""
-    net = to_be_filled(model.architecture, model.dataset, device).eval()
-    with torch.device(device), torch.no_grad():
-        answer = net(torch.zeros(1, *model.dataset.input_size))
-    return count(net), tuple(answer.shape) if isinstance(answer, torch.Tensor) else None
 
 
 def parameters(model: Model) -> int:

@@ -1,8 +1,4 @@
-"""Other people's weights: read without running their code, and renamed to the names of a net of the zoo.
-
-Tensors are matched by name alone: the net's own names, or names that the architecture's renamings or the caller's rules
-translate. A prefix that all names have, such as `module.`, is removed.
-"""
+"""Other people's weights: read without running their code, and renamed to the names of a net of the zoo."""
 
 from __future__ import annotations
 
@@ -66,16 +62,21 @@ class Fitted:
 
 
 def read(content: bytes, name: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or a torch checkpoint, on the CPU; `name` is for messages.
+    """The tensors of a safetensors file or a torch checkpoint, on the CPU, without a prefix that all names have.
 
-    The state dict is taken out of a checkpoint, and what is before all its names is taken off. No code of the file
-    is run. Raises WeightsError.
+    No code of the file is run. Raises WeightsError, which calls the file `name`.
     """
-    if _is_safetensors(content):
-        return _without_prefixes(_dense(_from_safetensors(content, name), name))
-    if reason := _no_weights(content):
-        raise WeightsError(f"{name} {reason}")
-    return _without_prefixes(_dense(_state_dict(_unpickled(content, name), name), name))
+    if content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= HEADER_BYTES:
+        try:
+            tensors = load_safetensors(content)
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            reason = (str(error).splitlines() or [""])[0][:120]
+            raise WeightsError(f"{name} is cut off or damaged ({reason}); fetch it again") from None
+    elif no_weights := _no_weights(content):
+        raise WeightsError(f"{name} {no_weights}")
+    else:
+        tensors = _state_dict(_unpickled(content, name), name)
+    return _without_prefixes(_dense(tensors, name))
 
 
 def fitted(
@@ -83,9 +84,8 @@ def fitted(
 ) -> Fitted:
     """Somebody's tensors as a state dict that the net loads strictly; the net is left as it is.
 
-    The rules of `rename` are applied to the names first. Then the names are taken as they are, or as one of `renamings`
-    translates them. Floating point values become the net's type. Raises WeightsError with the first difference, in the
-    order of the net.
+    The names are changed by `rename`, then taken as they are, or as one of `renamings` translates them. Floating point
+    values become the net's type. Raises WeightsError with the first difference, in the order of the net.
     """
     own = net.state_dict()
     names, changes = _renamed(list(_without_prefixes(found)), rename)
@@ -119,10 +119,6 @@ def require_rules(rename: Iterable[Rule]) -> None:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def _is_safetensors(content: bytes) -> bool:
-    return content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= HEADER_BYTES
-
-
 def _no_weights(content: bytes) -> str | None:
     """What a file is that can be no weights; None where it may be a torch checkpoint."""
     beginning = content[:1024].lstrip().lower()
@@ -135,14 +131,6 @@ def _no_weights(content: bytes) -> str | None:
     if not content.startswith((b"PK\x03\x04", b"\x80")):
         return "is neither safetensors nor a torch checkpoint; expected one of them"
     return None
-
-
-def _from_safetensors(content: bytes, name: str) -> dict[str, Tensor]:
-    try:
-        return load_safetensors(content)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        reason = (str(error).splitlines() or [""])[0][:120]
-        raise WeightsError(f"{name} is cut off or damaged ({reason}); fetch it again") from None
 
 
 def _unpickled(content: bytes, name: str) -> object:
@@ -181,7 +169,7 @@ def _code(content: bytes, error: Exception) -> str | None:
 
 
 def _state_dict(found: object, name: str) -> dict[str, Tensor]:
-    """The state dict in what a checkpoint holds; raises WeightsError where there is none, or more than one."""
+    """The state dict in a checkpoint; raises WeightsError where there is none, or more than one."""
     for _ in range(DEEPEST):
         if not isinstance(found, Mapping):
             break
@@ -248,20 +236,20 @@ def _translated(tensors: Mapping[str, Tensor], renaming: Renaming) -> tuple[str,
 def _difference(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
     """The first thing, in the order of the net, by which tensors do not fit it; None where they fit."""
     tied = _tied(own)
-    last = _module(list(own)[-1])
+    last = list(own)[-1].rpartition(".")[0]
     for name, wanted in own.items():
         theirs = [found[one] for one in tied[name] if one in found]
         if not theirs:
-            if _is_counter(name):
+            if name.endswith(COUNTER):
                 continue
             return f"{name} of shape {tuple(wanted.shape)} is missing"
         tensor = found.get(name, theirs[0])
         if tensor.shape != wanted.shape:
             shapes = f"{name} has shape {tuple(tensor.shape)}, expected {tuple(wanted.shape)}"
-            if _module(name) == last and tensor.dim() and tensor.shape[1:] == wanted.shape[1:]:
+            if name.rpartition(".")[0] == last and tensor.dim() and tensor.shape[1:] == wanted.shape[1:]:
                 return f"they are for {len(tensor)} classes and the net for {len(wanted)}: {shapes}"
             return shapes
-        if not _stands_for(tensor.dtype, wanted.dtype):
+        if not (tensor.dtype in FLOATS if wanted.is_floating_point() else tensor.dtype == wanted.dtype):
             return f"{name} is of {tensor.dtype}, expected {wanted.dtype}"
         if not all(torch.equal(tensor, one) for one in theirs if one is not tensor):
             return f"{' and '.join(tied[name])} are one tensor of the net and differ"
@@ -289,15 +277,3 @@ def _tied(own: Mapping[str, Tensor]) -> dict[str, list[str]]:
     for name in own:
         names.setdefault(first[name], []).append(name)
     return {name: names[first[name]] for name in own}
-
-
-def _stands_for(found: torch.dtype, own: torch.dtype) -> bool:
-    return found in FLOATS if own.is_floating_point else found == own
-
-
-def _is_counter(name: str) -> bool:
-    return name.rpartition(".")[2] == COUNTER
-
-
-def _module(name: str) -> str:
-    return name.rpartition(".")[0]

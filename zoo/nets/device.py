@@ -20,10 +20,7 @@ _PRECISION: Final = threading.RLock()  # held by the thread that has set a GPU's
 
 
 def choose(name: str | None) -> torch.device:
-    """The device of a name (`cpu`, `cuda:1`, `mps`); for None a GPU if there is one, else the CPU.
-
-    Raises DeviceError if torch has no such device here.
-    """
+    """The device of a name (`cpu`, `cuda:1`, `mps`), by default a GPU if there is one; raises DeviceError."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -118,11 +115,7 @@ _FLOAT32: Final = _Float32()
 
 @contextlib.contextmanager
 def as_by_default(device: str = "cpu") -> Iterator[None]:
-    """Compute as torch does in a new process: new tensors are float32 on the device, and gradients are recorded.
-
-    What the caller has set by `torch.set_default_dtype`, `set_default_device`, `set_grad_enabled` or `inference_mode`
-    has no effect inside, and holds again afterwards.
-    """
+    """Compute as torch does in a new process, whatever default type, default device and mode the caller has set."""
     with contextlib.ExitStack() as settings:
         settings.enter_context(_FLOAT32)
         if torch.get_default_device() != torch.device(device):
@@ -134,11 +127,9 @@ def as_by_default(device: str = "cpu") -> Iterator[None]:
 
 @contextlib.contextmanager
 def exact() -> Iterator[None]:
-    """Compute in full fp32, by the same algorithm each time, without gradients.
+    """Compute in full fp32 instead of TF32, by the same algorithm each time, without gradients.
 
-    A GPU would otherwise round convolutions to TF32, and matrix products where the caller allowed it, and choose the
-    algorithm that is the fastest at the moment. The settings are the whole process's, so one thread at a time computes
-    while they are set. Without a GPU they are left alone.
+    A GPU's settings are the whole process's, so one thread at a time computes while they are set.
     """
     with as_by_default(), torch.inference_mode():
         if not torch.cuda.is_available():

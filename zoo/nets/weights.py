@@ -21,10 +21,9 @@ from zoo.spec import Architecture, Dataset, Model
 
 
 def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> bytes:
-    """The bytes of a safetensors file of a net's state dict; the same tensors and metadata give the same bytes.
+    """The bytes of a safetensors file of a net's state dict, which are the same every time; with `half` in fp16.
 
-    A tensor that is tied under several names is written once, under the first. With `half`, floating point values are
-    stored as fp16.
+    A tensor that is tied under several names is written once, under the first.
     """
     state = net.state_dict()
     first = first_names(state)
@@ -49,10 +48,7 @@ def not_finite(net: nn.Module) -> str | None:
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the names, types, shapes and values of tensors, sorted by name; independent of the file format.
-
-    The values are hashed as they are in memory: row by row, little-endian.
-    """
+    """SHA-256 over the names, types, shapes and values (row by row, little-endian) of tensors, sorted by name."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         values = tensor.detach().cpu().contiguous()
@@ -81,18 +77,7 @@ def filled(
 
     The tensors must be the net's, by name, shape and type. With another number of classes, the tensors whose shapes
     depend on it keep their initialization. With another number of channels, the weights of the first convolution are
-    summed or repeated.
-
-    Args:
-        architecture: What builds the net.
-        content: The bytes of the safetensors file, its hash checked.
-        file: Its path, for error messages.
-        config: The record of the model.
-        num_classes: The number of classes; the record's where None.
-        in_channels: The number of channels; the record's where None.
-
-    Raises:
-        FolderError: The file is no safetensors file, or its tensors do not fit.
+    summed or repeated. Raises FolderError, which names `file`.
     """
     tensors = _tensors(content, file, "fetch it again")
     net = to_be_filled(architecture, config)
@@ -108,15 +93,9 @@ def filled(
 
 @as_by_default()
 def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple[nn.Module, Mapping[str, str]]:
-    """Build a net for a data set with the weights of any safetensors file.
+    """Build a net for a data set with the weights of a safetensors file; returns it with the file's metadata.
 
-    The tensors must be the net's, by name and shape. There is no hash to check.
-
-    Returns:
-        The net in evaluation mode, and the metadata of the file.
-
-    Raises:
-        FolderError: The file can't be read, is no safetensors file, or does not fit.
+    The tensors must be the net's, by name and shape. Raises FolderError.
     """
     try:
         content = path.read_bytes()
@@ -136,10 +115,7 @@ def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple
 def normalisation_of(
     metadata: Mapping[str, str], model: Model, path: Path
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and standard deviation that weights were trained with, from the metadata of their file.
-
-    Without numbers or a recipe in the metadata, they are those of the data set. Raises FolderError.
-    """
+    """The mean and std that weights were trained with: from their file's metadata, else the data set's."""
     if "mean" in metadata and "std" in metadata:
         try:
             mean, std = (tuple(map(float, json.loads(metadata[name]))) for name in ("mean", "std"))
@@ -178,12 +154,9 @@ def for_channels(kernel: Tensor, own: Tensor) -> Tensor:
     For one channel they are summed. For more they are repeated in turn, and scaled to keep the sum. Any other tensor is
     returned as it is.
     """
-    others = (0, *range(2, kernel.ndim))
-    if kernel.ndim != 4 or own.ndim != 4 or any(kernel.shape[i] != own.shape[i] for i in others):
+    if kernel.ndim != 4 or own.ndim != 4 or kernel[:, :0].shape != own[:, :0].shape or kernel.shape == own.shape:
         return kernel
     had, wanted = kernel.shape[1], own.shape[1]
-    if had == wanted:
-        return kernel
     if wanted == 1:
         return kernel.float().sum(dim=1, keepdim=True)
     return kernel.float().repeat(1, -(-wanted // had), 1, 1)[:, :wanted] * (had / wanted)
@@ -203,24 +176,16 @@ def first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
 
 def _require_fit(path: Path, state: Mapping[str, Tensor], stored: Mapping[str, Tensor], *, halves: bool) -> None:
     """Raise FolderError where stored tensors are not those of a state; with `halves`, fp16 may stand for any float."""
-
-    def has_type_of(name: str) -> bool:
-        is_half = stored[name].dtype == torch.float16 and wanted[name].is_floating_point()
-        return stored[name].dtype == wanted[name].dtype or (halves and is_half)
-
     wanted = {name: state[name] for name in dict.fromkeys(first_names(state).values())}
     problems = [f"lacks {name}" for name in wanted.keys() - stored.keys()]
     problems += [f"has {name}, which the net has not" for name in stored.keys() - wanted.keys()]
-    problems += [
-        f"has {name} of shape {tuple(stored[name].shape)}, expected {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & stored.keys()
-        if wanted[name].shape != stored[name].shape
-    ]
-    problems += [
-        f"has {name} as {stored[name].dtype}, expected {wanted[name].dtype}"
-        for name in wanted.keys() & stored.keys()
-        if not has_type_of(name)
-    ]
+    for name in wanted.keys() & stored.keys():
+        own, given = wanted[name], stored[name]
+        if own.shape != given.shape:
+            problems.append(f"has {name} of shape {tuple(given.shape)}, expected {tuple(own.shape)}")
+        stands_for = halves and given.dtype == torch.float16 and own.is_floating_point()
+        if own.dtype != given.dtype and not stands_for:
+            problems.append(f"has {name} as {given.dtype}, expected {own.dtype}")
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise FolderError(

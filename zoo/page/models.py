@@ -104,19 +104,9 @@ class Shown:
 
 
 def shown(hub: str | None, *, with_files: bool) -> list[Shown]:
-    """The published models of a hub, sorted by name.
+    """The published models of a hub, sorted by name, `with_files` of those that can be tried.
 
-    Args:
-        hub: The hub; the catalogue and the hub of ZOO_HUB if None.
-        with_files: Fetch the ONNX files of models that can be tried, too.
-
-    Returns:
-        The models. One that can't be read is left out, with a warning.
-
-    Raises:
-        NotFound: The hub has no models.
-        PageError: None of the models can be read.
-        HubError: The hub can't be read.
+    A model that can't be read is left out with a warning. Raises HubError, or PageError if none can be read.
     """
     rows = listing.overview(pretrained=True, hub=hub)
     if not rows:

@@ -1,7 +1,6 @@
 """onnxruntime in the browser: the files of an unpacked npm package, as scripts that need no server.
 
-A page that is opened from a file may load scripts, but neither modules nor bytes. So other files are base64 text in
-scripts, which the page decodes.
+A page that is opened from a file may load scripts only, so other files are base64 text in scripts.
 """
 
 from __future__ import annotations

@@ -1,15 +1,13 @@
 """The site: the content of each file, and writing all of them into a folder in one step.
 
-    index.html             every model in a table
-    accuracy-DATASET.svg   accuracy against parameters, of data sets with several models
-    models/NAME.html       a model, with its curve (NAME.svg, narrow/NAME.svg), its files, and a form to try it
-    files/NAME/            the files of a model, where its hub is a folder
-    models/NAME.js         its ONNX file, if it can be tried
-    runtime/               onnxruntime, if models can be tried
-    *.css, *.js            style and scripts of all pages
-    zoo-page.json          the names of all these files, so that a later site may replace them
-
-The same models give the same bytes. No file refers to another host, except for links.
+index.html             every model in a table
+accuracy-DATASET.svg   accuracy against parameters, of data sets with several models
+models/NAME.html       a model, with its curve (NAME.svg, narrow/NAME.svg), its files, and a form to try it
+files/NAME/            the files of a model, where its hub is a folder
+models/NAME.js         its ONNX file, if it can be tried
+runtime/               onnxruntime, if models can be tried
+*.css, *.js            style and scripts of all pages
+zoo-page.json          the names of all these files, so that a later site may replace them
 """
 
 from __future__ import annotations
@@ -76,10 +74,11 @@ def pages(models: Sequence[Shown], runtime: Runtime | None) -> Mapping[str, byte
 def write(out: Path, made: Mapping[str, bytes]) -> Path:
     """Write a site into a folder, and replace an earlier one; raises PageError or FolderError."""
     target = path_of(out).absolute()
+    mark = json.dumps({"files": sorted(made)}, indent=2) + "\n"
     with alone(target):
         require_replaceable(target)
         with written_aside(target) as aside:
-            for name, content in {**made, MARK: _mark(made)}.items():
+            for name, content in {**made, MARK: mark.encode()}.items():
                 (aside / name).parent.mkdir(parents=True, exist_ok=True)
                 (aside / name).write_bytes(content)
     return target
@@ -101,11 +100,6 @@ def _picture(dataset: str) -> str:
     return f"accuracy-{dataset}.svg"
 
 
-def _page_of(model: Shown) -> str:
-    """The address of a model's page, relative to the index."""
-    return f"models/{model.name}.html"
-
-
 def _model(model: Shown, runtime: Runtime | None, templates: Environment) -> Iterator[tuple[str, bytes]]:
     page = templates.get_template("model.html")
     obstacle = model.obstacle or ("" if runtime else "This site has no onnxruntime-web; `zoo page --try` adds it.")
@@ -122,26 +116,19 @@ def _model(model: Shown, runtime: Runtime | None, templates: Environment) -> Ite
         yield f"models/{model.name}.js", script_of({"model": model.onnx})
 
 
-def _mark(made: Mapping[str, bytes]) -> bytes:
-    return (json.dumps({"files": sorted(made)}, indent=2) + "\n").encode()
-
-
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     def code(text: str) -> Markup:
         """Escape a line, and format text between backticks as code."""
-        parts = text.split("`")
-        return Markup("").join(
-            Markup("<code>{}</code>" if i % 2 else "{}").format(part) for i, part in enumerate(parts)
-        )
+        return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(Markup.escape(text))))
 
     def breakable(name: str) -> Markup:
         """Escape a model's name, and allow line breaks after its parts."""
         return Markup("<wbr>").join(re.findall(r"[^_.]+[_.]?", name))
 
-    found = Environment(
+    environment = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
         undefined=StrictUndefined,
@@ -149,11 +136,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {
-        "code": code,
-        "breakable": breakable,
-        "spread": spread,
-        "page_of": _page_of,
-        "json": json.dumps,
-    }
-    return found
+    environment.filters |= {"code": code, "breakable": breakable, "spread": spread, "json": json.dumps}
+    return environment

@@ -1,7 +1,6 @@
-"""The card of a model, README.md: rendered from its record, its log, and its plugin's description of the model.
+"""The card of a model, README.md: `card.md.j2`, rendered from the record, the log and the plugin's description.
 
-The text is the template `card.md.j2`; this module computes the values in it. The last line of a card is a comment with
-the SHA-256 of the text above. It tells a card that a person edited from one that was rendered from another record.
+The last line of a card has the SHA-256 of the text above, which tells an edited card from a stale one.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from zoo import plugins
 from zoo.record.job import Job
@@ -33,16 +32,13 @@ HUB_MODEL = re.compile(r"hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+)(?:@[^
 
 
 def render(record: Record, log: Sequence[EpochRow], known: Model | Architecture, address: str | None = None) -> str:
-    """Render the card of a model.
+    """Render the text of README.md.
 
     Args:
         record: The record of the model.
         log: A row an epoch; empty where the zoo did not train the model.
         known: The model, or its architecture where no plugin declares the data set.
         address: Where the model is published, as `zoo.load` takes it; None for a folder that is not published.
-
-    Returns:
-        The text of README.md.
     """
     text = _template().render(_context(record, log, known, address)).rstrip("\n") + "\n\n"
     version = plugins.core_version()
@@ -102,7 +98,7 @@ def _context(
         "dataset": dataset,
         "title": title,
         "description": architecture.trained_on(title),
-        "metadata": _yaml(metadata(record, architecture, dataset)),
+        "metadata": _metadata(record, architecture, dataset),
         "install": install(record),
         "snippets": snippets(record, known, address),
         "resized": "" if record.resizing.is_plain else _resized(record),
@@ -110,12 +106,7 @@ def _context(
         "log": log,
     }
     if isinstance(record, Imported):
-        return shown | {
-            "imported": record,
-            "address": record.download.address if record.download else "",
-            "link": _link,
-            "provenance": [(name, value) for name, value in _provenance(record).items() if value],
-        }
+        return shown | {"imported": record}
     return shown | {
         "trained": record,
         "pictures": record.pictures,
@@ -127,8 +118,10 @@ def _context(
     }
 
 
-def metadata(record: Record, architecture: Architecture, dataset: Dataset | None) -> dict[str, object]:
-    """The block at the beginning, which the Hub reads."""
+def _metadata(record: Record, architecture: Architecture, dataset: Dataset | None) -> str:
+    """The block at the beginning, which the Hub reads, as YAML."""
+    import yaml
+
     hub_id = dataset.hub_id if dataset else ""
     base = _base(record)
     named: dict[str, object] = {
@@ -149,7 +142,8 @@ def metadata(record: Record, architecture: Architecture, dataset: Dataset | None
         },
         "model-index": _model_index(record, hub_id, dataset),
     }
-    return {name: value for name, value in named.items() if value is not None}
+    values = {name: value for name, value in named.items() if value is not None}
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 def _origin(record: Record) -> dict[str, object]:
@@ -181,30 +175,6 @@ def _base(record: Record) -> str | None:
     start = record.job.start if isinstance(record, Trained) else None
     repository = HUB_MODEL.fullmatch(start.address) if start else None
     return repository[1] if repository else None
-
-
-def _yaml(values: Mapping[str, Any]) -> str:
-    import yaml
-
-    return str(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
-
-
-def _link(address: str) -> str:
-    return f"<{address}>" if address.startswith("https:") else f"`{address}`"
-
-
-def _provenance(record: Imported) -> dict[str, str]:
-    """The source of imported weights, and how their file was converted."""
-    source, download = record.source, record.download
-    rows = {"by": source.by, "address": f"`{download.address}`" if download else "a file that was given"}
-    if source.revision:
-        rows["revision"] = f"`{source.revision}`"
-    if download is not None:
-        rows["file"] = f"`{download.file}`" + (f", {download.bytes:,} bytes" if download.bytes else "")
-        short = " (its first digits, as the name has them)" * (len(download.sha256) < 64)
-        rows["SHA-256 of the file"] = f"`{download.sha256}`{short}"
-        rows["SHA-256 of its tensors"] = f"`{download.tensors_sha256}`" if download.tensors_sha256 else ""
-    return rows | {"license": record.license, "citation": source.citation, "names of tensors": source.mapped}
 
 
 def _resized(record: Record) -> str:
@@ -275,9 +245,6 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
-# -- how it is loaded ------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Snippet:
     """A piece of Python, and a line above it; words between backticks are code."""
@@ -287,13 +254,7 @@ class Snippet:
 
 
 def snippets(record: Record, known: Model | Architecture | None, address: str | None) -> tuple[Snippet, ...]:
-    """Python that loads these weights: with the zoo installed, and by torch.hub from a checkout.
-
-    Args:
-        record: The record of the model.
-        known: The model, its architecture where no plugin declares the data set, None where no plugin has either.
-        address: Where the model is published, as `zoo.load` takes it; None for a folder that is not published.
-    """
+    """Python that loads these weights, with the arguments of `render`: with the zoo installed, and by torch.hub."""
     model = json.dumps(address or f"PATH/TO/{record.name}", ensure_ascii=False)
     where = "From this folder, by its path:" if address is None else f"From `{address}`:"
     if address == record.name:
@@ -325,9 +286,9 @@ model = torch.hub.load("PATH/TO/CHECKOUT", {entry}, source="local", pretrained=T
 
 
 def install(record: Record) -> str:
-    """The command that installs the zoo and, where it comes with the zoo, the plugin of a model.
+    """The command that installs the zoo and the plugin of a model, if that comes with the zoo.
 
-    From the repository of the zoo where it has a public address, else from a checkout.
+    From the repository of the zoo if it has a public address, else from a checkout.
     """
     url = plugins.repository()
     words = ["pip", "install", f"{plugins.DISTRIBUTION} @ git+{url}" if url else "PATH/TO/CHECKOUT"]
@@ -343,15 +304,8 @@ def is_shipped(record: Record) -> bool:
     return plugins.normal(record.plugin_distribution) in plugins.SHIPPED
 
 
-# -- how it is trained -----------------------------------------------------------------------------
-
-
 def command(job: Job, known: Model | Architecture, seeds: int = 1) -> str:
-    """The command that trains the same; nothing is left to what a later machine would choose.
-
-    `known` is the model, or its architecture where no plugin declares the data set; `seeds` is how
-    often the training was repeated.
-    """
+    """The command that trains the same, with every option that a later machine would choose."""
     started = ["zoo"] if job.processes == 1 else ["torchrun", "--nproc-per-node", str(job.processes), "-m", "zoo"]
     words = [*started, "train", *_model(job, known), *_recipe(job, known), "--seed", str(job.seed)]
     if not isinstance(known, Model) or job.train_images != known.dataset.train_images - job.recipe.val_images:

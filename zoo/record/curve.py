@@ -1,7 +1,4 @@
-"""Plots: the curves of runs from their logs, and accuracy against parameters.
-
-The same rows give the same bytes: there is no date, and ids are fixed.
-"""
+"""Plots: the curves of runs from their logs, and accuracy against parameters; the same rows give the same bytes."""
 
 from __future__ import annotations
 
@@ -65,8 +62,8 @@ def draw(title: str, rows: Sequence[EpochRow], *, stacked: bool = False) -> str:
         figure.suptitle(title)
         loss, top1 = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
         for axes, quantity in ((loss, "loss"), (top1, "top1")):
-            for who, linestyle, label, color in LINES:
-                _line(axes, rows, f"{who}_{quantity}", linestyle=linestyle, label=label, color=color)
+            for who, style, label, color in LINES:
+                _line(axes, rows, f"{who}_{quantity}", style, color, label)
             _epochs(axes)
             axes.legend()
         loss.set_ylabel("loss")
@@ -83,10 +80,10 @@ def overlay(runs: Runs, kind: str) -> bytes:
             for number, (name, rows) in enumerate(runs.items()):
                 color = f"C{number % 10}"
                 if quantity == "lr":
-                    _line(axes, rows, "lr", linestyle="-", label=name, color=color)
+                    _line(axes, rows, "lr", "-", color, name)
                     continue
-                for who, linestyle, _, _ in LINES:
-                    _line(axes, rows, f"{who}_{quantity}", linestyle=linestyle, color=color)
+                for who, style, _, _ in LINES:
+                    _line(axes, rows, f"{who}_{quantity}", style, color)
             axes.set_ylabel(label)
             _epochs(axes)
         held_out = any(row.val_loss is not None for rows in runs.values() for row in rows)
@@ -113,10 +110,8 @@ def errors(runs: Runs, kind: str, title: str) -> bytes:
         panels = figure.subplots(1, len(families), sharey=True, squeeze=False)[0]
         for axes, names in zip(panels, families.values(), strict=True):
             for number, name in enumerate(names):
-                rows = runs[name]
-                color = f"C{number % 10}"
-                for measured, linestyle, label in (("train_top1", "--", None), ("test_top1", "-", name)):
-                    _line(axes, rows, measured, linestyle=linestyle, color=color, error=True, label=label)
+                _line(axes, runs[name], "train_top1", "--", f"C{number % 10}", error=True)
+                _line(axes, runs[name], "test_top1", "-", f"C{number % 10}", name, error=True)
             _epochs(axes)
             axes.legend()
         panels[0].set_ylabel("error (%)")
@@ -134,11 +129,12 @@ def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
             figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
         ):
             for own, color, label in ((True, "tab:red", "trained by the zoo"), (False, "none", "trained by others")):
-                points = [(one.parameters, one.top1) for one in models if one.own == own]
+                points = [(model.parameters, model.top1) for model in models if model.own == own]
                 if points:
                     axes.scatter(*zip(*points, strict=True), facecolors=color, edgecolors="tab:red", label=label)
-            for one in models:
-                axes.annotate(one.name, (one.parameters, one.top1), (4, 3), textcoords="offset points", fontsize=6)
+            for model in models:
+                point = (model.parameters, model.top1)
+                axes.annotate(model.name, point, (4, 3), textcoords="offset points", fontsize=6)
             axes.set(title=title, xscale="log", xlabel="parameters", ylabel="test top-1 (%)")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
@@ -149,32 +145,18 @@ def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
         return picture_of(figure, "svg").decode()
 
 
-def _mark(rows: Sequence[EpochRow], quantity: str) -> str | None:
-    """The marker of a line: none if every epoch was measured, else a dot at each measured epoch.
-
-    A single epoch has no line, so training values are crosses and others circles.
-    """
-    if len(rows) == 1:
-        return "x" if quantity.startswith("train") else "o"
-    return "." if any(getattr(row, quantity) is None for row in rows) else None
-
-
 def _line(
-    axes: Axes,
-    rows: Sequence[EpochRow],
-    quantity: str,
-    *,
-    linestyle: str,
-    color: str,
-    label: str | None = None,
-    error: bool = False,
+    axes: Axes, rows: Sequence[EpochRow], quantity: str, style: str, color: str, label: str = "", *, error: bool = False
 ) -> None:
     """Draw a quantity of a run if it was measured; with `error`, 100 minus its values."""
     points = [(row.epoch, getattr(row, quantity)) for row in rows if getattr(row, quantity) is not None]
+    marker = "." if len(points) < len(rows) else None
+    if len(rows) == 1:  # no line
+        marker = "x" if quantity.startswith("train") else "o"
     if points:
         epochs, values = zip(*points, strict=True)
         shown = [100 - value for value in values] if error else values
-        axes.plot(epochs, shown, linestyle=linestyle, marker=_mark(rows, quantity), color=color, label=label)
+        axes.plot(epochs, shown, linestyle=style, marker=marker, color=color, label=label or None)
 
 
 def _epochs(axes: Axes) -> None:

@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 def alone(target: Path, doing: str = "written", *, wait: float = 0) -> Iterator[None]:
     """Be the only process that writes a folder, and recover it from a writer that was killed.
 
-    Args:
-        target: The folder.
-        doing: What is done to it, for the error of another process: "written".
-        wait: How many seconds to wait for another process.
-
-    Raises:
-        FolderError: Another process has the lock, or the lock can't be created.
+    Waits `wait` seconds for another process. Raises FolderError, which says what is being `doing` to the folder.
     """
     require_named(target)
     path, writer = _lock(target), _writer(target)

@@ -1,8 +1,7 @@
 """Replace files and folders in one step, so that a killed process leaves either the old state or the new one.
 
-Content is written under a name that ends in `.aside`, flushed to the disk, and renamed. A file replaces a file by one
-rename. A folder replaces a folder by two, since no portable system call exchanges them: the old one is called
-`.NAME.before` meanwhile, and `recover` restores it after a kill between the two.
+Content is written under a name that ends in `.aside`, flushed to the disk, and renamed. An old folder is called
+`.NAME.before` until the new one has its name, and `recover` restores it after a kill in between.
 """
 
 from __future__ import annotations
@@ -23,10 +22,7 @@ ASIDE, BEFORE = ".aside", ".before"
 
 @contextlib.contextmanager
 def file_written_aside(target: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that becomes `target` when the body ends; the folder of `target` must exist.
-
-    It has the usual permissions of a new file. If the body fails, nothing is left of it. Raises OSError.
-    """
+    """Yield a file that becomes `target` when the body ends without an error; raises OSError."""
     aside = target.with_name(f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}{ASIDE}")
     try:
         with aside.open("xb") as file:
@@ -52,10 +48,9 @@ def left_aside(target: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def written_aside(target: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `target` when the body ends.
+    """Yield an empty folder that becomes `target` when the body ends without an error; raises FolderError.
 
-    If the body fails, nothing is left of it, and `target` stays as it was. Only one process may do this for a target
-    at a time (`zoo.record.lock`). Raises FolderError if the folder can't be written.
+    Only one process may do this for a target at a time (`zoo.record.lock`).
     """
     aside = _beside(target, ASIDE)
     try:
@@ -64,7 +59,12 @@ def written_aside(target: Path) -> Iterator[Path]:
         aside.mkdir()
         yield aside
         sync(aside)
-        _put(aside, target)
+        before = _beside(target, BEFORE)
+        shutil.rmtree(before, ignore_errors=True)
+        if target.exists():
+            target.rename(before)
+        aside.rename(target)
+        shutil.rmtree(before, ignore_errors=True)
     except OSError as error:
         raise FolderError(f"{target} can't be written ({error.strerror}); make room or name another folder") from None
     finally:
@@ -95,15 +95,6 @@ def sync(folder: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-
-
-def _put(aside: Path, target: Path) -> None:
-    before = _beside(target, BEFORE)
-    shutil.rmtree(before, ignore_errors=True)
-    if target.exists():
-        target.rename(before)
-    aside.rename(target)
-    shutil.rmtree(before, ignore_errors=True)
 
 
 def _beside(target: Path, suffix: str) -> Path:

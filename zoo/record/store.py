@@ -131,7 +131,7 @@ def require_sound_weights(content: bytes, record: Record, path: Path) -> None:
     from safetensors import SafetensorError, deserialize
 
     try:
-        tensors = deserialize(content)
+        tensors = deserialize(content)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise FolderError(f"{path} is not a safetensors file ({error}); train the model again") from None
     for name, tensor in tensors:

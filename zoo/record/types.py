@@ -320,7 +320,7 @@ class _Author(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """The part of a record that a listing shows; decoding it is faster, and checks nothing else."""
+    """The part of a record that a listing shows, which is decoded faster."""
 
     name: Name
     dataset: Name

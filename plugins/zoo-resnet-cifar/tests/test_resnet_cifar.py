@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 from zoo_resnet_cifar import models
+from zoo_resnet_cifar.models import Shortcut
 from zoo_resnet_cifar.resnet import BasicBlock, CifarResNet, PaddedIdentity
-from zoo_resnet_cifar.shortcut import Shortcut
 
 from zoo.plugin import Model
 from zoo.testing import check_model, check_training, learning_rates

@@ -1,12 +1,9 @@
-"""The architectures and models: facts only, no torch.
-
-`resnetN` has shortcut A and `resnetNb` shortcut B; `plainN` is the same net without shortcuts,
-there to show the degradation problem (the paper's figure 6).
-"""
+"""The architectures and models, without torch: `resnetN` with shortcut A, `resnetNb` with B, `plainN` with none."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from zoo.plugin import (
@@ -22,12 +19,20 @@ from zoo.plugin import (
     Renaming,
     Reported,
 )
-from zoo_resnet_cifar.shortcut import Shortcut
 
 if TYPE_CHECKING:
     from torch import nn
 
 PAPER_URL = "https://arxiv.org/abs/1512.03385"
+
+
+class Shortcut(Enum):
+    """What goes past a block's convolutions (section 4.1)."""
+
+    NONE = "none"  # nothing: the plain net
+    A = "A"  # identity, subsampled and zero-padded where the shape changes: no parameters
+    B = "B"  # identity, a 1×1 projection where the shape changes
+
 
 # Section 4.2, with the epochs of the reproductions (200, the rate divided by 10 after 100 and 150)
 # for the paper's 64k iterations.
@@ -52,45 +57,21 @@ PAPER_WARMUP = PAPER.replace(warmup_epochs=1, warmup_lr=0.01, warmup_mode="const
 COSINE = PAPER.replace(sched="cosine", decay_milestones=())
 COSINE_CIFAR = COSINE.replace(std=(0.2023, 0.1994, 0.2010))
 
-# As far as it gets in a few epochs: one cycle, moved every step, with Nesterov momentum and the
-# larger weight decay that such schedules want. The rate was chosen for resnet20 on CIFAR-10 by 5,000 held-out
-# training images, on which 0.2 and 0.4 ended level (87.7% and 87.6%).
-QUICK = Recipe(
-    epochs=12,
-    batch_size=128,
-    opt="sgd",
-    lr=0.2,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=5e-4,
-    sched="onecycle",
-    sched_on_updates=True,
-    crop_padding=4,
-    hflip=0.5,
-)
+# A few epochs in one cycle. The rate was chosen for resnet20 on CIFAR-10 by 5,000 held-out training images.
+QUICK = COSINE.replace(epochs=12, lr=0.2, nesterov=True, weight_decay=5e-4, sched="onecycle", sched_on_updates=True)
 
-# The same for an afternoon on a CPU: a cosine to 0 after a warm-up, at the rate of the paper. Its weights aren't
-# averaged: on 5,000 held-out images of CIFAR-10 resnet20 came to 88.6% in 15 epochs, and the average of that same run
-# (model_ema_decay 0.999) to 86.7% (examples/train_catalogue.py tune; no other decay and no longer run was tried).
+# The same for an afternoon on a CPU: a cosine to 0 after a warm-up, at the rate of the paper.
 LONG = QUICK.replace(epochs=100, lr=0.1, sched="cosine", warmup_epochs=5, warmup_lr=0.01)
 
-# The same with the logits of a deeper net beside the labels, for those that are shallower: decoupled, as its authors
-# have it for resnet56 and resnet20 (arXiv:2203.08679; a warm-up of 20 of their 240 epochs). On the same held-out
-# images resnet20, taught by akamaster's resnet56 for 15 epochs, came to 90.8% by it and to 89.8% by Hinton's
-# (arXiv:1503.02531).
+# The same with a deeper net as teacher: decoupled distillation (arXiv:2203.08679). On held-out images of CIFAR-10,
+# resnet20 had 90.8% with it after 15 epochs, 89.8% with Hinton's (arXiv:1503.02531), and 88.6% without a teacher.
 TEACHER_DEPTH = 56
 DISTILLED = LONG.replace(
-    teacher=f"resnet{TEACHER_DEPTH}",
-    distill_type="dkd",
-    distill=1.0,
-    dkd_beta=2.0,
-    distill_warmup_epochs=8,
+    teacher=f"resnet{TEACHER_DEPTH}", distill_type="dkd", distill=1.0, dkd_beta=2.0, distill_warmup_epochs=8
 )
 
-# From weights that have learned another data set (--start): the head first, then all of it at a lower rate, of which
-# the stem has a third, whatever the depth. Rates were looked for roughly, with resnet20's weights of CIFAR-100 on 2,000
-# images of CIFAR-10 and 2,000 held-out ones: 0.01, 0.03 and 0.1 came to 76.0%, 79.4% and 80.1% in ten epochs, 0.03 with
-# the least loss; the head alone to 72.0% with 0.01, and to 71.4% with 0.1.
+# From weights of another data set: the head first, then all of it at a lower rate, of which the stem has a third. The
+# rates were chosen with resnet20's weights of CIFAR-100 on 2,000 images of CIFAR-10 and 2,000 held-out ones.
 STEM = 1 / 3
 
 
@@ -163,7 +144,7 @@ REPORTED = {
 
 @dataclass(frozen=True)
 class Build:
-    """Builds the net; torch is imported then, and only then."""
+    """Builds the net; imports torch when it is called."""
 
     depth: int
     shortcut: Shortcut
@@ -249,14 +230,10 @@ plain44_cifar10, plain44_cifar100 = _models(44, PLAIN, 658_586, 664_436)
 plain56_cifar10, plain56_cifar100 = _models(56, PLAIN, 853_018, 858_868)
 
 # The smallest of the line, and a data set that needs no download: trains in seconds on any machine.
-RESNET8 = Architecture(
-    name="resnet8",
-    build=Build(8, A),
+RESNET8 = replace(
+    _architecture(8, A),
     recipes={"quick": QUICK, "finetune": _finetune(8), "linear": LINEAR},
-    paper=PAPER_URL,
     description="The smallest CIFAR net of He et al. (2015), 8 layers.",
-    renamings=RENAMINGS[A],
-    tags=("resnet",),
 )
 FINETUNE_DIGITS = _finetune(8).replace(crop_padding=1, hflip=0.0)
 resnet8_digits = Model(RESNET8, DIGITS, 75_002, {"quick": QUICK_DIGITS, "finetune": FINETUNE_DIGITS})

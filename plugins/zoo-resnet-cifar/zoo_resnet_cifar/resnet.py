@@ -1,14 +1,10 @@
-"""The CIFAR nets of "Deep Residual Learning for Image Recognition" (arXiv:1512.03385), section 4.2.
-
-One net for all of them: residual with either shortcut, or plain. Choices that the paper leaves
-open follow its widely used reproductions and say so beside the line.
-"""
+"""The CIFAR nets of "Deep Residual Learning for Image Recognition" (arXiv:1512.03385), section 4.2."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.blocks import Block, StagedNet, classifier
-from zoo_resnet_cifar.shortcut import Shortcut
+from zoo_resnet_cifar.models import Shortcut
 
 WIDTHS = (16, 32, 64)  # section 4.2: "the numbers of filters are {16, 32, 64} respectively"
 

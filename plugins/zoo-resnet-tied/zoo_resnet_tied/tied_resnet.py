@@ -1,8 +1,7 @@
 """A residual network whose stages repeat one block with the same weights (a course document, 2021–22).
 
-A stage is a block that changes the shape and one identity block, applied several times. It is one
-module called in a loop: its weights are stored once, its gradients add up, and its batch norms keep
-one running mean over all their applications.
+The repeated block is one module called in a loop: its weights are stored once, its gradients add up, and its batch
+norms keep one running mean over all their applications.
 """
 
 from torch import Tensor, nn
@@ -17,11 +16,7 @@ REPEATS = (3, 4, 2)  # how often a stage applies its identity block
 
 
 class Block(blocks.Block):
-    """1×1 and 3×3 convolutions, batch norm after each; ReLU after the addition.
-
-    All convolutions have a bias, as published. The 1×1 carries the stride, and where the shape
-    changes the shortcut is a 1×1 convolution with batch norm.
-    """
+    """1×1 and 3×3 convolutions with bias, as published, batch norm after each; ReLU after the addition."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()

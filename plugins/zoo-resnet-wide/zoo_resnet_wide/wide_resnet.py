@@ -1,8 +1,6 @@
 """A wide four-stage residual network for 32×32 images (published in an article of 2022).
 
-What sets it apart from the CIFAR nets of He et al.: up to 256 channels, a fourth stage, 3×3
-projections, channel dropout after the stem, and no ReLU after the addition, so that a stage's sum
-goes on as it is (compare He et al. 2016, arXiv:1603.05027, section 4, on what stands on that path).
+Unlike the CIFAR nets of He et al. it has 3×3 projections, channel dropout, and no ReLU after the addition.
 """
 
 from torch import Tensor, nn

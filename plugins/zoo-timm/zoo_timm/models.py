@@ -31,31 +31,33 @@ COSINE = Recipe(
 
 QUICK = COSINE.replace(epochs=12, sched="onecycle", warmup_epochs=0, warmup_lr=0.0)
 
-# From weights that have learned another data set (--start): the head first, then all of it, the stem at the least
-# rate; and the head alone, on images as they are. As is usual for such nets, and not tuned.
+# From weights of another data set: the head first, then all of it; and the head alone. As is usual, and not tuned.
 FINETUNE = COSINE.replace(epochs=20, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=2, layer_decay=0.9)
 LINEAR = FINETUNE.replace(epochs=50, freeze_epochs=50, layer_decay=1.0, crop_padding=0, hflip=0.0)
+
+RECIPES = {"cosine": COSINE, "quick": QUICK, "finetune": FINETUNE, "linear": LINEAR}
 
 
 @dataclass(frozen=True)
 class Build:
-    """Builds timm's net; timm and torch are imported then, and only then."""
+    """Builds timm's net; imports timm and torch when it is called."""
 
     name: str
+    has_own_stem: bool = False  # timm's, instead of one for the size of the images
 
     def __call__(self, input_size: InputSize, num_classes: int) -> nn.Module:
-        """Build it untrained, with a stem for the size of the images."""
-        from zoo_timm.resnet import timm_resnet
+        """Build it untrained."""
+        from zoo_timm.resnet import own_net, timm_resnet
 
-        return timm_resnet(self.name, input_size, num_classes)
+        return (own_net if self.has_own_stem else timm_resnet)(self.name, input_size, num_classes)
 
 
 def timm_model(name: str, dataset: Dataset, parameters: int) -> Model:
-    """The facts of one of timm's ResNets on a data set; `parameters` with the stem for its images."""
+    """One of timm's ResNets on a data set; `parameters` with the stem for its images."""
     architecture = Architecture(
         name=name,
         build=Build(name),
-        recipes={"cosine": COSINE, "quick": QUICK, "finetune": FINETUNE, "linear": LINEAR},
+        recipes=RECIPES,
         paper=PAGE,
         description=f"timm's {name}, for small images with a stem that keeps their size.",
         tags=("resnet", "timm"),

@@ -28,12 +28,10 @@ default_cfgs: dict[str, DefaultCfg] = {}  # timm looks here, in the module of wh
 
 
 def register(pattern: str | None = None) -> list[str]:
-    """Make timm know every model of the zoo (those that match `pattern`); returns their names.
+    """Register every model of the zoo that matches `pattern` in timm; returns their names.
 
-    timm then creates them as it creates its own, with the zoo's weights where `pretrained`: for other `num_classes`
-    (0 for none) and `in_chans`, as `features_only`, and `NAME.TAG` with somebody else's weights. Whether a net can do
-    what is asked for beyond its weights depends on its plugin: see `zoo.load`. A plugin that can't be used is passed
-    over with a warning.
+    timm then creates them as its own, `pretrained` with the zoo's weights, and `NAME.TAG` with somebody else's. What a
+    net can do beyond that depends on its plugin, see `zoo.load`. A plugin that can't be used is skipped with a warning.
     """
     names, variants = [], [name for name in zoo.list_models(pretrained=True) if "." in name]
     for name in zoo.list_models(pattern):
@@ -58,7 +56,11 @@ def _entry(name: str) -> Callable[..., nn.Module]:
         **settings: Any,  # what timm's factory knows, and what `_Build` does; it refuses all else
     ) -> nn.Module:
         tag = pretrained_cfg if isinstance(pretrained_cfg, str) else ""
-        outline = _outline(name)
+        model = _model(name)
+        with torch.device("meta"):
+            outline = model.architecture.build(
+                input_size=model.dataset.input_size, num_classes=len(model.dataset.classes)
+            )
         cfg = PretrainedCfg(**_as_dict(pretrained_cfg)) if pretrained_cfg and not tag else _facts(name, tag)
         cfg = cfg if cfg.first_conv else _described(cfg, outline)
         given = {**_as_dict(cfg), **(pretrained_cfg_overlay or {})}
@@ -116,13 +118,6 @@ class _Build:
             reset_classifier(classes, global_pool)
         vars(net).update(num_classes=classes, in_chans=channels)
         return net.to(device=device, dtype=dtype)
-
-
-def _outline(name: str) -> nn.Module:
-    """The net of a model without values."""
-    model = _model(name)
-    with torch.device("meta"):
-        return model.architecture.build(input_size=model.dataset.input_size, num_classes=len(model.dataset.classes))
 
 
 def _stages(net: nn.Module) -> list[dict[str, Any]]:

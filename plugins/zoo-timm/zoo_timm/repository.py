@@ -1,7 +1,6 @@
-"""timm's repositories, as `timm.models.push_to_hf_hub` makes them, and all of hf://timm: what their config.json says.
+"""timm's repositories on the Hugging Face Hub: what their config.json says, with timm's defaults.
 
-What timm leaves out is what timm takes then. What would change the net beyond its classes and channels is refused:
-its weights would fit another net, and answer otherwise.
+Arguments that change the net beyond its classes and channels are refused.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def recognises(document: Document) -> bool:
 
 def read(document: Document) -> Foreign:
     """What a config.json of timm's says; raises SchemaError."""
-    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, ImageNetInfo
 
     from zoo_timm.resnet import is_timms
 
@@ -69,9 +68,10 @@ def read(document: Document) -> Foreign:
         raise SchemaError(f"num_classes should be from 1 to {MOST_CLASSES:,}, not {classes}")
     _require_the_net_itself(said, size, classes)
     dataset = _imagenet(facts.tag or "", classes)
+    labels = ImageNetInfo(dataset).label_descriptions() if dataset else map(str, range(classes))
     return Foreign(
         architecture=own(said.architecture),
-        classes=_labels(said, classes) or _imagenets_labels(dataset) or tuple(map(str, range(classes))),
+        classes=_labels(said, classes) or tuple(labels),
         input_size=size,
         mean=facts.mean or IMAGENET_DEFAULT_MEAN,
         std=facts.std or IMAGENET_DEFAULT_STD,
@@ -118,12 +118,6 @@ def _imagenet(tag: str, classes: int) -> str:
     from timm.data import infer_imagenet_subset
 
     return (infer_imagenet_subset({"num_classes": classes}) or "") if tag.endswith(IMAGENETS) else ""
-
-
-def _imagenets_labels(name: str) -> tuple[str, ...]:
-    from timm.data import ImageNetInfo
-
-    return tuple(ImageNetInfo(name).label_descriptions()) if name else ()
 
 
 TIMM = Format(name="timm", recognises=recognises, read=read)
