@@ -358,7 +358,7 @@ def test_another_architecture_is_refused_with_the_first_difference(file: Path, t
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--by", "x"], "Missing option '--license'"),
+        (["--by", "x"], "missing option '--license'"),
         (["--by", "x", "--license", "mit", "--mean", "a,b"], "should be numbers with commas between them"),
         (["--by", "x", "--license", "mit", "--tag", "A B"], "a tag should be of a-z"),
         (["--by", "x", "--license", "mit", "--mean", "0.1,0.2"], "mean should have 1 numbers, one a channel, not 2"),
