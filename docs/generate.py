@@ -243,7 +243,7 @@ def table() -> str:
     notes: dict[str, int] = {}
     models = [one.model for name in zoo.list_models() if (one := zoo.info(name)).model is not None]
     without = 0
-    for model in sorted(models, key=_order):
+    for model in sorted(models, key=lambda model: model.dataset.name):  # each in natural order
         config, others = zoo.info(model.name).config, variants(model.name)
         if config is None and not others:
             without += 1
@@ -276,12 +276,6 @@ def _of_others(found: ModelInfo, notes: dict[str, int]) -> str:
         note = f"{source.by}, {source.claim.meaning}" if source.claim.meaning else source.by
         claim = f" ({source.claim.test_top1:.2f}<sup>{notes.setdefault(note, len(notes) + 1)}</sup>)"
     return f"[{source.by}](hub_cards/{found.name}/README.md) {here}{claim}"
-
-
-def _order(model: zoo.Model) -> tuple[str, list[str | int]]:
-    """By data set, then as a person counts: resnet56 before resnet110."""
-    parts = re.split(r"(\d+)", model.architecture.name)
-    return model.dataset.name, [int(part) if part.isdigit() else part for part in parts]
 
 
 def _reported(model: zoo.Model, kind: str, notes: dict[str, int]) -> str:

@@ -31,7 +31,8 @@ from torch import Tensor
 # A plain checkout is enough: nothing of it has to be installed.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from zoo.data import batches, sources
+from zoo.data import batches
+from zoo.data.collection import root_of
 from zoo.errors import ZooError
 from zoo.exporters import formats
 from zoo.exporters.export import subject
@@ -62,7 +63,7 @@ def answering(found: Published, way: str, threads: int) -> Ask:
     if way in formats.EXPORTERS.own:
         exporter = formats.EXPORTERS.load(way)
         formats.require_installed((*exporter.needs, exporter.runtime), f"to export to {way}")
-        return exporter.open(exporter.write(subject(found, sources.default_root())), threads)
+        return exporter.open(exporter.write(subject(found, root_of())), threads)
     config, net = found.config, found.net()
     if way == "eager":
         pixels = batches.pixels(config.mean, config.std, torch.device("cpu"))

@@ -63,6 +63,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import registry
 from zoo.data import batches, sources
+from zoo.data.collection import root_of
 from zoo.errors import DataError
 from zoo.nets.build import build
 from zoo.nets.device import (
@@ -136,9 +137,9 @@ def read(model: Model, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first images of the data set where it is there, else random ones, which train as fast."""
     channels, height, width = model.dataset.input_size
     try:
-        if not sources.default_root().is_dir():
+        if not root_of().is_dir():
             raise DataError("nothing there")
-        images, labels = model.dataset.read(sources.default_root(), train=True)
+        images, labels = model.dataset.read(root_of(), train=True)
         return images[:count], labels[:count]
     except DataError:
         generator = np.random.default_rng(0)

@@ -8,8 +8,9 @@ Each way trains a net of its own on random images, which train as fast as real o
   on a GPU  eager, with the zoo's fused kernels, and compiled, each as a CUDA graph; a graph in fp32; and graphs
             compiled with settings of Inductor that launch fewer kernels, or launch them earlier
 Printed are the milliseconds of a step and what they go into: operators by their own time on a CPU, kernels on a GPU.
-On a GPU follow an evaluation and the draw of an epoch. --convolutions sets a net's convolutions side by side in both
-layouts, and --together trains up to N nets at once, each on a stream of its own.
+On a CPU follow the shares of data, forward, loss, backward and optimizer, and how much of them is Python; on a GPU an
+evaluation and the draw of an epoch. --convolutions sets a net's convolutions side by side in both layouts, and
+--together trains up to N nets at once, each on a stream of its own.
 
 What is measured is written into --out at once: NAME.json, and NAME.txt with every kernel or operator. A part that
 fails says why, and the others go on; the number of failures is the exit code. Run it alone on the machine.
@@ -41,7 +42,6 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import registry
 from zoo.data import batches, sources
-from zoo.data.batches import Batches
 from zoo.errors import CompileWarning
 from zoo.evaluation.evaluate import evaluate
 from zoo.nets.build import build
@@ -52,7 +52,7 @@ from zoo.training import optimizer as optim
 from zoo.training.distributed import Share
 from zoo.training.environment import algorithms, keep_memory
 from zoo.training.fusion import fused
-from zoo.training.objective import objective
+from zoo.training.objective import Judged, objective
 from zoo.training.optimizer import BatchCounts
 from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Moved, Step, Stopwatch
 
@@ -153,26 +153,34 @@ def ways(device: torch.device) -> dict[str, Way]:
     }
 
 
+def make_net(subject: Subject) -> nn.Module:
+    """A fresh net, ready to be trained."""
+    torch.manual_seed(0)
+    net = build(subject.model.architecture, subject.model.dataset)
+    return net.to(subject.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload, no-any-return]
+
+
+def make_feed(subject: Subject) -> batches.Feed:
+    """The batches of an epoch of the subject's images."""
+    recipe, border = subject.recipe, subject.recipe.crop_padding
+    images = nn.functional.pad(subject.split.images, (0, 0, border, border, border, border))
+    split = replace(subject.split, images=images, margin=2 * border)
+    drawn = batches.draw(len(split), recipe, seed=0, epoch=1)
+    feed = batches.feed(split, drawn.to(subject.device), subject.pixels, recipe, rank=0, world=1)
+    feed.begin(drawn)
+    return feed
+
+
 def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
     """A step over the subject's images, with a fresh net: the one place that knows how a step is put together."""
-    recipe, device = subject.recipe, subject.device
-    torch.manual_seed(0)
-    net = build(subject.model.architecture, subject.model.dataset).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    recipe, device, net = subject.recipe, subject.device, make_net(subject)
     moved = Moved(
         net,
         optim.build(recipe, net.parameters()),
         torch.zeros(2, dtype=torch.float64, device=device),
         BatchCounts(net),
     )
-    border = recipe.crop_padding
-    images = nn.functional.pad(subject.split.images, (0, 0, border, border, border, border))
-    feed = Batches(
-        replace(subject.split, images=images, margin=2 * border),
-        batches.draw(len(subject.split), recipe, seed=0, epoch=1).to(device),
-        subject.pixels,
-        recipe.crop_padding,
-    )
-    learned = objective(fused(net) if way.fused else net, feed, recipe, amp=way.amp, teacher=None)
+    learned = objective(fused(net) if way.fused else net, make_feed(subject), recipe, amp=way.amp, teacher=None)
     how: How = "default" if way.compiled else "none"
     step = Step(learned, moved, recipe, share=Share(), how=how, stopwatch=Stopwatch(device))
     return GraphedStep(step) if way.graph else step
@@ -229,6 +237,42 @@ def measure_way(subject: Subject, way: Way) -> Found:
         figures["ms in kernels"] = sum(row.milliseconds for row in rows)
         figures |= {f"ms in {kind}": spent for kind, spent in by_kind(rows).items()}
     return Found(figures, rows)
+
+
+def measure_shares(subject: Subject, way: Way) -> Found:
+    """The percentage of each part of an eager step on a CPU, and of Python: time that no operator takes."""
+    recipe, net, feed = subject.recipe, make_net(subject), make_feed(subject)
+    optimizer, counts, judge = optim.build(recipe, net.parameters()), BatchCounts(net), Judged(recipe)
+    spent: dict[str, list[float]] = {part: [] for part in ("data", "forward", "loss", "backward", "optimizer")}
+
+    def run(number: int) -> None:
+        start = number * subject.batch_size % (len(subject.split) - subject.batch_size + 1)
+        times = [time.perf_counter()]
+        images, labels = feed.at(torch.arange(start, start + subject.batch_size))
+        times.append(time.perf_counter())
+        with torch.autocast("cpu", torch.bfloat16, enabled=way.amp, cache_enabled=False):
+            logits = net(images)
+            times.append(time.perf_counter())
+            losses = judge(logits, labels, None, None)
+        torch.stack((losses.detach().sum(), (logits.detach().argmax(dim=1) == labels).sum()))
+        times.append(time.perf_counter())
+        losses.mean().backward()  # type: ignore[no-untyped-call]
+        times.append(time.perf_counter())
+        optim.clip(recipe, net.parameters())
+        optimizer.step()
+        optimizer.zero_grad()
+        counts.add()
+        times.append(time.perf_counter())
+        for part, begun, ended in zip(spent, times, times[1:], strict=False):
+            spent[part].append(ended - begun)
+
+    repeated(run, FIRST_STEPS + ROUNDS * subject.steps)
+    medians = {part: statistics.median(seconds[FIRST_STEPS:]) for part, seconds in spent.items()}
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        wall = elapsed(partial(repeated, run, PROFILED_STEPS), subject.device)
+    operators = sum(row.self_cpu_time_total for row in seen.key_averages()) / 1000
+    shares = {f"% {part}": 100 * seconds / sum(medians.values()) for part, seconds in medians.items()}
+    return Found({**shares, "% of them in Python": 100 * (1 - operators / wall)})
 
 
 def profiled(run: Callable[[int], object], device: torch.device) -> list[Row]:
@@ -399,6 +443,9 @@ def table(rows: list[Row], total: float) -> str:
 def parts(subject: Subject) -> dict[str, Part]:
     """What is measured where nothing else is asked for, by name."""
     found: dict[str, Part] = {name: partial(measure_way, subject, way) for name, way in ways(subject.device).items()}
+    if subject.device.type == "cpu":
+        eager = {name: way for name, way in ways(subject.device).items() if not way.compiled}
+        found |= {f"shares {name}": partial(measure_shares, subject, way) for name, way in eager.items()}
     if subject.device.type == "cuda":
         found["evaluation"] = partial(measure_evaluation, subject)
         found["draw"] = partial(measure_draw, subject, subject.recipe)

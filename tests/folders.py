@@ -48,6 +48,14 @@ def trained_record(folder: Path) -> Trained:
     return require_trained(store.read_record(folder))
 
 
+def taught_by(folder: Path, teacher: str) -> Path:
+    """The same folder, as if it had been distilled."""
+    job = trained_record(folder).job
+    recipe = job.recipe.replace(teacher=teacher)
+    changes = {"recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
+    return config_of(folder, job={**job.to_json(), **changes}, recipe_sha256=recipe.sha256())
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """The files of a model folder, as a hub is given them."""
     return dict(published(folder).files())

@@ -126,7 +126,7 @@ def test_a_round_of_randaugment_copies_twice_to_the_device_however_many_changes_
     recipe = Recipe(epochs=1, rand_augment=3)
     how = augmentation.draw_augmenting(64, recipe, (32, 32), 0)
     images = torch.zeros((64, 32, 32, 3), dtype=torch.uint8, device="meta")
-    with CopiesToTheDevice() as copies:
+    with CopiesToTheDevice() as copies:  # type: ignore[no-untyped-call]
         augmentation.augment(images, how, (32, 32), recipe)
     assert copies.count == 3 * 2
 

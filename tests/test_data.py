@@ -11,6 +11,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
 from zoo.data import batches, sources
+from zoo.data.collection import root_of
 from zoo.data.sources import Split
 from zoo.datasets import DIGITS
 from zoo.errors import DataError
@@ -113,6 +114,6 @@ def test_a_reader_that_returns_another_data_set_is_refused() -> None:
 
 def test_the_folder_of_the_data_is_zoo_data_or_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_DATA", "~/here")
-    assert sources.default_root() == Path.home() / "here"
+    assert root_of() == Path.home() / "here"
     monkeypatch.delenv("ZOO_DATA")
-    assert sources.default_root() == Path.home() / ".cache" / "zoo" / "data"
+    assert root_of() == Path.home() / ".cache" / "zoo" / "data"

@@ -60,17 +60,33 @@ def epoch(split: Split, recipe: Recipe, *, world: int = 1, seeds: tuple[int, ...
     return found
 
 
+def feed_of(split: Split, recipe: Recipe) -> batches.Feed:
+    """The feed of one process in the first epoch."""
+    return batches.feed(split, batches.draw(len(split), recipe, seed=0, epoch=1), PIXELS, recipe, rank=0, world=1)
+
+
 @pytest.mark.parametrize("world", [1, 2])
 def test_batches_that_are_brought_are_those_of_the_resident_way(mapped: Split, world: int) -> None:
     recipe = Recipe(epochs=2, batch_size=16, crop_padding=2, hflip=0.5)
     resident = Split(nn.functional.pad(mapped.images, (0, 0, 2, 2, 2, 2)), mapped.labels, margin=4)
-    assert isinstance(
-        batches.feed(resident, batches.draw(50, recipe, seed=0, epoch=1), PIXELS, recipe, rank=0, world=1),
-        batches.Batches,
-    )
+    assert isinstance(feed_of(resident, recipe), batches.Batches)
     wanted, found = (epoch(one, recipe, world=world, seeds=(1, 2)) for one in (resident, mapped))
     assert len(found) == len(wanted) == 2 * 2 * 4 * world
     assert all(torch.equal(one, other) for one, other in zip(wanted, found, strict=True))
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_an_epoch_that_is_cropped_at_once_has_the_same_batches(
+    mapped: Split, world: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(epochs=2, batch_size=16, crop_padding=2, hflip=0.5)
+    resident = Split(nn.functional.pad(mapped.images, (0, 0, 2, 2, 2, 2)), mapped.labels, margin=4)
+    monkeypatch.setattr(batches, "_is_asked_of_processor", lambda images: False)  # as on a GPU
+    assert isinstance(feed_of(resident, recipe), batches.CroppedEpoch)
+    cropped = epoch(resident, recipe, world=world, seeds=(1, 2))
+    monkeypatch.setattr(batches, "CROPPED_AT_ONCE", resident.images.nbytes - 1)
+    assert isinstance(feed_of(resident, recipe), batches.Batches)
+    assert all(map(torch.equal, cropped, epoch(resident, recipe, world=world, seeds=(1, 2))))
 
 
 def train(

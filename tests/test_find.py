@@ -100,6 +100,8 @@ def test_info_takes_a_path_and_an_address_as_every_other_command_does(here: Path
         found = zoo.info(name)
         assert (found.name, found.weights) == (NAME, name)
         assert found.config == store.read_record(here / "mine")
+        assert found.classes == tuple("0123456789")
+    assert zoo.info(Path("mine")).license == "apache-2.0"
 
 
 @pytest.mark.parametrize("asked", [{"hub": "file:x"}, {"revision": "v1"}], ids=str)
@@ -194,7 +196,6 @@ def test_a_listing_shows_weights_where_load_would_find_them(own: str, trained: P
     job = json.loads((trained / store.CONFIG).read_text())["job"] | {"architecture": "other"}
     config_of(tmp_path / "own" / "other_digits", name="other_digits", architecture="other", job=job)
     rows = {row.name: row for row in api.overview()}
-    assert list(rows) == sorted(rows)
     assert rows[NAME].weights == f"{own}/{NAME}"
     assert rows[NAME].top1 == trained_record(trained).results.test_top1
     assert rows["other_digits"].weights == f"{own}/other_digits"

@@ -4,14 +4,16 @@ import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo import registry
+from zoo import api, registry
 from zoo.nets.build import build
+from zoo.training import fusion
 from zoo.training.fusion import NormReLU, fused
 
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
@@ -150,3 +152,13 @@ class ReadTwice(nn.Module):
 def test_a_net_that_cant_be_fused_is_returned_as_it_is(make: type[nn.Module]) -> None:
     net = make()
     assert fused(net) is net
+
+
+@needs_triton
+@pytest.mark.parametrize("fuses", [False, True])
+def test_a_record_says_whether_layers_were_fused(fuses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fusion, "chosen", lambda job, device: fuses)
+    monkeypatch.setattr("zoo.training.norm_relu.fits", lambda *tensors: False)  # computed by torch on a CPU
+    trained = api.train("resnet8", epochs=1, limit_train=64, compile="none", out=tmp_path / "net", data=tmp_path)
+    reason = trained.config.training.compile_why
+    assert reason == ("asked for; batch norm, addition and ReLU fused" if fuses else "asked for")

@@ -76,7 +76,7 @@ def train(recipe: Recipe, changed: Callable[[Tensor], Tensor] | None = None) -> 
     job = replace(JOB, recipe=recipe, train_images=IMAGES)
     learner = Learner(job, net, split, pixels, teacher=teacher, stopwatch=Stopwatch(META))
     learner.begin(1)
-    with DeviceGuard():
+    with DeviceGuard():  # type: ignore[no-untyped-call]
         for number in range(learner.steps):
             learner.step(number)
 

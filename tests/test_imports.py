@@ -27,39 +27,16 @@ LAYERS = [
     {"plain", "blocks", "options"},
 ]
 TORCH_FREE = {
-    "cli",
-    "__main__",
-    "__init__",
-    "api",
-    "registry",
-    "formats",
-    "plugin",
-    "plugins",
-    "templates",
-    "datasets",
-    "spec",
-    "decoding",
-    "errors",
-    "plain",
-    "record",
-    "hub",
-    "page",
-}
+    "cli", "__main__", "__init__", "api", "registry", "formats", "plugin", "plugins", "templates", "datasets", "spec",
+    "decoding", "errors", "plain", "record", "hub", "page",
+}  # fmt: skip
 TORCH_FREE_TOO = {
-    "options",
-    "testing",
-    "testing.hubs",
-    "testing.distributions",
-    "testing.pytest_plugin",
+    "options", "testing", "testing.hubs", "testing.distributions", "testing.pytest_plugin", "training.config",
     "training.environment",
-    "training.importing",
-    "training.launch",
-    "training.options",
-    "training.plan",
-    "training.reporting",
+    "training.importing", "training.launch", "training.options", "training.plan", "training.reporting",
     "training.trackers",
     "evaluation.report",
-}
+}  # fmt: skip
 HEAVY = {
     "tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy",
     "onnx", "onnxscript", "onnxruntime", "tensorboard", "jinja2", "markupsafe",
@@ -152,12 +129,6 @@ def test_heavy_libraries_are_imported_where_they_are_used() -> None:
     free = [module for module in modules() if package(module) in TORCH_FREE or module in TORCH_FREE_TOO]
     assert {module: heavy for module in free if (heavy := at_the_top(module) & HEAVY)} == {}
     assert {module: extra for module in modules() if (extra := at_the_top(module) & EXTRA)} == {}
-
-
-def test_the_loop_does_not_know_the_hub() -> None:
-    inner = {name for name in modules() if package(name) in ("training", "evaluation", "data")}
-    know = {name for name in inner if any(used.startswith("zoo.hub") for used in imports(modules()[name]))}
-    assert know <= {"training.plan", "training.launch", "training.importing", "training.origins"}
 
 
 def test_a_plugin_imports_the_facts_of_the_zoo_and_nothing_above_them() -> None:

@@ -16,20 +16,24 @@ from zoo import api
 
 from .conftest import CHECKOUT, Run
 
-ARGUMENTS = ["train", "resnet8_digits", "--epochs", "8", "--set", "lr=0.05"]
+ARGUMENTS = ["train", "resnet8_digits", "--epochs", "4", "--no-amp", "--limit-train", "640"]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The weights of the training that nothing stopped."""
     out = tmp_path_factory.mktemp("undisturbed") / "model"
-    api.train("resnet8_digits", epochs=8, settings={"lr": "0.05"}, out=out)
+    api.train("resnet8_digits", epochs=4, amp=False, limit_train=640, out=out)
     return (out / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGKILL, -9), (signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+    [
+        (signal.SIGKILL, -9),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
 )
 def test_a_training_that_a_signal_ends_is_resumed_to_the_same_bytes(
     tmp_path: Path, run_here: Run, undisturbed: bytes, number: signal.Signals, code: int
@@ -38,7 +42,7 @@ def test_a_training_that_a_signal_ends_is_resumed_to_the_same_bytes(
     command = [sys.executable, "-m", "zoo", *ARGUMENTS, "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}) as process:
         assert process.stdout is not None
-        assert any(line.startswith("epoch 3/8") for line in process.stdout)
+        assert any(line.startswith("epoch 2/4") for line in process.stdout)
         process.send_signal(number)
     assert process.returncode == code
     assert not out.exists()
@@ -53,7 +57,7 @@ def test_a_training_that_a_signal_ends_is_resumed_to_the_same_bytes(
 @pytest.mark.parametrize(
     "kills",
     [
-        {"train": 18, "push": 10, "pull": 10},
+        {"train": 18, "push": 20, "pull": 13},
         pytest.param({"overwrite": 15, "seeds": 15}, marks=pytest.mark.slow),
     ],
     ids=" ".join,

@@ -8,22 +8,97 @@ import pty
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import zoo
 from zoo.hub.listing import Order, Row, ordered
+from zoo.record import store
 
-from .conftest import Run
+from .conftest import CHECKOUT, Run
 
 
-def test_a_listing_can_be_sorted_by_accuracy_and_by_parameters_what_nobody_knows_last() -> None:
+def row(
+    name: str, dataset: str, parameters: int | None, top1: float | None, *, weights: str | None = None, **claimed: float
+) -> Row:
+    return Row(name, dataset, parameters, top1, "mit", weights, "zoo-x", installed=True, **claimed)
+
+
+def test_a_listing_is_sorted_by_name_by_weights_by_accuracy_or_by_parameters() -> None:
     rows = [
-        Row(name, "digits", parameters, top1, "mit", None, "zoo-x", installed=True)
-        for name, parameters, top1 in (("a", 3, None), ("b", None, 91.0), ("c", 1, 92.0))
+        row("b110_cifar100", "cifar100", 3, None),
+        row("b20_cifar100", "cifar100", None, 70.0, weights="catalogue"),
+        row("b20_cifar100.me", "cifar100", 2, None, weights="catalogue", claim=71.0),
+        row("b20_cifar10", "cifar10", 1, 92.0, weights="catalogue"),
     ]
-    assert [row.name for row in ordered(rows[::-1], Order.NAME)] == ["a", "b", "c"]
-    assert [row.name for row in ordered(rows, Order.TOP1)] == ["c", "b", "a"]
-    assert [row.name for row in ordered(rows, Order.PARAMETERS)] == ["c", "a", "b"]
+    orders = {order: [row.name for row in ordered(rows, order)] for order in Order}
+    assert orders == {
+        Order.NAME: ["b20_cifar10", "b20_cifar100", "b20_cifar100.me", "b110_cifar100"],
+        Order.PUBLISHED: ["b20_cifar10", "b20_cifar100", "b20_cifar100.me", "b110_cifar100"],
+        Order.TOP1: ["b20_cifar10", "b20_cifar100.me", "b20_cifar100", "b110_cifar100"],
+        Order.PARAMETERS: ["b20_cifar10", "b20_cifar100.me", "b110_cifar100", "b20_cifar100"],
+    }
+    unpublished = row("a", "digits", 1, None)
+    assert ordered([unpublished, *rows], Order.PUBLISHED)[-2:] == [unpublished, rows[0]]
+
+
+def listed(run: Run, *words: str) -> list[str]:
+    """The names that `zoo list` prints."""
+    finished = run("list", *words)
+    assert finished.returncode == 0, finished.stderr
+    return [line.partition("\t")[0] for line in finished.stdout.splitlines()[1:]]
+
+
+def test_the_best_small_model_of_a_data_set_is_one_command(run_here: Run) -> None:
+    records = [store.read_record(path.parent) for path in (CHECKOUT / "hub_cards").glob("*/config.json")]
+    small = [record for record in records if record.dataset == "cifar100" and record.parameters <= 1_000_000]
+    best = max(small, key=lambda record: record.results.test_top1 if record.results else 0.0).name
+    words = ("--dataset", "cifar100", "--max-parameters", "1M", "--sort", "top1")
+    assert listed(run_here, *words)[0] == best
+    assert zoo.list_models(dataset="cifar100", max_parameters=1_000_000, pretrained=True, sort="top1")[0] == best
+
+
+@pytest.mark.parametrize("limit", ["270k", "0.27M", "270000", "270,000", "270K"])
+def test_parameters_are_limited_by_a_number_with_or_without_a_unit(run_here: Run, limit: str) -> None:
+    assert listed(run_here, "resnet*_cifar10", "--max-parameters", limit) == ["resnet20_cifar10"]
+    assert zoo.list_models("resnet*_cifar10", max_parameters=270_000) == ["resnet20_cifar10"]
+
+
+def test_a_name_is_matched_whole_and_else_as_a_beginning_in_any_case(run_here: Run) -> None:
+    assert listed(run_here, "resnet20_cifar10") == zoo.list_models("ResNet20_CIFAR10") == ["resnet20_cifar10"]
+    assert listed(run_here, "ResNet110") == zoo.list_models("ResNet110")
+    assert zoo.list_models("resnet110") == [
+        "resnet110_cifar10", "resnet110_cifar100", "resnet110b_cifar10", "resnet110b_cifar100",
+    ]  # fmt: skip
+    assert zoo.list_models("resnet?_D*") == zoo.list_models(dataset="Digits") == ["resnet8_digits"]
+
+
+def test_names_are_in_natural_order() -> None:
+    nets = [name.partition("_")[0] for name in zoo.list_models("resnet*[0-9]_cifar10")]
+    assert [net for net in nets if net in ("resnet20", "resnet56", "resnet110")] == [
+        "resnet20",
+        "resnet56",
+        "resnet110",
+    ]
+
+
+def test_models_with_weights_are_first(run_here: Run) -> None:
+    names = listed(run_here)
+    published = zoo.list_models(pretrained=True)
+    assert names[: len(published)] == published
+
+
+def test_an_order_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(zoo.ZooError, match="sort should be published, name, top1, parameters, not 'size'"):
+        zoo.list_models(sort="size")
+
+
+def test_a_hub_is_listed_in_python_too(trained: Path, tmp_path: Path) -> None:
+    hub = f"file:{tmp_path}"
+    zoo.push(trained, hub=hub)
+    assert zoo.list_models("resnet8", hub=hub) == zoo.list_models(hub=hub, sort="top1") == ["resnet8_digits"]
+    assert zoo.list_models(hub=hub, pretrained=False) == []
 
 
 def test_the_command_sorts_too(run_here: Run) -> None:
@@ -31,7 +106,7 @@ def test_the_command_sorts_too(run_here: Run) -> None:
     assert [row["parameters"] for row in rows] == sorted(row["parameters"] for row in rows)
     finished = run_here("list", "--sort", "size")
     assert finished.returncode == 2
-    assert "'name', 'top1', 'parameters'" in finished.stderr
+    assert "'published', 'name', 'top1', 'parameters'" in finished.stderr
 
 
 @pytest.mark.parametrize(
@@ -41,6 +116,7 @@ def test_the_command_sorts_too(run_here: Run) -> None:
         (["nosuch"], "the zoo has no model 'nosuch'; zoo list shows all"),
         (["--dataset", "cifar"], "the zoo has no models on a data set 'cifar'; did you mean cifar10 or cifar100?"),
         (["--hub", "file:nosuch"], "file:nosuch has no models, and there is no such folder; push one there with"),
+        (["--max-parameters", "9"], "the zoo has no model of at most 9 parameters; leave out one of these"),
         (["plain20*", "--pretrained"], "the zoo has no model named 'plain20*' with weights; leave out one of these"),
     ],
 )
@@ -69,19 +145,24 @@ def on_a_terminal(columns: int, *words: str) -> list[str]:
     return re.sub(r"\x1b\[[\d;]*m", "", text.decode()).splitlines()
 
 
-def test_a_narrow_terminal_shows_names_and_accuracies_whole() -> None:
-    lines = on_a_terminal(40, "list", "resnet20_cifar*")
-    assert all(len(line) <= 40 for line in lines)
-    rows = [line.split() for line in lines if "resnet20_cifar10 " in line]
-    assert rows == [["resnet20_cifar10", "92.44%"]]
+@pytest.mark.parametrize(
+    ("columns", "header", "row"),
+    [
+        (40, ["model", "top-1"], ["resnet20_cifar10", "92.44%"]),
+        (120, ["model", "dataset", "parameters", "top-1", "license", "weights"], None),
+    ],
+)
+def test_a_terminal_shows_the_columns_that_fit_it(columns: int, header: list[str], row: list[str] | None) -> None:
+    lines = on_a_terminal(columns, "list", "resnet20_cifar*")
+    assert all(len(line) <= columns for line in lines)
+    words = [line.split() for line in lines]
+    assert header in words
+    assert row is None or row in words
 
 
-def test_a_wide_terminal_shows_all_columns() -> None:
-    lines = on_a_terminal(120, "list", "resnet20_cifar*")
-    assert next(line for line in lines if "model" in line).split() == [
-        "model",
-        "parameters",
-        "top-1",
-        "license",
-        "weights",
-    ]
+def test_a_low_terminal_shows_models_with_weights_and_counts_the_others() -> None:
+    lines = [line.strip() for line in on_a_terminal(120, "list") if line.strip()]
+    assert lines[0].startswith("model")
+    assert [line.split()[0] for line in lines[2:-1]] == zoo.list_models(pretrained=True)
+    others = len(zoo.list_models(pretrained=False))
+    assert lines[-1] == f"{others} models without weights are not shown: zoo list --untrained"

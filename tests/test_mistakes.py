@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,80 +11,220 @@ from pathlib import Path
 
 import pytest
 
+import zoo
+from zoo.errors import Interrupted
+
 from .conftest import CHECKOUT, Run
+from .pictures import draw
+from .test_train import StopAfter
 
-
-@pytest.mark.parametrize(
-    ("words", "message", "code"),
-    [
-        (["train", "resnet21"], "did you mean", 1),
-        (["train", "resnet8", "--recipe", "paper"], "it has quick", 1),
-        (["train", "resnet8", "--set", "nothing_of_it=1"], "the fields are epochs", 1),
-        (["train", "resnet8", "--set", "learning_rate=1"], "there is no field 'learning_rate'; did you mean lr?", 1),
-        (["train", "resnet8", "--set", "lr=abc"], "lr should be a number, not 'abc'", 1),
-        (["train", "resnet8_digit"], "did you mean resnet8_digits", 1),
-        (["info", "RESNET8_DIGITS"], "did you mean resnet8_digits", 1),
-        (["train", "resnet8", "--dataset", "cifar11"], "did you mean cifar10", 1),
-        (["train", "resnet8", "--epochs", "0"], "epochs", 1),
-        (["train", "resnet8", "--limit-train", "-5"], "limit_train should be from 1", 1),
-        (["train", "resnet8", "--set", "lr"], "FIELD=VALUE", 2),
-        (["train", "resnet8", "--push"], "hf auth login", 1),
-        (["train", "resnet8", "--hub", "file:hub"], "add push or leave out hub", 1),
-        (["import", "resnet8", "x", "--by", "x", "--license", "mit", "--hub", "file:hub"], "add --push", 2),
-        (["train", "resnet8", "--device", "tpu"], "there is cpu", 1),
-        (["train", "resnet8", "--track", "wandb"], "there is no tracker 'wandb'; there are tensorboard", 1),
-        (["info", "nothing"], "no model 'nothing'", 1),
-        (["eval", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
-        (["info", "model"], "./model is a folder here: give ./model to mean it", 1),
-        (["predict", "./model/model.safetensors", "photo.png"], "is a file, and no model folder", 1),
-        (["predict", "./nowhere", "photo.png"], "there is no folder nowhere", 1),
-        (["predict", "resnet8", "nowhere.png"], "nowhere.png", 1),
-        (["predict", "resnet32", "photo.png"], "the catalogue has no weights of resnet32_cifar10", 1),
-        (["predict", "resnet8"], "IMAGE", 2),
-        (["eval", "./model", "--weights", "photo.png"], "photo.png is not a safetensors file", 1),
-        (["eval", "model", "--weights", "photo.png"], "./model is a folder here: give ./model to mean it", 1),
-        (["plot", "./nowhere"], "there is no folder nowhere", 1),
-        (["list", "nosuch"], "the zoo has no model 'nosuch'", 1),
-        (["list", "--dataset", "cifar"], "did you mean cifar10 or cifar100?", 1),
-        (["list", "--hub", "file:nosuch"], "there is no such folder", 1),
-        (["pull", "resnet8", "--hub", "model"], "expected file:PATH or hf://namespace", 1),
-        (["lst"], "no such command 'lst'. Did you mean 'list'? See: zoo -h", 2),
-        (["nothing"], "no such command 'nothing'. See: zoo -h", 2),
-        (["list", "--jsn"], "no such option: --jsn (Possible options: --json). See: zoo list -h", 2),
-        (["--jsn"], "no such option: --jsn. See: zoo -h", 2),
-        (["push", "nowhere"], "there is no folder nowhere", 1),
-        (["pull", "resnet8", "--hub", "file:nowhere"], "has no model resnet8_digits", 1),
-        (["list", "--hub", "ftp://x"], "there is no kind of hub 'ftp'; there are file, hf", 1),
-        (["train", "resnet8", "--epochs", "many"], "--epochs", 2),
-        (["train", "resnet8", "--seeds", "0"], "seeds should be at least 1", 1),
-        (["train", "resnet8", "--seeds", str(10**12)], "seeds should be at least 1 and up to 1,000", 1),
-        (["train", "resnet8", "--seed", str(10**30)], f"seed should be from 0 to {2**63 - 1}", 1),
-        (["train", "resnet8", "--threads", str(10**9)], "threads should be at least 1 and up to 1,024", 1),
-        (["reproduce", "resnet8", "--seed", str(10**30)], f"seed should be from 0 to {2**63 - 1}", 1),
-        (["eval", "resnet8", "--weights", "none"], "none can't be read", 1),
-        (["plot", "resnet8", "--out", "plot.gif"], "should end in .svg", 1),
-        (["plot", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
-        (["predict", "resnet8", "empty"], "there is no picture in empty", 1),
-        (["compare", "resnet8", "resnet20"], "errors on digits and cifar10 are not to be compared", 1),
-        (["compare", "plain21"], "did you mean", 1),
-        (["verify"], "name models, or give --all", 2),
-        (["verify", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
-        (["reproduce", "plain20"], "the catalogue has no weights of plain20_cifar10", 1),
+LARGE = str(10**30)
+MISTAKES = {
+    "names": [
+        ("info nothing", "there is no model 'nothing'"),
+        ("train resnet80", "did you mean resnet8 or"),
+        ("train resnet8_digit", "did you mean resnet8_digits"),
+        ("train 'folder:my pics'", "is an address, not a model's name; pictures are given as dataset"),
+        ("predict photo.png resnet8", "photo.png is a file here: name the model first"),
+        ("info resnet8_digits.nobody", "did you mean resnet8_digits?"),
+        ("info model", "./model is a folder here: give ./model to mean it"),
+        ("plot empty", "./empty is a folder here: give ./empty to mean it"),
+        ("eval model --weights photo.png", "./model is a folder here: give ./model to mean it"),
+        ("eval plain20", "name the hub that has them (hub, or ZOO_HUB), or train it: zoo train plain20_cifar10"),
+        ("predict resnet32 photo.png", "other people's are there: resnet32_cifar10.akamaster"),
+        ("plot plain20", "or train it: zoo train plain20_cifar10"),
+        ("verify plain20", "or train it: zoo train plain20_cifar10"),
+        ("reproduce plain20", "or train it: zoo train plain20_cifar10"),
+        ("compare plain21", "did you mean plain32 or plain20"),
+        ("compare resnet8 resnet20", "name models of one data set"),
+        ("list nosuch", "zoo list shows all"),
+        ("list --dataset cifar", "did you mean cifar10 or cifar100?"),
     ],
-)
-def test_a_mistake_is_one_line_and_a_non_zero_exit(
-    run_here: Run, tmp_path: Path, words: list[str], message: str, code: int
-) -> None:
-    work = tmp_path / "work"
+    "recipes": [
+        ("train resnet8 --recipe qick", "it has quick, finetune, linear"),
+        ("train resnet8 --set nothing_of_it=1", "the fields are epochs"),
+        ("train resnet8 --set learning_rate=1", "did you mean lr?"),
+        ("train resnet8 --set lr=abc", "lr should be a number, not 'abc'"),
+        ("train resnet8 --set lr=nan", "lr should be a number"),
+        ("train resnet8 --set batch_size=0", "batch_size should be at least 1, not 0"),
+        ("train resnet8 --epochs 0", "epochs should be at least 1, not 0"),
+        ("train resnet8 --recipe finetune --epochs 1", "freeze_epochs should be from 0 to epochs, which are 1, not 2"),
+    ],
+    "numbers": [
+        ("train resnet8 --limit-train -5", "limit_train should be from 1"),
+        ("train resnet8 --seeds 0", "seeds should be at least 1"),
+        (f"train resnet8 --seeds {10**12}", "seeds should be at least 1 and up to 1,000"),
+        (f"train resnet8 --seed {LARGE}", f"seed should be from 0 to {2**63 - 1}"),
+        (f"reproduce resnet8 --seed {LARGE}", f"seed should be from 0 to {2**63 - 1}"),
+        (f"train resnet8 --threads {10**9}", "threads should be at least 1 and up to 1,024"),
+    ],
+    "pictures": [
+        ("train resnet8 --dataset CIFAR11", "did you mean cifar10 or cifar100?"),
+        ("train resnet8 --dataset 'my pics'", "to train on the folder of that name: dataset folder:my pics"),
+        (
+            "train resnet8 --dataset 'folder:my pics'",
+            "or take a part of them, chosen by their bytes, with test_part 0.2",
+        ),
+        ("train resnet8 --dataset folder:nowhere", "name one that has a folder of pictures for each class"),
+        ("train resnet8 --test-part 0.2", "are for pictures of your own: dataset folder:PATH"),
+        ("data 'my pics'", "for a folder write folder:my pics"),
+        ("data fodler:flowers", "did you mean folder?"),
+        ("data folder:halves", "or rename train/ if it is a class"),
+        ("data folder:phone", "no picture in phone (.heic 2 left out); expected files such as phone/a/one.jpg"),
+        ("predict resnet8 nowhere.png", "nowhere.png can't be read as a picture: No such file"),
+        ("predict resnet8 broken.png", "it has none of the formats"),
+        ("predict resnet8 empty", "there is no picture in empty; name files or folders"),
+        ("eval resnet8 --dataset cifar10", "name the one that it was trained on"),
+    ],
+    "files": [
+        ("predict ./model/model.safetensors photo.png", "give the folder that it is in, model"),
+        ("predict ./nowhere photo.png", "a model in a hub is hf://namespace/name"),
+        ("push nowhere", "there is no folder nowhere"),
+        ("plot ./nowhere", "there is no folder nowhere"),
+        ("eval ./empty", "is not a model folder: it has no config.json"),
+        ("eval ./begun.run", "is not a model folder: it has no config.json"),
+        ("eval ./model --weights photo.png", "write its state dict with safetensors.torch.save_file"),
+        ("eval resnet8 --weights none", "none can't be read"),
+        ("import resnet8 nowhere.pth --by me --license mit", "expected a path, https://… or hf://…"),
+        ("train resnet8 --out model", "name another folder (out), or replace it (overwrite)"),
+        ("train resnet8 --out begun", "continue it (resume) or start again (overwrite)"),
+        (
+            "train resnet8 --out begun --resume --seed 3 --epochs 1 --limit-train 64 --set batch_size=16",
+            "has seed 0, not 3",
+        ),
+        ("train resnet8 --out model --resume --epochs 9", "name another folder (out), or replace it too (overwrite)"),
+        ("plot resnet8 --out plot.gif", "should end in .svg"),
+        ("new plugin 'my net'", "expected lower-case letters and digits, as in tiny"),
+    ],
+    "hubs": [
+        ("train resnet8 --push", "hf auth login"),
+        ("train resnet8 --hub file:hub", "add push or leave out hub"),
+        ("train resnet8 --push --hub file:hub --license MIT2", "license should be a Hugging Face license id"),
+        ("list --hub file:nosuch", "push one there with: zoo push FOLDER --hub file:nosuch"),
+        ("list --hub ftp://x", "there is no kind of hub 'ftp'; there are file, hf"),
+        ("pull resnet8 --hub model", "expected file:PATH or hf://namespace"),
+        ("pull resnet8 --hub file:nowhere", "list the hub to see what it has"),
+        ("pull resnet8 --revision nosuch", "has no revision 'nosuch'; it has 9dee802f38c1"),
+        ("page --hub file:nowhere", "push one there with: zoo push FOLDER --hub file:nowhere"),
+    ],
+    "other software": [
+        ("train resnet8 --device tpu", "there is cpu"),
+        ("train resnet8 --track wandb", "there is no tracker 'wandb'; there are tensorboard"),
+        ("train resnet8 --start resnet20_cifar10", "train resnet20, or start from another"),
+        ("predict resnet8 photo.png --with onnx", "make a folder that has: zoo export resnet8_digits --to onnx"),
+        ("export resnet8 --to onxx", "did you mean onnx?"),
+        ("page --try nowhere", "have it with: npm pack onnxruntime-web"),
+    ],
+}
+MISUSES = [
+    ("lst", "no such command 'lst'. Did you mean 'list'? See: zoo -h"),
+    ("nothing", "no such command 'nothing'. See: zoo -h"),
+    ("--jsn", "no such option: --jsn. See: zoo -h"),
+    ("list --jsn", "no such option: --jsn (Possible options: --json). See: zoo list -h"),
+    ("list --sort accuracy", "is not one of 'name', 'top1', 'parameters'"),
+    ("train", "missing argument 'MODEL'. See: zoo train -h"),
+    ("train resnet8 --set lr", "FIELD=VALUE"),
+    ("train resnet8 --epochs many", "invalid value for '--epochs'"),
+    ("train resnet8 --batch-size 32", "no such option: --batch-size. See: zoo train -h"),
+    ("predict resnet8", "missing argument 'IMAGE...'"),
+    ("predict resnet8 photo.png --top 0", "greater than or equal to 1"),
+    ("verify", "name models, or give --all"),
+    ("eval resnet8 --out report", "add --report"),
+    ("push model --license", "'--license' requires an argument"),
+    ("import resnet8 x", "missing option '--by'"),
+    ("import resnet8 x --by x --license mit --hub file:hub", "add --push"),
+    ("new plugn x", "'plugn' is not one of 'plugin'"),
+]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models, pictures and a training that was interrupted, and a cache. Not to be written to."""
+    work = tmp_path_factory.mktemp("mistakes") / "work"
     shutil.copytree(CHECKOUT / "hub_cards" / "resnet8_digits", work / "model")
     shutil.copy(CHECKOUT / "tests" / "photo.png", work)
+    (work / "broken.png").write_text("<html>")
     (work / "empty").mkdir()
-    finished = run_here(*words)
-    assert finished.returncode == code
-    assert message in finished.stderr
-    assert "Traceback" not in finished.stderr
+    draw(work / "my pics", 2)
+    draw(work / "halves" / "train", 2)
+    for name in ("a", "b"):
+        (work / "phone" / name).mkdir(parents=True)
+        (work / "phone" / name / "1.HEIC").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)  # a report hears of every step
+        with pytest.raises(Interrupted):
+            zoo.train(
+                "resnet8", out=work / "begun", epochs=1, limit_train=64, settings={"batch_size": 16},
+                device="cpu", amp=False, report=StopAfter(2),
+            )  # fmt: skip
+    return work
+
+
+@pytest.fixture
+def run_there(work: Path, run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command line in that folder."""
+    (tmp_path / "work").symlink_to(work)
+    monkeypatch.setenv("ZOO_CACHE", str(work.parent / "cache"))
+    return run_here
+
+
+@pytest.mark.parametrize(("line", "message"), [*itertools.chain(*MISTAKES.values())])
+def test_a_mistake_is_one_line_that_says_what_to_do(run_there: Run, work: Path, line: str, message: str) -> None:
+    before = sorted(work.rglob("*"))
+    finished = run_there(*shlex.split(line))
+    assert (finished.returncode, finished.stderr.count("\n")) == (1, 1), finished.stderr
     assert finished.stderr.startswith("zoo: ")
-    assert finished.stderr.count("\n") == 1
+    assert message in finished.stderr
+    assert sorted(work.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("line", "message"), MISUSES)
+def test_a_misuse_of_a_command_is_one_line_and_exit_2(run_there: Run, line: str, message: str) -> None:
+    finished = run_there(*shlex.split(line))
+    assert (finished.returncode, finished.stderr.count("\n")) == (2, 1), finished.stderr
+    assert finished.stderr.startswith("zoo: ")
+    assert message in finished.stderr
+
+
+def test_a_typo_is_answered_without_torch(work: Path) -> None:
+    lines = [
+        "train resnet80",
+        "train resnet8 --recipe qick",
+        "train resnet8 --set learning_rate=1",
+        "train resnet8 --epochs 0",
+        "train resnet8 --dataset CIFAR11",
+        "train 'folder:my pics'",
+        "train resnet8 --start resnet21",
+        "info resnet80",
+        "predict photo.png resnet8",
+        "predict resnet80 photo.png",
+        "data 'my pics'",
+        "data folder:nowhere",
+        "compare plain21",
+        "plot resnet8 --out plot.gif",
+        "list --pretraned",
+        "lst",
+    ]
+    code = """
+import shlex, sys
+from zoo.cli.app import main
+for line in sys.argv[1:]:
+    sys.argv = ["zoo", *shlex.split(line)]
+    try:
+        main()
+    except SystemExit as end:
+        assert end.code, line
+    assert "torch" not in sys.modules, line
+"""
+    finished = subprocess.run([sys.executable, "-c", code, *lines], capture_output=True, text=True, cwd=work)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr.count("\n") == len(lines)
+
+
+def test_a_command_without_arguments_shows_the_help(run_here: Run) -> None:
+    finished = run_here()
+    assert finished.returncode == 2
+    assert "Usage: zoo" in finished.stderr + finished.stdout
 
 
 # Lets the process have no more memory than it has at its first step, and a little.

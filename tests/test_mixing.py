@@ -24,7 +24,6 @@ from zoo.training.start import Renormalised
 from .test_train import StopAfter
 
 CPU = torch.device("cpu")
-NONE = torch.zeros(2, 3)
 IMAGES = torch.stack([torch.full((1, 8, 8), 1.0), torch.full((1, 8, 8), 3.0)])
 
 
@@ -111,17 +110,6 @@ def test_a_mixed_label_is_learned_in_its_parts() -> None:
     assert losses.sum().item() == pytest.approx(F.cross_entropy(net(seen), soft, reduction="sum").item(), rel=1e-5)
 
 
-def test_mixed_training_is_resumed_to_the_same_bytes_and_learns(tmp_path: Path) -> None:
-    settings = {"mixup": "0.2", "cutmix": "1.0", "cutout": "2"}
-    one, two = (
-        api.train("resnet8", settings=settings, epochs=3, out=tmp_path / name, amp=False, limit_train=400)
-        for name in ("one", "two")
-    )
-    assert one.config.weights == two.config.weights
-    losses = [row.train_loss for row in store.read_log(one.folder)]
-    assert losses[2] < losses[0]
-
-
 # -- a teacher -------------------------------------------------------------------------------------
 
 
@@ -168,13 +156,6 @@ def test_a_teacher_that_was_pushed_again_teaches_a_resumed_run_on_at_its_revisio
     assert resumed.weights == whole.weights
 
 
-def test_a_card_says_that_target_class_and_others_were_distilled_apart(trained: Path, tmp_path: Path) -> None:
-    settings = {"teacher": str(trained), "distill_type": "dkd", "distill": "1"}
-    done = api.train("resnet8", settings=settings, epochs=1, out=tmp_path / "student", amp=False)
-    text = " ".join((done.folder / store.README).read_text().split())
-    assert "for the same augmented batches, by decoupled distillation (arXiv:2203.08679)." in text
-
-
 def test_a_teacher_that_is_an_architecture_is_the_one_on_the_students_data_set() -> None:
     with pytest.raises(NotFound, match="the catalogue has no weights of resnet20_digits"):
         api.train("resnet8", settings={"teacher": "resnet20"})
@@ -192,9 +173,3 @@ def test_a_teacher_sees_the_images_as_it_was_trained_to() -> None:
     own, shown = ((0.3054,), (0.3753,)), ((0.5,), (0.1,))
     seen, given = (batches.pixels(*one, CPU).normalise(images) for one in (own, shown))
     torch.testing.assert_close(Renormalised(net, shown, own)(given), net(seen), rtol=1e-5, atol=1e-5)
-
-
-def test_a_student_of_another_normalisation_is_trained_by_it(trained: Path, tmp_path: Path) -> None:
-    settings = {"teacher": str(trained), "mean": "0.5", "std": "0.1"}
-    done = api.train("resnet8", settings=settings, epochs=1, out=tmp_path / "student", amp=False)
-    assert (done.config.mean, done.config.std) == ((0.5,), (0.1,))

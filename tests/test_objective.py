@@ -56,13 +56,6 @@ def test_decoupled_distillation_is_what_its_paper_computes(temperature: float, a
     assert found.tolist() == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_two_parts_are_hintons_divergence_where_the_second_is_weighted_with_the_teachers_doubt() -> None:
-    """The paper's equation 6: KD = TCKD + (1 − p_t of the teacher) NCKD."""
-    doubt = 1 - F.softmax(TAUGHT / 4.0, dim=1).gather(1, LABELS[:, None])[:, 0]
-    target, others = (decoupled(LOGITS, TAUGHT, LABELS, 4.0, weights) for weights in ((1.0, 0.0), (0.0, 1.0)))
-    torch.testing.assert_close(target + doubt * others, distilled(LOGITS, TAUGHT, 4.0))
-
-
 def test_decoupled_distillation_is_finite_where_teacher_and_student_are_sure() -> None:
     sure = torch.tensor([[200.0, 0.0, -200.0]], requires_grad=True)
     loss = decoupled(sure, sure.detach().flip(1), torch.tensor([0]), 1.0, (1.0, 8.0)).sum()
@@ -124,6 +117,11 @@ def test_the_teachers_part_grows_step_by_step_and_goes_on_where_it_stopped(
     teacher.learner = resumed.learner
     train(resumed)
     assert teacher.noted == pytest.approx([step / (2 * steps) for step in range(2 * steps)] + [1.0] * steps)
+
+
+def test_smoothed_labels_are_torchs() -> None:
+    loss = Judged(Recipe(epochs=1, smoothing=0.2))(LOGITS, LABELS, None, None)
+    torch.testing.assert_close(loss, F.cross_entropy(LOGITS, LABELS, reduction="none", label_smoothing=0.2))
 
 
 # -- rare classes -----------------------------------------------------------------------------------

@@ -23,18 +23,6 @@ def per_epoch(recipe: Recipe) -> list[float]:
     return rates(recipe)[::STEPS]
 
 
-def test_constant_stays() -> None:
-    assert rates(Recipe(epochs=3, lr=0.01)) == [0.01] * 12
-
-
-def test_multistep_divides_after_its_milestones() -> None:
-    recipe = Recipe(epochs=200, lr=0.1, sched="multistep", decay_milestones=(100, 150))
-    lr = per_epoch(recipe)
-    assert lr[:100] == [0.1] * 100
-    assert lr[100:150] == pytest.approx([0.01] * 50)
-    assert lr[150:] == pytest.approx([0.001] * 50)
-
-
 def test_the_papers_warm_up_ends_and_the_milestones_stay_where_they_were() -> None:
     recipe = Recipe(
         epochs=200, lr=0.1, sched="multistep", decay_milestones=(100, 150),

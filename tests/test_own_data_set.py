@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -14,13 +15,11 @@ from PIL import Image
 
 import zoo
 from zoo import api, registry
-from zoo.errors import DataError, UnknownModel
+from zoo.errors import DataError
 from zoo.record import card, store
-from zoo.record.job import Origin
 
 from .conftest import CHECKOUT, Run, forget_declarations, write_plugin
 from .folders import trained_record
-from .loopback_hub import Hub
 from .test_hubconf import run
 
 NAME = "resnet8_flowers"
@@ -68,32 +67,14 @@ def folder(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         return api.train("resnet8", dataset="flowers", epochs=3, settings={"hflip": "0.0"}, out=out, amp=False).folder
 
 
-def test_the_data_set_is_really_gone(folder: Path) -> None:
-    with pytest.raises(UnknownModel, match="no data set 'flowers'"):
-        registry.dataset("flowers")
-    with pytest.raises(UnknownModel):
-        api.train("resnet8", dataset="flowers", out=folder.with_name("again"))
-
-
-def test_its_config_has_all_that_building_it_needs_and_the_plugin_of_its_architecture(folder: Path) -> None:
-    config = store.check(folder)
-    assert (config.name, config.architecture, config.dataset) == (NAME, "resnet8", "flowers")
-    assert (config.classes, config.input_size, config.mean) == (CLASSES, (3, 12, 10), (0.4, 0.4, 0.4))
-    assert config.parameters == sum(one.numel() for one in zoo.load(folder).parameters())
-    assert config.plugin_distribution == "zoo-resnet-cifar"
-
-
 def test_it_is_loaded_and_sees_what_it_saw(folder: Path) -> None:
     net = zoo.load(folder, pretrained=True)
     assert net(torch.randn(2, 3, 12, 10)).shape == (2, 4)
     assert zoo.transforms(folder)(Image.new("L", (50, 70))).shape == (3, 12, 10)
     assert zoo.load(folder, pretrained=True, num_classes=7, in_channels=1)(torch.randn(2, 1, 12, 10)).shape == (2, 7)
     assert zoo.load(folder).training
-
-
-def test_it_predicts_its_own_classes(folder: Path) -> None:
-    (found,) = api.predict(folder, [CHECKOUT / "tests" / "photo.png"])
-    assert {guess.label for guess in found.guesses} == set(CLASSES)
+    (predicted,) = api.predict(folder, [CHECKOUT / "tests" / "photo.png"])
+    assert {guess.label for guess in predicted.guesses} == set(CLASSES)
 
 
 def test_it_is_verified_but_for_the_test_set(folder: Path) -> None:
@@ -117,19 +98,6 @@ def test_where_the_data_set_is_again_it_is_evaluated_and_reproduced(folder: Path
         assert "as on the card" in api.verify(folder).checks[-1].finding
         done, published = api.reproduce(folder, out=tmp_path / "again")
     assert done.config.weights.sha256 == published.weights.sha256
-
-
-def test_it_teaches_an_architecture_on_its_data_set(
-    folder: Path, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub = f"file:{tmp_path / 'hub'}"
-    api.push(folder, hub=hub)
-    monkeypatch.setenv("ZOO_HUB", hub)
-    asked = {"teacher": "resnet8", "hflip": "0.0"}
-    with installed(plugin):
-        done = api.train("resnet20", dataset="flowers", epochs=1, settings=asked, recipe="quick", out=tmp_path / "out")
-    assert done.config.name == "resnet20_flowers"
-    assert done.config.job.teacher == Origin("resnet8", store.read_record(folder).weights.sha256)
 
 
 def test_where_a_data_set_of_that_name_has_other_classes_it_is_not_loaded_but_with_another_head(
@@ -161,7 +129,7 @@ def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_here
     hub = f"file:{tmp_path / 'hub'}"
     published = run_here("push", folder, "--hub", hub)
     assert f"published as {hub}/{NAME}" in published.stdout
-    name, parameters, *_ = run_here("list", "--hub", hub).stdout.splitlines()[1].split("\t")
+    name, _, parameters, *_ = run_here("list", "--hub", hub).stdout.splitlines()[1].split("\t")
     assert (name, parameters) == (NAME, f"{store.read_record(folder).parameters:,}")
     assert run_here("verify", NAME, "--hub", hub).returncode == 0
     assert run_here("verify", NAME, ZOO_HUB=hub).returncode == 0
@@ -170,11 +138,14 @@ def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_here
     assert store.identity(tmp_path / "pulled") == store.identity(folder)
 
 
-def test_it_lives_on_the_hugging_face_hub_too(folder: Path, hub: Hub) -> None:
-    api.push(folder, hub="hf://me")
-    (row,) = api.overview(hub="hf://me")
-    assert (row.name, row.dataset, row.installed) == (NAME, "flowers", True)
-    assert not zoo.load(f"hf://me/{NAME}", pretrained=True).training
+def test_it_is_described_as_text_and_as_json(folder: Path, run_here: Run) -> None:
+    record = store.read_record(folder)
+    lines = run_here("info", folder).stdout.splitlines()
+    assert lines[0] == NAME
+    assert f"  license     {record.license}, of the weights" in lines
+    assert any(line.startswith(f"  data set    flowers, {len(record.classes)} classes (") for line in lines)
+    assert json.loads(run_here("info", folder, "--json").stdout)["classes"] == list(record.classes)
+    assert zoo.info(folder).classes == record.classes
 
 
 def test_torch_hub_loads_it_from_a_checkout_as_its_card_says(folder: Path, bare_python: Path, tmp_path: Path) -> None:

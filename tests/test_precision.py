@@ -69,12 +69,7 @@ def test_cudnn_stays_in_use_and_what_was_set_is_put_back() -> None:
     assert settings() == before
 
 
-SETTINGS = [
-    'torch.set_float32_matmul_precision("high")',
-    'torch.backends.fp32_precision = "tf32"',
-    'torch.backends.cuda.matmul.fp32_precision = "tf32"',
-    "torch.backends.cudnn.allow_tf32 = False",
-]
+SETTINGS = ['torch.set_float32_matmul_precision("high")', 'torch.backends.fp32_precision = "tf32"']
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -92,13 +87,6 @@ with exact():
 assert names() == before, (names(), before)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_without_a_gpu_cudnn_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    before = settings()
-    with exact():
-        assert settings() == {**before, "gradients": False}
 
 
 def test_threads_that_compute_at_once_leave_the_flags_as_they_were() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -49,22 +48,6 @@ def test_sixteen_bits_a_pixel_are_scaled_and_not_clipped(tmp_path: Path) -> None
     assert values.flatten().numpy() == pytest.approx(np.linspace(0, 1, 32 * 32), abs=0.005)
 
 
-def test_a_picture_is_turned_the_way_up_that_its_camera_noted(tmp_path: Path) -> None:
-    image = Image.new("RGB", (20, 10), "black")
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright
-    image.save(tmp_path / "upright.jpg", exif=exif)
-    assert read_image(tmp_path / "upright.jpg").size == (10, 20)
-
-
-def test_a_folder_means_every_picture_under_it_and_a_file_itself(tmp_path: Path) -> None:
-    for name in ("b.png", "a.JPG", "sub/c.webp", "notes.txt"):
-        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "folder" / name).touch()
-    inside = [tmp_path / "folder" / name for name in ("a.JPG", "b.png", "sub/c.webp")]
-    assert list(image_files([PHOTO, tmp_path / "folder"])) == [PHOTO, *inside]
-
-
 @pytest.mark.parametrize("content", [b"", b"no picture", PHOTO.read_bytes()[:200]])
 def test_a_file_that_is_no_picture_is_one_line_that_names_it(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(content)
@@ -76,12 +59,6 @@ def test_a_file_that_is_no_picture_is_one_line_that_names_it(content: bytes, tmp
 def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="No such file"):
         read_image(tmp_path / "none.png")
-
-
-def test_a_picture_too_large_to_be_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(ImageError, match="can't be read as a picture"):
-        read_image(PHOTO)
 
 
 def test_no_program_is_started_for_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,23 +91,29 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
         read_image(tmp_path / "pipe.png")
 
 
-def test_a_folder_is_walked_as_a_data_sets_without_hidden_files_and_in_circles(tmp_path: Path) -> None:
-    for name in ("a.png", "._a.png", ".ipynb_checkpoints/b.png", "sub/c.png"):
-        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PHOTO, tmp_path / "folder" / name)
-    (tmp_path / "folder" / "sub" / "again").symlink_to(tmp_path / "folder")
-    seen = [one.path for one in api.predict("resnet8_digits", [tmp_path / "folder"])]
-    assert seen == [tmp_path / "folder" / "a.png", tmp_path / "folder" / "sub" / "c.png"]
+def test_a_folder_means_every_picture_under_it_once_but_no_hidden_one(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for name in ("b.png", "a.JPG", "sub/c.webp", "notes.txt", "._b.png", ".ipynb_checkpoints/b.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "sub" / "again").symlink_to(folder)
+    assert list(image_files([PHOTO, folder])) == [PHOTO, *(folder / name for name in ("a.JPG", "b.png", "sub/c.webp"))]
 
 
-@pytest.mark.parametrize(("size", "reduced"), [((12_000, 9_000), (6_000, 4_500)), ((16_384, 12_288), (4_096, 3_072))])
-def test_a_jpeg_of_a_phones_size_is_decoded_at_a_part_of_it(
-    size: tuple[int, int], reduced: tuple[int, int], tmp_path: Path
-) -> None:
-    Image.new("L", size, 200).save(tmp_path / "large.jpg")
+def test_a_jpeg_of_a_phones_size_is_decoded_at_a_part_of_it(tmp_path: Path) -> None:
+    Image.new("L", (12_000, 9_000), 200).save(tmp_path / "large.jpg")
     picture = read_image(tmp_path / "large.jpg")
-    assert picture.size == reduced
+    assert picture.size == (6_000, 4_500)
     assert picture.getpixel((7, 7)) == 200
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_jpeg_of_a_phones_size_is_the_same_input_for_transforms_and_predictions(tmp_path: Path) -> None:
+    with Image.open(PHOTO) as photo:
+        photo.convert("L").resize((12_000, 9_000), Image.Resampling.NEAREST).save(tmp_path / "large.jpg")
+    transforms = zoo.transforms("resnet8_digits")
+    with Image.open(tmp_path / "large.jpg") as image:
+        assert torch.equal(transforms(image), transforms(read_image(tmp_path / "large.jpg")))
 
 
 def test_a_picture_of_no_known_format_is_told_the_formats(tmp_path: Path) -> None:
@@ -139,12 +122,13 @@ def test_a_picture_of_no_known_format_is_told_the_formats(tmp_path: Path) -> Non
         read_image(tmp_path / "x.heic")
 
 
-def test_a_picture_is_turned_as_its_camera_noted_by_the_transforms_too(tmp_path: Path) -> None:
+def test_a_picture_is_turned_as_its_camera_noted(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter to the right
     with Image.open(PHOTO) as photo:
         photo.convert("RGB").resize((40, 20)).save(tmp_path / "turned.png", exif=exif)
     transforms = zoo.transforms("resnet20_cifar10")
+    assert read_image(tmp_path / "turned.png").size == (20, 40)
     with Image.open(tmp_path / "turned.png") as turned:
         assert torch.equal(transforms(turned), transforms(read_image(tmp_path / "turned.png")))
 

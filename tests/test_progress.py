@@ -17,16 +17,6 @@ def row(epoch: int) -> EpochRow:
     return EpochRow(epoch=epoch, lr=0.1, train_loss=1.0, train_top1=50.0, train_seconds=0.1)
 
 
-def test_the_bar_moves_also_where_an_epoch_is_over_before_a_glance() -> None:
-    bar = Bar(Console(file=io.StringIO(), force_terminal=True))
-    bar.start(epochs=10, images=100, finished=0)
-    for epoch in (1, 2, 3):
-        bar.epoch(row(epoch))
-    task = bar._bar.tasks[0]
-    bar.finish()
-    assert (task.completed, task.total) == (300, 1000)
-
-
 def test_the_bar_says_nothing_of_a_loss_before_there_is_one() -> None:
     text = io.StringIO()
     bar = Bar(Console(file=text, force_terminal=True, width=120))

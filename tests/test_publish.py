@@ -21,34 +21,10 @@ from zoo.record import store
 from zoo.record.job import Origin
 
 from .conftest import CHECKOUT
-from .folders import config_of, hashed, trained_record
+from .folders import config_of, hashed, taught_by, trained_record
 from .loopback_hub import Hub
 
 NAME = "resnet8_digits"
-
-
-def taught_by(folder: Path, teacher: str) -> Path:
-    """The same folder, as if it had been distilled."""
-    config = trained_record(folder)
-    recipe = config.job.recipe.replace(teacher=teacher)
-    job = {**config.job.to_json(), "recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
-    return config_of(folder, job=job, recipe_sha256=recipe.sha256())
-
-
-def test_a_card_that_is_stale_or_missing_is_rendered_anew_when_it_is_published(
-    model_folder: Path, tmp_path: Path
-) -> None:
-    card, hub = model_folder / store.README, f"file:{tmp_path / 'hub'}"
-    before = card.read_text()
-    config_of(model_folder, license="mit")
-    assert api.push(model_folder, hub=hub).revision == store.identity(model_folder)
-    assert "license: mit" in card.read_text()
-    assert "license: mit" not in before
-    (model_folder / store.CURVE).unlink()
-    card.unlink()
-    api.push(model_folder, hub=hub)
-    assert "license: mit" in card.read_text()
-    assert (model_folder / store.CURVE).is_file()
 
 
 @pytest.mark.parametrize("kind", ["file", "hf"])
@@ -76,21 +52,6 @@ def test_a_stale_card_is_rendered_anew_and_an_edited_one_is_kept(
     (model_folder / store.README).write_text(f"{fresh}\nMy own words.\n")
     assert api.push(model_folder, hub=target).card == "edited"
     assert published() == f"{fresh}\nMy own words.\n"
-
-
-@pytest.mark.parametrize("file", [store.README, store.CURVE])
-def test_an_edited_card_or_curve_is_published_as_it_is_and_a_missing_one_is_rendered(
-    model_folder: Path, tmp_path: Path, file: str
-) -> None:
-    hub = f"file:{tmp_path / 'hub'}"
-    (model_folder / file).write_text("mine " * 1000)
-    api.push(model_folder, hub=hub)
-    assert (tmp_path / "hub" / NAME / file).read_text() == (model_folder / file).read_text() == "mine " * 1000
-    for folder in (model_folder, tmp_path / "hub" / NAME):
-        (folder / file).unlink()
-    api.push(model_folder, hub=hub)
-    assert "mine" not in (model_folder / file).read_text()
-    assert (tmp_path / "hub" / NAME / file).is_file()
 
 
 def test_weights_that_the_record_does_not_describe_are_not_published(model_folder: Path, tmp_path: Path) -> None:
@@ -133,19 +94,6 @@ def test_classes_in_another_order_than_the_revision_before_are_not_published(
     ):
         api.push(model_folder, hub=hub)
     assert FolderHub(tmp_path / "hub").revisions("resnet8_elsewhere") == [first]
-
-
-def test_half_precision_that_the_record_does_not_say_is_not_loaded(model_folder: Path) -> None:
-    path = model_folder / store.WEIGHTS
-    save_file({name: tensor.half() for name, tensor in load_file(path).items() if tensor.is_floating_point()}, path)
-    with pytest.raises(FolderError, match=r"as torch\.float16, expected torch\.float32"):
-        zoo.load(hashed(model_folder), pretrained=True)
-
-
-def test_weights_that_are_missing_are_not_fetched_from_another_model(model_folder: Path, tmp_path: Path) -> None:
-    (model_folder / store.WEIGHTS).unlink()
-    with pytest.raises(FolderError, match=r"has no model\.safetensors; copy it from where the model was published"):
-        api.push(model_folder, hub=f"file:{tmp_path / 'hub'}")
 
 
 def test_the_license_of_imported_weights_can_be_changed(model_folder: Path, tmp_path: Path) -> None:
@@ -213,13 +161,6 @@ def test_a_link_out_of_a_folder_is_not_followed(model_folder: Path, tmp_path: Pa
     with pytest.raises(FolderError, match="is a link out of its folder"):
         api.pull(NAME, hub=f"file:{tmp_path / 'hub'}", out=tmp_path / "pulled")
     assert not (tmp_path / "pulled").exists()
-
-
-def test_a_link_in_a_circle_is_one_line(model_folder: Path) -> None:
-    (model_folder / store.LOG).unlink()
-    (model_folder / store.LOG).symlink_to(store.LOG)
-    with pytest.raises(FolderError, match=r"log\.jsonl"):
-        store.read_log(model_folder)
 
 
 def test_a_folder_may_be_named_by_a_link_and_have_links_within(model_folder: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import tomllib
 from collections.abc import Callable
@@ -56,16 +55,6 @@ def test_it_imports_no_module_of_the_zoo_but_the_one_for_plugins(group: str) -> 
     tree = ast.parse(blocks(page)[f"{distribution}/{module}.py"])
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name for name in imported if name and name.startswith("zoo")} <= {"zoo.plugin"}
-
-
-def test_a_tracker(run_here: Run, install: Callable[[str], Path], tmp_path: Path) -> None:
-    install("zoo.reports")
-    words = ["train", "resnet8", "--epochs", "1", "--limit-train", "128", "--out", str(tmp_path / "out"), "-q"]
-    finished = run_here(*words, "--track", "jsonl")
-    assert finished.returncode == 0, finished.stderr
-    told = [json.loads(line) for line in (tmp_path / "out.events" / "told.jsonl").read_text().splitlines()]
-    assert told[0]["begun"] == "resnet8_digits"
-    assert [line["epoch"] for line in told if "epoch" in line] == [1, 1]
 
 
 def test_an_exporter(run_here: Run, install: Callable[[str], Path], tmp_path: Path) -> None:

@@ -14,15 +14,6 @@ def folder(path: Path, text: str) -> Path:
     return path
 
 
-def test_a_folder_takes_the_place_of_another_and_leaves_nothing(tmp_path: Path) -> None:
-    target = folder(tmp_path / "model", "old")
-    with written_aside(target) as aside:
-        (aside / "text").write_text("new")
-        assert (target / "text").read_text() == "old"
-    assert (target / "text").read_text() == "new"
-    assert list(tmp_path.iterdir()) == [target]
-
-
 def test_a_file_takes_the_place_of_another_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "text"
     for text in ("old", "new"):

@@ -36,15 +36,15 @@ def picture() -> Image.Image:
     return image
 
 
-def test_a_folder_of_the_zoos_own_resizes_plainly(trained: Path) -> None:
-    config = store.read_record(trained)
-    assert config.resizing.is_plain
-
-
-def test_a_folder_with_another_is_read_as_it_was_written(cut: Path) -> None:
+def test_the_resizing_is_read_from_the_record_and_stands_on_the_card(cut: Path, trained: Path) -> None:
+    assert store.read_record(trained).resizing.is_plain
     config = store.read_record(cut)
     assert config.resizing == CENTER
     assert json.loads(store.encode(config))["resizing"] == msgspec.structs.asdict(CENTER)
+    found = published(cut)
+    text = card.render(found.config, found.log(), found.known)
+    assert "resized to cover 8×8 (bicubic), then cropped to the middle 8×8" in text
+    assert "`crop_pct` 1,\n`crop_mode` center" in text
 
 
 def test_its_transforms_and_what_is_seen_in_a_picture_follow_it(cut: Path, trained: Path, tmp_path: Path) -> None:
@@ -54,13 +54,6 @@ def test_its_transforms_and_what_is_seen_in_a_picture_follow_it(cut: Path, train
     Image.new("L", (8, 8), 255).save(tmp_path / "white.png")
     wide, white = api.predict(cut, [tmp_path / "wide.png", tmp_path / "white.png"])
     assert wide.guesses == white.guesses
-
-
-def test_its_card_says_it(cut: Path) -> None:
-    found = published(cut)
-    text = card.render(found.config, found.log(), found.known)
-    assert "resized to cover 8×8 (bicubic), then cropped to the middle 8×8" in text
-    assert "`crop_pct` 1,\n`crop_mode` center" in text
 
 
 @pytest.mark.parametrize(

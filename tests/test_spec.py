@@ -23,11 +23,6 @@ def test_a_recipe_is_changed_by_text_under_its_fields_names() -> None:
     assert PAPER.lr == 0.1
 
 
-def test_an_unknown_field_is_refused_with_the_list_of_fields() -> None:
-    with pytest.raises(RecipeError, match=r"no field 'nothing_of_it'; the fields are epochs, batch_size, opt, lr, "):
-        PAPER.changed({"nothing_of_it": "0.1"})
-
-
 @pytest.mark.parametrize(
     ("said", "meant"),
     [("learning_rate", "lr"), ("label_smoothing", "smoothing"), ("batchsize", "batch_size")],
@@ -35,29 +30,8 @@ def test_an_unknown_field_is_refused_with_the_list_of_fields() -> None:
 def test_a_field_by_another_name_is_refused_with_its_own(said: str, meant: str) -> None:
     with pytest.raises(RecipeError, match=rf"no field '{said}'; did you mean {meant}\b"):
         PAPER.changed({said: "1"})
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("lr", "0"),
-        ("lr", "-1"),
-        ("epochs", "0"),
-        ("batch_size", "0"),
-        ("momentum", "1"),
-        ("smoothing", "1"),
-        ("hflip", "2"),
-        ("clip_grad", "0"),
-        ("opt", "lion"),
-        ("sched", "step"),
-        ("warmup_epochs", "5"),
-        ("weight_decay", "-1e-4"),
-    ],
-)
-def test_a_value_that_can_not_be_is_refused_by_its_name(field: str, value: str) -> None:
-    name = "warmup_lr" if field == "warmup_epochs" else field
-    with pytest.raises(RecipeError, match=f"recipe: {name} should be"):
-        PAPER.changed({field: value})
+    with pytest.raises(RecipeError, match=r"no field 'nothing_of_it'; the fields are epochs, batch_size, opt, lr, "):
+        PAPER.changed({"nothing_of_it": "0.1"})
 
 
 def test_a_plateau_needs_held_out_images_to_watch() -> None:
@@ -104,7 +78,8 @@ def test_numbers_are_what_their_fields_say_however_they_are_written() -> None:
         {"crop_padding": 3000}, {"img_size": 0}, {"img_size": 5000}, {"scale": (0.5,)}, {"scale": (0.0, 1.0)},
         {"ratio": (2.0, 1.0)}, {"rand_magnitude": 31}, {"freeze_epochs": 3}, {"layer_decay": 0.0},
         {"model_ema_decay": 1.0}, {"distill_type": "crd"}, {"class_weight": "some"},
-        {"warmup_epochs": 9, "warmup_lr": 0.01}, {"epochs": "two"}, {"nesterov": 1},
+        {"warmup_epochs": 9, "warmup_lr": 0.01}, {"epochs": "two"}, {"nesterov": 1}, {"lr": 0}, {"epochs": 0},
+        {"batch_size": 0}, {"momentum": 1}, {"smoothing": 1}, {"hflip": 2}, {"sched": "step"},
     ],
     ids=str,
 )  # fmt: skip
@@ -119,11 +94,6 @@ def test_a_copy_has_other_values_and_is_checked_as_any_recipe() -> None:
         PAPER.replace(lr=0.0)
     with pytest.raises(RecipeError, match="no field 'learning_rate'; did you mean lr"):
         PAPER.replace(learning_rate=0.1)
-
-
-def test_a_recipe_of_a_newer_zoo_is_refused_rather_than_half_read() -> None:
-    with pytest.raises(RecipeError, match="no field 'sharpness'"):
-        Recipe.from_json({**PAPER.to_json(), "sharpness": 1})
 
 
 def build(input_size: InputSize, num_classes: int) -> nn.Module:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +18,12 @@ from torch import Tensor
 import zoo
 from zoo import api
 from zoo.api import Trained
-from zoo.errors import HubError, Interrupted, TrainingError, UnknownModel
+from zoo.errors import HubError, Interrupted, TrainingError, ZooError
 from zoo.hub.resolve import published
 from zoo.nets.build import build
 from zoo.record import store
 from zoo.record.job import Origin
-from zoo.record.types import EpochRow, require_trained
+from zoo.record.types import EpochRow
 from zoo.registry import load as model_of
 from zoo.spec import Deepening, Recipe
 from zoo.training.options import TrainOptions
@@ -91,9 +90,7 @@ def digits() -> dict[str, Tensor]:
     return zoo.load("resnet8_digits", pretrained=True).state_dict()
 
 
-def test_it_begins_with_the_weights_but_for_the_head_of_other_classes(
-    tmp_path: Path, digits: dict[str, Tensor]
-) -> None:
+def test_a_head_of_other_classes_is_initialised_from_the_seed(tmp_path: Path, digits: dict[str, Tensor]) -> None:
     began = barely("resnet8_three", tmp_path / "out", seed=5)
     torch.manual_seed(5)
     fresh = build(model_of("resnet8_three").architecture, model_of("resnet8_three").dataset).state_dict()
@@ -103,24 +100,17 @@ def test_it_begins_with_the_weights_but_for_the_head_of_other_classes(
         assert torch.allclose(tensor, (fresh if name in heads else digits)[name], atol=1e-6), name
 
 
-def test_a_head_of_as_many_classes_that_are_others_begins_anew(tmp_path: Path, digits: dict[str, Tensor]) -> None:
-    began = barely("resnet8_turned", tmp_path / "out")
-    assert not torch.allclose(began["fc.weight"], digits["fc.weight"], atol=1e-3)
-    assert torch.allclose(began["conv1.weight"], digits["conv1.weight"], atol=1e-6)
-
-
-def test_of_the_same_classes_the_head_is_taken_too(tmp_path: Path, digits: dict[str, Tensor]) -> None:
-    began = barely("resnet8_digits", tmp_path / "out")
-    assert all(torch.allclose(tensor, digits[name], atol=1e-6) for name, tensor in began.items())
-
-
-def test_with_other_channels_the_first_convolution_is_adapted_as_timm_does_it(
-    tmp_path: Path, digits: dict[str, Tensor]
+@pytest.mark.parametrize(
+    ("name", "same_head", "channels"),
+    [("resnet8_digits", True, 1), ("resnet8_turned", False, 1), ("resnet8_colour", True, 3)],
+    ids=["same classes", "as many other classes", "other channels"],
+)
+def test_the_head_is_taken_for_the_same_classes_and_the_stem_is_adapted_as_timm_does_it(
+    tmp_path: Path, digits: dict[str, Tensor], name: str, same_head: bool, channels: int
 ) -> None:
-    began = barely("resnet8_colour", tmp_path / "out")
-    wanted = digits["conv1.weight"].repeat(1, 3, 1, 1) / 3
-    assert torch.allclose(began["conv1.weight"], wanted, atol=1e-6)
-    assert torch.allclose(began["fc.weight"], digits["fc.weight"], atol=1e-6)
+    began = barely(name, tmp_path / "out")
+    assert torch.allclose(began["fc.weight"], digits["fc.weight"], atol=1e-3) == same_head
+    assert torch.allclose(began["conv1.weight"], digits["conv1.weight"].repeat(1, channels, 1, 1) / channels, atol=1e-6)
 
 
 def test_it_is_recorded_with_the_hash_and_said_on_the_card(tmp_path: Path) -> None:
@@ -133,18 +123,6 @@ def test_it_is_recorded_with_the_hash_and_said_on_the_card(tmp_path: Path) -> No
     assert f"Fine-tuned from the weights of `resnet8_digits` (SHA-256 `{weights}`)" in text
     assert "--start resnet8_digits" in text
     assert store.check(one.folder) == one.config
-
-
-def test_without_one_a_job_is_what_it_was() -> None:
-    assert require_trained(published("resnet8_digits").config).job.start is None
-
-
-def test_the_same_start_and_seed_give_the_same_bytes_and_another_seed_another_head(tmp_path: Path) -> None:
-    one, again, other = (
-        trained("resnet8_three", tmp_path / out, seed=seed).config for out, seed in (("a", 0), ("b", 0), ("c", 1))
-    )
-    assert one.weights == again.weights
-    assert one.weights != other.weights
 
 
 class Stops(Report):
@@ -202,19 +180,6 @@ def test_a_start_that_has_another_license_now_is_resumed_under_the_one_that_it_h
     assert resumed.job.start.address == f"{address}@{begun}"
 
 
-def test_a_finished_training_beside_an_unfinished_one_of_another_job_is_taken_with_the_start_that_it_had(
-    tmp_path: Path,
-) -> None:
-    hub = f"file:{tmp_path / 'hub'}"
-    address = pushed(hub, tmp_path / "a", 1)
-    finished = trained("resnet8_three", tmp_path / "out", start=address).config
-    with pytest.raises(Interrupted):
-        trained("resnet8_three", tmp_path / "out", start=None, epochs=2, overwrite=True, report=Stops())
-    pushed(hub, tmp_path / "b", 2)
-    assert trained("resnet8_three", tmp_path / "out", start=address, resume=True).config == finished
-    assert (tmp_path / "out.run" / "checkpoint.pt").exists()
-
-
 def test_a_start_is_the_same_however_its_path_is_written_and_whatever_is_there_now(
     tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,13 +187,9 @@ def test_a_start_is_the_same_however_its_path_is_written_and_whatever_is_there_n
     whole = trained("resnet8_three", tmp_path / "whole", epochs=2, start=str(model_folder))
     with pytest.raises(Interrupted):
         trained("resnet8_three", tmp_path / "out", epochs=2, start="./model", report=Stops())
-    for same in ("model/", f"../{tmp_path.name}/model", model_folder):
-        shutil.copytree(tmp_path / "out.run", tmp_path / "copy.run")
-        resumed = trained("resnet8_three", tmp_path / "copy", epochs=2, start=Path(same), resume=True)
-        assert resumed.config.weights == whole.config.weights
-        shutil.rmtree(tmp_path / "copy")
     trained("resnet8_digits", model_folder, seed=9, overwrite=True)
-    resumed = trained("resnet8_three", tmp_path / "out", epochs=2, start=model_folder, resume=True)
+    same = Path(f"../{tmp_path.name}/model")
+    resumed = trained("resnet8_three", tmp_path / "out", epochs=2, start=same, resume=True)
     assert resumed.config.weights == whole.config.weights
 
 
@@ -263,45 +224,29 @@ def test_a_recipe_or_a_batch_size_that_is_given_is_not_changed() -> None:
         assert recipe_of(recipe=name, **start) == (name, recipes[name])
     assert recipe_of(settings={"batch_size": 50}, **start)[1].batch_size == 50
     assert recipe_of(limit_train=100) == ("quick", recipes["quick"])
-
-
-def test_a_fine_tuning_of_one_epoch_trains_all_of_the_net() -> None:
     assert recipe_of(start="resnet8_digits", epochs=1)[1].freeze_epochs == 0
 
 
-def test_it_is_reproduced_from_the_same_weights_byte_by_byte(tmp_path: Path) -> None:
-    one = trained("resnet8_three", tmp_path / "one")
-    again, before = api.reproduce(one.folder, out=tmp_path / "again")
-    assert again.config.weights == before.weights
-
-
-def test_it_is_not_reproduced_from_other_weights(tmp_path: Path) -> None:
-    one = trained("resnet8_three", tmp_path / "one")
-    job = json.loads((one.folder / store.CONFIG).read_text())["job"]
-    other = {**job, "start": {**job["start"], "sha256": "0" * 64}}
-    with pytest.raises(TrainingError, match="the published training had 0000"):
-        api.reproduce(config_of(one.folder, job=other), out=tmp_path / "again")
-
-
-def test_what_a_strangers_folder_begins_with_is_not_fetched_unasked(tmp_path: Path) -> None:
-    one = trained("resnet8_three", tmp_path / "one")
-    job = json.loads((one.folder / store.CONFIG).read_text())["job"]
-    other = {**job, "start": {**job["start"], "address": "hf://stranger/resnet8_digits"}}
-    with pytest.raises(HubError, match="what resnet8_three began with is said to be at hf://stranger/resnet8_digits"):
-        api.reproduce(config_of(one.folder, job=other), out=tmp_path / "again")
-
-
-def test_every_seed_begins_with_it(tmp_path: Path) -> None:
-    first = trained("resnet8_three", tmp_path / "out", seeds=2).config
-    second = require_trained(store.check(tmp_path / "out-seed1"))
-    assert first.job.start == second.job.start is not None
-    assert [result.weights_sha256 for result in first.seeds] == [first.weights.sha256, second.weights.sha256]
-
-
-def test_another_architectures_weights_are_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="resnet20_cifar10 is a resnet20, and can't start a resnet8") as why:
-        trained("resnet8_three", tmp_path / "out", start="resnet20_cifar10")
-    assert "\n" not in str(why.value)
+@pytest.mark.parametrize(
+    ("start", "error", "message"),
+    [
+        ({"sha256": "0" * 64}, TrainingError, "the published training had 0000"),
+        (
+            {"address": "hf://stranger/resnet8_digits"},
+            HubError,
+            "what resnet8_three began with is said to be at hf://stranger/resnet8_digits",
+        ),
+    ],
+    ids=["other weights", "an address that is not trusted"],
+)
+def test_a_training_is_not_reproduced_from(
+    tmp_path: Path, start: dict[str, str], error: type[ZooError], message: str
+) -> None:
+    folder = trained("resnet8_three", tmp_path / "one").folder
+    job = json.loads((folder / store.CONFIG).read_text())["job"]
+    config_of(folder, job={**job, "start": {**job["start"], **start}})
+    with pytest.raises(error, match=message):
+        api.reproduce(folder, out=tmp_path / "again")
 
 
 def test_a_deeper_net_begins_as_the_shallower_one_and_what_is_added_learns(
@@ -315,22 +260,13 @@ def test_a_deeper_net_begins_as_the_shallower_one_and_what_is_added_learns(
     shallow = zoo.load("resnet8_digits", pretrained=True)
     shallow.load_state_dict({name: net.state_dict()[name] for name in shallow.state_dict()})
     torch.testing.assert_close(net(images), shallow(images))
-    trained("resnet14_digits", tmp_path / "longer")
-    learned = zoo.load(tmp_path / "longer", pretrained=True).state_dict()
+    longer = trained("resnet14_digits", tmp_path / "longer")
+    learned = zoo.load(longer.folder, pretrained=True).state_dict()
     assert all(learned[name].abs().min() > 0 for name in zeroed)
-
-
-def test_of_which_net_a_deeper_one_began_is_recorded_said_and_reproduced(tmp_path: Path) -> None:
-    one = trained("resnet14_digits", tmp_path / "one")
-    assert one.config.job.start == Origin(
-        "resnet8_digits", published("resnet8_digits").config.weights.sha256, shallower="resnet8"
-    )
-    assert (
-        "Those are weights of a resnet8: the added blocks started as identities"
-        in (one.folder / store.README).read_text()
-    )
-    again, before = api.reproduce(one.folder, out=tmp_path / "again")
-    assert again.config.weights == before.weights
+    weights = published("resnet8_digits").config.weights.sha256
+    assert longer.config.job.start == Origin("resnet8_digits", weights, shallower="resnet8")
+    card = (longer.folder / store.README).read_text()
+    assert "Those are weights of a resnet8: the added blocks started as identities" in card
 
 
 def test_what_is_zeroed_is_a_regular_expression() -> None:
@@ -338,26 +274,16 @@ def test_what_is_zeroed_is_a_regular_expression() -> None:
         Deepening(("resnet8",), "(")
 
 
-def test_a_shallower_net_does_not_begin_as_a_deeper_one(tmp_path: Path) -> None:
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     deep = trained("resnet14_digits", tmp_path / "deep", start=None).folder
-    with pytest.raises(TrainingError, match="is a resnet14, and can't start a resnet8"):
-        trained("resnet8_digits", tmp_path / "out", start=deep)
-
-
-def test_a_name_that_is_none_is_no_architecture_of_the_starts(tmp_path: Path) -> None:
-    with pytest.raises(UnknownModel, match="'resnet9_digits'"):
-        trained("resnet9_digits", tmp_path / "out")
+    for start, architecture in (("resnet20_cifar10", "resnet20"), (deep, "resnet14")):
+        with pytest.raises(TrainingError, match=f"is a {architecture}, and can't start a resnet8"):
+            trained("resnet8_digits", tmp_path / "out", start=start)
 
 
 def test_weights_that_may_not_be_used_by_everybody_make_none_that_may(model_folder: Path, tmp_path: Path) -> None:
     start = config_of(model_folder, license="cc-by-nc-4.0")
     assert trained("resnet8_three", tmp_path / "out", start=start).config.license == "cc-by-nc-4.0"
-
-
-def test_a_path_of_this_machine_is_not_published(model_folder: Path, tmp_path: Path, hub: Hub) -> None:
-    one = trained("resnet8_three", tmp_path / "out", start=model_folder)
-    with pytest.raises(HubError, match=r"its start .* is a path of this machine"):
-        api.push(one.folder, hub="hf://me")
 
 
 def test_the_hub_is_told_of_the_repository_that_it_began_with(tmp_path: Path, hub: Hub, model_folder: Path) -> None:

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import contextlib
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -140,37 +138,6 @@ def test_a_step_that_can_not_be_compiled_is_run_eagerly_with_one_warning(monkeyp
     assert all(torch.equal(tensor, eager.state()[name]) for name, tensor in training.state().items())
 
 
-def test_the_shares_of_a_batch_have_every_image_once_and_the_gradient_of_the_whole() -> None:
-    seen: list[int] = []
-    gradients: list[dict[str, Tensor]] = []
-    whole = Share()
-    for share in (Share(0, 2), Share(1, 2), whole):
-        training = Training(share=share)
-        training.net.eval()  # batch norm at rest: otherwise each share has statistics of its own
-        assert isinstance(training.step, Step)
-        keeping = _Keeping(training.net, gradients)
-        training.step.moved = replace(training.step.moved, optimizer=keeping)  # type: ignore[arg-type]
-        training.step(0, 63)  # an odd batch: the shares differ in size
-        if share is not whole:
-            seen += training.drawn.order[torch.arange(share.rank, 63, 2)].tolist()
-    assert sorted(seen) == sorted(Training().drawn.order[:63].tolist())
-    one, two, all_of_it = gradients
-    assert all(torch.allclose((one[name] + two[name]) / 2, all_of_it[name], atol=1e-6) for name in one)
-
-
-class _Keeping:
-    """An optimizer that keeps the gradients and changes nothing."""
-
-    def __init__(self, net: nn.Module, kept: list[dict[str, Tensor]]) -> None:
-        self.net, self.kept = net, kept
-
-    def step(self) -> None:
-        self.kept.append({name: p.grad.clone() for name, p in self.net.named_parameters() if p.grad is not None})
-
-    def zero_grad(self) -> None:
-        self.net.zero_grad()
-
-
 class Clock:
     """A clock that only what is measured moves."""
 
@@ -179,27 +146,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
-
-
-def test_the_first_step_of_every_size_is_booked_as_compiling_where_kernels_are_searched(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clock, training = Clock(), Training()
-    training.stopwatch._now = clock
-    training.stopwatch.start()
-    assert isinstance(training.step, Step)
-    run = training.step.run
-
-    def timed(positions: Tensor, batch_size: int) -> None:
-        run(positions, batch_size)
-        clock.seconds += 1
-
-    monkeypatch.setattr(training.step, "run", timed)
-    monkeypatch.setattr("zoo.training.step.searches_kernels", lambda device: True)
-    training.epoch()  # four batches of 64 and one of 44
-    assert training.stopwatch.seconds == (3.0, 2.0)
-    training.epoch(2)
-    assert training.stopwatch.seconds == (8.0, 2.0)
 
 
 def test_steps_that_are_still_queued_when_compiling_begins_are_training(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,97 +163,6 @@ def test_steps_that_are_still_queued_when_compiling_begins_are_training(monkeypa
 
 
 # -- graphs, as far as they can be tried without a GPU ----------------------------------------------
-
-
-class FakeGraph:
-    """Counts its replays, and computes nothing."""
-
-    def __init__(self) -> None:
-        self.replays = 0
-
-    def replay(self) -> None:
-        self.replays += 1
-
-
-@pytest.fixture
-def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Streams and graphs that are none: what would be captured is computed at once."""
-
-    class Stream:
-        def __init__(self, device: object = None) -> None:
-            pass
-
-        def wait_stream(self, other: object) -> None:
-            pass
-
-    monkeypatch.setattr(torch.cuda, "Stream", Stream)
-    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
-    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
-    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: None)
-    monkeypatch.setattr(torch.cuda, "graph", lambda graph, **settings: contextlib.nullcontext())
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
-
-
-def graphed(training: Training) -> GraphedStep:
-    assert isinstance(training.step, Step)
-    training.step = GraphedStep(training.step)
-    return training.step
-
-
-@pytest.mark.usefixtures("fake_cuda")
-def test_a_size_that_can_not_be_captured_leaves_the_others_their_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    training = Training()
-    step = graphed(training)
-    captured = step._captured
-
-    def only_whole_batches(size: int) -> torch.cuda.CUDAGraph:
-        if size != 64:
-            raise RuntimeError("not this one")
-        return captured(size)
-
-    monkeypatch.setattr(step, "_captured", only_whole_batches)
-    for number in (1, 2, 3):
-        training.epoch(number)
-    with pytest.warns(CompileWarning, match="without a CUDA graph: RuntimeError: not this one$"):
-        training.epoch(4)
-    graph = step._graphs[64]
-    assert isinstance(graph, FakeGraph)
-    before = graph.replays
-    training.epoch(5)
-    assert graph.replays == before + 4
-    assert step._graphs.keys() == {64}
-    assert step.how == "graph"
-
-
-@pytest.mark.usefixtures("fake_cuda")
-def test_a_capture_that_failed_names_the_cause_and_not_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    training = Training()
-    step = graphed(training)
-
-    run, capturing = step.step.run, False
-
-    @contextlib.contextmanager
-    def capture(graph: object, **settings: object) -> Iterator[None]:
-        nonlocal capturing
-        capturing = True
-        try:
-            yield
-        finally:
-            capturing = False
-            raise RuntimeError("operation failed due to a previous error during capture")
-
-    def synchronising(positions: Tensor, batch_size: int) -> None:
-        if capturing:
-            raise ValueError("this step asks for a number")
-        run(positions, batch_size)
-
-    monkeypatch.setattr(torch.cuda, "graph", capture)
-    monkeypatch.setattr(step.step, "run", synchronising)
-    with pytest.warns(CompileWarning, match="without a CUDA graph: ValueError: this step asks for a number$"):
-        training.epoch()
-    eager = Training().epoch()
-    assert all(torch.equal(tensor, eager.state()[name]) for name, tensor in training.state().items())
 
 
 @pytest.mark.gpu
@@ -333,15 +188,3 @@ def test_a_graph_follows_the_rate_of_every_layer() -> None:
                 group["lr"] = 0.05 / number * optim.scale(group)
             one.epoch(number)
     assert close(eager.state(), graphed.state())
-
-
-@pytest.mark.gpu
-def test_a_graph_follows_the_rate() -> None:
-    cuda = torch.device("cuda")
-    training = Training(device=cuda, how="graph", recipe=RECIPE.replace(momentum=0.0, weight_decay=0.0))
-    for number in range(1, 6):
-        training.epoch(number)
-    training.optimizer.param_groups[0]["lr"] = 0.0
-    before = {name: parameter.detach().clone() for name, parameter in training.net.named_parameters()}
-    training.epoch(6)
-    assert all(torch.equal(parameter, before[name]) for name, parameter in training.net.named_parameters())

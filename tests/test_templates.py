@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,13 +25,21 @@ def own_tests(folder: Path) -> str:
     return finished.stdout
 
 
-def test_a_plugin_passes_its_own_tests(run_zoo: Run, tmp_path: Path) -> None:
-    finished = run_zoo("new", "plugin", "mine")
+def test_a_plugin_passes_its_own_tests(run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished = run_here("new", "plugin", "mine")
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.startswith(
         "written to zoo-mine; next: cd zoo-mine && pip install -e '.[test]' && python -m pytest"
     )
-    assert "2 passed" in own_tests(tmp_path / "work" / "zoo-mine")
+    (folder,) = (tmp_path / "work").iterdir()
+    monkeypatch.syspath_prepend(str(folder))
+    own = runpy.run_path(str(folder / "tests" / "test_model.py"))
+    tests = [function for name, function in own.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
+    for name in ("zoo_mine", "zoo_mine_net"):
+        del sys.modules[name]
 
 
 @pytest.mark.slow
@@ -73,9 +82,14 @@ def test_a_name_that_cannot_be_is_refused(name: str, dataset: str | None, messag
     assert not (tmp_path / "new").exists()
 
 
-def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match="exists already"):
-        templates.new_plugin("mine", out=tmp_path)
+def test_a_folder_that_exists_or_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out, message in (
+        (tmp_path, "exists already"),
+        (tmp_path / "file" / "mine", "can't be written: Not a directory"),
+    ):
+        with pytest.raises(FolderError, match=message):
+            templates.new_plugin("mine", out=out)
 
 
 def test_a_plugin_on_one_of_the_zoos_data_sets_declares_the_parameters_of_its_net(tmp_path: Path) -> None:
@@ -89,9 +103,3 @@ def test_the_data_set_of_another_plugin_is_refused(fake_plugin: Callable[..., Pa
     fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"})
     with pytest.raises(PluginError, match="there is a data set flowers already, of another plugin"):
         templates.new_plugin("other", dataset="flowers", out=tmp_path / "new")
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(FolderError, match="can't be written: Not a directory"):
-        templates.new_plugin("mine", out=tmp_path / "file" / "zoo-mine")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo.cli import app
 from zoo.errors import FolderError
 from zoo.record.paths import cache
+
+from .conftest import Run
+from .pictures import draw
 
 Install = Callable[..., Path]
 ZOO = f"{shlex.quote(sys.executable)} -m zoo"
@@ -35,16 +38,6 @@ WEIGHTS = Path(__file__).parent.parent / "hub_cards" / "resnet8_digits" / "model
 
 def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, shell=True, capture_output=True, text=True, env={**os.environ, **environment})
-
-
-def here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
-) -> tuple[int | str | None, str]:
-    """Run a command in this process; its exit code and stderr."""
-    monkeypatch.setattr(sys, "argv", ["zoo", *words])
-    with pytest.raises(SystemExit) as end:
-        app.main()
-    return end.value.code, capsys.readouterr().err
 
 
 def test_a_closed_stdout_is_no_error() -> None:
@@ -79,67 +72,70 @@ def test_without_a_home_folder_a_path_in_it_is_one_line(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("command", ["pull", "import", "new", "page", "export", "train", "reproduce"])
-@pytest.mark.parametrize("out", [".", "/", "", ".."])
-def test_a_folder_that_can_not_be_made_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, out: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    words = OUT[command].replace("FILE", str(WEIGHTS)).split()
-    code, errors = here(monkeypatch, capsys, *words, "--out", out)
-    assert (code, errors.count("\n")) == (1, 1), errors
-    assert "name a" in errors
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("out", [".", "/", ""])
+def test_a_folder_that_can_not_be_made_is_one_line(tmp_path: Path, run_here: Run, command: str, out: str) -> None:
+    finished = run_here(*OUT[command].replace("FILE", str(WEIGHTS)).split(), "--out", out)
+    assert (finished.returncode, finished.stderr.count("\n")) == (1, 1), finished.stderr
+    assert "name a" in finished.stderr
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 @pytest.mark.parametrize("command", OUT)
-def test_a_place_that_can_not_be_written_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    words = OUT[command].replace("FILE", str(WEIGHTS)).split()
+def test_a_place_that_can_not_be_written_is_one_line(tmp_path: Path, run_here: Run, command: str) -> None:
     (tmp_path / "file").touch()  # a folder in a file can't be made, also by root
-    code, errors = here(monkeypatch, capsys, *words, "--out", "file/sub/out.svg")
-    assert code == 1
-    assert errors.splitlines()[-1].startswith("zoo: "), errors
-    assert "Traceback" not in errors
+    finished = run_here(*OUT[command].replace("FILE", str(WEIGHTS)).split(), "--out", "../file/sub/out.svg")
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines()[-1].startswith("zoo: "), finished.stderr
+    assert "Traceback" not in finished.stderr
 
 
-@pytest.mark.parametrize("command", ["pull", "new", "page", "plot", "eval"])
-def test_a_tilde_in_out_is_the_home_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
-) -> None:
-    home, work = tmp_path / "home", tmp_path / "work"
+@pytest.mark.parametrize("command", ["pull", "new", "plot", "eval"])
+def test_a_tilde_in_out_is_the_home_folder(tmp_path: Path, run_here: Run, command: str) -> None:
+    home = tmp_path / "home"
     home.mkdir()
-    work.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.chdir(work)
-    code, errors = here(monkeypatch, capsys, *OUT[command].split(), "--out=~/out.svg")
-    assert code == 0, errors
+    finished = run_here(*OUT[command].split(), "--out=~/out.svg", HOME=str(home))
+    assert finished.returncode == 0, finished.stderr
     assert [path.name for path in home.iterdir() if not path.name.startswith(".")] == ["out.svg"]
-    assert list(work.iterdir()) == []
+    assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_debug_shows_the_traceback_behind_an_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        "eval ~/m --weights=~/m/model.safetensors",
+        "predict ~/m ~/photo.png",
+        "verify ~/m",
+        "plot ~/m --out=~/plot.svg",
+        "push ~/m --hub=file:~/hub",
+        "data folder:~/pictures --test-part 0.5",
+    ],
+)
+def test_a_tilde_in_any_path_is_the_home_folder(tmp_path: Path, run_here: Run, line: str) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(WEIGHTS.parent, home / "m")
+    shutil.copy(Path(__file__).parent / "photo.png", home)
+    draw(home / "pictures", 4)
+    finished = run_here(*line.split(), HOME=str(home))
+    assert finished.returncode == 0, finished.stderr
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_debug_shows_the_traceback_behind_an_error(run_here: Run) -> None:
     line = "zoo: there is no model 'resnet21'; did you mean"
-    _, errors = here(monkeypatch, capsys, "info", "resnet21")
-    assert errors.startswith(line)
+    assert run_here("info", "resnet21").stderr.startswith(line)
     for words in (("info", "resnet21", "--debug"), ("--debug", "info", "resnet21")):
-        _, errors = here(monkeypatch, capsys, *words)
+        errors = run_here(*words).stderr
         assert errors.startswith("Traceback")
         assert errors.splitlines()[-1].startswith(line)
-    monkeypatch.setenv("ZOO_DEBUG", "1")
-    assert "registry.py" in here(monkeypatch, capsys, "info", "resnet21")[1]
+    assert "registry.py" in run_here("info", "resnet21", ZOO_DEBUG="1").stderr
 
 
-def test_an_error_in_a_plugin_names_its_file_and_line(
-    fake_plugin: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_error_in_a_plugin_names_its_file_and_line(fake_plugin: Install, run_here: Run) -> None:
     site = fake_plugin("zoo-broken", {"broken_digits": "broken:a"}, "broken", "import math\n\nmath.sqrt(-1)\n")
-    code, errors = here(monkeypatch, capsys, "info", "broken_digits")
-    assert (code, errors.count("\n")) == (1, 1)
-    assert f"can't be imported (ValueError: math domain error) at {site / 'broken.py'}:3; repair it" in errors
+    finished = run_here("info", "broken_digits")
+    assert (finished.returncode, finished.stderr.count("\n")) == (1, 1)
+    expected = f"can't be imported (ValueError: math domain error) at {site / 'broken.py'}:3; repair it"
+    assert expected in finished.stderr
     (site / "broken.py").write_text("x = (\n")
     sys.modules.pop("broken", None)
-    assert f" at {site / 'broken.py'}:1; repair it" in here(monkeypatch, capsys, "info", "broken_digits")[1]
+    assert f" at {site / 'broken.py'}:1; repair it" in run_here("info", "broken_digits").stderr

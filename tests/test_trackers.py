@@ -16,10 +16,9 @@ import msgspec
 import pytest
 
 from zoo import api
-from zoo.errors import Interrupted, PluginError, TrackerWarning, TrainingError
+from zoo.errors import Interrupted, TrackerWarning, TrainingError
 from zoo.record import store
 from zoo.record.types import EpochRow
-from zoo.training.trackers import TRACKERS, trackers
 
 from .conftest import CHECKOUT, Run
 from .test_train import StopAfter
@@ -113,16 +112,6 @@ def test_every_seed_has_a_tracker_of_its_own(tmp_path: Path) -> None:
         assert len(rows(told)) == 2
 
 
-@pytest.mark.usefixtures("jsonl")
-def test_models_that_are_compared_are_told_apart(tmp_path: Path) -> None:
-    names = ["resnet8", "resnet20"]
-    api.compare(
-        [f"{name}_digits" for name in names], out=tmp_path, epochs=1, limit_train=128, amp=False, track=["jsonl"]
-    )
-    for name in names:
-        assert lines(tmp_path / f"{name}_digits.events")[0]["begun"] == f"{name}_digits"
-
-
 @pytest.mark.parametrize(
     ("init", "start", "reason"),
     [
@@ -146,20 +135,6 @@ def test_a_tracker_that_fails_is_one_warning_and_the_training_goes_on(
     assert len(rows(lines(tmp_path / "out.events"))) == 4  # the other one goes on, too
 
 
-def test_its_warning_is_one_line_of_the_command_line(run_here: Run, fake_plugin: Install) -> None:
-    code = FAILING.format(init="pass", start="raise ValueError('no epochs')")
-    fake_plugin("zoo-failing", {"failing": "zoo_failing:Failing"}, "zoo_failing", code, group="zoo.reports")
-    words = ["train", "resnet8", "--epochs", "1", "--limit-train", "128", "--quiet", "--track", "failing"]
-    finished = run_here(*words)
-    assert finished.returncode == 0, finished.stderr
-    assert re.fullmatch(
-        r"zoo: warning: tracker failing fails \(ValueError: no epochs\) at .*zoo_failing\.py:\d+; "
-        r"the training goes on without it\n",
-        finished.stderr,
-    )
-    assert "told of an epoch" not in finished.stdout
-
-
 @pytest.mark.usefixtures("jsonl")
 def test_an_unknown_tracker_is_told_with_the_known_ones_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(
@@ -167,20 +142,6 @@ def test_an_unknown_tracker_is_told_with_the_known_ones_before_anything_is_made(
     ):
         train(tmp_path / "out", "neptune")
     assert not list(tmp_path.glob("out*"))
-
-
-def test_a_tracker_that_cannot_be_imported_or_called_is_named(fake_plugin: Install) -> None:
-    fake_plugin("zoo-odd", {"odd": "zoo_odd:ODD", "bad": "zoo_bad:B"}, "zoo_odd", "ODD = 3\n", group="zoo.reports")
-    with pytest.raises(PluginError, match="tracker odd: zoo_odd:ODD of plugin zoo-odd is of the type int"):
-        trackers(["odd"])
-    with pytest.raises(PluginError, match="tracker bad: plugin zoo-odd can't be imported"):
-        trackers(["bad"])
-
-
-def test_a_plugin_that_is_left_out_brings_no_tracker(jsonl: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert TRACKERS.names() == ["tensorboard", "wandb", "mlflow", "trackio", "jsonl"]
-    monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "zoo-jsonl")
-    assert TRACKERS.names() == ["tensorboard", "wandb", "mlflow", "trackio"]
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb", "mlflow", "trackio"])

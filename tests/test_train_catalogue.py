@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from examples import train_catalogue
-from examples.train_catalogue import Asked, Candidate, Entry, Tuning
+from examples.train_catalogue import Asked, Candidate, Entry
 from zoo import api, registry
-from zoo.record import lock, store
+from zoo.record import store
 from zoo.record.types import EpochRow, log_text, require_trained
-from zoo.training.output import Output, owned
+from zoo.training.output import owned
 
 from .conftest import Run
 from .folders import trained_record
@@ -95,20 +95,6 @@ def test_the_plan_is_a_command_for_each_that_is_not_done_which_does_it(
     assert capsys.readouterr().out == ""
 
 
-def test_an_entry_that_begins_with_weights_is_trained_and_planned_from_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    entry = replace(LINEAR, start="resnet8_digits")
-    monkeypatch.setattr(train_catalogue, "QUEUE", (entry,))
-    what = asked(tmp_path, entry)
-    train_catalogue.plan(what)
-    assert " --start resnet8_digits " in capsys.readouterr().out
-    assert train_catalogue.train(what) == 0
-    start = require_trained(store.read_record(what.output(entry).folder)).job.start
-    assert start is not None
-    assert start.address == "resnet8_digits"
-
-
 def test_a_candidate_is_judged_by_the_images_that_are_held_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,26 +115,9 @@ def test_a_candidate_is_judged_by_the_images_that_are_held_out(
     assert refused.value.code == "at 0.3 is no candidate; there are as it is, at 0.2"
 
 
-def test_a_teacher_is_replaced_in_the_candidates_that_have_one(tmp_path: Path) -> None:
-    distilled = Candidate("distilled", "distilled")
-    tuning = Tuning(["resnet20_cifar10"], [Candidate("as it is"), distilled], 1, None, tmp_path, "resnet56.akamaster")
-    assert [tuning.settings(one).get("teacher") for one in tuning.candidates] == [None, "resnet56.akamaster"]
-
-
 @pytest.mark.parametrize("candidate", train_catalogue.CANDIDATES, ids=lambda candidate: candidate.name)
 def test_a_candidate_is_a_recipe_that_can_be(candidate: Candidate) -> None:
     assert registry.load("resnet20_cifar10").recipes[candidate.recipe].changed(candidate.settings)
-
-
-def test_what_a_teacher_of_the_queue_is_needed_for_comes_after_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    teacher, student = Entry("resnet56_cifar100", "long"), Entry("resnet20_cifar100", "distilled")
-    monkeypatch.setattr(train_catalogue, "QUEUE", (teacher, student))
-    train_catalogue.plan(asked(tmp_path, teacher, student))
-    first, second = capsys.readouterr().out.splitlines()
-    assert "#" not in first
-    assert second.endswith("  # after resnet56_cifar100")
 
 
 def test_a_proof_is_trained_and_measured_and_the_hub_keeps_what_it_has(
@@ -169,22 +138,3 @@ def test_a_model_that_is_not_in_the_queue_is_refused_by_one_line(monkeypatch: py
     with pytest.raises(SystemExit) as refused:
         call(monkeypatch, [what, "resnet8_digits", "resnet2o_cifar10"])
     assert refused.value.code == "resnet2o_cifar10 is not in the queue; it has resnet8_digits"
-
-
-def test_a_model_that_there_is_not_is_refused_once_and_before_any_candidate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as refused:
-        call(monkeypatch, ["tune", "resnet8_digits", "resnet2o_cifar10", "--out", str(tmp_path)])
-    assert str(refused.value.code).startswith("there is no model 'resnet2o_cifar10'; did you mean ")
-    assert capsys.readouterr().out == ""
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_place_is_nobodys_when_its_process_has_let_go(tmp_path: Path) -> None:
-    place = Output(tmp_path / "model")
-    with owned([place]):
-        assert lock.owner(place.folder) is not None
-    assert lock.owner(place.folder) is None
-    (tmp_path / ".model.lock").write_text("pid 1 on nowhere")  # of one that was killed
-    assert lock.owner(place.folder) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,23 +9,11 @@ import pytest
 from zoo import api
 from zoo.errors import HubError
 from zoo.hub.resolve import require_allowed
-from zoo.record import store
 
-from .folders import config_of, trained_record
+from .folders import taught_by
 from .loopback_hub import Hub
 
 NAME = "resnet8_digits"
-
-
-# -- teachers --------------------------------------------------------------------------------------
-
-
-def taught(folder: Path, teacher: str) -> Path:
-    """The same folder, as if it had been distilled."""
-    recipe = trained_record(folder).job.recipe.replace(teacher=teacher)
-    job = json.loads((folder / store.CONFIG).read_text())["job"]
-    job |= {"recipe": recipe.to_json(), "teacher": {"address": teacher, "sha256": "0" * 64}}
-    return config_of(folder, job=job, recipe_sha256=recipe.sha256())
 
 
 @pytest.mark.parametrize("teacher", ["hf://evil/tracker_digits", "file:/etc/passwd", "/etc/passwd", "~/x", "./x"])
@@ -34,7 +21,7 @@ def test_the_teacher_that_a_folder_names_is_not_looked_for_unasked(
     model_folder: Path, hub: Hub, tmp_path: Path, teacher: str
 ) -> None:
     with pytest.raises(HubError, match=rf"the teacher of {NAME} is said to be at {teacher}; nothing is fetched there"):
-        api.reproduce(taught(model_folder, teacher), out=tmp_path / "again")
+        api.reproduce(taught_by(model_folder, teacher), out=tmp_path / "again")
     assert hub.requests == []
     assert not (tmp_path / "again").exists()
 
@@ -44,7 +31,7 @@ def test_a_teacher_is_looked_for_where_the_person_allows_it(
 ) -> None:
     monkeypatch.setenv("ZOO_TRUST", "hf://evil")
     with pytest.raises(HubError, match="hf://evil/tracker_digits is not there, or is private"):
-        api.reproduce(taught(model_folder, "hf://evil/tracker_digits"), out=tmp_path / "again")
+        api.reproduce(taught_by(model_folder, "hf://evil/tracker_digits"), out=tmp_path / "again")
 
 
 def test_a_teacher_that_is_a_name_is_found_where_the_person_has_names_looked_for() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -9,12 +8,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import zoo
 from zoo import registry
 from zoo.errors import FolderError
 from zoo.nets import weights
 from zoo.nets.build import build
-from zoo.record import store
 from zoo.spec import Architecture, InputSize
 
 MODEL = registry.load("resnet8_digits")
@@ -82,39 +79,6 @@ def test_a_tensor_that_is_tied_to_its_transpose_comes_back_as_it_was(tmp_path: P
     assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in net.state_dict().items())
     images = torch.randn(4, 1, 8, 8)
     assert torch.equal(loaded(images), net.eval()(images))
-
-
-def test_a_file_gives_the_net_and_what_it_says_of_itself(trained: Path) -> None:
-    net, metadata = weights.load_file(MODEL.architecture, MODEL.dataset, trained / store.WEIGHTS)
-    assert not net.training
-    assert (metadata["name"], metadata["recipe"]) == ("resnet8_digits", "quick")
-
-
-def test_a_file_of_another_net_is_refused_by_what_differs(tmp_path: Path) -> None:
-    path = tmp_path / "other.safetensors"
-    path.write_bytes(weights.dump(build(TIED, MODEL.dataset), {}))
-    with pytest.raises(FolderError, match="does not fit the architecture"):
-        weights.load_file(MODEL.architecture, MODEL.dataset, path)
-
-
-@pytest.mark.parametrize("write", [torch.save, lambda state, path: Path(path).write_text(json.dumps(list(state)))])
-def test_a_pickle_or_anything_else_is_refused_with_the_way_out(tmp_path: Path, write: object) -> None:
-    path = tmp_path / "model.pth"
-    write(build(MODEL.architecture, MODEL.dataset).state_dict(), path)  # type: ignore[operator]
-    with pytest.raises(FolderError, match=r"is not a safetensors file.*safetensors\.torch\.save_file"):
-        weights.load_file(MODEL.architecture, MODEL.dataset, path)
-
-
-def test_a_single_channel_gets_the_sum_of_a_pretrained_stem() -> None:
-    wanted = zoo.load("resnet20_cifar10", pretrained=True).state_dict()["conv1.weight"]
-    found = zoo.load("resnet20_cifar10", pretrained=True, in_channels=1).state_dict()["conv1.weight"]
-    assert torch.equal(found, wanted.sum(dim=1, keepdim=True))
-
-
-def test_more_channels_get_those_of_a_pretrained_stem_in_turn_scaled_to_their_number() -> None:
-    wanted = zoo.load("resnet20_cifar10", pretrained=True).state_dict()["conv1.weight"]
-    found = zoo.load("resnet20_cifar10", pretrained=True, in_channels=7).state_dict()["conv1.weight"]
-    assert torch.equal(found, wanted[:, [0, 1, 2, 0, 1, 2, 0]] * (3 / 7))
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -63,12 +63,9 @@ def test_the_command_line_of_the_wheel_trains_and_names_its_version_on_the_card(
     assert "zoo 0.1.0, zoo-resnet-cifar 0.1.0." in (tmp_path / "model" / "README.md").read_text()
 
 
-def test_the_wheel_brings_what_new_plugins_are_made_of(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_has_the_templates_of_plugins_and_pages(installed: Path, tmp_path: Path) -> None:
     zoo(installed, "new", "plugin", "mine", "--dataset", "petals", cwd=tmp_path)
     assert (tmp_path / "zoo-mine" / "zoo_mine_data.py").is_file()
-
-
-def test_the_wheel_brings_what_pages_are_made_of(installed: Path, tmp_path: Path) -> None:
     configs = [json.loads(path.read_text()) for path in (CHECKOUT / "hub_cards").glob("*/config.json")]
     known = [one for one in configs if hasattr(models, f"{one['architecture']}_{one['dataset']}")]
     assert zoo(installed, "page", cwd=tmp_path).startswith(f"{len(known)} models in ")
@@ -77,10 +74,7 @@ def test_the_wheel_brings_what_pages_are_made_of(installed: Path, tmp_path: Path
     }
 
 
-@pytest.mark.parametrize("words", [[], ["-p", "zoo.testing.pytest_plugin"]], ids=["by itself", "and named"])
-def test_pytest_finds_its_options_where_the_wheel_is_installed(
-    installed: Path, words: list[str], tmp_path: Path
-) -> None:
-    command = [str(installed), "-m", "pytest", *words, "--zoo-plugin", "zoo-nowhere", str(tmp_path)]
+def test_pytest_has_the_options_of_the_wheel(installed: Path, tmp_path: Path) -> None:
+    command = [str(installed), "-m", "pytest", "--zoo-plugin", "zoo-nowhere", str(tmp_path)]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert "no distribution zoo-nowhere that is installed here declares a model" in finished.stderr

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import plugins, registry
-from zoo.data.collection import DatasetRequest
+from zoo.data.collection import DatasetRequest, root_of
 from zoo.errors import DataError, ExportError, HubError, NotPublished
 from zoo.hub import Pushed, open_hub, publish
 from zoo.hub.address import Name, parse
-from zoo.hub.listing import ModelInfo, Row, info, list_models, overview, search
+from zoo.hub.listing import ModelInfo, RevisionRow, Row, info, list_models, overview, revisions, search
 from zoo.hub.resolve import Published, full_name, logs, published, tagged
 from zoo.options import takes
 from zoo.record.paths import path_of
-from zoo.record.types import Imported, Record, require_trained
+from zoo.record.types import Imported, Record, differences, require_trained
 from zoo.record.types import Trained as TrainedRecord
 from zoo.training import importing, launch
 from zoo.training.importing import ImportOptions
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from zoo.nets.layers import Layer
 
 __all__ = [
-    "ModelInfo", "Row", "Site", "Trained",
-    "compare", "evaluate", "export", "find", "import_model", "info", "layers", "list_models", "load",
-    "overview", "page", "plot", "predict", "pull", "push", "report", "reproduce", "search", "survey", "train",
-    "transforms", "verify",
+    "ModelInfo", "RevisionRow", "Row", "Site", "Trained",
+    "compare", "diff", "evaluate", "export", "find", "import_model", "info", "layers", "list_models", "load",
+    "overview", "page", "plot", "predict", "pull", "push", "report", "reproduce", "revisions", "search", "survey",
+    "train", "transforms", "verify",
 ]  # fmt: skip
 
 
@@ -307,9 +307,8 @@ def evaluate(
     source = published(model, hub=hub, revision=revision)
     if dataset is not None and named is None:
         _prepare(source, dataset, data, tell)
-    from zoo.data import sources
 
-    root = sources.root_of(data)
+    root = root_of(data)
     if runtime is not None:
         from zoo.exporters.runtime import evaluated as run_over_test_set
 
@@ -328,7 +327,6 @@ def _evaluate_file(
     reference = parse(model)
     source = None if isinstance(reference, Name) else published(reference, revision=revision)
     known = source.model if source else registry.load(full_name(str(model), None))
-    from zoo.data import sources
     from zoo.evaluation.evaluate import evaluated
     from zoo.nets.device import choose
     from zoo.nets.weights import load_file, normalisation_of
@@ -338,7 +336,7 @@ def _evaluate_file(
         normalisation = source.config.mean, source.config.std
     else:
         normalisation = normalisation_of(metadata, known, weights)
-    return evaluated(known, net, normalisation, sources.root_of(data), choose(device), None)
+    return evaluated(known, net, normalisation, root_of(data), choose(device), None)
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -347,10 +345,9 @@ def _silent(what: str, done: int, total: int) -> None:
 
 def _prepare(source: Published, dataset: str, data: str | Path | None, tell: Tell | None) -> None:
     """Prepare the pictures that a model was trained on; raises DataError for imported weights."""
-    from zoo.data import sources
     from zoo.data.prepared import prepare_again
 
-    prepare_again(DatasetRequest(dataset), source.config, sources.root_of(data), tell or _silent)
+    prepare_again(DatasetRequest(dataset), source.config, root_of(data), tell or _silent)
 
 
 def _require_processor(device: str | None, weights: str | Path | None = None) -> None:
@@ -438,7 +435,7 @@ def layers(model: str, *, depth: int = 2) -> list[Layer]:
     Raises:
         UnknownModel: No plugin has a model of that name.
     """
-    declared = registry.load(registry.resolve(model))
+    declared = registry.load(tagged(model)[0])
     from zoo.nets.build import to_be_filled
     from zoo.nets.layers import layers as layers_of
 
@@ -471,11 +468,10 @@ def survey(
         PluginError: The plugin that reads this kind of address fails.
     """
     plugins.declared()  # a damaged distribution is reported and left out, before torch would fail on it
-    from zoo.data import sources
     from zoo.data.prepared import survey_address
 
     request = DatasetRequest(address, test_part, skip_bad)
-    return survey_address(request, sources.root_of(data), tell or _silent)
+    return survey_address(request, root_of(data), tell or _silent)
 
 
 def plot(runs: Iterable[str | Path], out: str | Path) -> Path:
@@ -532,7 +528,6 @@ def verify(
     source = published(model, hub=hub, revision=revision, newest=True)
     source.require_record()
     source.check()
-    from zoo.data import sources
     from zoo.evaluation.outcome import Check, Verified
     from zoo.evaluation.verify import verify as compared_to_record
     from zoo.nets.device import choose
@@ -540,7 +535,7 @@ def verify(
     target = choose(device)
     if dataset is not None:
         _prepare(source, dataset, data, tell)
-    root = sources.root_of(data)
+    root = root_of(data)
     try:
         net = source.net(target)
     except HubError as error:
@@ -642,6 +637,27 @@ def pull(model: str, *, hub: str | None = None, revision: str | None = None, out
     return publish.pull(source, path_of(out) if out is not None else None)
 
 
+def diff(a: str | Path, b: str | Path) -> dict[str, tuple[object, object]]:
+    """Compare the records of two published models: job and recipe, results, classes, hashes of files.
+
+    Args:
+        a: A name, a path, or an address, which may have a revision.
+        b: Another one.
+
+    Returns:
+        The fields that differ, each with both values; None where a record does not have the field.
+
+    Raises:
+        UnknownModel, FolderError, HubError: As `load` raises them.
+
+    Example:
+        >>> import zoo
+        >>> zoo.api.diff("resnet20_cifar10", "resnet20_cifar100")["dataset"]
+        ('cifar10', 'cifar100')
+    """
+    return differences(published(a).config, published(b).config)
+
+
 def export(
     model: str | Path,
     *,
@@ -676,13 +692,12 @@ def export(
     """
     source = published(model, hub=hub, revision=revision)
     source.require_record()
-    from zoo.data import sources
     from zoo.exporters import export as exporting
 
     exporters = exporting.exporters([to] if isinstance(to, str) else to)
     target = path_of(out or f"{source.config.name}-export")
     exporting.require_free(target)
-    files = exporting.export(source, exporters, sources.root_of(data), allow_loss=allow_loss)
+    files = exporting.export(source, exporters, root_of(data), allow_loss=allow_loss)
     return exporting.write(source, files, target)
 
 

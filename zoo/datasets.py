@@ -1,13 +1,13 @@
-"""The data sets that come with the zoo, as facts; a plugin can bring its own of the same kind.
+"""The data sets that come with the zoo; a plugin can declare its own.
 
-The means and standard deviations are those of all training pixels. The (0.2023, 0.1994, 0.2010)
-found in many scripts for CIFAR-10 is the mean of per-image deviations; a recipe that was
-published with it says so in its own `std`.
+Means and standard deviations are those of all training pixels. The (0.2023, 0.1994, 0.2010) in many scripts for
+CIFAR-10 is the mean of per-image deviations; a recipe that was published with it has it as its `std`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,54 +21,39 @@ if TYPE_CHECKING:
 CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
-def _read_cifar10(root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    from torchvision.datasets import CIFAR10
+@dataclass(frozen=True)
+class Cifar:
+    """Reads CIFAR with torchvision's class of this name, which checks each file's MD5 and downloads what is missing."""
 
-    return _read_cifar(CIFAR10, root, train=train)
+    kind: str
 
+    def __call__(self, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """Return images [N, 32, 32, 3] and labels [N]; raises DataError."""
+        import numpy as np
+        from torchvision import datasets
 
-def _read_cifar100(root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    from torchvision.datasets import CIFAR100
+        kind = getattr(datasets, self.kind)
+        try:
+            data = kind(root, train=train, download=True)
+        except (OSError, RuntimeError, EOFError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            name = kind.base_folder
+            raise DataError(
+                f"{root / name} is missing, incomplete or damaged and could not be downloaded ({reason}); "
+                f"name the folder that holds {name} with --data or ZOO_DATA, or unpack the python version of "
+                f"{self.kind} from {CIFAR_PAGE} into {root}"
+            ) from error
+        return data.data, np.asarray(data.targets, dtype=np.int64)
 
-    return _read_cifar(CIFAR100, root, train=train)
+    def is_whole(self, root: Path) -> bool:
+        """Whether every file is there with its MD5, and so nothing would be downloaded."""
+        from torchvision import datasets
 
-
-def _read_cifar(kind: type, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Read with torchvision's class, which checks every file's MD5 and downloads what is missing."""
-    import numpy as np
-
-    try:
-        data = kind(root, train=train, download=True)
-    except (OSError, RuntimeError, EOFError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        name = str(kind.base_folder)  # type: ignore[attr-defined]
-        raise DataError(
-            f"{root / name} is missing, incomplete or damaged and could not be downloaded ({reason}); "
-            f"name the folder that holds {name} with --data or ZOO_DATA, or unpack the python version of "
-            f"{kind.__name__} from {CIFAR_PAGE} into {root}"
-        ) from error
-    return data.data, np.asarray(data.targets, dtype=np.int64)
-
-
-def _is_whole_cifar10(root: Path) -> bool:
-    from torchvision.datasets import CIFAR10
-
-    return _is_whole(CIFAR10, root)
-
-
-def _is_whole_cifar100(root: Path) -> bool:
-    from torchvision.datasets import CIFAR100
-
-    return _is_whole(CIFAR100, root)
-
-
-def _is_whole(kind: type, root: Path) -> bool:
-    """Whether torchvision's class finds every file with its MD5, and so would download nothing."""
-    try:
-        kind(root, train=False, download=False)
-    except (OSError, RuntimeError, EOFError):
-        return False
-    return True
+        try:
+            getattr(datasets, self.kind)(root, train=False, download=False)
+        except (OSError, RuntimeError, EOFError):
+            return False
+        return True
 
 
 def _read_digits(root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -95,8 +80,8 @@ CIFAR10 = Dataset(
     test_images=10_000,
     hub_id="uoft-cs/cifar10",
     folder="cifar-10-batches-py",
-    is_whole=_is_whole_cifar10,
-    read=_read_cifar10,
+    is_whole=Cifar("CIFAR10").is_whole,
+    read=Cifar("CIFAR10"),
 )  # fmt: skip
 
 CIFAR100 = Dataset(
@@ -122,8 +107,8 @@ CIFAR100 = Dataset(
     test_images=10_000,
     hub_id="uoft-cs/cifar100",
     folder="cifar-100-python",
-    is_whole=_is_whole_cifar100,
-    read=_read_cifar100,
+    is_whole=Cifar("CIFAR100").is_whole,
+    read=Cifar("CIFAR100"),
 )  # fmt: skip
 
 DIGITS = Dataset(

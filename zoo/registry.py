@@ -224,6 +224,8 @@ def _loaded(declared: Iterable[Entry]) -> tuple[list[tuple[Entry, Model]], list[
 
 
 def _unknown(what: str, name: str, names: Iterable[str]) -> str:
+    if what == "model" and ":" in name:
+        return f"{name[:100]!r} is an address, not a model's name; pictures are given as dataset, weights as start"
     close = close_to(name, names)
     hint = f"did you mean {' or '.join(close)}?" if close else "no plugin provides it"
     shown = name if len(name) <= 100 else f"{name[:100]}…"

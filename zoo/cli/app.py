@@ -77,6 +77,14 @@ COMMANDS = {
         "hub:pull",
         "Fetch a published model folder, every file, hashes checked.",
     ),
+    "revisions": (
+        "hub:revisions",
+        "List the revisions of a published model, the newest first: id, date, top-1, license.",
+    ),
+    "diff": (
+        "hub:diff",
+        "Compare the records of two published models: recipe, results, classes, hashes; only what differs.",
+    ),
     "eval": (
         "evaluate:evaluate",
         "Run a model over the whole test set again, beside what its card says.",
@@ -235,7 +243,7 @@ def _run() -> None:
     except FileNotFoundError:
         raise FolderError("the working directory was removed; change to another one") from None
     try:
-        sys.exit(app(prog_name="zoo", standalone_mode=False))
+        sys.exit(app(prog_name="zoo", standalone_mode=False) or 0)
     except UsageError as error:
         if not sys.argv[1:]:  # this error's message is the help
             error.show()

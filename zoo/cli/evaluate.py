@@ -43,7 +43,9 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Run a model over the whole test set again, beside what its card says."""
-    if report and out is not None:
+    if out is not None:
+        if not report:
+            raise typer.BadParameter("it is where --report writes; add --report", param_hint="--out")
         require_writable(out)
     found = api.evaluate(
         model,

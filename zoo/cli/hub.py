@@ -1,5 +1,7 @@
-"""`zoo push`, `zoo pull`: model folders to a hub and back."""
+"""`zoo push`, `zoo pull`, `zoo revisions`, `zoo diff`: model folders to a hub and back, and their states there."""
 
+import dataclasses
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +9,8 @@ import typer
 
 from zoo import api
 from zoo.cli import completion, options
-from zoo.cli.printing import say, say_published
+from zoo.cli.printing import print_json, print_table, say, say_published
+from zoo.hub.address import Name, parse
 from zoo.training.importing import ImportOptions
 
 
@@ -64,4 +67,54 @@ def pull(
 
     Weights that are not in the hub are fetched from the address in the record, if ZOO_TRUST lists it.
     """
-    say(f"pulled into {api.pull(name, hub=hub, revision=revision, out=out)}")
+    folder = api.pull(name, hub=hub, revision=revision, out=out)
+    path = f"./{folder}" if isinstance(parse(str(folder)), Name) else str(folder)
+    say(f"pulled into {folder}\nuse it: zoo eval {shlex.quote(path)}, or zoo.load({path!r}, pretrained=True)")
+
+
+def revisions(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A model's name, or hf://namespace/name.", autocompletion=completion.models
+        ),
+    ],
+    hub: options.Hub = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the revisions of a published model, the newest first: id, date, top-1, license."""
+    rows = api.revisions(name, hub=hub)
+    if as_json:
+        print_json([{**dataclasses.asdict(row), "date": row.date and row.date.isoformat()} for row in rows])
+        return
+    cells = [
+        (
+            row.id[:12],
+            f"{row.date:%Y-%m-%d %H:%M}" if row.date else "–",
+            "–" if row.top1 is None else f"{row.top1:.2f}%",
+            row.license,
+        )
+        for row in rows
+    ]
+    print_table(("revision", "date", "top-1", "license"), cells, right=(2,))
+
+
+def diff(
+    a: options.ModelName,
+    b: options.ModelName,
+    as_json: options.Json = False,
+) -> None:
+    """Compare the records of two published models: recipe, results, classes, hashes; only what differs.
+
+    A revision is compared by its address: zoo diff file:hub/resnet8_digits@ID file:hub/resnet8_digits.
+    """
+    different = api.diff(a, b)
+    if as_json:
+        print_json({field: {"a": values[0], "b": values[1]} for field, values in different.items()})
+    elif not different:
+        say("the records are the same")
+    else:
+        cells = [
+            (field, *("–" if value is None else str(value) for value in pair)) for field, pair in different.items()
+        ]
+        print_table(("field", a, b), cells, right=())

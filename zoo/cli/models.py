@@ -11,14 +11,19 @@ from zoo.cli.printing import console, count, print_json, print_rows, print_table
 from zoo.hub import listing
 
 if TYPE_CHECKING:
+    from zoo.hub.listing import ModelInfo
     from zoo.record.types import Record
-    from zoo.spec import Recipe
+    from zoo.spec import Model, Recipe
 
 
 def list_models(
     pattern: Annotated[
         str | None,
-        typer.Argument(metavar="[PATTERN]", help="Names to show, as in 'resnet*'.", autocompletion=completion.models),
+        typer.Argument(
+            metavar="[PATTERN]",
+            help="A name, the beginning of names, or a pattern: resnet56, 'resnet*b_*'. Case is ignored.",
+            autocompletion=completion.models,
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -30,6 +35,15 @@ def list_models(
         bool | None,
         typer.Option("--pretrained/--untrained", help="Only models with, or without, published weights."),
     ] = None,
+    max_parameters: Annotated[
+        int | None,
+        typer.Option(
+            "--max-parameters",
+            metavar="N",
+            help="Only models with at most so many parameters: 270k, 1M, 1000000.",
+            parser=options.count_of,
+        ),
+    ] = None,
     hub: Annotated[
         str | None,
         typer.Option("--hub", metavar="HUB", help="The models in this hub alone. " + options.HUB_HELP),
@@ -38,19 +52,20 @@ def list_models(
         listing.Order,
         typer.Option(
             "--sort",
-            metavar="name|top1|parameters",
-            help="By name, by top-1 (the best first), or by parameters (the fewest).",
+            metavar="published|name|top1|parameters",
+            help="Models with weights first; by name; by top-1, the best of each data set first; or by parameters.",
         ),
-    ] = listing.Order.NAME,
+    ] = listing.Order.PUBLISHED,
     as_json: options.Json = False,
 ) -> None:
     """List the models: parameters, test accuracy, license, and where the weights are.
 
     A table on a terminal, tab-separated lines in a pipe. Where there is nothing to list, it says so and exits with 1.
+    The best on CIFAR-100: zoo list --dataset cifar100 --max-parameters 1M --sort top1.
     """
-    rows = listing.overview(pattern, dataset=dataset, pretrained=pretrained, hub=hub)
+    rows = listing.overview(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
     if not rows:
-        raise listing.nothing(pattern, dataset=dataset, pretrained=pretrained, hub=hub)
+        raise listing.nothing(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
     print_rows(listing.ordered(rows, sort), as_json=as_json)
 
 
@@ -66,7 +81,7 @@ def search(
 
 
 def _results(config: "Record") -> list[str]:
-    """What published weights score, and how they came about."""
+    """The results of published weights, and how they came about."""
     from zoo.record.types import Trained  # here, as in info: `zoo list` reads no record
 
     lines = []
@@ -80,33 +95,62 @@ def _results(config: "Record") -> list[str]:
         return [*lines, f"  trained     recipe {job.recipe_name}, seed {job.seed}, {config.training.epochs} epochs"]
     source, download = config.source, config.download
     lines += [] if results else ["  results     not measured here"]
-    lines.append(
-        f"  trained by  {source.by}, not by the zoo; {f'{download.address}, ' if download else ''}{config.license}"
-    )
+    lines.append(f"  trained by  {source.by}, not by the zoo{f'; {download.address}' if download else ''}")
     if (claim := source.claim) is not None:
         lines.append(f"  claimed     top-1 {claim.test_top1:.2f}%" + (f" ({claim.meaning})" if claim.meaning else ""))
     return lines
 
 
-def _elsewhere(name: str, config: "Record") -> list[str]:
-    """What is known of somebody else's weights, of a data set that no plugin here declares."""
-    shown = ", ".join(config.classes[:5]) + (", …" if len(config.classes) > 5 else "")
-    resizing = config.resizing
-    return [
-        name,
-        f"  parameters  {count(config.parameters)}",
-        f"  data set    {config.dataset}, {len(config.classes)} classes ({shown}), input {config.input_size}",
-        f"  resizing    {resizing.crop_mode}, crop_pct {resizing.crop_pct:g}, {resizing.interpolation}",
-        f"  paper       {config.paper or '–'}",
-        f"  plugin      {config.plugin_distribution}",
-        *_results(config),
+def _description(shown: "ModelInfo") -> list[str]:
+    """The lines of a model, but for its recipes and layers."""
+    from zoo.record.types import Imported
+
+    model, config = shown.model, shown.config
+    classes = ", ".join(shown.classes[:5]) + (", …" if len(shown.classes) > 5 else "")
+    title = model.dataset.title if model else config.dataset if config else ""
+    by = f" by {config.source.by}" if isinstance(config, Imported) else ""
+    lines = [f"  {model.description}"] if model else []
+    lines += [
+        f"  parameters  {count(shown.parameters)}",
+        f"  data set    {title}, {len(shown.classes)} classes ({classes}), input {shown.input_size}",
+        f"  paper       {(config.paper if config else model.architecture.paper if model else '') or '–'}",
+        f"  license     {shown.license}, of {f'the weights{by}' if config else 'the code; there are no weights'}",
+        f"  weights     {shown.weights or f'none published; train it: zoo train {shown.name}'}",
     ]
+    if config:
+        resizing = config.resizing
+        lines += [
+            f"  resizing    {resizing.crop_mode}, crop_pct {resizing.crop_pct:g}, {resizing.interpolation}",
+            f"  plugin      {config.plugin_distribution}",
+            *_results(config),
+        ]
+    for report in model.reported if model else ():
+        remark = f" ({report.remark})" if report.remark else ""
+        lines.append(f"  reported    top-1 {report.test_top1:.2f}% by {report.by}{remark}")
+    return [shown.name, *lines]
+
+
+def _recipes(model: "Model", *, everything: bool) -> list[str]:
+    """A line for each recipe of a model."""
+    lines = []
+    for name, recipe in model.recipes.items():
+        default = " (default)" if name == model.default_recipe else ""
+        values = recipe.every()
+        fields = values.keys() if everything else _chosen(recipe)
+        text = ", ".join(f"{key}={value}" for key, value in values.items() if key in fields)
+        lines.append(f"  recipe {name}{default}: {text}")
+    return lines
 
 
 def _chosen(recipe: "Recipe") -> set[str]:
     """The fields of a recipe that it does not leave at their defaults, and those that everybody looks for."""
-    given = {one.name for one in msgspec.structs.fields(recipe) if getattr(recipe, one.name) != one.default}
-    return given | {"epochs", "batch_size", "opt", "lr"}
+    fields = msgspec.structs.fields(recipe)
+    return {field.name for field in fields if getattr(recipe, field.name) != field.default} | {
+        "epochs",
+        "batch_size",
+        "opt",
+        "lr",
+    }
 
 
 def info(
@@ -124,6 +168,9 @@ def info(
     ] = True,
     depth: Annotated[int, typer.Option("--depth", metavar="N", min=0, help="How deep to look into the net.")] = 2,
     everything: Annotated[bool, typer.Option("--all", help="Every hyper-parameter of a recipe.")] = False,
+    job: Annotated[
+        bool, typer.Option("--job", help="Print the options of its training, a file for zoo train --config.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Show a model: what its recipes choose, its published results, its layers.
@@ -131,55 +178,46 @@ def info(
     What a recipe leaves at its default is not shown but with --all.
     """
     from zoo import api  # here: `zoo list` starts faster without
-    from zoo.record.types import Imported
 
-    found = api.info(name, hub=hub)
-    model, config = found.model, found.config
-    summary = api.layers(found.name, depth=depth) if layers and model else []
-    if isinstance(config, Imported) and model is None and not as_json:
-        for text in _elsewhere(found.name, config):
-            say(text)
+    shown = api.info(name, hub=hub)
+    model, config = shown.model, shown.config
+    if job:
+        from zoo.errors import NotFound
+        from zoo.record.types import Trained
+        from zoo.training.config import render
+
+        if not isinstance(config, Trained):
+            raise NotFound(f"{shown.name} has no weights that the zoo trained; train it: zoo train {shown.name}")
+        for line in render(config).splitlines():
+            say(line)
         return
-    if as_json or model is None:
-        facts: dict[str, object] = {}
-        if model:
-            facts = {"description": model.description, "parameters": model.parameters}
-        recipes = {key: recipe.to_json() for key, recipe in model.recipes.items()} if model else {}
-        config_json = msgspec.to_builtins(config) if config else None
-        facts |= {"weights": found.weights, "recipes": recipes, "config": config_json}
-        print_json({"name": found.name, **facts, "layers": [dataclasses.asdict(one) for one in summary]})
+    summary = api.layers(model.name, depth=depth) if layers and model else []
+    if as_json:
+        print_json(
+            {
+                "name": shown.name,
+                "description": model.description if model else None,
+                "parameters": shown.parameters,
+                "classes": shown.classes,
+                "license": shown.license,
+                "weights": shown.weights,
+                "recipes": {key: recipe.to_json() for key, recipe in model.recipes.items()} if model else {},
+                "config": msgspec.to_builtins(config) if config else None,
+                "layers": [dataclasses.asdict(layer) for layer in summary],
+            }
+        )
         return
-    lines = [
-        found.name,
-        f"  {model.description}",
-        f"  parameters  {count(model.parameters)}",
-        f"  data set    {model.dataset.title}, {len(model.dataset.classes)} classes, input {model.dataset.input_size}",
-        f"  paper       {model.architecture.paper or '–'}",
-        f"  license     {model.architecture.license}",
-        f"  weights     {found.weights or 'none published; train it: zoo train ' + model.name}",
-    ]
-    for one in model.reported:
-        remark = f" ({one.remark})" if one.remark else ""
-        lines.append(f"  reported    top-1 {one.test_top1:.2f}% by {one.by}{remark}")
-    if config:
-        lines += _results(config)
-    for name_of_recipe, recipe in model.recipes.items():
-        default = " (default)" if name_of_recipe == model.default_recipe else ""
-        values = recipe.every()
-        shown = values.keys() if everything else _chosen(recipe)
-        fields = ", ".join(f"{key}={value}" for key, value in values.items() if key in shown)
-        lines.append(f"  recipe {name_of_recipe}{default}: {fields}")
-    for text in lines:
-        console().print(text, highlight=False, soft_wrap=True)
-    if summary:
+    for text in (*_description(shown), *(_recipes(model, everything=everything) if model else ())):
+        console().print(text, highlight=False, markup=False, soft_wrap=True)
+    if model and summary:
         cells = [
             (
-                one.name or model.architecture.name,
-                one.type,
-                "×".join(map(str, one.output_shape or ())) or "–",
-                f"{one.parameters:,}",
-                f"{one.multiply_adds:,}",
+                layer.name or model.architecture.name,
+                layer.type,
+                "×".join(map(str, layer.output_shape or ())) or "–",
+                f"{layer.parameters:,}",
+                f"{layer.multiply_adds:,}",
             )
-            for one in summary
+            for layer in summary
         ]
         print_table(("layer", "type", "output", "parameters", "multiply-adds"), cells, right=(3, 4))

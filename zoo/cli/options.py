@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import re
 import typing
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -108,6 +109,14 @@ def rules_of(texts: list[str] | None) -> list[tuple[str, str]]:
         if "=" not in text:
             raise typer.BadParameter(f"{text!r} should be PATTERN=REPLACEMENT", param_hint="--rename")
     return [(pattern, replacement) for pattern, _, replacement in (text.rpartition("=") for text in texts or [])]
+
+
+def count_of(text: str) -> int:
+    """A number of parameters, of `--max-parameters`: 1000000, 270k or 1.5M."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmg]?)", text.replace(",", "").lower(), re.ASCII)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} should be a number of parameters, as in 270k, 1M or 1000000")
+    return round(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[match[2]])
 
 
 def numbers_of(text: str | None) -> tuple[float, ...] | None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from zoo.training.reporting import Report
 
 
+CLAIMED = "~"  # before an accuracy that only the author of the weights states
+
 # The process's stdout while a command runs, when sys.stdout is stderr.
 _stdout: ContextVar[TextIO | None] = ContextVar("_stdout", default=None)
 
@@ -98,22 +100,30 @@ def print_table(
 
 
 def print_rows(rows: "list[Row]", *, as_json: bool) -> None:
-    """A listing of models, as a table or as JSON."""
+    """A listing of models, as a table or as JSON.
+
+    Where a terminal has fewer lines than the table, models without weights are counted and not shown.
+    """
     if as_json:
         print_json([dataclasses.asdict(row) for row in rows])
         return
-    heading = ("model", "parameters", "top-1", "license", "weights")
-    cells = [
-        (
-            row.name,
-            count(row.parameters),
-            "–" if row.top1 is None else f"{row.top1:.2f}%",
-            row.license,
-            row.weights or "–",
-        )
-        for row in rows
-    ]
-    print_table(heading, cells, right=(1, 2), spared=(3, 4, 1))
+    shown = rows
+    if stdout().isatty() and len(rows) + 5 > console().height:  # lines around the rows
+        shown = [row for row in rows if row.weights] or rows
+    heading = ("model", "dataset", "parameters", "top-1", "license", "weights")
+    cells = [(r.name, r.dataset, count(r.parameters), _top1(r), r.license, r.weights or "–") for r in shown]
+    print_table(heading, cells, right=(2, 3), spared=(4, 5, 2, 1))
+    if stdout().isatty():
+        if any(row.top1 is None and row.claim is not None for row in shown):
+            say(f"{CLAIMED} stated by the author of the weights, not measured by the zoo")
+        if len(shown) < len(rows):
+            say(f"{len(rows) - len(shown)} models without weights are not shown: zoo list --untrained")
+
+
+def _top1(row: "Row") -> str:
+    if row.top1 is not None:
+        return f"{row.top1:.2f}%"
+    return "–" if row.claim is None else f"{CLAIMED}{row.claim:.2f}%"
 
 
 def say_trained(trained: "Trained") -> None:

@@ -1,7 +1,10 @@
 """`zoo train`, `zoo reproduce`, `zoo compare`: commands that train."""
 
+import json
+from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 
 from zoo import api
@@ -10,6 +13,22 @@ from zoo.cli.printing import progress, say, say_published, say_trained, telling
 from zoo.record.types import obstacles, spread
 from zoo.training.environment import keep_memory
 from zoo.training.options import CompareOptions, ReproduceOptions, TrainOptions
+
+
+def _defaults(context: click.Context, path: Path | None) -> None:
+    """Take the options in a file as the defaults of the command's; the text of settings is that of --set."""
+    if path is None:
+        return
+    from zoo.training import config
+
+    given = config.read(path)
+    settings = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in given.pop("settings", {}).items()
+    }
+    if "model" in given:
+        given["name"] = given.pop("model")
+    context.default_map = {**given, "settings": [f"{name}={value}" for name, value in settings.items()]}
 
 
 @options.with_options(TrainOptions)
@@ -21,6 +40,16 @@ def train(
         ),
     ],
     given: dict[str, Any],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            is_eager=True,
+            callback=_defaults,
+            help="Take options from a TOML file; those given here win. `zoo info MODEL --job` prints one.",
+        ),
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Train a model with one of its recipes, evaluate it, write its model folder; publish it with --push.

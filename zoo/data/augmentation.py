@@ -44,7 +44,7 @@ class Augmenting:
     def at(self, positions: Tensor) -> Augmenting:
         """The part of it for a batch."""
         return Augmenting(
-            *(None if one is None else one[positions] for one in (self.box, self.colour, self.changes)),
+            *(None if drawn is None else drawn[positions] for drawn in (self.box, self.colour, self.changes)),
         )
 
 
@@ -72,7 +72,7 @@ def _boxes(size: int, recipe: Recipe, sides: tuple[int, int], generator: torch.G
     height, width = sides
     low, high = recipe.scale or (1.0, 1.0)
     area = height * width * (low + (high - low) * torch.rand(size, ATTEMPTS, generator=generator))
-    least, most = (math.log(one) for one in recipe.ratio)
+    least, most = (math.log(bound) for bound in recipe.ratio)
     ratio = torch.exp(least + (most - least) * torch.rand(size, ATTEMPTS, generator=generator))
     wide, tall = (area * ratio).sqrt().round().long(), (area / ratio).sqrt().round().long()
     fits = (wide > 0) & (wide <= width) & (tall > 0) & (tall <= height)
@@ -158,8 +158,8 @@ def _changed(images: Tensor, changes: Tensor, magnitude: int) -> Tensor:
     if not len(images):  # one of several processes may have no share of the last batch
         return images
     order = changes.argsort(stable=True)
-    kinds, counts = changes[order].unique_consecutive(return_counts=True)
-    groups = images[order.to(images.device, non_blocking=True)].split(counts.tolist())
+    kinds, counts = changes[order].unique_consecutive(return_counts=True)  # type: ignore[no-untyped-call]
+    groups = images[order.to(images.device, non_blocking=True)].split(counts.tolist())  # type: ignore[no-untyped-call]
     changed = [_one(group, kind, magnitude / BINS) for group, kind in zip(groups, kinds.tolist(), strict=True)]
     return torch.cat(changed)[order.argsort().to(images.device, non_blocking=True)]
 
@@ -171,6 +171,7 @@ def _one(images: Tensor, change: int, part: float) -> Tensor:
     name, has_sign = CHANGES[-1 - change if change < 0 else change]
     sign = -1 if change < 0 and has_sign else 1
     height, width = images.shape[2:]
+    factor = 1 + sign * 0.9 * part
     changed: Tensor
     match name:
         case "Identity":
@@ -179,22 +180,21 @@ def _one(images: Tensor, change: int, part: float) -> Tensor:
             angle = math.degrees(math.atan(sign * 0.3 * part))
             shear = [angle, 0.0] if name == "ShearX" else [0.0, angle]
             changed = V.affine(images, angle=0.0, translate=[0, 0], scale=1.0, shear=shear, center=[0, 0])
-        case "TranslateX":
-            across = int(sign * 150 / 331 * width * part)
-            changed = V.affine(images, angle=0.0, translate=[across, 0], scale=1.0, shear=[0.0, 0.0])
-        case "TranslateY":
-            down = int(sign * 150 / 331 * height * part)
-            changed = V.affine(images, angle=0.0, translate=[0, down], scale=1.0, shear=[0.0, 0.0])
+        case "TranslateX" | "TranslateY":
+            side = width if name == "TranslateX" else height
+            pixels = int(sign * 150 / 331 * side * part)
+            translate = [pixels, 0] if name == "TranslateX" else [0, pixels]
+            changed = V.affine(images, angle=0.0, translate=translate, scale=1.0, shear=[0.0, 0.0])
         case "Rotate":
             changed = V.rotate(images, angle=sign * 30 * part)
         case "Brightness":
-            changed = V.adjust_brightness(images, 1 + sign * 0.9 * part)
+            changed = V.adjust_brightness(images, factor)
         case "Color":
-            changed = V.adjust_saturation(images, 1 + sign * 0.9 * part)
+            changed = V.adjust_saturation(images, factor)
         case "Contrast":
-            changed = V.adjust_contrast(images, 1 + sign * 0.9 * part)
+            changed = V.adjust_contrast(images, factor)
         case "Sharpness":
-            changed = V.adjust_sharpness(images, 1 + sign * 0.9 * part)
+            changed = V.adjust_sharpness(images, factor)
         case "Posterize":
             changed = V.posterize(images, bits=8 - round(4 * part))
         case "Solarize":
@@ -262,14 +262,14 @@ def mix(images: Tensor, mixing: Mixing, cutout: int) -> tuple[Tensor, Tensor]:
     height, width = images.shape[2:]
     rows = ((torch.arange(height, device=images.device) + 0.5) / height)[None, :, None]
     columns = ((torch.arange(width, device=images.device) + 0.5) / width)[None, None, :]
-    y, x, half = (one[:, None, None] for one in mixing.box.unbind(1))
+    y, x, half = mixing.box.T[..., None, None]
     covered = ((rows - y).abs() < half) & ((columns - x).abs() < half)  # [B, H, W]
     blend = mixing.blend[:, None, None, None]
     other = images.flip(0)
     mixed = torch.where(covered[:, None], other, images * blend + other * (1 - blend))
     part = mixing.blend * (1 - covered.float().mean(dim=(1, 2)))
     if cutout:
-        y, x = (one[:, None, None] for one in mixing.hole.unbind(1))
+        y, x = mixing.hole.T[..., None, None]
         hole = ((rows - y).abs() < cutout / 2 / height) & ((columns - x).abs() < cutout / 2 / width)
         mixed = mixed.masked_fill(hole[:, None], 0.0)
     return mixed, part

@@ -127,6 +127,38 @@ class Batches:
         """Nothing: all images are there."""
 
 
+class CroppedEpoch:
+    """The same, with all images of an epoch cropped and flipped at its beginning, into memory that never moves.
+
+    On a GPU a step is bound by the number of its kernels, and has fewer of them this way.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        source, padding = batches.source, 2 * batches.crop_padding
+        count, height, width, channels = source.images.shape
+        self._batches, self._all = batches, torch.arange(count, device=source.images.device)
+        self._images = source.images.new_empty((count, height - padding, width - padding, channels))
+        self._labels = torch.empty_like(source.labels)
+
+    def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The images at these positions [B] of the epoch, normalised [B, C, H, W] float32, and labels [B]."""
+        return self._batches.pixels.normalise(self._images[positions]), self._labels[positions]
+
+    def mixing(self, positions: Tensor) -> Mixing | None:
+        """How those images are mixed, where they are."""
+        return self._batches.mixing(positions)
+
+    def begin(self, drawn: Draw) -> None:
+        """Crop all images as it is drawn on the device."""
+        batches = self._batches
+        images, labels = batch(batches.source, batches.drawn, self._all, batches.crop_padding)
+        self._images.copy_(images)
+        self._labels.copy_(labels)
+
+    def bring(self, start: int, end: int) -> None:
+        """Nothing: all images are there."""
+
+
 def batch(source: Split, drawn: Draw, positions: Tensor, crop_padding: int) -> tuple[Tensor, Tensor]:
     """The images at these positions [B] of an epoch, cropped out of a split with a border and flipped.
 
@@ -169,6 +201,7 @@ def _is_asked_of_processor(images: Tensor) -> bool:
 
 
 AHEAD = 3  # batches that are read before they are asked for
+CROPPED_AT_ONCE = 2**30  # bytes of a GPU's images up to which an epoch is cropped at its beginning; takes as many again
 
 
 class Feed(Protocol):
@@ -264,7 +297,9 @@ def feed(split: Split, drawn: Draw, pixels: Pixels, recipe: Recipe, *, rank: int
     if not split.is_mapped and not augments(recipe):
         if split.margin < 2 * padding:
             raise ValueError(f"the images need a border of {padding} pixels to be cropped from, as read_splits adds it")
-        return Batches(split, drawn, pixels, padding)
+        batches = Batches(split, drawn, pixels, padding)
+        at_once = split.images.nbytes <= CROPPED_AT_ONCE and not _is_asked_of_processor(split.images)
+        return CroppedEpoch(batches) if at_once else batches
     shape = (min(recipe.batch_size, len(split)), height + 2 * padding, width + 2 * padding, split.images.shape[3])
     buffer = Split(torch.zeros(shape, dtype=torch.uint8, device=split.labels.device), split.labels)
     return Brought(split, recipe, Batches(buffer, drawn, pixels, padding), rank=rank, world=world)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 
 from zoo.errors import DataError, PluginError
 from zoo.plugins import Group
+from zoo.record.paths import cache, path_of
 from zoo.spec import Collection
 
 KINDS: Final = Group[Callable[[str, Path], object]](
@@ -20,16 +22,34 @@ KINDS: Final = Group[Callable[[str, Path], object]](
 )
 
 
+def root_of(data: str | Path | None = None) -> Path:
+    """The folder that data sets are read from and downloaded to.
+
+    Args:
+        data: The folder that a person named, `~` expanded; without it ZOO_DATA, else `data/` in the cache.
+    """
+    named = data or os.environ.get("ZOO_DATA")
+    return path_of(named) if named else cache() / "data"
+
+
 def is_address(text: str) -> bool:
     """Whether a text is `KIND:REST`, of whatever kind; a name of a data set has no colon."""
     return ":" in text
 
 
 def open_collection(address: str, root: Path) -> Collection:
-    """The pictures at an address, none of them looked at; `root` is the folder that data sets are in.
+    """The pictures at an address, none of them read yet.
 
-    Raises DataError where there are none, PluginError where a plugin's kind can't be used.
+    Args:
+        address: KIND:REST.
+        root: The folder of data sets.
+
+    Raises:
+        DataError: There are no pictures.
+        PluginError: A plugin's kind can't be used.
     """
+    if not is_address(address):
+        raise DataError(f"{address[:200]!r} is not the address of pictures; for a folder write folder:{address[:200]}")
     kind, _, rest = address.partition(":")
     opens = KINDS.load(kind)
     with KINDS.guarded(kind):

@@ -115,8 +115,9 @@ def _decode(file: BinaryIO, name: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # PIXELS is a lower bound
             with _open(file, readable) as image:
-                _reduce(image, refused)
+                _require_size(image, refused)
                 require_convertible(image, refused)
+                _reduce(image)
                 upright = ImageOps.exif_transpose(image)
                 upright.load()
                 return upright
@@ -142,18 +143,20 @@ def _open(file: BinaryIO, formats: list[str]) -> Image.Image:
         return JpegImageFile(file)  # Image.open refuses it for its size; `_reduce` has another bound
 
 
-def _reduce(image: Image.Image, refused: str) -> None:
-    """Have a large JPEG decoded at a half or a quarter of its sides; refuse what is larger than that."""
-    pixels, is_jpeg = image.width * image.height, isinstance(image, JpegImageFile)
-    if pixels <= PIXELS:
-        return
-    if pixels > (JPEG_PIXELS if is_jpeg else PIXELS):
+def _require_size(image: Image.Image, refused: str) -> None:
+    if image.width * image.height > (JPEG_PIXELS if isinstance(image, JpegImageFile) else PIXELS):
         raise ImageError(
             f"{refused}: it has {image.width:,}×{image.height:,} pixels, expected up to {PIXELS:,}, "
             f"or {JPEG_PIXELS:,} as JPEG; make it smaller"
         )
-    factor = 2 if pixels <= 4 * PIXELS else 4
-    image.draft(None, (image.width // factor, image.height // factor))
+
+
+def _reduce(image: Image.Image) -> None:
+    """Have a large JPEG decoded at a half or a quarter of its sides, if it is not decoded yet."""
+    pixels = image.width * image.height
+    if pixels > PIXELS and isinstance(image, JpegImageFile):
+        factor = 2 if pixels <= 4 * PIXELS else 4
+        image.draft(None, (image.width // factor, image.height // factor))
 
 
 def require_convertible(image: Image.Image, refused: str) -> None:
@@ -172,8 +175,9 @@ def require_convertible(image: Image.Image, refused: str) -> None:
 
 
 def convert(image: Image.Image, mode: str) -> Image.Image:
-    """Convert a picture of any mode to `L` or `RGB`, upright by its EXIF orientation; raises ImageError."""
+    """Convert a picture of any mode to `L` or `RGB`, as `decode` reads it; raises ImageError."""
     require_convertible(image, "a picture can't be converted")
+    _reduce(image)
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip and not scale to 8
         image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
@@ -223,12 +227,13 @@ def _open_folder(folder: Path) -> Collection:
     files = [_labelled(folders, classes, start) for folders in (train_folders, test_folders)]
     readable = endings()
     train_files, test_files = ([pair for pair in half if pair[0].suffix.lower() in readable] for half in files)
+    others = Counter(path.suffix.lower() for half in files for path, _ in half if path.suffix.lower() not in readable)
     if not train_files:
+        left_out = f" ({listed(others.most_common())} left out)" if others else ""
         raise DataError(
-            f"there is no picture in {train}; expected files such as {train / classes[0] / 'one.jpg'}, "
+            f"there is no picture in {train}{left_out}; expected files such as {train / classes[0] / 'one.jpg'}, "
             f"of the formats {', '.join(sorted(set(readable.values())))}"
         )
-    others = Counter(path.suffix.lower() for half in files for path, _ in half if path.suffix.lower() not in readable)
     return Collection(
         name=_name(folder),
         title=folder.resolve().name,
@@ -238,6 +243,11 @@ def _open_folder(folder: Path) -> Collection:
         stamp=_stamp(folder, [*train_files, *test_files]),
         other_files=tuple(others.most_common()),
     )
+
+
+def listed(other_files: Iterable[tuple[str, int]]) -> str:
+    """Files by their endings, in words: `.heic 2, .txt 1`."""
+    return ", ".join(f"{ending or 'no ending'} {count:,}" for ending, count in other_files)
 
 
 def _halves(folder: Path) -> tuple[Path, Path | None]:

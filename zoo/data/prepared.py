@@ -52,10 +52,15 @@ class Contents(msgspec.Struct, frozen=True):
 class Prepared:
     """The files of a prepared dataset, and the reader of it: images mapped into memory, and labels."""
 
-    folder: Path
+    sha256: str  # of all pictures
     input_size: InputSize
     margin: int = 0  # pixels a side by which training images are larger
     is_checked: bool = False  # whether the checksums were compared already
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the files."""
+        return cache() / "pictures" / self.sha256
 
     def __call__(self, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Return images [N, H, W, C] uint8 and labels [N]; raises DataError if they are missing or damaged."""
@@ -86,14 +91,11 @@ class Prepared:
         """The file of a half's labels."""
         return self.folder / f"{_half(train=train)}-labels.npy"
 
-    def facts(self, *, train: bool) -> Path:
-        """The file of a half's `Contents`."""
-        return self.images(train=train).with_suffix(".json")
-
     def contents(self, *, train: bool) -> Contents | None:
         """The contents of a half; None if it is missing or damaged."""
         try:
-            contents = msgspec.json.decode(self.facts(train=train).read_bytes(), type=Contents)
+            content = self.images(train=train).with_suffix(".json").read_bytes()
+            contents = msgspec.json.decode(content, type=Contents)
             return contents if contents.crc32 == self.crc32(train=train) else None
         except (OSError, ValueError):
             return None
@@ -108,24 +110,27 @@ class Prepared:
         return crc32
 
 
-def place(sha256: str) -> Path:
-    """The folder in which pictures of this hash are prepared."""
-    return cache() / "pictures" / sha256
-
-
 def margin(recipe: Recipe, size: int) -> int:
     """The pixels a side by which images are prepared larger for random crops: a seventh, as 256 is to 224."""
     return round(size / 7) if recipe.scale else 0
 
 
-def dataset(
+def prepared_dataset(
     pictures: Pictures,
     name: str,
     classes: tuple[str, ...],
     prepared: Prepared,
     normalisation: Normalisation,
 ) -> Dataset:
-    """Describe a prepared dataset; its files may be missing."""
+    """Describe the dataset of prepared pictures, of which the files may be missing.
+
+    Args:
+        pictures: The summary of the pictures.
+        name: The name of the dataset.
+        classes: The names of the classes.
+        prepared: The files.
+        normalisation: Mean and standard deviation of each channel.
+    """
     return Dataset(
         name=name,
         title=pictures.title,
@@ -144,18 +149,6 @@ def dataset(
         margin=prepared.margin,
         resizing=CENTER,
     )
-
-
-def recalled(
-    pictures: Pictures,
-    name: str,
-    classes: tuple[str, ...],
-    input_size: InputSize,
-    normalisation: Normalisation,
-    margin: int,
-) -> Dataset:
-    """Describe the dataset of a trained model; its files are there if this machine has prepared them."""
-    return dataset(pictures, name, classes, Prepared(place(pictures.sha256), input_size, margin), normalisation)
 
 
 def _half(*, train: bool) -> str:
@@ -178,12 +171,12 @@ def prepare(survey: Survey, size: int, margin: int, tell: Tell) -> Dataset:
         DataError: A picture has changed since the survey, or the cache can't be written.
     """
     input_size = (survey.channels, size, size)
-    prepared = Prepared(place(survey.pictures.sha256), input_size, margin)
+    prepared = Prepared(survey.pictures.sha256, input_size, margin)
     train = _prepare_half(survey, prepared, survey.train, tell, train=True)
     _prepare_half(survey, prepared, survey.test, tell, train=False)
     collection = survey.collection
     checked = replace(prepared, is_checked=True)
-    return dataset(survey.pictures, collection.name, collection.classes, checked, (train.mean, train.std))
+    return prepared_dataset(survey.pictures, collection.name, collection.classes, checked, (train.mean, train.std))
 
 
 def _prepare_half(survey: Survey, prepared: Prepared, pictures: Sequence[Seen], tell: Tell, *, train: bool) -> Contents:
@@ -207,9 +200,9 @@ def _prepare_half(survey: Survey, prepared: Prepared, pictures: Sequence[Seen], 
             for done, content in enumerate(in_parallel(lambda item: _pixels(survey, item, pixels), pictures), 1):
                 file.write(content)
                 tell(f"preparing {_half(train=train)}", done, len(pictures))
-        mean, std = _normalisation(np.load(target, mmap_mode="r"))
+        mean, std = normalisation_of(np.load(target, mmap_mode="r"))
         contents = Contents(prepared.crc32(train=train), mean, std)
-        write_file(prepared.facts(train=train), msgspec.json.encode(contents))
+        write_file(target.with_suffix(".json"), msgspec.json.encode(contents))
         return contents
     except OSError as error:
         raise cache_failed(target, error) from None
@@ -232,8 +225,8 @@ def _pixels(survey: Survey, seen: Seen, pixels: v2.Compose) -> bytes:
     return content_of_image
 
 
-def _normalisation(images: npt.NDArray[np.uint8]) -> Normalisation:
-    """Mean and standard deviation of images [N, H, W, C], of each channel."""
+def normalisation_of(images: npt.NDArray[np.uint8]) -> Normalisation:
+    """Mean and standard deviation of each channel of images [N, H, W, C], to four digits; never below 0.001."""
     import numpy as np
 
     channels = images.shape[3]

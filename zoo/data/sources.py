@@ -1,4 +1,4 @@
-"""A data set read onto the device: uint8 images and labels, as one tensor each."""
+"""Data sets in memory: uint8 images and labels, a tensor each, on the device where they fit."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from torch import Tensor
 from zoo import plugins, registry
 from zoo.data.augmentation import augments
 from zoo.errors import DataError, ZooError
-from zoo.record.paths import cache, path_of
 from zoo.spec import Dataset, Recipe
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-AT_ONCE = 500  # images that are copied, or run where nothing is learnt
+AT_ONCE = 500  # images that are copied at a time, or a batch of an evaluation
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,16 @@ class Split:
         return len(self.labels)
 
     def uncropped(self) -> Split:
-        """The same as a net sees it where nothing is drawn: the middle of each image, without its margin."""
+        """The images without augmentation: the middle of each, without its margin."""
         (height, width), before = self.sides, self.margin // 2
         images = self.images[:, before : before + height, before : before + width]
         return Split(images, self.labels, is_mapped=self.is_mapped)
 
 
 def parts(images: Tensor) -> tuple[Tensor, ...]:
-    """Images [N, H, W, C] as they are run where nothing is learnt: 500 at once, fewer where they are larger than 64².
+    """Images [N, H, W, C] in the batches of an evaluation: 500, or fewer if they are larger than 64².
 
-    Always the same, so that a number can be repeated to the last digit.
+    The batches depend on nothing else, so that a result can be repeated to the last digit.
     """
     height, width = images.shape[1:3]
     return torch.split(images, max(1, min(AT_ONCE, AT_ONCE * 64**2 // (height * width))))
@@ -61,21 +60,11 @@ def parts(images: Tensor) -> tuple[Tensor, ...]:
 
 @dataclass(frozen=True)
 class Splits:
-    """What a run has of its data set: what it trains on, what it may choose by, what it is measured on."""
+    """The images that a run trains on, those that it may choose by, and those that it is evaluated on."""
 
     train: Split
     val: Split | None  # the last images of the training set, where the recipe holds them out
     test: Split
-
-
-def default_root() -> Path:
-    """The folder that data sets are read from and downloaded to, where none is named: ZOO_DATA, else in the cache."""
-    return path_of(named) if (named := os.environ.get("ZOO_DATA")) else cache() / "data"
-
-
-def root_of(data: str | Path | None) -> Path:
-    """The folder of data sets that a person named, `~` expanded; `default_root()` where none is named."""
-    return path_of(data) if data else default_root()
 
 
 def is_there(dataset: Dataset, root: Path) -> bool:
@@ -94,9 +83,18 @@ def read_split(
     part: slice = slice(None),
     border: int = 0,
 ) -> Split:
-    """Read half of a data set, or the `part` of its images asked for, onto the device; raises DataError.
+    """Read half of a data set.
 
-    Images on the device have a `border` of so many black pixels, to be cropped.
+    Args:
+        dataset: The data set.
+        root: The folder of data sets.
+        train: The training half, else the test half.
+        device: Where the images go, unless they do not fit there: then they stay a file that is mapped into memory.
+        part: Which of the images.
+        border: Black pixels around each image on the device, to be cropped from.
+
+    Raises:
+        DataError: The data is missing, or the reader gives something else than the data set declares.
     """
     import numpy as np
 
@@ -111,22 +109,21 @@ def read_split(
 
 
 def allowed(device: torch.device) -> int:
-    """How many bytes of images may lie on a device: a third of what is free there, or ZOO_DATA_MEMORY.
+    """The bytes of images that may be held on a device: ZOO_DATA_MEMORY, else a third of its free memory.
 
-    The rest is for what a net computes. On the processor also a third of what the system lets this process have.
-    Raises DataError.
+    On the CPU at most a third of what this process may still allocate. Raises DataError.
     """
-    if asked := os.environ.get("ZOO_DATA_MEMORY"):
-        if not asked.isdecimal():
-            raise DataError(f"ZOO_DATA_MEMORY should be a number of bytes, not {asked!r}")
-        return int(asked)
+    if limit := os.environ.get("ZOO_DATA_MEMORY"):
+        if not limit.isdecimal():
+            raise DataError(f"ZOO_DATA_MEMORY should be a number of bytes, not {limit!r}")
+        return int(limit)
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0]) // 3
     return min(_available(), _left()) // 3
 
 
 def _available() -> int:
-    """The bytes of memory that nobody uses."""
+    """The bytes of free memory."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -135,7 +132,7 @@ def _available() -> int:
 
 
 def _left() -> int:
-    """The bytes that this process may still ask for."""
+    """The bytes that this process may still allocate."""
     try:
         import resource
 
@@ -148,7 +145,7 @@ def _left() -> int:
 
 
 def _held(images: npt.NDArray[np.uint8], shape: tuple[int, ...], border: int, device: torch.device) -> Tensor:
-    """The images on the device, in the middle of black ones; no second copy of them is made on the way."""
+    """The images on the device, with their border; copied a part at a time, so that memory holds them once."""
     held = torch.zeros(shape, dtype=torch.uint8, device=device)
     inside = held[:, border : shape[1] - border, border : shape[2] - border]
     for start in range(0, len(images), AT_ONCE):
@@ -164,17 +161,17 @@ def _mapped(images: npt.NDArray[np.uint8]) -> Tensor:
 
 
 def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """What the data set's reader gives, if that is what the data set's facts say; raises DataError."""
+    """The images and labels of the reader of a data set; raises DataError if they are not as it declares."""
     reader = f"data set {dataset.name}: its reader, of {registry.whose(dataset.read)},"
     try:
-        found = dataset.read(root, train=train)
+        arrays = dataset.read(root, train=train)
     except ZooError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may fail in any way
         reason = f"({' '.join(f'{type(error).__name__}: {error}'.split())}){plugins.location(error)}"
         raise DataError(f"{reader} fails on {root} {reason}; mend it, or put there what it reads") from error
     try:
-        images, labels = found
+        images, labels = arrays
         kinds, shapes = (str(images.dtype), str(labels.dtype)), (images.shape, labels.shape)
     except (TypeError, ValueError, AttributeError):
         raise DataError(f"{reader} should give two arrays, images and labels; mend it") from None
@@ -188,11 +185,11 @@ def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.
     margin = dataset.margin if train else 0
     height, width = height + margin, width + margin
     if shapes != ((expected, height, width, channels), (expected,)):
-        elsewhere = f", or is another data set in {root}?" if dataset.folder else ""
+        or_another = f", or is another data set in {root}?" if dataset.folder else ""
         count = "train_images" if train else "test_images"
         raise DataError(
             f"{reader} gives images {shapes[0]} and labels {shapes[1]}, expected {(expected, height, width, channels)} "
-            f"and {(expected,)} by its input_size and {count}; mend whichever is wrong{elsewhere}"
+            f"and {(expected,)} by its input_size and {count}; mend whichever is wrong{or_another}"
         )
     lowest, highest, last = int(labels.min()), int(labels.max()), len(dataset.classes) - 1
     if lowest < 0 or highest > last:

@@ -25,7 +25,7 @@ from typing import TypeVar
 import msgspec
 
 from zoo.data.collection import DatasetRequest
-from zoo.data.images import convert, decode
+from zoo.data.images import convert, decode, listed
 from zoo.decoding import LINE
 from zoo.errors import DataError, ImageError
 from zoo.record.paths import cache
@@ -177,8 +177,8 @@ class Survey:
         lines = []
         if self.collection.other_files:
             count = sum(number for _, number in self.collection.other_files)
-            endings = ", ".join(f"{ending or 'no ending'} {number:,}" for ending, number in self.collection.other_files)
-            lines.append(f"left out, as no pictures by their endings: {count:,} {_plural('file', count)} ({endings})")
+            files = "1 file" if count == 1 else f"{count:,} files"
+            lines.append(f"left out, as no pictures by their endings: {files} ({listed(self.collection.other_files)})")
         if self.train and (deviation := self._deviation()) < FLAT:
             lines.append(
                 f"all pictures look nearly the same: the standard deviation of their brightness is {deviation:.4f}, "
@@ -303,7 +303,3 @@ def _public(address: str, collection: Collection) -> str:
         return address
     kind, _, rest = address.partition(":")
     return f"{kind}:{collection.title}" if "/" in rest or "\\" in rest or rest in (".", "..", "~") else address
-
-
-def _plural(noun: str, count: int) -> str:
-    return noun if count == 1 else f"{noun}s"

@@ -95,9 +95,9 @@ def _read(kind: type, root: Path, half: Arguments) -> Any:
 
 def _labels(half: Any, name: str) -> list[int]:
     """The label of every image, without reading the images where torchvision has the labels apart."""
-    found: Sequence[Any] = [label for _, label in half] if (apart := _labels_apart(half)) is None else apart
+    labels: Sequence[Any] = [label for _, label in half] if (apart := _labels_apart(half)) is None else apart
     try:
-        return [int(label) for label in found]
+        return [int(label) for label in labels]
     except (TypeError, ValueError):
         raise DataError(f"torchvision's {name} has images without a label; take another data set") from None
 

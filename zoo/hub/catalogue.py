@@ -32,6 +32,7 @@ class Shipped:
 
     test_top1: float | None  # percent; None where nobody has measured it
     license: str
+    claim: float | None  # percent, by the author of imported weights that nobody has measured
 
 
 def shipped() -> dict[str, Shipped]:
@@ -48,7 +49,9 @@ def shipped() -> dict[str, Shipped]:
             if facts["name"] != path.parent.name:
                 raise ValueError(f"it is that of {facts['name']}")
             top1 = None if facts["results"] is None else float(facts["results"]["test_top1"])
-            found[path.parent.name] = Shipped(top1, str(facts["license"]))
+            stated = facts["source"]["claim"] if top1 is None else None
+            claim = None if stated is None else float(stated["test_top1"])
+            found[path.parent.name] = Shipped(top1, str(facts["license"]), claim)
         except (OSError, ValueError, LookupError, TypeError) as error:
             message = f"{path} is not a model's ({error!r}); fetch or train the model again"
             warnings.warn(HubWarning(message), stacklevel=2)

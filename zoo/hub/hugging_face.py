@@ -16,7 +16,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,6 +193,12 @@ class HuggingFaceHub:
         if not commits:
             raise NotFound(f"{place} is not a model folder: nothing was pushed to it yet")
         return commits
+
+    def dates(self, name: str) -> dict[str, datetime]:
+        """The time of each commit of the main branch."""
+        with plain_errors(self.address.model(name)):
+            commits = patiently(lambda: self._api.list_repo_commits(f"{self.namespace}/{name}"))
+        return {commit.commit_id: commit.created_at for commit in commits}
 
     def models(self, pattern: str | None = None) -> list[Listed]:
         """The namespace's models that carry the zoo's tag, from their cards, in one request."""
@@ -488,6 +494,7 @@ class _Card:
     license: Line
     evaluated: tuple[_Evaluated, ...] | None = None
     by: str | None = None  # who trained it, where the zoo did not
+    claim: Percent | None = None  # top-1 by them, where nobody has measured it
 
 
 def _listed(found: Iterable[object]) -> list[Listed]:
@@ -524,4 +531,5 @@ def _row(repository: str, metadata: Mapping[str, Any]) -> Listed:
         license=card.license,
         test_top1=top1,
         plugin=card.plugin,
+        claim=None if metrics else card.claim,
     )

@@ -21,6 +21,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -124,6 +125,12 @@ class FolderHub:
         """The ids of a model's revisions, newest first."""
         newest = self.resolve(name).id
         return list(reversed(_Revisions(self.path / name).ids())) or [newest]
+
+    def dates(self, name: str) -> dict[str, datetime]:
+        """When each revision was written into this folder, by the time of its record; none where none are kept."""
+        folder = self.path / name / KEPT
+        configs = {identity: folder / identity / store.CONFIG for identity in _Revisions(self.path / name).ids()}
+        return {identity: datetime.fromtimestamp(path.stat().st_mtime, UTC) for identity, path in configs.items()}
 
     def models(self, pattern: str | None = None) -> list[Listed]:
         """The models, by name; what can't be loaded is passed over with a warning, unless it is no model at all."""

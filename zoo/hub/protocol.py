@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -48,10 +49,12 @@ class Listed:
     license: str
     test_top1: float | None  # percent; None where nobody has measured it
     plugin: str  # the distribution that provides its architecture
+    claim: float | None = None  # top-1 by the author of imported weights, percent; None where it was measured
 
     @classmethod
     def of(cls, address: Address, record: Record | Summary) -> Listed:
         """What a listing shows of the model at that address."""
+        claim = getattr(getattr(record, "source", None), "claim", None)
         return cls(
             name=address.name or record.name,
             address=address,
@@ -60,6 +63,7 @@ class Listed:
             license=record.license,
             test_top1=record.results.test_top1 if record.results else None,
             plugin=record.plugin_distribution,
+            claim=claim.test_top1 if claim and record.results is None else None,
         )
 
 
@@ -135,6 +139,14 @@ class Cards(Protocol):
 
     def require_card(self, name: str, text: str) -> None:
         """Raise HubError, with the hub's reason, if this README.md of a model would be refused; changes nothing."""
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """A hub that says when a revision was published."""
+
+    def dates(self, name: str) -> Mapping[str, datetime]:
+        """The time of each revision that is known, by its id; raises NotFound or HubError."""
 
 
 @runtime_checkable

@@ -286,10 +286,11 @@ class Published:
 
     def _recalled(self, record: Trained, pictures: Pictures) -> Dataset:
         """The data set of somebody's pictures, as the record has it; its images where this machine prepared them."""
-        from zoo.data.prepared import margin, recalled
+        from zoo.data.prepared import Prepared, margin, prepared_dataset
 
         extra = margin(record.job.recipe, record.input_size[1])
-        return recalled(pictures, record.dataset, record.classes, record.input_size, (record.mean, record.std), extra)
+        prepared = Prepared(pictures.sha256, record.input_size, extra)
+        return prepared_dataset(pictures, record.dataset, record.classes, prepared, (record.mean, record.std))
 
     def _require_declared(self, num_classes: int | None = None, in_channels: int | None = None) -> None:
         """Hold the record's classes and images against its data set, where a plugin declares that one."""
@@ -428,6 +429,8 @@ def full_name(name: str, hub: str | None) -> str:
     except UnknownModel as error:
         if hub is None and not os.environ.get("ZOO_HUB"):
             hint = f"; ./{name} is a folder here: give ./{name} to mean it" if is_folder_too else ""
+            if Path(name).is_file():
+                hint = f"; {name} is a file here: name the model first"
             raise UnknownModel(f"{error}{hint}") from None
         full = name
     if is_folder_too:

@@ -154,7 +154,8 @@ def metadata(record: Record, architecture: Architecture, dataset: Dataset | None
 
 def _origin(record: Record) -> dict[str, object]:
     if isinstance(record, Imported):
-        return {"by": record.source.by}
+        claim = record.source.claim if record.results is None else None
+        return {"by": record.source.by, **({"claim": claim.test_top1} if claim else {})}
     return {"recipe": record.job.recipe_name, "seed": record.job.seed, "sha256": record.weights.sha256}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
@@ -314,6 +314,11 @@ class _Accuracy(Struct, frozen=True):
     test_top1: Percent
 
 
+class _Author(Struct, frozen=True):
+    versions: Versions
+    claim: _Accuracy | None = None
+
+
 class Summary(Struct, frozen=True):
     """The part of a record that a listing shows; decoding it is faster, and checks nothing else."""
 
@@ -324,7 +329,7 @@ class Summary(Struct, frozen=True):
     files: Mapping[FilePath, File]
     results: _Accuracy | None = None
     job: _Software | None = None  # of a trained model
-    source: _Software | None = None  # of an imported one
+    source: _Author | None = None  # of an imported one
     download: Download | None = None
 
     def __post_init__(self) -> None:
@@ -364,6 +369,37 @@ def obstacles(here: Trained, there: Trained) -> list[str]:
     if there.job.device != "cpu" and not there.job.deterministic:
         different.append("not deterministic there, which never gives the same bytes twice")
     return different
+
+
+def differences(a: Record, b: Record) -> dict[str, tuple[object, object]]:
+    """The fields in which two records differ, as `job.recipe.lr` or `classes[3]`, with both values, None if missing.
+
+    `known_answers` are left out: they follow from the weights.
+    """
+    ours, theirs = (dict(_leaves(msgspec.to_builtins(record))) for record in (a, b))
+    pairs = {path: (ours.get(path), theirs.get(path)) for path in ours | theirs}
+    return {path: pair for path, pair in pairs.items() if pair[0] != pair[1] and not path.startswith("known_answers")}
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _leaves(part, f"{path}.{name}" if path else name)
+    elif isinstance(value, list | tuple):
+        for position, part in enumerate(value):
+            yield from _leaves(part, f"{path}[{position}]")
+    else:
+        yield path, value
+
+
+def _mixes(job: Job) -> bool:
+    """Whether a training draws random numbers from NumPy: with mixup, CutMix or cutout."""
+    recipe = job.recipe
+    return bool(recipe.mixup or recipe.cutmix or recipe.cutout)
+
+
+def _said(value: object) -> str:
+    return "unknown" if value == "" else str(value)
 
 
 def is_tag(text: str) -> bool:

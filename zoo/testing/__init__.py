@@ -1,4 +1,4 @@
-"""What a plugin's tests call: its models and data sets held against their facts, its kind of hub against what one does.
+"""Checks for the tests of a plugin: models and data sets against their declarations, a hub against the protocol.
 
     from zoo.testing import check_dataset, check_model, check_training
 

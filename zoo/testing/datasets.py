@@ -1,4 +1,4 @@
-"""A data set, read by its author's own reader, held against what its facts say."""
+"""The check of a data set: what its reader gives against what it declares."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from zoo.data import sources
+from zoo.data.prepared import normalisation_of
 from zoo.data.sources import Split
 from zoo.errors import ZooError
 from zoo.spec import Dataset
@@ -17,7 +18,7 @@ CLOSE = 0.005  # of a mean or std, on the scale 0 to 1
 
 
 def check_dataset(dataset: Dataset, root: Path) -> None:
-    """Read both halves of the data set in `root` and make sure that they are what its facts say.
+    """Read both halves of the data set in `root` and compare them with what it declares.
 
     Types, shapes, counts and labels; images of every class in both halves; the same images when they are read
     again; no test image among those that are trained on; `mean` and `std` those of the training set; nothing left
@@ -51,16 +52,7 @@ def _hashes(split: Split) -> set[int]:
 
 
 def _check_normalisation(dataset: Dataset, train: Split) -> None:
-    """A step at a time: as floating point, all images at once may not fit."""
-    channels = dataset.input_size[0]
-    total, squares, pixels = torch.zeros(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64), 0
-    for images in torch.split(train.images, 1_000):
-        values = images.reshape(-1, channels).double() / 255
-        total, squares, pixels = total + values.sum(0), squares + values.square().sum(0), pixels + len(values)
-    mean = total / pixels
-    std = (squares / pixels - mean.square()).clamp(min=0).sqrt()
-    for name, measured in (("mean", mean), ("std", std)):
-        rounded = tuple(round(value, 4) for value in measured.tolist())
+    for name, rounded in zip(("mean", "std"), normalisation_of(train.images.numpy()), strict=True):
         declared = getattr(dataset, name)
         close = all(abs(value - stated) <= CLOSE for value, stated in zip(rounded, declared, strict=True))
         require(

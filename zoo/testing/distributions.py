@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo import datasets, plugins
+from zoo import datasets, plugins, testing
+from zoo.data.collection import root_of
 from zoo.errors import PluginError
 from zoo.plugins import Entry
-from zoo.spec import Dataset, Model
+from zoo.spec import Dataset
 from zoo.testing.require import require
 
 
@@ -25,10 +26,7 @@ class Check:
 
 
 def checks(distribution: str, root: Path | None = None) -> Iterator[Check]:
-    """What `check_plugin` makes sure of, one by one; imports the plugin's facts, and torch only when one is run.
-
-    Raises AssertionError where no such distribution declares a model.
-    """
+    """The checks of `check_plugin`. Torch is imported when one is run; raises AssertionError without such a plugin."""
     declared = [entry for entry in plugins.declared() if entry.is_by(distribution)]
     require(bool(declared), f"no distribution {distribution} that is installed here declares a model")
     yield Check("facts", functools.partial(_check_facts, declared))
@@ -37,14 +35,14 @@ def checks(distribution: str, root: Path | None = None) -> Iterator[Check]:
         try:
             models.append(plugins.load(entry))
         except PluginError as error:
-            yield Check(entry.name, _failing(str(error)))
+            yield Check(entry.name, functools.partial(require, False, str(error)))
     for model in models:
-        yield Check(f"{model.name}-model", functools.partial(_check_model, model))
+        yield Check(f"{model.name}-model", functools.partial(_run, "check_model", model))
     for model in {model.architecture.name: model for model in reversed(models)}.values():
-        yield Check(f"{model.name}-training", functools.partial(_check_training, model))
+        yield Check(f"{model.name}-training", functools.partial(_run, "check_training", model))
     zoos = [dataset for dataset in vars(datasets).values() if isinstance(dataset, Dataset)]
     for dataset in {model.dataset.name: model.dataset for model in models if model.dataset not in zoos}.values():
-        yield Check(f"{dataset.name}-dataset", functools.partial(_check_dataset, dataset, root))
+        yield Check(f"{dataset.name}-dataset", functools.partial(_run, "check_dataset", dataset, root_of(root)))
 
 
 def check_plugin(distribution: str, root: Path | None = None) -> None:
@@ -61,11 +59,9 @@ def check_plugin(distribution: str, root: Path | None = None) -> None:
             raise AssertionError(f"{distribution}, {check.name}: {error}") from error
 
 
-def _failing(reason: str) -> Callable[[], None]:
-    def fail() -> None:
-        raise AssertionError(reason)
-
-    return fail
+def _run(check: str, *arguments: object) -> None:
+    """Run a check of `zoo.testing`, which imports torch only now."""
+    getattr(testing, check)(*arguments)
 
 
 def _check_facts(declared: list[Entry]) -> None:
@@ -86,22 +82,3 @@ def _check_facts(declared: list[Entry]) -> None:
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     require(finished.returncode == 0, finished.stderr.strip().rpartition("\n")[2])
     require(not finished.stdout, f"importing its facts prints {finished.stdout[:60]!r}")
-
-
-def _check_model(model: Model) -> None:
-    from zoo.testing.models import check_model
-
-    check_model(model)
-
-
-def _check_training(model: Model) -> None:
-    from zoo.testing.models import check_training
-
-    check_training(model)
-
-
-def _check_dataset(dataset: Dataset, root: Path | None) -> None:
-    from zoo.data.sources import default_root
-    from zoo.testing.datasets import check_dataset
-
-    check_dataset(dataset, root or default_root())

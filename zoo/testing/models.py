@@ -1,11 +1,4 @@
-"""What a plugin's tests call: a model held against what its facts say, and trained for a moment.
-
-from zoo.testing import check_model, check_training
-
-def test_my_model() -> None:
-    check_model(my_model)
-    check_training(my_model)
-"""
+"""The checks of a model: its net against what it declares, and a short training."""
 
 from __future__ import annotations
 
@@ -44,7 +37,7 @@ CPU = torch.device("cpu")
 
 
 def check_model(model: Model) -> None:
-    """Build the model and make sure that it is what its facts say and can be trained and shipped.
+    """Build the model, compare it with what it declares, and make sure that it can be trained and published.
 
     Parameter count, shapes (for other classes and channels too), the same initialisation from the
     same seed, a strict state dict, an evaluation mode in which an image's logits depend on that

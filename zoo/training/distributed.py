@@ -117,20 +117,19 @@ def agreed(signal_number: int | None, step: int = 0) -> int | None:
         return signal_number
     if step % STEPS_BETWEEN_AGREEMENTS:
         return None
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    number = torch.tensor(signal_number or 0, device=device)
-    distributed.all_reduce(number, distributed.ReduceOp.MAX)
-    return int(number) or None
+    return _reduced(signal_number or 0, distributed.ReduceOp.MAX) or None
 
 
 def everywhere(here: bool) -> bool:
     """Whether `here` is true in every process."""
-    if share().world == 1:
-        return here
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    everyone = torch.tensor(int(here), device=device)
-    distributed.all_reduce(everyone, distributed.ReduceOp.MIN)
-    return bool(everyone)
+    return here if share().world == 1 else bool(_reduced(here, distributed.ReduceOp.MIN))
+
+
+def _reduced(number: int, operation: distributed.ReduceOp.RedOpType) -> int:
+    """The largest or the smallest of the numbers of all processes."""
+    numbers = torch.tensor(int(number), device="cuda" if distributed.get_backend() == "nccl" else "cpu")
+    distributed.all_reduce(numbers, operation)
+    return int(numbers)
 
 
 def from_first(value: float | None) -> float | None:

@@ -17,6 +17,7 @@ from zoo.options import REQUIRED, option
 from zoo.record.paths import path_of
 from zoo.record.types import Claim, Imported, Record
 from zoo.spec import Model
+from zoo.training.options import DATA_HELP
 
 if TYPE_CHECKING:
     import torch
@@ -51,11 +52,7 @@ class ImportOptions:
     device: str | None = option(
         None, "Any device that torch has here: cpu, cuda, cuda:N, mps, xpu. [default: a GPU if there is one]", "NAME"
     )
-    data: str | Path | None = option(  # noqa: RUF009
-        None,
-        "Directory of data sets, also for downloads. [default: ZOO_DATA, else data/ in ZOO_CACHE, ~/.cache/zoo]",
-        "FOLDER",
-    )
+    data: str | Path | None = option(None, DATA_HELP, "FOLDER")  # noqa: RUF009
 
     @property
     def credit(self) -> Credit:
@@ -79,7 +76,7 @@ def import_model(name: str, options: ImportOptions) -> tuple[Path, Record]:
     model = registry.load(registry.resolve(name))
     import torch
 
-    from zoo.data import sources
+    from zoo.data.collection import root_of
     from zoo.hub.download import fetch
     from zoo.nets.conversion import require_rules
     from zoo.nets.device import choose
@@ -98,7 +95,7 @@ def import_model(name: str, options: ImportOptions) -> tuple[Path, Record]:
     content = imported.dump(done.net, f"{model.name}.{tag}", credit.by, original, normalisation)
     computing = imported.Computing(torch.get_num_threads(), versions(model.architecture))
     record = imported.record(model, tag, credit, normalisation, computing, done, download, content, options.rename)
-    record = _measured(record, model, done.net.to(device), sources.root_of(options.data), device)
+    record = _measured(record, model, done.net.to(device), root_of(options.data), device)
     return imported.write_new(path_of(options.out or record.name), record, model, content)
 
 

@@ -51,40 +51,28 @@ def new(
     require_as_declared(model)
     name, recipe = options.recipe_of(model)
     most = model.dataset.train_images - recipe.val_images
-    device, processes = machine.device, distributed.share().world
-    images = most if options.limit_train is None else options.limit_train
-    amp = has_bf16(device) if options.amp is None else options.amp
-    compilation = step.choose(
-        options.compile,
-        recipe,
-        device=device,
-        amp=amp,
-        images=recipe.epochs * images,
-        processes=processes,
-        recomputes=options.grad_checkpointing,
-    )
+    device = machine.device
     job = Job(
         architecture=model.architecture.name,
         dataset=model.dataset.name,
         recipe_name=name,
         recipe=recipe,
         seed=options.seed,
-        train_images=images,
+        train_images=most if options.limit_train is None else options.limit_train,
         device=device.type,
-        amp=amp,
-        compile=compilation.how,
+        amp=has_bf16(device) if options.amp is None else options.amp,
+        compile="none",
         deterministic=device.type == "cpu" if options.deterministic is None else options.deterministic,
         grad_checkpointing=options.grad_checkpointing,
         threads=torch.get_num_threads() if options.threads is None else options.threads,
-        processes=processes,
+        processes=distributed.share().world,
         dtype=options.dtype,  # type: ignore[arg-type]
         versions=versions(model.architecture),
         start=start,
         teacher=teacher,
         pictures=model.dataset.pictures.sha256 if model.dataset.pictures else "",
     )
-    _require_sense(job, model)
-    return job, compilation.why
+    return _decided(job, options.compile, model)
 
 
 def as_published(model: Model, published: Trained) -> Model:
@@ -123,28 +111,31 @@ def again(
     _require_same("teacher", published.teacher, teacher)
     _require_same("start", published.start, start)
     recipe = published.recipe if epochs is None else published.recipe.changed({"epochs": str(epochs)})
-    processes, device = distributed.share().world, machine.device
-    asked = published.compile if published.device == device.type else "auto"
-    images = recipe.epochs * published.train_images
-    compilation = step.choose(
-        asked,
-        recipe,
-        device=device,
-        amp=published.amp,
-        images=images,
-        processes=processes,
-        recomputes=published.grad_checkpointing,
-    )
+    device = machine.device.type
     job = msgspec.structs.replace(
         published,
         recipe=recipe,
         seed=published.seed if seed is None else seed,
-        device=device.type,
-        compile=compilation.how,
-        processes=processes,
+        device=device,
+        processes=distributed.share().world,
         versions=versions(model.architecture),
         teacher=teacher,
     )
+    return _decided(job, published.compile if published.device == device else "auto", model)
+
+
+def _decided(job: Job, given: str, model: Model) -> tuple[Job, str]:
+    """The job with the way in which its steps are run, and the reason; raises TrainingError if it makes no sense."""
+    compilation = step.choose(
+        given,
+        job.recipe,
+        device=torch.device(job.device),
+        amp=job.amp,
+        images=job.recipe.epochs * job.train_images,
+        processes=job.processes,
+        recomputes=job.grad_checkpointing,
+    )
+    job = msgspec.structs.replace(job, compile=compilation.how)
     _require_sense(job, model)
     return job, compilation.why
 

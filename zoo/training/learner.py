@@ -52,7 +52,7 @@ class Learner:
         self._split, self._pixels = split, pixels
         self._feed: Feed = feed(split, self._drawn, pixels, recipe, rank=share.rank, world=share.world)
         self._feed.begin(self._fresh)
-        self._fuses = fusion.chosen(job, device)
+        self._may_fuse, self.fused = fusion.chosen(job, device), False  # batch norm, addition and ReLU, as one kernel
         self._class_weights = balanced(split.labels) if recipe.class_weight == "balanced" else None
         self._teaching = torch.ones((), device=device) if recipe.distill_warmup_epochs else None
         self._learning: nn.Module | None = None  # the net or its head, from the first epoch on
@@ -164,8 +164,9 @@ class Learner:
             seen = optimizer.features(net, self._split, self._drawn, self._pixels, amp=job.amp)
             if seen is not None:
                 net, self._feed = part, seen
-        if net is self.net and self._fuses:
+        if net is self.net and self._may_fuse:
             net = fusion.fused(net.train())
+            self.fused = net is not self.net
         return objective(
             distributed.parallel(net, self.totals.device),
             self._feed,

@@ -21,6 +21,9 @@ from zoo.training.reporting import Report
 MOST_SEEDS: Final = 1_000  # of one call
 DTYPES: Final = ("fp32", "fp16")
 FINETUNE: Final = "finetune"  # the recipe for a training with a start
+DATA_HELP: Final = (
+    "Directory of data sets, also for downloads. [default: ZOO_DATA, else data/ in ZOO_CACHE, ~/.cache/zoo]"
+)
 COMPILE: Final = ("auto", "none", "graph", "default")
 
 BATCHES: Final = 10  # at least so many steps an epoch where the batch size of a fine-tuning is left to the zoo
@@ -62,11 +65,7 @@ class TrainOptions:
     grad_checkpointing: bool = option(False, "Recompute activations in the backward pass, for less memory.")
     dtype: str = option("fp32", "Store the weights in fp32, or in fp16, rounded before the evaluation.", "TYPE")
     threads: int | None = option(None, "Threads of the processor to compute with. [default: torch's]", "N")
-    data: str | Path | None = option(  # noqa: RUF009
-        None,
-        "Directory of data sets, also for downloads. [default: ZOO_DATA, else data/ in ZOO_CACHE, ~/.cache/zoo]",
-        "FOLDER",
-    )
+    data: str | Path | None = option(None, DATA_HELP, "FOLDER")  # noqa: RUF009 - a field
     limit_train: int | None = option(None, "Train on the first N images only.", "N")
     limit_test: int | None = option(
         None, "Test on the first N images only, for a trial: such a model can't be published.", "N"
@@ -177,11 +176,7 @@ class ReproduceOptions:
     )
     revision: str | None = option(None, "A revision of the model: a commit, tag or branch.", "ID")
     device: str | None = option(None, "cpu, cuda or cuda:N. [default: a GPU if there is one]", "NAME")
-    data: str | Path | None = option(  # noqa: RUF009 - a field
-        None,
-        "Directory of data sets, also for downloads. [default: ZOO_DATA, else data/ in ZOO_CACHE, ~/.cache/zoo]",
-        "FOLDER",
-    )
+    data: str | Path | None = option(None, DATA_HELP, "FOLDER")  # noqa: RUF009 - a field
     dataset: str | None = option(
         None, "Where the pictures are that it was trained on, as in folder:flowers.", "ADDRESS"
     )

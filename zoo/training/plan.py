@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zoo import registry
-from zoo.data.collection import DatasetRequest, is_address
+from zoo.data.collection import DatasetRequest, is_address, root_of
 from zoo.errors import StartWarning, TrainingError, UnknownModel
 from zoo.hub import publish
 from zoo.hub.resolve import Published, published, require_allowed
@@ -66,10 +66,9 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
     if recipe.freeze_epochs and source is None:
         _warn_of_frozen_initialization(recipe_name, recipe)
 
-    from zoo.data import sources
     from zoo.training import jobs, origins
 
-    machine = jobs.Machine.here(options.device, sources.root_of(options.data))
+    machine = jobs.Machine.here(options.device, root_of(options.data))
     seeds = range(options.seed, options.seed + options.seeds)
     outputs = _outputs(options, f"{model.name}-{recipe_name}", seeds)
     begun = [_same_training(output, model, recipe, seed) for seed, output in zip(seeds, outputs, strict=True)]
@@ -104,11 +103,10 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
 
     Raises TrainingError where start, teacher or data set is another by now.
     """
-    from zoo.data import sources
     from zoo.training import jobs, origins
 
     reporting = _reporting(options)
-    machine = jobs.Machine.here(options.device, sources.root_of(options.data))
+    machine = jobs.Machine.here(options.device, root_of(options.data))
     record = require_trained(original.config)
     model, published_job = jobs.as_published(original.model, record), record.job
     teacher_address = published_job.teacher.address if published_job.teacher else published_job.recipe.teacher
@@ -198,12 +196,11 @@ def _model(name: str, options: TrainOptions, start: Published | None) -> Model:
 def _on_own_pictures(architecture: Architecture, options: TrainOptions, start: Published | None) -> Model:
     _, recipe = options.recipe_of(architecture)
 
-    from zoo.data import sources
     from zoo.data.prepared import open_dataset
 
     request = DatasetRequest(options.dataset or "", options.test_part, options.skip_bad)
     size = start.config.input_size[1] if start else None
-    root = sources.root_of(options.data)
+    root = root_of(options.data)
     pictures = open_dataset(request, recipe, root, options.tell or _silent, size=size)
     return Model(architecture, pictures, parameters=None)
 

@@ -152,13 +152,13 @@ class Lines(Report):
         )
 
 
-class Bar(Report):
+class Bar(Lines):
     """The same lines on a terminal, with a bar under them that moves within an epoch."""
 
     def __init__(self, console: Console) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._lines = Lines(console)
+        super().__init__(console)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -171,14 +171,9 @@ class Bar(Report):
 
     def start(self, epochs: int, images: int, finished: int) -> None:
         """Show the bar, where a resumed run stands."""
-        self._lines.start(epochs, images, finished)
-        self._epochs, self._images = epochs, images
+        super().start(epochs, images, finished)
         self._task = self._bar.add_task("starting", total=epochs * images, completed=finished * images, pace="")
         self._bar.start()
-
-    def note(self, text: str) -> None:
-        """Print it."""
-        self._lines.note(text)
 
     def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
         """Move the bar."""
@@ -191,7 +186,7 @@ class Bar(Report):
 
     def epoch(self, row: EpochRow) -> None:
         """Print the epoch's line above the bar, which moves at least so often."""
-        self._lines.epoch(row)
+        super().epoch(row)
         self.step(row.epoch, self._images, row.train_seconds, row.train_loss)
 
     def finish(self) -> None:

@@ -208,6 +208,7 @@ def _result(training: Training) -> Trained:
     rows = training.progress.rows
     rows[-1] = rows[-1].tested(results)
     how = training.learner.how
+    why = plan.why if how == job.compile else f"{job.compile} failed"
     mean, std = model.normalisation(job.recipe)
     metadata = {"name": job.name, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
     metadata |= {"mean": json.dumps(mean), "std": json.dumps(std)}
@@ -231,7 +232,7 @@ def _result(training: Training) -> Trained:
             epochs=len(rows),
             train_seconds=sum(row.train_seconds for row in rows),
             compile_seconds=sum(row.compile_seconds for row in rows),
-            compile_why=plan.why if how == job.compile else f"{job.compile} failed",
+            compile_why=f"{why}; batch norm, addition and ReLU fused" if training.learner.fused else why,
             compile_requested=None if how == job.compile else job.compile,
             batch_norm_images=distributed.batch_norm_images(net, min(job.recipe.batch_size, job.train_images)),
         ),

@@ -152,7 +152,7 @@ class GraphedStep:
     def __init__(self, step: Step) -> None:
         self.step, device = step, step.device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._pool = torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
         self._steps: Counter[int] = Counter()
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._uncaptured: set[int] = set()  # sizes for which it was tried in vain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -13,15 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from zoo_hf_datasets import open_dataset
 
 import zoo
 from tests.conftest import CHECKOUT
 from tests.loopback_hub import File, Hub, Repository
-from zoo.data.collection import open_collection
-from zoo.errors import DataError
-from zoo.plugin import Collection
-from zoo.record import store
-from zoo.record.types import Trained
+from zoo.plugin import Collection, DataError
 
 datasets: Any = pytest.importorskip("datasets", reason="needs datasets: pip install datasets")
 
@@ -55,7 +53,7 @@ def flowers(tmp_path: Path) -> Path:
 
 
 def opened(path: object, root: Path) -> Collection:
-    return open_collection(f"hf-datasets:{path}", root)
+    return open_dataset(str(path), root)
 
 
 def test_a_saved_dataset_has_its_splits_its_classes_and_its_images(flowers: Path, tmp_path: Path) -> None:
@@ -168,8 +166,6 @@ def test_a_dataset_of_the_hub_is_named_on_the_card_of_a_model(hub: Hub, tmp_path
     assert done.returncode == 0, done.stderr
     metadata = (tmp_path / "out" / "README.md").read_text().split("---")[1]
     assert "datasets:\n- somebody/flowers\n" in metadata
-    config = store.check(tmp_path / "out")
-    assert isinstance(config, Trained)
-    assert config.pictures is not None
-    assert config.pictures.address == "hf-datasets:somebody/flowers"
-    assert config.pictures.homepage == "https://huggingface.co/datasets/somebody/flowers"
+    pictures = json.loads((tmp_path / "out" / "config.json").read_text())["pictures"]
+    assert pictures["address"] == "hf-datasets:somebody/flowers"
+    assert pictures["homepage"] == "https://huggingface.co/datasets/somebody/flowers"

@@ -15,7 +15,7 @@ from zoo_timm.resnet import timm_resnet
 
 import zoo
 from zoo.plugin import Model
-from zoo.testing import check_model, check_training, learning_rates
+from zoo.testing import check_model, check_training
 
 MODELS = {name: value for name, value in vars(models).items() if isinstance(value, Model)}
 
@@ -70,15 +70,6 @@ def test_the_new_stem_starts_as_timm_starts_convolutions() -> None:
     stem = timm_resnet("resnet18", (3, 32, 32), 10).get_submodule("conv1")
     assert isinstance(stem, nn.Conv2d)
     assert stem.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
-
-
-def test_the_rate_warms_up_and_falls_to_0_step_by_step() -> None:
-    rates = learning_rates(MODELS["resnet18_cifar10"].recipes["cosine"], 10)
-    assert rates[0] == pytest.approx(0.01)
-    assert rates[25] == pytest.approx((0.01 + 0.1) / 2)
-    assert rates[50] == pytest.approx(0.1)
-    assert rates[50 + 975] == pytest.approx(0.05)
-    assert rates[-1] < 1e-5
 
 
 def test_timm_creates_the_zoos_models_once_it_is_asked_to() -> None:

@@ -20,7 +20,7 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lan
 Mode = Literal["squash", "center", "border"]
 MODES: tuple[Mode, ...] = ("squash", "center", "border")
 COMMON: tuple[Interpolation, ...] = ("bilinear", "bicubic")
-EVERY = (Resizing(*one) for one in product((0.875, 0.95, 1.0), COMMON, MODES))
+EVERY = (Resizing(*one) for one in product((0.875, 1.0), COMMON, MODES))
 RESIZINGS = [one for one in EVERY if not one.is_plain]  # which is the zoo's own, by torch's resampling
 
 
@@ -33,7 +33,7 @@ def photograph(width: int, height: int) -> Image.Image:
     return Image.fromarray((sky + hill + grain).clip(0, 255).astype(np.uint8))
 
 
-@pytest.mark.parametrize("size", [(640, 427), (333, 500), (224, 224), (256, 256), (97, 61), (1000, 90)])
+@pytest.mark.parametrize("size", [(640, 427), (224, 224), (97, 61)])
 @pytest.mark.parametrize("resizing", RESIZINGS, ids=str)
 def test_a_picture_is_made_ready_as_timm_does_it(size: tuple[int, int], resizing: Resizing) -> None:
     require_the_same((3, 224, 224), size, resizing)

@@ -53,22 +53,19 @@ def test_timm_lists_the_models_with_weights_as_pretrained_and_has_facts_of_all()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_facts_of_a_net_name_its_first_and_its_last_layer_and_the_size_of_its_map(name: str) -> None:
-    net = timm.create_model(name)
-    cfg = net.pretrained_cfg
+def test_a_net_gives_its_map_its_features_and_its_logits_as_its_pretrained_cfg_declares(name: str) -> None:
+    net, x = timm.create_model(name, num_classes=0).eval(), images(name)
+    cfg, maps, features = net.pretrained_cfg, net.forward_features(x), net(x)
     assert (cfg["first_conv"], cfg["classifier"]) == ("conv1", "fc")
-    assert net.forward_features(images(name)).shape[2:] == cfg["pool_size"]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_without_classes_a_net_gives_its_features(name: str) -> None:
-    net = timm.create_model(name, num_classes=0).eval()
-    x = images(name)
-    features = net(x)
+    assert maps.shape[2:] == cfg["pool_size"]
     assert features.shape == (2, net.num_features)
-    assert torch.equal(features, net.forward_head(net.forward_features(x), pre_logits=True))
+    assert torch.equal(features, net.forward_head(maps, pre_logits=True))
     assert net.num_classes == 0
     assert timm.create_model(name, num_classes=0, global_pool="")(x).ndim == 4
+    net.double().reset_classifier(7)
+    assert net(x.double()).shape == (2, 7)
+    assert net.get_classifier().weight.dtype == torch.float64
+    assert not any(module.training for module in net.modules())
 
 
 def test_without_classes_the_weights_of_all_else_are_the_zoos() -> None:
@@ -83,15 +80,6 @@ def test_other_channels_get_the_weights_that_timm_would_give_them(channels: int)
     net = timm.create_model("resnet20_cifar10", pretrained=True, in_chans=channels)
     ours = zoo.load("resnet20_cifar10", pretrained=True).state_dict()["conv1.weight"]
     assert torch.equal(net.state_dict()["conv1.weight"], adapt_input_conv(channels, ours))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_another_classifier_comes_with_the_type_and_mode_of_the_net(name: str) -> None:
-    net = timm.create_model(name).double().eval()
-    net.reset_classifier(7)
-    assert net(images(name).double()).shape == (2, 7)
-    assert net.get_classifier().weight.dtype == torch.float64
-    assert not any(module.training for module in net.modules())
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "resnet18_cifar10"])
@@ -109,26 +97,22 @@ def test_a_dropout_or_an_argument_that_no_net_has_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_features_only_gives_the_map_of_every_stage(name: str) -> None:
-    net = timm.create_model(name, features_only=True).eval()
-    maps = net(torch.randn(2, *net.pretrained_cfg["input_size"]))
-    assert isinstance(net.feature_info, FeatureInfo)
-    assert [one.shape[1] for one in maps] == net.feature_info.channels()
-    side = net.pretrained_cfg["input_size"][1]
-    for one, reduction in zip(maps, net.feature_info.reduction(), strict=True):
-        assert side // reduction - 1 <= one.shape[2] <= -(-side // reduction)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_intermediates_are_those_asked_for_before_them_the_last_map(name: str) -> None:
-    net = timm.create_model(name).eval()
+def test_the_maps_of_the_stages_are_given_alone_or_beside_the_last_one(name: str) -> None:
     x = images(name)
-    last, maps = net.forward_intermediates(x, indices=2)
-    assert torch.equal(last, net.forward_features(x))
+    net = timm.create_model(name, features_only=True).eval()
+    assert isinstance(net.feature_info, FeatureInfo)
+    for stage, channels, reduction in zip(
+        net(x), net.feature_info.channels(), net.feature_info.reduction(), strict=True
+    ):
+        assert stage.shape[1] == channels
+        assert x.shape[2] // reduction - 1 <= stage.shape[2] <= -(-x.shape[2] // reduction)
+    whole = timm.create_model(name).eval()
+    last, maps = whole.forward_intermediates(x, indices=2)
+    assert torch.equal(last, whole.forward_features(x))
     assert torch.equal(maps[-1], last)
     assert len(maps) == 2
-    (first,) = net.forward_intermediates(x, indices=[0], stop_early=True, intermediates_only=True)
-    assert first.shape[1] == net.feature_info[0]["num_chs"]
+    (first,) = whole.forward_intermediates(x, indices=[0], stop_early=True, intermediates_only=True)
+    assert first.shape[1] == whole.feature_info[0]["num_chs"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -141,7 +125,7 @@ def test_rates_can_fall_layer_by_layer(name: str) -> None:
     assert in_order == sorted(set(in_order))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["resnet20_cifar10", "resnet18_cifar10"])
 @pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:FutureWarning")
 @pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The TorchScript type system doesn't support:UserWarning")  # of torch's own layers
