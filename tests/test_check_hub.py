@@ -74,7 +74,7 @@ def test_a_plugins_hub_is_used_like_any(memory: Hub, trained: Path, tmp_path: Pa
 def test_the_page_names_every_member_of_the_protocol() -> None:
     named = set(re.findall(r"^\| `(\w+)[(`]", PAGE.partition("## What a hub has to do")[2], re.MULTILINE))
     members = {name for name in vars(Hub) if not name.startswith("_")}
-    assert named == members | {"Searchable", "Cards", "Repositories"}
+    assert named == members | {"Searchable", "Cards", "Dated", "Repositories"}
 
 
 def test_a_hub_is_checked_without_torch(tmp_path: Path) -> None:

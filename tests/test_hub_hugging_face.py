@@ -549,6 +549,8 @@ def test_a_model_whose_plugin_is_not_installed_is_listed_and_says_whose_it_is(hu
     config = json.loads((model_folder / store.CONFIG).read_text())
     config["job"]["versions"]["plugin"], config["job"]["architecture"] = "zoo-other 2.0", "other"
     (model_folder / store.CONFIG).write_text(json.dumps({**config, "name": "other_digits", "architecture": "other"}))
+    card = model_folder / store.README
+    card.write_text(card.read_text().replace("name: resnet8_digits", "name: other_digits"))
     publish(HuggingFaceHub("me"), model_folder)
     (one,) = api.overview(hub="hf://me")
     assert not one.installed

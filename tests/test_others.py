@@ -297,7 +297,7 @@ def test_a_copy_that_was_saved_anew_is_known_by_its_tensors(
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--by", "x"], "Missing option '--license'"),
+        (["--by", "x"], "missing option '--license'"),
         (["--by", "x", "--license", "mit", "--mean", "a,b"], "should be numbers with commas between them"),
         (["--by", "x", "--license", "mit", "--tag", "A B"], "a tag should be of a-z"),
         (["--by", "x", "--license", "mit", "--mean", "0.1,0.2"], "mean should have 1 numbers, one a channel, not 2"),
