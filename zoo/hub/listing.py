@@ -15,7 +15,7 @@ from zoo import registry
 from zoo.errors import FolderError, HubError, HubWarning, NotFound, RegistryError, UnknownModel, ZooError
 from zoo.hub import catalogue
 from zoo.hub.catalogue import Shipped
-from zoo.hub.protocol import Dated, Hub, Listed, Searchable
+from zoo.hub.protocol import Dated, Hub, InHub, Listed, Searchable
 from zoo.hub.schemes import open_default, open_hub
 from zoo.plugins import Entry
 from zoo.record.paths import is_folder, path_of
@@ -199,7 +199,7 @@ def revisions(model: str | Path, *, hub: str | None = None) -> list[RevisionRow]
         >>> len(zoo.api.revisions("resnet8_digits")[0].id)
         64
     """
-    from zoo.hub.resolve import InHub, published
+    from zoo.hub.resolve import published
 
     source = published(model, hub=hub, newest=True)
     source.require_record()
