@@ -54,12 +54,6 @@ def test_version_is_that_of_the_distribution(run_here: Run) -> None:
     assert finished.stdout == f"zoo {core_version()}\n"
 
 
-def test_a_command_that_is_none_is_told_with_a_close_one(run_here: Run) -> None:
-    finished = run_here("trian", "resnet8")
-    assert finished.returncode == 2
-    assert "no such command 'trian'. Did you mean 'train'" in finished.stderr
-
-
 def test_the_help_names_every_command(run_here: Run) -> None:
     help_text = run_here("--help").stdout
     assert all(f"\n  {command} " in help_text for command in COMMANDS)
