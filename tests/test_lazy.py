@@ -66,30 +66,6 @@ dir(zoo)
     assert "torch was imported" in python(["-c", "import torch"], poisoned).stderr
 
 
-def test_a_mistake_is_one_line_before_torch_is_imported(poisoned: dict[str, str]) -> None:
-    commands = [
-        "train resnet21",
-        "train resnet8 --recipe nothing",
-        "train resnet8 --set nothing=1",
-        "train resnet8 --seeds 0",
-        "train resnet8 --dtype fp8",
-        "train resnet8 --hub file:hub",
-        "train resnet8 --push --hub nonsense",
-        "train resnet8 --track nobody",
-        "train resnet8 --dataset cifar11",
-        "eval resnet21",
-        "predict resnet21 photo.png",
-        "export resnet21",
-        "verify resnet21",
-        "info resnet21",
-        "import resnet21 file.pt --by me --license mit",
-        "eval ./nowhere",
-    ]
-    for command, (code, errors, _) in run(commands, poisoned).items():
-        assert (code, errors.count("\n")) == (1, 1), f"zoo {command}: {errors}"
-        assert errors.startswith(("zoo: ", "warning: ")), f"zoo {command}: {errors}"
-
-
 @pytest.mark.parametrize(
     ("command", "files"),
     [("--help", ["app"]), ("list", ["models"]), ("train --help", ["train"]), ("push --help", ["hub"])],
