@@ -72,7 +72,8 @@ def test_the_job_of_a_model_trains_it_again(file: Path, tmp_path: Path, run_here
 
 
 def test_a_file_is_the_arguments_of_the_function(file: Path, tmp_path: Path) -> None:
-    result = zoo.train(**tomllib.loads(file.read_text()))
+    options = tomllib.loads(file.read_text())
+    result = zoo.train(options.pop("model"), **options)
     assert result.folder == tmp_path / "out"
     assert trained(result.folder).job.recipe.sched == "cosine"
 
