@@ -72,7 +72,7 @@ def complete_without_torch(program: Path, poisoned: dict[str, str]) -> Complete:
         ("zoo train resnet8 --recipe ", ["quick", "finetune", "linear"]),
         ("zoo train --recipe q resnet8_d", ["resnet8_digits"]),
         ("zoo train resnet20 --set momentum=0.8 --set warmup_", ["warmup_epochs=", "warmup_lr=", "warmup_mode="]),
-        ("zoo train resnet20 --dataset ", ["cifar10", "cifar100", "digits", "folder:", "torchvision:"]),
+        ("zoo train resnet20 --dataset ", ["cifar10", "cifar100", "digits", "folder:", "torchvision:", "hf-datasets:"]),
         ("zoo list --dataset d", ["digits"]),
         ("zoo eval resnet8 --device ", ["cpu", "cuda", "mps", "xpu"]),
     ],

@@ -437,6 +437,15 @@ def test_where_the_hub_fails_the_cache_is_used_with_a_warning_and_never_called_t
     assert not (tmp_path / "pulled").exists()
 
 
+@pytest.mark.parametrize("failure", FAILURES)
+def test_where_the_hub_fails_a_push_fails(published: Hub, model_folder: Path, failure: str) -> None:
+    fetched(HuggingFaceHub("me"), NAME)
+    fail, _ = FAILURES[failure]
+    fail(published)
+    with pytest.raises(HubError):
+        api.push(another(model_folder), hub="hf://me")
+
+
 @pytest.mark.parametrize("digits", [None, 12])
 def test_offline_the_cache_is_used_in_silence(
     published: Hub, monkeypatch: pytest.MonkeyPatch, digits: int | None

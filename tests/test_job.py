@@ -69,7 +69,7 @@ def test_every_option_of_a_training_is_a_keyword_and_a_flag() -> None:
         "compile": "auto",
         "push": False,
     }
-    flags = {option.name for option in load("train").params} - {"name", "quiet", "debug"}
+    flags = {option.name for option in load("train").params} - {"name", "config", "quiet", "debug"}
     assert flags == set(keywords) - {"model", "report", "tell"}
 
 

@@ -294,6 +294,12 @@ def test_a_copy_that_was_saved_anew_is_known_by_its_tensors(
 # -- what is refused -------------------------------------------------------------------------------
 
 
+def test_another_file_than_the_pinned_one_is_refused(pinned: FolderHub, site: Site) -> None:
+    site.answers = [Answer(b"x" * 100)]
+    with pytest.raises(HashMismatch, match=r"has SHA-256 .*expected"):
+        zoo.load(NAME, pretrained=True)
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -339,7 +345,7 @@ def test_the_commands_and_the_python_of_the_page_run(run_here: Run) -> None:
         if command != "import":  # of files that are not here; test_pages checks its words
             done = run_here(command, *words)
             assert done.returncode == 0, done.stderr
-            assert "resnet56_cifar10.akamaster" in done.stdout
+            assert ("chenyaofo" if "--dataset cifar100" in line else "resnet56_cifar10.akamaster") in done.stdout
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(code, {})
 

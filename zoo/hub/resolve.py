@@ -429,7 +429,7 @@ def full_name(name: str, hub: str | None) -> str:
     except UnknownModel as error:
         if hub is None and not os.environ.get("ZOO_HUB"):
             hint = f"; ./{name} is a folder here: give ./{name} to mean it" if is_folder_too else ""
-            if Path(name).is_file():
+            if os.path.isfile(name):  # noqa: PTH113 - False also for a name that is too long for a path
                 hint = f"; {name} is a file here: name the model first"
             raise UnknownModel(f"{error}{hint}") from None
         full = name
