@@ -446,7 +446,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, b""
 
     def tree(self, name: str, revision: str, folder: str = "") -> tuple[int, bytes]:
-        """All files under a folder, or where the query says recursive=false, what is directly in it."""
+        """All files under a folder; with recursive=false in the query, only the entries of the folder itself."""
         _, commit = self._commit(name, revision)
         start = f"{folder}/" if folder else ""
         entries: dict[str, dict[str, Any]] = {}

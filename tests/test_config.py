@@ -14,6 +14,7 @@ from zoo.record.types import Trained
 from zoo.training import config
 
 from .conftest import Run
+from .pictures import flowers
 
 FILE = """
 model = "resnet8_digits"
@@ -71,6 +72,18 @@ def test_the_job_of_a_model_trains_it_again(file: Path, tmp_path: Path, run_here
     assert trained(tmp_path / "again").job == trained(tmp_path / "out").job
 
 
+def test_the_job_of_a_model_of_ones_own_pictures_names_their_address(tmp_path: Path, run_here: Run) -> None:
+    flowers(tmp_path / "work" / "flowers", size=(12, 12))
+    words = ["train", "resnet8", "--dataset", "folder:flowers", "--epochs", "1", "--set", "batch_size=8", "--quiet"]
+    finished = run_here(*words, "--out", tmp_path / "out")
+    assert finished.returncode == 0, finished.stderr
+    again = tmp_path / "again.toml"
+    again.write_text(run_here("info", tmp_path / "out", "--job").stdout)
+    finished = run_here("train", "--config", again, "--out", tmp_path / "again", "--quiet")
+    assert finished.returncode == 0, finished.stderr
+    assert trained(tmp_path / "again").weights == trained(tmp_path / "out").weights
+
+
 def test_a_file_is_the_arguments_of_the_function(file: Path, tmp_path: Path) -> None:
     options = tomllib.loads(file.read_text())
     result = zoo.train(options.pop("model"), **options)
@@ -88,7 +101,7 @@ def test_the_job_of_a_published_model_has_its_recipe_and_no_settings_that_are_th
 def test_weights_by_others_have_no_job(run_here: Run) -> None:
     finished = run_here("info", "resnet20_cifar10.akamaster", "--job")
     assert finished.returncode == 1
-    assert "has no weights that the zoo trained" in finished.stderr
+    assert "has no recipe and no log: the zoo did not train it" in finished.stderr
 
 
 @pytest.mark.parametrize(

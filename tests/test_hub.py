@@ -106,7 +106,7 @@ def moving(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> str:
-    """The address of a model, of which another revision is pushed whenever a hub has fetched files of it."""
+    """The address of a model. Whenever a hub has fetched files of the model, another revision is pushed."""
     kept: Hub = HuggingFaceHub("me") if request.param == "Hugging Face" else FolderHub(tmp_path / "hub")
     if request.param == "folder without revisions":
         shutil.copytree(trained, tmp_path / "hub" / NAME)

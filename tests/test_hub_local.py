@@ -233,7 +233,10 @@ def cut(path: Path) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "renamed": (lambda folder: folder.rename(folder.with_name("resnet20_digits")), "and not the one of its name"),
+    "renamed": (
+        lambda folder: folder.rename(folder.with_name("resnet20_digits")),
+        "expected resnet20_digits",
+    ),
     "folder unreadable": (circle, f"{NAME}.*can't be read: Too many levels of symbolic links"),
     "revisions unreadable": (lambda folder: circle(folder / KEPT), f"{NAME}/.revisions/ids can't be read: Too many"),
     "revision unreadable": (lambda folder: circle(revision_folder(folder)), f"{NAME}/.revisions/.* can't be read"),

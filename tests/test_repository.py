@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from zoo.cli.app import load
+
 from .conftest import CHECKOUT
 
 PROJECT: dict[str, Any] = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
@@ -23,6 +25,9 @@ def test_the_page_for_contributors_names_targets_and_files_that_exist() -> None:
     page = (CHECKOUT / "CONTRIBUTING.md").read_text()
     targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", page)) <= targets
+    for command in re.findall(r"`zoo ([^`]+)`", page):
+        name, *words = command.split()
+        load(name).make_context(name, words)
     links = re.findall(r"\]\(([^)]+)\)", page)
     assert links
     assert all((CHECKOUT / link).exists() for link in links)

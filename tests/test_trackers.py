@@ -27,15 +27,8 @@ PAGE = (CHECKOUT / "docs" / "trackers.md").read_text()
 BLOCKS = {code.splitlines()[0].removeprefix("# "): code for code in re.findall(r"```\w+\n(.*?)```", PAGE, re.DOTALL)}
 Install = Callable[..., Path]
 Curves = dict[str, dict[int, float]]  # values by metric and epoch
-METRICS = {
-    "lr": "lr",
-    "train_loss": "loss/train",
-    "val_loss": "loss/val",
-    "test_loss": "loss/test",
-    "train_top1": "top1/train",
-    "val_top1": "top1/val",
-    "test_top1": "top1/test",
-    "train_seconds": "seconds/train",
+METRICS = {"lr": "lr", "train_seconds": "seconds/train"} | {
+    f"{part}_{figure}": f"{figure}/{part}" for figure in ("loss", "top1") for part in ("train", "val", "test")
 }
 
 FAILING = """
@@ -284,7 +277,7 @@ def mlflow_curves(folder: Path) -> list[Curves]:
 
 
 def trackio_curves(folder: Path) -> list[Curves]:
-    """The curves of every run of this training in trackio's database, a path that is fixed when trackio is imported."""
+    """The curves of every run of this training in trackio's database, which is one for the whole process."""
     from trackio.sqlite_storage import SQLiteStorage
 
     runs: list[Curves] = []

@@ -208,7 +208,7 @@ def train(model: str, options: TrainOptions) -> Trained:
         eval_every: Epochs between evaluations on the test set.
         push: Publish the model folder at the end.
         hub: The hub to publish to.
-        track: The names of trackers: "tensorboard", or a plugin's.
+        track: The names of trackers: "tensorboard", "wandb", "mlflow", "trackio", or a plugin's.
         report: An object that receives the results of each epoch.
         tell: A function that is called with the progress of reading your pictures.
 

@@ -5,6 +5,7 @@ What is refused is a SchemaError of one line that names the field: "results.test
 
 from __future__ import annotations
 
+import json
 import re
 import types
 import typing
@@ -75,6 +76,11 @@ def from_json(kind: type[T], value: object) -> T:
         return msgspec.convert(value, kind)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise SchemaError(explain(error)) from None
+
+
+def as_text(value: object) -> str:
+    """A value as it is typed on a command line, which `parse` reads: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def parse(kind: Any, text: str) -> Any:

@@ -125,26 +125,16 @@ def _columns(split: Dataset, request: Request) -> tuple[str, str]:
     features = split.features
     images = [name for name, feature in features.items() if isinstance(feature, Image)]
     labels = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
-    labels = labels or [name for name in LABELS if name in features]
-    return _column("image", request.image, images, images[:1], request, list(features)), _column(
-        "label", request.label, list(features), labels if len(labels) == 1 else _usual(labels), request, list(features)
-    )
-
-
-def _usual(names: Sequence[str]) -> list[str]:
-    return [name for name in LABELS if name in names][:1]
-
-
-def _column(
-    what: str, wanted: str, allowed: Sequence[str], default: Sequence[str], request: Request, columns: Sequence[str]
-) -> str:
-    if wanted:
-        if wanted not in allowed:
-            raise DataError(f"{_named(request)} has no {what} column {wanted!r}; its columns are {', '.join(columns)}")
-        return wanted
-    if not default:
-        raise DataError(f"{_named(request)} has no {what} column among {', '.join(columns)}; name one with ?{what}=")
-    return default[0]
+    if len(labels) != 1:
+        labels = [name for name in LABELS if name in (labels or features)]
+    image, label = request.image or next(iter(images), ""), request.label or next(iter(labels), "")
+    columns = ", ".join(features)
+    for what, column, allowed in (("image", image, images), ("label", label, features)):
+        if not column:
+            raise DataError(f"{_named(request)} has no {what} column among {columns}; name one with ?{what}=")
+        if column not in allowed:
+            raise DataError(f"{_named(request)} has no {what} column {column!r}; its columns are {columns}")
+    return image, label
 
 
 def _classes(split: Dataset, label: str) -> tuple[tuple[str, ...], dict[object, int]]:

@@ -256,7 +256,7 @@ def _run() -> None:
 
 def _misuse(error: Any) -> str:
     """A line for what the parser refuses, with the command that explains the options."""
-    message = error.format_message()
+    message = error.format_message().replace("Value error, ", "")  # typer's, before the message of a choice
     program = error.ctx.command_path if error.ctx else "zoo"
     end = "" if message.endswith((".", "?")) else "."
     return f"{message[:1].lower()}{message[1:]}{end} See: {program} -h"

@@ -179,18 +179,17 @@ def info(
     """
     from zoo import api  # here: `zoo list` starts faster without
 
-    shown = api.info(name, hub=hub)
-    model, config = shown.model, shown.config
     if job:
-        from zoo.errors import NotFound
-        from zoo.record.types import Trained
+        from zoo.hub.resolve import published
+        from zoo.record.types import require_trained
         from zoo.training.config import render
 
-        if not isinstance(config, Trained):
-            raise NotFound(f"{shown.name} has no weights that the zoo trained; train it: zoo train {shown.name}")
-        for line in render(config).splitlines():
+        source = published(name, hub=hub)
+        for line in render(require_trained(source.config), source.known).splitlines():
             say(line)
         return
+    shown = api.info(name, hub=hub)
+    model, config = shown.model, shown.config
     summary = api.layers(model.name, depth=depth) if layers and model else []
     if as_json:
         print_json(

@@ -1,34 +1,31 @@
 """`zoo train`, `zoo reproduce`, `zoo compare`: commands that train."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from zoo import api
 from zoo.cli import completion, options
 from zoo.cli.printing import progress, say, say_published, say_trained, telling
+from zoo.decoding import as_text
 from zoo.record.types import obstacles, spread
 from zoo.training.environment import keep_memory
 from zoo.training.options import CompareOptions, ReproduceOptions, TrainOptions
 
 
-def _defaults(context: click.Context, path: Path | None) -> None:
-    """Take the options in a file as the defaults of the command's; the text of settings is that of --set."""
+def _defaults(context: typer.Context, path: Path | None) -> None:
+    """Take the options in a file as the defaults of the command's."""
     if path is None:
         return
     from zoo.training import config
 
     given = config.read(path)
-    settings = {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in given.pop("settings", {}).items()
-    }
     if "model" in given:
         given["name"] = given.pop("model")
-    context.default_map = {**given, "settings": [f"{name}={value}" for name, value in settings.items()]}
+    if "settings" in given:
+        given["settings"] = [f"{field}={as_text(value)}" for field, value in given["settings"].items()]
+    context.default_map = given
 
 
 @options.with_options(TrainOptions)

@@ -205,12 +205,12 @@ def revisions(model: str | Path, *, hub: str | None = None) -> list[RevisionRow]
     source.require_record()
     if not isinstance(source.source, InHub):
         raise HubError(f"{model} is a path, which is in no hub and has no revisions; name a model or an address")
-    store, name = source.source.hub, source.source.name
-    dates = store.dates(name) if isinstance(store, Dated) else {}
+    opened, name = source.source.hub, source.source.name
+    dates = opened.dates(name) if isinstance(opened, Dated) else {}
     rows = []
-    for identity in store.revisions(name):
+    for identity in opened.revisions(name):
         try:
-            record = store.resolve(name, identity).record
+            record = opened.resolve(name, identity).record
         except FolderError as error:
             warnings.warn(HubWarning(str(error)), stacklevel=2)
             continue

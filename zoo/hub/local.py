@@ -107,7 +107,7 @@ class FolderHub:
 
     def _require_named(self, name: str, record: Record | Summary) -> None:
         if record.name != name:
-            raise HubError(f"{self.address.model(name)} holds the model {record.name}, and not the one of its name")
+            raise HubError(f"{self.address.model(name)} holds the model {record.name}, expected {name}")
 
     def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
         """The revision's folder itself; there is no other copy to be fetched `anew`."""

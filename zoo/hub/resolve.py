@@ -359,8 +359,9 @@ def _not_shipped(name: str, revision: str | None) -> NotFound:
     """The error for a name without weights in the catalogue."""
     base, tag = tagged(name)
     if tag is not None:
-        there = ", ".join(variants(base)) or "none"
-        return NotFound(f"the catalogue has no weights of {name}; of other people's for {base} it has {there}")
+        others = ", ".join(variants(base))
+        hint = f"it has {others}" if others else f"nobody else's are there for {base}; leave out .{tag}"
+        return NotFound(f"the catalogue has no weights of {name}; {hint}")
     what, kind = (name, NotPublished) if revision is None else (f"{name} at revision {revision}", NotFound)
     others = f" (other people's are there: {', '.join(variants(name))})" if variants(name) else ""
     return kind(
@@ -410,7 +411,7 @@ def _in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) 
         other = repository(error.folder, error.kind, source)
         return Published(other.record, source, other)
     if resolved.record.name != name:
-        raise HubError(f"{hub.address.model(name)} holds the model {resolved.record.name}, and not the one of its name")
+        raise HubError(f"{hub.address.model(name)} holds the model {resolved.record.name}, expected {name}")
     return Published(resolved.record, InHub(hub, name, resolved.id))
 
 

@@ -14,9 +14,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from zoo import plugins
+from zoo.decoding import as_text
 from zoo.record.job import Job
 from zoo.record.types import EpochRow, Imported, Record, Trained, spread
 from zoo.spec import FEW, Architecture, Dataset, Model
@@ -304,38 +305,50 @@ def is_shipped(record: Record) -> bool:
     return plugins.normal(record.plugin_distribution) in plugins.SHIPPED
 
 
+# Options that are two flags: for True and for False.
+FLAGS: Final = {"amp": ("--amp", "--no-amp"), "deterministic": ("--deterministic", "--fast")}
+
+
 def command(job: Job, known: Model | Architecture, seeds: int = 1) -> str:
     """The command that trains the same, with every option that a later machine would choose."""
-    started = ["zoo"] if job.processes == 1 else ["torchrun", "--nproc-per-node", str(job.processes), "-m", "zoo"]
-    words = [*started, "train", *_model(job, known), *_recipe(job, known), "--seed", str(job.seed)]
-    if not isinstance(known, Model) or job.train_images != known.dataset.train_images - job.recipe.val_images:
-        words += ["--limit-train", str(job.train_images)]
-    words += ["--start", job.start.address] if job.start else []
-    words += ["--device", job.device, "--amp" if job.amp else "--no-amp", "--compile", job.compile]
-    words += ["--deterministic" if job.deterministic else "--fast", "--threads", str(job.threads)]
-    words += ["--grad-checkpointing"] if job.grad_checkpointing else []
-    words += ["--dtype", job.dtype] if job.dtype != "fp32" else []
-    words += ["--seeds", str(seeds)] if seeds > 1 else []
+    words = ["zoo"] if job.processes == 1 else ["torchrun", "--nproc-per-node", str(job.processes), "-m", "zoo"]
+    options = job_options(job, known, seeds)
+    words += ["train", str(options.pop("model"))]
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, dict):
+            for field, setting in value.items():
+                words += ["--set", f"{field}={as_text(setting)}"]
+        elif isinstance(value, bool):
+            words += [FLAGS[name][not value] if name in FLAGS else option]
+        else:
+            words += [option, str(value)]
     return shlex.join(words)
 
 
-def _model(job: Job, known: Model | Architecture) -> list[str]:
-    """The model by its name; of pictures that somebody has, by its architecture and their address."""
+def job_options(job: Job, known: Model | Architecture, seeds: int = 1) -> dict[str, Any]:
+    """The options of `zoo.train` that train the same, by name, in the order of a command.
+
+    `settings` has the fields that differ from the recipe that the plugin declares now. Somebody's own pictures are
+    named by their address, and the model by its architecture.
+    """
+    options: dict[str, Any] = {"model": job.name}
     pictures = known.dataset.pictures if isinstance(known, Model) else None
-    if pictures is None:
-        return [job.name]
-    words = [job.architecture, "--dataset", pictures.address]
-    words += [] if pictures.test_part is None else ["--test-part", str(pictures.test_part)]
-    return words + (["--skip-bad"] if pictures.skipped else [])
-
-
-def _recipe(job: Job, known: Model | Architecture) -> list[str]:
-    """The recipe by its name, and what differs from what the plugin has under that name now."""
-    name = job.recipe_name if job.recipe_name in known.recipes else next(iter(known.recipes))
-    words, now = ["--recipe", name], known.recipes[name].every()
-    for field, value in job.recipe.every().items():
-        if value == now[field]:
-            continue
-        text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-        words += ["--epochs", text] if field == "epochs" else ["--set", f"{field}={text}"]
-    return words
+    if pictures is not None:
+        options = {"model": job.architecture, "dataset": pictures.address}
+        options |= {} if pictures.test_part is None else {"test_part": pictures.test_part}
+        options |= {"skip_bad": True} if pictures.skipped else {}
+    options["recipe"] = job.recipe_name if job.recipe_name in known.recipes else next(iter(known.recipes))
+    declared = known.recipes[options["recipe"]].every()
+    settings = {field: value for field, value in job.recipe.every().items() if value != declared[field]}
+    options |= {"epochs": settings.pop("epochs")} if "epochs" in settings else {}
+    options |= {"settings": settings} if settings else {}
+    options["seed"] = job.seed
+    if not isinstance(known, Model) or job.train_images != known.dataset.train_images - job.recipe.val_images:
+        options["limit_train"] = job.train_images
+    options |= {"start": job.start.address} if job.start else {}
+    options |= {"device": job.device, "amp": job.amp, "compile": job.compile, "deterministic": job.deterministic}
+    options["threads"] = job.threads
+    options |= {"grad_checkpointing": True} if job.grad_checkpointing else {}
+    options |= {"dtype": job.dtype} if job.dtype != "fp32" else {}
+    return options | ({"seeds": seeds} if seeds > 1 else {})

@@ -16,11 +16,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from zoo import registry
-from zoo.errors import RegistryError, TrainingError
+from zoo.errors import TrainingError
 from zoo.plugins import close_to
+from zoo.record.card import job_options
 from zoo.record.types import Trained
-from zoo.spec import Recipe
+from zoo.spec import Architecture, Model
 from zoo.training.options import TrainOptions
 
 
@@ -57,45 +57,23 @@ def read(path: Path) -> dict[str, Any]:
     return options
 
 
-def render(record: Trained) -> str:
-    """The file of a published model's training: with the same machine and versions it gives the same weights.
+def render(record: Trained, known: Model | Architecture) -> str:
+    """The file of a published model's training, with the same options as the command on its card.
 
-    `[settings]` has the fields that differ from the declared recipe of that name. If no plugin declares the recipe, it
-    has all fields that differ from the defaults.
+    Args:
+        record: The record of the model.
+        known: The model, or its architecture where no plugin declares the data set.
     """
-    job = record.job
-    options: dict[str, object] = {
-        "model": f"{job.architecture}_{job.dataset}",
-        "recipe": job.recipe_name,
-        "epochs": job.recipe.epochs,
-        "start": job.start.address if job.start else None,
-        "license": record.license,
-        "seed": job.seed,
-        "seeds": len(record.seeds) or None,
-        "device": job.device,
-        "amp": job.amp,
-        "compile": job.compile,
-        "deterministic": job.deterministic,
-        "grad_checkpointing": job.grad_checkpointing,
-        "dtype": job.dtype,
-        "threads": job.threads,
-    }
-    try:
-        model = registry.load(record.name)
-        declared, images = model.recipes.get(job.recipe_name), model.dataset.train_images - job.recipe.val_images
-    except RegistryError:
-        declared, images = None, job.train_images
-    if job.train_images != images:
-        options["limit_train"] = job.train_images
-    lines = [_line(name, value) for name, value in options.items() if value is not None]
-    base = (declared or Recipe(epochs=job.recipe.epochs)).to_json()
-    settings = {name: value for name, value in job.recipe.to_json().items() if value != base.get(name)}
-    settings.pop("epochs", None)  # an option
+    options = job_options(record.job, known, max(1, len(record.seeds)))
+    settings = options.pop("settings", {})
+    lines = [_line(name, value) for name, value in options.items()]
+    if (processes := record.job.processes) > 1:
+        lines.insert(0, f"# torchrun --nproc-per-node {processes} -m zoo train --config FILE")
     if settings:
         lines += ["", "[settings]", *(_line(name, value) for name, value in settings.items())]
     return "\n".join(lines) + "\n"
 
 
 def _line(name: str, value: object) -> str:
-    """A line of TOML; its strings, numbers, booleans and arrays are written as in JSON."""
-    return f"{name} = {json.dumps(value, ensure_ascii=False)}"
+    """A line of TOML, which writes strings, numbers, booleans and arrays as JSON does, and has no null."""
+    return f"{name} = {json.dumps('null' if value is None else value, ensure_ascii=False)}"

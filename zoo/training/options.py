@@ -6,13 +6,13 @@ imported.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from zoo.decoding import as_text
 from zoo.errors import RecipeError, TrainingError
 from zoo.options import option
 from zoo.spec import Architecture, Model, Recipe
@@ -23,6 +23,9 @@ DTYPES: Final = ("fp32", "fp16")
 FINETUNE: Final = "finetune"  # the recipe for a training with a start
 DATA_HELP: Final = (
     "Directory of data sets, also for downloads. [default: ZOO_DATA, else data/ in ZOO_CACHE, ~/.cache/zoo]"
+)
+TRACK_HELP: Final = (
+    "A tracker: tensorboard (files in OUT.events), wandb, mlflow, trackio, or a plugin's; may be repeated."
 )
 COMPILE: Final = ("auto", "none", "graph", "default")
 
@@ -86,9 +89,7 @@ class TrainOptions:
         "[default: ZOO_HUB, else the account logged in]",
         "HUB",
     )
-    track: Sequence[str] | None = option(
-        None, "Report to a tracker too: tensorboard (files in OUT.events), or a plugin's; may be repeated.", "NAME"
-    )
+    track: Sequence[str] | None = option(None, TRACK_HELP, "NAME")
     report: Report | None = None
     tell: Callable[[str, int, int], None] | None = None
 
@@ -120,7 +121,7 @@ class TrainOptions:
         settings = {**(self.settings or {}), **({} if self.epochs is None else {"epochs": self.epochs})}
         if is_finetuned and self.epochs is not None and model.recipes[name].freeze_epochs >= self.epochs > 0:
             settings.setdefault("freeze_epochs", self.epochs - 1)  # a recipe that nobody has chosen fits any length
-        recipe = model.recipes[name].changed({field: _text(value) for field, value in settings.items()})
+        recipe = model.recipes[name].changed({field: as_text(value) for field, value in settings.items()})
         if self._chooses_batch_size and isinstance(model, Model):
             images = min(self.limit_train or math.inf, model.dataset.train_images - recipe.val_images)
             recipe = recipe.replace(batch_size=_batch_size(recipe.batch_size, int(images)))
@@ -141,15 +142,6 @@ def _batch_size(largest: int, images: int) -> int:
         return largest
     size = min(largest, max(LEAST_BATCH, images // BATCHES))
     return size - 1 if images % size == 1 else size
-
-
-def _text(value: object) -> str:
-    """The value of a setting as text, as the command line has it."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, tuple | list):
-        return json.dumps(list(value))
-    return json.dumps(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,9 +175,7 @@ class ReproduceOptions:
     out: str | Path | None = option(None, "What to make. [default: runs/MODEL-reproduced]", "FOLDER")  # noqa: RUF009
     resume: bool = option(False, "Go on with the run that was stopped there.")
     overwrite: bool = option(False, "Replace an existing run or model folder.")
-    track: Sequence[str] | None = option(
-        None, "Report to a tracker too: tensorboard (files in OUT.events), or a plugin's; may be repeated.", "NAME"
-    )
+    track: Sequence[str] | None = option(None, TRACK_HELP, "NAME")
     report: Report | None = None
     tell: Callable[[str, int, int], None] | None = None
 

@@ -102,28 +102,12 @@ class TensorBoard(Metrics):
             self._writer.close()
 
 
-class WeightsAndBiases(Metrics):
-    """Logs to Weights & Biases: to the project that WANDB_PROJECT names, else `zoo`. WANDB_MODE=offline works."""
+class Dashboard(Metrics):
+    """Logs to a run of Weights & Biases or of trackio, whose runs have the same methods. `start` begins the run."""
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
-        self._run: wandb.Run | None = None
-
-    def start(self, epochs: int, images: int, finished: int) -> None:
-        """Start a run. A resumed training continues its run."""
-        import wandb
-
-        run_id = _RunId(self._watched.folder, "wandb")
-        self._run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
-            name=self._watched.folder.stem,
-            config=_config(self._watched),
-            dir=self._watched.folder,
-            id=run_id.read() if finished else None,
-            resume="allow",
-            settings=wandb.Settings(console="off"),  # leaves sys.stdout as it is
-        )
-        run_id.write(self._run.id)
+        self._run: wandb.Run | trackio.Run | None = None
 
     def log(self, values: dict[str, float], epoch: int) -> None:
         """Log the metrics."""
@@ -134,6 +118,26 @@ class WeightsAndBiases(Metrics):
         """Finish the run if it was started."""
         if self._run is not None:
             self._run.finish()
+
+
+class WeightsAndBiases(Dashboard):
+    """Logs to Weights & Biases: to the project that WANDB_PROJECT names, else `zoo`. WANDB_MODE=offline works."""
+
+    def start(self, epochs: int, images: int, finished: int) -> None:
+        """Start a run. A resumed training continues its run."""
+        import wandb
+
+        run_id = _run_id(self._watched.folder, "wandb")
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            name=self._watched.folder.stem,
+            config=_config(self._watched),
+            dir=self._watched.folder,
+            id=run_id.read_text() if finished and run_id.is_file() else None,
+            resume="allow",
+            settings=wandb.Settings(console="off"),  # leaves sys.stdout as it is
+        )
+        run_id.write_text(self._run.id)
 
 
 class MLflow(Metrics):
@@ -150,9 +154,9 @@ class MLflow(Metrics):
         """Start a run. A resumed training continues its run."""
         from mlflow.entities import Param
 
-        run_id = _RunId(self._watched.folder, "mlflow")
-        if finished and (previous := run_id.read()):
-            self._run = previous
+        run_id = _run_id(self._watched.folder, "mlflow")
+        if finished and run_id.is_file():
+            self._run = run_id.read_text()
             self._client.update_run(self._run, status="RUNNING")
             return
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
@@ -162,7 +166,7 @@ class MLflow(Metrics):
         parameters = [Param(name, str(value)) for name, value in _flat(_config(self._watched)).items()]
         for first in range(0, len(parameters), MLFLOW_PARAMETERS):
             self._client.log_batch(self._run, params=parameters[first : first + MLFLOW_PARAMETERS])
-        run_id.write(self._run)
+        run_id.write_text(self._run)
 
     def log(self, values: dict[str, float], epoch: int) -> None:
         """Log the metrics."""
@@ -177,48 +181,26 @@ class MLflow(Metrics):
             self._client.set_terminated(self._run)
 
 
-class Trackio(Metrics):
+class Trackio(Dashboard):
     """Logs to the project `zoo` of trackio: to its local database, or to the Space that TRACKIO_SPACE_ID names."""
-
-    def __init__(self, watched: Watched) -> None:
-        self._watched = watched
-        self._run: trackio.Run | None = None
 
     def start(self, epochs: int, images: int, finished: int) -> None:
         """Start a run. A resumed training continues its run, which trackio finds by its name."""
         import trackio
 
-        run_id = _RunId(self._watched.folder, "trackio")
-        previous = run_id.read() if finished else None
-        name = previous or f"{self._watched.folder.stem}-{secrets.token_hex(3)}"
+        run_id = _run_id(self._watched.folder, "trackio")
+        is_resumed = finished > 0 and run_id.is_file()
+        name = run_id.read_text() if is_resumed else f"{self._watched.folder.stem}-{secrets.token_hex(3)}"
         self._run = trackio.init(
-            project=PROJECT, name=name, config=_config(self._watched), resume="allow" if previous else "never"
+            project=PROJECT, name=name, config=_config(self._watched), resume="allow" if is_resumed else "never"
         )
-        run_id.write(name)
-
-    def log(self, values: dict[str, float], epoch: int) -> None:
-        """Log the metrics."""
-        assert self._run is not None
-        self._run.log(values, step=epoch)
-
-    def finish(self) -> None:
-        """Finish the run if it was started."""
-        if self._run is not None:
-            self._run.finish()
+        run_id.write_text(name)
 
 
-class _RunId:
-    """The id of a tracker's run, in the run's folder, so that a resumed training continues the same curve."""
-
-    def __init__(self, folder: Path, tracker: str) -> None:
-        self._path = folder / f"{tracker}.id"
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def read(self) -> str | None:
-        return self._path.read_text() if self._path.is_file() else None
-
-    def write(self, run_id: str) -> None:
-        self._path.write_text(run_id)
+def _run_id(folder: Path, tracker: str) -> Path:
+    """The file with the id of a tracker's run, by which a resumed training continues the same curve."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{tracker}.id"
 
 
 def _config(watched: Watched) -> dict[str, Any]:

@@ -70,8 +70,9 @@ DISTILLED = LONG.replace(
     teacher=f"resnet{TEACHER_DEPTH}", distill_type="dkd", distill=1.0, dkd_beta=2.0, distill_warmup_epochs=8
 )
 
-# From weights of another data set: the head first, then all of it at a lower rate, of which the stem has a third. The
-# rates were chosen with resnet20's weights of CIFAR-100 on 2,000 images of CIFAR-10 and 2,000 held-out ones.
+# Starts from weights of another data set. Trains the head first, then all layers at a lower rate; the stem's is a third
+# of the head's. The rates were chosen with resnet20's weights of CIFAR-100, on 2,000 training images of CIFAR-10 and
+# 2,000 held-out ones.
 STEM = 1 / 3
 
 

@@ -19,7 +19,7 @@ def test_it_is_what_it_declares() -> None:
 
 
 def test_it_learns_and_comes_back_from_its_folder_still_tied() -> None:
-    check_training(resnet_tied_cifar100, images=24)  # counts the parameters of what is loaded back, too
+    check_training(resnet_tied_cifar100, images=24)  # also counts the parameters after loading
 
 
 def test_the_stages_have_the_published_sizes() -> None:
