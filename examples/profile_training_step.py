@@ -54,7 +54,7 @@ from zoo.training.environment import algorithms, keep_memory
 from zoo.training.fusion import fused
 from zoo.training.objective import Judged, objective
 from zoo.training.optimizer import BatchCounts
-from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Moved, Step, Stopwatch
+from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Step, StepState, Stopwatch
 
 ROUNDS = 5  # the median of so many is what counts
 FIRST_STEPS = STEPS_BEFORE_CAPTURE + 2  # compiling and capturing are over after these
@@ -174,7 +174,7 @@ def make_feed(subject: Subject) -> batches.Feed:
 def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
     """A step over the subject's images, with a fresh net: the one place that knows how a step is put together."""
     recipe, device, net = subject.recipe, subject.device, make_net(subject)
-    moved = Moved(
+    state = StepState(
         net,
         optim.build(recipe, net.parameters()),
         torch.zeros(2, dtype=torch.float64, device=device),
@@ -182,7 +182,7 @@ def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
     )
     learned = objective(fused(net) if way.fused else net, make_feed(subject), recipe, amp=way.amp, teacher=None)
     how: How = "default" if way.compiled else "none"
-    step = Step(learned, moved, recipe, share=Share(), how=how, stopwatch=Stopwatch(device))
+    step = Step(learned, state, recipe, share=Share(), how=how, stopwatch=Stopwatch(device))
     return GraphedStep(step) if way.graph else step
 
 

@@ -254,9 +254,9 @@ def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkey
     )
     assert [trained.config.job.compile for trained in (long, eager)] == ["default", "none"]
     card = (long.folder / store.README).read_text()
-    assert "compile default: auto: 300 images in all on a CPU are worth compiling for" in card
+    assert "compile default: auto: compiling pays for 300 images in all on a CPU" in card
     assert "--compile default" in card
-    assert "compile none: asked for" in (eager.folder / store.README).read_text()
+    assert "compile none: requested" in (eager.folder / store.README).read_text()
 
 
 def test_failed_compilation_is_recorded_as_requested_and_not_done(

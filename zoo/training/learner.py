@@ -16,7 +16,7 @@ from zoo.record.job import How, Job
 from zoo.training import distributed, fusion, optimizer
 from zoo.training.objective import Objective, balanced, objective
 from zoo.training.optimizer import Average, BatchCounts
-from zoo.training.step import GraphedStep, Moved, Step, Stopwatch, fastest
+from zoo.training.step import GraphedStep, Step, StepState, Stopwatch, fastest
 
 
 class Learner:
@@ -38,14 +38,14 @@ class Learner:
         self._parameters = [one for one in self.net.parameters() if one.requires_grad]
         distributed.synchronize_batch_norm(self.net, device)
         self._average = None if recipe.model_ema_decay is None else Average(self.net, recipe.model_ema_decay)
-        self._moved = Moved(
+        self._state = StepState(
             self.net,
             optimizer.build(recipe, optimizer.groups(recipe, self.net, self._head)),
             torch.zeros(2, dtype=torch.float64, device=device),
             BatchCounts(self.net),
             self._average,
         )
-        self._schedule = optimizer.schedule(recipe, self._moved.optimizer, self.steps)
+        self._schedule = optimizer.schedule(recipe, self._state.optimizer, self.steps)
         self._epoch = self._prepared = 1
         self._fresh = self._draw(1)
         self._drawn = self._fresh.to(device)
@@ -66,7 +66,7 @@ class Learner:
     @property
     def totals(self) -> Tensor:
         """The loss summed over this process's images of the epoch, and its correct predictions: [2] float64."""
-        return self._moved.totals
+        return self._state.totals
 
     def begin(self, epoch: int) -> None:
         """Begin an epoch, counted from 1, or go on with it."""
@@ -96,7 +96,7 @@ class Learner:
         assert self._step is not None  # an epoch has begun
         self._feed.bring(start, end)
         self._step(start, end)
-        self.lr = float(self._moved.optimizer.param_groups[0]["lr"])
+        self.lr = float(self._state.optimizer.param_groups[0]["lr"])
         optimizer.end_step(self._job.recipe, self._schedule)
 
     def end(self, val_top1: float | None) -> None:
@@ -107,13 +107,13 @@ class Learner:
     def state(self) -> dict[str, Any]:
         """All that a training needs to continue as if it had never stopped; every process has to call this."""
         device = self.totals.device
-        with self._moved.counts.back():
+        with self._state.counts.restored():
             net = self.net.state_dict()
         average = {"average": self._average.net.state_dict()} if self._average else {}
         return {
             "net": net,
             **average,
-            "optimizer": self._moved.optimizer.state_dict(),
+            "optimizer": self._state.optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "totals": distributed.summed(self.totals).cpu(),
             "random": torch.get_rng_state(),
@@ -122,11 +122,11 @@ class Learner:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore everything that `state` returned."""
-        with self._moved.counts.back():
+        with self._state.counts.restored():
             self.net.load_state_dict(state["net"])
         if self._average:
             self._average.net.load_state_dict(state["average"])
-        self._moved.optimizer.load_state_dict(state["optimizer"])
+        self._state.optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self.totals.copy_(state["totals"])
         if not self._share.is_first:
@@ -142,25 +142,25 @@ class Learner:
 
     def published(self) -> nn.Module:
         """The net that is evaluated and published; nothing is trained after this."""
-        self._moved.counts.give_back()
+        self._state.counts.restore()
         return self.evaluated
 
     def _let_learn(self, part: nn.Module) -> None:
         """Let the net or its head learn from here on: what computes and averages gradients is built anew."""
         job = self._job
         self._step = None  # first: processes that average the same gradients twice would wait for each other
-        self._moved.counts.give_back()
-        optimizer.learn_alone(part, self._parameters)
+        self._state.counts.restore()
+        optimizer.train_only(part, self._parameters)
         # What stands still counts no batches.
-        self._learning, self._moved = part, dataclasses.replace(self._moved, counts=BatchCounts(part))
+        self._learning, self._state = part, dataclasses.replace(self._state, counts=BatchCounts(part))
         learned = self._objective(part)
-        step = Step(learned, self._moved, job.recipe, share=self._share, how=job.compile, stopwatch=self._stopwatch)
+        step = Step(learned, self._state, job.recipe, share=self._share, how=job.compile, stopwatch=self._stopwatch)
         self._step = fastest(step, job.compile)
 
     def _objective(self, part: nn.Module) -> Objective:
         """The objective of the net or its head; of a head on its features, if those are the same in all epochs."""
         job, net = self._job, self.net
-        if part is not net and self._teacher is None and optimizer.stand_still(job.recipe):
+        if part is not net and self._teacher is None and optimizer.has_constant_features(job.recipe):
             seen = optimizer.features(net, self._split, self._drawn, self._pixels, amp=job.amp)
             if seen is not None:
                 net, self._feed = part, seen

@@ -103,14 +103,14 @@ def _train(training: Training, stop: StopRequest) -> None:
                 report.step(epoch, done, stopwatch.train_seconds, loss)
             signal_number = distributed.agreed(stop.signal_number, number)
             if signal_number and progress.step < learner.steps:
-                progress.train_seconds, progress.compile_seconds = stopwatch.seconds
+                progress.train_seconds, progress.compile_seconds = stopwatch.train_seconds, stopwatch.compile_seconds
                 training.save()
                 raise _interrupted(training, signal_number)
         if epoch < recipe.epochs:
             learner.prepare(epoch + 1)
         totals = distributed.summed(learner.totals)
         synchronize(device)
-        train_seconds, compile_seconds = stopwatch.seconds
+        train_seconds, compile_seconds = stopwatch.train_seconds, stopwatch.compile_seconds
         row = EpochRow(
             epoch=epoch,
             lr=learner.lr,
