@@ -102,7 +102,7 @@ def test_a_path_has_no_hub_and_no_revision(here: Path, asked: dict[str, str]) ->
 
 
 def test_a_net_without_weights_has_no_revision() -> None:
-    with pytest.raises(HubError, match="revision v1 is one of published weights; load them with pretrained=True"):
+    with pytest.raises(HubError, match="revision v1 names published weights; load them with pretrained=True"):
         zoo.load(NAME, revision="v1")
 
 

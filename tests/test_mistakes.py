@@ -48,7 +48,7 @@ MISTAKES = {
         ("train resnet8 --set lr=nan", "lr should be a number"),
         ("train resnet8 --set batch_size=0", "batch_size should be at least 1, not 0"),
         ("train resnet8 --epochs 0", "epochs should be at least 1, not 0"),
-        ("train resnet8 --recipe finetune --epochs 1", "freeze_epochs should be from 0 to epochs, which are 1, not 2"),
+        ("train resnet8 --recipe finetune --epochs 1", "freeze_epochs should be from 0 to epochs (1), not 2"),
     ],
     "numbers": [
         ("train resnet8 --limit-train -5", "limit_train should be from 1"),

@@ -269,7 +269,7 @@ def test_a_deeper_net_begins_as_the_shallower_one_and_what_is_added_learns(
 
 
 def test_what_is_zeroed_is_a_regular_expression() -> None:
-    with pytest.raises(ValueError, match="is no regular expression"):
+    with pytest.raises(ValueError, match="is not a regular expression"):
         Deepening(("resnet8",), "(")
 
 

@@ -30,7 +30,7 @@ from zoo.decoding import (
 )
 from zoo.errors import FolderError
 from zoo.record.job import How, Job, Versions
-from zoo.spec import PLAIN, Dataset, Pictures, Resizing, one_a_channel
+from zoo.spec import PLAIN, Dataset, Pictures, Resizing, one_per_channel
 
 FORMAT: Final = 1
 
@@ -217,7 +217,7 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     def __post_init__(self) -> None:
         channels = self.input_size[0]
         for field in ("mean", "std"):
-            _require(len(getattr(self, field)) == channels, f"{field} should have {one_a_channel(channels)}")
+            _require(len(getattr(self, field)) == channels, f"{field} should have {one_per_channel(channels)}")
         every = all(len(row) == len(self.classes) for row in self.known_answers)
         _require(every, "known_answers should have a logit for every class")
         _require(WEIGHTS in self.files, f"files should have {WEIGHTS}")
