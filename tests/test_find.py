@@ -215,4 +215,4 @@ def test_all_of_a_hub_is_verified_by_address_and_a_folder_called_as_an_architect
     shutil.copytree(trained, tmp_path / "hub" / "resnet8")
     finished = run_here("verify", "--all", "--hub", f"file:{tmp_path / 'hub'}")
     assert finished.returncode == 1
-    assert finished.stderr.endswith(f"hub/resnet8 holds the model {NAME}, expected resnet8\n")
+    assert finished.stderr.endswith(f"hub/resnet8 contains the model {NAME}, expected resnet8; rename the folder\n")

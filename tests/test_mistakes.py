@@ -103,7 +103,7 @@ MISTAKES = {
         ("list --hub file:nosuch", "push one there with: zoo push FOLDER --hub file:nosuch"),
         ("list --hub ftp://x", "there is no kind of hub 'ftp'; there are file, hf"),
         ("pull resnet8 --hub model", "expected file:PATH or hf://namespace"),
-        ("pull resnet8 --hub file:nowhere", "list the hub to see what it has"),
+        ("pull resnet8 --hub file:nowhere", "list its models with: zoo list --hub file:"),
         ("pull resnet8 --revision nosuch", "has no revision 'nosuch'; it has 9dee802f38c1"),
         ("page --hub file:nowhere", "push one there with: zoo push FOLDER --hub file:nowhere"),
     ],

@@ -25,7 +25,7 @@ NAME = "resnet8_digits"
 
 def test_a_hub_folder_that_holds_another_model_is_not_loaded_under_its_name(tmp_path: Path) -> None:
     shutil.copytree(CHECKOUT / "hub_cards" / NAME, tmp_path / "resnet20_cifar10")
-    with pytest.raises(HubError, match=f"resnet20_cifar10 holds the model {NAME}, expected resnet20_cifar10"):
+    with pytest.raises(HubError, match=f"resnet20_cifar10 contains the model {NAME}, expected resnet20_cifar10"):
         zoo.load("resnet20_cifar10", pretrained=True, hub=f"file:{tmp_path}")
 
 
