@@ -272,10 +272,10 @@ class _Index:
 
     def rows(self, names: Iterable[str]) -> list[Row]:
         """The rows of these names; one that a plugin fails to load is left out."""
-        entries, provided = registry.entries(), registry.provided()
-        names = set(names)
+        entries, names = registry.entries(), set(names)
         needed = sorted({model for name, model in self.declared.items() if name in names and name not in self.listed})
         models = {model.name: model for model in registry.load_all(entries[name] for name in needed)}
+        provided = registry.provided() if self.listed else frozenset()
         rows = [_row_in_hub(listed, provided) for name, listed in self.listed.items() if name in names]
         for name in names - self.listed.keys():
             base = self.declared[name]
@@ -317,9 +317,14 @@ def _within(rows: list[Row], dataset: str | None, max_parameters: int | None) ->
     ]
 
 
+_DIGITS = re.compile(r"(\d+)")
+
+
 def _natural(name: str) -> list[str | int]:
     """A key that sorts resnet20 before resnet110."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+    parts: list[str | int] = [*_DIGITS.split(name)]
+    parts[1::2] = map(int, parts[1::2])
+    return parts
 
 
 def ordered(rows: list[Row], by: Order) -> list[Row]:
