@@ -209,7 +209,7 @@ def train(model: str, options: TrainOptions) -> Trained:
         push: Publish the model folder at the end.
         hub: The hub to publish to.
         track: The names of trackers: "tensorboard", "wandb", "mlflow", "trackio", or a plugin's.
-        report: An object that receives the results of each epoch.
+        report: An object that receives the results of each epoch; by default a progress bar in IPython and Jupyter.
         tell: A function that is called with the progress of reading your pictures.
 
     Returns:
@@ -569,7 +569,7 @@ def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, Tr
         resume: Continue a run that was stopped.
         overwrite: Replace an existing run or model folder.
         track: The names of trackers.
-        report: An object that receives the results of each epoch.
+        report: An object that receives the results of each epoch; by default a progress bar in IPython and Jupyter.
         tell: A function that is called with the progress of reading your pictures.
 
     Returns:
