@@ -214,7 +214,7 @@ def train(model: str, options: TrainOptions) -> Trained:
         push: Publish the model folder at the end.
         hub: The hub to publish to.
         track: Names of trackers: "tensorboard", "wandb", "mlflow", "trackio", or a plugin's.
-        report: An object that receives the results of each epoch, a `zoo.plugin.Report`.
+        report: A `zoo.plugin.Report`, which receives each epoch's results. Default: a progress bar in Jupyter.
         tell: A function `(task, done, total)` that is called with the progress of reading your pictures.
 
     Returns:
@@ -601,7 +601,7 @@ def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, Tr
         resume: Continue a stopped run.
         overwrite: Replace an existing run or model folder.
         track: Names of trackers.
-        report: An object that receives the results of each epoch, a `zoo.plugin.Report`.
+        report: A `zoo.plugin.Report`, which receives each epoch's results. Default: a progress bar in Jupyter.
         tell: A function `(task, done, total)` that is called with the progress of reading your pictures.
 
     Returns:

@@ -22,8 +22,9 @@ from zoo.record.job import Job
 from zoo.record.paths import path_of
 from zoo.record.types import UNKNOWN_LICENSE, require_trained
 from zoo.spec import Architecture, Model, Recipe
+from zoo.training.notebook import default_report
 from zoo.training.options import TrainOptions
-from zoo.training.reporting import Report, Reporting
+from zoo.training.reporting import Reporting
 from zoo.training.trackers import trackers
 
 if TYPE_CHECKING:
@@ -159,7 +160,8 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
 
 
 def _reporting(options: TrainOptions) -> Reporting:
-    return Reporting(options.save_every, options.eval_every, options.report or Report(), trackers(options.track or ()))
+    report = options.report or default_report()
+    return Reporting(options.save_every, options.eval_every, report, trackers(options.track or ()))
 
 
 def _output(options: TrainOptions, name: str) -> Output:
