@@ -62,7 +62,7 @@ def test_the_head_alone_learns_in_the_first_epochs_and_everything_after_them(tmp
 def test_a_run_that_was_stopped_in_either_part_or_between_them_has_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_after: int, more: dict[str, str]
 ) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     what = job(FROZEN.changed(more))
     whole, stopped = Run(tmp_path / "whole").go(what), Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):
@@ -183,7 +183,7 @@ def test_a_head_learns_the_same_from_features_as_in_its_net(
 def test_a_head_that_learns_from_features_is_resumed_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     stopped = Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):
         stopped.go(job(STILL), report=StopAfter(10))
@@ -204,7 +204,7 @@ def test_a_net_whose_head_is_not_all_that_follows_its_features_is_run_whole(tmp_
 def test_a_head_alone_is_trained_and_published_as_any_net_is(tmp_path: Path) -> None:
     settings = {"freeze_epochs": "2", "crop_padding": "0", "class_weight": "balanced"}
     with pytest.warns(
-        StartWarning, match="^recipe quick trains the head alone for 2 of 2 epochs, and the rest .* \\(start\\)"
+        StartWarning, match="^recipe quick trains only the head for 2 of 2 epochs, but the rest .* \\(start\\)"
     ):
         done = api.train(
             "resnet8_digits", settings=settings, epochs=2, out=tmp_path / "model", amp=False, limit_train=400

@@ -127,9 +127,9 @@ def test_a_strangers_text_does_not_command_the_terminal(
 
 
 BEYOND_REASON: dict[str, dict[str, Any]] = {
-    "crop_padding should be up to 8, the side of the images, not 512": {"recipe": {"crop_padding": 512}},
-    "threads should be at least 1 and up to 1,024, not 1000000000": {"threads": 10**9},
-    "threads should be at least 1 and up to 1,024, not 0": {"threads": 0},
+    "crop_padding should be up to 8, the size of the images, not 512": {"recipe": {"crop_padding": 512}},
+    "threads should be from 1 to 1,024, not 1000000000": {"threads": 10**9},
+    "threads should be from 1 to 1,024, not 0": {"threads": 0},
     "seed should be from 0 to": {"seed": 10**30},
     "limit_train should be from 1 to": {"train_images": 10**12},
 }

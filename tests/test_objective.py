@@ -106,7 +106,7 @@ class Noting(nn.Module):
 def test_the_teachers_part_grows_step_by_step_and_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_after: int
 ) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     what, steps = job(RECIPE.changed({"distill_warmup_epochs": "2"})), 7
     teacher = Noting()
     stopped = begin_digits(what, tmp_path, teacher=teacher, reporting=Reporting(report=StopAfter(stopped_after)))

@@ -78,7 +78,7 @@ def test_what_the_zoo_did_not_write_is_never_removed(tmp_path: Path, trained: Pa
         shutil.copytree(trained, tmp_path / "m")
     (tmp_path / strange).parent.mkdir(exist_ok=True)
     (tmp_path / strange).mkdir() if strange.endswith("/") else (tmp_path / strange).write_text("mine")
-    with pytest.raises(TrainingError, match=r"which the zoo did not write|is a file, and no place"):
+    with pytest.raises(TrainingError, match=r"which the zoo did not write|is a file, not a"):
         quick(tmp_path / "m", mode)
     assert (tmp_path / strange).exists()
 
@@ -107,7 +107,7 @@ def stopped(out: Path, **options: Any) -> None:
 
 @pytest.fixture
 def glance_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("glance_always")
@@ -126,7 +126,7 @@ def test_seeds_that_replace_others_and_are_interrupted_go_on_with_the_same_optio
     options: dict[str, Any] = {"out": tmp_path / "m", "seeds": 2, "epochs": 1, "limit_train": 64, "amp": False}
     api.train("resnet8", settings={"batch_size": "32"}, **options)
     options |= {"settings": {"batch_size": "16"}, "overwrite": True}
-    with pytest.raises(Interrupted, match="give the same options and resume to continue"):
+    with pytest.raises(Interrupted, match="to continue, give the same options and resume"):
         api.train("resnet8", report=StopAfter(6), **options)  # in the second seed
     config = api.train("resnet8", resume=True, **options).config
     assert config.job.recipe.batch_size == 16

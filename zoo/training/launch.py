@@ -39,12 +39,12 @@ def train(name: str, options: TrainOptions) -> Trained:
 def launch(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
     """Run plans that differ in their seed, and publish the first one's model."""
     from zoo.training import distributed
-    from zoo.training.output import owned
+    from zoo.training.output import locked
     from zoo.training.run import run_seeds
 
     first, is_first = plans[0], distributed.share().is_first
     outputs = [plan.output for plan in plans]
-    with owned(outputs if is_first else ()):
+    with locked(outputs if is_first else ()):
         if is_first:
             for plan in plans:
                 plan.output.require(plan.job)
