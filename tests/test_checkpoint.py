@@ -57,8 +57,8 @@ def parts(job: object = JOB_ENTRIES, progress: object = PROGRESS) -> dict[str, o
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ([1, 2], "other parts"),
-        ({"job": {}}, "other parts"),
+        ([1, 2], "should have job, progress and learner"),
+        ({"job": {}}, "should have job, progress and learner"),
         (parts(job={**JOB_ENTRIES, "ema": 0.9}), "ema is a field"),
         (parts(job={name: value for name, value in JOB_ENTRIES.items() if name != "amp"}), "amp is missing"),
         (parts(job={**JOB_ENTRIES, "recipe": {**JOB.recipe.to_json(), "epochs": -1}}), "epochs"),
@@ -84,7 +84,7 @@ def test_a_damaged_checkpoint_is_one_line_with_the_remedy(tmp_path: Path, damage
     if damage.endswith("bit"):
         content[{"first bit": 0, "middle bit": len(content) // 2, "last bit": -1}[damage]] ^= 1
     path.write_bytes(b"" if damage == "empty" else content[:-200] if damage == "cut short" else content)
-    with pytest.raises(TrainingError, match=r"can't be read \(its hash is another\); remove .*again$"):
+    with pytest.raises(TrainingError, match=r"is damaged: its hash differs; remove .*again$"):
         checkpoint.restore(tmp_path, JOB)
 
 
@@ -109,7 +109,7 @@ def test_a_save_that_fails_is_one_line_and_leaves_the_checkpoint_before(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(
-        TrainingError, match=r"can't be written \(No space left on device\); what it had saved is whole"
+        TrainingError, match=r"can't be written \(No space left on device\); its last checkpoint is intact"
     ):
         checkpoint.save(tmp_path, JOB, Progress(epoch=2), STATE)
     assert checkpoint.restore(tmp_path, JOB)[0] == Progress()

@@ -32,7 +32,7 @@ from zoo.record.types import EpochRow, Trained, log_text, require_trained
 from zoo.record.types import Training as TrainingRecord
 from zoo.spec import Model
 from zoo.training import distributed
-from zoo.training.environment import algorithms, environment, left_as_it_was
+from zoo.training.environment import algorithms, environment, preserved
 from zoo.training.environment import threads as computing_threads
 from zoo.training.loop import Training, begin, train
 from zoo.training.plan import Plan
@@ -171,7 +171,7 @@ def _settings(plan: Plan) -> Iterator[None]:
     job, device = plan.job, plan.machine.device
     with (
         enough_memory(device, _needed(job)),
-        left_as_it_was(device),
+        preserved(device),
         algorithms(device, deterministic=job.deterministic),
         computing_threads(job.threads),
     ):
