@@ -204,6 +204,8 @@ def train(model: str, options: TrainOptions) -> Trained:
         out: The model folder to make.
         resume: Continue a run that was stopped, and take a finished one as it is.
         overwrite: Replace an existing run or model folder. With `resume`, replace it only if it is of another training.
+        allow_other_environment: With `resume`, continue a run of another machine, precision or torch version. Its
+            record and card say so; its weights can't be reproduced byte for byte.
         save_every: Epochs between checkpoints.
         eval_every: Epochs between evaluations on the test set.
         push: Publish the model folder at the end.

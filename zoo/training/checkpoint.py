@@ -22,7 +22,7 @@ from zoo.decoding import SchemaError, from_json
 from zoo.errors import RecipeError, TrainingError
 from zoo.record import replace, store
 from zoo.record.job import Job
-from zoo.record.types import EpochRow, log_text
+from zoo.record.types import Continuation, EpochRow, log_text
 
 
 class Progress(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,6 +34,8 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
         train_seconds: Seconds of training in the current epoch.
         compile_seconds: Seconds of compiling in the current epoch.
         rows: The rows of the log, one for each finished epoch.
+        device: The name of the device that trains; empty in a checkpoint of an earlier version.
+        continued: The environments that the training was continued in.
     """
 
     epoch: int = 0
@@ -41,6 +43,8 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     train_seconds: float = 0.0
     compile_seconds: float = 0.0
     rows: list[EpochRow] = msgspec.field(default_factory=list)
+    device: str = ""
+    continued: tuple[Continuation, ...] = ()
 
     def end_epoch(self, row: EpochRow) -> None:
         """Add the row of the finished epoch, and start the next one."""
@@ -83,22 +87,39 @@ def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> N
         file.write(buffer.getbuffer())
 
 
-def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
+def restore(
+    run: Path, job: Job, device: str, *, allow_other_environment: bool = False
+) -> tuple[Progress, dict[str, Any]]:
     """Read the progress and the learner's state from the checkpoint of a run.
 
     Args:
         run: The folder of the run.
         job: The job of the training that continues.
+        device: The name of the device that it continues on.
+        allow_other_environment: Continue also if the device, the precision, the number of threads or processes, or
+            the versions have changed; the progress then records the changes.
 
     Raises:
         TrainingError: The checkpoint is missing, damaged, of another version of the zoo, or of another job.
     """
     saved, progress, state = _read(run)
-    if differences := saved.differences(job):
+    changes = saved.environment_changes(job)
+    if progress.device not in ("", device):
+        changes.append(f"{device} instead of {progress.device}")
+    differences = saved.differences(job, environment=False)
+    if differences:
         raise TrainingError(
-            f"the run in {run} is of another training: it has {'; '.join(differences)}. "
+            f"the run in {run} is of another training: it has {'; '.join(saved.differences(job))}. "
             "Give the same options again, or another folder (out)"
         )
+    if changes and not allow_other_environment:
+        raise TrainingError(
+            f"the run in {run} was started in another environment; here: {'; '.join(changes)}. Resume where it was "
+            "started, or here with allow_other_environment; its weights can't be reproduced byte for byte then"
+        )
+    if changes:
+        progress.continued = (*progress.continued, Continuation(progress.epoch, tuple(changes)))
+    progress.device = device
     return progress, state
 
 

@@ -57,6 +57,7 @@ def launch(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
         HubError: The model can't be published.
         Interrupted: A signal stopped the training.
     """
+    from zoo.nets.device import describe
     from zoo.training import distributed
     from zoo.training.output import locked
     from zoo.training.run import run_seeds
@@ -66,7 +67,7 @@ def launch(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
     with locked(outputs if is_first else ()):
         if is_first:
             for plan in plans:
-                plan.output.require(plan.job)
+                plan.output.require(plan.job, describe(plan.machine.device))
             if target is not None:
                 publish.require_public(first.job, target)
                 target.require_writable(first.model.name)

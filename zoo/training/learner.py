@@ -149,7 +149,7 @@ class Learner:
         if not self._share.is_first:
             self.totals.zero_()  # the saved totals are the sum over all processes
         torch.set_rng_state(state["random"])
-        if state["random_device"] is not None:
+        if state["random_device"] is not None and self.totals.device.type == "cuda":
             torch.cuda.set_rng_state(state["random_device"], self.totals.device)
 
     @property

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 import torch
+from msgspec import UNSET
 from torch import nn
 
 from zoo.data import batches, sources
@@ -235,6 +236,7 @@ def _result(training: Training) -> Trained:
             compile_why=f"{why}; batch norm, addition and ReLU fused" if training.learner.fused else why,
             compile_requested=None if how == job.compile else job.compile,
             batch_norm_images=distributed.batch_norm_images(net, min(job.recipe.batch_size, job.train_images)),
+            continued=training.progress.continued or UNSET,
         ),
         results=results,
         environment=environment(training.splits.train.labels.device, model.architecture),
