@@ -52,7 +52,7 @@ from zoo.training import optimizer as optim
 from zoo.training.distributed import Share
 from zoo.training.environment import algorithms, keep_memory
 from zoo.training.fusion import fused
-from zoo.training.objective import Judged, objective
+from zoo.training.objective import Loss, objective
 from zoo.training.optimizer import BatchCounts
 from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Step, StepState, Stopwatch
 
@@ -242,7 +242,7 @@ def measure_way(subject: Subject, way: Way) -> Found:
 def measure_shares(subject: Subject, way: Way) -> Found:
     """The percentage of each part of an eager step on a CPU, and of Python: time that no operator takes."""
     recipe, net, feed = subject.recipe, make_net(subject), make_feed(subject)
-    optimizer, counts, judge = optim.build(recipe, net.parameters()), BatchCounts(net), Judged(recipe)
+    optimizer, counts, judge = optim.build(recipe, net.parameters()), BatchCounts(net), Loss(recipe)
     spent: dict[str, list[float]] = {part: [] for part in ("data", "forward", "loss", "backward", "optimizer")}
 
     def run(number: int) -> None:

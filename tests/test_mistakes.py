@@ -92,7 +92,7 @@ MISTAKES = {
             "train resnet8 --out begun --resume --seed 3 --epochs 1 --limit-train 64 --set batch_size=16",
             "has seed 0, not 3",
         ),
-        ("train resnet8 --out model --resume --epochs 9", "name another folder (out), or replace it too (overwrite)"),
+        ("train resnet8 --out model --resume --epochs 9", "name another folder (out), or replace it (overwrite)"),
         ("plot resnet8 --out plot.gif", "should end in .svg"),
         ("new plugin 'my net'", "expected lower-case letters and digits, as in tiny"),
     ],

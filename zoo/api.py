@@ -209,6 +209,8 @@ def train(model: str, options: TrainOptions) -> Trained:
         out: The model folder to create.
         resume: Continue a stopped run, or return a finished one.
         overwrite: Replace an existing run or model folder. With `resume`, only one with other settings.
+        allow_other_environment: With `resume`, continue a run of another machine, precision or torch version. Its
+            record and card say so; its weights can't be reproduced byte for byte.
         save_every: The number of epochs between checkpoints.
         eval_every: The number of epochs between evaluations on the test set.
         push: Publish the model folder at the end.

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from zoo.data.batches import Pixels
 from zoo.data.sources import Splits
 from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.evaluation.evaluate import evaluate
-from zoo.nets.device import synchronize
+from zoo.nets.device import describe, synchronize
 from zoo.record.types import EpochRow
 from zoo.training import checkpoint, distributed
 from zoo.training.checkpoint import Progress
@@ -42,12 +42,16 @@ class Training:
     splits: Splits
     pixels: Pixels
     stopwatch: Stopwatch
-    progress: Progress = field(default_factory=Progress)
+    progress: Progress
 
     def resume(self) -> None:
         """Continue from the checkpoint of the run; raises TrainingError if it can't be restored."""
-        self.progress, state = checkpoint.restore(self.plan.output.run, self.plan.job)
+        self.progress, state = self.plan.output.restore(self.plan.job, self.progress.device)
         self.learner.restore(state)
+        for continuation in self.progress.continued:
+            self.plan.reporting.report.note(
+                f"continued after epoch {continuation.epoch} with {'; '.join(continuation.changes)}"
+            )
 
     def save(self) -> None:
         """Save a checkpoint; every process has to call this."""
@@ -71,7 +75,7 @@ def begin(
     stopwatch = Stopwatch(splits.train.labels.device, now)
     teacher = plan.teacher.net if plan.teacher else None
     learner = Learner(plan.job, net, splits.train, pixels, teacher=teacher, stopwatch=stopwatch)
-    return Training(plan, learner, splits, pixels, stopwatch)
+    return Training(plan, learner, splits, pixels, stopwatch, Progress(device=describe(splits.train.labels.device)))
 
 
 def train(training: Training) -> list[EpochRow]:

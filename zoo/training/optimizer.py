@@ -312,7 +312,7 @@ def features(net: nn.Module, split: Split, drawn: Draw, pixels: Pixels, *, amp: 
             computed.append(net.forward_head(net.forward_features(normalised), pre_logits=True))  # type: ignore[operator]
             if len(computed) == 1:
                 agrees = torch.allclose(head(net)(computed[0]), net(normalised), rtol=1e-3, atol=1e-3)
-                if not distributed.everywhere(agrees):
+                if not distributed.in_all(agrees):
                     return None
     return Features(torch.cat(computed), split.labels, drawn)
 

@@ -81,6 +81,11 @@ class TrainOptions:
     overwrite: bool = option(
         False, "Replace an existing run or model folder; with --resume only one of another training."
     )
+    allow_other_environment: bool = option(
+        False,
+        "With --resume, continue a run of another machine, precision or torch version. Its weights can't be "
+        "reproduced byte for byte.",
+    )
     save_every: int = option(1, "Epochs between checkpoints.", "N")
     eval_every: int = option(1, "Epochs between evaluations on the test set, for the curve only.", "N")
     push: bool = option(False, "Publish the model folder at the end.")
@@ -105,6 +110,8 @@ class TrainOptions:
             raise TrainingError(f"limit_test should be at least 1, not {self.limit_test}")
         if self.limit_test is not None and self.push:
             raise TrainingError("a model tested with limit_test can't be published; leave out limit_test or push")
+        if self.allow_other_environment and not self.resume:
+            raise TrainingError("allow_other_environment needs resume; add resume, or leave it out")
         if self.dtype not in DTYPES:
             raise TrainingError(f"dtype should be fp32 or fp16, not {self.dtype!r}")
         if self.compile not in COMPILE:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import FolderError, TrainingError
 from zoo.record import store
@@ -18,6 +19,7 @@ from zoo.record.job import Job
 from zoo.record.lock import alone
 from zoo.record.types import Trained, require_trained
 from zoo.training import checkpoint, distributed
+from zoo.training.checkpoint import Progress
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class Output:
 
     By default a training refuses to start if there is one. With `resume` it continues an unfinished run, or returns the
     finished model, of the same job. With `overwrite` it replaces them. With both it replaces those of another job only.
+    With `allow_other_environment` jobs are the same if they differ only in the machine, the precision or the versions.
     """
 
     folder: Path
     resume: bool = False
     overwrite: bool = False
+    allow_other_environment: bool = False
 
     @property
     def run(self) -> Path:
@@ -62,8 +66,8 @@ class Output:
             return False
         return not self.overwrite or self._has_run_of(job)
 
-    def require(self, job: Job) -> None:
-        """Check that a training of this job may write here.
+    def require(self, job: Job, device: str) -> None:
+        """Check that a training of this job, on the device of this name, may write here.
 
         Raises:
             TrainingError: A model folder, an unfinished run, or a file that the zoo did not write would be lost.
@@ -72,16 +76,20 @@ class Output:
         _require_own(self.run, [path.name for path in checkpoint.files_in(self.run)], "a run")
         if self.resume:
             if self._finished(job) is None and self.continues(job):
-                checkpoint.restore(self.run, job)
+                self.restore(job, device)
             return
         if self.overwrite:
             return
-        if _is_taken(self.folder):
+        if _has_files(self.folder):
             raise TrainingError(f"{self.folder} exists already; name another folder (out), or replace it (overwrite)")
         if self.run.exists():
             raise TrainingError(
                 f"there is an unfinished run in {self.run}; continue it (resume) or start again (overwrite)"
             )
+
+    def restore(self, job: Job, device: str) -> tuple[Progress, dict[str, Any]]:
+        """The progress and the learner's state to continue from; raises what `checkpoint.restore` raises."""
+        return checkpoint.restore(self.run, job, device, allow_other_environment=self.allow_other_environment)
 
     def finished(self, job: Job) -> Trained | None:
         """The record of the model folder, if `resume` is set and a training of this job has finished there.
@@ -108,7 +116,7 @@ class Output:
             if is_replaced:
                 return None
             raise
-        differences = record.requested_job.differences(job)
+        differences = self._differences(record.requested_job, job)
         if not differences:
             return record
         if is_replaced:
@@ -123,7 +131,10 @@ class Output:
         if not checkpoint.path_in(self.run).exists():
             return True
         saved = checkpoint.job_in(self.run)
-        return saved is not None and not saved.differences(job)
+        return saved is not None and not self._differences(saved, job)
+
+    def _differences(self, saved: Job, job: Job) -> list[str]:
+        return saved.differences(job, environment=not self.allow_other_environment)
 
     def clear(self) -> None:
         """Remove the folder of the run."""

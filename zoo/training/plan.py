@@ -167,7 +167,12 @@ def _reporting(options: TrainOptions) -> Reporting:
 def _output(options: TrainOptions, name: str) -> Output:
     from zoo.training.output import Output
 
-    return Output(path_of(options.out or Path("runs") / name), options.resume, options.overwrite)
+    return Output(
+        path_of(options.out or Path("runs") / name),
+        options.resume,
+        options.overwrite,
+        options.allow_other_environment,
+    )
 
 
 def _outputs(options: TrainOptions, name: str, seeds: range) -> list[Output]:

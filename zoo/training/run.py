@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 import torch
+from msgspec import UNSET
 from torch import nn
 
 from zoo.data import batches, sources
@@ -32,7 +33,7 @@ from zoo.record.types import EpochRow, Trained, log_text, require_trained
 from zoo.record.types import Training as TrainingRecord
 from zoo.spec import Model
 from zoo.training import distributed
-from zoo.training.environment import algorithms, environment, left_as_it_was
+from zoo.training.environment import algorithms, environment, preserved
 from zoo.training.environment import threads as computing_threads
 from zoo.training.loop import Training, begin, train
 from zoo.training.plan import Plan
@@ -171,7 +172,7 @@ def _settings(plan: Plan) -> Iterator[None]:
     job, device = plan.job, plan.machine.device
     with (
         enough_memory(device, _needed(job)),
-        left_as_it_was(device),
+        preserved(device),
         algorithms(device, deterministic=job.deterministic),
         computing_threads(job.threads),
     ):
@@ -235,6 +236,7 @@ def _result(training: Training) -> Trained:
             compile_why=f"{why}; batch norm, addition and ReLU fused" if training.learner.fused else why,
             compile_requested=None if how == job.compile else job.compile,
             batch_norm_images=distributed.batch_norm_images(net, min(job.recipe.batch_size, job.train_images)),
+            continued=training.progress.continued or UNSET,
         ),
         results=results,
         environment=environment(training.splits.train.labels.device, model.architecture),

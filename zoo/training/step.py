@@ -65,7 +65,7 @@ class Step:
         self._eager = self._full_batch = _scaled(objective, state.totals)
         self._sizes: set[int] = set()  # batch sizes that have been run
         if self.compiled:
-            if share.world > 1 and not distributed.everywhere(works(self.device)):
+            if share.world > 1 and not distributed.in_all(works(self.device)):
                 warnings.warn(CompileWarning("training eagerly: compiling fails in some process"), stacklevel=2)
                 self.compiled = False
             else:
