@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo import api
+from zoo import api, registry
 from zoo.errors import HubError, HubWarning, NameWarning, NotFound, NotPublished, UnknownModel
 from zoo.hub.address import Address, Name, parse
 from zoo.record import store
@@ -117,7 +117,10 @@ def test_an_untrained_net_is_that_of_the_hub_that_is_named(own: str) -> None:
 
 def test_zoo_hub_is_asked_before_the_catalogue(own: str, trained: Path) -> None:
     assert store.identity(api.find(NAME)) == store.identity(trained)
-    assert zoo.info(NAME).weights == f"{own}/{NAME}"
+    info = zoo.info(NAME)
+    assert (info.model, info.weights) == (registry.load(NAME), f"{own}/{NAME}")
+    untrained = zoo.info("plain56_cifar100")
+    assert (untrained.weights, untrained.config) == (None, None)
 
 
 def test_a_revision_is_found_in_zoo_hub_and_in_the_catalogue(own: str, trained: Path) -> None:
