@@ -46,9 +46,7 @@ def test_the_average_equals_torchs_including_batch_norm_statistics(tmp_path: Pat
     floats = [name for name, tensor in expected.items() if tensor.is_floating_point()]
     assert any("running_var" in name for name in floats)
     assert all(torch.equal(mine[name], expected[name]) for name in floats)
-    assert {int(mine[name]) for name in mine.keys() - set(floats)} == {
-        STEPS
-    }  # batch norm counts steps, which are not averaged
+    assert {int(mine[name]) for name in mine.keys() - set(floats)} == {STEPS}  # steps, which aren't averaged
 
 
 def test_averaging_does_not_change_the_training(tmp_path: Path) -> None:
