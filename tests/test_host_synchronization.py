@@ -1,7 +1,7 @@
-"""A training step gives the device work and waits for none of it, and touches no tensor of another device.
+"""A training step never waits for the device and uses no tensor on the CPU.
 
-The learner runs on tensors without memory (torch's meta device), which stand for those of a GPU: reading a number, and
-any shape that depends on values, is an error there. A guard refuses every tensor of the processor within a step.
+The learner runs on torch's meta device, which stands for a GPU: reading a value, and any shape that depends on values,
+is an error there. A guard refuses tensors on the CPU within a step.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ RECIPES = {
 
 @pytest.fixture(autouse=True)
 def _meta_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute in fp32 and without fused SGD: torch has neither autocast nor that kernel for tensors without memory."""
+    """Compute in fp32 and without fused SGD: torch has neither on the meta device."""
     sgd = torch.optim.SGD
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext())
     monkeypatch.setattr(torch.optim, "SGD", lambda *args, fused, **kwargs: sgd(*args, foreach=True, **kwargs))
 
 
 class DeviceGuard(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Refuses operations that read or make a tensor of another device."""
+    """Refuses operations with a tensor on another device than meta."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -65,7 +65,7 @@ class DeviceGuard(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def train(recipe: Recipe, changed: Callable[[Tensor], Tensor] | None = None) -> None:
-    """Train an epoch without memory; `changed` is applied to the net's logits."""
+    """Train an epoch on the meta device; `changed` is applied to the net's logits."""
     net = build(MODEL.architecture, MODEL.dataset)
     teacher = copy.deepcopy(net).to(META).eval().requires_grad_(False) if recipe.teacher else None
     images = torch.zeros((IMAGES, 10, 10, 1), dtype=torch.uint8, device=META)
@@ -82,20 +82,20 @@ def train(recipe: Recipe, changed: Callable[[Tensor], Tensor] | None = None) -> 
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_step_neither_waits_for_the_device_nor_leaves_it(name: str) -> None:
+def test_a_step_neither_waits_for_the_device_nor_uses_the_cpu(name: str) -> None:
     train(RECIPES[name])
 
 
-PLANTED: dict[str, Callable[[Tensor], Tensor]] = {
+FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
     "reads a number": lambda logits: logits / max(1.0, logits.detach().abs().max().item()),
-    "copies to the processor": lambda logits: logits + logits.detach().cpu().mean(),
-    "has a shape by values": lambda logits: logits - logits[logits > 0].mean(),
-    "has a tensor of the processor": lambda logits: logits + torch.zeros(10),
-    "has a number of the processor": lambda logits: logits * torch.tensor(2.0),
+    "copies to the CPU": lambda logits: logits + logits.detach().cpu().mean(),
+    "has a shape that depends on values": lambda logits: logits - logits[logits > 0].mean(),
+    "has a tensor on the CPU": lambda logits: logits + torch.zeros(10),
+    "has a scalar tensor on the CPU": lambda logits: logits * torch.tensor(2.0),
 }
 
 
-@pytest.mark.parametrize("name", PLANTED)
-def test_a_net_that_waits_for_the_device_or_leaves_it_is_noticed(name: str) -> None:
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_net_that_waits_for_the_device_or_uses_the_cpu_is_refused(name: str) -> None:
     with pytest.raises((RuntimeError, NotImplementedError), match=r"meta|has a tensor on cpu"):
-        train(BASE, PLANTED[name])
+        train(BASE, FAULTS[name])
