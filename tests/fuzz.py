@@ -272,10 +272,10 @@ def weights(draw: st.DrawFn, model: Path) -> Folder:
         text = as_text({**header, "__metadata__": about, **changed})
         if is_twice := draw(st.integers(0, 9)) == 0:
             text = f"{text[:-1]},{text[1:]}"  # repeats every name
-        told = len(text) + draw(st.sampled_from([0] * 8 + [1, -1, 2**63, 2**40, 10**9, -len(text)]))
+        length_field = len(text) + draw(st.sampled_from([0] * 8 + [1, -1, 2**63, 2**40, 10**9, -len(text)]))
         more = draw(st.sampled_from([0, 0, 0, 8, -8]))
-        content = struct.pack("<Q", told) + text.encode() + (data + bytes(more) if more >= 0 else data[:more])
-        edits = [ascii(changed)[:1000], ascii(about), f"length {told}", f"{more} more", "twice" * is_twice]
+        content = struct.pack("<Q", length_field) + text.encode() + (data + bytes(more) if more >= 0 else data[:more])
+        edits = [ascii(changed)[:1000], ascii(about), f"length {length_field}", f"{more} more", "twice" * is_twice]
     operation = draw(st.sampled_from(["load", "load", "pull", "push", "verify"]))
     return Folder(operation, store.WEIGHTS, tuple(edits), Content(content), draw(st.integers(0, 4)) > 0)
 

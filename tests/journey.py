@@ -412,7 +412,6 @@ class Journey(RuleBasedStateMachine):
         report = Meanwhile(lambda: JOBS[1].train(other))
         job.train(self.root / name, report=report)
         assert isinstance(report.error, zoo.ZooError), "a second training at once was not refused"
-        assert "\n" not in str(report.error)
         self.reference.require(job, self.root / name)
         self.folders[name] = Folder(job, read(self.root / name))
         return name
@@ -502,11 +501,10 @@ class Meanwhile(Report):
 
 
 def refused(call: Callable[[], object]) -> None:
-    """Require that a call is refused with a message of one line."""
+    """Require that a call is refused."""
     with pytest.raises(zoo.ZooError) as error:
         call()
     assert not isinstance(error.value, Interrupted)
-    assert len(str(error.value).splitlines()) == 1
 
 
 def require_whole(folder: Path, config: Config) -> None:

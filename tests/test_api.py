@@ -285,9 +285,8 @@ def test_a_weight_above_the_range_of_fp16_is_refused(tmp_path: Path, monkeypatch
         return net
 
     monkeypatch.setattr(Learner, "published", large)
-    with pytest.raises(TrainingError, match=r"has a value above 65,504, the largest of fp16; train again with") as why:
+    with pytest.raises(TrainingError, match=r"has a value above 65,504, the largest of fp16; train again with"):
         api.train("resnet8", epochs=1, limit_train=128, out=tmp_path / "half", amp=False, dtype="fp16")
-    assert "\n" not in str(why.value)
     assert not (tmp_path / "half").exists()
 
 

@@ -40,6 +40,7 @@ RECIPES = {
     ),
     "rates by layer, head first": BASE.replace(layer_decay=0.5, freeze_epochs=2),
     "distilled": BASE.replace(teacher="resnet8_digits", distill=0.5, distill_warmup_epochs=2),
+    "distilled, decoupled": BASE.replace(teacher="resnet8_digits", distill=0.5, distill_type="dkd"),
 }
 
 

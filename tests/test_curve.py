@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
 from zoo.record import curve
 from zoo.record.types import EpochRow
-
-from .conftest import CHECKOUT
 
 ROWS = [EpochRow(n, 0.1, 2.0 / n, 10.0 * n, 1.0, 2.1 / n if n % 2 == 0 else None, 9.0 * n) for n in range(1, 7)]
 
@@ -69,26 +65,3 @@ def test_models_are_points_of_size_and_accuracy_grouped_by_trainer() -> None:
         assert f">{text}<" in svg
     assert [svg.count(f">trained by {who}<") for who in ("the zoo", "others")] == [2, 1]
     assert curve.against_size({"CIFAR-10": models, "CIFAR-100": models[:1]}) == svg
-
-
-def test_the_picture_in_the_docs_agrees_with_the_table_in_the_readme() -> None:
-    table = dict[tuple[str, str], float]()
-    for line in (CHECKOUT / "README.md").read_text().splitlines():
-        if match := re.match(r"\| \[?`(resnet\w+?)_(cifar100?)`", line):
-            name, dataset = match.groups()
-            if own := re.search(r"\*\*([0-9.]+)\*\*", line):
-                table[dataset, name] = float(own[1])
-            for by, top1 in re.findall(r"\[(\w+)\]\(hub\S+\) ([0-9.]+)", line):
-                table[dataset, f"{name}.{by}"] = float(top1)
-    svg = (CHECKOUT / "docs" / "accuracy.svg").read_text()
-    width = float(re.findall(r'viewBox="0 0 ([0-9.]+)', svg)[0])
-    points = {
-        ("cifar10" if float(x) < width / 2 else "cifar100", name): float(y)
-        for x, y, name in re.findall(r' x="([0-9.]+)" y="([0-9.]+)"[^>]*>(resnet[\w.]+)<', svg)
-    }
-    assert points.keys() == table.keys()
-    for dataset in ("cifar10", "cifar100"):
-        keys = [key for key in table if key[0] == dataset]
-        heights, accuracies = [points[key] for key in keys], [table[key] for key in keys]
-        slope, offset = np.polyfit(accuracies, heights, 1)  # an axis is linear
-        assert heights == pytest.approx([slope * top1 + offset for top1 in accuracies], abs=1)

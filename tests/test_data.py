@@ -81,13 +81,6 @@ def test_normalization_equals_torchvision_bit_for_bit(split: Split) -> None:
     assert ours.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_part_of_a_split_is_read() -> None:
-    split = sources.read_split(DIGITS, Path(), train=True, device=CPU, part=slice(100))
-    assert split.images.shape == (100, 8, 8, 1)
-    assert split.images.dtype == torch.uint8
-    assert len(split) == 100
-
-
 def test_images_of_a_wrong_shape_are_refused() -> None:
     def wrong(root: Path, *, train: bool) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros((3, 8, 8, 1), np.uint8), np.zeros(3, np.int64)

@@ -132,14 +132,3 @@ def test_images_above_the_memory_limit_stay_on_disk(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("ZOO_DATA_MEMORY", "much")
     with pytest.raises(DataError, match="ZOO_DATA_MEMORY should be a number of bytes, not 'much'"):
         sources.read_split(dataset, Path(), train=True, device=CPU)
-
-
-def test_images_without_the_border_for_cropping_are_refused() -> None:
-    recipe = Recipe(epochs=1, batch_size=16, crop_padding=2)
-    bare = Split(torch.zeros((50, 12, 10, 3), dtype=torch.uint8), torch.zeros(50, dtype=torch.int64))
-    drawn = batches.draw(50, recipe, seed=0, epoch=1)
-    with pytest.raises(ValueError, match="the images need a border of 2 pixels"):
-        batches.feed(bare, drawn, PIXELS, recipe, rank=0, world=1)
-    padded = Split(nn.functional.pad(bare.images, (0, 0, 2, 2, 2, 2)), bare.labels, margin=4)
-    images, _ = batches.feed(padded, drawn, PIXELS, recipe, rank=0, world=1).at(torch.arange(16))
-    assert images.shape == (16, 3, 12, 10)

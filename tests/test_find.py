@@ -69,7 +69,7 @@ def test_a_name_that_is_also_a_local_folder_means_the_catalogue_with_a_warning(
 
 
 @pytest.mark.parametrize(
-    "ask",
+    "call",
     [
         lambda name: zoo.load(name, pretrained=True),
         zoo.load,
@@ -78,9 +78,9 @@ def test_a_name_that_is_also_a_local_folder_means_the_catalogue_with_a_warning(
     ],
     ids=["load", "untrained load", "info", "plot"],
 )
-def test_an_unknown_name_of_a_local_folder_is_refused_with_its_path(here: Path, ask: Callable[[str], object]) -> None:
+def test_an_unknown_name_of_a_local_folder_is_refused_with_its_path(here: Path, call: Callable[[str], object]) -> None:
     with pytest.raises(UnknownModel, match=r"no model 'mine'; .* \./mine is a folder here: give \./mine to mean it$"):
-        ask("mine")
+        call("mine")
 
 
 def test_info_accepts_a_path_and_an_address(here: Path, own: str) -> None:
@@ -129,18 +129,16 @@ def test_a_revision_is_found_in_zoo_hub_and_in_the_catalogue(own: str, trained: 
         api.find(NAME, revision="v9")
 
 
-def test_a_hub_that_can_not_be_reached_is_not_passed_over(
-    hub: loopback_hub.Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_zoo_hub_is_an_error_for_a_name(hub: loopback_hub.Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_HUB", "hf://me")
     hub.stop()
-    for ask in (api.find, zoo.transforms, zoo.info):
+    for call in (api.find, zoo.transforms, zoo.info):
         with pytest.raises(HubError, match="can't be reached"):
-            ask(NAME)
+            call(NAME)
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "closed"])
-def test_a_folder_of_zoo_hub_that_can_not_be_read_is_an_error_and_not_the_catalogue(
+def test_an_unreadable_zoo_hub_is_an_error_for_a_name(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / kind
@@ -151,9 +149,9 @@ def test_a_folder_of_zoo_hub_that_can_not_be_read_is_an_error_and_not_the_catalo
             pytest.skip("root may read everywhere")
         folder.mkdir(mode=0)
     monkeypatch.setenv("ZOO_HUB", f"file:{folder}")
-    for ask in (lambda name: zoo.load(name, pretrained=True), zoo.transforms, zoo.info, api.pull, api.verify):
+    for call in (lambda name: zoo.load(name, pretrained=True), zoo.transforms, zoo.info, api.pull, api.verify):
         with pytest.raises(HubError, match=rf"^ZOO_HUB names file:.*{kind}, which can't be read") as refused:
-            ask(NAME)
+            call(NAME)
         assert not isinstance(refused.value, NotFound)
     with pytest.warns(HubWarning, match=rf"ZOO_HUB names .*{kind}, which can't be read.*only the catalogue's are"):
         assert api.overview(NAME)
@@ -203,9 +201,9 @@ def test_an_unreachable_zoo_hub_is_one_warning_and_the_catalogue_is_listed(
     wanted = api.overview()
     monkeypatch.setenv("ZOO_HUB", "hf://me")
     hub.stop()
-    with pytest.warns(HubWarning, match="can't be reached.*only the catalogue's are listed") as said:
+    with pytest.warns(HubWarning, match="can't be reached.*only the catalogue's are listed") as warned:
         assert api.overview() == wanted
-    assert len(said) == 1
+    assert len(warned) == 1
 
 
 def test_verify_all_refuses_a_folder_of_a_hub_named_like_an_architecture(

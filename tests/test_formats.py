@@ -137,9 +137,8 @@ def test_commands_for_model_folders_refuse_another_format(folder: Path, tmp_path
         lambda: api.export(folder, to=["no such format"], out=tmp_path / "exported"),  # before anything else
     ]
     for call in calls:
-        with pytest.raises(OtherFormat, match="is a repository of acorn's and no model folder") as why:
+        with pytest.raises(OtherFormat, match="is a repository of acorn's and no model folder"):
             call()
-        assert "\n" not in str(why.value)
 
 
 INVALID: dict[str, tuple[dict[str, object], str]] = {
@@ -156,9 +155,8 @@ INVALID: dict[str, tuple[dict[str, object], str]] = {
 @pytest.mark.parametrize("fault", INVALID)
 def test_an_invalid_config_is_refused(fault: str, tmp_path: Path) -> None:
     fields, why = INVALID[fault]
-    with pytest.raises(FolderError, match=why) as error:
+    with pytest.raises(FolderError, match=why):
         published(written(tmp_path / "nut", files(**fields)))
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.usefixtures("reader")

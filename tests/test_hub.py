@@ -130,7 +130,7 @@ def test_pushes_between_resolving_and_reading_mix_no_revisions(moving: str, tmp_
 
 
 @pytest.mark.parametrize("kind", ["folder", "Hugging Face"])
-def test_loads_and_logs_are_whole_while_another_thread_pushes(
+def test_loads_and_logs_are_consistent_while_another_thread_pushes(
     hub: loopback_hub.Hub, trained: Path, tmp_path: Path, kind: str
 ) -> None:
     target: Hub = HuggingFaceHub("me") if kind == "Hugging Face" else FolderHub(tmp_path / "hub")

@@ -73,17 +73,6 @@ def test_only_the_model_folders_files_are_published(hub: FolderHub, model_folder
     assert [path.name for path in hub.path.iterdir()] == [NAME]
 
 
-def test_earlier_revisions_are_fetched_by_their_id_or_its_first_digits(
-    hub: FolderHub, older: Path, newer: Path
-) -> None:
-    revisions = [publish(hub, folder).revision for folder in (older, newer)]
-    assert hub.revisions(NAME) == revisions[::-1]
-    assert [license_of(hub, revision) for revision in revisions] == ["older", "newer"]
-    assert license_of(hub, revisions[0][:12]) == "older"
-    assert license_of(hub) == "newer"
-    store.check(fetched(hub, NAME, revisions[0]))
-
-
 def test_the_first_digits_of_two_revisions_are_ambiguous(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
     files = contents(trained)
     config = json.loads(files[store.CONFIG])
@@ -99,7 +88,7 @@ def test_the_first_digits_of_two_revisions_are_ambiguous(hub: FolderHub, trained
 # -- publishing again ------------------------------------------------------------------------------
 
 
-def test_the_same_files_again_change_nothing(hub: FolderHub, trained: Path) -> None:
+def test_pushing_the_same_files_again_changes_nothing(hub: FolderHub, trained: Path) -> None:
     first = publish(hub, trained)
     written = {path: path.stat().st_mtime_ns for path in hub.path.rglob("*") if path.is_file()}
     assert publish(hub, trained) == first
@@ -107,7 +96,7 @@ def test_the_same_files_again_change_nothing(hub: FolderHub, trained: Path) -> N
     assert hub.revisions(NAME) == [first.revision]
 
 
-def test_an_earlier_revision_again_is_the_newest(hub: FolderHub, older: Path, newer: Path) -> None:
+def test_pushing_an_earlier_revision_again_makes_it_the_newest(hub: FolderHub, older: Path, newer: Path) -> None:
     first, second, again = (publish(hub, folder).revision for folder in (older, newer, older))
     assert first == again
     assert hub.revisions(NAME) == [first, second]
@@ -118,7 +107,7 @@ def test_an_earlier_revision_again_is_the_newest(hub: FolderHub, older: Path, ne
 @pytest.mark.parametrize(
     ("damaged", "damage"), [(store.WEIGHTS, "flipped"), (store.CONFIG, "flipped"), (store.LOG, "removed")]
 )
-def test_pushing_a_sound_folder_repairs_the_hub_and_says_so(
+def test_pushing_an_intact_folder_repairs_the_hub(
     hub: FolderHub, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str, damaged: str,
     damage: str,
 ) -> None:  # fmt: skip
@@ -151,7 +140,7 @@ def test_a_damaged_model_without_revisions_is_repaired(hub: FolderHub, trained: 
     require_sound(hub, trained, tmp_path)
 
 
-def test_files_that_the_record_does_not_name_any_more_are_removed_and_others_are_not(
+def test_a_push_removes_files_that_only_the_previous_record_names(
     hub: FolderHub, trained: Path, tmp_path: Path
 ) -> None:
     exported = Path(shutil.copytree(trained, tmp_path / "exported"))
@@ -165,7 +154,7 @@ def test_files_that_the_record_does_not_name_any_more_are_removed_and_others_are
 # -- editing ---------------------------------------------------------------------------------------
 
 
-def test_an_edited_card_is_kept_and_touches_no_revision(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
+def test_an_edited_card_is_kept_and_no_revision_changes(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
     identity = api.push(trained, hub=str(hub.address)).revision
     card, published_card = hub.path / NAME / store.README, hub.path / NAME / KEPT / identity / store.README
     before = published_card.read_bytes()
@@ -180,9 +169,7 @@ def test_an_edited_card_is_kept_and_touches_no_revision(hub: FolderHub, trained:
 
 
 @pytest.mark.parametrize("file", [store.README, store.CURVE])
-def test_a_card_or_curve_that_was_removed_breaks_nothing_and_is_written_again(
-    hub: FolderHub, trained: Path, tmp_path: Path, file: str
-) -> None:
+def test_a_removed_card_or_curve_is_written_again(hub: FolderHub, trained: Path, tmp_path: Path, file: str) -> None:
     identity = api.push(trained, hub=str(hub.address)).revision
     for folder in (hub.path / NAME, hub.path / NAME / KEPT / identity):
         (folder / file).unlink()
@@ -190,9 +177,7 @@ def test_a_card_or_curve_that_was_removed_breaks_nothing_and_is_written_again(
     assert (hub.path / NAME / file).is_file()
 
 
-def test_the_copy_may_be_changed_at_will_and_the_revision_is_served(
-    hub: FolderHub, trained: Path, tmp_path: Path
-) -> None:
+def test_changes_of_the_copy_do_not_affect_the_revision(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
     publish(hub, trained)
     config_of(hub.path / NAME, license="mine")
     (hub.path / NAME / store.WEIGHTS).write_bytes(b"")
@@ -256,28 +241,28 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_a_load_refuses_is_not_listed_and_one_warning_names_its_folder(
+def test_an_unloadable_model_is_not_listed_and_one_warning_names_it(
     hub: FolderHub, trained: Path, tmp_path: Path, change: str
 ) -> None:
     publish(hub, trained)
-    changed, said = CHANGES[change]
+    changed, message = CHANGES[change]
     changed(hub.path / NAME)
     (folder,) = hub.path.iterdir()
-    with pytest.warns(HubWarning, match=said) as warned:
+    with pytest.warns(HubWarning, match=message) as warned:
         assert hub.models() == []
     assert len(warned) == 1
-    with pytest.raises((FolderError, HubError), match=said):
+    with pytest.raises((FolderError, HubError), match=message):
         zoo.load(f"{hub.address}/{folder.name}", pretrained=True)
 
 
-def test_where_the_newest_revision_was_removed_the_one_before_is_served_with_a_warning(
+def test_if_the_newest_revision_is_removed_the_previous_one_is_used_with_a_warning(
     hub: FolderHub, older: Path, newer: Path
 ) -> None:
     publish(hub, older)
     shutil.rmtree(fetched(hub, NAME, publish(hub, newer).revision))
-    for ask in (hub.models, lambda: zoo.load(address(hub), pretrained=True)):
+    for call in (hub.models, lambda: zoo.load(address(hub), pretrained=True)):
         with pytest.warns(HubWarning, match=f"{NAME} is listed with .* which is not there; .* is used") as warned:
-            ask()
+            call()
         assert len(warned) == 1
     with pytest.warns(HubWarning):
         assert license_of(hub) == "older"
@@ -289,7 +274,7 @@ def test_where_the_newest_revision_was_removed_the_one_before_is_served_with_a_w
         zoo.load(address(hub), pretrained=True)
 
 
-def test_a_push_keeps_what_people_put_into_the_folder_and_into_the_hub(hub: FolderHub, model_folder: Path) -> None:
+def test_a_push_keeps_files_that_people_added(hub: FolderHub, model_folder: Path) -> None:
     kept = hub.path / NAME
     api.push(model_folder, hub=str(hub.address))
     for folder in (model_folder, kept):
@@ -321,7 +306,7 @@ def copied_without_hidden_files(source: Path, target: Path) -> None:
     ("copy", "revisions"),
     [(copied_without_links_and_times, 2), (copied_without_hidden_files, 1)],
 )
-def test_a_copy_of_a_hub_is_a_hub_of_its_own(
+def test_a_copy_of_a_hub_is_an_independent_hub(
     hub: FolderHub, trained: Path, older: Path, tmp_path: Path, copy: Callable[[Path, Path], None], revisions: int
 ) -> None:
     publish(hub, older)
@@ -335,7 +320,7 @@ def test_a_copy_of_a_hub_is_a_hub_of_its_own(
     assert len(other.revisions(NAME)) == revisions + 1
 
 
-def test_a_model_folder_that_a_person_or_git_put_there_is_the_only_revision_and_is_kept(
+def test_a_model_folder_added_by_hand_is_the_only_revision_and_is_kept(
     hub: FolderHub, trained: Path, newer: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(trained, hub.path / NAME)
@@ -362,7 +347,7 @@ def test_a_catalogue_keeps_no_revisions(hub: FolderHub, older: Path, newer: Path
 
 
 @forks
-def test_a_push_killed_before_any_of_its_renames_leaves_one_whole_revision_or_the_other(
+def test_a_killed_push_leaves_the_old_or_the_new_revision_complete(
     hub: FolderHub, older: Path, newer: Path, tmp_path: Path
 ) -> None:
     publish(hub, older)
@@ -417,9 +402,7 @@ def test_two_processes_that_push_at_once_leave_both_revisions(hub: FolderHub, ol
     assert {license_of(hub, revision) for revision in hub.revisions(NAME)} == {"older", "newer"}
 
 
-def test_a_revision_that_was_replaced_by_hand_is_gone_and_no_other_is_read_in_its_place(
-    hub: FolderHub, older: Path, newer: Path
-) -> None:
+def test_a_revision_replaced_by_hand_is_reported_as_gone(hub: FolderHub, older: Path, newer: Path) -> None:
     shutil.copytree(older, hub.path / NAME)
     resolved = hub.resolve(NAME)
     assert fetched(hub, NAME, resolved.id) == hub.path / NAME
@@ -463,9 +446,9 @@ def test_weights_are_read_and_hashed_once(
 
 
 def test_a_missing_model_is_reported_with_similar_names(hub: FolderHub, trained: Path) -> None:
-    for ask in (hub.resolve, hub.revisions):
+    for call in (hub.resolve, hub.revisions):
         with pytest.raises(NotFound, match="has no model resnet20_cifar10; list the hub"):
-            ask("resnet20_cifar10")
+            call("resnet20_cifar10")
     revision = publish(hub, trained).revision
     with pytest.raises(NotFound, match=f"has no model resnet8_digit; it has {NAME}"):
         hub.resolve("resnet8_digit")
