@@ -254,7 +254,7 @@ def test_an_unsafe_or_endless_redirect_is_refused(site: Site, target: str, reaso
 
 @pytest.fixture
 def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A site that speaks TLS, with a certificate of its own that this machine trusts for the length of a test."""
+    """A site that speaks TLS, with a certificate that this machine trusts during the test."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("needs openssl, to make a certificate")
@@ -396,7 +396,7 @@ def gated(hub: Hub) -> None:
         (HUB_FILE, lambda hub: hub.fail("GET", "", Cut(100)), HubError, "the connection broke off"),
     ],
 )
-def test_a_fault_of_the_hub_is_reported_in_one_line(
+def test_a_fault_of_the_hub_is_reported(
     hub: Hub, nets: Repository, address: str, fault: Callable[[Hub], None], error: type[ZooError], reason: str
 ) -> None:
     fault(hub)

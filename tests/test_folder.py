@@ -112,12 +112,11 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("fault", INVALID)
-def test_an_invalid_field_of_a_config_is_refused_in_one_line(model_folder: Path, fault: str) -> None:
+def test_an_invalid_field_of_a_config_is_refused(model_folder: Path, fault: str) -> None:
     fields, message = INVALID[fault]
     change(model_folder, **fields)
-    with pytest.raises(FolderError, match=re.escape(message)) as caught:
+    with pytest.raises(FolderError, match=re.escape(message)):
         store.read_record(model_folder)
-    assert len(str(caught.value)) < 1000
 
 
 def test_a_log_with_a_number_out_of_range_is_refused(model_folder: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
         (saved({"weight": torch.ones(2, 2).to_sparse()}), "holds weight sparse, quantized or without values"),
     ],
 )
-def test_a_file_without_a_state_dict_is_refused_in_one_line(content: bytes, reason: str) -> None:
+def test_a_file_without_a_state_dict_is_refused(content: bytes, reason: str) -> None:
     with pytest.raises(WeightsError, match=f"net.pth {reason}"):
         read(content, "net.pth")
 
@@ -156,7 +156,7 @@ def test_a_file_without_a_state_dict_is_refused_in_one_line(content: bytes, reas
 @pytest.mark.parametrize(
     ("write", "part"), [(saved, 0.01), (lambda state: saved(state, zipped=False), 0.5), (save_safetensors, 0.999)]
 )
-def test_a_file_that_is_cut_off_is_refused_in_one_line(
+def test_a_truncated_file_is_refused(
     net: nn.Module, write: Callable[[Mapping[str, Tensor]], bytes], part: float
 ) -> None:
     content = write(net.state_dict())
