@@ -145,7 +145,7 @@ def test_a_full_disk_is_reported_before_the_first_step(tmp_path: Path, monkeypat
 
 
 def test_a_finished_model_is_replaced_only_with_overwrite(trained: Path, model_folder: Path) -> None:
-    with pytest.raises(TrainingError, match="is there already"):
+    with pytest.raises(TrainingError, match="exists already"):
         api.train("resnet8", epochs=1, out=model_folder)
     assert require_trained(store.check(model_folder)).training.epochs == 3
     assert api.train("resnet8", epochs=1, limit_train=64, out=model_folder, overwrite=True).config.training.epochs == 1
@@ -155,7 +155,7 @@ def test_a_finished_model_is_replaced_only_with_overwrite(trained: Path, model_f
 def test_resuming_a_finished_run_changes_nothing_and_another_job_is_refused(model_folder: Path) -> None:
     before = store.read_record(model_folder)
     assert api.train("resnet8", epochs=3, out=model_folder, amp=False, resume=True).config == before
-    with pytest.raises(TrainingError, match="is finished, and another training"):
+    with pytest.raises(TrainingError, match="is a finished model of another training"):
         api.train("resnet8", epochs=4, out=model_folder, amp=False, resume=True)
 
 
@@ -199,7 +199,7 @@ def test_a_training_with_several_seeds_is_resumed(tmp_path: Path) -> None:
 def test_the_folders_of_all_seeds_are_checked_before_the_first_step(tmp_path: Path) -> None:
     (tmp_path / "out-seed1").mkdir()
     (tmp_path / "out-seed1" / "notes").touch()
-    with pytest.raises(TrainingError, match="out-seed1 holds notes, which the zoo did not write"):
+    with pytest.raises(TrainingError, match="out-seed1 has notes, which the zoo did not write"):
         api.train("resnet8", epochs=1, seeds=2, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -223,9 +223,9 @@ def test_the_card_says_why_a_training_was_compiled(tmp_path: Path, monkeypatch: 
     )
     assert [trained.config.job.compile for trained in (long, eager)] == ["default", "none"]
     card = (long.folder / store.README).read_text()
-    assert "compile default: auto: 300 images in all on a CPU are worth compiling for" in card
+    assert "compile default: auto: compiling pays for 300 images in all on a CPU" in card
     assert "--compile default" in card
-    assert "compile none: asked for" in (eager.folder / store.README).read_text()
+    assert "compile none: requested" in (eager.folder / store.README).read_text()
 
 
 def test_a_failed_compilation_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

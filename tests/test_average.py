@@ -55,7 +55,7 @@ def test_averaging_does_not_change_the_training(tmp_path: Path) -> None:
     plain.learner.begin(1)
     for number in range(STEPS):
         plain.learner.step(number)
-    with training.learner._moved.counts.back(), plain.learner._moved.counts.back():
+    with training.learner._state.counts.restored(), plain.learner._state.counts.restored():
         averaged, unaveraged = state(training.learner.net), state(plain.learner.net)
     assert all(torch.equal(averaged[name], tensor) for name, tensor in unaveraged.items())
 

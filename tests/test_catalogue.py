@@ -82,7 +82,7 @@ def test_a_changed_model_of_an_installed_catalogue_is_refused(installed: Path, i
     else:
         (installed / IDS).write_text(ids)
     for call in (api.find, zoo.info, zoo.transforms, lambda name: zoo.load(name, pretrained=True)):
-        with pytest.raises(HashMismatch, match=f"{NAME} is not the model that came with this zoo; install the zoo"):
+        with pytest.raises(HashMismatch, match=f"{NAME} was changed after the zoo was installed; install the zoo"):
             call(NAME)
 
 

@@ -60,26 +60,24 @@ def test_auto_depends_on_device_length_and_recipe(
 
 def test_auto_does_not_compile_on_a_cpu_in_fp32_or_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "sh")
-    assert choose("auto", MANY, amp=False) == Compilation("none", "auto: in fp32 a CPU gains nothing by it")
+    assert choose("auto", MANY, amp=False) == Compilation("none", "auto: compiling does not pay in fp32 on a CPU")
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert choose("auto", MANY) == Compilation(
-        "none", "auto: there is no C++ compiler; install g++ or name one with CXX"
-    )
+    assert choose("auto", MANY) == Compilation("none", "auto: no C++ compiler was found; install g++ or set CXX")
 
 
 @pytest.mark.parametrize("compile", ["none", "default"])
 def test_an_explicit_choice_is_used(compile: str) -> None:
     for amp in (True, False):
-        assert choose(compile, MANY, amp=amp) == Compilation(compile, "asked for")  # type: ignore[arg-type]
+        assert choose(compile, MANY, amp=amp) == Compilation(compile, "requested")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("compile", "options", "message"),
     [
-        ("graph", {}, "there are graphs on a GPU only"),
-        ("graph", {"device": CUDA, "recipe": ADAM}, "compile graph is not possible: a graph .*; use default or none"),
-        ("graph", {"device": CUDA, "recipe": CYCLE}, "compile graph is not possible: a graph .*; use default or none"),
-        ("graph", {"device": CUDA, "processes": 2}, "compile graph is not possible: a graph holds no communication"),
+        ("graph", {}, "a CUDA graph needs a GPU"),
+        ("graph", {"device": CUDA, "recipe": ADAM}, "graph is not possible: a CUDA graph .*; use default or none"),
+        ("graph", {"device": CUDA, "recipe": CYCLE}, "graph is not possible: a CUDA graph .*; use default or none"),
+        ("graph", {"device": CUDA, "processes": 2}, "a CUDA graph needs a training in one process"),
         ("default", {"recomputes": True}, "compile default is not possible with grad_checkpointing"),
     ],
 )

@@ -92,7 +92,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "a text of megabytes": ({"paper": "A" * 3_000_000}, "paper should have at most 2,000 characters"),
     "images of gigabytes": ({"input_size": [1, 30000, 30000]}, "input_size[1] should be at most 4,096"),
     "a number above the range of integers": ({"input_size": [1, 2**63, 8]}, "input_size[1] should be at most 4,096"),
-    "a mean of another length": ({"mean": [0.5, 0.5]}, "mean should have 1 number, one a channel"),
+    "a mean of another length": ({"mean": [0.5, 0.5]}, "mean should have 1 number, one per channel"),
     "a standard deviation of 0": ({"std": [0.0]}, "std[0] should be above 0"),
     "uneven known answers": (
         {"known_answers": [[1.0], [2.0, 3.0]]},
@@ -104,7 +104,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
         {"results": {"test_top1": 101, "test_top5": 100, "test_loss": 0, "test_images": 9}},
         "results.test_top1 should be at most 100",
     ),
-    "a field of another version": ({"later": 1}, "later is a field that this version does not know"),
+    "a field of another version": ({"later": 1}, "later is an unknown field"),
     "an unknown kind": ({"kind": "found"}, "kind can't be 'found'"),
     "a card with a hash": ({"files": {"README.md": {"sha256": "0" * 64, "bytes": 1}}}, "files should have model.safe"),
     "another recipe": ({"recipe_sha256": "0" * 64}, "recipe_sha256 should be the one of the job's recipe"),

@@ -25,7 +25,7 @@ STEPS = 7  # per epoch
 
 
 def state(training: Training) -> dict[str, Tensor]:
-    with training.learner._moved.counts.back():
+    with training.learner._state.counts.restored():
         return {name: tensor.clone() for name, tensor in training.learner.net.state_dict().items()}
 
 
@@ -62,7 +62,7 @@ def test_only_the_head_learns_in_the_frozen_epochs(tmp_path: Path) -> None:
 def test_a_frozen_run_is_resumed_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_after: int, more: dict[str, str]
 ) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     training_job = job(FROZEN.changed(more))
     whole, stopped = Run(tmp_path / "whole").go(training_job), Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):
@@ -104,7 +104,7 @@ def without(*names: str) -> type[nn.Module]:
 def test_a_net_without_a_named_head_is_refused() -> None:
     assert isinstance(optimizer.head(without()()), nn.Linear)
     for net in (without("classifier")(), nn.Linear(2, 2)):
-        with pytest.raises(TrainingError, match=rf"^{type(net).__name__} names no head .* leave freeze_epochs at 0$"):
+        with pytest.raises(TrainingError, match=rf"^{type(net).__name__} has no get_classifier\(\) .* leave it at 0$"):
             optimizer.head(net)
 
 
@@ -112,9 +112,9 @@ def test_a_parameter_without_gradient_stays_without_gradient() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     net[0].bias.requires_grad_(False)
     learning = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    optimizer.learn_alone(net[1], learning)
+    optimizer.train_only(net[1], learning)
     assert [parameter.requires_grad for parameter in net.parameters()] == [False, False, True, True]
-    optimizer.learn_alone(net, learning)
+    optimizer.train_only(net, learning)
     assert [parameter.requires_grad for parameter in net.parameters()] == [True, False, True, True]
 
 
@@ -126,8 +126,8 @@ def test_a_parameter_without_gradient_stays_without_gradient() -> None:
                  {"color_jitter": "0.4"}, {"rand_augment": "2"}, {"scale": "0.5,1"}]
 )  # fmt: skip
 def test_features_are_constant_without_augmentation_in_head_only_training(settings: dict[str, str]) -> None:
-    assert optimizer.stand_still(HEAD_ONLY)
-    assert not optimizer.stand_still(HEAD_ONLY.changed(settings))
+    assert optimizer.has_constant_features(HEAD_ONLY)
+    assert not optimizer.has_constant_features(HEAD_ONLY.changed(settings))
 
 
 def test_head_only_training_stays_head_only_with_other_epochs() -> None:
@@ -170,7 +170,7 @@ def test_a_head_learns_the_same_from_stored_features(
 ) -> None:
     training_job = job(HEAD_ONLY.changed(settings))
     once = Run(tmp_path / "once").go(training_job)
-    monkeypatch.setattr(optimizer, "stand_still", lambda recipe: False)
+    monkeypatch.setattr(optimizer, "has_constant_features", lambda recipe: False)
     every_time = Run(tmp_path / "every time").go(training_job)
     for row, other in zip(once.rows, every_time.rows, strict=True):
         assert row.train_loss == pytest.approx(other.train_loss, rel=1e-5)
@@ -181,7 +181,7 @@ def test_a_head_learns_the_same_from_stored_features(
 
 
 def test_head_only_training_is_resumed_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     stopped = Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):
         stopped.go(job(HEAD_ONLY), report=StopAfter(10))
@@ -202,7 +202,7 @@ def test_features_are_not_stored_for_a_net_with_layers_after_the_head(tmp_path: 
 def test_head_only_training_without_a_start_is_warned_of(tmp_path: Path) -> None:
     settings = {"freeze_epochs": "2", "crop_padding": "0", "class_weight": "balanced"}
     with pytest.warns(
-        StartWarning, match="^recipe quick trains the head alone for 2 of 2 epochs, and the rest .* \\(start\\)"
+        StartWarning, match="^recipe quick trains only the head for 2 of 2 epochs, but the rest .* \\(start\\)"
     ):
         done = api.train(
             "resnet8_digits", settings=settings, epochs=2, out=tmp_path / "model", amp=False, limit_train=400

@@ -106,7 +106,7 @@ def test_a_finished_folder_is_taken_for_the_job_that_it_was_trained_with_alone(
 ) -> None:
     job = trained_record(model_folder).job
     common = {"epochs": job.recipe.epochs, "limit_train": job.train_images, "amp": job.amp, "threads": job.threads}
-    with pytest.raises(TrainingError, match=f"is finished, and another training: it has .*{difference}"):
+    with pytest.raises(TrainingError, match=f"is a finished model of another training: it has .*{difference}"):
         api.train("resnet8", out=model_folder, resume=True, **(common | options))
 
 

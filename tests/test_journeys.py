@@ -47,7 +47,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 @pytest.fixture
 def journeys(reference: Reference, tmp_path: Path, run_here: Run, monkeypatch: pytest.MonkeyPatch) -> type[Journey]:
     """Journeys that begin in empty folders of their own."""
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)  # a report hears of every step
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)  # a report hears of every step
     numbers = itertools.count()
 
     class Here(Journey):

@@ -143,7 +143,7 @@ def test_a_distilled_model_names_its_teacher_with_its_hash(trained: Path, tmp_pa
 def test_a_teacher_that_was_pushed_again_teaches_a_resumed_run_on_at_its_revision(
     trained: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     hub = f"file:{tmp_path / 'hub'}"
     api.push(trained, hub=hub)
     options: dict[str, Any] = {"settings": {"teacher": f"{hub}/resnet8_digits"}, "epochs": 2, "amp": False}
@@ -162,7 +162,7 @@ def test_a_teacher_that_is_an_architecture_is_the_one_on_the_students_data_set()
 
 
 def test_a_teacher_of_other_classes_is_refused() -> None:
-    with pytest.raises(RecipeError, match="knows other classes than digits's"):
+    with pytest.raises(RecipeError, match="has other classes than digits"):
         api.train("resnet8", settings={"teacher": "resnet20_cifar10"})
 
 

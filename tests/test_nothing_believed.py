@@ -25,7 +25,7 @@ NAME = "resnet8_digits"
 
 def test_a_hub_folder_that_holds_another_model_is_not_loaded_under_its_name(tmp_path: Path) -> None:
     shutil.copytree(CHECKOUT / "hub_cards" / NAME, tmp_path / "resnet20_cifar10")
-    with pytest.raises(HubError, match=f"resnet20_cifar10 holds the model {NAME}, expected resnet20_cifar10"):
+    with pytest.raises(HubError, match=f"resnet20_cifar10 contains the model {NAME}, expected resnet20_cifar10"):
         zoo.load("resnet20_cifar10", pretrained=True, hub=f"file:{tmp_path}")
 
 
@@ -127,9 +127,9 @@ def test_a_strangers_text_does_not_command_the_terminal(
 
 
 BEYOND_REASON: dict[str, dict[str, Any]] = {
-    "crop_padding should be up to 8, the side of the images, not 512": {"recipe": {"crop_padding": 512}},
-    "threads should be at least 1 and up to 1,024, not 1000000000": {"threads": 10**9},
-    "threads should be at least 1 and up to 1,024, not 0": {"threads": 0},
+    "crop_padding should be up to 8, the size of the images, not 512": {"recipe": {"crop_padding": 512}},
+    "threads should be from 1 to 1,024, not 1000000000": {"threads": 10**9},
+    "threads should be from 1 to 1,024, not 0": {"threads": 0},
     "seed should be from 0 to": {"seed": 10**30},
     "limit_train should be from 1 to": {"train_images": 10**12},
 }

@@ -14,7 +14,7 @@ from zoo.errors import Interrupted, RecipeError
 from zoo.spec import Recipe
 from zoo.training.learner import Learner
 from zoo.training.loop import train
-from zoo.training.objective import Judged, balanced, decoupled, distilled
+from zoo.training.objective import Loss, balanced, decoupled, distilled
 from zoo.training.reporting import Reporting
 
 from .test_train import RECIPE, StopAfter, begin_digits, job
@@ -66,7 +66,7 @@ def test_decoupled_distillation_is_finite_where_teacher_and_student_are_sure() -
 
 def test_decoupled_distillation_leaves_the_labels_their_whole_weight() -> None:
     recipe = Recipe(epochs=1, distill=0.5, distill_type="dkd", dkd_alpha=2.0, dkd_beta=3.0)
-    loss = Judged(recipe)(LOGITS, LABELS, None, TAUGHT)
+    loss = Loss(recipe)(LOGITS, LABELS, None, TAUGHT)
     taught = decoupled(LOGITS, TAUGHT, LABELS, recipe.temperature, (2.0, 3.0))
     torch.testing.assert_close(loss, F.cross_entropy(LOGITS, LABELS, reduction="none") + 0.5 * taught)
 
@@ -80,8 +80,8 @@ def test_decoupled_distillation_has_no_target_among_mixed_labels(mixed: str) -> 
 @pytest.mark.parametrize("kind", ["kd", "dkd"])
 def test_a_teacher_in_its_warm_up_has_a_part_of_its_weight(kind: str) -> None:
     recipe = Recipe(epochs=1, distill=0.8).changed({"distill_type": kind})
-    quarter = Judged(recipe, teaching=torch.tensor(0.25))(LOGITS, LABELS, None, TAUGHT)
-    expected = Judged(recipe.replace(distill=0.2))(LOGITS, LABELS, None, TAUGHT)
+    quarter = Loss(recipe, distill_scale=torch.tensor(0.25))(LOGITS, LABELS, None, TAUGHT)
+    expected = Loss(recipe.replace(distill=0.2))(LOGITS, LABELS, None, TAUGHT)
     torch.testing.assert_close(quarter, expected)
 
 
@@ -96,8 +96,8 @@ class Noting(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         assert self.learner is not None
-        assert self.learner._teaching is not None
-        self.noted.append(self.learner._teaching.item())
+        assert self.learner._distill_scale is not None
+        self.noted.append(self.learner._distill_scale.item())
         logits: torch.Tensor = self.net(images)
         return logits
 
@@ -106,7 +106,7 @@ class Noting(nn.Module):
 def test_the_teachers_part_grows_step_by_step_and_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_after: int
 ) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     what, steps = job(RECIPE.changed({"distill_warmup_epochs": "2"})), 7
     teacher = Noting()
     stopped = begin_digits(what, tmp_path, teacher=teacher, reporting=Reporting(report=StopAfter(stopped_after)))
@@ -120,7 +120,7 @@ def test_the_teachers_part_grows_step_by_step_and_goes_on_where_it_stopped(
 
 
 def test_smoothed_labels_are_torchs() -> None:
-    loss = Judged(Recipe(epochs=1, smoothing=0.2))(LOGITS, LABELS, None, None)
+    loss = Loss(Recipe(epochs=1, smoothing=0.2))(LOGITS, LABELS, None, None)
     torch.testing.assert_close(loss, F.cross_entropy(LOGITS, LABELS, reduction="none", label_smoothing=0.2))
 
 
@@ -138,13 +138,13 @@ def test_balanced_weights_are_those_of_scikit_learn_and_their_mean_over_the_imag
 def test_an_image_weighs_what_its_class_does() -> None:
     weights = torch.tensor([0.5, 1.0, 2.0, 4.0])
     recipe = Recipe(epochs=1, smoothing=0.1)
-    found, plain = (Judged(recipe, one)(LOGITS, LABELS, None, None) for one in (weights, None))
+    found, plain = (Loss(recipe, one)(LOGITS, LABELS, None, None) for one in (weights, None))
     assert found.tolist() == pytest.approx([0.5 * plain[0].item(), 2 * plain[1].item(), 4 * plain[2].item()])
 
 
 def test_a_mixed_image_weighs_by_each_of_its_labels_in_its_part() -> None:
     weights, part = torch.tensor([0.5, 1.0, 2.0, 4.0]), torch.tensor([0.75, 1.0, 0.25])
-    found = Judged(Recipe(epochs=1), weights)(LOGITS, LABELS, part, None)
+    found = Loss(Recipe(epochs=1), weights)(LOGITS, LABELS, part, None)
     surprise = -F.log_softmax(LOGITS, dim=1)
     expected = [
         0.75 * 0.5 * surprise[0, 0] + 0.25 * 4 * surprise[0, 3],
@@ -156,7 +156,7 @@ def test_a_mixed_image_weighs_by_each_of_its_labels_in_its_part() -> None:
 
 def test_a_teachers_part_is_not_weighted_by_class() -> None:
     recipe, weights = Recipe(epochs=1, distill=1.0), torch.tensor([0.5, 1.0, 2.0, 4.0])
-    found = Judged(recipe, weights)(LOGITS, LABELS, None, TAUGHT)
+    found = Loss(recipe, weights)(LOGITS, LABELS, None, TAUGHT)
     torch.testing.assert_close(found, distilled(LOGITS, TAUGHT, recipe.temperature))
 
 

@@ -119,7 +119,7 @@ def test_without_a_decay_a_net_need_not_name_its_layers() -> None:
 
 
 def test_a_net_that_names_no_layers_is_told_apart_by_name() -> None:
-    with pytest.raises(TrainingError, match=r"^Linear names no layers: it has no group_matcher\(\); leave layer_decay"):
+    with pytest.raises(TrainingError, match=r"^Linear has no group_matcher\(\), which layer_decay needs"):
         optim.groups(Recipe(epochs=1, layer_decay=0.9), nn.Linear(2, 2))
 
 

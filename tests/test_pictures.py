@@ -428,8 +428,8 @@ def test_an_address_of_nothing_is_one_line(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"test_part": 0.2}, "test_part and skip_bad are for pictures of your own"),
-        ({"settings": {"img_size": "16"}}, "img_size should be null: the images of digits are of one size, 8"),
+        ({"test_part": 0.2}, "test_part and skip_bad need your own pictures"),
+        ({"settings": {"img_size": "16"}}, "img_size should be null, not 16: all images of digits have size 8"),
     ],
 )
 def test_options_of_pictures_are_refused_for_another_data_set(options: dict[str, Any], message: str) -> None:
@@ -438,7 +438,7 @@ def test_options_of_pictures_are_refused_for_another_data_set(options: dict[str,
 
 
 def test_a_folder_named_without_its_kind_is_told_how(folder: Path) -> None:
-    with pytest.raises(UnknownModel, match=f"there is no data set .*: dataset folder:{folder}"):
+    with pytest.raises(UnknownModel, match=f"there is no data set .* set dataset to folder:{folder}"):
         api.train("resnet8", dataset=str(folder))
 
 

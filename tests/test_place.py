@@ -15,7 +15,7 @@ import pytest
 from zoo import api
 from zoo.errors import FolderError, Interrupted, TrainingError, ZooError
 from zoo.record import store
-from zoo.record.types import require_trained
+from zoo.record.types import obstacles, require_trained
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
 from zoo.training.output import Output
@@ -78,7 +78,7 @@ def test_what_the_zoo_did_not_write_is_never_removed(tmp_path: Path, trained: Pa
         shutil.copytree(trained, tmp_path / "m")
     (tmp_path / strange).parent.mkdir(exist_ok=True)
     (tmp_path / strange).mkdir() if strange.endswith("/") else (tmp_path / strange).write_text("mine")
-    with pytest.raises(TrainingError, match=r"which the zoo did not write|is a file, and no place"):
+    with pytest.raises(TrainingError, match=r"which the zoo did not write|is a file, not a"):
         quick(tmp_path / "m", mode)
     assert (tmp_path / strange).exists()
 
@@ -107,7 +107,7 @@ def stopped(out: Path, **options: Any) -> None:
 
 @pytest.fixture
 def glance_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("glance_always")
@@ -122,11 +122,42 @@ def test_a_finished_training_that_is_resumed_leaves_the_checkpoint_of_another_on
 
 
 @pytest.mark.usefixtures("glance_always")
+def test_a_run_of_another_machine_is_continued_if_that_is_allowed_and_its_card_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as machine:
+        machine.setattr("zoo.training.loop.describe", lambda device: "CPU, Intel 8086")
+        stopped(tmp_path / "m", epochs=2, threads=2)
+    options: dict[str, Any] = {"out": tmp_path / "m", "epochs": 2, "threads": 1, "limit_train": 64, "amp": False}
+    expected = r"in another environment; here: threads 1 instead of 2; .* instead of CPU, Intel 8086\. "
+    with pytest.raises(TrainingError, match=expected) as refusal:
+        api.train("resnet8", resume=True, **options)
+    assert "with allow_other_environment" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    config = api.train("resnet8", resume=True, allow_other_environment=True, **options).config
+    assert config.training.continued
+    assert [continuation.epoch for continuation in config.training.continued] == [1]
+    card = " ".join((tmp_path / "m" / store.README).read_text().split())
+    assert "After 1 epoch it was continued in another environment (threads 1 instead of 2; " in card
+    assert "so its weights can't be reproduced byte for byte." in card
+    assert "continued in another environment" in obstacles(config, config)
+
+
+def test_a_record_says_nothing_of_the_environment_of_a_run_that_was_not_continued(trained: Path) -> None:
+    assert "continued" not in (trained / store.CONFIG).read_text()
+
+
+def test_another_environment_is_allowed_only_with_resume(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="allow_other_environment needs resume"):
+        api.train("resnet8", out=tmp_path / "m", allow_other_environment=True)
+
+
+@pytest.mark.usefixtures("glance_always")
 def test_seeds_that_replace_others_and_are_interrupted_go_on_with_the_same_options_and_resume(tmp_path: Path) -> None:
     options: dict[str, Any] = {"out": tmp_path / "m", "seeds": 2, "epochs": 1, "limit_train": 64, "amp": False}
     api.train("resnet8", settings={"batch_size": "32"}, **options)
     options |= {"settings": {"batch_size": "16"}, "overwrite": True}
-    with pytest.raises(Interrupted, match="give the same options and resume to continue"):
+    with pytest.raises(Interrupted, match="to continue, give the same options and resume"):
         api.train("resnet8", report=StopAfter(6), **options)  # in the second seed
     config = api.train("resnet8", resume=True, **options).config
     assert config.job.recipe.batch_size == 16
@@ -158,7 +189,7 @@ def test_a_second_training_in_a_process_is_refused_in_one_line(tmp_path: Path) -
     report = Elsewhere(tmp_path / "second")
     api.train("resnet8", out=tmp_path / "first", epochs=1, limit_train=64, amp=False, report=report)
     assert isinstance(report.error, TrainingError)
-    assert str(report.error).startswith("another training runs in this process; ")
+    assert str(report.error).startswith("another training runs in this process, ")
     assert "\n" not in str(report.error)
     assert [path.name for path in tmp_path.iterdir()] == ["first"]
     assert quick(tmp_path / "second").config.training.epochs == 1

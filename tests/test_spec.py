@@ -109,9 +109,9 @@ def test_a_model_is_named_by_its_architecture_and_its_data_set() -> None:
 
 @pytest.mark.parametrize("name", ["Tiny", "tiny net", "../tiny", "tiny_", ""])
 def test_a_name_that_could_not_be_a_folders_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"architecture name '.*' should be of lower-case letters"):
+    with pytest.raises(ValueError, match=r"architecture name '.*' should consist of lower-case letters"):
         dataclasses.replace(TINY, name=name)
-    with pytest.raises(ValueError, match=r"data set name '.*' should be of lower-case letters"):
+    with pytest.raises(ValueError, match=r"data set name '.*' should consist of lower-case letters"):
         dataclasses.replace(CIFAR10, name=name)
 
 

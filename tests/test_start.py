@@ -136,7 +136,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights_and_with_no_other_st
     whole = trained("resnet8_three", tmp_path / "whole", epochs=3).config
     with pytest.raises(Interrupted):
         trained("resnet8_three", tmp_path / "out", epochs=3, report=Stops())
-    with pytest.raises(TrainingError, match="can't be resumed as another one: it has start"):
+    with pytest.raises(TrainingError, match="is of another training: it has start"):
         trained("resnet8_three", tmp_path / "out", epochs=3, start=None, resume=True)
     assert trained("resnet8_three", tmp_path / "out", epochs=3, resume=True).config.weights == whole.weights
 
@@ -197,7 +197,7 @@ def test_seeds_that_have_not_begun_are_refused_where_the_start_is_gone(tmp_path:
     with pytest.raises(Interrupted):
         trained("resnet8_three", tmp_path / "out", report=Stops(), **options)
     trained("resnet8_digits", model_folder, seed=9, overwrite=True)
-    with pytest.raises(TrainingError, match="has other weights now than when the first seed began"):
+    with pytest.raises(TrainingError, match="has other weights now than when the first seed started"):
         trained("resnet8_three", tmp_path / "out", resume=True, **options)
 
 
@@ -233,7 +233,7 @@ def test_a_recipe_or_a_batch_size_that_is_given_is_not_changed() -> None:
         (
             {"address": "hf://stranger/resnet8_digits"},
             HubError,
-            "what resnet8_three began with is said to be at hf://stranger/resnet8_digits",
+            "the start of resnet8_three is said to be at hf://stranger/resnet8_digits",
         ),
     ],
     ids=["other weights", "an address that is not trusted"],
@@ -269,14 +269,14 @@ def test_a_deeper_net_begins_as_the_shallower_one_and_what_is_added_learns(
 
 
 def test_what_is_zeroed_is_a_regular_expression() -> None:
-    with pytest.raises(ValueError, match="is no regular expression"):
+    with pytest.raises(ValueError, match="is not a regular expression"):
         Deepening(("resnet8",), "(")
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     deep = trained("resnet14_digits", tmp_path / "deep", start=None).folder
     for start, architecture in (("resnet20_cifar10", "resnet20"), (deep, "resnet14")):
-        with pytest.raises(TrainingError, match=f"is a {architecture}, and can't start a resnet8"):
+        with pytest.raises(TrainingError, match=f"resnet8 can't start from .*, which is a {architecture}"):
             trained("resnet8_digits", tmp_path / "out", start=start)
 
 

@@ -57,7 +57,7 @@ def test_a_net_that_does_not_look_at_the_number_of_classes_is_found() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "lacking"),
-    [("freeze_epochs", "Small names no head that could learn alone"), ("layer_decay", "Small names no layers")],
+    [("freeze_epochs", "Small has no get_classifier"), ("layer_decay", "Small has no group_matcher")],
 )
 def test_a_recipe_that_the_net_has_no_words_for_is_found(settings: str, lacking: str) -> None:
     recipe = Recipe(epochs=9).changed({settings: "0.5" if settings == "layer_decay" else "1"})

@@ -194,7 +194,7 @@ def test_the_event_files_have_the_numbers_of_the_log(tmp_path: Path, settings: d
 
 @pytest.mark.usefixtures("tensorboard")
 def test_a_run_that_is_resumed_is_one_curve(run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     with pytest.raises(Interrupted):  # in the third epoch of two steps, of which a checkpoint has only the first
         train(tmp_path / "out", "tensorboard", report=StopAfter(5))
     assert set(points(tmp_path / "out.events")["loss/train"]) == {1, 2}
@@ -320,7 +320,7 @@ def test_a_dashboard_has_the_numbers_of_the_log(dashboard: str, tmp_path: Path) 
 def test_a_dashboard_has_one_curve_of_a_resumed_training(
     dashboard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     with pytest.raises(Interrupted):
         train(tmp_path / "out", dashboard, report=StopAfter(5))
     trained = train(tmp_path / "out", dashboard, resume=True)

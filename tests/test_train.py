@@ -105,7 +105,7 @@ class StopAfter(Report):
 
 @pytest.fixture
 def glance_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
 
 
 def test_training_lowers_the_loss_and_logs_a_row_an_epoch(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_run_that_was_stopped_anywhere_and_resumed_has_the_same_bytes(
     what = job(RECIPE.changed(changes))
     whole = Run(tmp_path / "whole").go(what)
     stopped = Run(tmp_path / "stopped")
-    with pytest.raises(Interrupted, match="resume to continue"):
+    with pytest.raises(Interrupted, match="to continue, give the same options and resume"):
         stopped.go(what, report=StopAfter(glances))
     resumed = stopped.go(what, resume=True)
     assert resumed.bytes() == whole.bytes()
@@ -234,7 +234,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint_and_its_exit_code(tmp_path: Path,
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_remedies_and_no_checkpoint_after_it(tmp_path: Path) -> None:
-    with pytest.raises(NonFiniteLoss, match=r"the loss became (nan|inf) in epoch 1.*a lower rate \(lr\)"):
+    with pytest.raises(NonFiniteLoss, match=r"the loss became (nan|inf) in epoch 1.*a lower learning rate \(lr\)"):
         Run(tmp_path).go(job(RECIPE.replace(lr=1e18)))
     assert not path_in(tmp_path).exists()
 
@@ -287,7 +287,7 @@ def test_a_batch_of_one_image_is_refused_before_the_first_step_where_batch_norm_
     tmp_path: Path, fake_plugin: Callable[..., Path]
 ) -> None:
     fake_plugin("zoo-narrow", {"narrow_digits": "zoo_narrow:model"}, "zoo_narrow", NARROW)
-    expected = r"^129 images in batches of 64 leave a batch of one image, .*; take batch_size 65 or another"
+    expected = r"^129 images in batches of 64 leave a batch of one image, .*; set batch_size to 65, for example"
     with pytest.raises(TrainingError, match=expected):
         api.train("narrow", limit_train=129, amp=False, out=tmp_path / "narrow")
     assert api.train("narrow", limit_train=130, amp=False, out=tmp_path / "narrow", resume=True).config

@@ -16,7 +16,7 @@ from examples.train_catalogue import Asked, Candidate, Entry
 from zoo import api, registry
 from zoo.record import store
 from zoo.record.types import EpochRow, log_text, require_trained
-from zoo.training.output import owned
+from zoo.training.output import locked
 
 from .conftest import Run
 from .folders import trained_record
@@ -61,7 +61,7 @@ def test_the_status_says_what_is_done_what_runs_and_what_comes_next(
         f"resnet8_digits           quick      done, top-1 {top1:.2f}%",
         "resnet8_digits           linear     next, after epoch 1 of 2, 2 images/s, left 0:00:30",
     ]
-    with owned([what.output(LINEAR)]):
+    with locked([what.output(LINEAR)]):
         train_catalogue.status(what)
     assert f" running by pid {os.getpid()} on " in capsys.readouterr().out.splitlines()[1]
 
@@ -70,7 +70,7 @@ def test_a_place_that_is_being_trained_is_left_alone_and_the_queue_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     what = asked(tmp_path)
-    with owned([what.output(QUICK)]):
+    with locked([what.output(QUICK)]):
         assert train_catalogue.train(what) == 0
     out, errors = capsys.readouterr()
     assert f"resnet8_digits: recipe quick is being trained by pid {os.getpid()} on " in out
