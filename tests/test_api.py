@@ -256,7 +256,7 @@ def build(input_size, num_classes):
 linear_digits = Model(Architecture("linear", build, {"short": Recipe(epochs=1)}), DIGITS, parameters=650)
 """
     fake_plugin("zoo-linear", {"linear_digits": "zoo_linear:linear_digits"}, "zoo_linear", code)
-    with pytest.raises(TrainingError, match="leave out grad_checkpointing"):
+    with pytest.raises(TrainingError, match="has no set_grad_checkpointing"):
         api.train("linear", out=tmp_path / "out", grad_checkpointing=True)
 
 
