@@ -1,4 +1,4 @@
-"""What the tests share: an isolated environment, a model that was really trained, and who runs what."""
+"""Fixtures: an isolated environment, a trained model, a Hub on this machine, and ways to run the command line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import pytest
 
 from .loopback_hub import Account, Hub
 
-# Trainings of the tests run on the CPU, where they give the same bytes: `pytest -m gpu` alone sees a GPU.
+# Trainings run on the CPU, where they are reproducible; only `pytest -m gpu` uses a GPU.
 if "gpu" not in " ".join(sys.argv):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-# huggingface_hub reads these when it is imported: a Hub on loopback, a cache of its own, no account of the
-# person who runs the tests, and no patience.
+# huggingface_hub reads these when it is imported: a Hub on this machine, an empty cache, no account of the person who
+# runs the tests, and short timeouts.
 HUB = Hub()
 HUB.start()
 os.environ |= {
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("cifar") and not has_cifar:
             item.add_marker(pytest.mark.skip(reason="needs the real CIFAR data: set ZOO_DATA to its folder"))
         if item.get_closest_marker("slow") and "ZOO_SLOW" not in os.environ:
-            item.add_marker(pytest.mark.skip(reason="takes its time: make test-slow"))
+            item.add_marker(pytest.mark.skip(reason="slow: run make test-slow"))
         if item.get_closest_marker("gpu"):
             import torch
 
@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder: resnet8_digits after three epochs. Not to be written to."""
+    """The model folder of resnet8_digits after three epochs. Tests must not change it."""
     from zoo import api
 
     out = tmp_path_factory.mktemp("trained") / "resnet8_digits"
@@ -73,13 +73,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model_folder(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the trained folder, to be damaged."""
+    """A copy of the trained model folder, which a test may change."""
     return Path(shutil.copytree(trained, tmp_path / "model"))
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """An empty Hub on loopback with the account `me` logged in, and an empty cache."""
+    """An empty Hub with the account `me` logged in, and an empty cache."""
     HUB.reset()
     HUB.accounts["hf_writer"] = Account("me", "write")
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
@@ -92,13 +92,13 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture(autouse=True)
 def retries_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that is repeated is repeated at once."""
+    """Retry requests without a pause."""
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture
 def run_zoo(tmp_path: Path) -> Run:
-    """Run the command line in a process of its own, in an empty folder."""
+    """Run the command line in a new process, in an empty folder."""
 
     def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
         work = tmp_path / "work"
@@ -116,7 +116,7 @@ def run_zoo(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process, in an empty folder: `run_zoo` without importing torch anew."""
+    """Run the command line in this process, in an empty folder. Faster than `run_zoo`, which imports torch again."""
     from zoo.cli import app
 
     def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -125,7 +125,7 @@ def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         code = 0
         with monkeypatch.context() as patch, warnings.catch_warnings():
             warnings.simplefilter("default")
-            warnings.simplefilter("ignore", DeprecationWarning)  # as Python does outside of tests
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python's default outside of tests
             patch.chdir(tmp_path / "work")
             patch.setattr(sys, "argv", ["zoo", *map(str, words)])
             for name, value in {"COLUMNS": "160", **environment}.items():
@@ -142,7 +142,7 @@ def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 @pytest.fixture
 def poisoned(tmp_path: Path) -> dict[str, str]:
-    """An environment in which no heavy library can be imported."""
+    """Environment variables with which importing a heavy library fails."""
     poison = tmp_path / "poison"
     poison.mkdir()
     for module in ("torch", "torchvision", "huggingface_hub", "matplotlib", "numpy"):
@@ -152,12 +152,12 @@ def poisoned(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh virtual environment with torch and all that the zoo needs, in which the zoo was never installed."""
+    """The Python of a virtual environment with the zoo's dependencies, but without the zoo."""
     return make_bare_python(tmp_path_factory.mktemp("bare"))
 
 
 def make_bare_python(folder: Path) -> Path:
-    """Make an environment whose packages are this one's, by links, but for the zoo and its plugins."""
+    """Make a virtual environment that links to all packages of this one except the zoo and its plugins."""
     venv.create(folder, with_pip=False)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
     for package in Path(sysconfig.get_path("purelib")).iterdir():
@@ -167,7 +167,7 @@ def make_bare_python(folder: Path) -> Path:
 
 
 def write_plugin(site: Path, distribution: str, entry_points: dict[str, str], group: str = "zoo.models") -> Path:
-    """Make a distribution with entry points in the folder `site`, as pip would leave it."""
+    """Write the metadata of an installed distribution with entry points into the folder `site`."""
     info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
@@ -177,15 +177,15 @@ def write_plugin(site: Path, distribution: str, entry_points: dict[str, str], gr
 
 
 @pytest.fixture(autouse=True)
-def declarations_are_read_anew() -> Iterator[None]:
-    """What one test installs is no other's."""
+def isolated_plugins() -> Iterator[None]:
+    """Isolate a test from plugins that other tests install."""
     forget_declarations()
     yield
     forget_declarations()
 
 
 def forget_declarations() -> None:
-    """As in another process: what is declared is read again."""
+    """Clear the caches of installed plugins, as in a new process."""
     from zoo import plugins, registry
 
     plugins.installed.cache_clear()
@@ -195,7 +195,7 @@ def forget_declarations() -> None:
 
 @pytest.fixture
 def fake_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
-    """Install a distribution with entry points, as pip would leave it, for the length of a test."""
+    """Install distributions with entry points for the duration of a test."""
     made: list[str] = []
 
     def install(

@@ -1,9 +1,8 @@
-"""A stand-in for CUDA graphs on the CPU: a capture records and undoes operations, and a replay computes them again.
+"""A stand-in for CUDA graphs on the CPU.
 
-`install` replaces torch's functions for streams and graphs. A captured step then runs on the processor as it would on a
-GPU: its operations are recorded with the tensors that they read and write, their effects are undone, and `replay`
-computes them again on the same memory. Whatever Python computed during the capture, such as a learning rate, is a
-constant in the record, as it is in a graph.
+`install` replaces torch's functions for streams and graphs. A capture records operations with the tensors that they
+read and write, and undoes their effects; `replay` computes them again on the same memory. Values that Python computes
+during the capture, such as a learning rate, are constants in the record, as in a CUDA graph.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from torch.utils._pytree import tree_flatten
 
 Operation = tuple[Any, tuple[Any, ...], dict[str, Any], Any]
 
-# An operation of torch's to the kernels that it launches on a GPU in channels_last bf16; 1 where it is not named. A
-# batch norm clears its semaphores, computes statistics, inverts them and transforms; its gradient clears, reduces and
-# transforms. A convolution's gradients are those of input and weight and the sum of the latter's parts.
+# Kernels that an operation launches on a GPU in channels_last bf16; 1 for operations that are not listed. Batch norm
+# clears semaphores, computes statistics, inverts and applies them; its gradient clears, reduces and applies. The
+# gradient of a convolution needs a kernel each for input, weight and the sum of the weight's parts.
 KERNELS = {
     "aten::native_batch_norm": 4,
     "aten::cudnn_batch_norm": 4,
@@ -34,7 +33,7 @@ KERNELS = {
     "zoo::norm_relu": 2,
     "zoo::norm_relu_backward": 2,
 }
-# Operations that launch nothing.
+# Operations that launch no kernel.
 NONE = (
     "prim::", "profiler::", "aten::detach", "aten::alias", "aten::empty", "aten::new_empty", "aten::_reshape_alias",
     "aten::resize_", "aten::lift_fresh", "aten::is_pinned",
@@ -42,7 +41,7 @@ NONE = (
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records operations, and the values of what they change before they do; refuses to read a number."""
+    """Records operations and the earlier values of tensors that they change; refuses to read a value."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -78,7 +77,7 @@ class Graph:
         Graph.made.append(self)
 
     def replay(self) -> None:
-        """Compute the recorded operations once more, in the memory that they had."""
+        """Compute the recorded operations again, on the same memory."""
         self.replays += 1
         with torch.no_grad():
             for func, args, kwargs, out in self.operations:
@@ -93,31 +92,31 @@ class Graph:
 
     @property
     def kernels(self) -> int:
-        """How many kernels the operations would launch on a GPU."""
+        """The number of kernels that the operations launch on a GPU."""
         count, kept = 0, set[int]()
         for func, args, _, out in self.operations:
             name = func._schema.name
             if name == "aten::new_empty_strided":
-                kept.add(id(out))  # autograd copies a gradient only because this recorder keeps it too
+                kept.add(id(out))  # autograd copies a gradient only because the recorder keeps a reference
             elif not (func.is_view or name.startswith(NONE) or (name == "aten::copy_" and id(args[0]) in kept)):
                 count += KERNELS.get(name, 1)
         return count
 
 
 class Stream:
-    """A stream; there is one order of work on the processor."""
+    """A stream without effect: the CPU computes in order."""
 
     def __init__(self, device: object = None) -> None: ...
 
     def wait_stream(self, other: object) -> None:
-        """Nothing has to be waited for."""
+        """Do nothing."""
 
 
 @contextlib.contextmanager
 def capture(
     graph: Graph, pool: object = None, stream: object = None, capture_error_mode: str = "global"
 ) -> Iterator[None]:
-    """Record the operations of the body, and undo what they changed."""
+    """Record the operations of the body and undo their effects."""
     assert capture_error_mode == "thread_local", "a thread that pins memory would break a capture in mode global"
     graph.pool = pool
     recorder = Recorder()
@@ -132,7 +131,7 @@ def capture(
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let steps on the processor be captured and replayed until the test is over."""
+    """Let steps on the CPU be captured and replayed for the duration of a test."""
     from zoo.data import batches
     from zoo.training import step
 

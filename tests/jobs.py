@@ -1,4 +1,4 @@
-"""A job for tests to change with `dataclasses.replace`, and a plan of it."""
+"""A job that tests change with `msgspec.structs.replace`, and its plan."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ JOB = Job(
 
 
 class RunItself(Output):
-    """An output with the checkpoint and the log in its own folder."""
+    """An output whose checkpoint and log are in its folder."""
 
     @property
     def run(self) -> Path:
-        """The folder."""
+        """The folder of the checkpoint and the log."""
         return self.folder
 
 
 def plan_of(job: Job, run: Path, reporting: Reporting | None = None, *, teacher: torch.nn.Module | None = None) -> Plan:
-    """Plan a job; `run` gets its checkpoint and log."""
+    """Plan a job with the checkpoint and the log in `run`."""
     return Plan(
         job=job,
         why="a test",

@@ -1,7 +1,7 @@
-"""The kernels that a training step launches on a GPU, counted without one.
+"""Counts the kernels that a training step would launch on a GPU.
 
-`python -m tests.kernels` prints the table of docs/gpu.md. A step is captured on the processor, and its operations are
-counted with the kernels that torch 2.11 launches for each in bf16.
+`python -m tests.kernels` prints the table of docs/gpu.md. It captures a step on the CPU and adds up the kernels that
+torch 2.11 launches for each operation in bf16.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NAMES = ("resnet20_cifar10", "resnet56_cifar10", "resnet110_cifar10")
 
 
 def count(name: str, *, fused: bool) -> int:
-    """Count the kernels of a captured step; a batch of 4 launches as many as one of 128."""
+    """Count the kernels of a captured step, which do not depend on the batch size."""
     model = registry.load(name)
     recipe = model.recipes["paper"].replace(batch_size=4)
     split = sources.Split(torch.zeros((4, 40, 40, 3), dtype=torch.uint8), torch.zeros(4, dtype=torch.int64), margin=8)
@@ -57,13 +57,13 @@ def _install_fused_layers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @torch.library.custom_op("zoo::norm_relu", mutates_args=())
 def _norm_relu(x: Tensor, residual: Tensor | None) -> Tensor:
-    """Stands for the two Triton kernels forward."""
+    """Stands for the two Triton kernels of the forward pass."""
     return x.relu()
 
 
 @torch.library.custom_op("zoo::norm_relu_backward", mutates_args=())
 def _norm_relu_backward(grad: Tensor) -> Tensor:
-    """Stands for the two Triton kernels backward."""
+    """Stands for the two Triton kernels of the backward pass."""
     return grad.clone()
 
 

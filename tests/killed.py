@@ -1,9 +1,9 @@
-"""Kill commands before their file operations, and give each again.
+"""Kills commands before their file operations, and runs them again.
 
     python -m tests.killed FOLDER COMMAND=N...
 
 Each command runs in forks of one process. An audit hook kills a fork with SIGKILL before its first operation that
-changes a file, and before every N-th after that. Prints a line of JSON for each kill: the outcome of the next command.
+changes a file, and before every N-th after that. Prints a line of JSON per kill with the outcome of the next run.
 """
 
 from __future__ import annotations
@@ -43,93 +43,93 @@ CHANGES = (
 
 @dataclass(frozen=True)
 class Command:
-    """What is there before, what is run, what is run after the kill, and what is compared."""
+    """A command; every function gets the working folder."""
 
-    before: Callable[[Path], None]
-    given: Callable[[Path], object]
-    again: Callable[[Path], object]
-    state: Callable[[Path], object]
-
-
-def _train(place: Path, **options: Any) -> None:
-    api.train(NAME, out=place / "m", epochs=2, amp=False, limit_train=64, eval_every=9, **options)
+    prepare: Callable[[Path], None]
+    run: Callable[[Path], object]
+    again: Callable[[Path], object]  # after a kill
+    state: Callable[[Path], object]  # compared with the state after an undisturbed run
 
 
-def _models(place: Path) -> object:
-    """What every model folder is, but for the seconds that it took, and whatever else lies there."""
-    found: dict[str, object] = {"names": sorted(path.name for path in place.iterdir())}
-    for folder in (path for path in place.iterdir() if path.is_dir()):
-        config = require_trained(store.check(folder))
-        rows = [msgspec.structs.replace(row, train_seconds=0.0) for row in store.read_log(folder)]
-        found[folder.name] = (
+def _train(folder: Path, **options: Any) -> None:
+    api.train(NAME, out=folder / "m", epochs=2, amp=False, limit_train=64, eval_every=9, **options)
+
+
+def _models(folder: Path) -> object:
+    """The names in a folder, and the records of its models without durations."""
+    state: dict[str, object] = {"names": sorted(path.name for path in folder.iterdir())}
+    for model in (path for path in folder.iterdir() if path.is_dir()):
+        config = require_trained(store.check(model))
+        rows = [msgspec.structs.replace(row, train_seconds=0.0) for row in store.read_log(model)]
+        state[model.name] = (
             config.weights.sha256,
             config.job.to_json(),
             [msgspec.structs.asdict(row) for row in rows],
         )
-        found[f"{folder.name} seeds"] = msgspec.to_builtins(config.seeds)
-    return found
+        state[f"{model.name} seeds"] = msgspec.to_builtins(config.seeds)
+    return state
 
 
-def _files(place: Path) -> object:
-    """Every file's bytes by its name."""
+def _files(folder: Path) -> object:
+    """The hash of every file by its path."""
     return {
-        str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(place.rglob("*"))
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
 
 
-def _nothing(place: Path) -> None:
-    place.mkdir()
+def _nothing(folder: Path) -> None:
+    folder.mkdir()
 
 
-def _trained(place: Path) -> None:
-    place.mkdir()
-    _train(place)
+def _trained(folder: Path) -> None:
+    folder.mkdir()
+    _train(folder)
 
 
-def _two_seeds(place: Path) -> None:
-    """Two finished seeds, of which no card speaks yet."""
-    place.mkdir()
-    _train(place)
-    api.train(NAME, out=place / "m-seed1", epochs=2, amp=False, limit_train=64, eval_every=9, seed=1)
+def _two_seeds(folder: Path) -> None:
+    """Two trained seeds that are not yet on a card."""
+    folder.mkdir()
+    _train(folder)
+    api.train(NAME, out=folder / "m-seed1", epochs=2, amp=False, limit_train=64, eval_every=9, seed=1)
 
 
-def _hub(place: Path) -> None:
-    """A hub with one revision of a model, and the folder of another one."""
-    place.mkdir()
-    _train(place)
-    _push(place)
-    _train(place, overwrite=True, seed=1)
+def _hub(folder: Path) -> None:
+    """A hub with a revision of a model, and the folder of another revision."""
+    folder.mkdir()
+    _train(folder)
+    _push(folder)
+    _train(folder, overwrite=True, seed=1)
 
 
-def _push(place: Path) -> None:
-    api.push(place / "m", hub=f"file:{place / 'hub'}")
+def _push(folder: Path) -> None:
+    api.push(folder / "m", hub=f"file:{folder / 'hub'}")
 
 
-def _published(place: Path) -> None:
-    place.mkdir()
-    _train(place)
-    _push(place)
-    shutil.rmtree(place / "m")
+def _published(folder: Path) -> None:
+    folder.mkdir()
+    _train(folder)
+    _push(folder)
+    shutil.rmtree(folder / "m")
 
 
-def _pull(place: Path) -> None:
-    api.pull(NAME, hub=f"file:{place / 'hub'}", out=place / "m")
+def _pull(folder: Path) -> None:
+    api.pull(NAME, hub=f"file:{folder / 'hub'}", out=folder / "m")
 
 
 COMMANDS = {
-    "train": Command(_nothing, _train, lambda place: _train(place, resume=True), _models),
+    "train": Command(_nothing, _train, lambda folder: _train(folder, resume=True), _models),
     "overwrite": Command(
         _trained,
-        lambda place: _train(place, overwrite=True, seed=1),
-        lambda place: _train(place, overwrite=True, seed=1),
+        lambda folder: _train(folder, overwrite=True, seed=1),
+        lambda folder: _train(folder, overwrite=True, seed=1),
         _models,
     ),
     "seeds": Command(
         _two_seeds,
-        lambda place: _train(place, resume=True, seeds=2),
-        lambda place: _train(place, resume=True, seeds=2),
+        lambda folder: _train(folder, resume=True, seeds=2),
+        lambda folder: _train(folder, resume=True, seeds=2),
         _models,
     ),
     "push": Command(_hub, _push, _push, _files),
@@ -138,7 +138,7 @@ COMMANDS = {
 
 
 def forked(work: Callable[[], object], *, operations: int | None = None) -> int:
-    """Run something in a fork that is killed before it changes a file for the N-th time; its wait status."""
+    """Run in a fork, which is killed before the N-th change of a file; returns its wait status."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -155,7 +155,7 @@ def forked(work: Callable[[], object], *, operations: int | None = None) -> int:
 
 
 def kill_before(operation: int) -> None:
-    """End this process before its N-th change of a file."""
+    """Kill this process before its N-th change of a file."""
     left = operation
     sync = os.fsync
 
@@ -171,7 +171,7 @@ def kill_before(operation: int) -> None:
             count()
 
     def counted(descriptor: int) -> None:
-        count()  # what was written may not have left this process
+        count()  # data written before may still be in this process
         sync(descriptor)
 
     os.fsync = counted  # type: ignore[assignment]
@@ -179,21 +179,21 @@ def kill_before(operation: int) -> None:
 
 
 def kill_repeatedly(name: str, scratch: Path, every: int) -> None:
-    """Kill a command before its first operation and every N-th after it, until it comes to its end."""
-    command, start, place = COMMANDS[name], scratch / "start", scratch / "place"
-    assert forked(lambda: command.before(start)) == 0
-    shutil.copytree(start, place)
-    assert forked(lambda: command.given(place)) == 0
-    expected, operation = command.state(place), 0
+    """Kill a command before its first operation and every N-th after it, until it completes."""
+    command, start, folder = COMMANDS[name], scratch / "start", scratch / "folder"
+    assert forked(lambda: command.prepare(start)) == 0
+    shutil.copytree(start, folder)
+    assert forked(lambda: command.run(folder)) == 0
+    expected, operation = command.state(folder), 0
     while True:
-        shutil.rmtree(place)
-        shutil.copytree(start, place)
-        status = forked(functools.partial(command.given, place), operations=operation)
+        shutil.rmtree(folder)
+        shutil.copytree(start, folder)
+        status = forked(functools.partial(command.run, folder), operations=operation)
         if status == 0:
             break
         killed = os.WTERMSIG(status) == signal.SIGKILL
-        again = forked(functools.partial(command.again, place)) == 0
-        state = command.state(place) if again else None
+        again = forked(functools.partial(command.again, folder)) == 0
+        state = command.state(folder) if again else None
         print(json.dumps({"command": name, "killed": killed, "again": again, "same": state == expected}), flush=True)
         if state != expected:
             print(f"killed before operation {operation}: expected {expected}, not {state}", file=sys.stderr)
@@ -201,7 +201,7 @@ def kill_repeatedly(name: str, scratch: Path, every: int) -> None:
 
 
 def main() -> None:
-    """Kill each of the commands that are named."""
+    """Kill the commands in the arguments."""
     registry.load(NAME)
     scratch = Path(sys.argv[1])
     for words in sys.argv[2:]:

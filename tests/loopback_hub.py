@@ -1,8 +1,7 @@
-"""A Hub on loopback that speaks the Hugging Face Hub's protocol, with a switch for every fault.
+"""A server on this machine with the protocol of the Hugging Face Hub, which can inject faults.
 
-A test instrument: repositories live in memory, the real `huggingface_hub` client talks to it over
-real HTTP, and it refuses what the real Hub would refuse. `Hub.requests` is what was asked, and
-`Hub.fail(...)` makes the next matching requests go wrong.
+Repositories are in memory. The real `huggingface_hub` client connects over HTTP, and requests that the real Hub would
+refuse are refused. `Hub.requests` lists the requests, and `Hub.fail(...)` makes the next matching requests fail.
 
     hub = Hub(); hub.start()
     hub.accounts["hf_me"] = Account("me", "write")
@@ -33,31 +32,31 @@ LICENSES = {"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0", "other"}
 
 @dataclass(frozen=True)
 class Status:
-    """Answer with this status and nothing else."""
+    """Answer with this status."""
 
     code: int
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Close the connection after so many bytes of the body."""
+    """Close the connection after this many bytes of the body."""
 
     after: int
 
 
 @dataclass(frozen=True)
 class Flip:
-    """Turn a bit of the body around: same size, other content."""
+    """Flip a bit of the body."""
 
 
 @dataclass(frozen=True)
 class Hang:
-    """Answer nothing until the test lets go."""
+    """Do not answer until the test ends."""
 
 
 @dataclass(frozen=True)
 class Drop:
-    """Do as asked, but close the connection in place of the answer: nobody knows whether it was done."""
+    """Carry the request out, but close the connection instead of answering."""
 
 
 Action = Status | Cut | Flip | Hang | Drop
@@ -65,7 +64,7 @@ Action = Status | Cut | Flip | Hang | Drop
 
 @dataclass
 class Fault:
-    """What goes wrong, where, and how many times more."""
+    """An action for matching requests, and how often it still happens."""
 
     method: str
     path: re.Pattern[str]
@@ -73,12 +72,12 @@ class Fault:
     times: int
 
 
-# -- what is stored --------------------------------------------------------------------------------
+# -- repositories ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Account:
-    """Whose a token is, and what it may: `read` or `write`."""
+    """The account of a token; its role is `read` or `write`."""
 
     name: str
     role: str = "write"
@@ -87,7 +86,7 @@ class Account:
 
 @dataclass(frozen=True)
 class File:
-    """A file of a commit; `lfs` files are known by their SHA-256, the others by git's SHA-1."""
+    """A file of a commit, identified by its SHA-256 in LFS, otherwise by the SHA-1 of git."""
 
     content: bytes
     lfs: bool
@@ -125,17 +124,17 @@ class Repository:
     tags: dict[str, str] = field(default_factory=dict)
 
     def commit(self, message: str, files: dict[str, File]) -> Commit:
-        seed = f"{self.id} {len(self.commits)} {message} {sorted((name, one.oid) for name, one in files.items())}"
+        seed = f"{self.id} {len(self.commits)} {message} {sorted((name, file.oid) for name, file in files.items())}"
         self.commits.append(Commit(hashlib.sha1(seed.encode()).hexdigest(), message, files))
         return self.commits[-1]
 
     def at(self, revision: str) -> Commit | None:
         wanted = self.commits[-1].oid if revision == "main" else self.tags.get(revision, revision)
-        return next((one for one in self.commits if one.oid == wanted), None)
+        return next((commit for commit in self.commits if commit.oid == wanted), None)
 
 
 class Refusal(Exception):
-    """The answer to a request that can't be granted."""
+    """The answer to a request that is refused."""
 
     def __init__(self, status: int, code: str = "", message: str = "", commit: str = "") -> None:
         super().__init__(message)
@@ -145,7 +144,7 @@ class Refusal(Exception):
 
 
 class Hub:
-    """The server: what it stores, whom it knows, what it was asked, what goes wrong."""
+    """The server, with its repositories, accounts, faults and the requests that it received."""
 
     def __init__(self) -> None:
         self._server: ThreadingHTTPServer | None = None
@@ -182,7 +181,7 @@ class Hub:
                     connection.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
-        """Forget everything, and let go whoever hangs."""
+        """Clear all state, and end requests that hang."""
         self.let_go.set()
         self.lock = threading.RLock()
         self.let_go = threading.Event()
@@ -190,12 +189,11 @@ class Hub:
         self.repositories: dict[str, Repository] = {}
         self.stored: dict[str, bytes] = {}  # LFS objects by SHA-256
         self.faults: list[Fault] = []
-        self.next_page = ""  # where a listing says that it goes on
+        self.next_page = ""  # the link to the next page of a listing
         self.requests: list[tuple[str, str]] = []
-        self.bodies: list[bytes] = []
 
     def fail(self, method: str, path: str, action: Action, times: int = 1_000_000) -> None:
-        """Let the next `times` requests of this method, whose path has this pattern in it, go wrong."""
+        """Make the next `times` requests of this method fail whose path contains the pattern."""
         self.faults.append(Fault(method, re.compile(path), action, times))
 
     def fault_for(self, method: str, path: str) -> Action | None:
@@ -207,15 +205,15 @@ class Hub:
         return None
 
     def count(self, method: str, path: str) -> int:
-        """How many requests of this method there were with this pattern in their path."""
-        return sum(1 for one, where in self.requests if one == method and re.search(path, where))
+        """Count the requests of this method whose path contains the pattern."""
+        return sum(requested == method and bool(re.search(path, url)) for requested, url in self.requests)
 
 
 # -- the protocol ----------------------------------------------------------------------------------
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request. Routes are tried in order; each is a method below."""
+    """Handles a request. Routes are tried in order; each is a method below."""
 
     hub: Hub
     protocol_version = "HTTP/1.1"
@@ -264,7 +262,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         try:
             if isinstance(self.fault, Status):
-                raise Refusal(self.fault.code, message="a fault of this test's")
+                raise Refusal(self.fault.code, message="an injected fault")
             for method, pattern, name in self.ROUTES:
                 if method == self.command and (match := re.fullmatch(pattern, path)):
                     with self.hub.lock:
@@ -294,7 +292,7 @@ class Handler(BaseHTTPRequestHandler):
             body, self.close_connection = body[: self.fault.after], True
         self.wfile.write(body)
 
-    # -- who asks ----
+    # -- permissions ----
 
     def _account(self) -> Account | None:
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
@@ -338,31 +336,31 @@ class Handler(BaseHTTPRequestHandler):
             {
                 "type": "user",
                 "name": account.name,
-                "orgs": [{"name": one, "roleInOrg": "write"} for one in account.orgs],
+                "orgs": [{"name": organisation, "roleInOrg": "write"} for organisation in account.orgs],
                 "auth": {"type": "access_token", "accessToken": {"displayName": "test", "role": account.role}},
             }
         )
 
     def create(self) -> tuple[int, bytes]:
-        asked = json.loads(self.body)
+        request = json.loads(self.body)
         account = self._account()
-        namespace = asked.get("organization") or (account.name if account else "")
+        namespace = request.get("organization") or (account.name if account else "")
         self._writer(namespace)
-        if not NAME.fullmatch(asked["name"]) or asked["name"].endswith((".git", ".ipynb")):
-            raise Refusal(400, message=f"Invalid repo name: {asked['name']}")
-        kind = asked.get("type", "model")
-        name = f"{namespace}/{asked['name']}" if kind == "model" else f"{kind}s/{namespace}/{asked['name']}"
+        if not NAME.fullmatch(request["name"]) or request["name"].endswith((".git", ".ipynb")):
+            raise Refusal(400, message=f"Invalid repo name: {request['name']}")
+        kind = request.get("type", "model")
+        name = f"{namespace}/{request['name']}" if kind == "model" else f"{kind}s/{namespace}/{request['name']}"
         url = {"url": f"{self.hub.endpoint}/{name}", "name": name}
         if name in self.hub.repositories:
             return 409, _json({**url, "error": "You already created this model repo"})
-        repository = Repository(name, private=bool(asked.get("private")) or asked.get("visibility") == "private")
+        repository = Repository(name, private=bool(request.get("private")) or request.get("visibility") == "private")
         repository.commit("initial commit", {".gitattributes": File(b"*.safetensors filter=lfs\n", lfs=False)})
         self.hub.repositories[name] = repository
         return 200, _json(url)
 
     def validate(self) -> tuple[int, bytes]:
-        asked = json.loads(self.body)
-        errors = card_errors(asked["content"]) if asked.get("repoType", "model") == "model" else []
+        request = json.loads(self.body)
+        errors = card_errors(request["content"]) if request.get("repoType", "model") == "model" else []
         if self.headers.get("Accept") == "text/plain":
             return 400 if errors else 200, "\n".join(f"- Error: {error}" for error in errors).encode()
         return 400 if errors else 200, _json({"errors": [{"message": error} for error in errors], "warnings": []})
@@ -371,26 +369,26 @@ class Handler(BaseHTTPRequestHandler):
         self._writer(name.split("/")[-2])
         _, commit = self._commit(name, revision)
         answer = []
-        for one in json.loads(self.body)["files"]:
-            is_binary = b"\0" in base64.b64decode(one["sample"])
-            lfs = one["path"].endswith(".safetensors") or one["size"] > 10_000_000 or is_binary
-            there = commit.files.get(one["path"])
+        for file in json.loads(self.body)["files"]:
+            is_binary = b"\0" in base64.b64decode(file["sample"])
+            lfs = file["path"].endswith(".safetensors") or file["size"] > 10_000_000 or is_binary
+            there = commit.files.get(file["path"])
             mode = "lfs" if lfs else "regular"
             answer.append(
-                {"path": one["path"], "uploadMode": mode, "shouldIgnore": False, "oid": there.oid if there else None}
+                {"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": there.oid if there else None}
             )
         return 200, _json({"files": answer})
 
     def lfs_batch(self, name: str) -> tuple[int, bytes]:
         self._writer(name.split("/")[-2])
         objects = []
-        for one in json.loads(self.body)["objects"]:
+        for entry in json.loads(self.body)["objects"]:
             actions = {
-                "upload": {"href": f"{self.hub.endpoint}/lfs/{one['oid']}", "header": {}},
+                "upload": {"href": f"{self.hub.endpoint}/lfs/{entry['oid']}", "header": {}},
                 "verify": {"href": f"{self.hub.endpoint}/lfs/verify", "header": {}},
             }
-            stored = one["oid"] in self.hub.stored
-            objects.append({"oid": one["oid"], "size": one["size"]} | ({} if stored else {"actions": actions}))
+            stored = entry["oid"] in self.hub.stored
+            objects.append({"oid": entry["oid"], "size": entry["size"]} | ({} if stored else {"actions": actions}))
         return 200, _json({"transfer": "basic", "objects": objects})
 
     def lfs_put(self, oid: str) -> tuple[int, bytes]:
@@ -400,8 +398,8 @@ class Handler(BaseHTTPRequestHandler):
         return 200, b""
 
     def lfs_verify(self) -> tuple[int, bytes]:
-        asked = json.loads(self.body)
-        if len(self.hub.stored.get(asked["oid"], b"")) != asked["size"]:
+        request = json.loads(self.body)
+        if len(self.hub.stored.get(request["oid"], b"")) != request["size"]:
             raise Refusal(404, message="the object was not uploaded")
         return 200, b""
 
@@ -446,7 +444,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, b""
 
     def tree(self, name: str, revision: str, folder: str = "") -> tuple[int, bytes]:
-        """All files under a folder; with recursive=false in the query, only the entries of the folder itself."""
+        """List all files under a folder, or with recursive=false the entries of the folder."""
         _, commit = self._commit(name, revision)
         start = f"{folder}/" if folder else ""
         entries: dict[str, dict[str, Any]] = {}
@@ -471,8 +469,14 @@ class Handler(BaseHTTPRequestHandler):
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return 200, _json(
             [
-                {"id": one.oid, "title": one.message, "message": "", "authors": [{"user": "somebody"}], "date": now}
-                for one in reversed(upto)
+                {
+                    "id": commit.oid,
+                    "title": commit.message,
+                    "message": "",
+                    "authors": [{"user": "somebody"}],
+                    "date": now,
+                }
+                for commit in reversed(upto)
             ]
         )
 
@@ -487,23 +491,23 @@ class Handler(BaseHTTPRequestHandler):
         return 200, _json(_info(repository, commit) | {"siblings": [{"rfilename": path} for path in commit.files]})
 
     def listing(self) -> tuple[int, bytes, dict[str, str]]:
-        asked = parse_qs(urlsplit(self.path).query)
+        query = parse_qs(urlsplit(self.path).query)
         account = self._account()
-        found = []
+        models = []
         for repository in self.hub.repositories.values():
             namespace = repository.id.split("/")[0]
             if repository.private and (account is None or namespace not in (account.name, *account.orgs)):
                 continue
             info = _info(repository, repository.commits[-1])
-            if asked.get("author", [namespace]) != [namespace] or asked.get("search", [""])[0] not in repository.id:
+            if query.get("author", [namespace]) != [namespace] or query.get("search", [""])[0] not in repository.id:
                 continue
-            if not set(asked.get("filter", [])) <= set(info["tags"]):
+            if not set(query.get("filter", [])) <= set(info["tags"]):
                 continue
-            if "cardData" not in asked:
+            if "cardData" not in query:
                 del info["cardData"]
-            found.append(info)
-        following = self.hub.next_page if "page" not in asked else ""
-        return 200, _json(found), {"Link": f'<{following}>; rel="next"'} if following else {}
+            models.append(info)
+        following = self.hub.next_page if "page" not in query else ""
+        return 200, _json(models), {"Link": f'<{following}>; rel="next"'} if following else {}
 
     def resolve(self, name: str, revision: str, path: str) -> tuple[int, bytes, dict[str, str]]:
         _, commit = self._commit(name, revision)
@@ -528,14 +532,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def card_errors(text: str) -> list[str]:
-    """What the Hub would find wrong with a card's metadata."""
+    """The errors of the Hub about a card's metadata."""
     match = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
     if match is None:
         return ["the card has no metadata"]
     metadata = _metadata(text)
     errors = [] if metadata.get("license") in LICENSES else [f'"license" must be one of {sorted(LICENSES)}']
     for key in ("tags", "datasets", "metrics"):
-        if not all(isinstance(one, str) for one in metadata.get(key) or []):
+        if not all(isinstance(value, str) for value in metadata.get(key) or []):
             errors.append(f'"{key}" must be a list of strings')
     for model in metadata.get("model-index") or []:
         for result in model.get("results") or [{}]:
@@ -547,7 +551,7 @@ def card_errors(text: str) -> list[str]:
 
 
 def _metadata(text: str) -> dict[str, Any]:
-    import yaml  # the client's own dependency; the one thing here that is not the standard library's
+    import yaml  # a dependency of the client
 
     match = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
     return yaml.safe_load(match[1]) if match else {}

@@ -1,4 +1,4 @@
-"""Which files are opened: as the interpreter itself is told, by whichever function."""
+"""Records the files that the interpreter opens."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-_noting: list[list[Path]] = []
+_recordings: list[list[Path]] = []
 
 
-def _note(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "open" and _noting and isinstance(arguments[0], str):
-        _noting[-1].append(Path(arguments[0]))
+def _record(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and _recordings and isinstance(arguments[0], str):
+        _recordings[-1].append(Path(arguments[0]))
 
 
-sys.addaudithook(_note)  # for good: there is no taking one out again
+sys.addaudithook(_record)  # an audit hook can't be removed
 
 
 @contextlib.contextmanager
 def opened() -> Iterator[list[Path]]:
-    """The files that are opened meanwhile, in order."""
-    noted: list[Path] = []
-    _noting.append(noted)
+    """Record the files that the body opens, in order."""
+    paths: list[Path] = []
+    _recordings.append(paths)
     try:
-        yield noted
+        yield paths
     finally:
-        _noting.pop()
+        _recordings.pop()

@@ -1,4 +1,4 @@
-"""Folders of small pictures that are easily told apart: what the tests of one's own pictures are made on."""
+"""Folders of small pictures whose classes differ in colour, for tests of training on pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COLOURS = {"daisy": (220, 220, 60), "rose": (200, 40, 60), "violet": (90, 60, 20
 
 
 def draw(folder: Path, count: int, *, seed: int = 0, size: tuple[int, int] = (16, 16), grey: bool = False) -> None:
-    """`count` noisy pictures of each class's colour, as PNG files in a folder a class; width and height."""
+    """Write `count` noisy PNG files per class into a folder per class; `size` is width and height."""
     numbers = np.random.default_rng(seed)
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -22,7 +22,7 @@ def draw(folder: Path, count: int, *, seed: int = 0, size: tuple[int, int] = (16
 
 
 def flowers(folder: Path, *, train: int = 12, test: int = 4, size: tuple[int, int] = (16, 16)) -> Path:
-    """The same with a training and a test half."""
+    """Write a training and a test set; returns the folder."""
     draw(folder / "train", train, seed=1, size=size)
     draw(folder / "test", test, seed=2, size=size)
     return folder

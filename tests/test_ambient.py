@@ -1,4 +1,4 @@
-"""What the caller has set in torch does not change what the zoo computes, and is left as it was."""
+"""Settings of torch that the caller has changed: results do not depend on them, and they are restored."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_torchs_settings_change_no_result_and_stay_as_they_are(
+def test_settings_of_torch_change_no_result_and_are_restored(
     name: str, expected: tuple[dict[str, Tensor], object], tmp_path: Path
 ) -> None:
     with SETTINGS[name]():
@@ -75,7 +75,7 @@ def test_torchs_settings_change_no_result_and_stay_as_they_are(
     assert all(tensors[key].dtype == tensor.dtype for key, tensor in expected[0].items())
 
 
-def test_threads_that_load_at_once_leave_the_default_type_as_it_was() -> None:
+def test_loading_in_threads_leaves_the_default_dtype_unchanged() -> None:
     with default_dtype(torch.float64), ThreadPoolExecutor(4) as threads:
         nets = list(threads.map(lambda _: zoo.load("resnet8_digits", pretrained=True), range(12)))
         assert torch.get_default_dtype() == torch.float64

@@ -7,7 +7,6 @@ from statistics import mean, stdev
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import zoo
-from zoo import api, registry
+from zoo import api
 from zoo.data import batches, sources
 from zoo.datasets import DIGITS
 from zoo.errors import (
@@ -47,7 +46,7 @@ def hub(trained: Path, tmp_path: Path) -> str:
 # -- load ------------------------------------------------------------------------------------------
 
 
-def test_pretrained_weights_come_from_the_catalogue_in_evaluation_mode() -> None:
+def test_pretrained_weights_are_loaded_from_the_catalogue_in_evaluation_mode() -> None:
     net = zoo.load("resnet8_digits", pretrained=True)
     assert not net.training
     config = trained_record(api.find("resnet8_digits"))
@@ -55,7 +54,7 @@ def test_pretrained_weights_come_from_the_catalogue_in_evaluation_mode() -> None
     assert evaluate(net, test, batches.pixels(config.mean, config.std, CPU)).test_top1 == config.results.test_top1
 
 
-def test_a_hub_a_path_and_an_address_load_the_same(hub: str, trained: Path) -> None:
+def test_a_hub_a_path_and_an_address_load_the_same_weights(hub: str, trained: Path) -> None:
     wanted = load_file(trained / store.WEIGHTS)
     for net in (
         zoo.load("resnet8_digits", pretrained=True, hub=hub),
@@ -67,14 +66,14 @@ def test_a_hub_a_path_and_an_address_load_the_same(hub: str, trained: Path) -> N
         assert all(torch.equal(tensor, wanted[name]) for name, tensor in net.state_dict().items())
 
 
-def test_a_hub_or_revision_given_beside_an_address_is_refused(hub: str) -> None:
+def test_a_hub_or_a_revision_in_addition_to_an_address_is_refused(hub: str) -> None:
     with pytest.raises(HubError, match="names its revision itself; leave out 0f"):
         zoo.load(f"{hub}/resnet8_digits@0e", pretrained=True, revision="0f")
     with pytest.raises(HubError, match="names its hub itself; leave out hf://me"):
         zoo.load(f"{hub}/resnet8_digits", pretrained=True, hub="hf://me")
 
 
-def test_other_classes_and_channels_keep_all_weights_whose_shape_is_the_same(trained: Path) -> None:
+def test_weights_of_unchanged_shape_are_kept_with_other_classes_and_channels(trained: Path) -> None:
     wanted = load_file(trained / store.WEIGHTS)
     net = zoo.load(trained, pretrained=True, num_classes=3, in_channels=3)
     assert net(torch.randn(2, 3, 8, 8)).shape == (2, 3)
@@ -85,7 +84,7 @@ def test_other_classes_and_channels_keep_all_weights_whose_shape_is_the_same(tra
     assert state["fc.weight"].std() > 0
 
 
-def test_a_missing_path_and_a_folder_without_a_model_are_refused(tmp_path: Path) -> None:
+def test_a_path_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="there is no folder"):
         zoo.load(tmp_path / "nothing", pretrained=True)
     with pytest.raises(FolderError, match="is not a model folder"):
@@ -95,7 +94,7 @@ def test_a_missing_path_and_a_folder_without_a_model_are_refused(tmp_path: Path)
 # -- transforms ------------------------------------------------------------------------------------
 
 
-def test_transforms_give_the_exact_preprocessing_of_the_evaluation() -> None:
+def test_transforms_preprocess_as_the_evaluation_does() -> None:
     images, _ = DIGITS.read(Path(), train=False)
     config = store.read_record(api.find("resnet8_digits"))
     wanted = batches.pixels(config.mean, config.std, CPU).normalise(torch.from_numpy(images))
@@ -103,40 +102,10 @@ def test_transforms_give_the_exact_preprocessing_of_the_evaluation() -> None:
     assert torch.equal(preprocess(Image.fromarray(images[0, :, :, 0])), wanted[0])
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "I;16"])
-def test_transforms_take_an_image_of_any_size_and_mode(mode: str) -> None:
-    image = Image.fromarray(np.full((50, 70), 128, np.uint8)).convert("L").convert(mode)
-    assert zoo.transforms("resnet8_digits")(image).shape == (1, 8, 8)
-    assert zoo.transforms("resnet56_cifar100")(image).shape == (3, 32, 32)
-
-
-# -- list and info ---------------------------------------------------------------------------------
-
-
-def test_models_are_listed_by_pattern_data_set_and_weights() -> None:
-    assert zoo.list_models("resnet20*") == [
-        "resnet20_cifar10", "resnet20_cifar100", "resnet20b_cifar10", "resnet20b_cifar100",
-    ]  # fmt: skip
-    assert zoo.list_models(dataset="digits") == ["resnet8_digits"]
-    assert "resnet8_digits" in zoo.list_models(pretrained=True)
-    assert "resnet8_digits" not in zoo.list_models(pretrained=False)
-    assert zoo.list_models("nothing*") == []
-
-
-def test_info_has_the_facts_and_the_published_results(hub: str, trained: Path) -> None:
-    found = zoo.info("resnet8", hub=hub)
-    assert found.model == registry.load("resnet8_digits")
-    assert found.config == store.read_record(trained)
-    assert found.weights == f"{hub}/resnet8_digits"
-    assert zoo.info("resnet8").weights == "catalogue"
-    untrained = zoo.info("plain56_cifar100")
-    assert (untrained.weights, untrained.config) == (None, None)
-
-
 # -- train, push, pull -----------------------------------------------------------------------------
 
 
-def test_a_recipe_is_chosen_and_changed_and_stands_in_the_folder(tmp_path: Path) -> None:
+def test_a_changed_recipe_is_recorded(tmp_path: Path) -> None:
     settings = {"opt": "adamw", "nesterov": "false", "lr": "0.01", "mean": "0.5"}
     out = tmp_path / "model"
     config = api.train("resnet8", settings=settings, epochs=1, limit_train=100, out=out).config
@@ -158,7 +127,7 @@ def test_a_recipe_is_chosen_and_changed_and_stands_in_the_folder(tmp_path: Path)
     ],
     ids=str,
 )
-def test_a_mistake_is_refused_before_anything_is_written(
+def test_a_mistake_is_refused_before_any_file_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], error: type[Exception]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -168,14 +137,14 @@ def test_a_mistake_is_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_without_room_is_found_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2**20))
     with pytest.raises(TrainingError, match="needs 3 MiB, its disk has 1 MiB left"):
         api.train("resnet8", out=tmp_path / "model")
 
 
-def test_a_finished_folder_is_not_written_over_unless_asked(trained: Path, model_folder: Path) -> None:
+def test_a_finished_model_is_replaced_only_with_overwrite(trained: Path, model_folder: Path) -> None:
     with pytest.raises(TrainingError, match="exists already"):
         api.train("resnet8", epochs=1, out=model_folder)
     assert require_trained(store.check(model_folder)).training.epochs == 3
@@ -183,14 +152,14 @@ def test_a_finished_folder_is_not_written_over_unless_asked(trained: Path, model
     assert [path.name for path in model_folder.parent.iterdir()] == ["model"]
 
 
-def test_resuming_a_finished_run_takes_it_as_it_is_and_another_is_refused(model_folder: Path) -> None:
+def test_resuming_a_finished_run_changes_nothing_and_another_job_is_refused(model_folder: Path) -> None:
     before = store.read_record(model_folder)
     assert api.train("resnet8", epochs=3, out=model_folder, amp=False, resume=True).config == before
     with pytest.raises(TrainingError, match="is a finished model of another training"):
         api.train("resnet8", epochs=4, out=model_folder, amp=False, resume=True)
 
 
-def test_an_unfinished_run_is_not_lost_by_starting_again(tmp_path: Path) -> None:
+def test_an_unfinished_run_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "model.run").mkdir()
     with pytest.raises(TrainingError, match=r"unfinished run in .*continue it \(resume\)"):
         api.train("resnet8", epochs=1, out=tmp_path / "model")
@@ -199,35 +168,35 @@ def test_an_unfinished_run_is_not_lost_by_starting_again(tmp_path: Path) -> None
 # -- several seeds, recomputed activations ---------------------------------------------------------
 
 
-def test_several_seeds_give_a_folder_each_and_their_mean_on_the_card_of_the_first(tmp_path: Path) -> None:
+def test_every_seed_has_a_folder_and_the_first_card_has_the_mean(tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
     done = api.train(
         "resnet8", epochs=1, seed=3, seeds=3, out=tmp_path / "out", amp=False, limit_train=64, push=True, hub=hub
     )
     assert done.folder == tmp_path / "out"
     folders = [tmp_path / "out", tmp_path / "out-seed4", tmp_path / "out-seed5"]
-    configs = [require_trained(store.check(one)) for one in folders]
+    configs = [require_trained(store.check(folder)) for folder in folders]
     assert [config.job.seed for config in configs] == [3, 4, 5]
-    assert [one.test_top1 for one in done.config.seeds] == [config.results.test_top1 for config in configs]
+    assert [result.test_top1 for result in done.config.seeds] == [config.results.test_top1 for config in configs]
     assert done.config.seeds[1].weights_sha256 == configs[1].weights.sha256
     top1 = [config.results.test_top1 for config in configs]
     text = (done.folder / store.README).read_text()
     assert f"top-1 **{mean(top1):.2f} ± {stdev(top1):.2f}%**" in text
     assert "--seeds 3\n" in text
-    # Whichever is best, the declared seed's weights are the model.
+    # The declared seed's weights are published, also if another seed is more accurate.
     assert trained_record(api.find("resnet8_digits", hub=hub)).job.seed == 3
 
 
-def test_several_seeds_go_on_where_they_were_stopped(tmp_path: Path) -> None:
+def test_a_training_with_several_seeds_is_resumed(tmp_path: Path) -> None:
     first = api.train("resnet8", epochs=1, out=tmp_path / "out", limit_train=64, amp=False)
     done = api.train("resnet8", epochs=1, seeds=2, out=tmp_path / "out", limit_train=64, amp=False, resume=True)
     assert done.config.weights == first.config.weights
-    assert [one.seed for one in done.config.seeds] == [0, 1]
+    assert [result.seed for result in done.config.seeds] == [0, 1]
     again = api.train("resnet8", epochs=1, seeds=2, out=tmp_path / "out", limit_train=64, amp=False, resume=True)
     assert again.config == done.config
 
 
-def test_a_folder_that_a_later_seed_would_need_is_seen_before_the_first_is_trained(tmp_path: Path) -> None:
+def test_the_folders_of_all_seeds_are_checked_before_the_first_step(tmp_path: Path) -> None:
     (tmp_path / "out-seed1").mkdir()
     (tmp_path / "out-seed1" / "notes").touch()
     with pytest.raises(TrainingError, match="out-seed1 has notes, which the zoo did not write"):
@@ -244,7 +213,7 @@ def test_recomputed_activations_give_the_same_weights(tmp_path: Path) -> None:
     assert "--grad-checkpointing\n" in (runs[1].folder / store.README).read_text()
 
 
-def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_card_says_why_a_training_was_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.training.step.IMAGES_WORTH_COMPILING", 300)
     monkeypatch.setenv("CXX", "sh")
     monkeypatch.setattr(torch, "compile", lambda forward, **options: forward)
@@ -259,9 +228,7 @@ def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkey
     assert "compile none: requested" in (eager.folder / store.README).read_text()
 
 
-def test_failed_compilation_is_recorded_as_requested_and_not_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_compilation_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(forward: object, **options: object) -> object:
         def fail(positions: Tensor, scale: float) -> Tensor:
             raise RuntimeError("no compiler here")
@@ -276,7 +243,7 @@ def test_failed_compilation_is_recorded_as_requested_and_not_done(
     assert "compile none: default failed" in (done.folder / store.README).read_text()
 
 
-def test_a_net_that_can_not_recompute_its_activations_is_refused(
+def test_gradient_checkpointing_is_refused_for_a_net_without_it(
     tmp_path: Path, fake_plugin: Callable[..., Path]
 ) -> None:
     code = """
@@ -286,17 +253,17 @@ from zoo.spec import Architecture, Model, Recipe
 def build(input_size, num_classes):
     channels, height, width = input_size
     return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, num_classes))
-linear_digits = Model(Architecture("linear", build, {"one": Recipe(epochs=1)}), DIGITS, parameters=650)
+linear_digits = Model(Architecture("linear", build, {"short": Recipe(epochs=1)}), DIGITS, parameters=650)
 """
     fake_plugin("zoo-linear", {"linear_digits": "zoo_linear:linear_digits"}, "zoo_linear", code)
-    with pytest.raises(TrainingError, match="leave out grad_checkpointing"):
+    with pytest.raises(TrainingError, match="has no set_grad_checkpointing"):
         api.train("linear", out=tmp_path / "out", grad_checkpointing=True)
 
 
 # -- fp16 ------------------------------------------------------------------------------------------
 
 
-def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored(trained: Path, tmp_path: Path) -> None:
+def test_fp16_weights_are_half_as_large_and_evaluated_as_stored(trained: Path, tmp_path: Path) -> None:
     done = api.train("resnet8", epochs=1, limit_train=64, out=tmp_path / "half", amp=False, dtype="fp16")
     whole = store.read_record(trained)
     assert done.config.weights.bytes < 0.6 * whole.weights.bytes
@@ -308,7 +275,7 @@ def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored
     assert "stored in fp16, and measured so" in (done.folder / store.README).read_text()
 
 
-def test_a_weight_that_fp16_cannot_hold_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_weight_above_the_range_of_fp16_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published = Learner.published
 
     def large(learner: Learner) -> nn.Module:
@@ -318,27 +285,19 @@ def test_a_weight_that_fp16_cannot_hold_is_refused_in_one_line(tmp_path: Path, m
         return net
 
     monkeypatch.setattr(Learner, "published", large)
-    with pytest.raises(TrainingError, match=r"has a value above 65,504, the largest of fp16; train again with") as why:
+    with pytest.raises(TrainingError, match=r"has a value above 65,504, the largest of fp16; train again with"):
         api.train("resnet8", epochs=1, limit_train=128, out=tmp_path / "half", amp=False, dtype="fp16")
-    assert "\n" not in str(why.value)
     assert not (tmp_path / "half").exists()
 
 
 # -- evaluate with weights, predict, plot, compare -------------------------------------------------
 
 
-def test_a_weights_file_is_evaluated_as_the_folder_that_it_is_from(trained: Path, tmp_path: Path) -> None:
+def test_a_weights_file_has_the_results_of_its_model_folder(trained: Path, tmp_path: Path) -> None:
     file = Path(shutil.copy(trained / store.WEIGHTS, tmp_path / "mine.safetensors"))
-    found = api.evaluate("resnet8", weights=file)
-    assert found.config is None
-    assert found.results == store.read_record(trained).results
-
-
-def test_the_confusion_matrix_counts_every_test_image_and_agrees_with_the_accuracy(trained: Path) -> None:
-    found = api.evaluate(trained)
-    assert sum(map(sum, found.confusion)) == DIGITS.test_images
-    hits = sum(row[i] for i, row in enumerate(found.confusion))
-    assert 100 * hits / DIGITS.test_images == found.results.test_top1
+    evaluated = api.evaluate("resnet8", weights=file)
+    assert evaluated.config is None
+    assert evaluated.results == store.read_record(trained).results
 
 
 def test_a_plot_takes_folders_names_and_unfinished_runs(trained: Path, tmp_path: Path) -> None:
@@ -347,20 +306,20 @@ def test_a_plot_takes_folders_names_and_unfinished_runs(trained: Path, tmp_path:
     shutil.copy(trained / store.LOG, unfinished)
     svg = api.plot([trained, "resnet8_digits", tmp_path / "going"], tmp_path / "new" / "plot.svg").read_text()
     assert ">resnet8_digits quick seed 0<" in svg
-    assert ">resnet8_digits<" in svg  # the same label a second time: as it was named instead
+    assert ">resnet8_digits<" in svg  # a repeated label is replaced by the given name
     assert ">going.run<" in svg
 
 
-def test_a_comparison_trains_each_draws_their_errors_and_takes_what_is_finished(tmp_path: Path) -> None:
+def test_a_comparison_trains_draws_errors_and_reuses_finished_models(tmp_path: Path) -> None:
     done = api.compare(["resnet8"], out=tmp_path / "out", epochs=2, limit_train=64, amp=False)
-    assert [one.folder for one in done] == [tmp_path / "out" / "resnet8_digits"]
+    assert [trained.folder for trained in done] == [tmp_path / "out" / "resnet8_digits"]
     assert ">resnet8<" in (tmp_path / "out" / "errors.svg").read_text()
     assert (tmp_path / "out" / "errors.png").read_bytes().startswith(b"\x89PNG")
     again = api.compare(["resnet8"], out=tmp_path / "out", epochs=2, limit_train=64, amp=False)
     assert again[0].config == done[0].config
 
 
-def test_a_comparison_of_one_architecture_on_two_data_sets_draws_both(
+def test_a_comparison_on_two_datasets_draws_both(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def finished(name: str, options: object) -> api.Trained:
@@ -377,7 +336,7 @@ def test_a_comparison_of_one_architecture_on_two_data_sets_draws_both(
     assert ">resnet20_cifar100<" in svg
 
 
-def test_a_comparison_looks_at_every_name_and_recipe_before_it_trains(tmp_path: Path) -> None:
+def test_a_comparison_checks_every_name_and_recipe_before_training(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="resnet20b_cifar10 has no recipe 'paper'"):
         api.compare(["plain20", "resnet20b"], out=tmp_path / "out", recipe="paper")
     assert not (tmp_path / "out").exists()

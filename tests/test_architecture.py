@@ -26,12 +26,12 @@ def packages_of_the_page() -> dict[str, set[str]]:
     return named
 
 
-def test_the_page_names_every_package_and_no_other() -> None:
+def test_the_page_names_exactly_the_packages() -> None:
     packages = {package(module) for module in modules()} - {"__init__", "__main__"}
     assert set(packages_of_the_page()) == (packages - TOP_LEVEL) | {"top-level modules"}
 
 
-def test_the_page_names_every_module() -> None:
+def test_the_page_names_exactly_the_modules() -> None:
     page = packages_of_the_page()
     assert page["top-level modules"] == TOP_LEVEL
     for name in ("cli", "training", "exporters", "page", "evaluation", "hub", "data", "nets", "record"):
@@ -39,7 +39,7 @@ def test_the_page_names_every_module() -> None:
         assert page[name] == files, name
 
 
-def test_the_arrows_of_the_diagram_go_down() -> None:
+def test_arrows_in_the_diagram_point_down() -> None:
     height = {name: level for level, layer in enumerate(LAYERS) for name in layer} | {"base": len(LAYERS)}
     drawn = re.findall(r"^    ([a-z& ]+) --> ([a-z& ]+?)(?:\[|$)", PAGE, re.MULTILINE)
     arrows = {(above, below) for left, right in drawn for above in left.split(" & ") for below in right.split(" & ")}

@@ -1,4 +1,4 @@
-"""What is done to whole batches is what torchvision does to each image."""
+"""Augmentation of whole batches equals torchvision's augmentation of each image."""
 
 from __future__ import annotations
 
@@ -23,27 +23,26 @@ def images() -> Tensor:
     return torch.randint(0, 256, (40, *SIDES, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
-def farthest(one: Tensor, other: Tensor) -> int:
-    return int((one.int() - other.int()).abs().max())
+def largest_difference(actual: Tensor, expected: Tensor) -> int:
+    return int((actual.int() - expected.int()).abs().max())
 
 
-def test_a_random_resized_crop_is_torchvisions(images: Tensor) -> None:
+def test_a_random_resized_crop_equals_torchvision(images: Tensor) -> None:
     recipe = Recipe(epochs=1, scale=(0.08, 1.0))
     how = augmentation.draw_augmenting(len(images), recipe, SIDES, 5)
     assert how.box is not None
-    made = augmentation.augment(images, how, (32, 24), recipe)
-    for image, box, one in zip(images, how.box.tolist(), made, strict=True):
-        assert (
-            farthest(V.resized_crop(image.permute(2, 0, 1), *box, [32, 24], antialias=False), one.permute(2, 0, 1)) <= 1
-        )
+    augmented = augmentation.augment(images, how, (32, 24), recipe)
+    for image, box, crop in zip(images, how.box.tolist(), augmented, strict=True):
+        expected = V.resized_crop(image.permute(2, 0, 1), *box, [32, 24], antialias=False)
+        assert largest_difference(crop.permute(2, 0, 1), expected) <= 1
 
 
-def test_a_gpus_way_of_cropping_is_a_processors(images: Tensor) -> None:
+def test_cropping_on_a_gpu_equals_cropping_on_a_cpu(images: Tensor) -> None:
     boxes = augmentation.draw_augmenting(len(images), Recipe(epochs=1, scale=(0.08, 1.0)), SIDES, 5).box
     assert boxes is not None
     pixels = images.permute(0, 3, 1, 2)
-    one, other = (way(pixels, boxes, (32, 24)) for way in (augmentation.one_by_one, augmentation.at_once))
-    assert farthest(one, other) <= 1
+    on_cpu, on_gpu = (crop(pixels, boxes, (32, 24)) for crop in (augmentation.one_by_one, augmentation.at_once))
+    assert largest_difference(on_cpu, on_gpu) <= 1
 
 
 def test_crops_have_the_requested_area_and_ratio_and_fit() -> None:
@@ -60,56 +59,56 @@ def test_crops_have_the_requested_area_and_ratio_and_fit() -> None:
     assert len(set(top.tolist())) > 30
 
 
-def test_a_crop_that_never_fits_is_the_middle() -> None:
+def test_a_crop_that_never_fits_becomes_a_center_crop() -> None:
     boxes = augmentation.draw_augmenting(5, Recipe(epochs=1, scale=(1.0, 1.0), ratio=(3.0, 3.0)), (20, 30), 1).box
     assert boxes is not None
     assert boxes.tolist() == [[0, 5, 20, 20]] * 5
 
 
-def test_colour_is_torchvisions_brightness_contrast_and_saturation(images: Tensor) -> None:
+def test_color_jitter_equals_torchvision(images: Tensor) -> None:
     recipe = Recipe(epochs=1, color_jitter=0.4)
     how = augmentation.draw_augmenting(len(images), recipe, SIDES, 5)
     assert how.colour is not None
-    made = augmentation.augment(images, how, SIDES, recipe)
-    for image, (brightness, contrast, saturation), one in zip(images, how.colour.tolist(), made, strict=True):
+    augmented = augmentation.augment(images, how, SIDES, recipe)
+    for image, (brightness, contrast, saturation), jittered in zip(images, how.colour.tolist(), augmented, strict=True):
         bright = V.adjust_brightness(image.permute(2, 0, 1), brightness)
-        wanted = V.adjust_saturation(V.adjust_contrast(bright, contrast), saturation)
-        assert farthest(wanted, one.permute(2, 0, 1)) <= 2  # its rounding on the way
+        expected = V.adjust_saturation(V.adjust_contrast(bright, contrast), saturation)
+        assert largest_difference(jittered.permute(2, 0, 1), expected) <= 2  # torchvision rounds after every step
 
 
 @pytest.mark.parametrize("change", range(len(augmentation.CHANGES)), ids=[name for name, _ in augmentation.CHANGES])
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_each_change_is_randaugments(images: Tensor, change: int, mirrored: bool) -> None:
+def test_each_randaugment_operation_equals_torchvision(images: Tensor, change: int, mirrored: bool) -> None:
     recipe, reference = Recipe(epochs=1, rand_augment=1, rand_magnitude=11), v2.RandAugment(magnitude=11)
     name, has_sign = augmentation.CHANGES[change]
     changes = torch.full((len(images), 1), -1 - change if mirrored else change)
-    made = augmentation.augment(images, augmentation.Augmenting(None, None, changes), SIDES, recipe)
+    augmented = augmentation.augment(images, augmentation.Augmenting(None, None, changes), SIDES, recipe)
     magnitudes, signed = reference._AUGMENTATION_SPACE[name]
     assert signed == has_sign
-    of_bins = magnitudes(31, *SIDES)
-    magnitude = 0.0 if of_bins is None else float(of_bins[11]) * (-1 if signed and mirrored else 1)
-    wanted = reference._apply_image_or_video_transform(
+    bins = magnitudes(31, *SIDES)
+    magnitude = 0.0 if bins is None else float(bins[11]) * (-1 if signed and mirrored else 1)
+    expected = reference._apply_image_or_video_transform(
         images.permute(0, 3, 1, 2), name, magnitude, interpolation=reference.interpolation, fill=reference._fill
     )
-    assert farthest(wanted, made.permute(0, 3, 1, 2)) <= 1
+    assert largest_difference(augmented.permute(0, 3, 1, 2), expected) <= 1
 
 
-def test_every_image_has_its_own_and_an_epoch_is_drawn_again(images: Tensor) -> None:
+def test_every_image_has_its_own_draws_and_a_seed_repeats_them(images: Tensor) -> None:
     recipe = Recipe(epochs=1, rand_augment=2, scale=(0.3, 1.0), color_jitter=0.2)
-    one, again, other = (augmentation.draw_augmenting(len(images), recipe, SIDES, seed) for seed in (3, 3, 4))
-    assert one.changes is not None
+    first, again, other = (augmentation.draw_augmenting(len(images), recipe, SIDES, seed) for seed in (3, 3, 4))
+    assert first.changes is not None
     assert again.changes is not None
     assert other.changes is not None
-    assert torch.equal(one.changes, again.changes)
-    assert not torch.equal(one.changes, other.changes)
-    assert len(set(one.changes.flatten().tolist())) > 14
+    assert torch.equal(first.changes, again.changes)
+    assert not torch.equal(first.changes, other.changes)
+    assert len(set(first.changes.flatten().tolist())) > 14
     half = torch.arange(0, len(images), 2)
-    whole = augmentation.augment(images, one, (32, 32), recipe)
-    assert torch.equal(augmentation.augment(images[half], one.at(half), (32, 32), recipe), whole[half])
+    whole = augmentation.augment(images, first, (32, 32), recipe)
+    assert torch.equal(augmentation.augment(images[half], first.at(half), (32, 32), recipe), whole[half])
 
 
 class CopiesToTheDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts copies from the processor to the device without memory that stands for a GPU."""
+    """Counts copies from the CPU to the meta device, which stands for a GPU."""
 
     count = 0
 
@@ -122,7 +121,7 @@ class CopiesToTheDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
-def test_a_round_of_randaugment_copies_twice_to_the_device_however_many_changes_it_has() -> None:
+def test_a_round_of_randaugment_copies_twice_to_the_device() -> None:
     recipe = Recipe(epochs=1, rand_augment=3)
     how = augmentation.draw_augmenting(64, recipe, (32, 32), 0)
     images = torch.zeros((64, 32, 32, 3), dtype=torch.uint8, device="meta")
@@ -131,7 +130,7 @@ def test_a_round_of_randaugment_copies_twice_to_the_device_however_many_changes_
     assert copies.count == 3 * 2
 
 
-def test_an_empty_share_of_a_batch_is_augmented() -> None:
+def test_an_empty_batch_is_augmented() -> None:
     recipe = Recipe(epochs=1, rand_augment=2)
     how = augmentation.draw_augmenting(4, recipe, (32, 32), 0).at(torch.arange(0))
     assert len(augmentation.augment(torch.zeros((0, 32, 32, 3), dtype=torch.uint8), how, (32, 32), recipe)) == 0

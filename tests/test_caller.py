@@ -1,4 +1,4 @@
-"""What a training leaves of the process that asked for it: all as it was."""
+"""A training leaves the state of the calling process unchanged."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ import torch._inductor.config
 from zoo import api
 from zoo.training.environment import keep_memory
 
-def takes_pages():
-    # Whether the pages of a block that is freed go back to the system.
+def returns_pages():
+    # Whether freed memory goes back to the operating system.
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(30):
         torch.ones(10 * 2**20)  # 40 MiB, 10,240 pages
@@ -39,13 +39,13 @@ def state():
         **{f"variable {name}": value for name, value in os.environ.items()},
         "filters": repr(warnings.filters),
         "showwarning": repr(warnings.showwarning),
-        "signals": repr([signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]),
+        "signals": repr([signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]),
         "random": text(random.getstate()),
         "numpy": text(numpy.random.get_state()),
         "torch": text(torch.get_rng_state().tolist()),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "warn only": torch.is_deterministic_algorithms_warn_only_enabled(),
-        "cudnn": repr([getattr(torch.backends.cudnn, one) for one in ("enabled", "benchmark", "deterministic")]),
+        "cudnn": repr([getattr(torch.backends.cudnn, flag) for flag in ("enabled", "benchmark", "deterministic")]),
         "tf32": torch.backends.cudnn.allow_tf32,
         "threads": torch.get_num_threads(),
         "gradients": torch.is_grad_enabled(),
@@ -54,7 +54,7 @@ def state():
         "inductor": text(torch._inductor.config.get_config_copy()),
         "matplotlib": text(dict(matplotlib.rcParams)),
         "backend": matplotlib.get_backend(auto_select=False),
-        "takes pages": takes_pages(),
+        "returns pages": returns_pages(),
         "folder": os.getcwd(),
     }
 """
@@ -72,7 +72,7 @@ api.report(api.evaluate(done.folder), Path("report"))
 api.plot([done.folder], Path("plot.png"))
 after = state()
 keep_memory()
-print(json.dumps([before, after, done.config.job.compile, takes_pages()]))
+print(json.dumps([before, after, done.config.job.compile, returns_pages()]))
 """
 
 
@@ -92,11 +92,11 @@ def run(code: str, folder: Path, *words: str) -> str:
         ),
     ],
 )
-def test_the_state_of_the_process_is_unchanged(tmp_path: Path, compiled: str) -> None:
-    before, after, how, takes_pages = json.loads(run(STATE + TRAINED, tmp_path, compiled))
+def test_a_training_leaves_the_process_unchanged(tmp_path: Path, compiled: str) -> None:
+    before, after, how, returns_pages = json.loads(run(STATE + TRAINED, tmp_path, compiled))
     assert how == compiled
     if platform.libc_ver()[0] == "glibc":
-        assert (before["takes pages"], takes_pages) == (True, False)  # a command keeps the memory of blocks it freed
+        assert (before["returns pages"], returns_pages) == (True, False)  # keep_memory() keeps freed memory
     assert {name: (before.get(name), value) for name, value in after.items() if before.get(name) != value} == {}
     assert before.keys() == after.keys()
 
@@ -105,11 +105,11 @@ COMMAND = """
 from zoo.cli.app import load
 words = ["resnet8", "--epochs", "1", "--limit-train", "64", "--quiet"]
 load("train").main(words, standalone_mode=False)
-print(takes_pages())
+print(returns_pages())
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
-def test_a_command_that_trains_keeps_its_memory(tmp_path: Path) -> None:
+def test_the_train_command_keeps_freed_memory(tmp_path: Path) -> None:
     assert run(STATE + COMMAND, tmp_path).splitlines()[-1] == "False"

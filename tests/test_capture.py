@@ -1,4 +1,4 @@
-"""A captured step computes what an eager one does: proven on the processor, with a stand-in for CUDA graphs."""
+"""A captured step computes what an eager step does; tested on a CPU with a stand-in for CUDA graphs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.nets.build import build
 from zoo.record.job import How
 from zoo.spec import Recipe
 from zoo.training.learner import Learner
-from zoo.training.step import GraphedStep, Stopwatch
+from zoo.training.step import Stopwatch
 
 from . import cuda_stand_in, kernels
 from .cuda_stand_in import Graph
@@ -40,6 +40,7 @@ RECIPES = {
     ),
     "rates by layer, head first": BASE.replace(layer_decay=0.5, freeze_epochs=2),
     "distilled": BASE.replace(teacher="resnet8_digits", distill=0.5, distill_warmup_epochs=2),
+    "distilled, decoupled": BASE.replace(teacher="resnet8_digits", distill=0.5, distill_type="dkd"),
 }
 
 
@@ -54,9 +55,9 @@ def learner(recipe: Recipe, how: How) -> Learner:
     teacher = build(MODEL.architecture, MODEL.dataset).eval().requires_grad_(False) if recipe.teacher else None
     split = sources.read_split(MODEL.dataset, Path(), train=True, device=CPU, part=slice(IMAGES), border=1)
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
-    described = replace(JOB, recipe=recipe, compile=how, train_images=IMAGES)
+    job = replace(JOB, recipe=recipe, compile=how, train_images=IMAGES)
     torch.manual_seed(0)
-    return Learner(described, net, split, pixels, teacher=teacher, stopwatch=Stopwatch(CPU))
+    return Learner(job, net, split, pixels, teacher=teacher, stopwatch=Stopwatch(CPU))
 
 
 def train(learner: Learner, epochs: range, losses: list[float]) -> None:
@@ -87,7 +88,7 @@ def trained(recipe: Recipe, how: How, *, resumed: bool = False) -> tuple[dict[st
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("resumed", [False, True], ids=["at once", "resumed"])
-def test_replays_are_eager_steps_to_the_bit(name: str, resumed: bool) -> None:
+def test_replayed_steps_equal_eager_steps_bit_for_bit(name: str, resumed: bool) -> None:
     recipe = RECIPES[name]
     eager, losses = trained(recipe, "none", resumed=resumed)
     captured, replayed = trained(recipe, "graph", resumed=resumed)
@@ -96,24 +97,7 @@ def test_replays_are_eager_steps_to_the_bit(name: str, resumed: bool) -> None:
     assert all(torch.equal(eager[key], captured[key]) for key in eager)
 
 
-def test_a_rate_that_was_baked_into_a_graph_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison above can fail: here the rate is a number in the graph, and not read from its memory."""
-    captured = GraphedStep._captured
-
-    def baked(step: GraphedStep, size: int) -> torch.cuda.CUDAGraph:
-        step._lr = float(step.step.state.optimizer.param_groups[0]["lr"])  # type: ignore[assignment]
-        graph = captured(step, size)
-        step._lr = torch.zeros(())
-        return graph
-
-    recipe = RECIPES["cosine with a warm-up"]
-    eager, _ = trained(recipe, "none")
-    monkeypatch.setattr(GraphedStep, "_captured", baked)
-    weights, _ = trained(recipe, "graph")
-    assert not all(torch.equal(eager[key], weights[key]) for key in eager)
-
-
-def test_a_step_that_reads_a_number_is_not_captured() -> None:
+def test_a_step_that_waits_for_the_gpu_is_not_captured() -> None:
     class Reading(nn.Module):
         def __init__(self, net: nn.Module) -> None:
             super().__init__()
@@ -130,14 +114,14 @@ def test_a_step_that_reads_a_number_is_not_captured() -> None:
     assert training.how == "none"
 
 
-def test_graphs_of_all_sizes_share_their_memory() -> None:
+def test_graphs_of_different_batch_sizes_share_memory() -> None:
     train(learner(BASE, "graph"), range(1, 6), [])
     whole, last = Graph.made
     assert whole.pool is not None
     assert whole.pool is last.pool
 
 
-def test_few_steps_of_a_size_are_still_a_graph_as_the_job_says() -> None:
+def test_a_few_steps_without_a_capture_are_recorded_as_graph() -> None:
     training = learner(BASE, "graph")
     training.begin(1)
     training.step(0)
@@ -145,8 +129,8 @@ def test_few_steps_of_a_size_are_still_a_graph_as_the_job_says() -> None:
     assert training.how == "graph"
 
 
-def test_a_capture_that_ends_with_an_error_leaves_the_streams_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch's own context leaves the capture's stream the current one when the end of a capture raises."""
+def test_a_failed_capture_restores_the_current_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.cuda.graph does not restore the current stream if the end of a capture raises."""
     current = ["the caller's"]
 
     @contextlib.contextmanager
@@ -168,12 +152,12 @@ def test_a_capture_that_ends_with_an_error_leaves_the_streams_as_they_were(monke
     assert current == ["the caller's"]
 
 
-@pytest.mark.parametrize(("name", "most"), [("resnet20_cifar10", 356), ("resnet56_cifar10", 932)])
-def test_a_step_launches_no_more_kernels_than_it_did(name: str, most: int) -> None:
-    assert 0 < kernels.count(name, fused=False) <= most
+@pytest.mark.parametrize(("name", "limit"), [("resnet20_cifar10", 356), ("resnet56_cifar10", 932)])
+def test_a_step_launches_a_limited_number_of_kernels(name: str, limit: int) -> None:
+    assert 0 < kernels.count(name, fused=False) <= limit
 
 
-@pytest.mark.parametrize(("name", "most"), [("resnet20_cifar10", 252), ("resnet56_cifar10", 630)])
-def test_fused_layers_launch_two_kernels_each_way(name: str, most: int) -> None:
+@pytest.mark.parametrize(("name", "limit"), [("resnet20_cifar10", 252), ("resnet56_cifar10", 630)])
+def test_fused_layers_launch_fewer_kernels(name: str, limit: int) -> None:
     pytest.importorskip("zoo.training.norm_relu", reason="Triton is not installed", exc_type=ImportError)
-    assert 0 < kernels.count(name, fused=True) <= most
+    assert 0 < kernels.count(name, fused=True) <= limit

@@ -1,4 +1,4 @@
-"""The contract of a hub, held by the zoo's own two kinds and by the plugin that docs/hubs.md writes."""
+"""`zoo.testing.check_hub`, and the hubs that pass it: both of the zoo and the plugin in docs/hubs.md."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ BLOCKS = {code.splitlines()[0].removeprefix("# "): code for code in re.findall(r
 
 @pytest.fixture
 def memory(fake_plugin: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    """An empty hub of the kind that the page writes, installed as a plugin."""
+    """An empty hub of the plugin that the page shows, which is installed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     declared = tomllib.loads(BLOCKS["zoo-memory/pyproject.toml"])["project"]["entry-points"]["zoo.hubs"]
     fake_plugin("zoo-memory", declared, "zoo_memory", BLOCKS["zoo-memory/zoo_memory.py"], group="zoo.hubs")
     return open_hub("memory:x")
 
 
-def test_a_folder_hub_fulfils_the_contract(trained: Path, tmp_path: Path) -> None:
+def test_a_folder_hub_passes_the_check(trained: Path, tmp_path: Path) -> None:
     check_hub(FolderHub(tmp_path / "hub"), trained)
 
 
-def test_the_hugging_face_hub_fulfils_the_contract(hub: loopback_hub.Hub, trained: Path) -> None:
+def test_the_hugging_face_hub_passes_the_check(hub: loopback_hub.Hub, trained: Path) -> None:
     check_hub(HuggingFaceHub(None), trained)
 
 
-def test_the_hub_in_the_documentation_fulfils_the_contract(memory: Hub, trained: Path) -> None:
+def test_the_hub_in_the_documentation_passes_the_check(memory: Hub, trained: Path) -> None:
     check_hub(memory, trained)
     namespace: dict[str, Callable[[], None]] = {}
     exec(BLOCKS["zoo-memory/tests/test_zoo_memory.py"], namespace)
     namespace["test_memory_is_a_hub"]()
 
 
-def test_a_plugins_hub_is_used_like_any(memory: Hub, trained: Path, tmp_path: Path) -> None:
+def test_every_command_works_with_the_hub_of_a_plugin(memory: Hub, trained: Path, tmp_path: Path) -> None:
     def run(*words: str) -> str:
         finished = CliRunner().invoke(app, words, catch_exceptions=False)
         assert finished.exit_code == 0
@@ -86,7 +86,7 @@ def test_a_hub_is_checked_without_torch(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == ""
 
 
-# -- what the check finds --------------------------------------------------------------------------
+# -- hubs that break a rule ------------------------------------------------------------------------
 
 
 class ForgetsTheName(FolderHub):
@@ -104,12 +104,12 @@ class ListsTheOldestFirst(FolderHub):
         return super().revisions(name)[::-1]
 
 
-class RaisesAnything(FolderHub):
+class RaisesKeyError(FolderHub):
     def revisions(self, name: str) -> list[str]:
         raise KeyError(name)
 
 
-class NamesAnotherPlace(FolderHub):
+class HasAnotherAddress(FolderHub):
     @property
     def address(self) -> Address:
         return Address("file", f"{self.path}-elsewhere")
@@ -121,17 +121,15 @@ class NamesAnotherPlace(FolderHub):
         (ForgetsTheName, "publish gives the address file:.*, it should be file:.*/resnet8_digits"),
         (ResolvesTheNewest, r"@.*: the record should be the one that was published"),
         (ListsTheOldestFirst, "should have two revisions, newest first"),
-        (RaisesAnything, "revisions of a model that is not there should be a NotFound, not KeyError"),
-        (NamesAnotherPlace, "opened by the address file:.*-elsewhere should have the same revisions of resnet8_digits"),
+        (RaisesKeyError, "revisions of a model that is not there should be a NotFound, not KeyError"),
+        (HasAnotherAddress, "opened by the address file:.*-elsewhere should have the same revisions of resnet8_digits"),
     ],
 )
-def test_a_broken_rule_of_the_contract_is_named_in_a_sentence(
-    kind: type[FolderHub], sentence: str, trained: Path, tmp_path: Path
-) -> None:
+def test_a_broken_rule_is_reported(kind: type[FolderHub], sentence: str, trained: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=sentence):
         check_hub(kind(tmp_path / "hub"), trained)
 
 
-def test_a_missing_method_of_a_hub_is_named(trained: Path) -> None:
+def test_a_missing_method_is_reported(trained: Path) -> None:
     with pytest.raises(AssertionError, match="PosixPath should have a method require_writable"):
         check_hub(trained, trained)  # type: ignore[arg-type]

@@ -23,24 +23,24 @@ def save(run: Path) -> None:
     checkpoint.save(run, JOB, Progress(), STATE)
 
 
-def written(content: object, path: Path) -> None:
-    """Write anything as a checkpoint, with its hash."""
+def write(content: object, path: Path) -> None:
+    """Write any value as a checkpoint, with its hash."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     path.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
 
 
-def test_everything_comes_back(tmp_path: Path) -> None:
+def test_a_checkpoint_restores_progress_and_state(tmp_path: Path) -> None:
     row = EpochRow(1, 0.1, 2.0, 10.0, 1.5, 1.9, 12.0)
-    before = Progress(1, 5, 0.5, 0.25, [row], DEVICE)
-    checkpoint.save(tmp_path, JOB, before, STATE)
-    after, state = checkpoint.restore(tmp_path, JOB, DEVICE)
-    assert after == before
+    saved = Progress(1, 5, 0.5, 0.25, [row], DEVICE)
+    checkpoint.save(tmp_path, JOB, saved, STATE)
+    restored, state = checkpoint.restore(tmp_path, JOB, DEVICE)
+    assert restored == saved
     assert torch.equal(state["net"]["weight"], torch.tensor([1.0, 2.0]))
     assert state["totals"].tolist() == [3.0, 4.0]
 
 
-def test_another_job_is_refused_with_its_differences(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_job_is_refused_with_the_differences(tmp_path: Path) -> None:
     save(tmp_path)
     other = msgspec.structs.replace(JOB, seed=7, recipe=msgspec.structs.replace(JOB.recipe, lr=0.2))
     with pytest.raises(TrainingError, match=r"it has recipe lr 0\.05, not 0\.2; seed 0, not 7"):
@@ -79,25 +79,25 @@ def parts(job: object = JOB_ENTRIES, progress: object = PROGRESS) -> dict[str, o
     [
         ([1, 2], "should have job, progress and learner"),
         ({"job": {}}, "should have job, progress and learner"),
-        (parts(job={**JOB_ENTRIES, "ema": 0.9}), "ema is a field"),
+        (parts(job={**JOB_ENTRIES, "ema": 0.9}), "ema is an unknown field"),
         (parts(job={name: value for name, value in JOB_ENTRIES.items() if name != "amp"}), "amp is missing"),
         (parts(job={**JOB_ENTRIES, "recipe": {**JOB.recipe.to_json(), "epochs": -1}}), "epochs"),
-        (parts(progress={**PROGRESS, "rows": [{**PROGRESS["rows"][0], "days": 1}]}), r"rows\[0\].days is a field"),
+        (parts(progress={**PROGRESS, "rows": [{**PROGRESS["rows"][0], "days": 1}]}), r"rows\[0\].days is an unknown field"),
     ],
 )
-def test_a_checkpoint_of_another_version_is_refused_in_one_line(tmp_path: Path, content: object, reason: str) -> None:
-    written(content, checkpoint.path_in(tmp_path))
+def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, content: object, reason: str) -> None:
+    write(content, checkpoint.path_in(tmp_path))
     with pytest.raises(TrainingError, match=rf"is not a checkpoint of this version \(.*{reason}.*\); remove .*again$"):
         checkpoint.restore(tmp_path, JOB, DEVICE)
 
 
-def test_a_run_without_a_checkpoint_is_said_to_have_none(tmp_path: Path) -> None:
+def test_a_missing_checkpoint_is_reported(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="there is no checkpoint in"):
         checkpoint.restore(tmp_path, JOB, DEVICE)
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut short", "first bit", "middle bit", "last bit"])
-def test_a_damaged_checkpoint_is_one_line_with_the_remedy(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_checkpoint_is_refused_with_the_remedy(tmp_path: Path, damage: str) -> None:
     save(tmp_path)
     path = checkpoint.path_in(tmp_path)
     content = bytearray(path.read_bytes())
@@ -108,20 +108,18 @@ def test_a_damaged_checkpoint_is_one_line_with_the_remedy(tmp_path: Path, damage
         checkpoint.restore(tmp_path, JOB, DEVICE)
 
 
-def test_a_checkpoint_runs_no_code_that_is_in_it(tmp_path: Path) -> None:
+def test_a_checkpoint_with_code_is_refused_and_the_code_does_not_run(tmp_path: Path) -> None:
     class Malicious:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return (Path.touch, (str(tmp_path / "owned"),))
 
-    written({"job": Malicious()}, checkpoint.path_in(tmp_path))
+    write({"job": Malicious()}, checkpoint.path_in(tmp_path))
     with pytest.raises(TrainingError, match="can't be read"):
         checkpoint.restore(tmp_path, JOB, DEVICE)
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_save_that_fails_is_one_line_and_leaves_the_checkpoint_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_save_keeps_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path)
 
     def full(descriptor: int) -> None:

@@ -18,7 +18,7 @@ from .folders import hashed
 
 
 @pytest.mark.parametrize("command", app.COMMANDS)
-def test_every_command_explains_itself(run_here: Run, command: str) -> None:
+def test_every_command_has_a_help_text(run_here: Run, command: str) -> None:
     paragraph = (load(command).help or "").partition("\n\n")[0]
     assert app.COMMANDS[command][1] == " ".join(paragraph.split())
     finished = run_here(command, "--help")
@@ -32,7 +32,7 @@ def test_version_is_that_of_the_distribution(run_here: Run) -> None:
     assert finished.stdout == f"zoo {core_version()}\n"
 
 
-def test_the_help_names_every_command(run_here: Run) -> None:
+def test_the_help_lists_every_command(run_here: Run) -> None:
     help_text = run_here("--help").stdout
     assert all(f"\n  {command} " in help_text for command in app.COMMANDS)
 
@@ -47,14 +47,7 @@ def test_list_shows_every_model_with_its_numbers(run_here: Run) -> None:
     assert next(line.split() for line in lines if "plain56_cifar100" in line)[3:] == ["–", "apache-2.0", "–"]
 
 
-def test_list_prints_json_for_programs(run_here: Run) -> None:
-    models = json.loads(run_here("list", "resnet8*", "--json").stdout)
-    assert [one["name"] for one in models] == ["resnet8_digits"]
-    assert models[0]["parameters"] == 75_002
-    assert models[0]["top1"] > 90
-
-
-def test_the_main_job_from_training_to_evaluation(run_here: Run, tmp_path: Path) -> None:
+def test_a_model_is_trained_pushed_listed_evaluated_and_pulled(run_here: Run, tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
     finished = run_here(
         "train", "resnet8", "--epochs", "2", "--limit-train", "300", "--out", "out", "--push", ZOO_HUB=hub
@@ -81,7 +74,8 @@ def test_the_main_job_from_training_to_evaluation(run_here: Run, tmp_path: Path)
 
 
 def test_info_shows_the_changed_fields_of_a_recipe_or_all_fields(run_here: Run) -> None:
-    line = next(one for one in run_here("info", "resnet20", "--no-layers").stdout.splitlines() if "recipe paper" in one)
+    lines = run_here("info", "resnet20", "--no-layers").stdout.splitlines()
+    line = next(line for line in lines if "recipe paper" in line)
     fields = line.partition(": ")[2]
     assert fields == (
         "epochs=200, batch_size=128, opt=sgd, lr=0.1, weight_decay=0.0001, sched=multistep, "
@@ -92,7 +86,7 @@ def test_info_shows_the_changed_fields_of_a_recipe_or_all_fields(run_here: Run) 
     assert "teacher=None" in everything
 
 
-def test_info_shows_the_layers_with_their_shapes_parameters_and_multiply_adds(run_here: Run) -> None:
+def test_info_shows_shapes_parameters_and_multiply_adds_of_layers(run_here: Run) -> None:
     lines = [line.split("\t") for line in run_here("info", "resnet20", "--depth", "1").stdout.splitlines()]
     assert ["layer", "type", "output", "parameters", "multiply-adds"] in lines
     assert ["resnet20", "CifarResNet", "10", "269,722", "40,551,040"] in lines
@@ -100,13 +94,13 @@ def test_info_shows_the_layers_with_their_shapes_parameters_and_multiply_adds(ru
     assert "multiply-adds" not in run_here("info", "resnet20", "--no-layers").stdout
 
 
-def test_several_seeds_end_with_their_mean_and_deviation(run_here: Run) -> None:
+def test_several_seeds_print_their_mean_and_deviation(run_here: Run) -> None:
     finished = run_here("train", "resnet8", "--epochs", "1", "--limit-train", "200", "--seeds", "2", "--quiet")
     last = finished.stdout.splitlines()[-1]
     assert re.search(r"top-1 [\d.]+ ± [\d.]+% from 2 seeds \(seed 0 [\d.]+%, seed 1 [\d.]+%\)", last)
 
 
-def test_eval_reports_class_by_class(run_here: Run, tmp_path: Path) -> None:
+def test_eval_report_prints_a_row_per_class(run_here: Run, tmp_path: Path) -> None:
     lines = run_here("eval", "resnet8", "--report").stdout.splitlines()
     assert lines[2].split("\t") == ["class", "images", "top-1", "mistaken for", "times"]
     assert [line.split("\t")[0] for line in lines[3:13]] == [str(digit) for digit in range(10)]
@@ -117,7 +111,7 @@ def test_eval_reports_class_by_class(run_here: Run, tmp_path: Path) -> None:
     ]
 
 
-def test_predict_names_the_bad_picture_goes_on_and_exits_1(run_here: Run, tmp_path: Path) -> None:
+def test_predict_continues_after_an_unreadable_picture_and_exits_1(run_here: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     photo = CHECKOUT / "tests" / "photo.png"
     finished = run_here("predict", "resnet20", tmp_path / "bad.png", photo)
@@ -130,15 +124,15 @@ def test_predict_names_the_bad_picture_goes_on_and_exits_1(run_here: Run, tmp_pa
     assert re.fullmatch(r" +[\d.]+%  ship", guesses[0])
 
 
-def test_predict_prints_json_for_programs(run_here: Run) -> None:
+def test_predict_prints_json(run_here: Run) -> None:
     finished = run_here("predict", "resnet20", CHECKOUT / "tests" / "photo.png", "--json", "--top", "2")
     assert finished.returncode == 0
-    (one,) = json.loads(finished.stdout)
-    assert one["guesses"][0]["label"] == "ship"
-    assert len(one["guesses"]) == 2
+    (prediction,) = json.loads(finished.stdout)
+    assert prediction["guesses"][0]["label"] == "ship"
+    assert len(prediction["guesses"]) == 2
 
 
-def test_plot_and_compare_draw_to_files(run_here: Run, tmp_path: Path) -> None:
+def test_plot_and_compare_write_pictures(run_here: Run, tmp_path: Path) -> None:
     assert run_here("plot", "resnet8", "resnet20", "--out", "p.png").stdout == "drawn to p.png\n"
     assert (tmp_path / "work" / "p.png").stat().st_size > 10_000
     finished = run_here("compare", "resnet8", "--epochs", "1", "--limit-train", "100", "--quiet")
@@ -154,7 +148,7 @@ def test_verify_prints_its_checks_and_exits_0(run_here: Run, tmp_path: Path) -> 
     assert "  test set: not run, cifar10 is not there, or not whole" in lines
 
 
-def test_verify_exits_1_where_a_number_is_not_the_models(run_here: Run, model_folder: Path) -> None:
+def test_verify_exits_1_if_a_recorded_accuracy_is_wrong(run_here: Run, model_folder: Path) -> None:
     path = model_folder / store.CONFIG
     config = json.loads(path.read_text())
     config["results"]["test_top1"] += 0.1
@@ -165,21 +159,21 @@ def test_verify_exits_1_where_a_number_is_not_the_models(run_here: Run, model_fo
     assert "DIFFERS" in finished.stdout
 
 
-def test_verify_goes_on_after_a_damaged_model_and_its_json_is_whole(
+def test_verify_continues_after_a_damaged_model_and_prints_valid_json(
     run_here: Run, model_folder: Path, trained: Path
 ) -> None:
     (model_folder / store.LOG).write_text("another log")
     finished = run_here("verify", model_folder, "plain20", trained, "--json")
     assert finished.returncode == 1
     damaged, missing, whole = json.loads(finished.stdout)
-    assert [one["outcome"] for one in (damaged, missing, whole)] == ["differs", "not measured", "as published"]
+    assert [report["outcome"] for report in (damaged, missing, whole)] == ["differs", "not measured", "as published"]
     assert "log.jsonl has " in damaged["checks"][0]["finding"]
     lines = finished.stderr.splitlines()
     assert len(lines) == 2
     assert all(line.startswith("zoo: ") for line in lines)
 
 
-def test_verify_all_exits_1_where_a_model_is_too_damaged_to_be_listed(
+def test_verify_all_exits_1_if_a_model_cannot_be_listed(
     run_here: Run, trained: Path, model_folder: Path, tmp_path: Path
 ) -> None:
     hub = tmp_path / "hub"
@@ -188,11 +182,11 @@ def test_verify_all_exits_1_where_a_model_is_too_damaged_to_be_listed(
     (hub / "resnet20_digits" / store.CONFIG).write_text("{")
     finished = run_here("verify", "--all", "--hub", f"file:{hub}", "--json")
     assert finished.returncode == 1
-    assert [one["outcome"] for one in json.loads(finished.stdout)] == ["as published"]
+    assert [report["outcome"] for report in json.loads(finished.stdout)] == ["as published"]
     assert finished.stderr.count("\n") == 1
 
 
-def test_reproduce_prints_its_result_beside_the_cards(run_here: Run, trained: Path) -> None:
+def test_reproduce_prints_its_result_and_the_recorded_one(run_here: Run, trained: Path) -> None:
     finished = run_here("reproduce", trained, "--quiet")
     assert finished.returncode == 0, finished.stderr
     lines = finished.stdout.splitlines()
@@ -204,9 +198,7 @@ def test_reproduce_prints_its_result_beside_the_cards(run_here: Run, trained: Pa
 
 
 @pytest.mark.slow
-def test_reproduce_exits_1_where_the_same_bytes_were_expected_and_did_not_come(
-    run_here: Run, trained: Path, model_folder: Path
-) -> None:
+def test_reproduce_exits_1_if_expected_bytes_differ(run_here: Run, trained: Path, model_folder: Path) -> None:
     tensors = load_file(model_folder / store.WEIGHTS)
     tensors["fc.bias"] += 0.5
     save_file(tensors, model_folder / store.WEIGHTS)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -13,8 +15,13 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 RECIPE = Recipe(epochs=1)
 
 
+ADAM = RECIPE.replace(opt="adam")
+CYCLE = RECIPE.replace(sched="onecycle", sched_on_updates=True, cycle_momentum=True)
+MANY = 10**9
+
+
 def choose(
-    asked: str,
+    compile: str,
     images: int = 1,
     *,
     device: torch.device = CPU,
@@ -23,66 +30,62 @@ def choose(
     amp: bool = True,
     recomputes: bool = False,
 ) -> Compilation:
-    return step.choose(asked, recipe, device=device, amp=amp, images=images, processes=processes, recomputes=recomputes)
-
-
-@pytest.mark.parametrize("asked", ["none", "default"])
-def test_a_given_way_of_compiling_is_used(asked: str) -> None:
-    assert choose(asked, 10**9) == Compilation(asked, "requested")  # type: ignore[arg-type]
-
-
-def test_a_long_training_on_a_cpu_is_worth_compiling_where_there_is_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CXX", "sh")  # any program that is there
-    assert choose("auto", IMAGES_WORTH_COMPILING).how == "default"
-    assert choose("auto", IMAGES_WORTH_COMPILING - 1).how == "none"
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert choose("auto", IMAGES_WORTH_COMPILING) == Compilation(
-        "none", "auto: no C++ compiler was found; install g++ or set CXX"
+    return step.choose(
+        compile, recipe, device=device, amp=amp, images=images, processes=processes, recomputes=recomputes
     )
 
 
-def test_a_training_in_fp32_on_a_cpu_is_not_worth_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("images", "options", "expected"),
+    [
+        (IMAGES_WORTH_COMPILING, {}, "default"),
+        (IMAGES_WORTH_COMPILING - 1, {}, "none"),
+        (MANY, {"recomputes": True}, "none"),
+        (1, {"device": CUDA}, "graph"),
+        (IMAGES_WORTH_COMPILING_ON_A_GPU - 1, {"device": CUDA}, "graph"),
+        (IMAGES_WORTH_COMPILING_ON_A_GPU, {"device": CUDA}, "default"),
+        (1, {"device": CUDA, "recipe": ADAM}, "default"),
+        (1, {"device": CUDA, "recipe": CYCLE}, "default"),
+        (MANY, {"device": CUDA, "processes": 2}, "none"),
+        (MANY, {"device": CUDA, "recomputes": True}, "graph"),
+        (MANY, {"device": CUDA, "recipe": ADAM, "recomputes": True}, "none"),
+    ],
+)
+def test_auto_depends_on_device_length_and_recipe(
+    monkeypatch: pytest.MonkeyPatch, images: int, options: dict[str, Any], expected: str
+) -> None:
+    monkeypatch.setenv("CXX", "sh")  # any program stands for the compiler
+    assert choose("auto", images, **options).how == expected
+
+
+def test_auto_does_not_compile_on_a_cpu_in_fp32_or_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "sh")
-    assert choose("auto", 10**9, amp=False) == Compilation("none", "auto: compiling does not pay in fp32 on a CPU")
-    assert choose("default", amp=False).how == "default"
+    assert choose("auto", MANY, amp=False) == Compilation("none", "auto: compiling does not pay in fp32 on a CPU")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert choose("auto", MANY) == Compilation("none", "auto: no C++ compiler was found; install g++ or set CXX")
 
 
-def test_a_training_on_a_gpu_is_a_graph_until_it_is_worth_compiling() -> None:
-    assert choose("auto", device=CUDA).how == "graph"
-    assert choose("auto", IMAGES_WORTH_COMPILING_ON_A_GPU - 1, device=CUDA).how == "graph"
-    assert choose("auto", IMAGES_WORTH_COMPILING_ON_A_GPU, device=CUDA).how == "default"
+@pytest.mark.parametrize("compile", ["none", "default"])
+def test_an_explicit_choice_is_used(compile: str) -> None:
+    for amp in (True, False):
+        assert choose(compile, MANY, amp=amp) == Compilation(compile, "requested")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    "recipe",
-    [RECIPE.replace(opt="adam"), RECIPE.replace(sched="onecycle", sched_on_updates=True, cycle_momentum=True)],
+    ("compile", "options", "message"),
+    [
+        ("graph", {}, "a CUDA graph needs a GPU"),
+        ("graph", {"device": CUDA, "recipe": ADAM}, "graph is not possible: a CUDA graph .*; use default or none"),
+        ("graph", {"device": CUDA, "recipe": CYCLE}, "graph is not possible: a CUDA graph .*; use default or none"),
+        ("graph", {"device": CUDA, "processes": 2}, "a CUDA graph needs a training in one process"),
+        ("default", {"recomputes": True}, "compile default is not possible with grad_checkpointing"),
+    ],
 )
-def test_a_schedule_that_no_graph_can_hold_is_compiled_on_a_gpu(recipe: Recipe) -> None:
-    assert choose("auto", device=CUDA, recipe=recipe).how == "default"
-    with pytest.raises(TrainingError, match=r"compile graph is not possible: a CUDA graph .*; use default or none"):
-        choose("graph", device=CUDA, recipe=recipe)
+def test_an_impossible_choice_is_refused(compile: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        choose(compile, **options)
 
 
-def test_several_processes_are_not_compiled_on_gpus() -> None:
-    assert choose("auto", 10**9, device=CUDA, processes=2).how == "none"
-    with pytest.raises(TrainingError, match="a CUDA graph needs a training in one process"):
-        choose("graph", device=CUDA, processes=2)
-
-
-def test_recomputed_activations_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CXX", "sh")
-    assert choose("auto", 10**9, device=CUDA, recomputes=True).how == "graph"
-    assert choose("auto", 10**9, recomputes=True).how == "none"
-    assert choose("auto", 10**9, device=CUDA, recipe=RECIPE.replace(opt="adam"), recomputes=True).how == "none"
-    with pytest.raises(TrainingError, match="compile default is not possible with grad_checkpointing"):
-        choose("default", recomputes=True)
-
-
-def test_there_is_no_graph_on_a_cpu() -> None:
-    with pytest.raises(TrainingError, match="a CUDA graph needs a GPU"):
-        choose("graph")
-
-
-def test_another_word_is_refused() -> None:
+def test_an_unknown_choice_is_refused() -> None:
     with pytest.raises(TrainingError, match="should be one of auto, none, graph, default, not 'fast'"):
         TrainOptions(compile="fast")

@@ -1,4 +1,4 @@
-"""What a shell is told when somebody presses the tab key."""
+"""Completion in a shell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Complete = Callable[[str], list[str]]
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """A program of the name zoo, as an installation leaves it."""
+    """A program `zoo`, as pip installs it."""
     path = tmp_path / "bin" / "zoo"
     path.parent.mkdir()
     path.write_text(f"#!{sys.executable}\nfrom zoo.cli.app import main\nmain()\n")
@@ -33,12 +33,12 @@ def program(tmp_path: Path) -> Path:
 
 
 def protocol(line: str) -> dict[str, str]:
-    """The variables in which bash asks to complete the last word of a line."""
+    """The environment in which bash requests completions of the last word of a line."""
     return {"_ZOO_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
 
 
 def complete(line: str) -> list[str]:
-    """The words that bash is offered for the last word of a line."""
+    """The completions of the last word of a line."""
     finished = CliRunner().invoke(app, [], env=protocol(line), prog_name="zoo")
     assert finished.exit_code == 0
     return finished.stdout.split()
@@ -46,7 +46,7 @@ def complete(line: str) -> list[str]:
 
 @pytest.fixture
 def complete_without_torch(program: Path, poisoned: dict[str, str]) -> Complete:
-    """The same in a process where no heavy library can be imported; nothing else may be printed."""
+    """`complete` in a process that can't import heavy libraries and prints nothing else."""
 
     def completions(line: str) -> list[str]:
         path = f"{poisoned['PYTHONPATH']}{os.pathsep}{CHECKOUT}"
@@ -82,7 +82,7 @@ def test_a_word_is_completed(line: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize("line", ["zoo train resnet20 --recipe ", "zoo train resnet20 --dataset digits --recipe "])
-def test_recipes_are_those_of_the_model_on_the_line(line: str) -> None:
+def test_recipes_of_the_model_on_the_line_are_offered(line: str) -> None:
     assert complete(line) == list(registry.load("resnet20_cifar10").recipes)
 
 
@@ -91,17 +91,17 @@ def test_every_field_of_a_recipe_is_offered() -> None:
 
 
 @pytest.mark.parametrize("line", ["zoo train nothing --recipe ", "zoo train resnet8 --epochs many --seed ", "zoo no x"])
-def test_a_word_without_completions_gets_none(line: str) -> None:
+def test_an_unknown_word_has_no_completions(line: str) -> None:
     assert complete(line) == []
 
 
 @pytest.mark.parametrize("line", ["zoo eval resnet8", "zoo train resnet8 --recipe ", "zoo list --dataset d"])
-def test_a_word_is_completed_without_a_heavy_library(complete_without_torch: Complete, line: str) -> None:
+def test_completion_imports_no_heavy_library(complete_without_torch: Complete, line: str) -> None:
     assert complete_without_torch(line) == complete(line) != []
 
 
 @pytest.mark.parametrize("code", ["print('here I am')", "raise SystemExit(3)", "import torch"])
-def test_a_bad_plugin_prints_nothing(complete_without_torch: Complete, poisoned: dict[str, str], code: str) -> None:
+def test_a_failing_plugin_prints_nothing(complete_without_torch: Complete, poisoned: dict[str, str], code: str) -> None:
     site = Path(poisoned["PYTHONPATH"])
     write_plugin(site, "zoo-bad", {"bad_digits": "zoo_bad:bad_digits"})
     (site / "zoo_bad.py").write_text(f"{code}\n")
@@ -110,7 +110,7 @@ def test_a_bad_plugin_prints_nothing(complete_without_torch: Complete, poisoned:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_bash_completes_after_show_and_install(program: Path, tmp_path: Path) -> None:
+def test_completion_is_installed_and_works_in_bash(program: Path, tmp_path: Path) -> None:
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(CHECKOUT), "HOME": str(tmp_path)}
     script = """

@@ -1,4 +1,4 @@
-"""A training as a TOML file: `zoo train --config`, and `zoo info --job`, which prints one."""
+"""Training options in a TOML file: `zoo train --config` reads one and `zoo info --job` prints one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def trained(folder: Path) -> Trained:
     return record
 
 
-def test_a_file_trains_the_same_as_its_options(file: Path, tmp_path: Path, run_here: Run) -> None:
+def test_a_file_trains_as_the_same_options_do(file: Path, tmp_path: Path, run_here: Run) -> None:
     finished = run_here("train", "--config", file, "--quiet")
     assert finished.returncode == 0, finished.stderr
     words = "--epochs 1 --limit-train 128 --seed 3 --no-amp --set lr=0.05 --set sched=cosine --quiet"
@@ -53,7 +53,7 @@ def test_a_file_trains_the_same_as_its_options(file: Path, tmp_path: Path, run_h
     assert trained(tmp_path / "out").weights == trained(tmp_path / "options").weights
 
 
-def test_options_of_the_command_win(file: Path, tmp_path: Path, run_here: Run) -> None:
+def test_options_of_the_command_take_precedence(file: Path, tmp_path: Path, run_here: Run) -> None:
     words = ["--seed", "4", "--set", "lr=0.01", "--out", tmp_path / "other", "--quiet"]
     finished = run_here("train", "--config", file, *words)
     assert finished.returncode == 0, finished.stderr
@@ -61,44 +61,34 @@ def test_options_of_the_command_win(file: Path, tmp_path: Path, run_here: Run) -
     assert (job.seed, job.recipe.lr, job.recipe.epochs) == (4, 0.01, 1)
 
 
-def test_the_job_of_a_model_trains_it_again(file: Path, tmp_path: Path, run_here: Run) -> None:
-    assert run_here("train", "--config", file, "--quiet").returncode == 0
-    printed = run_here("info", tmp_path / "out", "--job")
-    assert printed.returncode == 0, printed.stderr
-    again = tmp_path / "again.toml"
-    again.write_text(printed.stdout)
-    finished = run_here("train", "--config", again, "--out", tmp_path / "again", "--quiet")
-    assert finished.returncode == 0, finished.stderr
-    assert trained(tmp_path / "again").job == trained(tmp_path / "out").job
-
-
-def test_the_job_of_a_model_of_ones_own_pictures_names_their_address(tmp_path: Path, run_here: Run) -> None:
+def test_a_printed_job_trains_the_same_model_on_a_folder_of_pictures(tmp_path: Path, run_here: Run) -> None:
     flowers(tmp_path / "work" / "flowers", size=(12, 12))
-    words = ["train", "resnet8", "--dataset", "folder:flowers", "--epochs", "1", "--set", "batch_size=8", "--quiet"]
-    finished = run_here(*words, "--out", tmp_path / "out")
+    words = "train resnet8 --dataset folder:flowers --epochs 1 --seed 3 --set batch_size=8 --quiet"
+    finished = run_here(*words.split(), "--out", tmp_path / "out")
     assert finished.returncode == 0, finished.stderr
     again = tmp_path / "again.toml"
     again.write_text(run_here("info", tmp_path / "out", "--job").stdout)
     finished = run_here("train", "--config", again, "--out", tmp_path / "again", "--quiet")
     assert finished.returncode == 0, finished.stderr
+    assert trained(tmp_path / "again").job == trained(tmp_path / "out").job
     assert trained(tmp_path / "again").weights == trained(tmp_path / "out").weights
 
 
-def test_a_file_is_the_arguments_of_the_function(file: Path, tmp_path: Path) -> None:
+def test_a_file_has_the_arguments_of_the_function(file: Path, tmp_path: Path) -> None:
     options = tomllib.loads(file.read_text())
     result = zoo.train(options.pop("model"), **options)
     assert result.folder == tmp_path / "out"
     assert trained(result.folder).job.recipe.sched == "cosine"
 
 
-def test_the_job_of_a_published_model_has_its_recipe_and_no_settings_that_are_the_recipes(run_here: Run) -> None:
+def test_the_job_of_a_published_model_has_its_recipe_and_only_changed_settings(run_here: Run) -> None:
     options = tomllib.loads(run_here("info", "resnet20_cifar10", "--job").stdout)
     assert (options["model"], options["recipe"], options["seed"]) == ("resnet20_cifar10", "long", 0)
     assert "settings" not in options
     assert options.keys() <= set(config.fields())
 
 
-def test_weights_by_others_have_no_job(run_here: Run) -> None:
+def test_imported_weights_have_no_job(run_here: Run) -> None:
     finished = run_here("info", "resnet20_cifar10.akamaster", "--job")
     assert finished.returncode == 1
     assert "has no recipe and no log: the zoo did not train it" in finished.stderr
@@ -113,7 +103,7 @@ def test_weights_by_others_have_no_job(run_here: Run) -> None:
         ("colour = 1", "'colour' is not an option of a training; expected one of model, recipe"),
     ],
 )
-def test_a_wrong_file_is_one_line(tmp_path: Path, run_here: Run, text: str, message: str) -> None:
+def test_an_invalid_file_is_reported_in_one_line(tmp_path: Path, run_here: Run, text: str, message: str) -> None:
     path = tmp_path / "job.toml"
     path.write_text(text)
     with pytest.raises(TrainingError, match=r"job\.toml"):
@@ -124,7 +114,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, run_here: Run, text: str, mess
     assert finished.stderr.count("\n") == 1
 
 
-def test_a_value_of_another_type_is_refused_as_the_options(tmp_path: Path, run_here: Run) -> None:
+def test_a_value_of_a_wrong_type_is_reported_as_for_an_option(tmp_path: Path, run_here: Run) -> None:
     path = tmp_path / "job.toml"
     path.write_text('model = "resnet8_digits"\nepochs = "many"\n')
     finished = run_here("train", "--config", path)

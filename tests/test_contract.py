@@ -1,4 +1,4 @@
-"""docs/plugins.md: what it says of the contract is the code's own, and all of it."""
+"""docs/plugins.md documents every field and every check."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ TEXT = (CHECKOUT / "docs" / "plugins.md").read_text()
     [spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming, spec.Deepening],
     ids=lambda kind: kind.__name__,
 )
-def test_every_field_of_a_fact_is_there_with_its_meaning(kind: type) -> None:
+def test_every_field_is_documented(kind: type) -> None:
     section = TEXT.split(f"### {kind.__name__}\n")[1].split("\n### ")[0]
     rows = {match[1]: match[2] for match in re.finditer(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", section, re.MULTILINE)}
     assert list(rows) == [name for name in kind.__annotations__ if not name.startswith("_")]
     assert [name for name, meaning in rows.items() if not meaning.strip()] == []
 
 
-def test_every_check_is_there() -> None:
+def test_every_check_is_documented() -> None:
     assert set(testing.__all__) - {"learning_rates"} <= set(re.findall(r"\*\*`(\w+)", TEXT))
 
 
-def test_the_version_that_it_names_is_this_ones() -> None:
+def test_the_version_of_the_plugin_api_is_current() -> None:
     assert f"`require_api({spec.API})`" in TEXT

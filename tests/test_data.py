@@ -33,7 +33,7 @@ def bordered(split: Split, border: int) -> Split:
     return dataclasses.replace(split, images=images, margin=2 * border)
 
 
-def test_a_batch_equals_torchvisions_crop_and_flip_of_each_image(split: Split) -> None:
+def test_a_batch_equals_torchvisions_crops_and_flips(split: Split) -> None:
     drawn = batches.draw(len(split), RECIPE, seed=0, epoch=1)
     images, labels = batches.batch(bordered(split, 4), drawn, torch.arange(10, 40), 4)
     for i in range(30):
@@ -52,7 +52,7 @@ def test_an_epoch_has_every_image_once(split: Split) -> None:
     assert sorted(drawn.order.tolist()) == list(range(50))
 
 
-def test_random_draws_depend_on_seed_and_epoch_only() -> None:
+def test_draws_depend_on_seed_and_epoch_only() -> None:
     def order(seed: int, epoch: int) -> list[int]:
         return batches.draw(1000, RECIPE, seed=seed, epoch=epoch).order.tolist()
 
@@ -63,7 +63,7 @@ def test_random_draws_depend_on_seed_and_epoch_only() -> None:
     assert order(1, 1) != first
 
 
-def test_every_offset_and_both_mirrorings_are_drawn_about_equally_often() -> None:
+def test_offsets_and_flips_are_drawn_uniformly() -> None:
     drawn = batches.draw(90_000, RECIPE, seed=0, epoch=1)
     for offsets in (drawn.top, drawn.left):
         counts = torch.bincount(offsets, minlength=9)
@@ -73,7 +73,7 @@ def test_every_offset_and_both_mirrorings_are_drawn_about_equally_often() -> Non
     assert 0.49 < drawn.flip.float().mean() < 0.51
 
 
-def test_normalisation_is_torchvisions_to_the_last_bit(split: Split) -> None:
+def test_normalization_equals_torchvision_bit_for_bit(split: Split) -> None:
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
     ours = batches.pixels(mean, std, CPU).normalise(split.images)
     theirs = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))])
@@ -81,14 +81,7 @@ def test_normalisation_is_torchvisions_to_the_last_bit(split: Split) -> None:
     assert ours.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_split_is_read_onto_the_device_and_limited() -> None:
-    split = sources.read_split(DIGITS, Path(), train=True, device=CPU, part=slice(100))
-    assert split.images.shape == (100, 8, 8, 1)
-    assert split.images.dtype == torch.uint8
-    assert len(split) == 100
-
-
-def test_a_reader_that_returns_another_data_set_is_refused() -> None:
+def test_images_of_a_wrong_shape_are_refused() -> None:
     def wrong(root: Path, *, train: bool) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros((3, 8, 8, 1), np.uint8), np.zeros(3, np.int64)
 
@@ -96,7 +89,7 @@ def test_a_reader_that_returns_another_data_set_is_refused() -> None:
         sources.read_split(dataclasses.replace(DIGITS, read=wrong), Path(), train=True, device=CPU)
 
 
-def test_the_folder_of_the_data_is_zoo_data_or_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_data_folder_is_zoo_data_or_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_DATA", "~/here")
     assert root_of() == Path.home() / "here"
     monkeypatch.delenv("ZOO_DATA")

@@ -1,4 +1,4 @@
-"""torchrun starts two processes on this machine's CPU, also as two nodes; they train together over gloo."""
+"""Training in two processes that torchrun starts on one CPU, as one node or two, with the gloo backend."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from zoo.record.types import require_trained
 
 from .conftest import write_plugin
 
-# The last batch of an epoch has one image, so that the second process has none of it. At a rate this low a rounding
-# error doesn't grow much within three epochs.
+# The last batch of an epoch has one image, so the second process gets an empty part. At this low learning rate a
+# rounding error stays small for three epochs.
 TRAIN = ["-m", "zoo", "train", "resnet8", "--epochs", "3", "--limit-train", "801", "--no-amp", "--compile", "none"]
 TRAIN += ["--set", "lr=0.01", "--set", "batch_size=32"]
 TORCHRUN = ["-m", "torch.distributed.run"]
@@ -50,7 +50,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def finish_with_errors(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Wait for a process that has to end well: what it wrote to stdout and to stderr."""
+    """Wait for a process, which must succeed; returns its stdout and stderr."""
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     return output, errors
@@ -58,7 +58,7 @@ def finish_with_errors(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model folder of one process."""
+    """The model folder of a training in one process."""
     out = tmp_path_factory.mktemp("alone") / "model"
     settings = {"lr": "0.01", "batch_size": "32"}
     api.train("resnet8", epochs=3, limit_train=801, amp=False, compile="none", settings=settings, threads=1, out=out)
@@ -67,37 +67,37 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The model folder of two processes, and what they printed."""
+    """The model folder of a training in two processes, and its output."""
     work = tmp_path_factory.mktemp("together")
     output = finish(start(work, *TWO, *TRAIN, "--out", "model", "--push", "--hub", "file:hub"))
     return work / "model", output
 
 
-def assert_one_training(several: Path, alone: Path) -> None:
-    """That two processes leave a whole model folder, by nearly the training of one process.
+def assert_one_training(together: Path, alone: Path) -> None:
+    """Two processes leave a complete model folder with nearly the losses of one process.
 
-    Batches and their order are the same. On a CPU batch norm computes its statistics over each process's share, which
-    changes the loss by about 0.5% in the first epoch and 4% in the third.
+    Batches and their order are the same. On a CPU batch norm computes its statistics over each process's part of the
+    batch, which changes the loss by about 0.5% in the first epoch and 4% in the third.
     """
-    two, one = (require_trained(store.check(path)) for path in (several, alone))
-    assert (two.job.processes, one.job.processes) == (2, 1)
-    assert (two.training.batch_norm_images, one.training.batch_norm_images) == (16, None)
-    rows = [store.read_log(path) for path in (several, alone)]
+    records = [require_trained(store.check(path)) for path in (together, alone)]
+    assert [record.job.processes for record in records] == [2, 1]
+    assert [record.training.batch_norm_images for record in records] == [16, None]
+    rows = [store.read_log(path) for path in (together, alone)]
     assert [row.epoch for row in rows[0]] == [1, 2, 3]
     losses = [[row.train_loss for row in log] for log in rows]
     assert losses[0][0] == pytest.approx(losses[1][0], rel=2e-2)
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
-    assert sorted(path.name for path in several.parent.glob("model*")) == ["model"]
+    assert sorted(path.name for path in together.parent.glob("model*")) == ["model"]
 
 
-def test_two_processes_are_one_training(together: tuple[Path, str], alone: Path) -> None:
+def test_two_processes_train_as_one(together: tuple[Path, str], alone: Path) -> None:
     assert_one_training(together[0], alone)
     text = (together[0] / store.README).read_text()
     assert "2 processes, batch norm over the 16 images of each process" in text
 
 
 @pytest.mark.slow
-def test_without_batch_norm_two_processes_compute_the_training_of_one(tmp_path: Path) -> None:
+def test_without_batch_norm_two_processes_compute_the_losses_of_one(tmp_path: Path) -> None:
     site = write_plugin(tmp_path / "site", "own-plugin", {"own_digits": "own_plugin:model"})
     (site / "own_plugin.py").write_text(PLUGIN)
     paths = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -106,13 +106,13 @@ def test_without_batch_norm_two_processes_compute_the_training_of_one(tmp_path: 
     finish(start(tmp_path, *TWO, *words, "--out", "two", PYTHONPATH=paths))
     logs = [store.read_log(tmp_path / name) for name in ("one", "two")]
     assert [row.train_loss for row in logs[0]] == pytest.approx([row.train_loss for row in logs[1]], rel=1e-5)
-    one, two = (require_trained(store.check(tmp_path / name)) for name in ("one", "two"))
-    assert (two.job.processes, two.training.batch_norm_images) == (2, None)
-    assert two.results.test_loss == pytest.approx(one.results.test_loss, rel=1e-4)
+    single, double = (require_trained(store.check(tmp_path / name)) for name in ("one", "two"))
+    assert (double.job.processes, double.training.batch_norm_images) == (2, None)
+    assert double.results.test_loss == pytest.approx(single.results.test_loss, rel=1e-4)
 
 
 @pytest.mark.slow
-def test_two_nodes_are_one_training(tmp_path: Path, alone: Path) -> None:
+def test_two_nodes_train_as_one(tmp_path: Path, alone: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         endpoint = f"localhost:{free.getsockname()[1]}"
@@ -124,7 +124,7 @@ def test_two_nodes_are_one_training(tmp_path: Path, alone: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_killed_with_9_comes_back_from_the_checkpoint(tmp_path: Path, alone: Path) -> None:
+def test_a_killed_worker_resumes_from_the_checkpoint(tmp_path: Path, alone: Path) -> None:
     process = start(tmp_path, *TWO, "--max-restarts", "2", *TRAIN, "--out", "model", "--resume")
     assert process.stdout is not None
     assert any(line.startswith("epoch 1/3") for line in process.stdout)
@@ -142,7 +142,7 @@ def environment(process: int) -> list[bytes]:
     return Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
 
 
-def test_one_process_speaks_writes_and_publishes_for_both(together: tuple[Path, str]) -> None:
+def test_only_one_process_prints_writes_and_publishes(together: tuple[Path, str]) -> None:
     lines = together[1].splitlines()
     assert lines[0].startswith("training resnet8_digits, ")
     assert lines[1].startswith("compile none (")
@@ -154,7 +154,7 @@ def test_one_process_speaks_writes_and_publishes_for_both(together: tuple[Path, 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
-def test_no_process_compiles_where_one_process_can_not(tmp_path: Path) -> None:
+def test_no_process_compiles_if_one_cannot(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
     words = [*TRAIN[:-6], "--compile", "default", "--epochs", "1", "--out", "model"]
@@ -168,7 +168,7 @@ def test_no_process_compiles_where_one_process_can_not(tmp_path: Path) -> None:
             MASTER_ADDR="127.0.0.1",
             MASTER_PORT=port,
             CXX=compiler,
-            TORCHINDUCTOR_CACHE_DIR=str(tmp_path / f"cache{rank}"),  # no process takes what another has compiled
+            TORCHINDUCTOR_CACHE_DIR=str(tmp_path / f"cache{rank}"),  # processes share no compiled code
         )
         for rank, compiler in enumerate(("g++", "no-such-compiler"))
     ]

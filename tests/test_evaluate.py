@@ -14,7 +14,7 @@ PIXELS = batches.pixels((0.5,), (0.25,), CPU)
 
 
 class FirstPixel(nn.Module):
-    """Says the class that the first pixel's value names, then the next ones in order."""
+    """Predicts the class whose number is the first pixel's value, then the following ones in order."""
 
     def forward(self, x: Tensor) -> Tensor:
         value = (x[:, 0, 0, 0] * 0.25 + 0.5) * 255
@@ -26,12 +26,12 @@ def digits(values: list[int], labels: list[int]) -> Split:
     return Split(images, torch.tensor(labels))
 
 
-def test_top1_counts_the_first_guess_and_top5_the_first_five() -> None:
+def test_top1_and_top5_count_the_first_and_the_first_five_guesses() -> None:
     results = evaluate(FirstPixel(), digits([3, 3, 3, 3], [3, 4, 7, 8]), PIXELS)
     assert (results.test_top1, results.test_top5, results.test_images) == (25.0, 75.0, 4)
 
 
-def test_the_confusion_matrix_has_the_true_class_by_row_and_the_guess_by_column() -> None:
+def test_the_confusion_matrix_has_true_classes_in_rows_and_guesses_in_columns() -> None:
     _, confusion = measure(FirstPixel(), digits([3, 3, 3, 7], [3, 4, 4, 7]), PIXELS)
     assert confusion.shape == (10, 10)
     assert {(i, j): confusion[i, j].item() for i, j in confusion.nonzero().tolist()} == {
@@ -41,14 +41,14 @@ def test_the_confusion_matrix_has_the_true_class_by_row_and_the_guess_by_column(
     }
 
 
-def test_the_loss_is_the_mean_over_images_also_where_the_last_batch_is_smaller() -> None:
+def test_the_loss_is_the_mean_over_images_with_a_smaller_last_batch() -> None:
     split = digits([i % 10 for i in range(1234)], [i % 7 for i in range(1234)])
     net = FirstPixel()
     logits = net(PIXELS.normalise(split.images)).float()
     assert abs(evaluate(net, split, PIXELS).test_loss - F.cross_entropy(logits, split.labels).item()) < 1e-5
 
 
-def test_it_runs_in_evaluation_mode_and_gives_the_net_back_as_it_was() -> None:
+def test_a_net_is_evaluated_in_evaluation_mode_and_left_unchanged() -> None:
     net = zoo.load("resnet8_digits").train()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     split = digits(list(range(100)), [0] * 100)

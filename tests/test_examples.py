@@ -17,7 +17,7 @@ from zoo.spec import Resizing
 from .conftest import CHECKOUT
 from .folders import config_of
 
-# For the examples that would take their time; the catalogue's queue has nothing small.
+# Arguments that keep the examples short.
 ARGUMENTS = {
     "benchmark_command_line.py": ["--pairs", "1"],
     "benchmark_inference.py": [
@@ -41,15 +41,15 @@ ARGUMENTS = {
 }  # fmt: skip
 
 
-# Those that take files that have to be made first, and have a test of their own.
-OTHERWISE = {"predict_with_onnxruntime.py"}
-NAMES = sorted({path.name for path in (CHECKOUT / "examples").glob("*.py")} - OTHERWISE)
+# Needs an exported file; has its own test below.
+NEEDS_A_FILE = {"predict_with_onnxruntime.py"}
+NAMES = sorted({path.name for path in (CHECKOUT / "examples").glob("*.py")} - NEEDS_A_FILE)
 # A benchmark of inference runs below; test_own_data_set and test_pictures train on a folder of pictures.
 SLOW = {name for name in NAMES if name.startswith("benchmark_")} | {"own_pictures.py", "profile_training_step.py"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES])
-def test_an_example_runs_from_a_plain_checkout(name: str, bare_python: Path, tmp_path: Path) -> None:
+def test_an_example_runs_without_an_installed_zoo(name: str, bare_python: Path, tmp_path: Path) -> None:
     bare = {variable: value for variable, value in os.environ.items() if variable != "PYTHONPATH"}
     finished = subprocess.run(
         [bare_python, CHECKOUT / "examples" / name, *ARGUMENTS.get(name, [])],
@@ -63,14 +63,14 @@ def test_an_example_runs_from_a_plain_checkout(name: str, bare_python: Path, tmp
 
 
 def sideways() -> Image.Image:
-    """A picture of the model's size with 16 bits a pixel, upright by its EXIF orientation."""
+    """A picture of the model's size with 16 bits per pixel and an EXIF orientation."""
     picture = Image.fromarray(257 * np.asarray(photo().resize((8, 8))).astype(np.uint16))
-    picture.getexif()[0x0112] = 6  # the camera was held upright
+    picture.getexif()[0x0112] = 6  # rotate by 90 degrees
     return picture
 
 
 def wide() -> Image.Image:
-    """The photo in the middle of a black picture of another ratio."""
+    """The photo in the middle of a wider black picture."""
     picture = Image.new("L", (91, 32))
     picture.paste(photo(), (30, 0))
     return picture
@@ -81,8 +81,8 @@ def photo() -> Image.Image:
         return image.convert("L")
 
 
-# A model that resizes plainly is given a picture of its own size: torchvision and Pillow round some resized pixels
-# differently. The zoo uses Pillow for the other ways of resizing.
+# The first picture needs no resizing: torchvision and Pillow round some resized pixels differently. The zoo uses Pillow
+# for the other two ways of resizing.
 @pytest.mark.parametrize(
     ("resizing", "draw"),
     [
@@ -91,7 +91,7 @@ def photo() -> Image.Image:
         (Resizing(crop_pct=0.875, interpolation="bicubic", crop_mode="squash"), wide),
     ],
 )
-def test_an_exported_file_predicts_with_onnxruntime_numpy_and_pillow_alone(
+def test_an_exported_file_predicts_with_only_onnxruntime_numpy_and_pillow(
     resizing: Resizing, draw: Callable[[], Image.Image], model_folder: Path, tmp_path: Path
 ) -> None:
     for name in ("onnx", "onnxscript", "onnxruntime"):
@@ -119,7 +119,7 @@ def test_an_exported_file_predicts_with_onnxruntime_numpy_and_pillow_alone(
     assert percentages == {label: pytest.approx(expected[label], abs=0.01) for label in percentages}
 
 
-def test_a_benchmark_of_inference_has_a_ratio_of_one_run_for_every_way_as_json(bare_python: Path) -> None:
+def test_the_benchmark_of_inference_prints_json(bare_python: Path) -> None:
     script, words = CHECKOUT / "examples" / "benchmark_inference.py", ["--ways", "channels_last", "--seconds", "0"]
     finished = subprocess.run(
         [bare_python, script, "--model", "resnet8_digits", *words, "--batches", "1", "--json"],
@@ -127,7 +127,7 @@ def test_a_benchmark_of_inference_has_a_ratio_of_one_run_for_every_way_as_json(b
         text=True,
     )
     assert finished.returncode == 0, finished.stderr
-    found = json.loads(finished.stdout)
-    assert [(one["way"], one["batch"]) for one in found["timings"]] == [("eager", 1), ("channels_last", 1)]
-    assert found["timings"][0]["ratio"] == 1
-    assert {"model", "processor", "threads", "torch"} < set(found)
+    benchmark = json.loads(finished.stdout)
+    assert [(timing["way"], timing["batch"]) for timing in benchmark["timings"]] == [("eager", 1), ("channels_last", 1)]
+    assert benchmark["timings"][0]["ratio"] == 1
+    assert {"model", "processor", "threads", "torch"} < set(benchmark)

@@ -1,4 +1,4 @@
-"""Images that don't lie on the device are the same batches as those that do."""
+"""Batches are the same from images in memory, on disk and on the device."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def mapped(tmp_path: Path) -> Split:
 
 
 def epoch(split: Split, recipe: Recipe, *, world: int = 1, seeds: tuple[int, ...] = (1,)) -> list[torch.Tensor]:
-    """All batches of some epochs, in order: images and labels, as every process gets its part of them."""
+    """The images and labels of all batches of some epochs, split among `world` processes."""
     first = batches.draw(len(split), recipe, seed=0, epoch=seeds[0], sides=(12, 10))
     drawn = [first.to(CPU) for _ in range(world)]
     feeds = [batches.feed(split, drawn[rank], PIXELS, recipe, rank=rank, world=world) for rank in range(world)]
-    found: list[torch.Tensor] = []
+    tensors: list[torch.Tensor] = []
     for seed in seeds:
         fresh = batches.draw(len(split), recipe, seed=0, epoch=seed, sides=(12, 10))
         for rank in range(world):
@@ -56,8 +56,8 @@ def epoch(split: Split, recipe: Recipe, *, world: int = 1, seeds: tuple[int, ...
             end = min(start + recipe.batch_size, len(split))
             for rank in range(world):
                 feeds[rank].bring(start, end)
-                found += feeds[rank].at(torch.arange(start + rank, end, world))
-    return found
+                tensors += feeds[rank].at(torch.arange(start + rank, end, world))
+    return tensors
 
 
 def feed_of(split: Split, recipe: Recipe) -> batches.Feed:
@@ -66,17 +66,17 @@ def feed_of(split: Split, recipe: Recipe) -> batches.Feed:
 
 
 @pytest.mark.parametrize("world", [1, 2])
-def test_batches_that_are_brought_are_those_of_the_resident_way(mapped: Split, world: int) -> None:
+def test_batches_from_disk_equal_batches_from_memory(mapped: Split, world: int) -> None:
     recipe = Recipe(epochs=2, batch_size=16, crop_padding=2, hflip=0.5)
     resident = Split(nn.functional.pad(mapped.images, (0, 0, 2, 2, 2, 2)), mapped.labels, margin=4)
     assert isinstance(feed_of(resident, recipe), batches.Batches)
-    wanted, found = (epoch(one, recipe, world=world, seeds=(1, 2)) for one in (resident, mapped))
-    assert len(found) == len(wanted) == 2 * 2 * 4 * world
-    assert all(torch.equal(one, other) for one, other in zip(wanted, found, strict=True))
+    expected, actual = (epoch(split, recipe, world=world, seeds=(1, 2)) for split in (resident, mapped))
+    assert len(actual) == len(expected) == 2 * 2 * 4 * world
+    assert all(map(torch.equal, expected, actual))
 
 
 @pytest.mark.parametrize("world", [1, 2])
-def test_an_epoch_that_is_cropped_at_once_has_the_same_batches(
+def test_cropping_a_whole_epoch_at_once_gives_the_same_batches(
     mapped: Split, world: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = Recipe(epochs=2, batch_size=16, crop_padding=2, hflip=0.5)
@@ -92,7 +92,7 @@ def test_an_epoch_that_is_cropped_at_once_has_the_same_batches(
 def train(
     folder: Path, out: Path, settings: dict[str, str], *, resume: bool = False, report: Report | None = None
 ) -> str:
-    """Train two epochs on a folder of pictures; the hash of the weights."""
+    """Train two epochs on a folder of pictures; returns the hash of the weights."""
     dataset, settings = f"folder:{folder}", SMALL | settings
     done = api.train(
         "resnet8", dataset=dataset, epochs=2, settings=settings, out=out, compile="none", resume=resume, report=report
@@ -103,7 +103,7 @@ def train(
 @pytest.mark.parametrize(
     "settings", [{}, {"scale": "[0.5, 1.0]", "rand_augment": "1", "crop_padding": "1"}], ids=["plain", "augmented"]
 )
-def test_a_training_ends_with_the_same_bytes_either_way(
+def test_a_training_from_disk_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
 ) -> None:
     folder = flowers(tmp_path / "flowers")
@@ -112,7 +112,7 @@ def test_a_training_ends_with_the_same_bytes_either_way(
     assert train(folder, tmp_path / "mapped", settings) == resident
 
 
-def test_a_run_is_stopped_and_resumed_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_from_disk_is_resumed_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     monkeypatch.setenv("ZOO_DATA_MEMORY", "0")
     folder, settings = flowers(tmp_path / "flowers"), {"scale": "[0.5, 1.0]", "rand_augment": "1"}
@@ -122,7 +122,7 @@ def test_a_run_is_stopped_and_resumed_to_the_same_bytes(tmp_path: Path, monkeypa
     assert resumed == train(folder, tmp_path / "whole", settings)
 
 
-def test_a_set_larger_than_the_process_may_have_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_above_the_memory_limit_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = flowers(tmp_path / "flowers")
     dataset = open_dataset(DatasetRequest(f"folder:{folder}"), Recipe(epochs=1), Path(), lambda *_: None)
     monkeypatch.setenv("ZOO_DATA_MEMORY", str(36 * 16 * 16 * 3))
@@ -132,14 +132,3 @@ def test_a_set_larger_than_the_process_may_have_is_mapped(tmp_path: Path, monkey
     monkeypatch.setenv("ZOO_DATA_MEMORY", "much")
     with pytest.raises(DataError, match="ZOO_DATA_MEMORY should be a number of bytes, not 'much'"):
         sources.read_split(dataset, Path(), train=True, device=CPU)
-
-
-def test_images_without_the_border_that_is_cropped_are_refused() -> None:
-    recipe = Recipe(epochs=1, batch_size=16, crop_padding=2)
-    bare = Split(torch.zeros((50, 12, 10, 3), dtype=torch.uint8), torch.zeros(50, dtype=torch.int64))
-    drawn = batches.draw(50, recipe, seed=0, epoch=1)
-    with pytest.raises(ValueError, match="the images need a border of 2 pixels"):
-        batches.feed(bare, drawn, PIXELS, recipe, rank=0, world=1)
-    padded = Split(nn.functional.pad(bare.images, (0, 0, 2, 2, 2, 2)), bare.labels, margin=4)
-    images, _ = batches.feed(padded, drawn, PIXELS, recipe, rank=0, world=1).at(torch.arange(16))
-    assert images.shape == (16, 3, 12, 10)

@@ -1,4 +1,4 @@
-"""Names, paths and addresses: which of them is meant, and which hub is asked first."""
+"""How a name, path or address is resolved, and in which order hubs are searched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo import api
+from zoo import api, registry
 from zoo.errors import HubError, HubWarning, NameWarning, NotFound, NotPublished, UnknownModel
 from zoo.hub.address import Address, Name, parse
 from zoo.record import store
@@ -25,7 +25,7 @@ NAME = "resnet8_digits"
 
 @pytest.fixture
 def own(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A hub that ZOO_HUB names, with the model that was trained in it, which is not the catalogue's."""
+    """The hub that ZOO_HUB names, with a newly trained model."""
     address = f"file:{tmp_path / 'own'}"
     api.push(trained, hub=address)
     monkeypatch.setenv("ZOO_HUB", address)
@@ -34,7 +34,7 @@ def own(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that one is in: the trained model is in it under its own name, and as `mine`."""
+    """The working directory, with copies of the trained model under its own name and as `mine`."""
     for name in (NAME, "mine"):
         shutil.copytree(trained, tmp_path / "here" / name)
     monkeypatch.chdir(tmp_path / "here")
@@ -45,7 +45,7 @@ def shipped() -> Path:
     return CHECKOUT / "hub_cards" / NAME
 
 
-# -- what is meant ---------------------------------------------------------------------------------
+# -- names, paths and addresses --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["./x", "../x", ".", "..", "a/b", "/a", "~", "~/x", "~me/x", "x/"])
@@ -54,22 +54,22 @@ def test_a_path_has_a_separator_or_begins_with_a_dot_or_a_tilde(text: str) -> No
 
 
 @pytest.mark.parametrize("text", ["resnet8", NAME, "Mine", "model.run", "with space", ""])
-def test_all_else_but_an_address_is_a_name(text: str) -> None:
+def test_any_other_text_but_an_address_is_a_name(text: str) -> None:
     assert parse(text) == Name(text)
     assert parse(f"file:a/b{text}") == Address("file", "a", f"b{text}")
 
 
-def test_a_name_that_is_a_folder_here_too_is_the_catalogues_and_a_warning_says_how_to_mean_the_folder(
+def test_a_name_that_is_also_a_local_folder_means_the_catalogue_with_a_warning(
     here: Path,
 ) -> None:
     with pytest.warns(NameWarning, match=rf"^\./{NAME} is a folder here too; give \./{NAME} to mean it$"):
-        found = api.find(NAME)
-    assert store.identity(found) == store.identity(shipped())
+        folder = api.find(NAME)
+    assert store.identity(folder) == store.identity(shipped())
     assert api.find(f"./{NAME}") == api.find(Path(NAME)) == Path(NAME)
 
 
 @pytest.mark.parametrize(
-    "ask",
+    "call",
     [
         lambda name: zoo.load(name, pretrained=True),
         zoo.load,
@@ -78,27 +78,25 @@ def test_a_name_that_is_a_folder_here_too_is_the_catalogues_and_a_warning_says_h
     ],
     ids=["load", "untrained load", "info", "plot"],
 )
-def test_an_unknown_name_that_is_a_folder_here_is_refused_with_its_path(
-    here: Path, ask: Callable[[str], object]
-) -> None:
+def test_an_unknown_name_of_a_local_folder_is_refused_with_its_path(here: Path, call: Callable[[str], object]) -> None:
     with pytest.raises(UnknownModel, match=r"no model 'mine'; .* \./mine is a folder here: give \./mine to mean it$"):
-        ask("mine")
+        call("mine")
 
 
-def test_info_takes_a_path_and_an_address_as_every_other_command_does(here: Path, own: str) -> None:
+def test_info_accepts_a_path_and_an_address(here: Path, own: str) -> None:
     for name in ("./mine", f"{own}/{NAME}"):
-        found = zoo.info(name)
-        assert (found.name, found.weights) == (NAME, name)
-        assert found.config == store.read_record(here / "mine")
-        assert found.classes == tuple("0123456789")
+        info = zoo.info(name)
+        assert (info.name, info.weights) == (NAME, name)
+        assert info.config == store.read_record(here / "mine")
+        assert info.classes == tuple("0123456789")
     assert zoo.info(Path("mine")).license == "apache-2.0"
 
 
-@pytest.mark.parametrize("asked", [{"hub": "file:x"}, {"revision": "v1"}], ids=str)
-def test_a_path_has_no_hub_and_no_revision(here: Path, asked: dict[str, str]) -> None:
+@pytest.mark.parametrize("options", [{"hub": "file:x"}, {"revision": "v1"}], ids=str)
+def test_a_path_has_no_hub_and_no_revision(here: Path, options: dict[str, str]) -> None:
     for name in ("./mine", here / "mine"):
         with pytest.raises(HubError, match=r"mine is a path, which is in no hub and has no revisions; leave out"):
-            zoo.load(name, pretrained=True, **asked)  # type: ignore[arg-type]
+            zoo.load(name, pretrained=True, **options)  # type: ignore[arg-type]
 
 
 def test_a_net_without_weights_has_no_revision() -> None:
@@ -106,18 +104,21 @@ def test_a_net_without_weights_has_no_revision() -> None:
         zoo.load(NAME, revision="v1")
 
 
-def test_an_untrained_net_is_that_of_the_hub_that_is_named(own: str) -> None:
+def test_an_untrained_net_is_built_from_the_record_in_a_hub(own: str) -> None:
     assert zoo.load(NAME, hub=own).training
     with pytest.raises(NotFound, match="own has no model resnet20_cifar10"):
         zoo.load("resnet20", hub=own)
 
 
-# -- who is asked ----------------------------------------------------------------------------------
+# -- order of search -------------------------------------------------------------------------------
 
 
-def test_zoo_hub_is_asked_before_the_catalogue(own: str, trained: Path) -> None:
+def test_zoo_hub_is_searched_before_the_catalogue(own: str, trained: Path) -> None:
     assert store.identity(api.find(NAME)) == store.identity(trained)
-    assert zoo.info(NAME).weights == f"{own}/{NAME}"
+    info = zoo.info(NAME)
+    assert (info.model, info.weights) == (registry.load(NAME), f"{own}/{NAME}")
+    untrained = zoo.info("plain56_cifar100")
+    assert (untrained.weights, untrained.config) == (None, None)
 
 
 def test_a_revision_is_found_in_zoo_hub_and_in_the_catalogue(own: str, trained: Path) -> None:
@@ -128,18 +129,16 @@ def test_a_revision_is_found_in_zoo_hub_and_in_the_catalogue(own: str, trained: 
         api.find(NAME, revision="v9")
 
 
-def test_a_hub_that_can_not_be_reached_is_not_passed_over(
-    hub: loopback_hub.Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_zoo_hub_is_an_error_for_a_name(hub: loopback_hub.Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_HUB", "hf://me")
     hub.stop()
-    for ask in (api.find, zoo.transforms, zoo.info):
+    for call in (api.find, zoo.transforms, zoo.info):
         with pytest.raises(HubError, match="can't be reached"):
-            ask(NAME)
+            call(NAME)
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "closed"])
-def test_a_folder_of_zoo_hub_that_can_not_be_read_is_an_error_and_not_the_catalogue(
+def test_an_unreadable_zoo_hub_is_an_error_for_a_name(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / kind
@@ -150,9 +149,9 @@ def test_a_folder_of_zoo_hub_that_can_not_be_read_is_an_error_and_not_the_catalo
             pytest.skip("root may read everywhere")
         folder.mkdir(mode=0)
     monkeypatch.setenv("ZOO_HUB", f"file:{folder}")
-    for ask in (lambda name: zoo.load(name, pretrained=True), zoo.transforms, zoo.info, api.pull, api.verify):
+    for call in (lambda name: zoo.load(name, pretrained=True), zoo.transforms, zoo.info, api.pull, api.verify):
         with pytest.raises(HubError, match=rf"^ZOO_HUB names file:.*{kind}, which can't be read") as refused:
-            ask(NAME)
+            call(NAME)
         assert not isinstance(refused.value, NotFound)
     with pytest.warns(HubWarning, match=rf"ZOO_HUB names .*{kind}, which can't be read.*only the catalogue's are"):
         assert api.overview(NAME)
@@ -160,7 +159,7 @@ def test_a_folder_of_zoo_hub_that_can_not_be_read_is_an_error_and_not_the_catalo
         api.find(f"file:{folder.with_name('other')}/{NAME}")
 
 
-def test_transforms_are_the_data_sets_only_where_no_hub_and_no_revision_is_named(
+def test_transforms_of_a_dataset_are_used_only_without_a_hub_and_a_revision(
     hub: loopback_hub.Hub, trained: Path, own: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ZOO_HUB")
@@ -178,10 +177,10 @@ def test_transforms_are_the_data_sets_only_where_no_hub_and_no_revision_is_named
         zoo.transforms("plain20_cifar10")
 
 
-# -- what is listed --------------------------------------------------------------------------------
+# -- listings --------------------------------------------------------------------------------------
 
 
-def test_a_listing_shows_weights_where_load_would_find_them(own: str, trained: Path, tmp_path: Path) -> None:
+def test_a_listing_shows_the_weights_that_load_would_use(own: str, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "own" / "other_digits")
     job = json.loads((trained / store.CONFIG).read_text())["job"] | {"architecture": "other"}
     config_of(tmp_path / "own" / "other_digits", name="other_digits", architecture="other", job=job)
@@ -195,22 +194,22 @@ def test_a_listing_shows_weights_where_load_would_find_them(own: str, trained: P
     assert NAME not in {row.name for row in api.overview(pretrained=False)}
 
 
-def test_a_zoo_hub_that_can_not_be_reached_is_one_warning_and_the_catalogue_is_listed(
+def test_an_unreachable_zoo_hub_is_one_warning_and_the_catalogue_is_listed(
     hub: loopback_hub.Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ZOO_HUB", raising=False)
     wanted = api.overview()
     monkeypatch.setenv("ZOO_HUB", "hf://me")
     hub.stop()
-    with pytest.warns(HubWarning, match="can't be reached.*only the catalogue's are listed") as said:
+    with pytest.warns(HubWarning, match="can't be reached.*only the catalogue's are listed") as warned:
         assert api.overview() == wanted
-    assert len(said) == 1
+    assert len(warned) == 1
 
 
-def test_all_of_a_hub_is_verified_by_address_and_a_folder_called_as_an_architecture_is_refused(
+def test_verify_all_refuses_a_folder_of_a_hub_named_like_an_architecture(
     trained: Path, tmp_path: Path, run_here: Run
 ) -> None:
-    """The name `resnet8` would be resnet8 on its default data set, which may be there too."""
+    """`resnet8` means resnet8 on its default dataset, so no folder of a hub may have that name."""
     shutil.copytree(trained, tmp_path / "hub" / NAME)
     shutil.copytree(trained, tmp_path / "hub" / "resnet8")
     finished = run_here("verify", "--all", "--hub", f"file:{tmp_path / 'hub'}")

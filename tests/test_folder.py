@@ -22,7 +22,7 @@ def change(model_folder: Path, **fields: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
-def test_a_finished_run_leaves_a_whole_folder(trained: Path) -> None:
+def test_a_finished_run_leaves_a_complete_model_folder(trained: Path) -> None:
     assert sorted(path.name for path in trained.iterdir()) == sorted(store.FILES)
     config = require_trained(store.check(trained))
     assert config.name == "resnet8_digits"
@@ -34,7 +34,7 @@ def test_a_finished_run_leaves_a_whole_folder(trained: Path) -> None:
     assert (rows[-1].test_top1, rows[-1].test_loss) == (config.results.test_top1, config.results.test_loss)
 
 
-def test_the_weights_carry_name_recipe_hash_and_normalisation(trained: Path) -> None:
+def test_the_weights_file_has_name_recipe_hash_and_normalization(trained: Path) -> None:
     from safetensors import safe_open
 
     config = trained_record(trained)
@@ -48,7 +48,7 @@ def test_the_weights_carry_name_recipe_hash_and_normalisation(trained: Path) -> 
         }
 
 
-def test_no_path_of_the_machine_is_in_what_is_published(trained: Path) -> None:
+def test_published_files_contain_no_local_path(trained: Path) -> None:
     for name in (store.README, store.CONFIG, store.LOG, store.CURVE):
         text = (trained / name).read_text()
         assert str(trained.parent) not in text
@@ -63,7 +63,7 @@ def test_a_missing_file_is_named(model_folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [store.README, store.CURVE])
-def test_a_missing_or_edited_card_or_curve_breaks_nothing(model_folder: Path, tmp_path: Path, name: str) -> None:
+def test_a_missing_or_edited_card_or_curve_is_accepted(model_folder: Path, tmp_path: Path, name: str) -> None:
     before = store.identity(model_folder)
     for number, text in enumerate(("mine", None)):
         if text is None:
@@ -85,59 +85,38 @@ def test_a_config_that_names_files_outside_the_folder_is_refused(model_folder: P
         store.read_record(model_folder)
 
 
-UNSOUND: dict[str, tuple[dict[str, Any], str]] = {
+INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "a name that is a path": ({"name": "../../escaped"}, "name should be a name"),
     "a name with a newline": ({"name": "a\nb"}, "name should be a name"),
     "control characters in a class": ({"classes": ["\x1b[31m"] * 10}, "classes[0] should be one line"),
-    "a text without an end": ({"paper": "A" * 3_000_000}, "paper should have at most 2,000 characters"),
+    "a text of megabytes": ({"paper": "A" * 3_000_000}, "paper should have at most 2,000 characters"),
     "images of gigabytes": ({"input_size": [1, 30000, 30000]}, "input_size[1] should be at most 4,096"),
-    "a number beyond all": ({"input_size": [1, 2**63, 8]}, "input_size[1] should be at most 4,096"),
+    "a number above the range of integers": ({"input_size": [1, 2**63, 8]}, "input_size[1] should be at most 4,096"),
     "a mean of another length": ({"mean": [0.5, 0.5]}, "mean should have 1 number, one per channel"),
-    "a deviation of nothing": ({"std": [0.0]}, "std[0] should be above 0"),
-    "ragged answers": ({"known_answers": [[1.0], [2.0, 3.0]]}, "known_answers should have a logit for every class"),
+    "a standard deviation of 0": ({"std": [0.0]}, "std[0] should be above 0"),
+    "uneven known answers": (
+        {"known_answers": [[1.0], [2.0, 3.0]]},
+        "known_answers should have a logit for every class",
+    ),
     "no classes": ({"classes": []}, "classes should have at least 1 entries"),
-    "parameters of nothing": ({"parameters": -1}, "parameters should be at least 1"),
-    "an accuracy beyond all": (
+    "a negative number of parameters": ({"parameters": -1}, "parameters should be at least 1"),
+    "an accuracy above 100": (
         {"results": {"test_top1": 101, "test_top5": 100, "test_loss": 0, "test_images": 9}},
         "results.test_top1 should be at most 100",
     ),
     "a field of another version": ({"later": 1}, "later is an unknown field"),
-    "no kind": ({"kind": "found"}, "kind can't be 'found'"),
+    "an unknown kind": ({"kind": "found"}, "kind can't be 'found'"),
     "a card with a hash": ({"files": {"README.md": {"sha256": "0" * 64, "bytes": 1}}}, "files should have model.safe"),
     "another recipe": ({"recipe_sha256": "0" * 64}, "recipe_sha256 should be the one of the job's recipe"),
 }
 
 
-@pytest.mark.parametrize("what", UNSOUND)
-def test_an_unsound_field_of_a_config_is_refused_in_one_line(model_folder: Path, what: str) -> None:
-    fields, message = UNSOUND[what]
+@pytest.mark.parametrize("fault", INVALID)
+def test_an_invalid_field_of_a_config_is_refused(model_folder: Path, fault: str) -> None:
+    fields, message = INVALID[fault]
     change(model_folder, **fields)
-    with pytest.raises(FolderError, match=re.escape(message)) as caught:
+    with pytest.raises(FolderError, match=re.escape(message)):
         store.read_record(model_folder)
-    assert len(str(caught.value)) < 1000
-    assert "\n" not in str(caught.value)
-
-
-ODD = {
-    "nothing": "",
-    "lists a hundred thousand deep": "[" * 100_000,
-    "a number of five thousand digits": '{"format": ' + "9" * 5000 + "}",
-    "NaN": '{"format": NaN}',
-    "infinity": '{"format": 2, "parameters": -Infinity}',
-    "a float that is none": '{"format": 2, "parameters": 1e400}',
-    "no object": "[1, 2]",
-    "half of it": '{"format": 2, "na',
-    "no text": "\x00",
-}
-
-
-@pytest.mark.parametrize("what", ODD)
-def test_a_config_of_odd_json_is_one_line(model_folder: Path, what: str) -> None:
-    (model_folder / store.CONFIG).write_text(ODD[what])
-    with pytest.raises(FolderError, match="is not a model's") as caught:
-        store.read_record(model_folder)
-    assert len(str(caught.value)) < 1000
-    assert "\n" not in str(caught.value)
 
 
 def test_a_log_with_a_number_out_of_range_is_refused(model_folder: Path) -> None:
@@ -149,7 +128,7 @@ def test_a_log_with_a_number_out_of_range_is_refused(model_folder: Path) -> None
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_results_that_are_not_finite_can_not_be_written(trained: Path, tmp_path: Path, loss: float) -> None:
+def test_results_that_are_not_finite_cannot_be_written(trained: Path, tmp_path: Path, loss: float) -> None:
     config = trained_record(trained)
     results = msgspec.structs.replace(config.results, test_loss=loss)
     files = {name: store.read_file(trained, config, name) for name in config.files}
@@ -158,13 +137,13 @@ def test_results_that_are_not_finite_can_not_be_written(trained: Path, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_config_of_a_newer_format_says_to_update(model_folder: Path) -> None:
+def test_a_config_of_a_newer_format_is_refused_with_advice_to_update(model_folder: Path) -> None:
     change(model_folder, format=99)
     with pytest.raises(FolderError, match=r"format 99.*pip install -U"):
         store.read_record(model_folder)
 
 
-def test_an_id_depends_on_the_record_and_not_on_its_spacing(model_folder: Path) -> None:
+def test_an_id_depends_on_the_values_in_the_record_only(model_folder: Path) -> None:
     before = store.identity(model_folder)
     (model_folder / "note.txt").write_text("not part of it")
     path = model_folder / store.CONFIG
@@ -175,7 +154,7 @@ def test_an_id_depends_on_the_record_and_not_on_its_spacing(model_folder: Path) 
 
 
 @pytest.mark.parametrize("name", [store.WEIGHTS, store.LOG])
-def test_no_file_of_a_folder_can_change_unnoticed(model_folder: Path, name: str) -> None:
+def test_a_changed_file_is_refused(model_folder: Path, name: str) -> None:
     content = bytearray((model_folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (model_folder / name).write_bytes(content)
@@ -183,15 +162,15 @@ def test_no_file_of_a_folder_can_change_unnoticed(model_folder: Path, name: str)
         store.check(model_folder)
 
 
-def test_a_pipe_is_not_opened(model_folder: Path) -> None:
+def test_a_named_pipe_is_not_opened(model_folder: Path) -> None:
     (model_folder / store.WEIGHTS).unlink()
     os.mkfifo(model_folder / store.WEIGHTS)
     with pytest.raises(FolderError, match="is no regular file"):
         store.read_weights(model_folder, store.read_record(model_folder))
 
 
-def test_a_file_larger_than_it_should_be_is_not_read(model_folder: Path) -> None:
+def test_a_file_larger_than_recorded_is_not_read(model_folder: Path) -> None:
     with (model_folder / store.WEIGHTS).open("ab") as weights:
-        weights.truncate(200 * 2**30)  # a hole, which takes no room
+        weights.truncate(200 * 2**30)  # sparse: takes no disk space
     with pytest.raises(FolderError, match="bytes, expected up to"):
         store.check(model_folder)

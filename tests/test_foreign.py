@@ -1,4 +1,4 @@
-"""Somebody else's checkpoint, read and brought under the names of one of the zoo's nets."""
+"""Reading checkpoints of other projects and renaming their tensors to fit a net of the zoo."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ State = dict[str, Tensor]
 
 @pytest.fixture
 def net() -> nn.Module:
-    """A net whose state is no fresh one's: statistics that are not 0 and 1, a count of batches."""
+    """A net whose batch norm statistics differ from their initial values."""
     net = build(DIGITS.architecture, DIGITS.dataset)
     net(torch.randn(8, *IMAGE))
     return net
@@ -51,33 +51,33 @@ def renamed(state: Mapping[str, Tensor], *rules: tuple[str, str]) -> State:
     return {names[name]: tensor for name, tensor in state.items()}
 
 
-def equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
+def equal(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
+    return list(state) == list(expected) and all(torch.equal(state[name], expected[name]) for name in state)
 
 
-def fit(net: nn.Module, found: Mapping[str, Tensor], *renamings: Renaming) -> Fitted:
-    return fitted(net, found, renamings)
+def fit(net: nn.Module, state: Mapping[str, Tensor], *renamings: Renaming) -> Fitted:
+    return fitted(net, state, renamings)
 
 
 # -- reading ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_torch_checkpoint_of_either_kind_is_read(net: nn.Module, zipped: bool) -> None:
+def test_zipped_and_old_torch_checkpoints_are_read(net: nn.Module, zipped: bool) -> None:
     assert equal(read(saved(net.state_dict(), zipped=zipped), "net.pth"), net.state_dict())
 
 
-@pytest.mark.parametrize("place", ["state_dict", "model", "net", "state_dict_ema"])
-def test_the_state_dict_is_taken_out_of_a_checkpoint_and_an_average_only_without_it(net: nn.Module, place: str) -> None:
+@pytest.mark.parametrize("key", ["state_dict", "model", "net", "state_dict_ema"])
+def test_the_state_dict_of_a_checkpoint_is_preferred_to_its_average(net: nn.Module, key: str) -> None:
     averaged = {name: torch.zeros_like(tensor) for name, tensor in net.state_dict().items()}
-    weights = {"state_dict_ema": averaged, place: net.state_dict()}
+    weights = {"state_dict_ema": averaged, key: net.state_dict()}
     for checkpoint in (weights, {"model": weights}):
         content = saved({"epoch": 3, "best_prec1": torch.tensor(91.7), "optimizer": {"lr": 0.1}, **checkpoint})
         assert equal(read(content, "net.pth"), net.state_dict())
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_harmless_values_beside_the_weights_are_read(net: nn.Module, zipped: bool, tmp_path: Path) -> None:
+def test_harmless_values_in_a_checkpoint_are_accepted(net: nn.Module, zipped: bool, tmp_path: Path) -> None:
     checkpoint = {
         "args": argparse.Namespace(lr=0.1, out=tmp_path),
         "best": np.float64(91.7),
@@ -105,7 +105,7 @@ def test_a_prefix_of_all_names_is_removed(net: nn.Module, prefix: str) -> None:
 
 
 class RunsCode:
-    """What a malicious file does when it is opened by pickle itself: it makes a folder."""
+    """Unpickling it creates a folder, which stands for malicious code."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -127,9 +127,8 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
     tmp_path: object, write: Callable[[object], bytes]
 ) -> None:
     folder = f"{tmp_path}/made"
-    with pytest.raises(WeightsError, match=r"net\.pth is a pickle that is refused: it would run code") as caught:
+    with pytest.raises(WeightsError, match=r"net\.pth is a pickle that is refused: it would run code"):
         read(write({"state_dict": {"weight": RunsCode(folder)}}), "net.pth")
-    assert "\n" not in str(caught.value)
     assert not os.path.exists(folder)  # noqa: PTH110
 
 
@@ -149,25 +148,23 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
         (saved({"weight": torch.ones(2, 2).to_sparse()}), "holds weight sparse, quantized or without values"),
     ],
 )
-def test_a_file_without_a_state_dict_is_refused_in_one_line(content: bytes, reason: str) -> None:
-    with pytest.raises(WeightsError, match=f"net.pth {reason}") as caught:
+def test_a_file_without_a_state_dict_is_refused(content: bytes, reason: str) -> None:
+    with pytest.raises(WeightsError, match=f"net.pth {reason}"):
         read(content, "net.pth")
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("write", "part"), [(saved, 0.01), (lambda state: saved(state, zipped=False), 0.5), (save_safetensors, 0.999)]
 )
-def test_a_file_that_is_cut_off_is_refused_in_one_line(
+def test_a_truncated_file_is_refused(
     net: nn.Module, write: Callable[[Mapping[str, Tensor]], bytes], part: float
 ) -> None:
     content = write(net.state_dict())
-    with pytest.raises(WeightsError, match=r"net\.pth is cut off") as caught:
+    with pytest.raises(WeightsError, match=r"net\.pth is cut off"):
         read(content[: int(len(content) * part)], "net.pth")
-    assert "\n" not in str(caught.value)
 
 
-def test_an_archive_that_unpacks_to_more_than_it_is_is_refused() -> None:
+def test_a_compressed_archive_is_refused() -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("net/data.pkl", bytes(1_000_000))
@@ -188,35 +185,35 @@ def test_an_archive_that_unpacks_to_more_than_it_is_is_refused() -> None:
     ],
     ids=["akamaster's resnet8", "akamaster's resnet20", "akamaster's resnet20 with B", "chenyaofo's resnet20"],
 )
-def test_the_names_of_those_who_published_weights_are_known(model: Model, theirs: tuple[str, str], how: str) -> None:
+def test_tensor_names_of_well_known_projects_are_converted(model: Model, theirs: tuple[str, str], how: str) -> None:
     net, other = (build(model.architecture, model.dataset) for _ in range(2))
-    found = fitted(net, renamed(other.state_dict(), theirs), model.architecture.renamings)
-    assert found.how == how
-    net.load_state_dict(found.state_dict, strict=True)
+    fitting = fitted(net, renamed(other.state_dict(), theirs), model.architecture.renamings)
+    assert fitting.how == how
+    net.load_state_dict(fitting.state_dict, strict=True)
     assert equal(net.state_dict(), other.state_dict())
 
 
-def test_rules_are_applied_one_after_another(net: nn.Module) -> None:
+def test_renaming_rules_are_applied_in_order(net: nn.Module) -> None:
     renaming = Renaming("somebody", ((r"^block(\d)\.", r"layer\1."), (r"^head\.", "fc.")))
-    found = fit(net, renamed(net.state_dict(), (r"^layer(\d)\.", r"block\1."), (r"^fc\.", "head.")), renaming)
-    assert found.how == "somebody's names: block1. → layer1., head. → fc."
-    assert equal(found.state_dict, net.state_dict())
+    fitting = fit(net, renamed(net.state_dict(), (r"^layer(\d)\.", r"block\1."), (r"^fc\.", "head.")), renaming)
+    assert fitting.how == "somebody's names: block1. → layer1., head. → fc."
+    assert equal(fitting.state_dict, net.state_dict())
 
 
-def test_counters_that_old_files_lack_are_zero(net: nn.Module) -> None:
+def test_missing_batch_counters_are_set_to_zero(net: nn.Module) -> None:
     state = {name: tensor for name, tensor in net.state_dict().items() if "num_batches_tracked" not in name}
-    found = fit(net, state).state_dict
-    assert found["bn1.num_batches_tracked"].item() == 0
-    assert found["bn1.num_batches_tracked"].dtype == torch.int64
-    assert equal({name: found[name] for name in state}, state)
+    converted = fit(net, state).state_dict
+    assert converted["bn1.num_batches_tracked"].item() == 0
+    assert converted["bn1.num_batches_tracked"].dtype == torch.int64
+    assert equal({name: converted[name] for name in state}, state)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
-def test_floating_point_values_become_the_nets_type(net: nn.Module, dtype: torch.dtype) -> None:
+def test_floating_point_values_are_converted_to_the_dtype_of_the_net(net: nn.Module, dtype: torch.dtype) -> None:
     state = {name: t.to(dtype) if t.is_floating_point() else t for name, t in net.state_dict().items()}
-    found = fit(net, state).state_dict
-    assert {tensor.dtype for tensor in found.values()} == {torch.float32, torch.int64}
-    assert torch.equal(found["fc.weight"], net.state_dict()["fc.weight"].to(dtype).float())
+    converted = fit(net, state).state_dict
+    assert {tensor.dtype for tensor in converted.values()} == {torch.float32, torch.int64}
+    assert torch.equal(converted["fc.weight"], net.state_dict()["fc.weight"].to(dtype).float())
 
 
 def without(*names: str) -> Callable[[State], State]:
@@ -242,15 +239,14 @@ def with_(**tensors: Tensor) -> Callable[[State], State]:
         (with_(bn1__num_batches_tracked=torch.tensor(1.0)), r"bn1\.num_batches_tracked is of torch\.float32"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused_with_the_first_difference(
+def test_weights_that_do_not_fit_are_refused_with_the_first_mismatch(
     net: nn.Module, change: Callable[[State], State], reason: str
 ) -> None:
-    with pytest.raises(WeightsError, match=f"the weights do not fit the net: {reason}") as caught:
+    with pytest.raises(WeightsError, match=f"the weights do not fit the net: {reason}"):
         fit(net, change(dict(net.state_dict())), *DIGITS.architecture.renamings)
-    assert "\n" not in str(caught.value)
 
 
-def test_the_difference_is_the_one_under_the_names_that_fit_best(net: nn.Module) -> None:
+def test_the_reported_mismatch_uses_the_best_renaming(net: nn.Module) -> None:
     state = renamed(net.state_dict(), (r"^fc\.", "linear."))
     del state["linear.bias"]
     with pytest.raises(WeightsError, match=r"fc\.bias of shape \(10,\) is missing"):
@@ -258,20 +254,20 @@ def test_the_difference_is_the_one_under_the_names_that_fit_best(net: nn.Module)
 
 
 @pytest.mark.parametrize("value", [float("nan"), 1e300])
-def test_values_that_are_not_finite_in_the_nets_type_are_refused(net: nn.Module, value: float) -> None:
+def test_values_that_overflow_the_dtype_of_the_net_are_refused(net: nn.Module, value: float) -> None:
     state = {**net.state_dict(), "fc.bias": torch.full((10,), value, dtype=torch.float64)}
     with pytest.raises(WeightsError, match=r"fc\.bias has values that are not finite"):
         fit(net, state)
 
 
-def test_a_tied_tensor_may_come_under_one_of_its_names_or_all() -> None:
+def test_a_shared_tensor_may_have_one_or_all_of_its_names() -> None:
     net = Tied(IMAGE, 10)
     assert equal(fit(net, net.state_dict()).state_dict, net.state_dict())
     once = {name: tensor for name, tensor in net.state_dict().items() if not re.match(r"blocks\.[12]\.", name)}
     assert equal(fit(net, once).state_dict, net.state_dict())
 
 
-def test_values_that_differ_for_one_tied_tensor_are_refused() -> None:
+def test_different_values_of_a_shared_tensor_are_refused() -> None:
     net = Tied(IMAGE, 10)
     state = {**net.state_dict(), "blocks.2.0.bias": net.state_dict()["blocks.0.0.bias"] + 1}
     with pytest.raises(WeightsError, match=r"blocks\.0\.0\.bias and .* are one tensor of the net and differ"):

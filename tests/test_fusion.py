@@ -18,7 +18,7 @@ from zoo.training.fusion import NormReLU, fused
 
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 
-# Triton reads TRITON_INTERPRET when it is imported, so the kernels are interpreted in processes of their own.
+# Triton reads TRITON_INTERPRET when it is imported, so the kernels are interpreted in a new process.
 INTERPRETED = """
 import sys
 import torch
@@ -37,7 +37,7 @@ def reference(norm, x, residual=None):
 
 torch.manual_seed(0)
 dtype = getattr(torch, sys.argv[1])
-for channels, height, width in ((16, 9, 7), (24, 5, 5), (100, 3, 3)):  # a power of two, and two that are none
+for channels, height, width in ((16, 9, 7), (24, 5, 5), (100, 3, 3)):  # channels: a power of two and two other numbers
     for adds in (False, True):
         ours, theirs = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
         with torch.no_grad():
@@ -66,7 +66,7 @@ def run(code: str, *arguments: str, **variables: str) -> None:
 @needs_triton
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_kernels_compute_torchs_batch_norm_addition_relu_and_their_gradients(dtype: str) -> None:
+def test_kernels_compute_batch_norm_addition_relu_and_gradients_as_torch(dtype: str) -> None:
     run(INTERPRETED, dtype, TRITON_INTERPRET="1")
 
 
@@ -98,7 +98,7 @@ def test_kernels_compile_for_an_h100() -> None:
     ("name", "layers", "norms"),
     [("resnet8_digits", 7, 7), ("resnet20b_cifar10", 19, 21), ("resnet26_wide_cifar100", 13, 28)],
 )
-def test_batch_norms_before_a_relu_are_fused_and_compute_the_same_bits(name: str, layers: int, norms: int) -> None:
+def test_fused_layers_compute_the_same_bits(name: str, layers: int, norms: int) -> None:
     model = registry.load(name)
     net = build(model.architecture, model.dataset).train()
     images = torch.randn(4, *model.dataset.input_size)
@@ -149,7 +149,7 @@ class ReadTwice(nn.Module):
 
 
 @pytest.mark.parametrize("make", [Branching, ReadTwice])
-def test_a_net_that_cant_be_fused_is_returned_as_it_is(make: type[nn.Module]) -> None:
+def test_a_net_that_cannot_be_fused_is_returned_unchanged(make: type[nn.Module]) -> None:
     net = make()
     assert fused(net) is net
 

@@ -1,4 +1,4 @@
-"""Files and words that chance has written, by the thousand: `make fuzz` asks more often, and of others each time."""
+"""Random input. `make fuzz` runs more cases, which differ from run to run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CASES = int(os.environ.get("ZOO_FUZZ_CASES", "0"))
 
 
 @pytest.fixture(scope="module")
-def apart() -> Iterator[ProcessPoolExecutor]:
-    """A process with bounds on its memory and time."""
+def worker() -> Iterator[ProcessPoolExecutor]:
+    """A process with limited memory and time."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=fuzz.bounded) as pool:
         yield pool
 
@@ -32,7 +32,5 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", fuzz.KINDS)
-def test_random_input_is_answered_correctly_or_refused_in_one_line(
-    apart: ProcessPoolExecutor, model: Path, kind: str
-) -> None:
-    apart.submit(fuzz.fuzz, kind, model, CASES or 250, anew=bool(CASES)).result()
+def test_random_input_gives_a_correct_answer_or_an_error(worker: ProcessPoolExecutor, model: Path, kind: str) -> None:
+    worker.submit(fuzz.fuzz, kind, model, CASES or 250, anew=bool(CASES)).result()

@@ -42,9 +42,7 @@ def test_a_hub_is_opened_by_its_address(tmp_path: Path) -> None:
     assert open_hub(Address("hf", "me", "resnet8_digits")).address == hugging_face.address
 
 
-def test_without_an_address_it_is_zoo_hubs_else_the_account_logged_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_hub_is_zoo_hub_or_the_account_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_HUB", f"file:{tmp_path}")
     assert str(open_hub().address) == f"file:{tmp_path}"
     monkeypatch.delenv("ZOO_HUB")
@@ -55,7 +53,7 @@ def test_without_an_address_it_is_zoo_hubs_else_the_account_logged_in(
 @pytest.mark.parametrize(
     "address", ["/some/folder", "s3://bucket", "file:", "hf://me/model", "hf://me@v1", "https://huggingface.co"]
 )
-def test_another_address_is_refused_with_what_was_expected(address: str) -> None:
+def test_an_invalid_address_of_a_hub_is_refused(address: str) -> None:
     expected = r"expected file:PATH or hf://namespace|there is no kind of hub '\w+'; there are file, hf"
     with pytest.raises(HubError, match=expected):
         open_hub(address)
@@ -70,15 +68,10 @@ def test_optional_capabilities_of_a_hub_are_protocols() -> None:
         api.search("resnet8", hub="file:x")
 
 
-# -- schemes by entry point ------------------------------------------------------------------------
+# -- hubs of plugins -------------------------------------------------------------------------------
 
 
-def test_a_plugins_hub_is_called_with_the_address(fake_plugin: Install) -> None:
-    fake_plugin("zoo-dict", {"dict": "zoo_dict:opened"}, "zoo_dict", "opened = repr\n", group=HUBS.name)
-    assert str(open_hub("dict:some/place")) == repr(Address("dict", "some/place"))
-
-
-def test_the_zoos_own_schemes_can_not_be_taken_over(fake_plugin: Install) -> None:
+def test_a_plugin_cannot_replace_file_and_hf(fake_plugin: Install) -> None:
     fake_plugin("zoo-evil", {"hf": "zoo_evil:Hub", "file": "zoo_evil:Hub"}, "zoo_evil", "Hub = repr\n", group=HUBS.name)
     assert isinstance(open_hub("hf://me"), HuggingFaceHub)
     assert isinstance(open_hub("file:x"), FolderHub)
@@ -89,7 +82,7 @@ def test_the_zoos_own_schemes_can_not_be_taken_over(fake_plugin: Install) -> Non
 
 
 def retrained(source: Path, target: Path) -> Path:
-    """Another whole model folder of the same model: other weights, another log."""
+    """A copy of a model folder with other weights and another log."""
     shutil.copytree(source, target)
     tensors = load_file(target / store.WEIGHTS)
     save_file({name: tensor + 1 for name, tensor in tensors.items()}, target / store.WEIGHTS)
@@ -106,22 +99,22 @@ def moving(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> str:
-    """The address of a model. Whenever a hub has fetched files of the model, another revision is pushed."""
-    kept: Hub = HuggingFaceHub("me") if request.param == "Hugging Face" else FolderHub(tmp_path / "hub")
+    """The address of a model of which another revision is pushed after every fetch."""
+    target: Hub = HuggingFaceHub("me") if request.param == "Hugging Face" else FolderHub(tmp_path / "hub")
     if request.param == "folder without revisions":
         shutil.copytree(trained, tmp_path / "hub" / NAME)
     else:
-        publish(kept, trained)
+        publish(target, trained)
     folders = itertools.cycle((retrained(trained, tmp_path / "newer"), trained))
-    fetch = type(kept).fetch
+    fetch = type(target).fetch
 
     def fetched_and_pushed(self: Hub, *arguments: Any, **options: Any) -> Path:
         folder = fetch(self, *arguments, **options)
         publish(self, next(folders))
         return folder
 
-    monkeypatch.setattr(type(kept), "fetch", fetched_and_pushed)
-    return f"{kept.address}/{NAME}"
+    monkeypatch.setattr(type(target), "fetch", fetched_and_pushed)
+    return f"{target.address}/{NAME}"
 
 
 def test_pushes_between_resolving_and_reading_mix_no_revisions(moving: str, tmp_path: Path) -> None:
@@ -137,12 +130,12 @@ def test_pushes_between_resolving_and_reading_mix_no_revisions(moving: str, tmp_
 
 
 @pytest.mark.parametrize("kind", ["folder", "Hugging Face"])
-def test_loads_and_logs_are_whole_while_another_thread_pushes(
+def test_loads_and_logs_are_consistent_while_another_thread_pushes(
     hub: loopback_hub.Hub, trained: Path, tmp_path: Path, kind: str
 ) -> None:
-    kept: Hub = HuggingFaceHub("me") if kind == "Hugging Face" else FolderHub(tmp_path / "hub")
+    target: Hub = HuggingFaceHub("me") if kind == "Hugging Face" else FolderHub(tmp_path / "hub")
     folders = (trained, retrained(trained, tmp_path / "newer"))
-    publish(kept, trained)
+    publish(target, trained)
     logs = [store.read_log(folder) for folder in folders]
     done = threading.Event()
 
@@ -150,14 +143,14 @@ def test_loads_and_logs_are_whole_while_another_thread_pushes(
         pushes = 0
         while not done.is_set() or not pushes:
             pushes += 1
-            publish(kept, folders[pushes % 2])
+            publish(target, folders[pushes % 2])
         return pushes
 
     with ThreadPoolExecutor(1) as pool:
         pushing = pool.submit(push)
         try:
             for _ in range(5):
-                model = published(f"{kept.address}/{NAME}")
+                model = published(f"{target.address}/{NAME}")
                 model.check(weights=True)
                 assert model.log() in logs
                 assert not model.net().training

@@ -1,4 +1,4 @@
-"""A folder as a hub: publishing, publishing again, editing, copying, killing and racing."""
+"""Folder hubs: publishing, editing, copying, killed and concurrent pushes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
 from zoo.hub.local import KEPT, FolderHub
 from zoo.record import replace, store
 
-from .folders import config_of, contents, fetched, flip, of_licence, publish, without_weights
+from .folders import config_of, contents, fetched, flip, publish, with_file, with_license, without_weights
 from .opens import opened
 
 NAME = "resnet8_digits"
@@ -34,12 +34,12 @@ def hub(tmp_path: Path) -> FolderHub:
 
 @pytest.fixture
 def older(trained: Path, tmp_path: Path) -> Path:
-    return of_licence(trained, tmp_path / "older", "older")
+    return with_license(trained, tmp_path / "older", "older")
 
 
 @pytest.fixture
 def newer(trained: Path, tmp_path: Path) -> Path:
-    return of_licence(trained, tmp_path / "newer", "newer")
+    return with_license(trained, tmp_path / "newer", "newer")
 
 
 def address(hub: FolderHub) -> str:
@@ -51,8 +51,8 @@ def license_of(hub: FolderHub, revision: str | None = None) -> str:
 
 
 def require_sound(hub: FolderHub, source: Path, scratch: Path) -> None:
-    """The model is listed, loaded, verified, pulled and pushed, and its files are those of the source."""
-    assert [one.name for one in hub.models()] == [NAME]
+    """The model can be listed, loaded, verified, pulled and pushed, and its files equal those of the source."""
+    assert [model.name for model in hub.models()] == [NAME]
     assert not zoo.load(address(hub), pretrained=True).training
     assert api.verify(address(hub)).outcome == "as published"
     pulled = api.pull(address(hub), out=scratch / "pulled")
@@ -73,24 +73,13 @@ def test_only_the_model_folders_files_are_published(hub: FolderHub, model_folder
     assert [path.name for path in hub.path.iterdir()] == [NAME]
 
 
-def test_earlier_revisions_are_fetched_by_their_id_or_its_first_digits(
-    hub: FolderHub, older: Path, newer: Path
-) -> None:
-    revisions = [publish(hub, folder).revision for folder in (older, newer)]
-    assert hub.revisions(NAME) == revisions[::-1]
-    assert [license_of(hub, revision) for revision in revisions] == ["older", "newer"]
-    assert license_of(hub, revisions[0][:12]) == "older"
-    assert license_of(hub) == "newer"
-    store.check(fetched(hub, NAME, revisions[0]))
-
-
-def test_digits_that_two_revisions_begin_with_name_neither(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
+def test_the_first_digits_of_two_revisions_are_ambiguous(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
     files = contents(trained)
     config = json.loads(files[store.CONFIG])
     for number in range(17):  # more than there are first digits
         files[store.CONFIG] = json.dumps({**config, "license": f"l{number}"}).encode()
         hub.publish(NAME, files)
-    firsts = [one[0] for one in hub.revisions(NAME)]
+    firsts = [revision[0] for revision in hub.revisions(NAME)]
     twice = next(digit for digit in firsts if firsts.count(digit) > 1)
     with pytest.raises(NotFound, match=f"has several revisions that begin with '{twice}'"):
         hub.resolve(NAME, twice)
@@ -99,7 +88,7 @@ def test_digits_that_two_revisions_begin_with_name_neither(hub: FolderHub, train
 # -- publishing again ------------------------------------------------------------------------------
 
 
-def test_the_same_files_again_change_nothing(hub: FolderHub, trained: Path) -> None:
+def test_pushing_the_same_files_again_changes_nothing(hub: FolderHub, trained: Path) -> None:
     first = publish(hub, trained)
     written = {path: path.stat().st_mtime_ns for path in hub.path.rglob("*") if path.is_file()}
     assert publish(hub, trained) == first
@@ -107,7 +96,7 @@ def test_the_same_files_again_change_nothing(hub: FolderHub, trained: Path) -> N
     assert hub.revisions(NAME) == [first.revision]
 
 
-def test_an_earlier_revision_again_is_the_newest(hub: FolderHub, older: Path, newer: Path) -> None:
+def test_pushing_an_earlier_revision_again_makes_it_the_newest(hub: FolderHub, older: Path, newer: Path) -> None:
     first, second, again = (publish(hub, folder).revision for folder in (older, newer, older))
     assert first == again
     assert hub.revisions(NAME) == [first, second]
@@ -118,13 +107,13 @@ def test_an_earlier_revision_again_is_the_newest(hub: FolderHub, older: Path, ne
 @pytest.mark.parametrize(
     ("damaged", "damage"), [(store.WEIGHTS, "flipped"), (store.CONFIG, "flipped"), (store.LOG, "removed")]
 )
-def test_pushing_a_sound_folder_repairs_the_hub_and_says_so(
+def test_pushing_an_intact_folder_repairs_the_hub(
     hub: FolderHub, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str, damaged: str,
     damage: str,
 ) -> None:  # fmt: skip
     identity = api.push(trained, hub=str(hub.address)).revision
-    places = [hub.path / NAME / KEPT / identity] if where != "the copy" else []
-    for folder in [*places, *([hub.path / NAME] if where != "the revision" else [])]:
+    damaged_folders = [hub.path / NAME / KEPT / identity] if where != "the copy" else []
+    for folder in [*damaged_folders, *([hub.path / NAME] if where != "the revision" else [])]:
         if damage == "removed":
             (folder / damaged).unlink()
         elif damaged == store.CONFIG:
@@ -142,7 +131,7 @@ def test_pushing_a_sound_folder_repairs_the_hub_and_says_so(
     assert store.check(hub.path / NAME) == store.read_record(trained)
 
 
-def test_a_damaged_model_without_revisions_is_repaired_too(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
+def test_a_damaged_model_without_revisions_is_repaired(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, hub.path / NAME)
     flip(hub.path / NAME / store.WEIGHTS)
     with pytest.raises(HashMismatch):
@@ -151,16 +140,11 @@ def test_a_damaged_model_without_revisions_is_repaired_too(hub: FolderHub, train
     require_sound(hub, trained, tmp_path)
 
 
-def test_files_that_the_record_does_not_name_any_more_are_removed_and_others_are_not(
+def test_a_push_removes_files_that_only_the_previous_record_names(
     hub: FolderHub, trained: Path, tmp_path: Path
 ) -> None:
     exported = Path(shutil.copytree(trained, tmp_path / "exported"))
-    (exported / "pt2").mkdir()
-    (exported / "pt2" / "model.pt2").write_bytes(b"exported")
-    facts = store.file_facts(b"exported")
-    files = json.loads((exported / store.CONFIG).read_text())["files"]
-    config_of(exported, files={**files, "pt2/model.pt2": {"sha256": facts.sha256, "bytes": facts.bytes}})
-    first = publish(hub, exported)
+    first = publish(hub, with_file(exported, "pt2/model.pt2", b"exported"))
     (hub.path / NAME / "notes.txt").write_text("mine")
     publish(hub, trained)
     assert sorted(path.name for path in (hub.path / NAME).iterdir()) == sorted([*store.FILES, KEPT, "notes.txt"])
@@ -170,7 +154,7 @@ def test_files_that_the_record_does_not_name_any_more_are_removed_and_others_are
 # -- editing ---------------------------------------------------------------------------------------
 
 
-def test_an_edited_card_is_kept_and_touches_no_revision(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
+def test_an_edited_card_is_kept_and_no_revision_changes(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
     identity = api.push(trained, hub=str(hub.address)).revision
     card, published_card = hub.path / NAME / store.README, hub.path / NAME / KEPT / identity / store.README
     before = published_card.read_bytes()
@@ -179,15 +163,13 @@ def test_an_edited_card_is_kept_and_touches_no_revision(hub: FolderHub, trained:
     edited = card.read_bytes()
     assert published_card.read_bytes() == before
     require_sound(hub, trained, tmp_path)
-    pushed = publish(hub, of_licence(trained, tmp_path / "newer", "newer"))
+    pushed = publish(hub, with_license(trained, tmp_path / "newer", "newer"))
     assert (pushed.card, card.read_bytes()) == ("edited", edited)
     assert license_of(hub) == "newer"
 
 
 @pytest.mark.parametrize("file", [store.README, store.CURVE])
-def test_a_card_or_curve_that_was_removed_breaks_nothing_and_is_written_again(
-    hub: FolderHub, trained: Path, tmp_path: Path, file: str
-) -> None:
+def test_a_removed_card_or_curve_is_written_again(hub: FolderHub, trained: Path, tmp_path: Path, file: str) -> None:
     identity = api.push(trained, hub=str(hub.address)).revision
     for folder in (hub.path / NAME, hub.path / NAME / KEPT / identity):
         (folder / file).unlink()
@@ -195,9 +177,7 @@ def test_a_card_or_curve_that_was_removed_breaks_nothing_and_is_written_again(
     assert (hub.path / NAME / file).is_file()
 
 
-def test_the_copy_may_be_changed_at_will_and_the_revision_is_served(
-    hub: FolderHub, trained: Path, tmp_path: Path
-) -> None:
+def test_changes_of_the_copy_do_not_affect_the_revision(hub: FolderHub, trained: Path, tmp_path: Path) -> None:
     publish(hub, trained)
     config_of(hub.path / NAME, license="mine")
     (hub.path / NAME / store.WEIGHTS).write_bytes(b"")
@@ -222,8 +202,8 @@ def revision_folder(folder: Path) -> Path:
     return next(path for path in (folder / KEPT).iterdir() if path.is_dir())
 
 
-def circle(path: Path) -> None:
-    """Make a path that not even root can read."""
+def loop(path: Path) -> None:
+    """Replace a path by a link to itself, which not even root can read."""
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     path.symlink_to(path.name)
 
@@ -237,10 +217,13 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: folder.rename(folder.with_name("resnet20_digits")),
         "expected resnet20_digits",
     ),
-    "folder unreadable": (circle, f"{NAME}.*can't be read: Too many levels of symbolic links"),
-    "revisions unreadable": (lambda folder: circle(folder / KEPT), f"{NAME}/.revisions/ids can't be read: Too many"),
-    "revision unreadable": (lambda folder: circle(revision_folder(folder)), f"{NAME}/.revisions/.* can't be read"),
-    "record unreadable": (lambda folder: circle(revision_folder(folder) / store.CONFIG), f"{NAME}/.*link"),
+    "folder unreadable": (loop, f"{NAME}.*can't be read: Too many levels of symbolic links"),
+    "revisions unreadable": (
+        lambda folder: loop(folder / KEPT),
+        f"{NAME}/.revisions/ids can't be read: Too many",
+    ),
+    "revision unreadable": (lambda folder: loop(revision_folder(folder)), f"{NAME}/.revisions/.* can't be read"),
+    "record unreadable": (lambda folder: loop(revision_folder(folder) / store.CONFIG), f"{NAME}/.*link"),
     "record missing": (lambda folder: (revision_folder(folder) / store.CONFIG).unlink(), f"{NAME}/.* has no config.js"),
     "record cut off": (
         lambda folder: cut(revision_folder(folder) / store.CONFIG),
@@ -258,40 +241,40 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_a_load_refuses_is_not_listed_and_one_warning_names_its_folder(
+def test_an_unloadable_model_is_not_listed_and_one_warning_names_it(
     hub: FolderHub, trained: Path, tmp_path: Path, change: str
 ) -> None:
     publish(hub, trained)
-    changed, said = CHANGES[change]
+    changed, message = CHANGES[change]
     changed(hub.path / NAME)
     (folder,) = hub.path.iterdir()
-    with pytest.warns(HubWarning, match=said) as warned:
+    with pytest.warns(HubWarning, match=message) as warned:
         assert hub.models() == []
     assert len(warned) == 1
-    with pytest.raises((FolderError, HubError), match=said):
+    with pytest.raises((FolderError, HubError), match=message):
         zoo.load(f"{hub.address}/{folder.name}", pretrained=True)
 
 
-def test_where_the_newest_revision_was_removed_the_one_before_is_served_with_a_warning(
+def test_if_the_newest_revision_is_removed_the_previous_one_is_used_with_a_warning(
     hub: FolderHub, older: Path, newer: Path
 ) -> None:
     publish(hub, older)
     shutil.rmtree(fetched(hub, NAME, publish(hub, newer).revision))
-    for ask in (hub.models, lambda: zoo.load(address(hub), pretrained=True)):
+    for call in (hub.models, lambda: zoo.load(address(hub), pretrained=True)):
         with pytest.warns(HubWarning, match=f"{NAME}/.revisions/ids names revision .* which is missing") as warned:
-            ask()
+            call()
         assert len(warned) == 1
     with pytest.warns(HubWarning):
         assert license_of(hub) == "older"
     shutil.rmtree(hub.path / NAME / KEPT)
-    assert license_of(hub) == "newer"  # that of the copy
+    assert license_of(hub) == "newer"  # from the copy
     (hub.path / NAME / store.CONFIG).unlink()
     assert hub.models() == []
     with pytest.raises(NotFound):
         zoo.load(address(hub), pretrained=True)
 
 
-def test_a_push_keeps_what_people_put_into_the_folder_and_into_the_hub(hub: FolderHub, model_folder: Path) -> None:
+def test_a_push_keeps_files_that_people_added(hub: FolderHub, model_folder: Path) -> None:
     kept = hub.path / NAME
     api.push(model_folder, hub=str(hub.address))
     for folder in (model_folder, kept):
@@ -308,7 +291,7 @@ def test_a_push_keeps_what_people_put_into_the_folder_and_into_the_hub(hub: Fold
 
 
 def copied_without_links_and_times(source: Path, target: Path) -> None:
-    """As rsync without options for links, and object stores, copy: file by file, contents alone."""
+    """Copy only the contents of files, as object stores do, and rsync without options."""
     for path in sorted(source.rglob("*")):
         if path.is_file():
             (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
@@ -323,7 +306,7 @@ def copied_without_hidden_files(source: Path, target: Path) -> None:
     ("copy", "revisions"),
     [(copied_without_links_and_times, 2), (copied_without_hidden_files, 1)],
 )
-def test_a_copy_of_a_hub_is_a_hub_of_its_own(
+def test_a_copy_of_a_hub_is_an_independent_hub(
     hub: FolderHub, trained: Path, older: Path, tmp_path: Path, copy: Callable[[Path, Path], None], revisions: int
 ) -> None:
     publish(hub, older)
@@ -333,11 +316,11 @@ def test_a_copy_of_a_hub_is_a_hub_of_its_own(
     assert len(other.revisions(NAME)) == revisions
     shutil.rmtree(hub.path)
     require_sound(other, trained, tmp_path)
-    publish(other, of_licence(trained, tmp_path / "newest", "newest"))
+    publish(other, with_license(trained, tmp_path / "newest", "newest"))
     assert len(other.revisions(NAME)) == revisions + 1
 
 
-def test_a_model_folder_that_a_person_or_git_put_there_is_the_only_revision_and_is_kept(
+def test_a_model_folder_added_by_hand_is_the_only_revision_and_is_kept(
     hub: FolderHub, trained: Path, newer: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(trained, hub.path / NAME)
@@ -364,7 +347,7 @@ def test_a_catalogue_keeps_no_revisions(hub: FolderHub, older: Path, newer: Path
 
 
 @forks
-def test_a_push_killed_before_any_of_its_renames_leaves_one_whole_revision_or_the_other(
+def test_a_killed_push_leaves_the_old_or_the_new_revision_complete(
     hub: FolderHub, older: Path, newer: Path, tmp_path: Path
 ) -> None:
     publish(hub, older)
@@ -384,7 +367,7 @@ def test_a_push_killed_before_any_of_its_renames_leaves_one_whole_revision_or_th
         publish(hub, newer)
         assert not list(hub.path.rglob(f"*{replace.ASIDE}"))
     assert rename == 3
-    assert [license_of(hub, one) for one in hub.revisions(NAME)] == ["newer", "older"]
+    assert [license_of(hub, revision) for revision in hub.revisions(NAME)] == ["newer", "older"]
     require_sound(hub, newer, tmp_path)
     assert [path.name for path in hub.path.iterdir()] == [NAME]
     assert not list(hub.path.rglob(f"*{replace.ASIDE}"))
@@ -419,9 +402,7 @@ def test_two_processes_that_push_at_once_leave_both_revisions(hub: FolderHub, ol
     assert {license_of(hub, revision) for revision in hub.revisions(NAME)} == {"older", "newer"}
 
 
-def test_a_revision_that_was_replaced_by_hand_is_gone_and_no_other_is_read_in_its_place(
-    hub: FolderHub, older: Path, newer: Path
-) -> None:
+def test_a_revision_replaced_by_hand_is_reported_as_gone(hub: FolderHub, older: Path, newer: Path) -> None:
     shutil.copytree(older, hub.path / NAME)
     resolved = hub.resolve(NAME)
     assert fetched(hub, NAME, resolved.id) == hub.path / NAME
@@ -431,7 +412,7 @@ def test_a_revision_that_was_replaced_by_hand_is_gone_and_no_other_is_read_in_it
 
 
 @pytest.mark.parametrize("operation", ["load", "pull", "push", "push again"])
-def test_the_weights_are_read_once_and_hashed_once(
+def test_weights_are_read_and_hashed_once(
     hub: FolderHub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     if operation != "push":
@@ -452,8 +433,8 @@ def test_the_weights_are_read_once_and_hashed_once(
                 api.pull(address(hub), out=tmp_path / "pulled")
             case _:
                 api.push(trained, hub=str(hub.address))
-    asked = trained if "push" in operation else hub.path
-    read = [path for path in files if path.is_relative_to(asked) and path.suffix not in (".jsonl", ".json")]
+    source = trained if "push" in operation else hub.path
+    read = [path for path in files if path.is_relative_to(source) and path.suffix not in (".jsonl", ".json")]
     names = [path.name for path in read if "." in path.name[1:]]
     assert names.count(store.WEIGHTS) == 1
     assert hashed.count((trained / store.WEIGHTS).stat().st_size) == 1
@@ -464,10 +445,10 @@ def test_the_weights_are_read_once_and_hashed_once(
 # -- names, permissions, listings ------------------------------------------------------------------
 
 
-def test_a_missing_model_is_said_with_names_like_it(hub: FolderHub, trained: Path) -> None:
-    for ask in (hub.resolve, hub.revisions):
+def test_a_missing_model_is_reported_with_similar_names(hub: FolderHub, trained: Path) -> None:
+    for call in (hub.resolve, hub.revisions):
         with pytest.raises(NotFound, match="has no model resnet20_cifar10; list its models"):
-            ask("resnet20_cifar10")
+            call("resnet20_cifar10")
     revision = publish(hub, trained).revision
     with pytest.raises(NotFound, match=f"has no model resnet8_digit; did you mean {NAME}"):
         hub.resolve("resnet8_digit")
@@ -476,57 +457,48 @@ def test_a_missing_model_is_said_with_names_like_it(hub: FolderHub, trained: Pat
 
 
 @pytest.mark.parametrize("name", ["../x", "", ".hidden", "Up"])
-def test_an_impossible_name_is_refused(hub: FolderHub, trained: Path, name: str) -> None:
+def test_an_invalid_model_name_is_refused(hub: FolderHub, trained: Path, name: str) -> None:
     with pytest.raises(HubError, match="can't be a model's name"):
         hub.publish(name, contents(trained))
     with pytest.raises(HubError, match="can't be a model's name"):
         hub.resolve(name)
 
 
-def test_a_file_in_the_way_is_found_before_anything_is_trained(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_hub_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HubError, match="is a file; name a folder"):
         FolderHub(tmp_path / "file" / "hub").require_writable(NAME)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_found_before_anything_is_trained(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(HubError, match="no permission"):
         FolderHub(tmp_path / "closed" / "hub").require_writable(NAME)
 
 
-def test_a_damaged_model_and_other_folders_do_not_hide_a_model(hub: FolderHub, trained: Path) -> None:
+def test_a_damaged_model_does_not_hide_others(hub: FolderHub, trained: Path) -> None:
     publish(hub, trained)
     (hub.path / "photos").mkdir()
     (hub.path / "README.md").touch()
     shutil.copytree(trained, hub.path / "resnet8_other")
     (hub.path / "resnet8_other" / store.CONFIG).write_text(json.dumps({"name": NAME}))
     with pytest.warns(HubWarning, match=r"resnet8_other/config\.json is not a model's"):
-        assert [one.name for one in hub.models()] == [NAME]
+        assert [model.name for model in hub.models()] == [NAME]
 
 
-def test_a_model_without_its_weights_is_not_listed_unless_its_record_has_a_download(
-    hub: FolderHub, trained: Path, tmp_path: Path
-) -> None:
-    revision = fetched(hub, NAME, publish(hub, trained).revision)
-    (revision / store.WEIGHTS).unlink()
-    with pytest.warns(HubWarning, match=r"has no model\.safetensors; publish the model again"):
-        assert hub.models() == []
-    with pytest.raises(NotFound, match=r"has no model\.safetensors; publish the model again"):
-        zoo.load(address(hub), pretrained=True)
-    elsewhere = FolderHub(tmp_path / "elsewhere")
-    shutil.copytree(trained, elsewhere.path / NAME)
-    without_weights(elsewhere.path / NAME, "https://example.org/w")
-    assert [listed.name for listed in elsewhere.models()] == [NAME]
+def test_a_model_whose_record_has_a_download_address_is_listed_without_weights(hub: FolderHub, trained: Path) -> None:
+    shutil.copytree(trained, hub.path / NAME)
+    without_weights(hub.path / NAME, "https://example.org/w")
+    assert [model.name for model in hub.models()] == [NAME]
 
 
-def test_a_pattern_reads_only_the_models_that_match(hub: FolderHub, trained: Path) -> None:
+def test_only_models_that_match_a_pattern_are_read(hub: FolderHub, trained: Path) -> None:
     publish(hub, trained)
     shutil.copytree(trained, hub.path / "resnet20_other")
     (hub.path / "resnet20_other" / store.CONFIG).write_text("damaged")
     with opened() as files:
-        assert [one.name for one in hub.models("resnet8_*")] == [NAME]
+        assert [model.name for model in hub.models("resnet8_*")] == [NAME]
         assert [row.name for row in api.overview("resnet8_*", hub=str(hub.address))] == [NAME]
     assert not any(path.is_relative_to(hub.path / "resnet20_other") for path in files)
 

@@ -1,4 +1,4 @@
-"""Entry points of torch.hub, in an environment where the zoo was never installed."""
+"""torch.hub, in an environment without an installed zoo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .conftest import CHECKOUT
 
 
 def run(python: Path, code: str, cwd: Path, *words: object) -> Any:
-    """Run code, which gets `words` as sys.argv[1:] and leaves its answer in `answer`."""
+    """Run code with `words` as sys.argv[1:]; returns its variable `answer`."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["TORCH_HOME"] = str(cwd / "torch")
     code = f"import json, sys, torch\n{code}\nprint(json.dumps(answer))\n"
@@ -46,9 +46,7 @@ answer["on the path"] = sys.path.count(checkout)
 """
 
 
-def test_torch_hub_loads_models_from_a_checkout_that_was_never_installed(
-    bare_python: Path, tmp_path: Path, trained: Path
-) -> None:
+def test_torch_hub_loads_models_from_a_checkout(bare_python: Path, tmp_path: Path, trained: Path) -> None:
     assert run(bare_python, LOADS, tmp_path, CHECKOUT, f"file:{trained.parent}") == {
         "installed": [False, False],
         "resnet8_digits": ["CifarResNet", False],
@@ -62,7 +60,7 @@ def test_torch_hub_loads_models_from_a_checkout_that_was_never_installed(
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Another checkout, where torch.hub would have cloned it, whose catalogue has somebody else's weights too."""
+    """A checkout in the cache of torch.hub, with imported weights in its catalogue."""
     made = tmp_path / "torch" / "hub" / "someone_zoo_main"
     for folder in ("zoo", "plugins"):
         shutil.copytree(CHECKOUT / folder, made / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -86,7 +84,7 @@ try:
     torch.hub.load(other, "resnet8_digits", source="local")
 except ImportError as error:
     answer["a second checkout"] = str(error)
-sys.modules["timm"] = sys.modules["huggingface_hub"] = None  # as if they were not installed
+sys.modules["timm"] = sys.modules["huggingface_hub"] = None  # stands for missing libraries
 for name, options in (("resnet18_cifar10", {}), ("resnet8_digits", {"pretrained": True, "hub": "hf://me"})):
     try:
         torch.hub.load(checkout, name, source="local", **options)
@@ -95,7 +93,7 @@ for name, options in (("resnet18_cifar10", {}), ("resnet8_digits", {"pretrained"
 """
 
 
-def test_torch_hub_lists_and_loads_weights_of_others_and_names_what_is_in_the_way(
+def test_torch_hub_lists_and_loads_imported_weights_and_reports_missing_libraries(
     bare_python: Path, tmp_path: Path, checkout: Path
 ) -> None:
     answer = run(bare_python, LISTS, tmp_path, checkout, CHECKOUT)

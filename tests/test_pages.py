@@ -122,7 +122,7 @@ def test_a_plugins_page_says_what_each_of_its_recipes_is(plugin: str) -> None:
     models = registry.load_all(one for one in registry.entries().values() if one.is_by(plugin))
     recipes = {name for model in models for name in model.recipes}
     assert recipes
-    _, table = PAGES[f"plugins/{plugin}/README.md"].read_text().split("| recipe | what it is |")
+    _, table = PAGES[f"plugins/{plugin}/README.md"].read_text().split("| recipe | description |")
     assert set(re.findall(r"^\| `(\w+)` \| ", table, re.MULTILINE)) == recipes
 
 

@@ -353,7 +353,9 @@ def test_a_plugin_for_another_version_of_the_facts_is_told_in_one_line(
     fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", code)
     with pytest.raises(PluginError) as seen:
         registry.load("net_pix")
-    assert f"it is written for version {version} of zoo.plugin, this zoo supports {spec.API}; {advice})" in str(seen.value)
+    assert f"it is written for version {version} of zoo.plugin, this zoo supports {spec.API}; {advice})" in str(
+        seen.value
+    )
 
 
 OWN = PIX.replace('hub_id="", read=read', 'read=read, license="cc0-1.0", homepage="https://pix.example"')

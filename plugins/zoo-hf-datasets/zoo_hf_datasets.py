@@ -1,10 +1,10 @@
-"""Datasets of the Hugging Face Hub, by the `datasets` library: `hf-datasets:uoft-cs/cifar10`.
+"""Image classification datasets of the Hugging Face Hub, loaded with the `datasets` library.
 
-    hf-datasets:OWNER/NAME          a dataset of the Hub, at its newest revision
-    hf-datasets:PATH                a folder: of Dataset.save_to_disk, or of parquet files
-    hf-datasets:NAME?KEY=VALUE&…    with one or more of the keys of `Request`
+    hf-datasets:OWNER/NAME          a dataset on the Hub, at its newest revision
+    hf-datasets:PATH                a folder of Dataset.save_to_disk, or of parquet files
+    hf-datasets:NAME?KEY=VALUE&…    with options, the fields of `Request`
 
-The image column and the label column are found by their features. Splits are used as they are.
+The image column and the label column are found by their feature types.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 TRAIN = ("train", "training")
 TEST = ("test", "validation", "valid", "val")  # the first that the dataset has
-LABELS = ("label", "labels", "fine_label")  # the first of them if there are several label columns
+LABELS = ("label", "labels", "fine_label")  # in order of preference, if there are several label columns
 
 
 @dataclass(frozen=True)
 class Request:
-    """A parsed address. Empty fields are found from the dataset itself."""
+    """A parsed address. Empty fields are chosen from the dataset."""
 
     path: str  # a repository of the Hub, or a folder
     config: str = ""  # the configuration, also called subset
@@ -41,7 +41,17 @@ class Request:
 
     @classmethod
     def parse(cls, rest: str) -> Request:
-        """Parse the part of an address after `hf-datasets:`; raises DataError for an unknown key."""
+        """Parse the part of an address after `hf-datasets:`.
+
+        Args:
+            rest: A repository or a folder, and options after a question mark.
+
+        Returns:
+            The request.
+
+        Raises:
+            DataError: There is no option of a given name.
+        """
         path, _, query = rest.partition("?")
         options = dict(parse_qsl(query, keep_blank_values=True))
         keys = [field.name for field in fields(cls) if field.name != "path"]
@@ -53,17 +63,17 @@ class Request:
 
 
 def open_dataset(rest: str, root: Path) -> Collection:
-    """Open a dataset of the Hub, or one that was saved to disk.
+    """Open a dataset of the Hub or of a folder.
 
     Args:
         rest: The part of the address after `hf-datasets:`.
-        root: The folder of datasets, which is not used: the `datasets` library has a cache of its own.
+        root: The folder of datasets; not used, as the `datasets` library has a cache.
 
     Returns:
-        The images as they are stored; none of them is decoded yet.
+        The files of the images, which are not decoded yet, and their labels.
 
     Raises:
-        DataError: There is no such dataset, split or column, or the `datasets` library is missing.
+        DataError: The dataset, split or column does not exist, or the `datasets` library is not installed.
     """
     request = Request.parse(rest)
     splits = _load(request)
@@ -93,7 +103,7 @@ def _named(request: Request) -> str:
 
 
 def _load(request: Request) -> DatasetDict:
-    """Load all splits; a saved dataset without splits is one split to train on."""
+    """Load all splits; a saved dataset without splits is the training split."""
     try:
         import datasets
     except ImportError:
@@ -105,7 +115,7 @@ def _load(request: Request) -> DatasetDict:
         else:
             path = str(folder) if folder.exists() else request.path
             saved = datasets.load_dataset(path, request.config or None, revision=request.revision or None)
-    except Exception as error:  # the library fails in many ways: of the network, of files, of features
+    except Exception as error:  # the library raises many types of errors
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{_named(request)} can't be loaded ({reason}); check its name, or use a folder") from error
     return datasets.DatasetDict({TRAIN[0]: saved}) if isinstance(saved, datasets.Dataset) else saved
@@ -138,7 +148,7 @@ def _columns(split: Dataset, request: Request) -> tuple[str, str]:
 
 
 def _classes(split: Dataset, label: str) -> tuple[tuple[str, ...], dict[object, int]]:
-    """The names of the classes, and the number of each value of the label column."""
+    """The names of the classes, and the class number of each value in the label column."""
     from datasets import ClassLabel
 
     feature = split.features[label]

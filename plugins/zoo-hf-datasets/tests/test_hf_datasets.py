@@ -56,7 +56,7 @@ def opened(path: object, root: Path) -> Collection:
     return open_dataset(str(path), root)
 
 
-def test_a_saved_dataset_has_its_splits_its_classes_and_its_images(flowers: Path, tmp_path: Path) -> None:
+def test_a_saved_dataset_has_splits_classes_and_images(flowers: Path, tmp_path: Path) -> None:
     collection = opened(flowers, tmp_path)
     assert (collection.name, collection.classes) == ("flowers", ("daisy", "rose"))
     assert collection.test is not None
@@ -67,9 +67,7 @@ def test_a_saved_dataset_has_its_splits_its_classes_and_its_images(flowers: Path
     assert (collection.hub_id, collection.homepage) == ("", "")
 
 
-def test_a_model_is_trained_on_a_saved_dataset_and_its_card_has_the_hash_of_the_images(
-    flowers: Path, tmp_path: Path
-) -> None:
+def test_a_model_trained_on_a_saved_dataset_records_the_hash_of_the_images(flowers: Path, tmp_path: Path) -> None:
     trained = zoo.train("resnet8", dataset=f"hf-datasets:{flowers}", epochs=1, out=tmp_path / "out")
     assert trained.config.classes == ("daisy", "rose")
     pictures = trained.config.pictures
@@ -78,7 +76,7 @@ def test_a_model_is_trained_on_a_saved_dataset_and_its_card_has_the_hash_of_the_
     assert pictures.sha256[:12] in (trained.folder / "README.md").read_text()
 
 
-def test_parquet_files_of_a_folder_are_a_dataset(tmp_path: Path) -> None:
+def test_a_folder_of_parquet_files_is_a_dataset(tmp_path: Path) -> None:
     folder = tmp_path / "flowers" / "data"
     folder.mkdir(parents=True)
     for name, count in (("train", 8), ("validation", 4)):
@@ -93,13 +91,13 @@ def test_labels_without_names_are_named_by_their_values(tmp_path: Path) -> None:
     assert opened(tmp_path / "numbers", tmp_path).classes == ("0", "1")
 
 
-def test_a_dataset_without_splits_is_one_to_train_on(tmp_path: Path) -> None:
+def test_a_dataset_without_splits_is_a_training_split(tmp_path: Path) -> None:
     split(8).save_to_disk(tmp_path / "whole")
     collection = opened(tmp_path / "whole", tmp_path)
     assert (len(collection.train), collection.test) == (8, None)
 
 
-def test_of_several_label_columns_one_is_named_in_the_address(tmp_path: Path) -> None:
+def test_the_address_selects_one_of_several_label_columns(tmp_path: Path) -> None:
     coarse = split(8, label="coarse_label", names=["flower", "tree"])
     both = coarse.add_column("fine_label", coarse["coarse_label"]).cast_column(
         "fine_label", datasets.ClassLabel(names=CLASSES)
@@ -118,7 +116,7 @@ def test_of_several_label_columns_one_is_named_in_the_address(tmp_path: Path) ->
         ("?label=kind", "has no label column 'kind'; its columns are img, label"),
     ],
 )
-def test_a_wrong_option_is_one_line(flowers: Path, tmp_path: Path, query: str, message: str) -> None:
+def test_an_invalid_option_is_refused(flowers: Path, tmp_path: Path, query: str, message: str) -> None:
     with pytest.raises(DataError) as refused:
         opened(f"{flowers}{query}", tmp_path)
     assert message in str(refused.value)
@@ -131,10 +129,9 @@ def test_a_split_with_hidden_labels_is_refused(tmp_path: Path) -> None:
         opened(tmp_path / "hidden", tmp_path)
 
 
-def test_a_dataset_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="can't be loaded") as refused:
+def test_a_missing_dataset_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="can't be loaded"):
         opened(tmp_path / "nothing", tmp_path)
-    assert "\n" not in str(refused.value)
 
 
 @pytest.fixture
@@ -154,7 +151,7 @@ def test_a_dataset_of_the_hub_is_named_on_the_card_of_a_model(hub: Hub, tmp_path
     repository = Repository("datasets/somebody/flowers")
     repository.commit("add the data", files)
     hub.repositories[repository.id] = repository
-    # A process of its own: the client reads the address of the Hub when it is imported.
+    # A new process, as the client reads the address of the Hub when it is imported.
     words = ["train", "resnet8", "--dataset", "hf-datasets:somebody/flowers", "--epochs", "1", "--out", "out"]
     done = subprocess.run(
         [sys.executable, "-m", "zoo", *words],

@@ -1,4 +1,7 @@
-"""The architectures and models, without torch: `resnetN` with shortcut A, `resnetNb` with B, `plainN` with none."""
+"""Architectures, recipes and models: `resnetN` with shortcut A, `resnetNb` with B, `plainN` with none.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,15 @@ PAPER_URL = "https://arxiv.org/abs/1512.03385"
 
 
 class Shortcut(Enum):
-    """What goes past a block's convolutions (section 4.1)."""
+    """The shortcut of a block (section 4.1)."""
 
-    NONE = "none"  # nothing: the plain net
-    A = "A"  # identity, subsampled and zero-padded where the shape changes: no parameters
-    B = "B"  # identity, a 1×1 projection where the shape changes
+    NONE = "none"  # no shortcut: a plain net
+    A = "A"  # identity, subsampled and zero-padded if the shape changes; no parameters
+    B = "B"  # identity, or a 1×1 convolution if the shape changes
 
 
-# Section 4.2, with the epochs of the reproductions (200, the rate divided by 10 after 100 and 150)
-# for the paper's 64k iterations.
+# Section 4.2. Instead of the paper's 64k iterations: 200 epochs as in common reproductions, with the learning rate
+# divided by 10 after 100 and 150.
 PAPER = Recipe(
     epochs=200,
     batch_size=128,
@@ -50,42 +53,41 @@ PAPER = Recipe(
 )
 
 # "We use 0.01 to warm up the training until the training error is below 80% (about 400 iterations),
-# and then go back to 0.1": 400 iterations are an epoch of 391.
+# and then go back to 0.1" (section 4.2). An epoch has 391 iterations.
 PAPER_WARMUP = PAPER.replace(warmup_epochs=1, warmup_lr=0.01, warmup_mode="constant")
 
-# Published with shortcut B: cosine to 0 over 200 epochs, and on CIFAR per-image deviations for the std.
+# Published with shortcut B: cosine decay to 0 over 200 epochs, and on CIFAR the mean of per-image deviations as std.
 COSINE = PAPER.replace(sched="cosine", decay_milestones=())
 COSINE_CIFAR = COSINE.replace(std=(0.2023, 0.1994, 0.2010))
 
-# A few epochs in one cycle. The rate was chosen for resnet20 on CIFAR-10 by 5,000 held-out training images.
+# A short training. The learning rate was chosen for resnet20 on 5,000 held-out training images of CIFAR-10.
 QUICK = COSINE.replace(epochs=12, lr=0.2, nesterov=True, weight_decay=5e-4, sched="onecycle", sched_on_updates=True)
 
-# The same for an afternoon on a CPU: a cosine to 0 after a warm-up, at the rate of the paper.
+# An afternoon on a CPU: cosine decay to 0 after a warm-up, with the paper's learning rate.
 LONG = QUICK.replace(epochs=100, lr=0.1, sched="cosine", warmup_epochs=5, warmup_lr=0.01)
 
-# The same with a deeper net as teacher: decoupled distillation (arXiv:2203.08679). On held-out images of CIFAR-10,
-# resnet20 had 90.8% with it after 15 epochs, 89.8% with Hinton's (arXiv:1503.02531), and 88.6% without a teacher.
+# LONG with decoupled distillation (arXiv:2203.08679) from a deeper net. After 15 epochs resnet20 had 90.8% on held-out
+# images of CIFAR-10, 89.8% with Hinton's distillation (arXiv:1503.02531), and 88.6% without a teacher.
 TEACHER_DEPTH = 56
 DISTILLED = LONG.replace(
     teacher=f"resnet{TEACHER_DEPTH}", distill_type="dkd", distill=1.0, dkd_beta=2.0, distill_warmup_epochs=8
 )
 
-# Starts from weights of another data set. Trains the head first, then all layers at a lower rate; the stem's is a third
-# of the head's. The rates were chosen with resnet20's weights of CIFAR-100, on 2,000 training images of CIFAR-10 and
-# 2,000 held-out ones.
+# For weights of another dataset: trains the head first, then all layers, the stem at a third of the rate of the head.
+# The rates were chosen with resnet20's weights of CIFAR-100, on 2,000 training and 2,000 held-out images of CIFAR-10.
 STEM = 1 / 3
 
 
 def _finetune(depth: int) -> Recipe:
     blocks = (depth - 2) // 2
-    decay = round(STEM ** (1 / (blocks + 1)), 4)  # from the head through the blocks to the stem
+    decay = round(STEM ** (1 / (blocks + 1)), 4)  # per step from the head through the blocks to the stem
     return LONG.replace(epochs=20, lr=0.03, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=2, layer_decay=decay)
 
 
-# The head alone, on images as they are: their features are computed once, and an epoch takes next to no time.
+# Only the head, without augmentation: features are computed once, which makes epochs very short.
 LINEAR = LONG.replace(epochs=50, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=50, crop_padding=0, hflip=0.0)
 
-# Digits are 8×8 and not symmetric: a pixel of padding, no flips.
+# Digits have 8×8 pixels and are not symmetric: one pixel of padding and no flips.
 QUICK_DIGITS = QUICK.replace(epochs=40, lr=0.1, batch_size=64, crop_padding=1, hflip=0.0)
 
 
@@ -145,13 +147,18 @@ REPORTED = {
 
 @dataclass(frozen=True)
 class Build:
-    """Builds the net; imports torch when it is called."""
+    """Builds a net. Imports torch when it is called.
+
+    Attributes:
+        depth: The number of layers, 6n + 2.
+        shortcut: The kind of shortcut.
+    """
 
     depth: int
     shortcut: Shortcut
 
     def __call__(self, input_size: InputSize, num_classes: int) -> nn.Module:
-        """Build it with its published initialisation, for images of any size."""
+        """Build an untrained net, images [N, channels, H, W] to logits [N, num_classes]."""
         from zoo_resnet_cifar.resnet import CifarResNet
 
         return CifarResNet(self.depth, self.shortcut, input_size[0], num_classes)
@@ -165,20 +172,20 @@ WORDS = {
 }
 
 
-# Both published this net under nearly these names; akamaster with either shortcut, chenyaofo with B alone.
-# kuangliu/pytorch-cifar, where akamaster's names come from, has wider nets of four stages: none of its weights fit.
+# Projects that published weights of these nets: akamaster with shortcuts A and B, chenyaofo with B.
+# akamaster's names come from kuangliu/pytorch-cifar, whose nets are wider and have four stages.
 AKAMASTER = Renaming("akamaster", ((r"^linear\.", "fc."),))
 CHENYAOFO = Renaming("chenyaofo", ((r"(?<=\.)downsample\.", "shortcut."),))
 RENAMINGS = {Shortcut.NONE: (), Shortcut.A: (AKAMASTER,), Shortcut.B: (AKAMASTER, CHENYAOFO)}
 
 
-# A block whose last batch norm has no weight adds nothing, and ReLU leaves what was rectified as it is.
+# With this weight at 0 a block is an identity, as its input is not negative.
 LAST_NORM = r"\.bn2\.weight$"
 DEPTHS = (20, 32, 44, 56, 110)
 
 
 def _deepening(depth: int, shortcut: Shortcut) -> Deepening | None:
-    shallower = tuple(NAMES[shortcut].format(one) for one in DEPTHS if one < depth)
+    shallower = tuple(NAMES[shortcut].format(other) for other in DEPTHS if other < depth)
     return Deepening(shallower, LAST_NORM) if shallower and shortcut is not Shortcut.NONE else None
 
 
@@ -198,7 +205,7 @@ def _architecture(depth: int, shortcut: Shortcut) -> Architecture:
 
 
 def _models(depth: int, shortcut: Shortcut, parameters10: int, parameters100: int) -> tuple[Model, Model]:
-    """A net on CIFAR-10, its default, and on CIFAR-100, with its parameters there."""
+    """Declare a net on CIFAR-10, its default dataset, and on CIFAR-100, with its numbers of parameters."""
     net = _architecture(depth, shortcut)
 
     def on(dataset: Dataset, parameters: int) -> Model:
@@ -230,7 +237,7 @@ plain32_cifar10, plain32_cifar100 = _models(32, PLAIN, 464_154, 470_004)
 plain44_cifar10, plain44_cifar100 = _models(44, PLAIN, 658_586, 664_436)
 plain56_cifar10, plain56_cifar100 = _models(56, PLAIN, 853_018, 858_868)
 
-# The smallest of the line, and a data set that needs no download: trains in seconds on any machine.
+# The smallest net on a dataset that needs no download; trains in seconds on a CPU.
 RESNET8 = replace(
     _architecture(8, A),
     recipes={"quick": QUICK, "finetune": _finetune(8), "linear": LINEAR},

@@ -10,10 +10,7 @@ WIDTHS = (16, 32, 64)  # section 4.2: "the numbers of filters are {16, 32, 64} r
 
 
 class PaddedIdentity(nn.Module):
-    """Shortcut A (section 4.1): the input at stride 2, with zeros for the channels that it lacks.
-
-    The zeros stand half before and half behind the input's channels.
-    """
+    """Shortcut A (section 4.1): the input at stride 2, with channels of zeros before and after its own."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -22,12 +19,12 @@ class PaddedIdentity(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_channels, H, W] to [N, out_channels, ⌈H/2⌉, ⌈W/2⌉]."""
-        # Pooling of 1×1 takes the same values as x[:, :, ::2, ::2], and its gradient keeps the memory format.
+        # A 1×1 pool has the values of x[:, :, ::2, ::2], and its gradient keeps the memory format.
         return F.pad(F.avg_pool2d(x, 1, stride=2), self.padding)
 
 
 class BasicBlock(Block):
-    """Two 3×3 convolutions and what goes past them (section 3.2, figure 2); ReLU after the addition."""
+    """Two 3×3 convolutions and a shortcut (section 3.2, figure 2); ReLU after the addition."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: Shortcut) -> None:
         super().__init__()
@@ -61,7 +58,17 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, kind: Shortcut) 
 
 
 class CifarResNet(StagedNet):
-    """A 3×3 stem, three stages of n blocks, global average pooling, a linear layer: depth 6n + 2."""
+    """A CIFAR net of depth 6n + 2: a 3×3 stem, three stages of n blocks, global average pooling, a linear layer.
+
+    Args:
+        depth: The number of layers, 6n + 2.
+        shortcut: The kind of shortcut.
+        in_channels: Channels of the images.
+        num_classes: The number of logits.
+
+    Raises:
+        ValueError: The depth is not 6n + 2.
+    """
 
     def __init__(self, depth: int, shortcut: Shortcut, in_channels: int, num_classes: int) -> None:
         super().__init__()
@@ -81,7 +88,7 @@ class CifarResNet(StagedNet):
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                # Section 3.4: initialised as in He et al. 2015 (arXiv:1502.01852); torch's fan-in default.
+                # Section 3.4: the initialization of He et al. 2015 (arXiv:1502.01852), by fan-in.
                 nn.init.kaiming_normal_(module.weight)
 
     def forward_stem(self, x: Tensor) -> Tensor:
@@ -94,7 +101,7 @@ class CifarResNet(StagedNet):
         return features
 
     def init_classifier(self, layer: nn.Linear) -> None:
-        """Initialise a new classifier as the net's."""
+        """Initialize a classifier as the constructor does."""
         nn.init.kaiming_normal_(layer.weight)
 
 

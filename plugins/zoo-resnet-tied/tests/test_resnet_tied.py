@@ -13,12 +13,12 @@ from zoo_resnet_tied.tied_resnet import Stage, TiedResNet
 from zoo.testing import check_model, check_training
 
 
-def test_it_is_what_it_declares() -> None:
+def test_the_model_passes_the_check() -> None:
     check_model(resnet_tied_cifar100)
     assert resnet_tied_cifar100.parameters == 7_500_132  # as published
 
 
-def test_it_learns_and_comes_back_from_its_folder_still_tied() -> None:
+def test_the_model_learns_and_is_loaded_with_shared_weights() -> None:
     check_training(resnet_tied_cifar100, images=24)  # also counts the parameters after loading
 
 
@@ -41,7 +41,7 @@ def test_a_stage_applies_one_identity_block_3_4_and_2_times() -> None:
     assert calls == ["layer1.repeated"] * 3 + ["layer2.repeated"] * 4 + ["layer3.repeated"] * 2
 
 
-def test_the_state_dict_holds_a_tied_weight_once_and_a_change_of_it_counts_every_time() -> None:
+def test_a_shared_weight_is_stored_once_and_used_in_every_call() -> None:
     net = TiedResNet(3, 100)
     state = net.state_dict()
     storages = [tensor.data_ptr() for tensor in state.values()]
@@ -54,14 +54,14 @@ def test_the_state_dict_holds_a_tied_weight_once_and_a_change_of_it_counts_every
     assert torch.allclose(stage(x), stage.first(x) + 3 * 0.5)
 
 
-def test_convolutions_have_a_bias_and_start_as_torch_starts_them() -> None:
+def test_convolutions_have_a_bias_and_torchs_initialization() -> None:
     torch.manual_seed(0)
     convolutions = [module for module in TiedResNet(3, 100).modules() if isinstance(module, nn.Conv2d)]
     assert len(convolutions) == 1 + 3 * (3 + 2)
     for module in convolutions:
         assert module.bias is not None
         fan_in = module.in_channels * module.kernel_size[0] * module.kernel_size[1]
-        # torch's default is uniform in ±1/√fan_in, whose deviation is a √3-th of that.
+        # torch's default is uniform in ±1/√fan_in, with standard deviation 1/√(3·fan_in).
         assert module.weight.std().item() == pytest.approx(1 / math.sqrt(3 * fan_in), rel=0.1)
 
 
@@ -71,15 +71,15 @@ def test_the_paper_recipe_is_adam_in_one_cycle_with_gradients_clipped_by_value()
     assert (recipe.clip_grad, recipe.clip_mode, recipe.cycle_momentum) == (0.1, "value", True)
 
 
-def test_recomputing_a_block_that_is_applied_several_times_changes_no_gradient_and_no_statistic() -> None:
+def test_gradient_checkpointing_changes_neither_gradients_nor_statistics() -> None:
     torch.manual_seed(0)
     net, images = TiedResNet(3, 10), torch.randn(4, 3, 32, 32)
     again = copy.deepcopy(net)
     again.set_grad_checkpointing()
     for each in (net, again):
         each(images).square().mean().backward()
-    for one, other in zip(net.parameters(), again.parameters(), strict=True):
-        assert one.grad is not None
-        assert other.grad is not None
-        assert torch.equal(one.grad, other.grad)
-    assert all(torch.equal(one, other) for one, other in zip(net.buffers(), again.buffers(), strict=True))
+    for expected, actual in zip(net.parameters(), again.parameters(), strict=True):
+        assert expected.grad is not None
+        assert actual.grad is not None
+        assert torch.equal(expected.grad, actual.grad)
+    assert all(map(torch.equal, net.buffers(), again.buffers()))

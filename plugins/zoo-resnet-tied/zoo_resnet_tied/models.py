@@ -1,4 +1,4 @@
-"""The models: facts only, no torch."""
+"""Architecture, recipes and models. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from zoo.plugin import CIFAR10, CIFAR100, Architecture, InputSize, Model, Recipe
 if TYPE_CHECKING:
     from torch import nn
 
-# As published. OneCycle also turns Adam's first beta from 0.95 to 0.85 and back, as torch's does unless told not
-# to. The document names no batch size and no augmentation; these are the ones of the other CIFAR recipes here.
+# As published. The one-cycle schedule also moves Adam's beta1 from 0.95 to 0.85 and back, the default of torch's
+# OneCycleLR. The document gives neither batch size nor augmentation; both are those of the other CIFAR recipes.
 PAPER = Recipe(
     epochs=100,
     batch_size=128,
@@ -30,7 +30,15 @@ QUICK = PAPER.replace(epochs=12)
 
 
 def build(input_size: InputSize, num_classes: int) -> nn.Module:
-    """Build it with torch's initialisation, as published; torch is imported then, and only then."""
+    """Build the net with torch's initialization, as published. Imports torch.
+
+    Args:
+        input_size: Channels, height and width of the images; only the channels matter.
+        num_classes: The number of logits.
+
+    Returns:
+        An untrained net, images [N, channels, 32, 32] to logits [N, num_classes].
+    """
     from zoo_resnet_tied.tied_resnet import TiedResNet
 
     return TiedResNet(input_size[0], num_classes)

@@ -1,7 +1,7 @@
-"""A residual network whose stages repeat one block with the same weights (a course document, 2021–22).
+"""A residual network whose stages repeat a block with the same weights (a course document, 2021–22).
 
-The repeated block is one module called in a loop: its weights are stored once, its gradients add up, and its batch
-norms keep one running mean over all their applications.
+The repeated block is one module that is called in a loop: its weights are stored once, its gradients add up, and its
+batch norms have one running mean over all calls.
 """
 
 from torch import Tensor, nn
@@ -10,13 +10,13 @@ from torch.nn import functional as F
 from zoo import blocks
 
 STEM_CHANNELS = 64
-OUT_CHANNELS = (256, 512, 1024)  # of the three stages; a block is a quarter as wide inside
+OUT_CHANNELS = (256, 512, 1024)  # of the three stages; the first convolution of a block has a quarter of them
 STRIDES = (1, 2, 2)
-REPEATS = (3, 4, 2)  # how often a stage applies its identity block
+REPEATS = (3, 4, 2)  # of the identity block, per stage
 
 
 class Block(blocks.Block):
-    """1×1 and 3×3 convolutions with bias, as published, batch norm after each; ReLU after the addition."""
+    """1×1 and 3×3 convolutions with bias, as published, each with batch norm; ReLU after the addition."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
 
 
 class Stage(nn.Module):
-    """A block that changes the shape, then one identity block `repeats` times over."""
+    """A block that changes the shape, then an identity block that is applied `repeats` times."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, repeats: int) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Stage(nn.Module):
 
 
 class TiedResNet(blocks.StagedNet):
-    """A stem to 15×15, three stages (15, 8, 4), average pooling, a linear layer."""
+    """A stem to 15×15, three stages (15×15, 8×8, 4×4), average pooling, a linear layer."""
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class TiedResNet(blocks.StagedNet):
         self.layer2 = Stage(OUT_CHANNELS[0], OUT_CHANNELS[1], STRIDES[1], REPEATS[1])
         self.layer3 = Stage(OUT_CHANNELS[1], OUT_CHANNELS[2], STRIDES[2], REPEATS[2])
         self.fc = blocks.classifier(OUT_CHANNELS[2], num_classes)
-        self.describe(  # published with an average pool of 4, which is the whole map of a 32×32 image
+        self.describe(  # the published 4×4 average pool covers the whole map of a 32×32 image
             in_channels=in_channels,
             num_classes=num_classes,
             stages=[(f"layer{stage}", channels, 2**stage) for stage, channels in enumerate(OUT_CHANNELS, 1)],
@@ -84,5 +84,5 @@ class TiedResNet(blocks.StagedNet):
         return features
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """Which parameters are a layer's, from the stem on, for rates that fall layer by layer."""
+        """Patterns of parameter names per layer, from the stem on, for layer-wise learning rates."""
         return {"stem": r"^conv1|bn1", "blocks": r"^layer(\d+)"}

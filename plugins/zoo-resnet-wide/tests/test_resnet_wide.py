@@ -10,15 +10,15 @@ from zoo_resnet_wide.wide_resnet import BasicBlock, WideResNet
 
 from zoo.testing import check_model, check_training, learning_rates
 
-STEPS = 10  # an epoch, fewer than on CIFAR
+STEPS = 10  # per epoch, fewer than on CIFAR
 
 
-def test_it_is_what_it_declares() -> None:
+def test_the_model_passes_the_check() -> None:
     check_model(resnet26_wide_cifar100)
     assert resnet26_wide_cifar100.parameters == 3_903_620  # as published
 
 
-def test_it_learns_and_comes_back_from_its_folder() -> None:
+def test_the_model_learns_and_is_loaded() -> None:
     check_training(resnet26_wide_cifar100, recipe="paper")
 
 
@@ -40,7 +40,7 @@ def test_there_is_no_relu_after_the_addition() -> None:
     assert (block(x) < 0).any()
 
 
-def test_the_projection_is_a_3x3_convolution_where_the_shape_changes() -> None:
+def test_shortcuts_that_change_the_shape_are_3x3_convolutions() -> None:
     net = WideResNet(3, 100)
     projections = {
         name: module.kernel_size
@@ -50,7 +50,7 @@ def test_the_projection_is_a_3x3_convolution_where_the_shape_changes() -> None:
     assert projections == {f"layer{stage}.0.shortcut.0": (3, 3) for stage in (2, 3, 4)}
 
 
-def test_the_head_is_the_published_max_pool_of_4() -> None:
+def test_the_head_equals_the_published_4x4_max_pool() -> None:
     net = WideResNet(3, 100).eval()
     x = torch.randn(2, 3, 32, 32)
     features = net.layer4(net.layer3(net.layer2(net.layer1(net.bn1(net.conv1(x)).relu()))))
@@ -58,7 +58,7 @@ def test_the_head_is_the_published_max_pool_of_4() -> None:
     assert torch.equal(net(x), published)
 
 
-def test_initialisation_is_kaiming_fan_out_and_the_linear_bias_0() -> None:
+def test_convolutions_have_kaiming_fan_out_initialization() -> None:
     torch.manual_seed(0)
     net = WideResNet(3, 100)
     for name, module in net.named_modules():
@@ -73,7 +73,7 @@ def test_initialisation_is_kaiming_fan_out_and_the_linear_bias_0() -> None:
     assert not net.fc.bias.any()
 
 
-def test_the_paper_recipe_has_one_rate_from_the_first_step_to_the_last() -> None:
+def test_the_paper_recipe_has_a_constant_learning_rate() -> None:
     recipe = resnet26_wide_cifar100.recipes["paper"]
     assert (recipe.epochs, recipe.batch_size, recipe.momentum, recipe.weight_decay) == (500, 256, 0.9, 1e-5)
     rates = learning_rates(recipe, STEPS)
@@ -82,7 +82,7 @@ def test_the_paper_recipe_has_one_rate_from_the_first_step_to_the_last() -> None
     assert (recipe.mean, recipe.std) == ((0.507, 0.487, 0.441), (0.267, 0.256, 0.276))
 
 
-def test_the_plateau_recipe_starts_at_a_tenth_and_watches_held_out_images() -> None:
+def test_the_plateau_recipe_starts_at_0_1_and_holds_images_out() -> None:
     recipe = resnet26_wide_cifar100.recipes["plateau"]
     assert (recipe.lr, recipe.sched, recipe.decay_rate, recipe.val_images) == (0.1, "plateau", 0.1, 5_000)
     assert set(learning_rates(recipe, 2)) == {0.1}  # as long as the error falls

@@ -1,4 +1,4 @@
-"""The models: facts only, no torch."""
+"""Architecture, recipes and models. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.plugin import CIFAR10, CIFAR100, Architecture, InputSize, Model, Recipe
 if TYPE_CHECKING:
     from torch import nn
 
-# As published: one rate to the end.
+# As published: a constant learning rate.
 PAPER = Recipe(
     epochs=500,
     batch_size=256,
@@ -22,18 +22,26 @@ PAPER = Recipe(
     hflip=0.5,
 )
 
-# What its prose recommends instead: "0.1, divided by 10 when the validation error stops falling". The error is
-# that of images held out of the training set, and torch's patience of 10 epochs says when it has stopped.
+# Recommended in the article's text: "0.1, divided by 10 when the validation error stops falling". The error is measured
+# on held-out training images, with a patience of 10 epochs, torch's default.
 PLATEAU = PAPER.replace(lr=0.1, sched="plateau", val_images=5_000)
 
-# For an hour and not a day: one cycle, moved every step.
+# A short training: one cycle with a step after every batch.
 QUICK = PAPER.replace(
     epochs=12, batch_size=128, lr=0.1, nesterov=True, weight_decay=5e-4, sched="onecycle", sched_on_updates=True
 )
 
 
 def build(input_size: InputSize, num_classes: int) -> nn.Module:
-    """Build it with its published initialisation; torch is imported then, and only then."""
+    """Build the net with its published initialization. Imports torch.
+
+    Args:
+        input_size: Channels, height and width of the images; only the channels matter.
+        num_classes: The number of logits.
+
+    Returns:
+        An untrained net, images [N, channels, 32, 32] to logits [N, num_classes].
+    """
     from zoo_resnet_wide.wide_resnet import WideResNet
 
     return WideResNet(input_size[0], num_classes)
@@ -50,7 +58,7 @@ RESNET26_WIDE = Architecture(
     tags=("resnet",),
 )
 
-# Published with the statistics of CIFAR-100 to three digits.
+# The published mean and std of CIFAR-100 have three digits.
 resnet26_wide_cifar100 = Model(
     RESNET26_WIDE,
     CIFAR100,

@@ -1,6 +1,7 @@
 """A wide four-stage residual network for 32×32 images (published in an article of 2022).
 
-Unlike the CIFAR nets of He et al. it has 3×3 projections, channel dropout, and no ReLU after the addition.
+Unlike the CIFAR nets of He et al. (arXiv:1512.03385) it has 3×3 projections, channel dropout, and no ReLU after the
+addition.
 """
 
 from torch import Tensor, nn
@@ -9,12 +10,12 @@ from torch.nn import functional as F
 from zoo.blocks import Block, StagedNet, classifier
 
 CHANNELS = (32, 64, 128, 256)
-BLOCKS = (2, 4, 4, 2)  # two convolutions each; with the stem and the linear layer, 26 layers
+BLOCKS = (2, 4, 4, 2)  # of two convolutions; 26 layers with the stem and the linear layer
 DROPOUT = 0.02
 
 
 class BasicBlock(Block):
-    """Two 3×3 convolutions and a shortcut; nothing after the addition."""
+    """Two 3×3 convolutions and a shortcut, without ReLU after the addition."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ class WideResNet(StagedNet):
         return features
 
     def init_classifier(self, layer: nn.Linear) -> None:
-        """Initialise a new classifier as the net's."""
+        """Initialize a classifier as the constructor does: torch's weights, bias 0."""
         nn.init.zeros_(layer.bias)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of any size as timm's evaluation makes them ready, pixel by pixel."""
+"""Preprocessing of pictures equals that of timm's evaluation."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lan
 Mode = Literal["squash", "center", "border"]
 MODES: tuple[Mode, ...] = ("squash", "center", "border")
 COMMON: tuple[Interpolation, ...] = ("bilinear", "bicubic")
-EVERY = (Resizing(*one) for one in product((0.875, 1.0), COMMON, MODES))
-RESIZINGS = [one for one in EVERY if not one.is_plain]  # which is the zoo's own, by torch's resampling
+ALL = (Resizing(*arguments) for arguments in product((0.875, 1.0), COMMON, MODES))
+RESIZINGS = [resizing for resizing in ALL if not resizing.is_plain]  # plain resizing uses torch's resampling
 
 
 def photograph(width: int, height: int) -> Image.Image:
-    """A sky that gets darker, a hill, and the grain of a film."""
+    """A picture with gradients, an edge and noise."""
     across, down = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     hill = (down > 0.6 + 0.2 * np.sin(5 * across))[..., None] * np.array([20, 90, -60])
     sky = np.stack([90 + 80 * down, 120 + 60 * across, 220 - 90 * down], axis=-1)
@@ -35,35 +35,35 @@ def photograph(width: int, height: int) -> Image.Image:
 
 @pytest.mark.parametrize("size", [(640, 427), (224, 224), (97, 61)])
 @pytest.mark.parametrize("resizing", RESIZINGS, ids=str)
-def test_a_picture_is_made_ready_as_timm_does_it(size: tuple[int, int], resizing: Resizing) -> None:
-    require_the_same((3, 224, 224), size, resizing)
+def test_a_picture_is_preprocessed_as_in_timm(size: tuple[int, int], resizing: Resizing) -> None:
+    require_timms_result((3, 224, 224), size, resizing)
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "box", "hamming", "lanczos"])
-def test_every_interpolation_of_timms_is_there(interpolation: Interpolation) -> None:
-    require_the_same((3, 64, 64), (201, 150), Resizing(0.9, interpolation, "center"))
+def test_every_interpolation_of_timm_is_supported(interpolation: Interpolation) -> None:
+    require_timms_result((3, 64, 64), (201, 150), Resizing(0.9, interpolation, "center"))
 
 
 @pytest.mark.parametrize("crop_mode", ["squash", "center", "border"])
 @pytest.mark.parametrize("size", [(201, 150), (50, 333), (64, 48)])
-def test_a_net_may_see_what_is_no_square(crop_mode: Mode, size: tuple[int, int]) -> None:
-    require_the_same((3, 48, 81), size, Resizing(0.9, "bicubic", crop_mode))
+def test_the_input_of_a_net_may_be_a_rectangle(crop_mode: Mode, size: tuple[int, int]) -> None:
+    require_timms_result((3, 48, 81), size, Resizing(0.9, "bicubic", crop_mode))
 
 
-def test_a_picture_too_narrow_to_be_cut_is_refused_before_memory_is_taken() -> None:
+def test_an_extremely_narrow_picture_is_refused() -> None:
     preprocess = preprocessing((3, 224, 224), MEAN, STD, Resizing(0.875, "bicubic", "center"))
     with pytest.raises(zoo.ZooError, match="too narrow"):
         preprocess(Image.new("RGB", (1_000_000, 1)))
 
 
-def test_a_tensor_is_made_ready_as_the_picture_that_it_shows() -> None:
+def test_a_tensor_is_preprocessed_like_the_picture() -> None:
     preprocess, picture = preprocessing((3, 32, 32), MEAN, STD, Resizing(0.9, "lanczos", "center")), photograph(90, 60)
     tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     assert torch.equal(preprocess(tensor), preprocess(picture))
 
 
-def require_the_same(input_size: tuple[int, int, int], size: tuple[int, int], resizing: Resizing) -> None:
-    """The very same pixels; what is made of them differs by how a division is rounded."""
+def require_timms_result(input_size: tuple[int, int, int], size: tuple[int, int], resizing: Resizing) -> None:
+    """Require the same pixels, and the same normalized values up to the rounding of a division."""
     picture = photograph(*size)
     pixels, normalised = (
         create_transform(

@@ -1,4 +1,4 @@
-"""The zoo's models as timm's registry has them."""
+"""The zoo's models in timm's registry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from timm.models import FeatureInfo, adapt_input_conv, group_parameters
+from timm.models import FeatureInfo, adapt_input_conv
 from zoo_timm.registry import register
 
 import zoo
@@ -28,7 +28,7 @@ def images(name: str) -> torch.Tensor:
     return torch.randn(2, *timm.get_pretrained_cfg(name).input_size)
 
 
-def test_a_tag_names_somebody_elses_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tag_loads_imported_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, out = zoo.pull("resnet8_digits", out=tmp_path / "pulled"), tmp_path / "hub" / "resnet8_digits.somebody"
     api.import_model("resnet8_digits", path / "model.safetensors", by="Somebody", license="mit", out=out)
     monkeypatch.setenv("ZOO_HUB", f"file:{out.parent}")
@@ -38,12 +38,12 @@ def test_a_tag_names_somebody_elses_weights(tmp_path: Path, monkeypatch: pytest.
     assert (net.pretrained_cfg["tag"], net.pretrained_cfg["license"]) == ("somebody", "mit")
 
 
-def test_a_tag_that_nobody_has_is_refused_by_its_name() -> None:
+def test_an_unknown_tag_is_refused() -> None:
     with pytest.raises(zoo.ZooError, match=r"no weights of resnet8_digits\.nobody"):
         timm.create_model("resnet8_digits.nobody", pretrained=True)
 
 
-def test_timm_lists_the_models_with_weights_as_pretrained_and_has_facts_of_all() -> None:
+def test_timm_lists_models_with_weights_as_pretrained() -> None:
     assert timm.list_models("resnet*_digits", pretrained=True) == ["resnet8_digits"]
     assert timm.is_model_pretrained("resnet20_cifar10")
     assert not timm.is_model_pretrained("resnet18_cifar10")
@@ -53,7 +53,7 @@ def test_timm_lists_the_models_with_weights_as_pretrained_and_has_facts_of_all()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_net_gives_its_map_its_features_and_its_logits_as_its_pretrained_cfg_declares(name: str) -> None:
+def test_a_net_has_features_and_layers_as_its_pretrained_cfg_declares(name: str) -> None:
     net, x = timm.create_model(name, num_classes=0).eval(), images(name)
     cfg, maps, features = net.pretrained_cfg, net.forward_features(x), net(x)
     assert (cfg["first_conv"], cfg["classifier"]) == ("conv1", "fc")
@@ -68,7 +68,7 @@ def test_a_net_gives_its_map_its_features_and_its_logits_as_its_pretrained_cfg_d
     assert not any(module.training for module in net.modules())
 
 
-def test_without_classes_the_weights_of_all_else_are_the_zoos() -> None:
+def test_without_a_classifier_the_other_weights_are_kept() -> None:
     net = timm.create_model("resnet20_cifar10", pretrained=True, num_classes=0)
     ours = zoo.load("resnet20_cifar10", pretrained=True).state_dict()
     assert ours.keys() - net.state_dict().keys() == {"fc.weight", "fc.bias"}
@@ -76,19 +76,19 @@ def test_without_classes_the_weights_of_all_else_are_the_zoos() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 7])
-def test_other_channels_get_the_weights_that_timm_would_give_them(channels: int) -> None:
+def test_the_stem_is_adapted_to_other_channels_as_in_timm(channels: int) -> None:
     net = timm.create_model("resnet20_cifar10", pretrained=True, in_chans=channels)
     ours = zoo.load("resnet20_cifar10", pretrained=True).state_dict()["conv1.weight"]
     assert torch.equal(net.state_dict()["conv1.weight"], adapt_input_conv(channels, ours))
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "resnet18_cifar10"])
-def test_a_pooling_that_a_net_has_not_is_refused(name: str) -> None:
+def test_an_unsupported_pooling_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="global_pool should be"):
         timm.create_model(name, global_pool="catavgmax")
 
 
-def test_a_dropout_or_an_argument_that_no_net_has_is_refused() -> None:
+def test_dropout_and_unknown_arguments_are_refused() -> None:
     assert timm.create_model("resnet20_cifar10", drop_rate=0.0).num_classes == 10
     with pytest.raises(ValueError, match="has no dropout"):
         timm.create_model("resnet20_cifar10", drop_rate=0.1)
@@ -97,7 +97,7 @@ def test_a_dropout_or_an_argument_that_no_net_has_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_maps_of_the_stages_are_given_alone_or_beside_the_last_one(name: str) -> None:
+def test_feature_maps_of_stages_are_returned(name: str) -> None:
     x = images(name)
     net = timm.create_model(name, features_only=True).eval()
     assert isinstance(net.feature_info, FeatureInfo)
@@ -115,20 +115,10 @@ def test_the_maps_of_the_stages_are_given_alone_or_beside_the_last_one(name: str
     assert first.shape[1] == whole.feature_info[0]["num_chs"]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_rates_can_fall_layer_by_layer(name: str) -> None:
-    net = timm.create_model(name)
-    groups = group_parameters(net, net.group_matcher(coarse=True), reverse=True)
-    in_order = [
-        next(group for key, group in groups.items() if key.startswith(part)) for part in ("conv1", "layer1", "fc")
-    ]
-    assert in_order == sorted(set(in_order))
-
-
 @pytest.mark.parametrize("name", ["resnet20_cifar10", "resnet18_cifar10"])
 @pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:FutureWarning")
 @pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:The TorchScript type system doesn't support:UserWarning")  # of torch's own layers
+@pytest.mark.filterwarnings("ignore:The TorchScript type system doesn't support:UserWarning")  # about torch's layers
 def test_torchscript_and_fx_compute_the_same(name: str) -> None:
     net = timm.create_model(name).eval()
     x = images(name)
@@ -136,12 +126,12 @@ def test_torchscript_and_fx_compute_the_same(name: str) -> None:
     assert torch.equal(torch.jit.script(torch.fx.symbolic_trace(net))(x), net(x))
 
 
-def test_a_net_of_the_registry_can_be_pickled() -> None:
+def test_a_net_can_be_pickled() -> None:
     net = timm.create_model("resnet8_digits", pretrained=True)
     assert pickle.loads(pickle.dumps(net))(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
 
 
-def test_a_file_that_timm_is_pointed_at_is_loaded_by_timm(tmp_path: Path) -> None:
+def test_a_weights_file_in_the_pretrained_cfg_is_loaded_by_timm(tmp_path: Path) -> None:
     ours, path = zoo.load("resnet8_digits").state_dict(), tmp_path / "model.safetensors"
     save_file(ours, path)
     net = timm.create_model("resnet8_digits", pretrained=True, pretrained_cfg_overlay={"file": str(path)})

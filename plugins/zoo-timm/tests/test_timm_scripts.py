@@ -1,4 +1,4 @@
-"""What timm's validate.py calls, for a model of the zoo and pictures in class folders."""
+"""The calls that timm's validate.py makes, for a model of the zoo and pictures in class folders."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from timm.utils import accuracy
 from zoo_timm.registry import register
 
 NAME = "resnet8_digits"
-# The script's defaults for the factory.
+# The arguments that the script passes to create_model by default.
 DEFAULTS: dict[str, Any] = {
     "drop_rate": 0.0, "drop_path_rate": None, "drop_block_rate": None, "global_pool": None, "bn_momentum": None,
     "bn_eps": None, "scriptable": False, "checkpoint_path": "",
 }  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # timm leaves the pictures' files open
-def test_timm_prepares_pictures_as_the_net_was_trained(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # timm does not close the files of pictures
+def test_timm_evaluates_a_model_on_pictures(tmp_path: Path) -> None:
     digits = load_digits()
     for number, (pixels, label) in enumerate(zip(digits.images[-200:], digits.target[-200:], strict=True)):
         folder = tmp_path / "validation" / str(label)

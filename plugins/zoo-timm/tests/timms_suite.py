@@ -1,7 +1,7 @@
-"""timm's own tests/test_models.py, asked of the zoo's models: a plugin of pytest's, for `make test-timm`.
+"""A pytest plugin that runs timm's tests/test_models.py on models of the zoo, for `make test-timm`.
 
-They are registered before timm's file is collected, and `timm.list_models`, from which it makes its cases, gives
-them alone: what timm would list of them by filter, tag and facts, whatever module of timm's the test is about.
+It registers the models before timm's tests are collected, and replaces `timm.list_models`, from which timm makes its
+test cases, so that only these models are listed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import timm
 from zoo_timm.registry import register
 
-# A net with shortcut A and one with B, one for other images, one of every other plugin, and one of timm's own.
+# Nets with shortcuts A and B, one for digits, one of every other plugin, and one of timm.
 MODELS = (
     "resnet20_cifar10",
     "resnet20b_cifar10",
@@ -24,10 +24,10 @@ MODELS = (
 _list_models = timm.list_models
 
 
-def _zoos(filter: object = "", module: object = "", **selection: Any) -> list[str]:
+def _list_zoo_models(filter: object = "", module: object = "", **selection: Any) -> list[str]:
     return [name for name in _list_models(filter, **selection) if name.partition(".")[0] in MODELS]
 
 
 for name in MODELS:
     register(name)
-timm.list_models = _zoos
+timm.list_models = _list_zoo_models

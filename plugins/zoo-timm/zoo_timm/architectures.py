@@ -1,6 +1,6 @@
-"""Every net that timm has, as an architecture of the zoo: timm's own, stem and all, for images of its size.
+"""Every net of timm as an architecture, with timm's stem.
 
-There are a thousand, so they are not declared as models. A training can start from their weights.
+timm has more than a thousand, so they are not declared as models. A training can start from their weights.
 """
 
 from __future__ import annotations
@@ -9,14 +9,28 @@ from zoo.plugin import Architecture
 from zoo_timm.models import PAGE, RECIPES, Build
 
 
-def own(name: str) -> Architecture:
-    """timm's net of that name, whether there is one or not."""
-    build = Build(name, has_own_stem=True)
+def architecture_of(name: str) -> Architecture:
+    """Describe a net of timm. The name is not checked.
+
+    Args:
+        name: The name in timm's registry, without a tag.
+
+    Returns:
+        The architecture, which imports timm when it builds a net.
+    """
+    build = Build(name, keeps_stem=True)
     return Architecture(name, build, RECIPES, paper=PAGE, description=f"timm's {name}.", tags=("timm",))
 
 
 def architecture(name: str) -> Architecture | None:
-    """timm's net of that name; None where timm has none."""
-    from zoo_timm.resnet import is_timms
+    """Find a net of timm by name. Imports timm.
 
-    return own(name) if is_timms(name) else None
+    Args:
+        name: The name in timm's registry, without a tag.
+
+    Returns:
+        The architecture, or None if timm has no such net.
+    """
+    from zoo_timm.resnet import is_in_timm
+
+    return architecture_of(name) if is_in_timm(name) else None

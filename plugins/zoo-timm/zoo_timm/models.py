@@ -1,4 +1,4 @@
-"""The models: facts only, neither torch nor timm. `timm_model` makes one of any ResNet that timm has."""
+"""Recipes and models of timm's ResNets. Imports neither torch nor timm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 PAGE = "https://github.com/huggingface/pytorch-image-models"
 
-# What such nets are usually trained with on CIFAR: Nesterov momentum, a weight decay of 5e-4, a cosine to 0.
+# Common hyper-parameters for these nets on CIFAR: Nesterov momentum, weight decay 5e-4, cosine decay to 0.
 COSINE = Recipe(
     epochs=200,
     batch_size=128,
@@ -31,7 +31,7 @@ COSINE = Recipe(
 
 QUICK = COSINE.replace(epochs=12, sched="onecycle", warmup_epochs=0, warmup_lr=0.0)
 
-# From weights of another data set: the head first, then all of it; and the head alone. As is usual, and not tuned.
+# For weights of another dataset: first the head and then all layers, and only the head. Common values, not tuned.
 FINETUNE = COSINE.replace(epochs=20, lr=0.01, warmup_epochs=0, warmup_lr=0.0, freeze_epochs=2, layer_decay=0.9)
 LINEAR = FINETUNE.replace(epochs=50, freeze_epochs=50, layer_decay=1.0, crop_padding=0, hflip=0.0)
 
@@ -40,20 +40,34 @@ RECIPES = {"cosine": COSINE, "quick": QUICK, "finetune": FINETUNE, "linear": LIN
 
 @dataclass(frozen=True)
 class Build:
-    """Builds timm's net; imports timm and torch when it is called."""
+    """Builds a net of timm. Imports timm and torch when it is called.
+
+    Attributes:
+        name: The name in timm's registry.
+        keeps_stem: Whether to keep timm's stem for small images too.
+    """
 
     name: str
-    has_own_stem: bool = False  # timm's, instead of one for the size of the images
+    keeps_stem: bool = False
 
     def __call__(self, input_size: InputSize, num_classes: int) -> nn.Module:
-        """Build it untrained."""
-        from zoo_timm.resnet import own_net, timm_resnet
+        """Build the net untrained, images [N, *input_size] to logits [N, num_classes]."""
+        from zoo_timm.resnet import small_image_resnet, timm_net
 
-        return (own_net if self.has_own_stem else timm_resnet)(self.name, input_size, num_classes)
+        return (timm_net if self.keeps_stem else small_image_resnet)(self.name, input_size, num_classes)
 
 
 def timm_model(name: str, dataset: Dataset, parameters: int) -> Model:
-    """One of timm's ResNets on a data set; `parameters` with the stem for its images."""
+    """Declare one of timm's ResNets on a dataset as a model of the zoo.
+
+    Args:
+        name: The name in timm's registry.
+        dataset: The dataset. Images of up to 64 pixels get a stem that keeps their size.
+        parameters: The number of parameters of the net with that stem.
+
+    Returns:
+        The model, which is the default of its architecture on CIFAR-10.
+    """
     architecture = Architecture(
         name=name,
         build=Build(name),
