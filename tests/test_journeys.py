@@ -57,7 +57,7 @@ def journeys(reference: Reference, tmp_path: Path, run_here: Run, monkeypatch: p
     return Here
 
 
-def test_after_any_steps_everything_is_as_it_should_be(
+def test_any_sequence_of_commands_leaves_a_consistent_state(
     journeys: type[Journey], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = Journey.steps

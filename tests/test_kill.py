@@ -62,7 +62,7 @@ def test_a_training_that_a_signal_ends_is_resumed_to_the_same_bytes(
     ],
     ids=" ".join,
 )
-def test_killed_before_any_file_operation_the_next_command_makes_it_good(tmp_path: Path, kills: dict[str, int]) -> None:
+def test_the_next_command_recovers_from_a_kill_before_any_file_operation(tmp_path: Path, kills: dict[str, int]) -> None:
     words = [f"{command}={os.environ.get('ZOO_KILL_EVERY', every)}" for command, every in kills.items()]
     done = subprocess.run(
         [sys.executable, "-m", "tests.killed", tmp_path, *words],

@@ -51,7 +51,7 @@ def imported_by(command: str) -> set[str]:
     return modules
 
 
-def test_looking_around_imports_no_heavy_library(poisoned: dict[str, str]) -> None:
+def test_listing_and_help_import_no_heavy_library(poisoned: dict[str, str]) -> None:
     commands = ["list", "list --json", "info resnet20 --no-layers", "--help", "train --help"]
     for command, (code, errors, _) in run(commands, poisoned).items():
         assert code == 0, f"zoo {command}: {errors}"

@@ -169,7 +169,7 @@ def run_there(work: Path, run_here: Run, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(("line", "message"), [*itertools.chain(*MISTAKES.values())])
-def test_a_mistake_is_one_line_that_says_what_to_do(run_there: Run, work: Path, line: str, message: str) -> None:
+def test_a_mistake_is_one_line_with_a_remedy_and_exit_1(run_there: Run, work: Path, line: str, message: str) -> None:
     before = sorted(work.rglob("*"))
     finished = run_there(*shlex.split(line))
     assert (finished.returncode, finished.stderr.count("\n")) == (1, 1), finished.stderr
@@ -255,7 +255,7 @@ main()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
-def test_batches_that_the_memory_is_too_small_for_are_one_line(tmp_path: Path) -> None:
+def test_too_little_memory_for_a_batch_is_one_line(tmp_path: Path) -> None:
     words = ["train", "resnet8", "--set", "batch_size=1437", "--epochs", "1", "--compile", "none", "-q"]
     finished = subprocess.run([sys.executable, "-c", POOR, *words], capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 1
@@ -266,7 +266,7 @@ def test_batches_that_the_memory_is_too_small_for_are_one_line(tmp_path: Path) -
     assert "Traceback" not in finished.stderr
 
 
-def test_a_terminal_that_has_not_all_characters_gets_question_marks_for_those(run_zoo: Run) -> None:
+def test_characters_that_a_terminal_lacks_are_question_marks(run_zoo: Run) -> None:
     finished = run_zoo("list", "resnet20b*", PYTHONIOENCODING="ascii")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert "?" in finished.stdout

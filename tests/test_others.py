@@ -91,7 +91,7 @@ def pinned(site: Site, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return catalogue()
 
 
-def test_the_folder_is_a_models_with_an_origin_and_results_measured_here(taken_in: Path, content: bytes) -> None:
+def test_an_imported_model_records_its_source_and_measured_results(taken_in: Path, content: bytes) -> None:
     config = store.check_whole(taken_in)
     assert isinstance(config, Imported)
     assert (config.name, config.source.by, config.download) == (NAME, "Somebody", None)
@@ -111,7 +111,7 @@ def strange(tmp_path: Path) -> Path:
     return tmp_path / "strange.pt"
 
 
-def test_names_that_no_plugin_knows_are_renamed_by_rules(tmp_path: Path, run_here: Run) -> None:
+def test_parameter_names_are_renamed_by_rules(tmp_path: Path, run_here: Run) -> None:
     words = ["import", MODEL, strange(tmp_path), "--by", "Somebody", "--license", "mit", "--out", tmp_path / "out"]
     refused = run_here(*words)
     assert "do not fit the net" in refused.stderr
@@ -120,11 +120,11 @@ def test_names_that_no_plugin_knows_are_renamed_by_rules(tmp_path: Path, run_her
     record = store.read_record(tmp_path / "out")
     assert isinstance(record, Imported)
     assert record.source.mapped == "renamed: stage.1 → layer1, head → fc"
-    own, taken = (zoo.load(one, pretrained=True).state_dict() for one in (MODEL, tmp_path / "out"))
+    own, taken = (zoo.load(model, pretrained=True).state_dict() for model in (MODEL, tmp_path / "out"))
     assert all(torch.equal(taken[name], tensor) for name, tensor in own.items())
 
 
-def test_weights_that_were_renamed_are_converted_again_by_the_rules_in_the_record(
+def test_the_rename_rules_in_a_record_are_used_to_convert_again(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules = [(r"^stage\.(\d)", r"layer\1"), ("(?=head)head", "fc")]
@@ -142,7 +142,7 @@ def test_weights_that_were_renamed_are_converted_again_by_the_rules_in_the_recor
         assert not zoo.load(NAME, pretrained=True).training
 
 
-def test_its_card_says_first_that_the_zoo_did_not_train_it_and_then_what_is_claimed(taken_in: Path) -> None:
+def test_the_card_of_an_imported_model_starts_with_its_author(taken_in: Path) -> None:
     text = (taken_in / store.README).read_text().partition("---\n\n")[2]
     lines = [line for line in text.splitlines() if line]
     assert lines[1] == "**Trained by Somebody, not by the zoo**."
@@ -150,14 +150,14 @@ def test_its_card_says_first_that_the_zoo_did_not_train_it_and_then_what_is_clai
     assert "How it was trained" not in text
 
 
-def test_it_is_measured_as_any_is_with_its_own_normalisation(taken_in: Path) -> None:
+def test_an_imported_model_is_evaluated_with_its_own_normalization(taken_in: Path) -> None:
     evaluated, config = api.evaluate(taken_in), store.read_record(taken_in)
     assert evaluated.results == config.results
     assert api.evaluate(MODEL, weights=taken_in / store.WEIGHTS).results == config.results
     assert api.verify(taken_in).outcome == "as published"
 
 
-def test_it_can_be_neither_reproduced_nor_drawn_and_says_why(taken_in: Path, tmp_path: Path) -> None:
+def test_an_imported_model_has_no_recipe_to_reproduce_and_no_curve_to_plot(taken_in: Path, tmp_path: Path) -> None:
     for ask in (lambda: api.reproduce(taken_in), lambda: api.plot([taken_in], tmp_path / "plot.svg")):
         with pytest.raises(FolderError, match="no recipe and no log: the zoo did not train it, Somebody did"):
             ask()
@@ -168,7 +168,9 @@ def test_nobody_trains_it_by_mistake() -> None:
         api.train(NAME)
 
 
-def test_a_hub_has_it_beside_the_zoos_own(taken_in: Path, trained: Path, tmp_path: Path) -> None:
+def test_an_imported_model_is_published_beside_the_model_of_the_zoo(
+    taken_in: Path, trained: Path, tmp_path: Path
+) -> None:
     hub = f"file:{tmp_path / 'hub'}"
     for folder in (taken_in, trained):
         api.push(folder, hub=hub)
@@ -179,7 +181,7 @@ def test_a_hub_has_it_beside_the_zoos_own(taken_in: Path, trained: Path, tmp_pat
     assert store.check(api.pull(NAME, hub=hub, out=tmp_path / "pulled")) == store.read_record(taken_in)
 
 
-def test_where_there_are_only_others_weights_a_line_says_whose_and_none_is_taken(pinned: FolderHub, site: Site) -> None:
+def test_imported_weights_are_never_loaded_under_the_plain_name(pinned: FolderHub, site: Site) -> None:
     with pytest.raises(NotPublished, match=rf"no weights of {MODEL} \(other people's are there: {NAME}\)"):
         zoo.load(MODEL, pretrained=True)
     with pytest.raises(NotFound, match=rf"^the catalogue has no weights of {MODEL}\.nobody; it has {NAME}$"):
@@ -203,7 +205,7 @@ def test_pinned_weights_are_fetched_once_and_never_asked_for_again(
     assert api.verify(NAME).outcome == "as published"
 
 
-def test_its_facts_need_no_request(pinned: FolderHub, site: Site) -> None:
+def test_listing_info_and_transforms_of_imported_weights_need_no_request(pinned: FolderHub, site: Site) -> None:
     assert zoo.list_models("resnet8*", pretrained=True) == [NAME]
     assert zoo.info(NAME).weights == "catalogue"
     assert zoo.transforms(NAME).transforms[-1].mean == list(MEAN)
@@ -245,7 +247,7 @@ def test_converted_weights_are_read_where_nothing_can_be_written(
     assert not zoo.load(NAME, pretrained=True).training
 
 
-def test_a_strangers_address_is_not_fetched_from_unasked(
+def test_an_address_in_a_record_is_fetched_only_if_it_is_trusted(
     pinned: FolderHub, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "strange").mkdir()
@@ -257,14 +259,14 @@ def test_a_strangers_address_is_not_fetched_from_unasked(
     zoo.load(folder, pretrained=True)
 
 
-def test_it_teaches(pinned: FolderHub, tmp_path: Path) -> None:
+def test_imported_weights_can_be_a_teacher(pinned: FolderHub, tmp_path: Path) -> None:
     settings = {"teacher": "resnet8.somebody"}
     done = api.train("resnet8", settings=settings, epochs=1, limit_train=64, amp=False, out=tmp_path / "out")
     assert done.config.job.teacher is not None
     assert done.config.job.teacher.address == "resnet8.somebody"
 
 
-def test_a_copy_that_was_saved_anew_is_known_by_its_tensors(
+def test_a_copy_of_a_checkpoint_is_recognized_by_the_hash_of_its_tensors(
     content: bytes, site: Site, file: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The author's file is at an address whose name begins its hash; here is a copy with the same tensors."""
@@ -310,7 +312,7 @@ def test_another_file_than_the_pinned_one_is_refused(pinned: FolderHub, site: Si
         (["--by", "x", "--license", "mit", "--sha256", "0" * 64], "has SHA-256"),
     ],
 )
-def test_what_is_missing_or_cannot_be_is_one_line(run_here: Run, file: Path, words: list[str], complaint: str) -> None:
+def test_a_wrong_import_is_one_line(run_here: Run, file: Path, words: list[str], complaint: str) -> None:
     done = run_here("import", MODEL, file, *words)
     assert done.returncode != 0
     assert complaint in done.stderr
@@ -350,7 +352,7 @@ def test_the_commands_and_the_python_of_the_page_run(run_here: Run) -> None:
     exec(code, {})
 
 
-def test_info_says_whose_license_it_is(pinned: FolderHub, run_here: Run) -> None:
+def test_info_shows_the_license_of_the_weights_or_the_code(pinned: FolderHub, run_here: Run) -> None:
     lines = run_here("info", NAME).stdout.splitlines()
     assert "  license     mit, of the weights by Somebody" in lines
     assert any(line.startswith("layer\ttype") for line in lines)
@@ -362,7 +364,7 @@ def test_info_says_whose_license_it_is(pinned: FolderHub, run_here: Run) -> None
     )
 
 
-def test_a_claim_that_nobody_measured_is_listed_as_one(taken_in: Path, tmp_path: Path, run_here: Run) -> None:
+def test_an_unmeasured_claim_is_listed_with_a_tilde(taken_in: Path, tmp_path: Path, run_here: Run) -> None:
     shutil.copytree(config_of(taken_in, results=None, environment=None), tmp_path / "hub" / NAME)
     hub = f"file:{tmp_path / 'hub'}"
     assert run_here("list", "--hub", hub).stdout.splitlines()[1].split("\t")[3] == "~97.50%"

@@ -56,7 +56,7 @@ def held(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_second_process_is_told_who_trains_or_pulls_there(tmp_path: Path, held: subprocess.Popen[str]) -> None:
+def test_a_second_process_is_told_which_process_uses_the_folder(tmp_path: Path, held: subprocess.Popen[str]) -> None:
     for mode in MODES:
         with pytest.raises(TrainingError, match=f"m is being trained by pid {held.pid} on "):
             quick(tmp_path / "m", mode)
@@ -64,7 +64,7 @@ def test_a_second_process_is_told_who_trains_or_pulls_there(tmp_path: Path, held
         api.pull("resnet8_digits", out=tmp_path / "m")
 
 
-def test_the_place_of_a_process_that_was_killed_is_free(tmp_path: Path, held: subprocess.Popen[str]) -> None:
+def test_a_killed_process_frees_its_folder(tmp_path: Path, held: subprocess.Popen[str]) -> None:
     held.kill()
     held.wait()
     assert quick(tmp_path / "m").folder == tmp_path / "m"
@@ -73,7 +73,7 @@ def test_the_place_of_a_process_that_was_killed_is_free(tmp_path: Path, held: su
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("strange", ["m/notes.txt", "m/pictures/", "m/README.md", "m.run/thesis.tex", "m"])
-def test_what_the_zoo_did_not_write_is_never_removed(tmp_path: Path, trained: Path, mode: str, strange: str) -> None:
+def test_files_of_the_user_are_never_removed(tmp_path: Path, trained: Path, mode: str, strange: str) -> None:
     if strange in ("m/notes.txt", "m/pictures/"):  # beside a model
         shutil.copytree(trained, tmp_path / "m")
     (tmp_path / strange).parent.mkdir(exist_ok=True)
@@ -88,7 +88,7 @@ def test_a_damaged_model_folder_may_be_overwritten(model_folder: Path) -> None:
     assert quick(model_folder, "overwrite").config.training.epochs == 1
 
 
-def test_what_is_left_of_a_run_that_is_finished_is_removed(tmp_path: Path) -> None:
+def test_resuming_a_finished_training_removes_its_left_over_run(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()  # an empty folder is filled
     first = quick(tmp_path / "m")
     run = Output(tmp_path / "m").run
@@ -111,7 +111,7 @@ def glance_always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("glance_always")
-def test_a_finished_training_that_is_resumed_leaves_the_checkpoint_of_another_one(tmp_path: Path) -> None:
+def test_resuming_a_finished_training_keeps_the_checkpoint_of_another(tmp_path: Path) -> None:
     first = quick(tmp_path / "m")
     stopped(tmp_path / "m", seed=3, settings={"batch_size": "16"}, epochs=2, overwrite=True)
     assert quick(tmp_path / "m", "resume").config == first.config
@@ -122,7 +122,7 @@ def test_a_finished_training_that_is_resumed_leaves_the_checkpoint_of_another_on
 
 
 @pytest.mark.usefixtures("glance_always")
-def test_seeds_that_replace_others_and_are_interrupted_go_on_with_the_same_options_and_resume(tmp_path: Path) -> None:
+def test_interrupted_seeds_that_overwrite_others_are_resumed_with_the_same_options(tmp_path: Path) -> None:
     options: dict[str, Any] = {"out": tmp_path / "m", "seeds": 2, "epochs": 1, "limit_train": 64, "amp": False}
     api.train("resnet8", settings={"batch_size": "32"}, **options)
     options |= {"settings": {"batch_size": "16"}, "overwrite": True}
@@ -135,7 +135,7 @@ def test_seeds_that_replace_others_and_are_interrupted_go_on_with_the_same_optio
 
 
 @pytest.mark.usefixtures("glance_always")
-def test_a_damaged_folder_that_is_to_be_replaced_does_not_stop_its_run(model_folder: Path) -> None:
+def test_an_overwriting_run_is_resumed_although_the_old_folder_is_damaged(model_folder: Path) -> None:
     stopped(model_folder, settings={"batch_size": "16"}, epochs=1, overwrite=True)
     (model_folder / store.WEIGHTS).write_bytes(b"damaged")
     options: dict[str, Any] = {"settings": {"batch_size": "16"}, "epochs": 1, "limit_train": 64, "amp": False}
@@ -154,7 +154,7 @@ class Elsewhere(Report):
             self.error = threads.submit(quick, self.out).exception()
 
 
-def test_a_second_training_in_a_process_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_second_training_in_the_same_process_is_refused(tmp_path: Path) -> None:
     report = Elsewhere(tmp_path / "second")
     api.train("resnet8", out=tmp_path / "first", epochs=1, limit_train=64, amp=False, report=report)
     assert isinstance(report.error, TrainingError)
@@ -165,14 +165,14 @@ def test_a_second_training_in_a_process_is_refused_in_one_line(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("out", ["/dev/null/m", "/proc/nothing/m", "m" * 300, "link", "link/m"])
-def test_a_place_that_cannot_be_written_is_one_line_before_the_first_step(tmp_path: Path, out: str) -> None:
+def test_an_output_folder_that_cannot_be_written_is_one_line_before_the_first_step(tmp_path: Path, out: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nothing" / "there")
     with pytest.raises(ZooError, match=r"can't be written \(|is a link|can't be a file's name"):
         quick(tmp_path / out)
 
 
 @pytest.mark.parametrize("module", ["zoo.cli.app", "torch"])
-def test_ctrl_c_while_a_module_is_being_imported_is_one_line(module: str, tmp_path: Path) -> None:
+def test_ctrl_c_during_an_import_is_one_line(module: str, tmp_path: Path) -> None:
     code = f"""
 import os, signal, sys
 

@@ -10,7 +10,7 @@ import zoo
 from zoo.plugins import core_version
 
 
-def test_the_public_names_are_these() -> None:
+def test_the_public_names_are_documented_and_importable() -> None:
     assert zoo.__all__ == [
         "Architecture", "Dataset", "Model", "Recipe", "ZooError",
         "evaluate", "export", "info", "list_models", "load", "predict", "pull", "push", "reproduce", "train",
@@ -21,7 +21,7 @@ def test_the_public_names_are_these() -> None:
     assert set(zoo.__all__) <= set(dir(zoo))
 
 
-def test_a_name_that_is_none_is_an_attribute_error() -> None:
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'lod'"):
         zoo.lod  # noqa: B018
 

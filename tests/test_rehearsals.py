@@ -43,21 +43,23 @@ def install(fake_plugin: Callable[..., Path]) -> Callable[[str], Path]:
 
 
 @pytest.mark.parametrize("group", SHOWN)
-def test_it_is_one_file(group: str) -> None:
+def test_a_plugin_in_the_documentation_is_one_file(group: str) -> None:
     page, distribution, module = SHOWN[group]
     files = [path for path in blocks(page) if path.startswith(f"{distribution}/") and "/tests/" not in path]
     assert files == [f"{distribution}/pyproject.toml", f"{distribution}/{module}.py"]
 
 
 @pytest.mark.parametrize("group", ["zoo.reports", "zoo.exporters", "zoo.datasets"])
-def test_it_imports_no_module_of_the_zoo_but_the_one_for_plugins(group: str) -> None:
+def test_a_plugin_in_the_documentation_imports_zoo_plugin_only(group: str) -> None:
     page, distribution, module = SHOWN[group]
     tree = ast.parse(blocks(page)[f"{distribution}/{module}.py"])
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name for name in imported if name and name.startswith("zoo")} <= {"zoo.plugin"}
 
 
-def test_an_exporter(run_here: Run, install: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_exporter_in_the_documentation_exports_a_model(
+    run_here: Run, install: Callable[[str], Path], tmp_path: Path
+) -> None:
     install("zoo.exporters")
     finished = run_here("export", "resnet8", "--to", "double", "--out", str(tmp_path / "out"))
     assert finished.returncode == 0, finished.stderr
@@ -66,7 +68,9 @@ def test_an_exporter(run_here: Run, install: Callable[[str], Path], tmp_path: Pa
     assert "98.06%" in measured.stdout, measured.stderr
 
 
-def test_a_kind_of_hub(run_here: Run, install: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_hub_in_the_documentation_publishes_a_model(
+    run_here: Run, install: Callable[[str], Path], tmp_path: Path
+) -> None:
     install("zoo.hubs")
     finished = run_here("push", str(CHECKOUT / "hub_cards" / "resnet8_digits"), "--hub", "memory:x")
     assert finished.returncode == 0, finished.stderr

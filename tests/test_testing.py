@@ -40,14 +40,14 @@ SMALL = Architecture("small", Small, {"adam": Recipe(epochs=9, opt="adam", lr=0.
 
 
 @pytest.mark.parametrize(
-    "model", [Model(SMALL, DIGITS, 2_610), Model(SMALL, CIFAR10, 41_082)], ids=lambda one: one.name
+    "model", [Model(SMALL, DIGITS, 2_610), Model(SMALL, CIFAR10, 41_082)], ids=lambda model: model.name
 )
-def test_a_model_is_checked_and_trained_before_its_plugin_is_installed(model: Model) -> None:
+def test_a_model_is_checked_without_an_installed_plugin(model: Model) -> None:
     check_model(model)
     check_training(model)
 
 
-def test_a_net_that_does_not_look_at_the_number_of_classes_is_found() -> None:
+def test_a_net_that_ignores_the_number_of_classes_is_reported() -> None:
     def ten(input_size: InputSize, num_classes: int) -> nn.Module:
         return Small(input_size, 10)
 
@@ -59,7 +59,7 @@ def test_a_net_that_does_not_look_at_the_number_of_classes_is_found() -> None:
     ("settings", "lacking"),
     [("freeze_epochs", "Small names no head that could learn alone"), ("layer_decay", "Small names no layers")],
 )
-def test_a_recipe_that_the_net_has_no_words_for_is_found(settings: str, lacking: str) -> None:
+def test_a_recipe_that_the_net_does_not_support_is_reported(settings: str, lacking: str) -> None:
     recipe = Recipe(epochs=9).changed({settings: "0.5" if settings == "layer_decay" else "1"})
     with pytest.raises(AssertionError, match=f"small_digits: {lacking}"):
         check_model(Model(dataclasses.replace(SMALL, recipes={"finetune": recipe}), DIGITS, 2_610))
@@ -115,7 +115,7 @@ def missing(root: Path, *, train: bool) -> Arrays:
         (dataclasses.replace(NOISE, folder="nowhere"), "it was read, and its folder or is_whole says it isn't there"),
     ],
 )
-def test_a_data_set_that_is_not_what_it_says_is_found(wrong: Dataset, message: str, tmp_path: Path) -> None:
+def test_a_data_set_that_differs_from_its_declaration_is_reported(wrong: Dataset, message: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=message):
         check_dataset(wrong, tmp_path)
 
@@ -138,7 +138,7 @@ line_noise = Model(Architecture("line", build, {"r": Recipe(epochs=1, opt="adam"
 """
 
 
-def test_a_distribution_that_is_right_passes(fake_plugin: Install) -> None:
+def test_a_correct_distribution_passes(fake_plugin: Install) -> None:
     fake_plugin("zoo-line", {"line_noise": "line:line_noise"}, "line", SITE)
     check_plugin("zoo-line")
 
@@ -157,7 +157,7 @@ def test_a_distribution_that_is_right_passes(fake_plugin: Install) -> None:
         ("import numpy", "import nowhere\nimport numpy", "No module named 'nowhere'"),
     ],
 )
-def test_a_distribution_that_is_wrong_is_told_by_the_checks_name(
+def test_a_wrong_distribution_is_reported_with_the_name_of_the_check(
     fake_plugin: Install, right: str, wrong: str, message: str
 ) -> None:
     fake_plugin("zoo-line", {"line_noise": "line:line_noise"}, "line", SITE.replace(right, wrong))
@@ -165,9 +165,7 @@ def test_a_distribution_that_is_wrong_is_told_by_the_checks_name(
         check_plugin("zoo-line")
 
 
-def test_pytest_checks_all_that_a_distribution_declares_also_under_python_o(
-    fake_plugin: Install, tmp_path: Path
-) -> None:
+def test_pytest_checks_a_distribution_also_with_python_optimize(fake_plugin: Install, tmp_path: Path) -> None:
     site = fake_plugin("zoo-line", {"line_noise": "line:line_noise"}, "line", SITE.replace("=34", "=35"))
     words = ["-p", "zoo.testing.pytest_plugin", "-q", "--zoo-plugin", "zoo-line", "-p", "no:cacheprovider"]
     environment = {

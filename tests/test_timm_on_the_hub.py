@@ -47,9 +47,9 @@ def timms(**settings: Any) -> nn.Module:
 
 def saved(folder: Path, net: nn.Module, changes: Mapping[str, object] = MappingProxyType({})) -> Path:
     """A folder as timm saves it, and what its config.json says otherwise."""
-    said = {"label_names": list(LABELS)}
+    labels = {"label_names": list(LABELS)}
     data = {"input_size": (3, SIDE, SIDE), "crop_pct": 0.9, "interpolation": "bicubic"}
-    save_for_hf(net, str(folder), model_config=said, data_config=data, safe_serialization=True)
+    save_for_hf(net, str(folder), model_config=labels, data_config=data, safe_serialization=True)
     document = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**document, **changes}))
     return folder
@@ -78,15 +78,15 @@ def photograph(width: int, height: int) -> Image.Image:
     return Image.fromarray((sky + grain).clip(0, 255).astype(np.uint8))
 
 
-def test_its_answers_to_a_photograph_and_its_facts_are_timms(repository: str, tmp_path: Path) -> None:
+def test_logits_and_preprocessing_match_timm(repository: str, tmp_path: Path) -> None:
     theirs, picture = timms(), photograph(320, 213)
     config = published(repository).config
     size = {"input_size": (3, SIDE, SIDE), "crop_pct": 0.9, "interpolation": "bicubic"}
     prepare = create_transform(**resolve_model_data_config(theirs, args=size))
     ours = zoo.load(repository, pretrained=True)
     with torch.inference_mode():
-        wanted, found = theirs(prepare(picture)[None]), ours(zoo.transforms(repository)(picture)[None])
-    assert torch.allclose(found, wanted, rtol=0, atol=1e-5)
+        expected, logits = theirs(prepare(picture)[None]), ours(zoo.transforms(repository)(picture)[None])
+    assert torch.allclose(logits, expected, rtol=0, atol=1e-5)
     assert (config.classes, config.input_size) == (LABELS, (3, SIDE, SIDE))
     assert config.resizing == Resizing(0.9, "bicubic", "center")
     assert isinstance(config, Imported)
@@ -97,11 +97,11 @@ def test_its_answers_to_a_photograph_and_its_facts_are_timms(repository: str, tm
     assert seen.guesses[0].label == LABELS[int(guesses.argmax())]
 
 
-def test_a_training_begins_with_it_and_what_comes_of_it_is_published_and_loaded(
+def test_a_repository_of_timm_is_fine_tuned_published_and_reproduced(
     repository: str, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = hub.repositories["trees/test_resnet"].commits[-1]
-    one = api.train(
+    model = api.train(
         "test_resnet",
         dataset="digits",
         start=repository,
@@ -113,22 +113,22 @@ def test_a_training_begins_with_it_and_what_comes_of_it_is_published_and_loaded(
         push=True,
         hub="hf://me",
     )
-    job = one.config.job
+    job = model.config.job
     assert job.start is not None
     assert job.start.address == f"hf://trees/test_resnet@{commit.oid}"
     assert job.start.sha256 == commit.files["model.safetensors"].sha256
-    assert (one.config.name, one.config.architecture) == ("test_resnet_digits", "test_resnet")
-    assert one.config.plugin_distribution == "zoo-timm"
-    data = vars(ModelCard((one.folder / store.README).read_text()).data)
+    assert (model.config.name, model.config.architecture) == ("test_resnet_digits", "test_resnet")
+    assert model.config.plugin_distribution == "zoo-timm"
+    data = vars(ModelCard((model.folder / store.README).read_text()).data)
     assert (data["base_model"], data["base_model_relation"]) == ("trees/test_resnet", "finetune")
     net = zoo.load("hf://me/test_resnet_digits", pretrained=True)
     assert net(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
     monkeypatch.setenv("ZOO_TRUST", "hf://trees")
-    again, before = api.reproduce(one.folder, out=tmp_path / "again")
+    again, before = api.reproduce(model.folder, out=tmp_path / "again")
     assert again.config.weights == before.weights
 
 
-def test_the_classes_of_an_imagenet_are_named_where_the_tag_says_that_it_is_one(tmp_path: Path) -> None:
+def test_imagenet_classes_are_named_if_the_tag_says_imagenet(tmp_path: Path) -> None:
     net = timm.create_model("test_resnet.r160_in1k")
     folder = saved(tmp_path / "net", net, {"label_names": None})
     config = published(folder).config
@@ -140,7 +140,7 @@ def test_the_classes_of_an_imagenet_are_named_where_the_tag_says_that_it_is_one(
     assert (config.dataset, config.classes[281]) == ("unnamed", "281")
 
 
-def test_labels_are_described_where_there_are_descriptions(tmp_path: Path) -> None:
+def test_label_descriptions_are_used_as_class_names(tmp_path: Path) -> None:
     folder = saved(tmp_path / "net", timms(), {"label_descriptions": {"acorn": "the fruit of an oak"}})
     assert published(folder).config.classes == ("the fruit of an oak", "beech", "chestnut")
 
@@ -160,15 +160,15 @@ FALSE: dict[str, tuple[dict[str, object], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", FALSE)
-def test_what_it_says_is_not_believed(what: str, tmp_path: Path) -> None:
-    changes, why = FALSE[what]
+@pytest.mark.parametrize("case", FALSE)
+def test_a_wrong_config_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
+    changes, why = FALSE[case]
     with pytest.raises(FolderError, match=why) as error:
         zoo.load(saved(tmp_path / "net", timms(), changes), pretrained=True)
     assert "\n" not in str(error.value)
 
 
-def test_every_net_of_timms_is_known_to_a_record_that_names_the_plugin_and_to_nothing_else() -> None:
+def test_architectures_of_timm_are_available_only_to_records_that_name_the_plugin() -> None:
     assert registry.recorded("test_resnet", "zoo-timm").name == "test_resnet"
     for name in ("resnet9000", "hf-hub"):
         with pytest.raises(UnknownModel):
@@ -177,15 +177,15 @@ def test_every_net_of_timms_is_known_to_a_record_that_names_the_plugin_and_to_no
         registry.architecture("test_resnet")
 
 
-def test_a_stem_for_small_images_is_not_timms_and_says_so(tmp_path: Path) -> None:
+def test_starting_a_small_stem_from_weights_of_timm_is_refused(tmp_path: Path) -> None:
     start = saved(tmp_path / "net", timm.create_model("resnet18", num_classes=3))
     with pytest.raises(TrainingError, match=r"its conv1\.weight is 64×3×7×7, for images of \(1, 8, 8\)") as why:
         api.train("resnet18", dataset="digits", start=start, limit_train=8, out=tmp_path / "out")
     assert "\n" not in str(why.value)
 
 
-def test_the_command_says_what_it_is(run_here: Run, tmp_path: Path) -> None:
-    found = run_here("info", saved(tmp_path / "net", timms()))
-    assert found.returncode == 0, found.stderr
-    assert "unnamed, 3 classes (acorn, beech, chestnut), input (3, 96, 96)" in found.stdout
-    assert "center, crop_pct 0.9, bicubic" in found.stdout
+def test_info_describes_a_repository_of_timm(run_here: Run, tmp_path: Path) -> None:
+    finished = run_here("info", saved(tmp_path / "net", timms()))
+    assert finished.returncode == 0, finished.stderr
+    assert "unnamed, 3 classes (acorn, beech, chestnut), input (3, 96, 96)" in finished.stdout
+    assert "center, crop_pct 0.9, bicubic" in finished.stdout

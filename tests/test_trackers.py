@@ -69,29 +69,29 @@ def lines(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "told.jsonl").read_text().splitlines()]
 
 
-def rows(told: list[dict[str, object]]) -> list[dict[str, object]]:
-    return [one for one in told if "epoch" in one]
+def rows(lines: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [line for line in lines if "epoch" in line]
 
 
 @pytest.mark.usefixtures("jsonl")
-def test_the_pages_tracker_is_told_the_job_every_epoch_and_what_the_test_set_says(tmp_path: Path) -> None:
+def test_the_tracker_in_the_documentation_gets_the_job_every_epoch_and_the_result(tmp_path: Path) -> None:
     trained = train(tmp_path / "out", "jsonl")
-    told = lines(tmp_path / "out.events")
-    assert told[0]["begun"] == "resnet8_digits"
-    assert told[0]["job"] == json.loads((trained.folder / "config.json").read_text())["job"]
-    assert str(told[1]["note"]).startswith("training resnet8_digits, recipe quick: 3 epochs")
-    assert str(told[2]["note"]).startswith("compile ")
-    assert told[3] == {"epochs": 3, "images": 128, "finished": 0}
-    *before, last, result = rows(told)
+    written = lines(tmp_path / "out.events")
+    assert written[0]["begun"] == "resnet8_digits"
+    assert written[0]["job"] == json.loads((trained.folder / "config.json").read_text())["job"]
+    assert str(written[1]["note"]).startswith("training resnet8_digits, recipe quick: 3 epochs")
+    assert str(written[2]["note"]).startswith("compile ")
+    assert written[3] == {"epochs": 3, "images": 128, "finished": 0}
+    *before, last, result = rows(written)
     log = [msgspec.structs.asdict(row) for row in store.read_log(trained.folder)]
     assert [*before, result] == log
     assert last == {**log[-1], "test_loss": None, "test_top1": None}
 
 
 @pytest.mark.usefixtures("jsonl")
-def test_the_weights_are_the_same_whoever_is_told(tmp_path: Path) -> None:
-    told, untold = train(tmp_path / "told", "jsonl"), train(tmp_path / "untold")
-    assert told.config.weights.sha256 == untold.config.weights.sha256
+def test_a_tracker_does_not_change_the_weights(tmp_path: Path) -> None:
+    tracked, untracked = train(tmp_path / "told", "jsonl"), train(tmp_path / "untold")
+    assert tracked.config.weights.sha256 == untracked.config.weights.sha256
     assert not (tmp_path / "untold.events").exists()
 
 
@@ -99,10 +99,10 @@ def test_the_weights_are_the_same_whoever_is_told(tmp_path: Path) -> None:
 def test_every_seed_has_a_tracker_of_its_own(tmp_path: Path) -> None:
     api.train("resnet8_digits", epochs=1, limit_train=128, seeds=2, out=tmp_path / "out", amp=False, track=["jsonl"])
     for folder, seed in (("out.events", 0), ("out-seed1.events", 1)):
-        told = lines(tmp_path / folder)
-        assert isinstance(told[0]["job"], dict)
-        assert told[0]["job"]["seed"] == seed
-        assert len(rows(told)) == 2
+        written = lines(tmp_path / folder)
+        assert isinstance(written[0]["job"], dict)
+        assert written[0]["job"]["seed"] == seed
+        assert len(rows(written)) == 2
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_every_seed_has_a_tracker_of_its_own(tmp_path: Path) -> None:
         ("pass", "raise ValueError('no epochs')", "ValueError: no epochs"),
     ],
 )
-def test_a_tracker_that_fails_is_one_warning_and_the_training_goes_on(
+def test_a_failing_tracker_is_one_warning_and_the_training_continues(
     fake_plugin: Install, jsonl: None, tmp_path: Path, init: str, start: str, reason: str
 ) -> None:
     code = FAILING.format(init=init, start=start)
@@ -121,15 +121,15 @@ def test_a_tracker_that_fails_is_one_warning_and_the_training_goes_on(
     message = (
         rf"tracker failing fails \({re.escape(reason)}\) at .*zoo_failing\.py:\d+; the training goes on without it"
     )
-    with pytest.warns(TrackerWarning, match=message) as said:
+    with pytest.warns(TrackerWarning, match=message) as warned:
         trained = train(tmp_path / "out", "failing", "jsonl")
-    assert [one.category for one in said] == [TrackerWarning]
+    assert [warning.category for warning in warned] == [TrackerWarning]
     assert store.check(trained.folder) == trained.config
     assert len(rows(lines(tmp_path / "out.events"))) == 4  # the other one goes on, too
 
 
 @pytest.mark.usefixtures("jsonl")
-def test_an_unknown_tracker_is_told_with_the_known_ones_before_anything_is_made(tmp_path: Path) -> None:
+def test_an_unknown_tracker_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(
         TrainingError, match="there is no tracker 'neptune'; there are tensorboard, wandb, mlflow, trackio, jsonl"
     ):
@@ -158,11 +158,11 @@ def points(folder: Path) -> dict[str, dict[int, float]]:
     """What TensorBoard reads in a folder: a value by tag and step; none twice."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    found = EventAccumulator(str(folder))
-    found.Reload()
-    series = {tag: found.Scalars(tag) for tag in found.Tags()["scalars"]}
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    series = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
     assert all(before.step < after.step for tag in series.values() for before, after in itertools.pairwise(tag))
-    return {tag: {one.step: one.value for one in values} for tag, values in series.items()}
+    return {tag: {point.step: point.value for point in values} for tag, values in series.items()}
 
 
 def logged(log: list[EpochRow], *, exact: bool = False) -> Curves:
@@ -205,7 +205,7 @@ def test_a_run_that_is_resumed_is_one_curve(run_here: Run, tmp_path: Path, monke
 
 
 @pytest.mark.usefixtures("tensorboard")
-def test_what_is_started_again_leaves_nothing_of_the_curve_before(run_here: Run, tmp_path: Path) -> None:
+def test_overwriting_a_training_removes_its_old_curve(run_here: Run, tmp_path: Path) -> None:
     train(tmp_path / "out", "tensorboard")
     words = ["train", "resnet8", "--epochs", "1", "--limit-train", "128", "--no-amp", "--out", tmp_path / "out"]
     finished = run_here(*words, "--overwrite", "--track", "tensorboard")
@@ -214,7 +214,7 @@ def test_what_is_started_again_leaves_nothing_of_the_curve_before(run_here: Run,
 
 
 @pytest.mark.usefixtures("tensorboard")
-def test_what_the_page_types_leaves_event_files_with_the_job(run_here: Run, tmp_path: Path) -> None:
+def test_the_command_in_the_documentation_writes_event_files_with_the_job(run_here: Run, tmp_path: Path) -> None:
     (line,) = re.findall(r"^zoo train .*$", PAGE, re.MULTILINE)
     finished = run_here(*shlex.split(line)[1:])
     assert finished.returncode == 0, finished.stderr
@@ -264,7 +264,7 @@ def mlflow_curves(folder: Path) -> list[Curves]:
     from mlflow import MlflowClient
 
     client = MlflowClient()
-    (experiment,) = (found for found in client.search_experiments() if found.name == "zoo")
+    (experiment,) = (candidate for candidate in client.search_experiments() if candidate.name == "zoo")
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
     assert all(run.data.params["recipe.lr"] for run in runs)
     return [

@@ -40,7 +40,7 @@ def test_the_same_tensors_and_metadata_give_the_same_bytes() -> None:
     assert weights.dump(net, {"b": "1", "a": "2"}) == weights.dump(net, {"a": "2", "b": "1"})
 
 
-def test_a_tied_tensor_is_written_once_and_every_name_of_it_is_filled(tmp_path: Path) -> None:
+def test_a_tied_tensor_is_stored_once_and_loaded_under_every_name(tmp_path: Path) -> None:
     net = build(TIED, MODEL.dataset)
     net(torch.randn(8, 1, 8, 8))  # the running statistics are no longer at their start
     path = tmp_path / "model.safetensors"
@@ -71,7 +71,7 @@ class Transposed(nn.Module):
         return logits
 
 
-def test_a_tensor_that_is_tied_to_its_transpose_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_tensor_tied_to_its_transpose_survives_a_round_trip(tmp_path: Path) -> None:
     architecture = Architecture("transposed", Transposed, MODEL.recipes)
     net, path = build(architecture, MODEL.dataset), tmp_path / "model.safetensors"
     path.write_bytes(weights.dump(net, {}))
