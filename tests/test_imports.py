@@ -40,7 +40,7 @@ HEAVY = {
     "tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy",
     "onnx", "onnxscript", "onnxruntime", "tensorboard", "jinja2", "markupsafe",
 }  # fmt: skip
-# What only a person has who exports, or looks at curves in a browser.
+# Installed with extras only.
 EXTRA = {"onnx", "onnxscript", "onnxruntime", "tensorboard"}
 
 
@@ -56,7 +56,7 @@ def modules() -> dict[str, Path]:
 
 @functools.cache
 def imports(path: Path, *, at_the_top_only: bool = False) -> set[str]:
-    """Every module that a file imports, `from x import y` as both x and x.y; not those for types only."""
+    """The modules that a file imports, without imports for types only; `from x import y` counts as x and as x.y."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
@@ -79,7 +79,7 @@ def height(module: str) -> int:
 
 
 def inner_imports(module: str) -> set[str]:
-    """The modules of the zoo that a module imports, the packages that they are in left out."""
+    """The modules of the zoo that a module imports."""
     files = modules()
     names = {name.removeprefix("zoo.") for name in imports(files[module]) if name.startswith("zoo.")}
     return {name for name in names if name in files and name != module}
@@ -120,7 +120,7 @@ def test_a_kind_of_hub_is_imported_by_its_scheme_only() -> None:
 
 
 def at_the_top(module: str) -> set[str]:
-    """The packages that are imported with a module."""
+    """The packages that a module imports at its top."""
     return {name.split(".")[0] for name in imports(modules()[module], at_the_top_only=True)}
 
 

@@ -27,7 +27,7 @@ MACHINE = Machine(torch.device("cpu"), Path())
 
 
 def asked_for_by(line: str) -> Job:
-    """The job that a command line asks for, as the command line's own parser reads it."""
+    """The job that `zoo train` would run, as its own parser reads the command."""
     word, *words = shlex.split(line)[1:]
     assert word == "train"
     train = load(word)
@@ -83,12 +83,6 @@ def test_the_command_uses_torchrun_for_several_processes_and_spells_out_an_unkno
     line = command(job, MODEL)
     assert line.startswith("torchrun --nproc-per-node 2 -m zoo train resnet8_digits --recipe quick --epochs 3 ")
     assert "--set lr=0.3" in line
-
-
-def test_it_says_what_differs_in_a_phrase_each() -> None:
-    other = replace(JOB, seed=7, amp=True, recipe=JOB.recipe.replace(lr=0.2))
-    assert JOB.differences(other) == ["recipe lr 0.05, not 0.2", "seed 0, not 7", "amp False, not True"]
-    assert JOB.differences(JOB) == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The zoo reads a net's layers without timm; here they are held against timm's own reading."""
+"""The zoo groups parameters into layers without timm; the groups must be those of timm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.training.optimizer import layers
 timm, timms_optim = pytest.importorskip("timm"), pytest.importorskip("timm.optim")
 RECIPE = Recipe(epochs=1, layer_decay=0.7)
 OWN = ["resnet8_digits", "resnet20b_cifar10", "resnet18_cifar10"]
-# One for every way in which timm's nets write their patterns.
+# One net for each form of pattern in timm.
 THEIRS = ["convnext_atto", "vit_tiny_patch16_224", "efficientnet_b0", "densenet121", "regnetx_002"]
 
 

@@ -13,7 +13,7 @@ def test_the_first_row_is_the_whole_net() -> None:
     whole, *_ = layers(RESNET20, (3, 32, 32), depth=0)
     assert (whole.name, whole.type, whole.output_shape) == ("", "CifarResNet", (10,))
     assert whole.parameters == 269_722
-    assert whole.multiply_adds == 40_551_040  # 40.8 million in the literature, additions of the shortcuts included
+    assert whole.multiply_adds == 40_551_040  # the literature counts 40.8 million, with the additions of the shortcuts
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])

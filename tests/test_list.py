@@ -1,4 +1,4 @@
-"""`zoo list`: what it shows, in what order, on how wide a terminal, and where there is nothing."""
+"""`zoo list` and `zoo.list_models`: patterns, limits, order, terminals and empty results."""
 
 from __future__ import annotations
 
@@ -74,15 +74,6 @@ def test_a_pattern_matches_a_whole_name_or_a_prefix_in_any_case(run_here: Run) -
     assert zoo.list_models("resnet?_D*") == zoo.list_models(dataset="Digits") == ["resnet8_digits"]
 
 
-def test_names_are_in_natural_order() -> None:
-    nets = [name.partition("_")[0] for name in zoo.list_models("resnet*[0-9]_cifar10")]
-    assert [net for net in nets if net in ("resnet20", "resnet56", "resnet110")] == [
-        "resnet20",
-        "resnet56",
-        "resnet110",
-    ]
-
-
 def test_models_with_weights_are_first(run_here: Run) -> None:
     names = listed(run_here)
     published = zoo.list_models(pretrained=True)
@@ -104,9 +95,6 @@ def test_list_models_lists_a_hub(trained: Path, tmp_path: Path) -> None:
 def test_the_command_sorts_by_parameters(run_here: Run) -> None:
     rows = json.loads(run_here("list", "resnet*", "--sort", "parameters", "--json").stdout)
     assert [row["parameters"] for row in rows] == sorted(row["parameters"] for row in rows)
-    finished = run_here("list", "--sort", "size")
-    assert finished.returncode == 2
-    assert "'published', 'name', 'top1', 'parameters'" in finished.stderr
 
 
 @pytest.mark.parametrize(
@@ -137,7 +125,7 @@ def on_a_terminal(columns: int, *words: str) -> list[str]:
     while True:
         try:
             read = os.read(ours, 65536)
-        except OSError:  # all is read, and nobody writes any more
+        except OSError:  # end of output
             break
         text += read
     os.close(ours)

@@ -67,11 +67,11 @@ def test_cutout_sets_a_square_to_the_mean() -> None:
 def test_lambda_has_the_distribution_of_its_papers() -> None:
     drawn = draw_mixing(100_000, recipe(mixup=0.2), seed=0)
     assert drawn.blend.mean().item() == pytest.approx(0.5, abs=0.01)
-    # Of Beta(α, α), the variance is 1 / (4 (2 α + 1)).
+    # The variance of Beta(α, α) is 1 / (4 (2 α + 1)).
     assert drawn.blend.var().item() == pytest.approx(1 / (4 * 1.4), rel=0.02)
     boxes = draw_mixing(100_000, recipe(cutmix=1.0), seed=0)
     assert set(boxes.blend.flatten().tolist()) == {1.0}
-    assert ((2 * boxes.box[:, 2]) ** 2).mean().item() == pytest.approx(0.5, abs=0.01)  # of the area, before the edges
+    assert ((2 * boxes.box[:, 2]) ** 2).mean().item() == pytest.approx(0.5, abs=0.01)  # unclipped area
 
 
 def test_the_switch_probability_chooses_between_mixup_and_cutmix() -> None:
@@ -94,7 +94,7 @@ def test_mixing_is_drawn_per_epoch_and_does_not_change_the_order() -> None:
 
 
 def drawn(mixing: Mixing | None, images: int = 2) -> Draw:
-    """An epoch in order, neither cropped nor flipped."""
+    """An epoch in order, without crops or flips."""
     still = torch.zeros(images, dtype=torch.int64)
     return Draw(torch.arange(images), still, still, still.bool(), mixing)
 
@@ -140,10 +140,8 @@ def test_a_distilled_model_records_its_teacher_with_its_hash(trained: Path, tmp_
     assert np.isfinite(done.config.results.test_loss)
 
 
-def test_a_resumed_run_keeps_the_revision_of_its_teacher(
-    trained: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+@pytest.mark.usefixtures("report_every_step")
+def test_a_resumed_run_keeps_the_revision_of_its_teacher(trained: Path, model_folder: Path, tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
     api.push(trained, hub=hub)
     options: dict[str, Any] = {"settings": {"teacher": f"{hub}/resnet8_digits"}, "epochs": 2, "amp": False}
@@ -167,7 +165,7 @@ def test_a_teacher_of_other_classes_is_refused() -> None:
 
 
 def test_a_teacher_gets_images_with_its_own_normalization() -> None:
-    """What its student sees is normalised otherwise; its logits are those that it gives on its own."""
+    """The student uses another normalization; the logits of the teacher stay the same."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     images = torch.randint(256, (4, 8, 8, 1), dtype=torch.uint8)
     own, shown = ((0.3054,), (0.3753,)), ((0.5,), (0.1,))

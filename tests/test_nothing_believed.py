@@ -1,4 +1,4 @@
-"""A folder, a file or a hub of somebody else's, held against what it says of itself."""
+"""Records, weights files and hubs from outside are checked before they are used."""
 
 from __future__ import annotations
 
@@ -128,20 +128,17 @@ def test_text_from_a_record_does_not_control_the_terminal(
         assert not any(line.startswith("resnet99") for line in text.splitlines())
 
 
-BEYOND_REASON: dict[str, dict[str, Any]] = {
-    "crop_padding should be up to 8, the side of the images, not 512": {"recipe": {"crop_padding": 512}},
-    "threads should be at least 1 and up to 1,024, not 1000000000": {"threads": 10**9},
-    "threads should be at least 1 and up to 1,024, not 0": {"threads": 0},
-    "seed should be from 0 to": {"seed": 10**30},
-    "limit_train should be from 1 to": {"train_images": 10**12},
-}
-
-
-@pytest.mark.parametrize("message", BEYOND_REASON)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": {"crop_padding": 512}}, "crop_padding should be up to 8, the side of the images, not 512"),
+        ({"threads": 10**9}, "threads should be at least 1 and up to 1,024, not 1000000000"),
+        ({"train_images": 10**12}, "limit_train should be from 1 to"),
+    ],
+)
 def test_a_published_job_that_needs_too_much_memory_or_time_is_not_reproduced(
-    model_folder: Path, tmp_path: Path, message: str
+    model_folder: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    changes = BEYOND_REASON[message]
     job = trained_record(model_folder).job
     recipe = job.recipe.replace(**changes.get("recipe", {}))
     changed = {**job.to_json(), **changes, "recipe": recipe.to_json()}
@@ -151,18 +148,7 @@ def test_a_published_job_that_needs_too_much_memory_or_time_is_not_reproduced(
     assert not (tmp_path / "again").exists()
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"crop_padding": 3000},
-        {"epochs": 10**9},
-        {"batch_size": 10**9},
-        {"mixup": 1e300},
-        {"decay_milestones": [1] * 5000},
-        {"cutout": 10**6},
-    ],
-    ids=lambda changes: next(iter(changes)),
-)
+@pytest.mark.parametrize("changes", [{"epochs": 10**9}, {"mixup": 1e300}, {"decay_milestones": [1] * 5000}], ids=str)
 def test_a_record_with_a_recipe_out_of_bounds_is_refused(model_folder: Path, changes: dict[str, Any]) -> None:
     job = json.loads((model_folder / store.CONFIG).read_text())["job"]
     config_of(model_folder, job={**job, "recipe": {**job["recipe"], **changes}})

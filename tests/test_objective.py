@@ -10,6 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
 
+from zoo.data import batches
 from zoo.errors import Interrupted, RecipeError
 from zoo.spec import Recipe
 from zoo.training.learner import Learner
@@ -26,7 +27,7 @@ TAUGHT = torch.tensor([[3.0, 0.0, -0.5, 1.0], [-1.0, 0.4, 2.0, 0.0], [0.0, 2.0, 
 LABELS = torch.tensor([0, 2, 3])
 
 
-# -- a teacher's logits, in two parts ---------------------------------------------------------------
+# -- distillation ----------------------------------------------------------------------------------
 
 
 def probabilities(logits: Array) -> Array:
@@ -86,7 +87,7 @@ def test_the_warm_up_scales_the_weight_of_the_teacher(kind: str) -> None:
 
 
 class Noting(nn.Module):
-    """A teacher that notes how much of its weight it has whenever it is asked."""
+    """A teacher that records the warm-up factor at each call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,11 +103,9 @@ class Noting(nn.Module):
         return logits
 
 
+@pytest.mark.usefixtures("report_every_step")
 @pytest.mark.parametrize("stopped_after", [3, 9])
-def test_the_warm_up_of_the_teacher_grows_every_step_and_survives_a_resume(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_after: int
-) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+def test_the_warm_up_of_the_teacher_grows_every_step_and_survives_a_resume(tmp_path: Path, stopped_after: int) -> None:
     training_job, steps = job(RECIPE.changed({"distill_warmup_epochs": "2"})), 7
     teacher = Noting()
     stopped = begin_digits(
@@ -126,7 +125,7 @@ def test_label_smoothing_matches_torch() -> None:
     torch.testing.assert_close(loss, F.cross_entropy(LOGITS, LABELS, reduction="none", label_smoothing=0.2))
 
 
-# -- rare classes -----------------------------------------------------------------------------------
+# -- class weights ---------------------------------------------------------------------------------
 
 
 def test_balanced_class_weights_match_scikit_learn_and_average_1_over_the_images() -> None:
@@ -165,20 +164,14 @@ def test_the_distillation_loss_is_not_weighted_by_class() -> None:
 def test_class_weights_are_computed_from_the_training_images(tmp_path: Path) -> None:
     balanced_job = job(RECIPE.changed({"class_weight": "balanced"}))
     training = begin_digits(balanced_job, tmp_path)
-    labels = training.splits.train.labels
     training.learner.begin(1)
     training.learner.step(0)
-    # Before the first step the net is as it was built: its loss on the batch by hand.
-    again = begin_digits(balanced_job, tmp_path)
-    again.learner.net.train()
-    index = again.learner._drawn.order[:64]
-    images = again.splits.train.images[index]
-    rows, columns = (
-        torch.arange(8) + offsets[:64, None] for offsets in (again.learner._drawn.top, again.learner._drawn.left)
-    )
-    cropped = images[torch.arange(64)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    logits = again.learner.net(again.pixels.normalise(cropped))
-    counts = np.bincount(labels.numpy())
-    weights = torch.tensor([len(labels) / (10 * counts[label]) for label in labels[index].tolist()])
-    expected = (F.cross_entropy(logits, labels[index], reduction="none") * weights).sum()
+    untrained = begin_digits(balanced_job, tmp_path)
+    untrained.learner.net.train()
+    split = untrained.splits.train
+    images, labels = batches.batch(split, untrained.learner._drawn, torch.arange(64), RECIPE.crop_padding)
+    logits = untrained.learner.net(untrained.pixels.normalise(images))
+    counts = np.bincount(split.labels.numpy())
+    weights = torch.tensor([len(split.labels) / (10 * counts[label]) for label in labels.tolist()])
+    expected = (F.cross_entropy(logits, labels, reduction="none") * weights).sum()
     assert training.learner.totals[0].item() == pytest.approx(expected.item(), rel=1e-5)

@@ -1,4 +1,4 @@
-"""A model on a data set that no plugin declares any more: its folder needs nothing but its architecture."""
+"""A model on a data set that no installed plugin declares: its folder needs only its architecture."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ petals_flowers = Model(Architecture("petals", None, {"r": Recipe(epochs=1)}), FL
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plugin with the data set, which is not installed."""
+    """A plugin that declares the data set, not installed."""
     site = write_plugin(tmp_path_factory.mktemp("site"), "zoo-flowers", {"petals_flowers": "flowers:petals_flowers"})
     (site / "flowers.py").write_text(CODE)
     return site
@@ -61,7 +61,7 @@ def installed(plugin: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """resnet8 on the data set, trained while that was installed. Not to be written to."""
+    """A resnet8 trained on the data set while its plugin was installed. Not to be written to."""
     out = tmp_path_factory.mktemp("flowers") / NAME
     with installed(plugin):
         return api.train("resnet8", dataset="flowers", epochs=3, settings={"hflip": "0.0"}, out=out, amp=False).folder

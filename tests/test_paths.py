@@ -1,4 +1,4 @@
-"""Slips of a person's who names a path: each is one line."""
+"""Wrong paths, endpoints and tokens: each is an error of one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a training leaves its folder: what it refuses, what it takes back, and that it is alone there."""
+"""The output folder of a training: what it overwrites, resumes or refuses, and the lock on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from zoo.record.types import require_trained
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
 from zoo.training.output import Output
-from zoo.training.reporting import Report
 
 from .test_train import StopAfter
 
@@ -27,7 +25,7 @@ MODES = ["fresh", "resume", "overwrite"]
 
 
 def quick(out: Path, mode: str = "fresh") -> api.Trained:
-    """A training that takes a moment."""
+    """Train for one epoch of one step."""
     return api.train(
         "resnet8", out=out, epochs=1, limit_train=64, amp=False, resume=mode == "resume", overwrite=mode == "overwrite"
     )
@@ -46,7 +44,7 @@ with alone(Path(sys.argv[1]), "trained"):
 
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process at work on the place `m`."""
+    """Another process that holds the lock of the folder `m`."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "m")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -99,29 +97,7 @@ def test_resuming_a_finished_training_removes_its_left_over_run(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-def stopped(out: Path, **options: Any) -> None:
-    """Start a training that is interrupted in its first epoch."""
-    with pytest.raises(Interrupted):
-        api.train("resnet8", out=out, limit_train=64, amp=False, report=StopAfter(1), **options)
-
-
-@pytest.fixture
-def glance_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
-
-
-@pytest.mark.usefixtures("glance_always")
-def test_resuming_a_finished_training_keeps_the_checkpoint_of_another(tmp_path: Path) -> None:
-    first = quick(tmp_path / "m")
-    stopped(tmp_path / "m", seed=3, settings={"batch_size": "16"}, epochs=2, overwrite=True)
-    assert quick(tmp_path / "m", "resume").config == first.config
-    assert checkpoint.path_in(Output(tmp_path / "m").run).is_file()
-    options: dict[str, Any] = {"seed": 3, "settings": {"batch_size": "16"}, "epochs": 2}
-    second = api.train("resnet8", out=tmp_path / "m", limit_train=64, amp=False, resume=True, **options)
-    assert (second.config.job.seed, second.config.training.epochs) == (3, 2)
-
-
-@pytest.mark.usefixtures("glance_always")
+@pytest.mark.usefixtures("report_every_step")
 def test_interrupted_seeds_that_overwrite_others_are_resumed_with_the_same_options(tmp_path: Path) -> None:
     options: dict[str, Any] = {"out": tmp_path / "m", "seeds": 2, "epochs": 1, "limit_train": 64, "amp": False}
     api.train("resnet8", settings={"batch_size": "32"}, **options)
@@ -134,34 +110,14 @@ def test_interrupted_seeds_that_overwrite_others_are_resumed_with_the_same_optio
     assert [result.seed for result in config.seeds] == [0, 1]
 
 
-@pytest.mark.usefixtures("glance_always")
+@pytest.mark.usefixtures("report_every_step")
 def test_an_overwriting_run_is_resumed_although_the_old_folder_is_damaged(model_folder: Path) -> None:
-    stopped(model_folder, settings={"batch_size": "16"}, epochs=1, overwrite=True)
+    options: dict[str, Any] = {"out": model_folder, "epochs": 1, "limit_train": 64, "amp": False}
+    options["settings"] = {"batch_size": "16"}
+    with pytest.raises(Interrupted):
+        api.train("resnet8", overwrite=True, report=StopAfter(1), **options)
     (model_folder / store.WEIGHTS).write_bytes(b"damaged")
-    options: dict[str, Any] = {"settings": {"batch_size": "16"}, "epochs": 1, "limit_train": 64, "amp": False}
-    assert api.train("resnet8", out=model_folder, resume=True, **options).config.training.epochs == 1
-
-
-class Elsewhere(Report):
-    """Trains a second net in another thread as soon as the first one begins."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self.error: BaseException | None = None
-
-    def start(self, epochs: int, images: int, finished: int) -> None:
-        with ThreadPoolExecutor(1) as threads:
-            self.error = threads.submit(quick, self.out).exception()
-
-
-def test_a_second_training_in_the_same_process_is_refused(tmp_path: Path) -> None:
-    report = Elsewhere(tmp_path / "second")
-    api.train("resnet8", out=tmp_path / "first", epochs=1, limit_train=64, amp=False, report=report)
-    assert isinstance(report.error, TrainingError)
-    assert str(report.error).startswith("another training runs in this process; ")
-    assert "\n" not in str(report.error)
-    assert [path.name for path in tmp_path.iterdir()] == ["first"]
-    assert quick(tmp_path / "second").config.training.epochs == 1
+    assert api.train("resnet8", resume=True, **options).config.training.epochs == 1
 
 
 @pytest.mark.parametrize("out", ["/dev/null/m", "/proc/nothing/m", "m" * 300, "link", "link/m"])
@@ -176,7 +132,7 @@ def test_ctrl_c_during_an_import_is_one_line(module: str, tmp_path: Path) -> Non
     code = f"""
 import os, signal, sys
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell is born without
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without it
 
 class Interrupting:
     def find_spec(self, name, path, target=None):

@@ -45,12 +45,12 @@ EXACT = {
 
 @pytest.fixture(autouse=True)
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this machine have a GPU, as far as `exact` knows."""
+    """Let `exact` believe that this machine has a GPU."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
 
 
 class Witness(nn.Module):
-    """Notes under which settings it is asked."""
+    """A net that records the settings under which it is called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,19 +62,12 @@ class Witness(nn.Module):
         return x.flatten(1)[:, :10] * self.scale
 
 
-def test_cudnn_stays_in_use_and_what_was_set_is_put_back() -> None:
-    before = settings()
-    with exact():
-        assert settings() == EXACT
-    assert settings() == before
-
-
 SETTINGS = ['torch.set_float32_matmul_precision("high")', 'torch.backends.fp32_precision = "tf32"']
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_reduced_precision_set_by_the_caller_is_ignored_and_restored(setting: str) -> None:
-    """In a process of its own: torch refuses to mix its older and newer names for these settings."""
+    """Runs in a new process: torch refuses to mix its older and newer names for these settings."""
     code = f"""
 import torch
 from zoo.nets.device import exact

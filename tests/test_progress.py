@@ -42,7 +42,7 @@ def test_an_epoch_is_one_line_of_at_most_80_columns(val: float | None) -> None:
 
 
 class Notes(Report):
-    """Keeps the notes of a training."""
+    """A report that keeps the notes of a training."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []

@@ -27,7 +27,7 @@ def test_an_unknown_public_name_is_an_attribute_error() -> None:
 
 
 def checked_by_mypy() -> None:
-    """Use the public names as a script does; `make check` types this, and nothing calls it."""
+    """Use the public names as a script does; `make check` type-checks this function, and nothing calls it."""
     model: nn.Module = zoo.load("resnet8_digits", pretrained=True, num_classes=3)
     done = zoo.train("resnet8", epochs=1, out="out", push=True, hub="file:hub")
     print(model, done.folder, done.config.results.test_top1, done.config.job.recipe.lr)

@@ -1,4 +1,4 @@
-"""What is published says of itself what is so, and has nothing of the machine in it."""
+"""Checks before publishing: card, weights, classes, license and local paths."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_classes_in_another_order_than_the_revision_before_are_not_published(
     model_folder: Path, tmp_path: Path
 ) -> None:
     hub, classes = f"file:{tmp_path / 'hub'}", store.read_record(model_folder).classes
-    job = {**trained_record(model_folder).job.to_json(), "dataset": "elsewhere"}  # which no plugin here declares
+    job = {**trained_record(model_folder).job.to_json(), "dataset": "elsewhere"}  # declared by no plugin here
     config_of(model_folder, name="resnet8_elsewhere", dataset="elsewhere", job=job)
     first = api.push(model_folder, hub=hub).revision
     config_of(model_folder, classes=classes[::-1])
@@ -150,7 +150,7 @@ def test_a_model_with_a_local_start_is_not_published_on_the_hugging_face_hub(tra
 
 @pytest.mark.parametrize("name", store.FILES)
 def test_a_link_out_of_a_folder_is_not_followed(model_folder: Path, tmp_path: Path, name: str) -> None:
-    """An unpacked archive could publish what only its reader may see."""
+    """A link in an unpacked archive could publish a private file."""
     secret = tmp_path / "secret"
     (model_folder / name).rename(secret)
     (model_folder / name).symlink_to(secret)

@@ -71,12 +71,6 @@ def test_at_most_three_close_names_are_suggested() -> None:
     assert registry.close_to("zzzz", many) == []
 
 
-def test_a_data_set_is_the_zoos_own_or_one_that_a_declared_model_is_on(fake_plugin: Install) -> None:
-    fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"}, "flowers", FLOWERS)
-    assert registry.dataset("digits") is DIGITS
-    assert registry.dataset("flowers").title == "Flowers"
-
-
 def test_an_architecture_and_a_data_set_of_different_plugins_make_a_model(fake_plugin: Install) -> None:
     fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"}, "flowers", FLOWERS)
     resnet8, flowers = registry.architecture("resnet8"), registry.dataset("flowers")
@@ -162,25 +156,12 @@ def test_another_plugin_does_not_change_the_default_data_set_of_an_architecture(
     assert registry.load("resnet8_pix").dataset.name == "pix"
 
 
-def test_of_two_plugins_with_the_same_model_name_the_first_is_used(
-    fake_plugin: Install,
-) -> None:
-    fake_plugin("zoo-two", {"mine_digits": "other:mine_digits"}, "other", GOOD.replace("epochs=1", "epochs=2"))
-    fake_plugin("zoo-one", {"mine_digits": "mine:mine_digits"}, "mine", GOOD)
-    with pytest.warns(PluginWarning, match="both zoo-one and zoo-two claim the model name mine_digits; zoo-one's is"):
-        assert registry.entries()["mine_digits"].distribution == "zoo-one"
-    assert registry.load("mine_digits").recipes["r"].epochs == 1
-    assert registry.recorded("mine", "zoo-two").recipes["r"].epochs == 2
-
-
 def test_the_zoos_own_distributions_are_those_in_its_repository() -> None:
     assert {path.name for path in (CHECKOUT / "plugins").iterdir()} == plugins.SHIPPED
 
 
 def test_an_entry_point_to_a_model_of_another_name_is_an_error(fake_plugin: Install) -> None:
-    fake_plugin("zoo-wrong", {"x_digits": "wrong:x", "y_digits": "wrong:mine_digits"}, "wrong", GOOD + "x = 3\n")
-    with pytest.raises(PluginError, match="is of the type int"):
-        registry.load("x_digits")
+    fake_plugin("zoo-wrong", {"y_digits": "wrong:mine_digits"}, "wrong", GOOD)
     with pytest.raises(PluginError, match="of plugin zoo-wrong is of the type Model, expected the"):
         registry.load("y_digits")
 

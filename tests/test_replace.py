@@ -28,7 +28,7 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_replaced_files_and_folders_have_default_permissions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    monkeypatch.setattr(os, "umask", None)  # it is the whole process's
+    monkeypatch.setattr(os, "umask", None)  # the umask belongs to the whole process
     write_file(tmp_path / "deeper" / "written", b"text")
     with written_aside(tmp_path / "filled") as aside:
         (aside / "text").write_text("new")

@@ -1,4 +1,4 @@
-"""How a picture of any size becomes what a net sees: said in the folder, and followed by whoever reads it."""
+"""The resizing of a picture to the input of a net, as the record describes it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CENTER = Resizing(crop_pct=1.0, interpolation="bicubic", crop_mode="center")
 
 @pytest.fixture
 def cut(model_folder: Path) -> Path:
-    """A model folder that has its pictures cut in the middle."""
+    """A model folder with a center crop."""
     return config_of(model_folder, resizing=msgspec.structs.asdict(CENTER))
 
 
@@ -48,7 +48,7 @@ def test_the_resizing_is_in_the_record_and_on_the_card(cut: Path, trained: Path)
 
 
 def test_transforms_and_predictions_resize_as_the_record_says(cut: Path, trained: Path, tmp_path: Path) -> None:
-    assert zoo.transforms(cut)(picture()).unique().numel() == 1  # white alone
+    assert zoo.transforms(cut)(picture()).unique().numel() == 1  # only white
     assert zoo.transforms(trained)(picture()).unique().numel() > 1
     picture().save(tmp_path / "wide.png")
     Image.new("L", (8, 8), 255).save(tmp_path / "white.png")

@@ -21,7 +21,7 @@ NAME = "resnet8_digits"
 
 @pytest.fixture
 def twice(trained: Path, tmp_path: Path) -> list[str]:
-    """The addresses of two revisions of a model in a folder hub: the license of the second one is another."""
+    """The addresses of two revisions of a model in a folder hub, which differ in the license."""
     hub = f"file:{tmp_path / 'hub'}"
     first = zoo.push(trained, hub=hub)
     second = zoo.push(zoo.pull(NAME, hub=hub, out=tmp_path / "again"), hub=hub, license="mit")

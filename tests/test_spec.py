@@ -97,14 +97,15 @@ def test_a_changed_copy_is_validated_like_any_recipe() -> None:
 
 
 def build(input_size: InputSize, num_classes: int) -> nn.Module:
-    raise AssertionError("facts build no net")
+    raise AssertionError("a declaration builds no net")
 
 
 TINY = Architecture("tiny", build, {"paper": PAPER, "quick": QUICK}, description="A net of one block.")
 
 
-def test_a_model_is_named_by_its_architecture_and_its_data_set() -> None:
-    assert Model(TINY, CIFAR10, 1).name == "tiny_cifar10"
+def test_a_model_has_the_name_and_the_recipes_of_its_architecture() -> None:
+    model = Model(TINY, CIFAR10, 1)
+    assert (model.name, model.recipes, model.default_recipe) == ("tiny_cifar10", TINY.recipes, "paper")
 
 
 @pytest.mark.parametrize("name", ["Tiny", "tiny net", "../tiny", "tiny_", ""])
@@ -118,11 +119,6 @@ def test_a_name_that_cannot_be_a_folder_name_is_refused(name: str) -> None:
 def test_an_architecture_without_recipes_is_refused() -> None:
     with pytest.raises(ValueError, match="architecture tiny has no recipe"):
         dataclasses.replace(TINY, recipes={})
-
-
-def test_a_model_has_its_architectures_recipes() -> None:
-    assert Model(TINY, CIFAR10, 1).recipes == TINY.recipes
-    assert Model(TINY, CIFAR10, 1).default_recipe == "paper"
 
 
 def test_recipes_of_a_model_come_first_and_replace_those_of_the_architecture() -> None:

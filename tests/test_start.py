@@ -1,4 +1,4 @@
-"""A training that begins with somebody's weights: what is taken, begun anew, refused and recorded."""
+"""Trainings that start from existing weights: which are kept, initialized again, refused and recorded."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def data_sets(fake_plugin: Install) -> None:
 
 
 def trained(name: str, out: Path, **options: object) -> Trained:
-    """As fine-tuned as it is in an epoch of two steps."""
+    """Fine-tune for one epoch of two steps."""
     settings: dict[str, object] = {"epochs": 1, "recipe": "quick", "limit_train": 128, "amp": False}
     settings["settings"] = {"batch_size": "64"}
     return api.train(name, out=out, **{"start": "resnet8_digits", "threads": 1, **settings, **options})  # type: ignore[arg-type]
 
 
 def barely(name: str, out: Path, **options: object) -> dict[str, Tensor]:
-    """The weights after a step that changes next to nothing: what a training began with."""
+    """The weights after a step with a tiny learning rate, in effect those that the training started from."""
     slow = {"batch_size": "64", "lr": "1e-9", "weight_decay": "0", "warmup_epochs": "0"}
     net = zoo.load(trained(name, out, limit_train=64, settings=slow, **options).folder, pretrained=True)
     return {key: value.detach() for key, value in net.named_parameters()}
@@ -125,7 +125,7 @@ def test_the_start_is_recorded_with_its_hash_and_named_on_the_card(tmp_path: Pat
 
 
 class Stops(Report):
-    """Whoever watches sends Ctrl-C after the first epoch."""
+    """A report that sends Ctrl-C after the first epoch."""
 
     def epoch(self, row: EpochRow) -> None:
         if row.epoch == 1:
@@ -142,7 +142,7 @@ def test_a_stopped_run_is_resumed_to_the_same_weights_with_the_same_start_only(t
 
 
 def pushed(hub: str, folder: Path, seed: int) -> str:
-    """The address of a model that was trained from a seed and pushed."""
+    """Train a model from a seed and push it; returns its address."""
     zoo.push(trained("resnet8_digits", folder, start=None, seed=seed).folder, hub=hub)
     return f"{hub}/resnet8_digits"
 
@@ -164,19 +164,6 @@ def test_a_start_that_was_pushed_again_is_resumed_and_reproduced_at_its_revision
     monkeypatch.setenv("ZOO_TRUST", hub)
     again, _ = api.reproduce(whole.folder, out=tmp_path / "again")
     assert again.config.weights == whole.config.weights
-
-
-def test_a_resumed_run_keeps_the_license_that_its_start_had(tmp_path: Path) -> None:
-    hub = f"file:{tmp_path / 'hub'}"
-    address = pushed(hub, tmp_path / "a", 1)
-    with pytest.raises(Interrupted):
-        trained("resnet8_three", tmp_path / "out", epochs=2, start=address, report=Stops())
-    begun = zoo.push(tmp_path / "a", hub=hub).revision
-    zoo.push(tmp_path / "a", hub=hub, license="cc-by-nc-4.0")
-    resumed = trained("resnet8_three", tmp_path / "out", epochs=2, start=address, resume=True).config
-    assert resumed.license == "apache-2.0"
-    assert resumed.job.start is not None
-    assert resumed.job.start.address == f"{address}@{begun}"
 
 
 def test_a_run_is_resumed_although_the_path_of_its_start_is_written_differently_or_changed(
@@ -201,7 +188,7 @@ def test_later_seeds_are_refused_if_the_start_has_changed(tmp_path: Path, model_
         trained("resnet8_three", tmp_path / "out", resume=True, **options)
 
 
-# -- what the zoo chooses for a fine-tuning ---------------------------------------------------------
+# -- defaults of fine-tuning -----------------------------------------------------------------------
 
 
 def recipe_of(**options: Any) -> tuple[str, Recipe]:
@@ -271,11 +258,10 @@ def test_the_pattern_of_zeroed_parameters_is_a_regular_expression() -> None:
         Deepening(("resnet8",), "(")
 
 
-def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+def test_weights_of_a_deeper_architecture_are_refused(tmp_path: Path) -> None:
     deep = trained("resnet14_digits", tmp_path / "deep", start=None).folder
-    for start, architecture in (("resnet20_cifar10", "resnet20"), (deep, "resnet14")):
-        with pytest.raises(TrainingError, match=f"is a {architecture}, and can't start a resnet8"):
-            trained("resnet8_digits", tmp_path / "out", start=start)
+    with pytest.raises(TrainingError, match="is a resnet14, and can't start a resnet8"):
+        trained("resnet8_digits", tmp_path / "out", start=deep)
 
 
 def test_a_fine_tuned_model_inherits_a_restrictive_license(model_folder: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ IMAGES = 300  # four batches of 64 and one of 44
 
 
 class Training:
-    """A net with a step, and an epoch of steps."""
+    """A net and its training step."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ def test_a_step_that_cannot_be_compiled_runs_eagerly_with_one_warning(monkeypatc
 
 
 class Clock:
-    """A clock that only what is measured moves."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -162,13 +162,13 @@ def test_steps_queued_before_compiling_count_as_training_time(monkeypatch: pytes
     assert stopwatch.seconds == (5.0, 2.0)
 
 
-# -- graphs, as far as they can be tried without a GPU ----------------------------------------------
+# -- CUDA graphs -----------------------------------------------------------------------------------
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("how", ["graph", "default"])
 def test_a_cuda_graph_matches_eager_steps(how: How, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # what it rounds off would be the difference
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # its rounding would be the difference
     cuda = torch.device("cuda")
     eager, graphed = Training(device=cuda), Training(device=cuda, how=how)
     assert isinstance(graphed.step, GraphedStep)

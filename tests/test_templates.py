@@ -1,4 +1,4 @@
-"""What `zoo new plugin` writes is a plugin that passes its own tests."""
+"""`zoo new plugin` writes a plugin that passes its own tests."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_every_template_is_filled_in_and_used() -> None:
     for path, text in texts.items():
         assert not re.search(r"@[a-zA-Z_]+@", text), path
     shipped = {path.name for path in (Path(templates.__file__).parent / "plugin").iterdir()}
-    assert len(shipped) == len(texts) + 1  # about_data.txt is a part of the README
+    assert len(shipped) == len(texts) + 1  # about_data.txt is part of the README
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Loading in a thread pool leaves the process as it was."""
+"""Loading in a thread pool does not change the state of the process."""
 
 from __future__ import annotations
 

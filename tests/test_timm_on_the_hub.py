@@ -1,4 +1,4 @@
-"""timm's own repositories, as its `push_to_hf_hub` leaves them: loaded, asked, fine-tuned, published, loaded again."""
+"""Repositories written by timm's `push_to_hf_hub`: loaded, fine-tuned, published and loaded again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SIDE = 96
 
 
 def timms(**settings: Any) -> nn.Module:
-    """A small net of timm's with random weights, not those that its layers begin with."""
+    """A small net of timm with random weights, also in batch norm."""
     torch.manual_seed(0)
     net: nn.Module = timm.create_model("test_resnet", **{"num_classes": len(LABELS), **settings})
     for module in net.modules():
@@ -46,7 +46,7 @@ def timms(**settings: Any) -> nn.Module:
 
 
 def saved(folder: Path, net: nn.Module, changes: Mapping[str, object] = MappingProxyType({})) -> Path:
-    """A folder as timm saves it, and what its config.json says otherwise."""
+    """A folder saved by timm, with changes to its config.json."""
     labels = {"label_names": list(LABELS)}
     data = {"input_size": (3, SIDE, SIDE), "crop_pct": 0.9, "interpolation": "bicubic"}
     save_for_hf(net, str(folder), model_config=labels, data_config=data, safe_serialization=True)
@@ -57,7 +57,7 @@ def saved(folder: Path, net: nn.Module, changes: Mapping[str, object] = MappingP
 
 @pytest.fixture
 def repository(hub: Hub) -> str:
-    """A repository of timm's on the Hub, by itself."""
+    """A repository that timm pushed to the Hub."""
     hub.accounts["hf_trees"] = Account("trees", "write")
     push_to_hf_hub(
         timms(),
@@ -145,24 +145,24 @@ def test_label_descriptions_are_used_as_class_names(tmp_path: Path) -> None:
     assert published(folder).config.classes == ("the fruit of an oak", "beech", "chestnut")
 
 
-FALSE: dict[str, tuple[dict[str, object], str]] = {
-    "an architecture that timm has not": ({"architecture": "resnet9000"}, "timm has no architecture 'resnet9000'"),
-    "one that timm would fetch": ({"architecture": "hf-hub:somebody/resnet18"}, "timm has no architecture 'hf-hub:"),
-    "one of the zoo's": ({"architecture": "resnet20_cifar10"}, "timm has no architecture"),
-    "arguments that make another net": ({"model_args": {"output_stride": 8}}, "it was made with output_stride '8'"),
-    "a checkpoint to be opened": ({"model_args": {"checkpoint_path": "/x"}}, "it was made with checkpoint_path"),
+WRONG_CONFIGS: dict[str, tuple[dict[str, object], str]] = {
+    "an unknown architecture": ({"architecture": "resnet9000"}, "timm has no architecture 'resnet9000'"),
+    "an architecture of the Hub": ({"architecture": "hf-hub:somebody/resnet18"}, "timm has no architecture 'hf-hub:"),
+    "an architecture of the zoo": ({"architecture": "resnet20_cifar10"}, "timm has no architecture"),
+    "an argument that changes the net": ({"model_args": {"output_stride": 8}}, "it was made with output_stride '8'"),
+    "a checkpoint path": ({"model_args": {"checkpoint_path": "/x"}}, "it was made with checkpoint_path"),
     "another pooling": ({"model_args": {"global_pool": "max"}}, "it was made with global_pool 'max'"),
-    "billions of classes": ({"num_classes": 10**12}, "num_classes should be from 1 to 100,000"),
-    "a net that the file is too small for": ({"architecture": "resnet152"}, "and its net [0-9,]+ values"),
-    "another net": ({"num_classes": 4, "label_names": None, "model_args": {}}, "does not fit the architecture"),
-    "labels of others": ({"label_names": {"7": "oak"}}, "label_names should name the labels 0 to 2"),
-    "facts that are none": ({"pretrained_cfg": {"mean": "grey"}}, r"pretrained_cfg\.mean should be"),
+    "too many classes": ({"num_classes": 10**12}, "num_classes should be from 1 to 100,000"),
+    "a net larger than the file": ({"architecture": "resnet152"}, "and its net [0-9,]+ values"),
+    "another class count": ({"num_classes": 4, "label_names": None, "model_args": {}}, "does not fit the architecture"),
+    "labels out of range": ({"label_names": {"7": "oak"}}, "label_names should name the labels 0 to 2"),
+    "an invalid mean": ({"pretrained_cfg": {"mean": "grey"}}, r"pretrained_cfg\.mean should be"),
 }
 
 
-@pytest.mark.parametrize("case", FALSE)
+@pytest.mark.parametrize("case", WRONG_CONFIGS)
 def test_a_wrong_config_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
-    changes, why = FALSE[case]
+    changes, why = WRONG_CONFIGS[case]
     with pytest.raises(FolderError, match=why) as error:
         zoo.load(saved(tmp_path / "net", timms(), changes), pretrained=True)
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Experiment trackers: TensorBoard, Weights & Biases, MLflow, trackio, and the tracker that docs/trackers.md writes."""
+"""Experiment trackers: TensorBoard, Weights & Biases, MLflow, trackio, and the example in docs/trackers.md."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tomllib
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +19,6 @@ import pytest
 from zoo import api
 from zoo.errors import Interrupted, TrackerWarning, TrainingError
 from zoo.record import store
-from zoo.record.types import EpochRow
 
 from .conftest import CHECKOUT, Run
 from .test_train import StopAfter
@@ -46,22 +46,14 @@ class Failing:
 
 @pytest.fixture
 def jsonl(fake_plugin: Install) -> None:
-    """The page's tracker, installed as a plugin."""
+    """The tracker in the documentation, installed as a plugin."""
     declared = tomllib.loads(BLOCKS["zoo-jsonl/pyproject.toml"])["project"]["entry-points"]["zoo.reports"]
     fake_plugin("zoo-jsonl", declared, "zoo_jsonl", BLOCKS["zoo-jsonl/zoo_jsonl.py"], group="zoo.reports")
 
 
-def train(out: Path, *track: str, report: StopAfter | None = None, resume: bool = False) -> api.Trained:
+def train(out: Path, *track: str, **options: Any) -> api.Trained:
     return api.train(
-        "resnet8_digits",
-        epochs=3,
-        limit_train=128,
-        save_every=100,
-        out=out,
-        amp=False,
-        track=track,
-        report=report,
-        resume=resume,
+        "resnet8_digits", epochs=3, limit_train=128, save_every=100, out=out, amp=False, track=track, **options
     )
 
 
@@ -125,7 +117,7 @@ def test_a_failing_tracker_is_one_warning_and_the_training_continues(
         trained = train(tmp_path / "out", "failing", "jsonl")
     assert [warning.category for warning in warned] == [TrackerWarning]
     assert store.check(trained.folder) == trained.config
-    assert len(rows(lines(tmp_path / "out.events"))) == 4  # the other one goes on, too
+    assert len(rows(lines(tmp_path / "out.events"))) == 4  # the other tracker continues
 
 
 @pytest.mark.usefixtures("jsonl")
@@ -149,59 +141,35 @@ def test_a_tracker_that_is_not_installed_names_its_extra(
 @pytest.fixture
 def tensorboard() -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own when it is imported
+        warnings.simplefilter("ignore")  # TensorBoard warns when it is imported
         pytest.importorskip("tensorboard")
         import torch.utils.tensorboard.writer  # noqa: F401
 
 
-def points(folder: Path) -> dict[str, dict[int, float]]:
-    """What TensorBoard reads in a folder: a value by tag and step; none twice."""
+def tensorboard_events(folder: Path) -> Any:
+    """What TensorBoard reads in a folder."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder))
     events.Reload()
+    return events
+
+
+def tensorboard_curves(folder: Path) -> list[Curves]:
+    """The curves in TensorBoard's event files, without a step twice."""
+    events = tensorboard_events(folder)
     series = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
     assert all(before.step < after.step for tag in series.values() for before, after in itertools.pairwise(tag))
-    return {tag: {point.step: point.value for point in values} for tag, values in series.items()}
+    return [{tag: {point.step: point.value for point in values} for tag, values in series.items()}]
 
 
-def logged(log: list[EpochRow], *, exact: bool = False) -> Curves:
-    """The curves of a log; unless exact, in the 32 bits that TensorBoard keeps."""
-    rounded = float if exact else _fp32
+def logged(folder: Path) -> dict[str, object]:
+    """The curves of a model's log, within the precision of float32, in which TensorBoard stores them."""
     curves = {
-        name: {row.epoch: rounded(value) for row in log if (value := getattr(row, column)) is not None}
+        name: {row.epoch: value for row in store.read_log(folder) if (value := getattr(row, column)) is not None}
         for column, name in METRICS.items()
     }
-    return {name: values for name, values in curves.items() if values}
-
-
-def _fp32(value: float) -> float:
-    (rounded,) = struct.unpack("f", struct.pack("f", value))
-    return float(rounded)
-
-
-@pytest.mark.usefixtures("tensorboard")
-@pytest.mark.parametrize("settings", [{}, {"val_images": "100"}])
-def test_the_event_files_have_the_numbers_of_the_log(tmp_path: Path, settings: dict[str, str]) -> None:
-    trained = api.train(
-        "resnet8_digits", epochs=3, out=tmp_path / "out", amp=False, settings=settings, track=["tensorboard"]
-    )
-    found = points(tmp_path / "out.events")
-    assert found == logged(store.read_log(trained.folder))
-    assert ("top1/val" in found) == bool(settings)
-    assert found["top1/test"][3] == _fp32(trained.config.results.test_top1)
-
-
-@pytest.mark.usefixtures("tensorboard")
-def test_a_run_that_is_resumed_is_one_curve(run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
-    with pytest.raises(Interrupted):  # in the third epoch of two steps, of which a checkpoint has only the first
-        train(tmp_path / "out", "tensorboard", report=StopAfter(5))
-    assert set(points(tmp_path / "out.events")["loss/train"]) == {1, 2}
-    words = ["train", "resnet8", "--epochs", "3", "--limit-train", "128", "--no-amp", "--out", tmp_path / "out"]
-    finished = run_here(*words, "--resume", "--track", "tensorboard")
-    assert finished.returncode == 0, finished.stderr
-    assert points(tmp_path / "out.events") == logged(store.read_log(tmp_path / "out"))
+    return {name: pytest.approx(values) for name, values in curves.items() if values}
 
 
 @pytest.mark.usefixtures("tensorboard")
@@ -210,7 +178,7 @@ def test_overwriting_a_training_removes_its_old_curve(run_here: Run, tmp_path: P
     words = ["train", "resnet8", "--epochs", "1", "--limit-train", "128", "--no-amp", "--out", tmp_path / "out"]
     finished = run_here(*words, "--overwrite", "--track", "tensorboard")
     assert finished.returncode == 0, finished.stderr
-    assert points(tmp_path / "out.events") == logged(store.read_log(tmp_path / "out"))
+    assert tensorboard_curves(tmp_path / "out.events") == [logged(tmp_path / "out")]
 
 
 @pytest.mark.usefixtures("tensorboard")
@@ -220,12 +188,8 @@ def test_the_command_in_the_documentation_writes_event_files_with_the_job(run_he
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
     folder = tmp_path / "work" / "nets"
-    assert points(folder / "resnet8_digits.events") == logged(store.read_log(folder / "resnet8_digits"))
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    found = EventAccumulator(str(folder / "resnet8_digits.events"))
-    found.Reload()
-    (job,) = found.Tensors("job/text_summary")
+    assert tensorboard_curves(folder / "resnet8_digits.events") == [logged(folder / "resnet8_digits")]
+    (job,) = tensorboard_events(folder / "resnet8_digits.events").Tensors("job/text_summary")
     assert b'"recipe_name": "quick"' in job.tensor_proto.string_val[0]
 
 
@@ -292,11 +256,16 @@ def trackio_curves(folder: Path) -> list[Curves]:
     return runs
 
 
-READERS = {"wandb": wandb_curves, "mlflow": mlflow_curves, "trackio": trackio_curves}
+READERS = {
+    "tensorboard": tensorboard_curves,
+    "wandb": wandb_curves,
+    "mlflow": mlflow_curves,
+    "trackio": trackio_curves,
+}
 
 
 @pytest.fixture(params=READERS)
-def dashboard(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def tracker(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A tracker that writes to this folder, without a network."""
     name = str(request.param)
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -308,21 +277,15 @@ def dashboard(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     return name
 
 
-# Their libraries warn of their own dependencies.
-@pytest.mark.filterwarnings("ignore")
-def test_a_dashboard_has_the_numbers_of_the_log(dashboard: str, tmp_path: Path) -> None:
-    trained = train(tmp_path / "out", dashboard)
-    (curves,) = READERS[dashboard](tmp_path / "out.events")
-    assert curves == logged(store.read_log(trained.folder), exact=True)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_dashboard_has_one_curve_of_a_resumed_training(
-    dashboard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("report_every_step")
+@pytest.mark.filterwarnings("ignore")  # the libraries warn of their own dependencies
+@pytest.mark.parametrize("settings", [{}, {"val_images": "100"}], ids=["without validation", "with validation"])
+def test_a_resumed_training_is_one_curve_with_the_numbers_of_the_log(
+    tracker: str, tmp_path: Path, settings: dict[str, str]
 ) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
-    with pytest.raises(Interrupted):
-        train(tmp_path / "out", dashboard, report=StopAfter(5))
-    trained = train(tmp_path / "out", dashboard, resume=True)
-    (curves,) = READERS[dashboard](tmp_path / "out.events")
-    assert curves == logged(store.read_log(trained.folder), exact=True)
+    with pytest.raises(Interrupted):  # in the third epoch, after the first of its two steps
+        train(tmp_path / "out", tracker, settings=settings, report=StopAfter(5))
+    trained = train(tmp_path / "out", tracker, settings=settings, resume=True)
+    (curves,) = READERS[tracker](tmp_path / "out.events")
+    assert curves == logged(trained.folder)
+    assert ("top1/val" in curves) == bool(settings)

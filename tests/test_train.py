@@ -52,7 +52,7 @@ def begin_digits(
     teacher: nn.Module | None = None,
     now: Callable[[], float] = time.perf_counter,
 ) -> Training:
-    """A training of the model of these tests, before its first step."""
+    """A training on digits, before its first step."""
     torch.manual_seed(job.seed)
     splits = sources.read_splits(MODEL.dataset, job.recipe, Path(), device=CPU, train_images=IMAGES)
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
@@ -65,7 +65,7 @@ def begin_digits(
 
 @dataclass
 class Run:
-    """A training in a folder, with the net it trained."""
+    """A training in a folder, and its trained net."""
 
     folder: Path
     net: nn.Module = field(init=False)
@@ -92,20 +92,15 @@ class Run:
 
 
 class StopAfter(Report):
-    """Sends this process a signal after so many glances at the loss."""
+    """Sends this process a signal after a number of reported steps."""
 
-    def __init__(self, glances: int, number: signal.Signals = signal.SIGINT) -> None:
-        self.glances, self.number = glances, number
+    def __init__(self, steps: int, number: signal.Signals = signal.SIGINT) -> None:
+        self.steps, self.number = steps, number
 
     def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
-        self.glances -= 1
-        if self.glances == 0:
+        self.steps -= 1
+        if self.steps == 0:
             os.kill(os.getpid(), self.number)
-
-
-@pytest.fixture
-def glance_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
 
 
 def test_training_lowers_the_loss_and_logs_a_row_an_epoch(tmp_path: Path) -> None:
@@ -114,7 +109,7 @@ def test_training_lowers_the_loss_and_logs_a_row_an_epoch(tmp_path: Path) -> Non
     assert rows[2].train_loss < rows[1].train_loss < rows[0].train_loss
     assert rows[2].train_top1 > 40
     assert [row.lr for row in rows] == pytest.approx([0.05, 0.0375, 0.0125])
-    assert [row.test_top1 is not None for row in rows] == [True, True, False]  # the last is measured once, at the end
+    assert [row.test_top1 is not None for row in rows] == [True, True, False]  # the last epoch is evaluated at the end
     assert store.read_log(tmp_path) == rows
 
 
@@ -144,12 +139,12 @@ def test_the_seconds_of_an_epoch_include_drawing_and_exclude_compiling(
         return lambda *arguments: next(compiled, forward)(*arguments)
 
     monkeypatch.setattr(torch, "compile", compile)
-    what = job()
-    training = begin_digits(msgspec.structs.replace(what, compile="default"), tmp_path, now=lambda: seconds[0])
+    compiled_job = msgspec.structs.replace(job(), compile="default")
+    training = begin_digits(compiled_job, tmp_path, now=lambda: seconds[0])
     monkeypatch.setattr(batches, "draw", passing(batches.draw, 100))
     monkeypatch.setattr(optim, "clip", passing(optim.clip, 1))
     rows = train(training)
-    # Seven steps an epoch; the draw of the second and the third, each while the one before is computed.
+    # Seven steps per epoch; the second and third epoch are drawn during the one before.
     assert [row.compile_seconds for row in rows] == [1001, 0, 0]
     assert [row.train_seconds for row in rows] == [106, 107, 7]
     assert sum(row.train_seconds + row.compile_seconds for row in rows) == seconds[0]
@@ -164,9 +159,9 @@ def test_evaluating_during_training_does_not_change_the_weights(tmp_path: Path) 
 PLATEAU = {"sched": "plateau", "val_images": "300", "patience_epochs": "0", "lr": "0.5"}
 
 
-@pytest.mark.usefixtures("glance_always")
+@pytest.mark.usefixtures("report_every_step")
 @pytest.mark.parametrize(
-    ("changes", "glances"),  # stopped in the first epoch, at its end, in the second
+    ("changes", "steps"),  # stopped in the first epoch, at its end, or in the second
     [
         ({"sched": "constant", "sched_on_updates": "true"}, 3),
         ({"sched": "multistep", "decay_milestones": "2", "opt": "adam", "lr": "0.005"}, 10),
@@ -179,13 +174,13 @@ PLATEAU = {"sched": "plateau", "val_images": "300", "patience_epochs": "0", "lr"
     ids=["constant", "milestones, adam", "warm-up", "one cycle by layer", "plateau", "plateau, epoch's end", "adamw"],
 )
 def test_a_run_stopped_anywhere_is_resumed_to_the_same_bytes(
-    tmp_path: Path, changes: dict[str, str], glances: int
+    tmp_path: Path, changes: dict[str, str], steps: int
 ) -> None:
     changed = job(RECIPE.changed(changes))
     whole = Run(tmp_path / "whole").go(changed)
     stopped = Run(tmp_path / "stopped")
     with pytest.raises(Interrupted, match="resume to continue"):
-        stopped.go(changed, report=StopAfter(glances))
+        stopped.go(changed, report=StopAfter(steps))
     resumed = stopped.go(changed, resume=True)
     assert resumed.bytes() == whole.bytes()
     assert [msgspec.structs.replace(row, train_seconds=0) for row in resumed.rows] == [
@@ -195,7 +190,7 @@ def test_a_run_stopped_anywhere_is_resumed_to_the_same_bytes(
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
-@pytest.mark.usefixtures("glance_always")
+@pytest.mark.usefixtures("report_every_step")
 @pytest.mark.slow
 def test_a_compiled_run_is_resumed_to_the_same_bytes(tmp_path: Path) -> None:
     compiled = msgspec.structs.replace(job(), compile="default")
@@ -206,7 +201,7 @@ def test_a_compiled_run_is_resumed_to_the_same_bytes(tmp_path: Path) -> None:
     assert sum(row.compile_seconds for row in stopped.rows) > 0
 
 
-@pytest.mark.usefixtures("glance_always")
+@pytest.mark.usefixtures("report_every_step")
 def test_dropout_is_resumed_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = MODEL.architecture.build
 
@@ -222,7 +217,7 @@ def test_dropout_is_resumed_to_the_same_bytes(tmp_path: Path, monkeypatch: pytes
     assert stopped.go(job(), resume=True).bytes() == Run(tmp_path / "whole").go(job()).bytes()
 
 
-@pytest.mark.usefixtures("glance_always")
+@pytest.mark.usefixtures("report_every_step")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_run_with_a_checkpoint_and_its_exit_code(tmp_path: Path, number: signal.Signals) -> None:
     before = signal.getsignal(number)
@@ -310,4 +305,4 @@ def test_a_gpu_captures_the_steps_of_the_head_and_of_the_net(tmp_path: Path) -> 
     assert training.learner.how == "graph"
     assert rows[2].train_top1 < 90 < rows[-1].train_top1
     assert rows[-2].test_top1 is not None
-    assert rows[-2].test_top1 > 90  # the average's
+    assert rows[-2].test_top1 > 90  # of the averaged weights

@@ -1,4 +1,4 @@
-"""The queue that fills the catalogue, with entries that are small."""
+"""The queue that trains the catalogue, with small entries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoo.training.output import owned
 from .conftest import Run
 from .folders import trained_record
 
-# Random features under a head are enough for a queue; what else is said of them is tests/test_freezing.py's.
+# A queue may train a head on random features; tests/test_freezing.py tests the warning.
 pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.StartWarning")
 QUICK, LINEAR = Entry("resnet8_digits", "quick"), Entry("resnet8_digits", "linear", settings={"batch_size": "32"})
 

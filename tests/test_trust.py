@@ -1,4 +1,4 @@
-"""The teacher that a record names is asked for only where the person allows it; weights: `test_others`."""
+"""The teacher in a record is fetched only from a trusted address; `test_others` tests the same for weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wheels, as a user installs them: into a fresh environment, without the checkout."""
+"""The wheels, installed into a fresh environment without the checkout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .conftest import CHECKOUT, make_bare_python
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the wheels of the zoo and its plugin."""
     folder = tmp_path_factory.mktemp("wheels")
-    # setuptools leaves build folders where it works, so it works on a copy.
+    # setuptools leaves build folders in its source, so it gets a copy.
     ignored = shutil.ignore_patterns(".git", ".venv", "*.egg-info", "build", "runs", "demo", ".*_cache", ".revisions")
     source = Path(shutil.copytree(CHECKOUT, folder / "source", ignore=ignored))
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
