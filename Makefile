@@ -57,10 +57,10 @@ test-browser: $(INSTALLED)
 	test -d $(BROWSER)/package || (cd $(BROWSER) && npm pack --silent onnxruntime-web@1 && tar --extract --file onnxruntime-web-*.tgz)
 	PYTHONPATH=$(CURDIR)/$(BROWSER)/selenium ZOO_TRY=$(CURDIR)/$(BROWSER)/package OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_page_browser.py
 
-# The tests of everything in the extra `all`: experiment trackers, and whatever else the suite skips without it.
+# The tests that need the extra `all`: experiment trackers and the example notebook.
 test-extras: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_trackers.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_trackers.py tests/test_notebook.py
 
 # The tests marked slow: several machines, more kills, compiled steps, benchmarks, the deep nets of timm.
 test-slow: $(INSTALLED)

@@ -182,7 +182,7 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
     ):
         plan = Plan(
             job=job,
-            why="asked for",
+            why="requested",
             model=model,
             machine=Machine(device, Path()),
             output=Output(Path(run) / "model"),

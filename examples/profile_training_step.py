@@ -52,9 +52,9 @@ from zoo.training import optimizer as optim
 from zoo.training.distributed import Share
 from zoo.training.environment import algorithms, keep_memory
 from zoo.training.fusion import fused
-from zoo.training.objective import Judged, objective
+from zoo.training.objective import Loss, objective
 from zoo.training.optimizer import BatchCounts
-from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Moved, Step, Stopwatch
+from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Step, StepState, Stopwatch
 
 ROUNDS = 5  # the median of so many is what counts
 FIRST_STEPS = STEPS_BEFORE_CAPTURE + 2  # compiling and capturing are over after these
@@ -174,7 +174,7 @@ def make_feed(subject: Subject) -> batches.Feed:
 def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
     """A step over the subject's images, with a fresh net: the one place that knows how a step is put together."""
     recipe, device, net = subject.recipe, subject.device, make_net(subject)
-    moved = Moved(
+    state = StepState(
         net,
         optim.build(recipe, net.parameters()),
         torch.zeros(2, dtype=torch.float64, device=device),
@@ -182,7 +182,7 @@ def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
     )
     learned = objective(fused(net) if way.fused else net, make_feed(subject), recipe, amp=way.amp, teacher=None)
     how: How = "default" if way.compiled else "none"
-    step = Step(learned, moved, recipe, share=Share(), how=how, stopwatch=Stopwatch(device))
+    step = Step(learned, state, recipe, share=Share(), how=how, stopwatch=Stopwatch(device))
     return GraphedStep(step) if way.graph else step
 
 
@@ -242,7 +242,7 @@ def measure_way(subject: Subject, way: Way) -> Found:
 def measure_shares(subject: Subject, way: Way) -> Found:
     """The percentage of each part of an eager step on a CPU, and of Python: time that no operator takes."""
     recipe, net, feed = subject.recipe, make_net(subject), make_feed(subject)
-    optimizer, counts, judge = optim.build(recipe, net.parameters()), BatchCounts(net), Judged(recipe)
+    optimizer, counts, judge = optim.build(recipe, net.parameters()), BatchCounts(net), Loss(recipe)
     spent: dict[str, list[float]] = {part: [] for part in ("data", "forward", "loss", "backward", "optimizer")}
 
     def run(number: int) -> None:

@@ -99,7 +99,7 @@ def retries_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def report_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training calls its report after every step."""
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def count(name: str, *, fused: bool) -> int:
 def _install_fused_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     from zoo.training import norm_relu
 
-    monkeypatch.setattr(fusion, "chosen", lambda job, device: True)
+    monkeypatch.setattr(fusion, "is_used", lambda job, device: True)
     monkeypatch.setattr(norm_relu, "fits", lambda *tensors: True)
     monkeypatch.setattr(norm_relu, "norm_relu", lambda norm, x, residual: _norm_relu(x, residual))
 

@@ -176,7 +176,7 @@ def test_a_disk_without_room_is_found_before_the_first_step(tmp_path: Path, monk
 
 
 def test_a_finished_folder_is_not_written_over_unless_asked(trained: Path, model_folder: Path) -> None:
-    with pytest.raises(TrainingError, match="is there already"):
+    with pytest.raises(TrainingError, match="exists already"):
         api.train("resnet8", epochs=1, out=model_folder)
     assert require_trained(store.check(model_folder)).training.epochs == 3
     assert api.train("resnet8", epochs=1, limit_train=64, out=model_folder, overwrite=True).config.training.epochs == 1
@@ -186,7 +186,7 @@ def test_a_finished_folder_is_not_written_over_unless_asked(trained: Path, model
 def test_resuming_a_finished_run_takes_it_as_it_is_and_another_is_refused(model_folder: Path) -> None:
     before = store.read_record(model_folder)
     assert api.train("resnet8", epochs=3, out=model_folder, amp=False, resume=True).config == before
-    with pytest.raises(TrainingError, match="is finished, and another training"):
+    with pytest.raises(TrainingError, match="is a finished model of another training"):
         api.train("resnet8", epochs=4, out=model_folder, amp=False, resume=True)
 
 
@@ -230,7 +230,7 @@ def test_several_seeds_go_on_where_they_were_stopped(tmp_path: Path) -> None:
 def test_a_folder_that_a_later_seed_would_need_is_seen_before_the_first_is_trained(tmp_path: Path) -> None:
     (tmp_path / "out-seed1").mkdir()
     (tmp_path / "out-seed1" / "notes").touch()
-    with pytest.raises(TrainingError, match="out-seed1 holds notes, which the zoo did not write"):
+    with pytest.raises(TrainingError, match="out-seed1 has notes, which the zoo did not write"):
         api.train("resnet8", epochs=1, seeds=2, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -254,9 +254,9 @@ def test_a_long_training_is_compiled_and_its_card_says_so(tmp_path: Path, monkey
     )
     assert [trained.config.job.compile for trained in (long, eager)] == ["default", "none"]
     card = (long.folder / store.README).read_text()
-    assert "compile default: auto: 300 images in all on a CPU are worth compiling for" in card
+    assert "compile default: auto: compiling pays for 300 images in all on a CPU" in card
     assert "--compile default" in card
-    assert "compile none: asked for" in (eager.folder / store.README).read_text()
+    assert "compile none: requested" in (eager.folder / store.README).read_text()
 
 
 def test_failed_compilation_is_recorded_as_requested_and_not_done(

@@ -9,7 +9,8 @@ from .test_imports import LAYERS, modules, package
 
 PAGE = (CHECKOUT / "docs" / "architecture.md").read_text()
 TOP_LEVEL = {
-    "blocks", "datasets", "decoding", "errors", "formats", "options", "plain", "plugin", "plugins", "registry", "spec",
+    "blocks", "datasets", "decoding", "errors", "formats", "notebook", "options", "plain", "plugin", "plugins",
+    "registry", "spec",
 }  # fmt: skip
 
 

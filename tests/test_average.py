@@ -57,7 +57,7 @@ def test_averaging_does_not_change_the_training(tmp_path: Path) -> None:
     plain.learner.begin(1)
     for number in range(STEPS):
         plain.learner.step(number)
-    with training.learner._moved.counts.back(), plain.learner._moved.counts.back():
+    with training.learner._state.counts.restored(), plain.learner._state.counts.restored():
         one, other = state(training.learner.net), state(plain.learner.net)
     assert all(torch.equal(one[name], other[name]) for name in other)
 
@@ -66,7 +66,7 @@ def test_averaging_does_not_change_the_training(tmp_path: Path) -> None:
 def test_an_averaged_run_that_was_stopped_and_resumed_has_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_after: int
 ) -> None:
-    monkeypatch.setattr(loop, "GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     whole = Run(tmp_path / "whole").go(job(AVERAGED))
     stopped = Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):

@@ -73,7 +73,7 @@ def test_the_classifier_is_replaced_or_removed(net: StagedNet, images: torch.Ten
     assert net(images).shape == (4, 32)
     net.reset_classifier(0, "")
     assert net(images).shape == (4, 32, 4, 4)
-    with pytest.raises(ValueError, match="global_pool should be avg, or empty for none, not 'max'"):
+    with pytest.raises(ValueError, match="global_pool should be 'avg', or '' for no pooling, not 'max'"):
         net.reset_classifier(3, "max")
 
 

@@ -101,7 +101,7 @@ def test_a_rate_that_was_baked_into_a_graph_is_found(monkeypatch: pytest.MonkeyP
     captured = GraphedStep._captured
 
     def baked(step: GraphedStep, size: int) -> torch.cuda.CUDAGraph:
-        step._lr = float(step.step.moved.optimizer.param_groups[0]["lr"])  # type: ignore[assignment]
+        step._lr = float(step.step.state.optimizer.param_groups[0]["lr"])  # type: ignore[assignment]
         graph = captured(step, size)
         step._lr = torch.zeros(())
         return graph

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from zoo.errors import TrainingError
-from zoo.record.types import EpochRow
+from zoo.record.types import Continuation, EpochRow
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
 
 from .jobs import JOB
 
+DEVICE = "CPU, AMD EPYC"
 STATE = {"net": {"weight": torch.tensor([1.0, 2.0])}, "totals": torch.tensor([3.0, 4.0], dtype=torch.float64)}
 
 
@@ -31,9 +32,9 @@ def written(content: object, path: Path) -> None:
 
 def test_everything_comes_back(tmp_path: Path) -> None:
     row = EpochRow(1, 0.1, 2.0, 10.0, 1.5, 1.9, 12.0)
-    before = Progress(1, 5, 0.5, 0.25, [row])
+    before = Progress(1, 5, 0.5, 0.25, [row], DEVICE)
     checkpoint.save(tmp_path, JOB, before, STATE)
-    after, state = checkpoint.restore(tmp_path, JOB)
+    after, state = checkpoint.restore(tmp_path, JOB, DEVICE)
     assert after == before
     assert torch.equal(state["net"]["weight"], torch.tensor([1.0, 2.0]))
     assert state["totals"].tolist() == [3.0, 4.0]
@@ -43,7 +44,26 @@ def test_another_job_is_refused_with_its_differences(tmp_path: Path) -> None:
     save(tmp_path)
     other = msgspec.structs.replace(JOB, seed=7, recipe=msgspec.structs.replace(JOB.recipe, lr=0.2))
     with pytest.raises(TrainingError, match=r"it has recipe lr 0\.05, not 0\.2; seed 0, not 7"):
-        checkpoint.restore(tmp_path, other)
+        checkpoint.restore(tmp_path, other, DEVICE)
+
+
+def test_a_checkpoint_of_another_environment_is_refused_unless_that_is_allowed(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, JOB, Progress(3, device="CPU, Intel Xeon"), STATE)
+    versions = msgspec.structs.replace(JOB.versions, torch="9.0.0")
+    job = msgspec.structs.replace(JOB, threads=JOB.threads + 1, amp=not JOB.amp, versions=versions)
+    changes = (
+        f"amp {job.amp} instead of {JOB.amp}",
+        f"threads {job.threads} instead of {JOB.threads}",
+        f"torch 9.0.0 instead of {JOB.versions.torch}",
+        "CPU, AMD EPYC instead of CPU, Intel Xeon",
+    )
+    with pytest.raises(TrainingError) as refusal:
+        checkpoint.restore(tmp_path, job, DEVICE)
+    assert f"in another environment; here: {'; '.join(changes)}. Resume where it was started" in str(refusal.value)
+    progress, _ = checkpoint.restore(tmp_path, job, DEVICE, allow_other_environment=True)
+    assert progress == Progress(3, device=DEVICE, continued=(Continuation(3, changes),))
+    with pytest.raises(TrainingError, match=r"is of another training: it has .*seed 0, not 7"):
+        checkpoint.restore(tmp_path, msgspec.structs.replace(job, seed=7), DEVICE, allow_other_environment=True)
 
 
 JOB_ENTRIES = JOB.to_json()
@@ -57,8 +77,8 @@ def parts(job: object = JOB_ENTRIES, progress: object = PROGRESS) -> dict[str, o
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ([1, 2], "other parts"),
-        ({"job": {}}, "other parts"),
+        ([1, 2], "should have job, progress and learner"),
+        ({"job": {}}, "should have job, progress and learner"),
         (parts(job={**JOB_ENTRIES, "ema": 0.9}), "ema is a field"),
         (parts(job={name: value for name, value in JOB_ENTRIES.items() if name != "amp"}), "amp is missing"),
         (parts(job={**JOB_ENTRIES, "recipe": {**JOB.recipe.to_json(), "epochs": -1}}), "epochs"),
@@ -68,12 +88,12 @@ def parts(job: object = JOB_ENTRIES, progress: object = PROGRESS) -> dict[str, o
 def test_a_checkpoint_of_another_version_is_refused_in_one_line(tmp_path: Path, content: object, reason: str) -> None:
     written(content, checkpoint.path_in(tmp_path))
     with pytest.raises(TrainingError, match=rf"is not a checkpoint of this version \(.*{reason}.*\); remove .*again$"):
-        checkpoint.restore(tmp_path, JOB)
+        checkpoint.restore(tmp_path, JOB, DEVICE)
 
 
 def test_a_run_without_a_checkpoint_is_said_to_have_none(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="there is no checkpoint in"):
-        checkpoint.restore(tmp_path, JOB)
+        checkpoint.restore(tmp_path, JOB, DEVICE)
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut short", "first bit", "middle bit", "last bit"])
@@ -84,8 +104,8 @@ def test_a_damaged_checkpoint_is_one_line_with_the_remedy(tmp_path: Path, damage
     if damage.endswith("bit"):
         content[{"first bit": 0, "middle bit": len(content) // 2, "last bit": -1}[damage]] ^= 1
     path.write_bytes(b"" if damage == "empty" else content[:-200] if damage == "cut short" else content)
-    with pytest.raises(TrainingError, match=r"can't be read \(its hash is another\); remove .*again$"):
-        checkpoint.restore(tmp_path, JOB)
+    with pytest.raises(TrainingError, match=r"is damaged: its hash differs; remove .*again$"):
+        checkpoint.restore(tmp_path, JOB, DEVICE)
 
 
 def test_a_checkpoint_runs_no_code_that_is_in_it(tmp_path: Path) -> None:
@@ -95,7 +115,7 @@ def test_a_checkpoint_runs_no_code_that_is_in_it(tmp_path: Path) -> None:
 
     written({"job": Malicious()}, checkpoint.path_in(tmp_path))
     with pytest.raises(TrainingError, match="can't be read"):
-        checkpoint.restore(tmp_path, JOB)
+        checkpoint.restore(tmp_path, JOB, DEVICE)
     assert not (tmp_path / "owned").exists()
 
 
@@ -109,8 +129,8 @@ def test_a_save_that_fails_is_one_line_and_leaves_the_checkpoint_before(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(
-        TrainingError, match=r"can't be written \(No space left on device\); what it had saved is whole"
+        TrainingError, match=r"can't be written \(No space left on device\); its last checkpoint is intact"
     ):
         checkpoint.save(tmp_path, JOB, Progress(epoch=2), STATE)
-    assert checkpoint.restore(tmp_path, JOB)[0] == Progress()
+    assert checkpoint.restore(tmp_path, JOB, DEVICE)[0] == Progress(device=DEVICE)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]

@@ -28,7 +28,7 @@ def choose(
 
 @pytest.mark.parametrize("asked", ["none", "default"])
 def test_a_given_way_of_compiling_is_used(asked: str) -> None:
-    assert choose(asked, 10**9) == Compilation(asked, "asked for")  # type: ignore[arg-type]
+    assert choose(asked, 10**9) == Compilation(asked, "requested")  # type: ignore[arg-type]
 
 
 def test_a_long_training_on_a_cpu_is_worth_compiling_where_there_is_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,13 +37,13 @@ def test_a_long_training_on_a_cpu_is_worth_compiling_where_there_is_a_compiler(m
     assert choose("auto", IMAGES_WORTH_COMPILING - 1).how == "none"
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert choose("auto", IMAGES_WORTH_COMPILING) == Compilation(
-        "none", "auto: there is no C++ compiler; install g++ or name one with CXX"
+        "none", "auto: no C++ compiler was found; install g++ or set CXX"
     )
 
 
 def test_a_training_in_fp32_on_a_cpu_is_not_worth_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "sh")
-    assert choose("auto", 10**9, amp=False) == Compilation("none", "auto: in fp32 a CPU gains nothing by it")
+    assert choose("auto", 10**9, amp=False) == Compilation("none", "auto: compiling does not pay in fp32 on a CPU")
     assert choose("default", amp=False).how == "default"
 
 
@@ -59,13 +59,13 @@ def test_a_training_on_a_gpu_is_a_graph_until_it_is_worth_compiling() -> None:
 )
 def test_a_schedule_that_no_graph_can_hold_is_compiled_on_a_gpu(recipe: Recipe) -> None:
     assert choose("auto", device=CUDA, recipe=recipe).how == "default"
-    with pytest.raises(TrainingError, match=r"compile graph is not possible: a graph .*; use default or none"):
+    with pytest.raises(TrainingError, match=r"compile graph is not possible: a CUDA graph .*; use default or none"):
         choose("graph", device=CUDA, recipe=recipe)
 
 
 def test_several_processes_are_not_compiled_on_gpus() -> None:
     assert choose("auto", 10**9, device=CUDA, processes=2).how == "none"
-    with pytest.raises(TrainingError, match=r"compile graph is not possible: a graph holds no communication"):
+    with pytest.raises(TrainingError, match="a CUDA graph needs a training in one process"):
         choose("graph", device=CUDA, processes=2)
 
 
@@ -79,7 +79,7 @@ def test_recomputed_activations_are_not_compiled(monkeypatch: pytest.MonkeyPatch
 
 
 def test_there_is_no_graph_on_a_cpu() -> None:
-    with pytest.raises(TrainingError, match="there are graphs on a GPU only"):
+    with pytest.raises(TrainingError, match="a CUDA graph needs a GPU"):
         choose("graph")
 
 

@@ -40,7 +40,7 @@ def test_missing_data_are_one_line_that_names_the_folder_and_the_remedy(
     message = str(caught.value)
     assert "\n" not in message
     assert f"{tmp_path}/cifar-10-batches-py is missing" in message
-    assert "--data or ZOO_DATA" in message
+    assert "data or ZOO_DATA" in message
 
 
 def test_a_half_downloaded_archive_is_said_to_be_incomplete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,7 @@ def test_a_training_ends_with_the_same_bytes_either_way(
 
 
 def test_a_run_is_stopped_and_resumed_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     monkeypatch.setenv("ZOO_DATA_MEMORY", "0")
     folder, settings = flowers(tmp_path / "flowers"), {"scale": "[0.5, 1.0]", "rand_augment": "1"}
     with pytest.raises(Interrupted):

@@ -102,7 +102,7 @@ def test_a_path_has_no_hub_and_no_revision(here: Path, asked: dict[str, str]) ->
 
 
 def test_a_net_without_weights_has_no_revision() -> None:
-    with pytest.raises(HubError, match="revision v1 is one of published weights; load them with pretrained=True"):
+    with pytest.raises(HubError, match="revision v1 names published weights; load them with pretrained=True"):
         zoo.load(NAME, revision="v1")
 
 
@@ -215,4 +215,4 @@ def test_all_of_a_hub_is_verified_by_address_and_a_folder_called_as_an_architect
     shutil.copytree(trained, tmp_path / "hub" / "resnet8")
     finished = run_here("verify", "--all", "--hub", f"file:{tmp_path / 'hub'}")
     assert finished.returncode == 1
-    assert finished.stderr.endswith(f"hub/resnet8 holds the model {NAME}, expected resnet8\n")
+    assert finished.stderr.endswith(f"hub/resnet8 contains the model {NAME}, expected resnet8; rename the folder\n")

@@ -137,7 +137,7 @@ def test_commands_for_model_folders_refuse_it_in_one_line(folder: Path, tmp_path
         lambda: api.export(folder, to=["no such format"], out=tmp_path / "exported"),  # before anything else
     ]
     for ask in asked:
-        with pytest.raises(OtherFormat, match="is a repository of acorn's and no model folder") as why:
+        with pytest.raises(OtherFormat, match="is a repository of acorn, not a model folder") as why:
             ask()
         assert "\n" not in str(why.value)
 

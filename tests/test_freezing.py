@@ -25,7 +25,7 @@ STEPS = 7  # an epoch
 
 
 def state(training: Training) -> dict[str, Tensor]:
-    with training.learner._moved.counts.back():
+    with training.learner._state.counts.restored():
         return {name: tensor.clone() for name, tensor in training.learner.net.state_dict().items()}
 
 
@@ -62,7 +62,7 @@ def test_the_head_alone_learns_in_the_first_epochs_and_everything_after_them(tmp
 def test_a_run_that_was_stopped_in_either_part_or_between_them_has_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_after: int, more: dict[str, str]
 ) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     what = job(FROZEN.changed(more))
     whole, stopped = Run(tmp_path / "whole").go(what), Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):
@@ -104,7 +104,7 @@ def without(*names: str) -> type[nn.Module]:
 def test_a_net_that_names_no_head_is_told_apart_by_name() -> None:
     assert isinstance(optimizer.head(without()()), nn.Linear)
     for net in (without("classifier")(), nn.Linear(2, 2)):
-        with pytest.raises(TrainingError, match=rf"^{type(net).__name__} names no head .* leave freeze_epochs at 0$"):
+        with pytest.raises(TrainingError, match=rf"^{type(net).__name__} has no get_classifier\(\) .* leave it at 0$"):
             optimizer.head(net)
 
 
@@ -112,9 +112,9 @@ def test_a_parameter_that_never_learned_does_not_begin_to() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     net[0].bias.requires_grad_(False)
     learning = [one for one in net.parameters() if one.requires_grad]
-    optimizer.learn_alone(net[1], learning)
+    optimizer.train_only(net[1], learning)
     assert [one.requires_grad for one in net.parameters()] == [False, False, True, True]
-    optimizer.learn_alone(net, learning)
+    optimizer.train_only(net, learning)
     assert [one.requires_grad for one in net.parameters()] == [True, False, True, True]
 
 
@@ -126,8 +126,8 @@ def test_a_parameter_that_never_learned_does_not_begin_to() -> None:
                  {"color_jitter": "0.4"}, {"rand_augment": "2"}, {"scale": "0.5,1"}]
 )  # fmt: skip
 def test_features_stand_still_where_nothing_moves_them(settings: dict[str, str]) -> None:
-    assert optimizer.stand_still(STILL)
-    assert not optimizer.stand_still(STILL.changed(settings))
+    assert optimizer.has_constant_features(STILL)
+    assert not optimizer.has_constant_features(STILL.changed(settings))
 
 
 def test_a_head_that_learns_alone_to_the_end_does_so_in_other_epochs_too() -> None:
@@ -170,7 +170,7 @@ def test_a_head_learns_the_same_from_features_as_in_its_net(
 ) -> None:
     what = job(STILL.changed(settings))
     once = Run(tmp_path / "once").go(what)
-    monkeypatch.setattr(optimizer, "stand_still", lambda recipe: False)
+    monkeypatch.setattr(optimizer, "has_constant_features", lambda recipe: False)
     every_time = Run(tmp_path / "every time").go(what)
     for row, other in zip(once.rows, every_time.rows, strict=True):
         assert row.train_loss == pytest.approx(other.train_loss, rel=1e-5)
@@ -183,7 +183,7 @@ def test_a_head_learns_the_same_from_features_as_in_its_net(
 def test_a_head_that_learns_from_features_is_resumed_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
     stopped = Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):
         stopped.go(job(STILL), report=StopAfter(10))
@@ -204,7 +204,7 @@ def test_a_net_whose_head_is_not_all_that_follows_its_features_is_run_whole(tmp_
 def test_a_head_alone_is_trained_and_published_as_any_net_is(tmp_path: Path) -> None:
     settings = {"freeze_epochs": "2", "crop_padding": "0", "class_weight": "balanced"}
     with pytest.warns(
-        StartWarning, match="^recipe quick trains the head alone for 2 of 2 epochs, and the rest .* \\(start\\)"
+        StartWarning, match="^recipe quick trains only the head for 2 of 2 epochs, but the rest .* \\(start\\)"
     ):
         done = api.train(
             "resnet8_digits", settings=settings, epochs=2, out=tmp_path / "model", amp=False, limit_train=400

@@ -157,8 +157,8 @@ def test_a_net_that_cant_be_fused_is_returned_as_it_is(make: type[nn.Module]) ->
 @needs_triton
 @pytest.mark.parametrize("fuses", [False, True])
 def test_a_record_says_whether_layers_were_fused(fuses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusion, "chosen", lambda job, device: fuses)
+    monkeypatch.setattr(fusion, "is_used", lambda job, device: fuses)
     monkeypatch.setattr("zoo.training.norm_relu.fits", lambda *tensors: False)  # computed by torch on a CPU
     trained = api.train("resnet8", epochs=1, limit_train=64, compile="none", out=tmp_path / "net", data=tmp_path)
     reason = trained.config.training.compile_why
-    assert reason == ("asked for; batch norm, addition and ReLU fused" if fuses else "asked for")
+    assert reason == ("requested; batch norm, addition and ReLU fused" if fuses else "requested")

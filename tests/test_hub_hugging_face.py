@@ -212,7 +212,9 @@ def test_a_card_whose_results_the_hub_could_not_read_is_not_sent(hub: Hub, model
 def test_a_push_that_fails_after_a_training_says_how_to_publish_the_folder(hub: Hub, tmp_path: Path) -> None:
     hub.fail("POST", "/repos/create", Status(500))
     out = tmp_path / "out"
-    with pytest.raises(HubError, match=f"failed .500.*{out} is whole: publish it with: zoo push {out} --hub hf://me"):
+    with pytest.raises(
+        HubError, match=f"failed .500.*{out} is complete: publish it with: zoo push {out} --hub hf://me"
+    ):
         api.train("resnet8", epochs=1, limit_train=64, push=True, hub="hf://me", out=out)
     hub.faults.clear()
     assert api.push(out, hub="hf://me").revision

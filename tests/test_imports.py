@@ -24,16 +24,16 @@ LAYERS = [
     {"spec"},
     {"decoding"},
     {"errors"},
-    {"plain", "blocks", "options"},
+    {"plain", "blocks", "options", "notebook"},
 ]
 TORCH_FREE = {
     "cli", "__main__", "__init__", "api", "registry", "formats", "plugin", "plugins", "templates", "datasets", "spec",
-    "decoding", "errors", "plain", "record", "hub", "page",
+    "decoding", "errors", "notebook", "plain", "record", "hub", "page",
 }  # fmt: skip
 TORCH_FREE_TOO = {
     "options", "testing", "testing.hubs", "testing.distributions", "testing.pytest_plugin", "training.config",
-    "training.environment", "training.importing", "training.launch", "training.options", "training.plan",
-    "training.reporting", "training.trackers",
+    "training.environment", "training.importing", "training.launch", "training.notebook", "training.options",
+    "training.plan", "training.reporting", "training.trackers",
     "evaluation.report",
 }  # fmt: skip
 HEAVY = {

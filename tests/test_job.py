@@ -100,7 +100,7 @@ def test_resuming_a_finished_training_with_other_options_is_refused(
 ) -> None:
     job = trained_record(model_folder).job
     common = {"epochs": job.recipe.epochs, "limit_train": job.train_images, "amp": job.amp, "threads": job.threads}
-    with pytest.raises(TrainingError, match=f"is finished, and another training: it has .*{difference}"):
+    with pytest.raises(TrainingError, match=f"is a finished model of another training: it has .*{difference}"):
         api.train("resnet8", out=model_folder, resume=True, **(common | options))
 
 

@@ -48,26 +48,26 @@ MISTAKES = {
         ("train resnet8 --set lr=nan", "lr should be a number"),
         ("train resnet8 --set batch_size=0", "batch_size should be at least 1, not 0"),
         ("train resnet8 --epochs 0", "epochs should be at least 1, not 0"),
-        ("train resnet8 --recipe finetune --epochs 1", "freeze_epochs should be from 0 to epochs, which are 1, not 2"),
+        ("train resnet8 --recipe finetune --epochs 1", "freeze_epochs should be from 0 to epochs (1), not 2"),
     ],
     "numbers": [
         ("train resnet8 --limit-train -5", "limit_train should be from 1"),
-        ("train resnet8 --seeds 0", "seeds should be at least 1"),
-        (f"train resnet8 --seeds {10**12}", "seeds should be at least 1 and up to 1,000"),
+        ("train resnet8 --seeds 0", "seeds should be from 1 to"),
+        (f"train resnet8 --seeds {10**12}", "seeds should be from 1 to 1,000"),
         (f"train resnet8 --seed {LARGE}", f"seed should be from 0 to {2**63 - 1}"),
         (f"reproduce resnet8 --seed {LARGE}", f"seed should be from 0 to {2**63 - 1}"),
-        (f"train resnet8 --threads {10**9}", "threads should be at least 1 and up to 1,024"),
+        (f"train resnet8 --threads {10**9}", "threads should be from 1 to 1,024"),
     ],
     "pictures": [
         ("train resnet8 --dataset CIFAR11", "did you mean cifar10 or cifar100?"),
-        ("train resnet8 --dataset 'my pics'", "to train on the folder of that name: dataset folder:my pics"),
+        ("train resnet8 --dataset 'my pics'", "for your own pictures set dataset to folder:my pics"),
         (
             "train resnet8 --dataset 'folder:my pics'",
             "or take a part of them, chosen by their bytes, with test_part 0.2",
         ),
         ("train resnet8 --dataset folder:nowhere", "name one that has a folder of pictures for each class"),
-        ("train resnet8 --test-part 0.2", "are for pictures of your own: dataset folder:PATH"),
-        ("train resnet8 --set img_size=16", "img_size should be null: the images of digits are of one size, 8"),
+        ("train resnet8 --test-part 0.2", "need your own pictures (dataset folder:PATH)"),
+        ("train resnet8 --set img_size=16", "img_size should be null, not 16: all images of digits have size 8"),
         ("data 'my pics'", "for a folder write folder:my pics"),
         ("data fodler:flowers", "did you mean folder?"),
         ("data folder:halves", "or rename train/ if it is a class"),
@@ -87,7 +87,7 @@ MISTAKES = {
         ("eval ./model --weights photo.png", "write its state dict with safetensors.torch.save_file"),
         ("eval resnet8 --weights none", "none can't be read"),
         ("import resnet8 nowhere.pth --by me --license mit", "expected a path, https://… or hf://…"),
-        (f"{IMPORT} --mean 0.1,0.2", "mean should have 1 numbers, one a channel, not 2"),
+        (f"{IMPORT} --mean 0.1,0.2", "mean should have 1 numbers, one per channel, not 2"),
         (f"{IMPORT} --tag 'A B'", "a tag should be of a-z"),
         (f"{IMPORT} --sha256 {'0' * 64}", "has SHA-256"),
         ("train resnet8 --out model", "name another folder (out), or replace it (overwrite)"),
@@ -96,24 +96,24 @@ MISTAKES = {
             "train resnet8 --out begun --resume --seed 3 --epochs 1 --limit-train 64 --set batch_size=16",
             "has seed 0, not 3",
         ),
-        ("train resnet8 --out model --resume --epochs 9", "name another folder (out), or replace it too (overwrite)"),
+        ("train resnet8 --out model --resume --epochs 9", "name another folder (out), or replace it (overwrite)"),
         ("plot resnet8 --out plot.gif", "should end in .svg"),
         ("new plugin 'my net'", "expected lower-case letters and digits, as in tiny"),
     ],
     "hubs": [
         ("train resnet8 --push", "hf auth login"),
-        ("train resnet8 --hub file:hub", "add push or leave out hub"),
+        ("train resnet8 --hub file:hub", "was given without push; add push, or leave out hub"),
         ("train resnet8 --push --hub file:hub --license MIT2", "license should be a Hugging Face license id"),
         ("list --hub ftp://x", "there is no kind of hub 'ftp'; there are file, hf"),
         ("pull resnet8 --hub model", "expected file:PATH or hf://namespace"),
-        ("pull resnet8 --hub file:nowhere", "list the hub to see what it has"),
+        ("pull resnet8 --hub file:nowhere", "list its models with: zoo list --hub file:"),
         ("pull resnet8 --revision nosuch", "has no revision 'nosuch'; it has 9dee802f38c1"),
         ("page --hub file:nowhere", "push one there with: zoo push FOLDER --hub file:nowhere"),
     ],
     "other software": [
         ("train resnet8 --device tpu", "there is cpu"),
         ("train resnet8 --track neptune", "there is no tracker 'neptune'; there are tensorboard"),
-        ("train resnet8 --start resnet20_cifar10", "train resnet20, or start from another"),
+        ("train resnet8 --start resnet20_cifar10", "train resnet20, or start from other weights"),
         ("predict resnet8 photo.png --with onnx", "make a folder that has: zoo export resnet8_digits --to onnx"),
         ("export resnet8 --to onxx", "did you mean onnx?"),
         ("page --try nowhere", "have it with: npm pack onnxruntime-web"),
@@ -156,7 +156,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (work / "phone" / name).mkdir(parents=True)
         (work / "phone" / name / "1.HEIC").touch()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)  # a report hears of every step
+        patch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)  # a report hears of every step
         with pytest.raises(Interrupted):
             zoo.train(
                 "resnet8", out=work / "begun", epochs=1, limit_train=64, settings={"batch_size": 16},
@@ -246,7 +246,7 @@ def test_too_little_memory_for_a_batch_is_one_line(tmp_path: Path) -> None:
     assert finished.returncode == 1
     assert finished.stderr.splitlines()[0] == (
         "zoo: cpu has too little memory for resnet8_digits with batch_size 1,437; "
-        "take smaller batches (batch_size), or recompute activations (grad_checkpointing)"
+        "decrease batch_size, or recompute activations (grad_checkpointing)"
     )
     assert "Traceback" not in finished.stderr
 

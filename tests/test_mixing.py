@@ -160,7 +160,7 @@ def test_a_teacher_given_as_an_architecture_is_its_model_on_the_same_data_set() 
 
 
 def test_a_teacher_of_other_classes_is_refused() -> None:
-    with pytest.raises(RecipeError, match="knows other classes than digits's"):
+    with pytest.raises(RecipeError, match="has other classes than digits"):
         api.train("resnet8", settings={"teacher": "resnet20_cifar10"})
 
 

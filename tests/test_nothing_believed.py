@@ -25,7 +25,7 @@ NAME = "resnet8_digits"
 
 def test_a_hub_folder_that_holds_another_model_is_not_loaded_under_its_name(tmp_path: Path) -> None:
     shutil.copytree(CHECKOUT / "hub_cards" / NAME, tmp_path / "resnet20_cifar10")
-    with pytest.raises(HubError, match=f"resnet20_cifar10 holds the model {NAME}, expected resnet20_cifar10"):
+    with pytest.raises(HubError, match=f"resnet20_cifar10 contains the model {NAME}, expected resnet20_cifar10"):
         zoo.load("resnet20_cifar10", pretrained=True, hub=f"file:{tmp_path}")
 
 
@@ -131,8 +131,8 @@ def test_text_from_a_record_does_not_control_the_terminal(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"recipe": {"crop_padding": 512}}, "crop_padding should be up to 8, the side of the images, not 512"),
-        ({"threads": 10**9}, "threads should be at least 1 and up to 1,024, not 1000000000"),
+        ({"recipe": {"crop_padding": 512}}, "crop_padding should be up to 8, the size of the images, not 512"),
+        ({"threads": 10**9}, "threads should be from 1 to 1,024, not 1000000000"),
         ({"train_images": 10**12}, "limit_train should be from 1 to"),
     ],
 )

@@ -15,7 +15,7 @@ from zoo.errors import Interrupted, RecipeError
 from zoo.spec import Recipe
 from zoo.training.learner import Learner
 from zoo.training.loop import train
-from zoo.training.objective import Judged, balanced, decoupled, distilled
+from zoo.training.objective import Loss, balanced, decoupled, distilled
 from zoo.training.reporting import Reporting
 
 from .test_train import RECIPE, StopAfter, begin_digits, job
@@ -67,7 +67,7 @@ def test_decoupled_distillation_is_finite_for_extreme_logits() -> None:
 
 def test_decoupled_distillation_adds_to_the_whole_loss_of_the_labels() -> None:
     recipe = Recipe(epochs=1, distill=0.5, distill_type="dkd", dkd_alpha=2.0, dkd_beta=3.0)
-    loss = Judged(recipe)(LOGITS, LABELS, None, TAUGHT)
+    loss = Loss(recipe)(LOGITS, LABELS, None, TAUGHT)
     taught = decoupled(LOGITS, TAUGHT, LABELS, recipe.temperature, (2.0, 3.0))
     torch.testing.assert_close(loss, F.cross_entropy(LOGITS, LABELS, reduction="none") + 0.5 * taught)
 
@@ -81,8 +81,8 @@ def test_decoupled_distillation_is_refused_with_mixed_labels(mixed: str) -> None
 @pytest.mark.parametrize("kind", ["kd", "dkd"])
 def test_the_warm_up_scales_the_weight_of_the_teacher(kind: str) -> None:
     recipe = Recipe(epochs=1, distill=0.8).changed({"distill_type": kind})
-    quarter = Judged(recipe, teaching=torch.tensor(0.25))(LOGITS, LABELS, None, TAUGHT)
-    expected = Judged(recipe.replace(distill=0.2))(LOGITS, LABELS, None, TAUGHT)
+    quarter = Loss(recipe, distill_scale=torch.tensor(0.25))(LOGITS, LABELS, None, TAUGHT)
+    expected = Loss(recipe.replace(distill=0.2))(LOGITS, LABELS, None, TAUGHT)
     torch.testing.assert_close(quarter, expected)
 
 
@@ -97,8 +97,8 @@ class Noting(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         assert self.learner is not None
-        assert self.learner._teaching is not None
-        self.noted.append(self.learner._teaching.item())
+        assert self.learner._distill_scale is not None
+        self.noted.append(self.learner._distill_scale.item())
         logits: torch.Tensor = self.net(images)
         return logits
 
@@ -121,7 +121,7 @@ def test_the_warm_up_of_the_teacher_grows_every_step_and_survives_a_resume(tmp_p
 
 
 def test_label_smoothing_matches_torch() -> None:
-    loss = Judged(Recipe(epochs=1, smoothing=0.2))(LOGITS, LABELS, None, None)
+    loss = Loss(Recipe(epochs=1, smoothing=0.2))(LOGITS, LABELS, None, None)
     torch.testing.assert_close(loss, F.cross_entropy(LOGITS, LABELS, reduction="none", label_smoothing=0.2))
 
 
@@ -139,13 +139,13 @@ def test_balanced_class_weights_match_scikit_learn_and_average_1_over_the_images
 def test_the_loss_of_an_image_is_multiplied_by_its_class_weight() -> None:
     weights = torch.tensor([0.5, 1.0, 2.0, 4.0])
     recipe = Recipe(epochs=1, smoothing=0.1)
-    weighted, plain = (Judged(recipe, class_weights)(LOGITS, LABELS, None, None) for class_weights in (weights, None))
+    weighted, plain = (Loss(recipe, class_weights)(LOGITS, LABELS, None, None) for class_weights in (weights, None))
     assert weighted.tolist() == pytest.approx([0.5 * plain[0].item(), 2 * plain[1].item(), 4 * plain[2].item()])
 
 
 def test_a_mixed_image_is_weighted_by_both_its_classes() -> None:
     weights, part = torch.tensor([0.5, 1.0, 2.0, 4.0]), torch.tensor([0.75, 1.0, 0.25])
-    losses = Judged(Recipe(epochs=1), weights)(LOGITS, LABELS, part, None)
+    losses = Loss(Recipe(epochs=1), weights)(LOGITS, LABELS, part, None)
     surprise = -F.log_softmax(LOGITS, dim=1)
     expected = [
         0.75 * 0.5 * surprise[0, 0] + 0.25 * 4 * surprise[0, 3],
@@ -157,7 +157,7 @@ def test_a_mixed_image_is_weighted_by_both_its_classes() -> None:
 
 def test_the_distillation_loss_is_not_weighted_by_class() -> None:
     recipe, weights = Recipe(epochs=1, distill=1.0), torch.tensor([0.5, 1.0, 2.0, 4.0])
-    losses = Judged(recipe, weights)(LOGITS, LABELS, None, TAUGHT)
+    losses = Loss(recipe, weights)(LOGITS, LABELS, None, TAUGHT)
     torch.testing.assert_close(losses, distilled(LOGITS, TAUGHT, recipe.temperature))
 
 

@@ -107,7 +107,7 @@ def test_without_layer_decay_a_net_needs_no_named_layers() -> None:
 
 
 def test_layer_decay_is_refused_for_a_net_without_named_layers() -> None:
-    with pytest.raises(TrainingError, match=r"^Linear names no layers: it has no group_matcher\(\); leave layer_decay"):
+    with pytest.raises(TrainingError, match=r"^Linear has no group_matcher\(\), which layer_decay needs"):
         optim.groups(Recipe(epochs=1, layer_decay=0.9), nn.Linear(2, 2))
 
 

@@ -14,7 +14,7 @@ import pytest
 from zoo import api
 from zoo.errors import FolderError, Interrupted, TrainingError, ZooError
 from zoo.record import store
-from zoo.record.types import require_trained
+from zoo.record.types import obstacles, require_trained
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
 from zoo.training.output import Output
@@ -76,7 +76,7 @@ def test_files_of_the_user_are_never_removed(tmp_path: Path, trained: Path, mode
         shutil.copytree(trained, tmp_path / "m")
     (tmp_path / strange).parent.mkdir(exist_ok=True)
     (tmp_path / strange).mkdir() if strange.endswith("/") else (tmp_path / strange).write_text("mine")
-    with pytest.raises(TrainingError, match=r"which the zoo did not write|is a file, and no place"):
+    with pytest.raises(TrainingError, match=r"which the zoo did not write|is a file, not a"):
         quick(tmp_path / "m", mode)
     assert (tmp_path / strange).exists()
 
@@ -97,12 +97,49 @@ def test_resuming_a_finished_training_removes_its_left_over_run(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+def stopped(out: Path, **options: Any) -> None:
+    """Start a training that is interrupted in its first epoch."""
+    with pytest.raises(Interrupted):
+        api.train("resnet8", out=out, limit_train=64, amp=False, report=StopAfter(1), **options)
+
+
+@pytest.mark.usefixtures("report_every_step")
+def test_a_run_of_another_machine_is_continued_if_allowed_and_its_card_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as machine:
+        machine.setattr("zoo.training.loop.describe", lambda device: "CPU, Intel 8086")
+        stopped(tmp_path / "m", epochs=2, threads=2)
+    options: dict[str, Any] = {"out": tmp_path / "m", "epochs": 2, "threads": 1, "limit_train": 64, "amp": False}
+    expected = r"in another environment; here: threads 1 instead of 2; .* instead of CPU, Intel 8086\. "
+    with pytest.raises(TrainingError, match=expected) as refusal:
+        api.train("resnet8", resume=True, **options)
+    assert "with allow_other_environment" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    config = api.train("resnet8", resume=True, allow_other_environment=True, **options).config
+    assert config.training.continued
+    assert [continuation.epoch for continuation in config.training.continued] == [1]
+    card = " ".join((tmp_path / "m" / store.README).read_text().split())
+    assert "After 1 epoch it was continued in another environment (threads 1 instead of 2; " in card
+    assert "so its weights can't be reproduced byte for byte." in card
+    assert "continued in another environment" in obstacles(config, config)
+
+
+def test_a_record_of_an_uninterrupted_run_names_no_continuation(trained: Path) -> None:
+    assert "continued" not in (trained / store.CONFIG).read_text()
+
+
+def test_another_environment_is_allowed_only_with_resume(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="allow_other_environment needs resume"):
+        api.train("resnet8", out=tmp_path / "m", allow_other_environment=True)
+
+
 @pytest.mark.usefixtures("report_every_step")
 def test_interrupted_seeds_that_overwrite_others_are_resumed_with_the_same_options(tmp_path: Path) -> None:
     options: dict[str, Any] = {"out": tmp_path / "m", "seeds": 2, "epochs": 1, "limit_train": 64, "amp": False}
     api.train("resnet8", settings={"batch_size": "32"}, **options)
     options |= {"settings": {"batch_size": "16"}, "overwrite": True}
-    with pytest.raises(Interrupted, match="give the same options and resume to continue"):
+    with pytest.raises(Interrupted, match="to continue, give the same options and resume"):
         api.train("resnet8", report=StopAfter(6), **options)  # in the second seed
     config = api.train("resnet8", resume=True, **options).config
     assert config.job.recipe.batch_size == 16

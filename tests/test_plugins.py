@@ -297,13 +297,13 @@ READER = "data set pix: its reader, of plugin zoo-pix, "
         (
             "(0.5, 0.5, 0.5)",
             "(0.5,)",
-            "plugin zoo-pix can't be imported (data set pix: mean should be 3 numbers, one a channel, not 1)",
+            "plugin zoo-pix can't be imported (data set pix: mean should be 3 numbers, one per channel, not 1)",
         ),
         ("(0.3, 0.3, 0.3)", "(0.3, 0.3, 0.0)", "data set pix: std should be above 0, not (0.3, 0.3, 0.0)"),
         ('"b", "c"', '"b", "b"', "data set pix: classes should be all different, not ['b']"),
         ("64, 16, hub", "0, 16, hub", "data set pix: train_images should be at least 1, not 0"),
         ("parameters=147", "parameters=0", "model net_pix: parameters should be at least 1, or None, not 0"),
-        (', PIX, par', ', "pix", par', "a model's dataset should be a zoo.spec.Dataset, not of the type str"),
+        (', PIX, par', ', "pix", par', "a model's dataset should be a zoo.plugin.Dataset, not a str"),
     ],
     ids=lambda value: value[:24],
 )  # fmt: skip
@@ -346,7 +346,9 @@ def test_a_plugin_for_another_version_of_the_api_is_refused(fake_plugin: Install
     fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", code)
     with pytest.raises(PluginError) as seen:
         registry.load("net_pix")
-    assert f"it is written for version {version} of zoo.plugin, this zoo knows {spec.API}; {advice})" in str(seen.value)
+    assert f"it is written for version {version} of zoo.plugin, this zoo supports {spec.API}; {advice})" in str(
+        seen.value
+    )
 
 
 OWN = PIX.replace('hub_id="", read=read', 'read=read, license="cc0-1.0", homepage="https://pix.example"')

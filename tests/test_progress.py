@@ -67,5 +67,5 @@ def test_a_limited_test_set_is_recorded_and_its_accuracy_not_published(tmp_path:
     assert "Last epoch, the first 50 of 360 test images of" in (done.folder / store.README).read_text()
     with pytest.raises(HubError, match="was tested on 50 of 360 test images, which is not its accuracy"):
         api.push(done.folder, hub=f"file:{tmp_path / 'hub'}")
-    with pytest.raises(TrainingError, match="the accuracy is not the model's; leave out limit_test, or push"):
+    with pytest.raises(TrainingError, match="tested with limit_test can't be published; leave out limit_test or push"):
         api.train("resnet8", limit_test=50, push=True, out=tmp_path / "pushed")

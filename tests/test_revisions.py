@@ -43,7 +43,7 @@ def test_the_revisions_of_a_model_are_listed_newest_first(twice: list[str], run_
 def test_a_damaged_revision_is_left_out_with_a_warning(twice: list[str]) -> None:
     path, _, revision = twice[0].removeprefix("file:").partition("@")
     config_of(Path(path) / ".revisions" / revision, license="gpl")
-    with pytest.warns(HubWarning, match=f"is not revision {revision[:12]} any more"):
+    with pytest.warns(HubWarning, match=f"is not revision {revision[:12]}: its config.json was changed"):
         (row,) = api.revisions(f"file:{path}")
     assert row.license == "mit"
 

@@ -110,9 +110,9 @@ def test_a_model_has_the_name_and_the_recipes_of_its_architecture() -> None:
 
 @pytest.mark.parametrize("name", ["Tiny", "tiny net", "../tiny", "tiny_", ""])
 def test_a_name_that_cannot_be_a_folder_name_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"architecture name '.*' should be of lower-case letters"):
+    with pytest.raises(ValueError, match=r"architecture name '.*' should consist of lower-case letters"):
         dataclasses.replace(TINY, name=name)
-    with pytest.raises(ValueError, match=r"data set name '.*' should be of lower-case letters"):
+    with pytest.raises(ValueError, match=r"data set name '.*' should consist of lower-case letters"):
         dataclasses.replace(CIFAR10, name=name)
 
 

@@ -20,7 +20,7 @@ from zoo.training import optimizer as optim
 from zoo.training.distributed import Share
 from zoo.training.objective import objective
 from zoo.training.optimizer import BatchCounts
-from zoo.training.step import GraphedStep, Moved, Step, Stopwatch, fastest
+from zoo.training.step import GraphedStep, Step, StepState, Stopwatch, fastest
 
 CPU = torch.device("cpu")
 MODEL = registry.load("resnet8_digits")
@@ -50,7 +50,7 @@ class Training:
         feed = Batches(split, self.drawn, batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, device), 1)
         step = Step(
             objective(self.net, feed, recipe, amp=False, teacher=None),
-            Moved(self.net, self.optimizer, self.totals, self.counts),
+            StepState(self.net, self.optimizer, self.totals, self.counts),
             recipe, share=share or Share(), how=how, stopwatch=self.stopwatch,
         )  # fmt: skip
         self.step = fastest(step, how)
@@ -66,7 +66,7 @@ class Training:
         return self.totals[0].item() / IMAGES
 
     def state(self) -> dict[str, Tensor]:
-        with self.counts.back():
+        with self.counts.restored():
             return {name: tensor.cpu().clone() for name, tensor in self.net.state_dict().items()}
 
 
@@ -159,7 +159,7 @@ def test_steps_queued_before_compiling_count_as_training_time(monkeypatch: pytes
     monkeypatch.setattr("zoo.training.step.synchronize", synchronize)
     with stopwatch.compiling():
         clock.seconds += 2
-    assert stopwatch.seconds == (5.0, 2.0)
+    assert (stopwatch.train_seconds, stopwatch.compile_seconds) == (5.0, 2.0)
 
 
 # -- CUDA graphs -----------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def test_a_net_that_ignores_the_number_of_classes_is_reported() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "lacking"),
-    [("freeze_epochs", "Small names no head that could learn alone"), ("layer_decay", "Small names no layers")],
+    [("freeze_epochs", "Small has no get_classifier"), ("layer_decay", "Small has no group_matcher")],
 )
 def test_a_recipe_that_the_net_does_not_support_is_reported(settings: str, lacking: str) -> None:
     recipe = Recipe(epochs=9).changed({settings: "0.5" if settings == "layer_decay" else "1"})

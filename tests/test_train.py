@@ -179,7 +179,7 @@ def test_a_run_stopped_anywhere_is_resumed_to_the_same_bytes(
     changed = job(RECIPE.changed(changes))
     whole = Run(tmp_path / "whole").go(changed)
     stopped = Run(tmp_path / "stopped")
-    with pytest.raises(Interrupted, match="resume to continue"):
+    with pytest.raises(Interrupted, match="to continue, give the same options and resume"):
         stopped.go(changed, report=StopAfter(steps))
     resumed = stopped.go(changed, resume=True)
     assert resumed.bytes() == whole.bytes()
@@ -229,7 +229,7 @@ def test_a_signal_stops_a_run_with_a_checkpoint_and_its_exit_code(tmp_path: Path
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_with_remedies(tmp_path: Path) -> None:
-    with pytest.raises(NonFiniteLoss, match=r"the loss became (nan|inf) in epoch 1.*a lower rate \(lr\)"):
+    with pytest.raises(NonFiniteLoss, match=r"the loss became (nan|inf) in epoch 1.*a lower learning rate \(lr\)"):
         Run(tmp_path).go(job(RECIPE.replace(lr=1e18)))
     assert not path_in(tmp_path).exists()
 
@@ -282,7 +282,7 @@ def test_a_batch_of_one_image_is_refused_if_batch_norm_cannot_train_on_it(
     tmp_path: Path, fake_plugin: Callable[..., Path]
 ) -> None:
     fake_plugin("zoo-narrow", {"narrow_digits": "zoo_narrow:model"}, "zoo_narrow", NARROW)
-    expected = r"^129 images in batches of 64 leave a batch of one image, .*; take batch_size 65 or another"
+    expected = r"^129 images in batches of 64 leave a batch of one image, .*; set batch_size to 65, for example"
     with pytest.raises(TrainingError, match=expected):
         api.train("narrow", limit_train=129, amp=False, out=tmp_path / "narrow")
     assert api.train("narrow", limit_train=130, amp=False, out=tmp_path / "narrow", resume=True).config

@@ -16,7 +16,7 @@ from examples.train_catalogue import Asked, Candidate, Entry
 from zoo import api, registry
 from zoo.record import store
 from zoo.record.types import EpochRow, log_text, require_trained
-from zoo.training.output import owned
+from zoo.training.output import locked
 
 from .conftest import Run
 from .folders import trained_record
@@ -61,14 +61,14 @@ def test_the_status_shows_finished_running_and_waiting_trainings(
         f"resnet8_digits           quick      done, top-1 {top1:.2f}%",
         "resnet8_digits           linear     next, after epoch 1 of 2, 2 images/s, left 0:00:30",
     ]
-    with owned([queue.output(LINEAR)]):
+    with locked([queue.output(LINEAR)]):
         train_catalogue.status(queue)
     assert f" running by pid {os.getpid()} on " in capsys.readouterr().out.splitlines()[1]
 
 
 def test_a_training_in_another_process_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     queue = queue_of(tmp_path)
-    with owned([queue.output(QUICK)]):
+    with locked([queue.output(QUICK)]):
         assert train_catalogue.train(queue) == 0
     out, errors = capsys.readouterr()
     assert f"resnet8_digits: recipe quick is being trained by pid {os.getpid()} on " in out

@@ -121,12 +121,12 @@ def test_reproduce_uses_the_published_normalization(
 def test_a_model_is_not_reproduced_on_another_data_set_than_its_own(model_folder: Path, tmp_path: Path) -> None:
     config = json.loads((model_folder / store.CONFIG).read_text())
     results = {**config["results"], "test_images": 200}
-    with pytest.raises(TrainingError, match="measured on 200 test images, digits as it is declared here has 360"):
+    with pytest.raises(TrainingError, match="measured on 200 test images, but digits as declared here has 360"):
         api.reproduce(changed(model_folder, results=results), out=tmp_path / "again")
     recipe = trained_record(model_folder).job.recipe.replace(mean=(0.25,))
     job = {**config["job"], "recipe": recipe.to_json()}
     changed(model_folder, results=config["results"], job=job, recipe_sha256=recipe.sha256())
-    with pytest.raises(TrainingError, match="names another mean or std than its recipe"):
+    with pytest.raises(TrainingError, match="its mean or std is not that of its recipe"):
         api.reproduce(model_folder, out=tmp_path / "again")
     assert not (tmp_path / "again").exists()
 

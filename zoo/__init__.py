@@ -4,9 +4,8 @@
 
     model = zoo.load("resnet20_cifar10", pretrained=True)
 
-Importing the zoo costs nothing: torch comes with the first call that needs it. What the command line
-does is a function here too; the rarer ones are in `zoo.api`. An architecture of your own needs
-`zoo.spec` and `zoo.datasets`.
+Importing the zoo does not import torch; the first call that needs torch does. `zoo.api` has a function for every
+command of the command line. `zoo.plugin` has the names that plugins import.
 """
 
 from __future__ import annotations

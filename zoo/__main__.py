@@ -1,10 +1,10 @@
-"""`zoo` and `python -m zoo`: the command line, also from a plain checkout."""
+"""The entry point of `zoo` and `python -m zoo`."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C while it is still being imported ends it as later on."""
+    """Run the command line. Ctrl-C during its imports ends it like Ctrl-C later."""
     try:
         from zoo.cli.app import main as run
 

@@ -1,9 +1,9 @@
-"""The public functions: load, train, evaluate, publish, export and list models. The command line calls the same.
+"""The public functions, which the command line calls too: load, train, evaluate, publish, export and list models.
 
-Only functions that compute import torch, when they are called. A `model` argument is a model's name, the path of a
-model folder, or an address in a hub (`hf://namespace/name`, `file:PATH/name`); text with a separator, or that begins
-with `.` or `~`, is a path. A name's weights come from `hub`; without one from ZOO_HUB where it is set and has them,
-else from the catalogue that ships with the zoo. `revision` is a revision of published weights.
+torch is imported by the functions that compute, when they are called. A `model` argument is a model's name, the path of
+a model folder, or an address in a hub (`hf://namespace/name`, `file:PATH/name`). Text with a separator, or that begins
+with `.` or `~`, is a path. The weights of a name come from `hub`. Without `hub` they come from the hub in ZOO_HUB if it
+has the model, else from the catalogue that ships with the zoo.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Site:
-    """A site that was written: its folder, its first page, its number of models, and of those that can be tried."""
+    """The result of `page`."""
 
     folder: Path
-    index: Path
-    models: int
-    tried: int
-    space: str = ""  # the URL of the Space that it was published to
+    index: Path  # the first page
+    models: int  # number of models
+    tried: int  # number of models that can be tried in the browser
+    space: str = ""  # the URL of the Space that the site was published to
 
 
 def find(model: str | Path, *, hub: str | None = None, revision: str | None = None) -> Path:
     """Fetch a published model, and return its folder on this machine.
 
-    The folder has no weights where the record names an address to download them from; `pull` fetches those too.
+    Imported weights that the hub does not store are not fetched; `pull` downloads them too.
 
     Args:
         model: A name, a path or an address.
@@ -76,6 +76,11 @@ def find(model: str | Path, *, hub: str | None = None, revision: str | None = No
         UnknownModel: No plugin has a model of that name.
         FolderError: The folder is incomplete or damaged.
         HubError: The hub can't be read, or does not have the model (NotFound).
+
+    Example:
+        >>> import zoo
+        >>> (zoo.api.find("resnet8_digits") / "README.md").is_file()
+        True
     """
     return published(model, hub=hub, revision=revision).folder
 
@@ -92,18 +97,18 @@ def load(
 ) -> nn.Module:
     """Build a model, with its published weights if `pretrained`.
 
-    The SHA-256 of the weights is checked, and every tensor must fit. Layers that depend on another number of classes
-    keep their initialization. The weights of the first convolution are summed or repeated over another number of
-    channels, as timm does it.
+    The SHA-256 of the weights is checked, and every tensor must fit. With another `num_classes`, the classifier is
+    initialized randomly. With another `in_channels`, the weights of the first convolution are summed or repeated, as
+    timm does.
 
     Args:
         model: A name, a path or an address.
         pretrained: Load the published weights, and return the net in evaluation mode.
         hub: The hub of a name.
         revision: A revision of the published weights.
-        num_classes: Another number of classes than the model's; 0 for a net that returns its features.
-        in_channels: Another number of channels than the model's.
-        device: Any device that torch has here: cpu, cuda, cuda:1, mps, xpu.
+        num_classes: The number of classes, by default that of the model; 0 for a net that returns its features.
+        in_channels: The number of channels of an image, by default that of the model.
+        device: A device of torch: cpu, cuda, cuda:1, mps, xpu.
 
     Returns:
         The net.
@@ -112,7 +117,7 @@ def load(
         UnknownModel: No plugin has a model of that name.
         PluginError: The plugin that provides the architecture is missing or fails.
         BuildError: The net can't be built for these classes and channels.
-        DeviceError: torch does not have the device.
+        DeviceError: torch does not have the device on this machine.
         FolderError: The model folder is incomplete, or its weights have another hash (HashMismatch).
         HubError: The hub can't be read, or does not have the model (NotFound).
 
@@ -123,7 +128,7 @@ def load(
     reference = parse(model)
     if not pretrained and hub is None and isinstance(reference, Name):
         if revision is not None:
-            raise HubError(f"revision {revision} is one of published weights; load them with pretrained=True")
+            raise HubError(f"revision {revision} names published weights; load them with pretrained=True")
         declared = registry.load(tagged(full_name(reference.text, None))[0])
         from zoo.nets.build import build
         from zoo.nets.device import choose
@@ -140,8 +145,7 @@ def load(
 def transforms(model: str | Path, *, hub: str | None = None, revision: str | None = None) -> v2.Compose:
     """Return the preprocessing that a model was evaluated with.
 
-    Its size, mean and std are those of the published model. Of a name without published weights they are those of
-    its data set.
+    Size, mean and std are those of the published model; for a model without published weights, those of its data set.
 
     Args:
         model: A name, a path or an address.
@@ -156,7 +160,10 @@ def transforms(model: str | Path, *, hub: str | None = None, revision: str | Non
 
     Example:
         >>> import zoo
+        >>> from PIL import Image
         >>> preprocess = zoo.transforms("resnet8_digits")
+        >>> preprocess(Image.open("photo.png")).shape
+        torch.Size([1, 8, 8])
     """
     from zoo.data.preprocessing import preprocessing
 
@@ -171,46 +178,46 @@ def transforms(model: str | Path, *, hub: str | None = None, revision: str | Non
 def train(model: str, options: TrainOptions) -> Trained:
     """Train a model with one of its recipes, evaluate it, write its model folder, and publish it if `push`.
 
-    Under torchrun every process calls this with the same arguments; the first one writes and pushes. The process is
-    left as it was; a process that only trains on a CPU is faster after `zoo.training.environment.keep_memory()`, which
-    can't be undone.
+    Under torchrun every process calls this function with the same arguments; the first process writes and publishes.
+    A process that does nothing but train on a CPU is faster after `zoo.training.environment.keep_memory()`.
 
     Args:
-        model: A model's or an architecture's name. An architecture that no plugin declares is that of `start`.
-        recipe: The name of a recipe. By default `finetune` with a `start`, if there is one, else the model's first.
-        dataset: Another data set than the architecture's default, or your own pictures, `folder:PATH`
-            (docs/pictures.md).
-        start: The weights to start from: a name, a path or an address. With other classes the head is initialized
-            anew, from `seed`; with another number of channels the first convolution is adapted as by `load`.
-        test_part: The part of your own pictures that becomes the test set, where none is set apart.
+        model: The name of a model or an architecture. If no plugin declares the architecture, it is that of `start`.
+        recipe: The name of a recipe. Default: `finetune` with a `start`, if the model has it, else the model's first.
+        dataset: A data set's name, or your own pictures, `folder:PATH`. Default: the architecture's data set.
+        start: The weights to start from: a name, a path or an address. For other classes the head is initialized from
+            `seed`; for another number of channels the first convolution is adapted as `load` does.
+        test_part: The fraction of your own pictures to hold out as the test set, from 0 to 1.
         skip_bad: Leave out pictures that can't be read.
-        license: The license of the weights; your own pictures need one before the weights are published.
+        license: The license of the weights. Required for publishing a model that is trained on your own pictures.
         settings: Changes of the recipe's fields, by name.
-        epochs: How long to train; the recipe's epochs by default.
+        epochs: The number of epochs. Default: that of the recipe.
         seed: The random seed.
-        seeds: Train from so many seeds, each into its own folder. The model of `seed` is returned and pushed; its card
-            has the mean and standard deviation of all.
-        device: cpu, cuda or cuda:N; a GPU by default, if there is one.
-        amp: Train in bf16 autocast; by default if the hardware has it.
-        compile: "none", "graph" (a step as one CUDA graph), "default" (torch.compile) or "auto" (chosen by the length
-            of the training).
-        deterministic: Get the same bytes from the same seed; by default on a CPU, where it costs nothing.
-        grad_checkpointing: Recompute activations in the backward pass, for less memory.
-        dtype: "fp16" stores the weights in half the bytes, rounded before they are evaluated.
-        threads: The number of threads of the processor; torch's by default.
+        seeds: The number of seeds to train from, each into its own folder. The model of `seed` is returned and
+            published; its card has the mean and standard deviation of all seeds.
+        device: cpu, cuda or cuda:N. Default: a GPU if there is one.
+        amp: Train in bf16 autocast. Default: if the hardware supports bf16.
+        compile: "none", "graph" (a step as one CUDA graph), "default" (torch.compile) or "auto" (chosen by the device
+            and the length of the training).
+        deterministic: Get the same weights, byte for byte, from the same seed. Default: on a CPU only.
+        grad_checkpointing: Recompute activations in the backward pass, to use less memory.
+        dtype: The type of the stored weights: "fp32" or "fp16". Weights are rounded before they are evaluated.
+        threads: The number of CPU threads. Default: torch's.
         data: The directory of data sets.
-        limit_train: Train on the first images only.
-        limit_test: Test on the first images only; such a model can't be published.
-        out: The model folder to make.
-        resume: Continue a run that was stopped, and take a finished one as it is.
-        overwrite: Replace an existing run or model folder. With `resume`, replace it only if it is of another training.
-        save_every: Epochs between checkpoints.
-        eval_every: Epochs between evaluations on the test set.
+        limit_train: Train on this many images only.
+        limit_test: Test on this many images only. Such a model can't be published.
+        out: The model folder to create.
+        resume: Continue a stopped run, or return a finished one.
+        overwrite: Replace an existing run or model folder. With `resume`, only one with other settings.
+        allow_other_environment: With `resume`, continue a run of another machine, precision or torch version. Its
+            record and card say so; its weights can't be reproduced byte for byte.
+        save_every: The number of epochs between checkpoints.
+        eval_every: The number of epochs between evaluations on the test set.
         push: Publish the model folder at the end.
         hub: The hub to publish to.
-        track: The names of trackers: "tensorboard", "wandb", "mlflow", "trackio", or a plugin's.
-        report: An object that receives the results of each epoch.
-        tell: A function that is called with the progress of reading your pictures.
+        track: Names of trackers: "tensorboard", "wandb", "mlflow", "trackio", or a plugin's.
+        report: A `zoo.plugin.Report`, which receives each epoch's results. Default: a progress bar in Jupyter.
+        tell: A function `(task, done, total)` that is called with the progress of reading your pictures.
 
     Returns:
         The model folder, its record, and where it was published.
@@ -219,28 +226,29 @@ def train(model: str, options: TrainOptions) -> Trained:
         RegistryError: There is no such model, architecture or data set.
         RecipeError: There is no such recipe, or a field has an impossible value.
         DataError: The data set is missing or damaged.
-        TrainingError: The run can't start or go on.
+        TrainingError: The run can't start or continue.
         FolderError: The model folder can't be written.
         HubError: The hub can't be read or written.
 
     Example:
         >>> import zoo
-        >>> trained = zoo.train("resnet8_digits", epochs=1, out="runs/example", overwrite=True)
+        >>> trained = zoo.train("resnet8_digits", epochs=1, out="runs/example")
+        >>> print(trained.folder)
+        runs/example
     """
     return launch.train(model, options)
 
 
 @takes(CompareOptions)
 def compare(models: Sequence[str], options: CompareOptions) -> list[Trained]:
-    """Train several models with the same options, and draw their errors to `out/errors.svg` and `out/errors.png`.
+    """Train several models with the same options, and plot their errors in `out/errors.svg` and `out/errors.png`.
 
-    Finished models in `out` are taken as they are, and stopped runs continue. Models on different data sets are refused
-    unless `mixed`.
+    Models that are finished in `out` are not trained again, and stopped runs continue.
 
     Args:
         models: Names of models.
-        out: The folder for the model folders and the plot; `./compare` by default.
-        mixed: Draw models on different data sets together.
+        out: The folder for the model folders and the plot. Default: `./compare`.
+        mixed: Allow models on different data sets.
 
     The other arguments are those of `train`.
 
@@ -248,7 +256,7 @@ def compare(models: Sequence[str], options: CompareOptions) -> list[Trained]:
         The result of each training.
 
     Raises:
-        TrainingError: The models are on different data sets, or a run can't start.
+        TrainingError: The models are on different data sets without `mixed`, or a run can't start.
     """
     return launch.compare(models, options)
 
@@ -265,23 +273,23 @@ def evaluate(
     runtime: str | None = None,
     tell: Tell | None = None,
 ) -> Evaluated:
-    """Run a model over its whole test set.
+    """Evaluate a model on its whole test set.
 
     Args:
         model: A name, a path or an address.
         hub: The hub of a name.
         revision: A revision of the model.
-        weights: A safetensors file that is evaluated in the net of `model`. Images are normalized as its metadata say,
-            else as the data set does.
-        device: Any device that torch has here; a GPU by default, if there is one.
+        weights: A safetensors file to evaluate in the net of `model`. Images are normalized by the mean and std of its
+            metadata, else by those of the model or the data set.
+        device: A device of torch. Default: a GPU if there is one.
         data: The directory of data sets.
-        dataset: The address of your own pictures, if the model was trained on them and they are not prepared here; they
-            must be the same. For imported weights, the name of a data set with the same images and classes.
-        runtime: A format that the model folder has a file of (`export`); that file is run, on the processor.
-        tell: A function that is called with the progress of reading your pictures.
+        dataset: The address of the pictures that the model was trained on, if this machine has not prepared them. For
+            imported weights, the name of a data set with the same classes.
+        runtime: A format that the model was exported to (`export`). Its file is run on the CPU in place of the net.
+        tell: A function `(task, done, total)` that is called with the progress of reading your pictures.
 
     Returns:
-        The results now, the confusion matrix, and the record with the published results.
+        The results, the confusion matrix, and the record with the published results.
 
     Raises:
         DataError: The data set is missing, or differs from the model's.
@@ -295,17 +303,15 @@ def evaluate(
     """
     from zoo.data.collection import is_address
 
-    named = dataset if dataset is not None and not is_address(dataset) else None
-    if named is not None and (runtime is not None or weights is not None):
-        raise DataError(
-            "a data set is named for a model's own net alone; leave out dataset, or the weights and the runtime"
-        )
+    dataset_name = dataset if dataset is not None and not is_address(dataset) else None
+    if dataset_name is not None and (runtime is not None or weights is not None):
+        raise DataError(f"dataset {dataset_name} can't be combined with weights or runtime; leave out one of them")
     if runtime is not None:
         _require_processor(device, weights)
     if weights is not None:
         return _evaluate_file(model, revision, path_of(weights), device, data)
     source = published(model, hub=hub, revision=revision)
-    if dataset is not None and named is None:
+    if dataset is not None and dataset_name is None:
         _prepare(source, dataset, data, tell)
 
     root = root_of(data)
@@ -316,8 +322,8 @@ def evaluate(
     from zoo.evaluation.evaluate import evaluated
     from zoo.nets.device import choose
 
-    known, record = source.on(named) if named else source.model, source.config
-    return evaluated(known, source.net(), (record.mean, record.std), root, choose(device), record)
+    declared, record = source.on(dataset_name) if dataset_name else source.model, source.config
+    return evaluated(declared, source.net(), (record.mean, record.std), root, choose(device), record)
 
 
 def _evaluate_file(
@@ -326,17 +332,17 @@ def _evaluate_file(
     """Evaluate a safetensors file in the net of a model."""
     reference = parse(model)
     source = None if isinstance(reference, Name) else published(reference, revision=revision)
-    known = source.model if source else registry.load(full_name(str(model), None))
+    declared = source.model if source else registry.load(full_name(str(model), None))
     from zoo.evaluation.evaluate import evaluated
     from zoo.nets.device import choose
     from zoo.nets.weights import load_file, normalisation_of
 
-    net, metadata = load_file(known.architecture, known.dataset, weights)
+    net, metadata = load_file(declared.architecture, declared.dataset, weights)
     if source is not None and "mean" not in metadata:
         normalisation = source.config.mean, source.config.std
     else:
-        normalisation = normalisation_of(metadata, known, weights)
-    return evaluated(known, net, normalisation, root_of(data), choose(device), None)
+        normalisation = normalisation_of(metadata, declared, weights)
+    return evaluated(declared, net, normalisation, root_of(data), choose(device), None)
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -351,25 +357,31 @@ def _prepare(source: Published, dataset: str, data: str | Path | None, tell: Tel
 
 
 def _require_processor(device: str | None, weights: str | Path | None = None) -> None:
-    """Refuse what an exported file can't be run with; raises ExportError."""
+    """Raise ExportError for arguments that can't be combined with a runtime."""
     if device not in (None, "cpu"):
-        raise ExportError(f"an exported file is run on the processor, not on {device}; leave out the device")
+        raise ExportError(f"an exported file runs on the CPU, not on {device}; leave out device")
     if weights is not None:
-        raise ExportError(f"an exported file has its own weights; leave out {weights}, or the runtime")
+        raise ExportError(f"an exported file has its own weights; leave out weights ({weights}) or runtime")
 
 
 def report(evaluated: Evaluated, out: str | Path) -> list[ClassResults]:
-    """Write the confusion matrix and the results of each class of an evaluation into the folder `out`.
+    """Write the confusion matrix and the results by class of an evaluation into a folder.
 
     Args:
         evaluated: A result of `evaluate`.
-        out: The folder to write to.
+        out: The folder.
 
     Returns:
-        The results class by class.
+        The results of each class.
 
     Raises:
         FolderError: The folder can't be written.
+
+    Example:
+        >>> import zoo
+        >>> classes = zoo.api.report(zoo.evaluate("resnet8_digits", device="cpu"), "report")
+        >>> classes[0].name, classes[0].images
+        ('0', 35)
     """
     from zoo.evaluation.report import write
 
@@ -391,19 +403,25 @@ def predict(
     Args:
         model: A name, a path or an address.
         pictures: The path of a picture or of a folder of pictures, or several paths.
-        top: How many classes to name.
+        top: The number of classes to return for each picture.
         hub: The hub of a name.
         revision: A revision of the model.
-        device: Any device that torch has here; a GPU by default, if there is one.
-        runtime: A format that the model folder has a file of (`export`); that file is run, on the processor.
+        device: A device of torch. Default: a GPU if there is one.
+        runtime: A format that the model was exported to (`export`). Its file is run on the CPU in place of the net.
 
     Returns:
-        A Prediction for each picture, one by one. A picture that can't be read is a Prediction with an error.
+        An iterator of a Prediction for each picture. If a picture can't be read, its Prediction has an error.
 
     Raises:
-        ImageError: There is no picture at all.
+        ImageError: There are no pictures.
         ExportError: The folder has no file of this format, or its runtime is missing.
         UnknownModel, FolderError, HubError: As `load` raises them.
+
+    Example:
+        >>> import zoo
+        >>> for prediction in zoo.predict("resnet8_digits", "photo.png", device="cpu"):
+        ...     print(prediction.path, prediction.guesses[0].label)
+        photo.png 2
     """
     from functools import partial
 
@@ -416,24 +434,30 @@ def predict(
         from zoo.exporters.runtime import open_export, probabilities_of
 
         _require_processor(device)
-        look = probabilities_of(open_export(source, runtime), source.config)
+        classify = probabilities_of(open_export(source, runtime), source.config)
     else:
-        look = partial(probabilities, source.net(choose(device)), source.preprocess)
-    return predictions(look, source.config.classes, map(path_of, paths), top=top)
+        classify = partial(probabilities, source.net(choose(device)), source.preprocess)
+    return predictions(classify, source.config.classes, map(path_of, paths), top=top)
 
 
 def layers(model: str, *, depth: int = 2) -> list[Layer]:
-    """List the modules of a model's net with their output shapes, parameters and multiply-adds for an image.
+    """List the modules of a model's net with output shapes, parameters and multiply-adds per image.
 
     Args:
         model: A model's name.
-        depth: How many levels of modules to list.
+        depth: The number of levels of modules to list.
 
     Returns:
-        The net itself, then its modules.
+        The net, then its modules.
 
     Raises:
         UnknownModel: No plugin has a model of that name.
+
+    Example:
+        >>> import zoo
+        >>> net, *modules = zoo.api.layers("resnet8_digits")
+        >>> net.parameters
+        75002
     """
     declared = registry.load(tagged(model)[0])
     from zoo.nets.build import to_be_filled
@@ -451,23 +475,23 @@ def survey(
     data: str | Path | None = None,
     tell: Tell | None = None,
 ) -> Survey:
-    """Look at your own pictures: classes, sizes, copies across the split, and what can't be read.
+    """Read your own pictures, and report classes, sizes, copies in both splits and unreadable files.
 
     Args:
         address: The address of the pictures, `folder:PATH`.
-        test_part: The part that becomes the test set, where none is set apart.
+        test_part: The fraction to hold out as the test set, from 0 to 1.
         skip_bad: Leave out pictures that can't be read.
         data: The directory of data sets.
-        tell: A function that is called with the progress of reading your pictures.
+        tell: A function `(task, done, total)` that is called with the progress of reading the pictures.
 
     Returns:
-        The classes, sizes, copies and unreadable files of the pictures.
+        The pictures of each split, with their classes, sizes, copies and errors.
 
     Raises:
-        DataError: There are no pictures, or no test set and no `test_part`.
+        DataError: There are no pictures, or neither a test set nor a `test_part`.
         PluginError: The plugin that reads this kind of address fails.
     """
-    plugins.declared()  # a damaged distribution is reported and left out, before torch would fail on it
+    plugins.declared()  # leaves out a damaged distribution, on which importing torch would fail
     from zoo.data.prepared import survey_address
 
     request = DatasetRequest(address, test_part, skip_bad)
@@ -475,17 +499,22 @@ def survey(
 
 
 def plot(runs: Iterable[str | Path], out: str | Path) -> Path:
-    """Draw loss, top-1 and learning rate of several runs in one picture.
+    """Plot loss, top-1 and learning rate of several runs against the epoch.
 
     Args:
         runs: Names, addresses, or paths of model folders or unfinished runs.
         out: The file to write: .svg, .png or .pdf.
 
     Returns:
-        The path of the picture.
+        The path of the file.
 
     Raises:
         FolderError: A run can't be read, or the file can't be written.
+
+    Example:
+        >>> import zoo
+        >>> print(zoo.api.plot(["resnet8_digits", "./runs/resnet8_digits"], "plot.svg"))
+        plot.svg
     """
     from zoo.record import curve
 
@@ -504,26 +533,31 @@ def verify(
     dataset: str | None = None,
     tell: Tell | None = None,
 ) -> Verified:
-    """Check a published model: hashes, strict load, known answers, and accuracy on the test set if it is there.
+    """Verify a published model: hashes, strict load, recorded logits, and accuracy if the test set is on this machine.
 
-    Nothing is downloaded for it. Accuracy and loss must be equal where processor, threads and torch are the same, else
-    accuracy within 0.05 points. Files in other formats are run if their runtimes are installed.
+    No data is downloaded. On the same processor with the same threads and torch, accuracy and loss must equal the
+    record's; otherwise accuracy must be within 0.05 points. Exported files are run if their runtimes are installed.
 
     Args:
         model: A name, a path or an address.
         hub: The hub of a name.
         revision: A revision of the model.
-        device: Any device that torch has here; a GPU by default, if there is one.
+        device: A device of torch. Default: a GPU if there is one.
         data: The directory of data sets.
-        dataset: The address of your own pictures, if the model was trained on them.
-        tell: A function that is called with the progress of reading your pictures.
+        dataset: The address of the pictures that the model was trained on, if this machine has not prepared them.
+        tell: A function `(task, done, total)` that is called with the progress of reading your pictures.
 
     Returns:
-        The outcome, "as published", "differs" or "not measured", with that of each check.
+        The outcome of the whole and of each check: "as published", "differs" or "not measured".
 
     Raises:
         FolderError: A file is missing or damaged.
         UnknownModel, HubError: As `load` raises them.
+
+    Example:
+        >>> import zoo
+        >>> zoo.verify("resnet8_digits", device="cpu").outcome
+        'as published'
     """
     source = published(model, hub=hub, revision=revision, newest=True)
     source.require_record()
@@ -552,32 +586,38 @@ def verify(
 
 @takes(ReproduceOptions)
 def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, TrainedRecord]:
-    """Train a published model again as its record says, whatever the plugin declares now.
+    """Train a published model again with the settings in its record, even if the plugin's recipe has changed.
 
-    `zoo.record.types.obstacles` says of the two records whether the same bytes can be expected.
+    `zoo.record.types.obstacles` compares the two records: it lists the reasons why the weights may differ.
 
     Args:
         model: A name, a path or an address.
-        epochs: Another number of epochs.
-        seed: Another seed.
+        epochs: The number of epochs. Default: that of the record.
+        seed: The random seed. Default: that of the record.
         hub: The hub of a name.
         revision: A revision of the model.
-        device: cpu, cuda or cuda:N; a GPU by default, if there is one.
+        device: cpu, cuda or cuda:N. Default: a GPU if there is one.
         data: The directory of data sets.
-        dataset: The address of your own pictures, if the model was trained on them.
-        out: The model folder to make; `runs/MODEL-reproduced` by default.
-        resume: Continue a run that was stopped.
+        dataset: The address of the pictures that the model was trained on, if this machine has not prepared them.
+        out: The model folder to create. Default: `runs/MODEL-reproduced`.
+        resume: Continue a stopped run.
         overwrite: Replace an existing run or model folder.
-        track: The names of trackers.
-        report: An object that receives the results of each epoch.
-        tell: A function that is called with the progress of reading your pictures.
+        track: Names of trackers.
+        report: A `zoo.plugin.Report`, which receives each epoch's results. Default: a progress bar in Jupyter.
+        tell: A function `(task, done, total)` that is called with the progress of reading your pictures.
 
     Returns:
         The result of the training, and the published record.
 
     Raises:
-        TrainingError: The start, the teacher or the data set differs from the record's.
+        TrainingError: The start, the teacher or the data set differs from that of the record.
         UnknownModel, FolderError, HubError: As `load` raises them.
+
+    Example:
+        >>> import zoo
+        >>> trained, published = zoo.reproduce("runs/resnet8_digits", epochs=1, device="cpu")
+        >>> trained.config.job.seed == published.job.seed
+        True
     """
     from zoo.training.plan import reproduction
 
@@ -593,16 +633,16 @@ def push(
     path: str | Path,
     *,
     hub: str | None = None,
-    license: str | None = None,  # noqa: A002 - what it is called everywhere
+    license: str | None = None,  # noqa: A002 - the usual word
 ) -> Pushed:
     """Publish a model folder under its model's name.
 
-    A missing or stale card is rendered anew; a card that was edited by hand is kept.
+    A missing or outdated card is rendered again; a card that was edited by hand is kept.
 
     Args:
         path: The model folder.
-        hub: The hub to publish to; ZOO_HUB by default, else the account that is logged in.
-        license: A license id of the Hugging Face Hub, which is written into the record first.
+        hub: The hub to publish to. Default: ZOO_HUB, else the account that is logged in to the Hugging Face Hub.
+        license: The license of the weights, a license id of the Hugging Face Hub. It is written into the record.
 
     Returns:
         The address and the revision.
@@ -610,6 +650,11 @@ def push(
     Raises:
         FolderError: The folder is incomplete or damaged.
         HubError: The hub can't be written.
+
+    Example:
+        >>> import zoo
+        >>> print(zoo.push("runs/resnet8_digits", hub="file:hub").address)
+        file:hub/resnet8_digits
     """
     folder = path_of(path)
     if license is not None:
@@ -618,13 +663,13 @@ def push(
 
 
 def pull(model: str, *, hub: str | None = None, revision: str | None = None, out: str | Path | None = None) -> Path:
-    """Copy a whole published model folder to this machine, and check its hashes.
+    """Download a published model with all its files, and check their hashes.
 
     Args:
         model: A name or an address.
         hub: The hub of a name.
         revision: A revision of the model.
-        out: The folder to make; `./NAME` by default.
+        out: The folder to create. Default: `./NAME`.
 
     Returns:
         The path of the folder.
@@ -632,20 +677,25 @@ def pull(model: str, *, hub: str | None = None, revision: str | None = None, out
     Raises:
         FolderError: `out` exists already, or a file is damaged.
         HubError: The hub can't be read, or does not have the model (NotFound).
+
+    Example:
+        >>> import zoo
+        >>> print(zoo.pull("resnet8_digits", out="downloaded"))
+        downloaded
     """
     source = published(model, hub=hub, revision=revision, newest=True)
     return publish.pull(source, path_of(out) if out is not None else None)
 
 
 def diff(a: str | Path, b: str | Path) -> dict[str, tuple[object, object]]:
-    """Compare the records of two published models: job and recipe, results, classes, hashes of files.
+    """Compare the records of two published models: job, recipe, results, classes and hashes.
 
     Args:
         a: A name, a path, or an address, which may have a revision.
-        b: Another one.
+        b: The other model.
 
     Returns:
-        The fields that differ, each with both values; None where a record does not have the field.
+        The fields that differ, each with both values, and None for a field that a record does not have.
 
     Raises:
         UnknownModel, FolderError, HubError: As `load` raises them.
@@ -668,27 +718,33 @@ def export(
     data: str | Path | None = None,
     allow_loss: bool = False,
 ) -> tuple[Path, Record]:
-    """Write a model in other formats, into a copy of its model folder.
+    """Export a model to other formats, into a copy of its model folder.
 
-    Each file takes pixels, uint8 [N, H, W, C], and returns logits and probabilities. It is run at once by its own
-    runtime and compared to the net: on fixed inputs, and on the whole test set if it is there.
+    Each file takes pixels, uint8 [N, H, W, C], and returns logits and probabilities, float32 [N, num_classes]. It is
+    run in its runtime and compared with the net: on fixed inputs, and on the whole test set if it is on this machine.
 
     Args:
         model: A name, a path or an address.
         to: Formats: `onnx`, `int8` (ONNX in 8-bit integers), `pt2` (torch.export), or a plugin's.
-        out: The folder to make; `./NAME-export` by default.
+        out: The folder to create. Default: `./NAME-export`.
         hub: The hub of a name.
         revision: A revision of the model.
         data: The directory of data sets.
-        allow_loss: Keep a format that costs more than half a point of top-1.
+        allow_loss: Keep a format that loses more than half a point of top-1.
 
     Returns:
         The path of the folder, and its record.
 
     Raises:
-        ExportError: A format is unknown, or its file gives other answers than the net.
+        ExportError: A format is unknown, or its file gives other results than the net.
         FolderError: `out` exists already.
         UnknownModel, HubError: As `load` raises them.
+
+    Example:
+        >>> import zoo
+        >>> folder, record = zoo.export("resnet8_digits", to="pt2", out="exported")
+        >>> print(folder / record.exports[0].file)
+        exported/pt2/model.pt2
     """
     source = published(model, hub=hub, revision=revision)
     source.require_record()
@@ -706,14 +762,14 @@ def page(
 ) -> Site:
     """Write a static site of the models of a hub.
 
-    A site that was written before is replaced. A model that can't be read is left out, with a warning.
+    An existing site is replaced. A model that can't be read is left out, with a warning.
 
     Args:
         out: The folder to write to.
-        hub: The hub; the catalogue by default.
-        runtime: An unpacked npm package onnxruntime-web. With it, models that have an ONNX file (`export`) can be tried
-            in the page.
-        push: The address of a Space to publish the site to, `hf://NAMESPACE/SPACE`. It is created if it is missing.
+        hub: The hub. Default: the catalogue.
+        runtime: The folder of an unpacked npm package onnxruntime-web. With it, models that have an ONNX file
+            (`export`) can be tried in the browser.
+        push: The address of a Space to publish the site to, `hf://NAMESPACE/SPACE`. The Space is created if needed.
 
     Returns:
         The folder, the first page, and the numbers of models.
@@ -721,6 +777,12 @@ def page(
     Raises:
         PageError: The folder has other files, the runtime is incomplete, or `push` is not the address of a Space.
         HubError: The hub can't be read, or the Space can't be written.
+
+    Example:
+        >>> import zoo
+        >>> pushed = zoo.push("runs/resnet8_digits", hub="file:hub")
+        >>> zoo.api.page("site", hub="file:hub").models
+        1
     """
     from zoo.page import models, site, space
     from zoo.page import runtime as browser
@@ -728,9 +790,9 @@ def page(
     target = path_of(out)
     repository = space.repository_of(push) if push is not None else None
     site.require_replaceable(target)
-    runs = browser.read(path_of(runtime)) if runtime is not None else None
-    shown = models.shown(hub, with_files=runs is not None)
-    folder = site.write(target, site.pages(shown, runs))
+    web_runtime = browser.read(path_of(runtime)) if runtime is not None else None
+    shown = models.shown(hub, with_files=web_runtime is not None)
+    folder = site.write(target, site.pages(shown, web_runtime))
     tried = sum(model.onnx is not None for model in shown)
     url = space.publish(folder, repository) if repository is not None else ""
     return Site(folder, folder / "index.html", len(shown), tried, url)
@@ -738,28 +800,28 @@ def page(
 
 @takes(ImportOptions)
 def import_model(model: str, options: ImportOptions) -> tuple[Path, Record]:
-    """Import weights that somebody else published, measure them, and write a model folder.
+    """Import weights of another author, evaluate them, and write a model folder.
 
-    Accuracy is measured if the data set is on this machine; nothing is downloaded for it.
+    Accuracy is measured if the data set is on this machine; no data is downloaded.
 
     Args:
-        model: The name of the model whose net has these weights.
+        model: The name of the model with the net of these weights.
         source: The path of a safetensors file or a torch checkpoint, `https://…`, or
             `hf://namespace/repository/path@REVISION`. A checkpoint is read without running its code.
-        by: Who trained the weights.
-        license: Their license.
-        tag: The tag in the name MODEL.TAG; the author's name by default.
-        mean: The mean that they were trained with; the data set's by default.
-        std: The standard deviation that they were trained with; the data set's by default.
-        sha256: The SHA-256 that the file must have.
+        by: The author of the weights.
+        license: The license of the weights.
+        tag: The tag in the name MODEL.TAG. Default: the author's name.
+        mean: The mean that the weights were trained with. Default: that of the data set.
+        std: The standard deviation that the weights were trained with. Default: that of the data set.
+        sha256: The expected SHA-256 of the file.
         rename: Pairs of a regular expression and its replacement, applied to the tensors' names as `re.sub` does.
-        address: Where a file that is given by path is published.
-        revision: The revision of the repository that it is published in.
-        citation: How the author wants to be cited.
+        address: The URL at which a local file is published.
+        revision: The revision of the repository that the file is published in.
+        citation: A citation of the author's work.
         claim: The top-1 that the author states, in percent.
-        claim_means: What that number is.
-        out: The folder to make; `./MODEL.TAG` by default.
-        device: Any device that torch has here.
+        claim_means: A remark about that number, such as "best over test epochs".
+        out: The folder to create. Default: `./MODEL.TAG`.
+        device: A device of torch. Default: a GPU if there is one.
         data: The directory of data sets.
 
     Returns:

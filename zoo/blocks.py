@@ -1,9 +1,9 @@
-"""Ready-made parts of a residual net, for plugins: recomputed blocks, and the methods by which timm uses a net.
+"""Base classes of residual nets, for plugins: activation checkpointing, and timm's methods of a net.
 
     from zoo.blocks import Block, StagedNet
 
-`docs/plugins.md` shows a net that is made of them. They hold no parameters, so that the names in a state dict are those
-that a plugin gives; they work with torch.jit.script, torch.export and torch.compile.
+`docs/plugins.md` has an example. The classes have no parameters of their own, and work with torch.jit.script,
+torch.export and torch.compile.
 """
 
 import contextlib
@@ -17,16 +17,32 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Block(nn.Module):
-    """A block whose activations can be recomputed in the backward pass; a subclass defines `_forward`."""
+    """A block that supports activation checkpointing. A subclass defines `_forward`.
+
+    Example:
+        >>> import torch
+        >>> from torch import Tensor, nn
+        >>> from zoo.blocks import Block
+        >>> class BasicBlock(Block):
+        ...     def __init__(self, channels: int) -> None:
+        ...         super().__init__()
+        ...         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        ...         self.bn = nn.BatchNorm2d(channels)
+        ...
+        ...     def _forward(self, x: Tensor) -> Tensor:
+        ...         return torch.relu(self.bn(self.conv(x)) + x)
+        >>> BasicBlock(16)(torch.zeros(2, 16, 8, 8)).shape
+        torch.Size([2, 16, 8, 8])
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.grad_checkpointing = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """`_forward(x)`, in training with `grad_checkpointing` without keeping its activations."""
+        """Return `_forward(x)`; with `grad_checkpointing`, the backward pass recomputes the activations."""
         if self.grad_checkpointing and self.training and not torch.jit.is_scripting():  # type: ignore[attr-defined]
-            return recomputed(self, self._forward, x)
+            return _checkpointed(self, self._forward, x)
         return self._forward(x)
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -34,10 +50,30 @@ class Block(nn.Module):
 
 
 class StagedNet(nn.Module):
-    """A stem, stages, a pooling and a linear classifier, with timm's methods for features, head and checkpointing.
+    """A stem, stages, a global pooling and a linear classifier, with timm's methods for features and the head.
 
-    A subclass makes its layers, of which the last is a `classifier` called `fc`, calls `describe`, and defines
-    `forward_stem` and `forward_features`. Its blocks are `Block`s.
+    A subclass creates its layers, the last of them `fc = classifier(...)`, calls `describe`, and defines `forward_stem`
+    and `forward_features`. Its blocks are of the class `Block`.
+
+    Example:
+        >>> import torch
+        >>> from torch import Tensor, nn
+        >>> from zoo.blocks import StagedNet, classifier
+        >>> class Tiny(StagedNet):
+        ...     def __init__(self, in_channels: int, num_classes: int) -> None:
+        ...         super().__init__()
+        ...         self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1)
+        ...         self.layer1 = nn.Conv2d(16, 32, 3, stride=2, padding=1)
+        ...         self.fc = classifier(32, num_classes)
+        ...         self.describe(in_channels=in_channels, num_classes=num_classes, stages=[("layer1", 32, 2)])
+        ...
+        ...     def forward_stem(self, x: Tensor) -> Tensor:
+        ...         return torch.relu(self.conv1(x))
+        ...
+        ...     def forward_features(self, x: Tensor) -> Tensor:
+        ...         return torch.relu(self.layer1(self.forward_stem(x)))
+        >>> Tiny(3, 10)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     def describe(
@@ -48,9 +84,13 @@ class StagedNet(nn.Module):
         stages: Sequence[tuple[str, int, int]],
         pool: str = "avg",
     ) -> None:
-        """Set the attributes that timm reads. A stage is a module's name, its channels, and its stride in all.
+        """Set the attributes that timm reads.
 
-        `pool` is "avg" or "max", over the whole map.
+        Args:
+            in_channels: The number of channels of an image.
+            num_classes: The number of classes.
+            stages: For each stage its module's name, its channels, and its stride relative to the image.
+            pool: The global pooling: "avg" or "max".
         """
         self.in_chans, self.num_classes, self.global_pool, self._pool = in_channels, num_classes, pool, pool
         self.num_features = self.head_hidden_size = stages[-1][1]
@@ -59,19 +99,27 @@ class StagedNet(nn.Module):
         ]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] to logits [N, num_classes]."""
+        """Return the logits [N, num_classes] of images [N, in_channels, H, W]."""
         return self.forward_head(self.forward_features(x))
 
     def forward_stem(self, x: Tensor) -> Tensor:
-        """Images to the map that the first stage is given."""
+        """Return the input of the first stage, [N, C, H', W'], for images [N, in_channels, H, W]."""
         raise NotImplementedError
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Images to the map of the last stage."""
+        """Return the output of the last stage, [N, num_features, H', W'], for images [N, in_channels, H, W]."""
         raise NotImplementedError
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """That map to logits; with `pre_logits`, to the pooled features [N, num_features]."""
+        """Pool and classify the output of `forward_features`.
+
+        Args:
+            x: The output of the last stage, [N, num_features, H', W'].
+            pre_logits: Return the pooled features.
+
+        Returns:
+            Logits [N, num_classes], or features [N, num_features].
+        """
         if self.global_pool == "avg":
             x = F.adaptive_avg_pool2d(x, 1).flatten(1)
         if self.global_pool == "max":
@@ -89,9 +137,22 @@ class StagedNet(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """The maps after some stages: those of `indices`, the last so many, or all; before them the last map.
+        """Return the outputs of several stages.
 
-        `norm` changes nothing: a stage's map is normalised. Raises IndexError for a stage that does not exist.
+        Args:
+            x: Images [N, in_channels, H, W].
+            indices: The numbers of the stages, or how many of the last ones; all by default.
+            norm: Has no effect: the outputs are normalized.
+            stop_early: Skip the stages after the last one of `indices`.
+            output_fmt: "NCHW".
+            intermediates_only: Return only the list of outputs.
+
+        Returns:
+            The output of the last stage that ran, and a list of the outputs [N, C, H', W'] of the stages.
+
+        Raises:
+            IndexError: There is no such stage.
+            ValueError: `output_fmt` is not "NCHW".
         """
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt should be NCHW, not {output_fmt}")
@@ -110,16 +171,21 @@ class StagedNet(nn.Module):
         return maps if intermediates_only else (x, maps)
 
     def get_classifier(self) -> nn.Module:
-        """The layer that makes logits of features; an identity where there is none."""
+        """Return the classifier; an identity if there is none."""
         return self.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the classifier by a new one, or with 0 by none; an empty `global_pool` removes the pooling too.
+        """Replace the classifier by a new one.
 
-        Raises ValueError for a pooling that the net does not have.
+        Args:
+            num_classes: The number of classes; 0 for no classifier.
+            global_pool: The net's pooling, which is the default, or "" for no pooling.
+
+        Raises:
+            ValueError: The net does not have this pooling.
         """
         if global_pool not in (None, self._pool, ""):
-            raise ValueError(f"global_pool should be {self._pool}, or empty for none, not {global_pool!r}")
+            raise ValueError(f"global_pool should be {self._pool!r}, or '' for no pooling, not {global_pool!r}")
         self.num_classes = num_classes
         self.global_pool = self.global_pool if global_pool is None else global_pool
         self.fc = classifier(self.num_features, num_classes).to(next(self.parameters())).train(self.training)
@@ -127,43 +193,61 @@ class StagedNet(nn.Module):
             self.init_classifier(self.fc)
 
     def init_classifier(self, layer: nn.Linear) -> None:
-        """Initialise a new classifier, where torch's own initialisation is not the net's."""
+        """Initialize a new classifier; override it if the net does not use torch's initialization."""
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """Which parameters are a layer's, from the stem on, for rates that fall layer by layer."""
+        """Return regular expressions that group parameters by layer, for layer-wise learning rates.
+
+        Args:
+            coarse: Group by stage, not by block.
+        """
         return {"stem": r"^conv1|bn1", "blocks": r"^layer(\d+)" if coarse else r"^layer(\d+)\.(\d+)"}
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Keep only the blocks' inputs for the backward pass: a third more time, a fraction of the memory."""
+        """Switch activation checkpointing on or off. It saves most of the activations' memory for a third more time.
+
+        Args:
+            enable: Recompute the activations of every block in the backward pass.
+        """
         for module in self.modules():
             if isinstance(module, Block):
                 module.grad_checkpointing = enable
 
 
 def classifier(num_features: int, num_classes: int) -> nn.Module:
-    """A linear layer; an identity for 0 classes."""
+    """Return a linear layer, or an identity for 0 classes.
+
+    Args:
+        num_features: The number of features.
+        num_classes: The number of classes; 0 for no classifier.
+
+    Example:
+        >>> from zoo.blocks import classifier
+        >>> classifier(64, 10)
+        Linear(in_features=64, out_features=10, bias=True)
+    """
     return nn.Linear(num_features, num_classes) if num_classes else nn.Identity()
 
 
-def recomputed(block: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """forward(x) of a block by activation checkpointing (arXiv:1604.06174), in which nothing is random.
+def _checkpointed(block: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return forward(x) of a deterministic block by activation checkpointing (arXiv:1604.06174).
 
-    Only x is kept; the activations are computed again in the backward pass. The second time batch norm does not update
-    its running statistics, so that the net ends with the very values that it has without.
+    Batch norm does not update its running statistics a second time when the backward pass recomputes the activations,
+    so the net is the same as without checkpointing.
     """
     out: Tensor = checkpoint(
         forward,
         x,
         use_reentrant=False,
         preserve_rng_state=False,
-        context_fn=lambda: (contextlib.nullcontext(), _statistics_at_rest(block)),
+        context_fn=lambda: (contextlib.nullcontext(), _frozen_statistics(block)),
     )
     return out
 
 
 @contextlib.contextmanager
-def _statistics_at_rest(block: nn.Module) -> Iterator[None]:
-    # Everything that tracks statistics: with several processes, other modules replace nn.BatchNorm2d.
+def _frozen_statistics(block: nn.Module) -> Iterator[None]:
+    # By attribute, not by class: with several processes other classes replace nn.BatchNorm2d.
     norms: list[Any] = [module for module in block.modules() if getattr(module, "track_running_stats", False)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm, (_, count) in zip(norms, before, strict=True):

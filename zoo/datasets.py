@@ -1,7 +1,7 @@
-"""The data sets that come with the zoo; a plugin can declare its own.
+"""The zoo's data sets: CIFAR-10, CIFAR-100 and the digits of scikit-learn.
 
-Means and standard deviations are those of all training pixels. The (0.2023, 0.1994, 0.2010) in many scripts for
-CIFAR-10 is the mean of per-image deviations; a recipe that was published with it has it as its `std`.
+Means and standard deviations are those of all training pixels. Many scripts for CIFAR-10 use the mean of per-image
+deviations, (0.2023, 0.1994, 0.2010); recipes that were published with it set it as their `std`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 @dataclass(frozen=True)
 class Cifar:
-    """Reads CIFAR with torchvision's class of this name, which checks each file's MD5 and downloads what is missing."""
+    """A reader of CIFAR by torchvision, which checks the MD5 of each file and downloads missing files."""
 
-    kind: str
+    kind: str  # the class: "CIFAR10"
 
     def __call__(self, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Return images [N, 32, 32, 3] and labels [N]; raises DataError."""
+        """Return images [N, 32, 32, 3] uint8 and labels [N] int64; raises DataError."""
         import numpy as np
         from torchvision import datasets
 
@@ -39,14 +39,14 @@ class Cifar:
             reason = " ".join(str(error).split()) or type(error).__name__
             name = kind.base_folder
             raise DataError(
-                f"{root / name} is missing, incomplete or damaged and could not be downloaded ({reason}); "
-                f"name the folder that holds {name} with --data or ZOO_DATA, or unpack the python version of "
-                f"{self.kind} from {CIFAR_PAGE} into {root}"
+                f"{root / name} is missing, incomplete or damaged and can't be downloaded ({reason}); "
+                f"set data or ZOO_DATA to the folder that contains {name}, or unpack the python version of {self.kind} "
+                f"from {CIFAR_PAGE} into {root}"
             ) from error
         return data.data, np.asarray(data.targets, dtype=np.int64)
 
     def is_whole(self, root: Path) -> bool:
-        """Whether every file is there with its MD5, and so nothing would be downloaded."""
+        """Whether all files are in `root` with their MD5."""
         from torchvision import datasets
 
         try:
@@ -57,14 +57,14 @@ class Cifar:
 
 
 def _read_digits(root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Read from scikit-learn's package; the last 360 images, other writers' in part, are the test set."""
+    """Read the images of scikit-learn's package. The last 360, some of them by other writers, are the test set."""
     import numpy as np
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    half = slice(0, DIGITS.train_images) if train else slice(DIGITS.train_images, None)
-    images = np.round(digits.images[half] * (255 / 16)).astype(np.uint8)  # 0 to 16 in the source
-    return images[..., None], digits.target[half].astype(np.int64)
+    part = slice(0, DIGITS.train_images) if train else slice(DIGITS.train_images, None)
+    images = np.round(digits.images[part] * (255 / 16)).astype(np.uint8)  # 0 to 16 in the source
+    return images[..., None], digits.target[part].astype(np.int64)
 
 
 CIFAR10 = Dataset(

@@ -1,6 +1,6 @@
-"""JSON and plain values to typed values: msgspec decodes, the types carry the bounds, decoding is the check.
+"""Decode JSON and text as typed values with msgspec, which checks the bounds that the types declare.
 
-What is refused is a SchemaError of one line that names the field: "results.test_top1 should be at most 100".
+A SchemaError names the field in one line: "results.test_top1 should be at most 100".
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Meta
 
 T = TypeVar("T")
 
-_PART: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"  # of a path: no hidden file, no way up
+_PART: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"  # of a path: not hidden, and not the parent folder
 NAME: Final = r"\A[a-z0-9]+(?:[._-][a-z0-9]+)*\Z"
 LINE: Final = r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z"
 SHA256: Final = r"\A[0-9a-f]{64}\Z"
@@ -25,7 +25,7 @@ FILE_NAME: Final = rf"\A{_PART}\Z"
 FILE_PATH: Final = rf"\A{_PART}(?:/{_PART}){{0,3}}\Z"
 ADDRESS: Final = r"\A(?:https?|hf)://[^\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]+\Z"
 
-# What a text that does not match should be.
+# The patterns in words, for errors.
 EXPECTED: Final = {
     NAME: "a name of a-z, 0-9, '.', '_' and '-'",
     LINE: "one line without control characters",
@@ -50,7 +50,7 @@ Distance = Annotated[float, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
 
 _NOUNS: Final = {
-    "int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "null": "null",
+    "int": "an integer", "float": "a number", "str": "text", "bool": "true or false", "null": "null",
     "array": "a list", "object": "an object",
 }  # fmt: skip
 _BOUNDS: Final = {">=": "at least", ">": "above", "<=": "at most", "<": "below"}
@@ -59,11 +59,31 @@ _UNITS: Final = {"str": "characters", "array": "entries", "object": "entries"}
 
 
 class SchemaError(ValueError):
-    """A value that does not fit the declared type; the message names the field."""
+    """A value that does not fit the declared type; the message names the field.
+
+    Example:
+        >>> from zoo.plugin import SchemaError, from_json
+        >>> try:
+        ...     from_json(int, "three")
+        ... except SchemaError as error:
+        ...     print(error)
+        it should be an integer, not text
+    """
 
 
 def decode(kind: type[T], content: bytes) -> T:
-    """Decode a JSON document as the type `kind`; raises SchemaError."""
+    """Decode a JSON document.
+
+    Args:
+        kind: The type.
+        content: The document.
+
+    Returns:
+        A value of the type.
+
+    Raises:
+        SchemaError: The content is not JSON, or does not fit the type.
+    """
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
@@ -71,7 +91,27 @@ def decode(kind: type[T], content: bytes) -> T:
 
 
 def from_json(kind: type[T], value: object) -> T:
-    """Make a decoded JSON value the type `kind`, a dataclass or a msgspec struct; raises SchemaError."""
+    """Convert a decoded JSON value.
+
+    Args:
+        kind: The type: a dataclass, a msgspec struct or a type of JSON.
+        value: The value, of lists, dicts, text, numbers and None.
+
+    Returns:
+        A value of the type.
+
+    Raises:
+        SchemaError: The value does not fit the type.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from zoo.plugin import from_json
+        >>> @dataclass
+        ... class Config:
+        ...     input_size: tuple[int, int, int]
+        >>> from_json(Config, {"input_size": [3, 32, 32]})
+        Config(input_size=(3, 32, 32))
+    """
     try:
         return msgspec.convert(value, kind)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -79,14 +119,22 @@ def from_json(kind: type[T], value: object) -> T:
 
 
 def as_text(value: object) -> str:
-    """A value as it is typed on a command line, which `parse` reads: text as it is, anything else as JSON."""
+    """Write a value as `parse` reads it: text unchanged, other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def parse(kind: Any, text: str) -> Any:
-    """Read `text`, as typed on a command line, as a value of the type `kind`; raises SchemaError.
+    """Parse a value from the command line: JSON (`0.05`, `null`, `[100,150]`), a list (`100,150`), or plain text.
 
-    JSON where it is JSON (`0.05`, `true`, `null`, `[100,150]`), a bare list for a tuple (`100,150`), else plain text.
+    Args:
+        kind: The type of the value.
+        text: The text.
+
+    Returns:
+        A value of the type.
+
+    Raises:
+        SchemaError: The text does not fit the type.
     """
     for candidate in (text, f"[{text}]"):
         try:
@@ -100,7 +148,7 @@ def parse(kind: Any, text: str) -> Any:
 
 
 def describe(kind: Any) -> str:
-    """Name a type in words."""
+    """Return a type in words."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         return describe(arguments[0])
@@ -114,7 +162,12 @@ def describe(kind: Any) -> str:
 
 
 def explain(error: Exception, field: str = "") -> str:
-    """Say in one line what is wrong; `field` is what was decoded, where that is a field itself."""
+    """Return the reason of msgspec's error in one line that names the field.
+
+    Args:
+        error: The error.
+        field: The name of the value that was decoded, if it has one.
+    """
     message, _, path = str(error).partition(" - at ")
     inner = "".join(re.findall(r"`\$(.*?)`", path)).removeprefix(".")
     field = ".".join(filter(None, (field, inner)))
@@ -144,9 +197,9 @@ def _explained(message: str, field: str) -> str:
     if match := re.fullmatch(r"Object missing required field `(.+)`", message):
         return f"{'.'.join(filter(None, (field, match[1])))} is missing"
     if match := re.fullmatch(r"Object contains unknown field `(.+)`", message, flags=re.DOTALL):
-        return f"{'.'.join(filter(None, (field, match[1])))} is a field that this version does not know"
+        return f"{'.'.join(filter(None, (field, match[1])))} is an unknown field"
     if match := re.fullmatch(r"Invalid (?:enum )?value (.+)", message, flags=re.DOTALL):
         return f"{subject} can't be {match[1]}"
     if "out of range" in message:
         return f"{subject} is a number out of range"
-    return f"{field}: {message}" if field else message  # of a rule across fields
+    return f"{field}: {message}" if field else message  # a rule across fields

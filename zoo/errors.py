@@ -1,30 +1,30 @@
-"""What can go wrong for a person, as one tree.
+"""The errors and warnings of the zoo, as one tree.
 
     ZooError
     ├── RegistryError
-    │   ├── UnknownModel         no plugin provides a model, an architecture or a data set of that name
-    │   └── PluginError          a plugin is there but can't be used
-    ├── DeviceError              a device that torch does not have here
-    ├── BuildError               a net that can't be built as it is asked for
-    ├── RecipeError              a hyper-parameter that does not exist or can't be
-    ├── DataError                a data set that is missing, incomplete or corrupted
-    ├── ImageError               a file that is no picture
-    ├── TrainingError            a run that can't start, go on or be resumed
+    │   ├── UnknownModel         no plugin provides a model, architecture or data set of that name
+    │   └── PluginError          a plugin can't be used
+    ├── DeviceError              torch does not have the device
+    ├── BuildError               the net can't be built for these classes and channels
+    ├── RecipeError              a hyper-parameter does not exist or has an impossible value
+    ├── DataError                a data set is missing, incomplete or damaged
+    ├── ImageError               a file can't be read as a picture
+    ├── TrainingError            a run can't start or continue
     │   ├── NonFiniteLoss
     │   └── Interrupted          stopped by Ctrl-C or SIGTERM, after a checkpoint
-    ├── FolderError              a model folder that is incomplete or not one
-    │   ├── HashMismatch         weights that are not the ones that are spoken of
-    │   └── OtherFormat          a repository of another library's, where a model folder is needed
-    ├── ExportError              a format that isn't there, a net that can't have it, a runtime that answers otherwise
-    ├── PageError                a site that can't be written, or what it takes is not there
-    ├── WeightsError             a file of weights from elsewhere that can't be read, or fits no such net
+    ├── FolderError              a model folder is incomplete, damaged or can't be written
+    │   ├── HashMismatch         the weights have another hash than expected
+    │   └── OtherFormat          a repository of another library, where a model folder is needed
+    ├── ExportError              a format can't be written or run, or gives other results than the net
+    ├── PageError                a site can't be written
+    ├── WeightsError             a file of weights can't be read or does not fit the net
     └── HubError
-        ├── HubUnavailable       the hub can't be asked; this machine has an earlier revision
-        └── NotFound             the hub is there, that model or revision is not
-            └── NotPublished     no hub is named, and the catalogue has no weights of that model
+        ├── HubUnavailable       the hub can't be reached; this machine has an earlier revision
+        └── NotFound             the hub does not have the model or the revision
+            └── NotPublished     no hub is named, and the catalogue has no weights of the model
 
-Each message is one line: what is wrong, what was expected, what to do. The command line prints
-it and exits with `exit_code`; a traceback is left for bugs of the zoo's own.
+Each message is one line: what is wrong, what was expected, what to do. The command line prints the line and exits
+with `exit_code`. Any other exception is a bug.
 """
 
 from __future__ import annotations
@@ -39,132 +39,199 @@ if TYPE_CHECKING:
 
 
 class ZooError(Exception):
-    """Base of every error that a person can mend."""
+    """Base class of the errors that a user can fix.
+
+    Example:
+        >>> import zoo
+        >>> try:
+        ...     zoo.load("resnet21")
+        ... except zoo.ZooError as error:
+        ...     print(error)
+        there is no model 'resnet21'; did you mean resnet32 or resnet26 or resnet20? (zoo list shows all)
+    """
 
     exit_code = 1
 
     def __str__(self) -> str:
-        """Its one line, whoever wrote the names and values in it."""
+        """Return the message as one printable line: it may contain text from files and plugins."""
         return one_line(super().__str__())
 
 
 class RegistryError(ZooError):
-    """A model that can't be found among the plugins."""
+    """A model can't be found or loaded from the plugins."""
 
 
 class UnknownModel(RegistryError):
-    """No plugin provides a model, an architecture or a data set of that name."""
+    """No plugin provides a model, architecture or data set of that name."""
 
 
 class PluginError(RegistryError):
-    """A plugin is declared but can't be used."""
+    """A plugin can't be used.
+
+    Example:
+        >>> from zoo.plugin import PluginError, require_api
+        >>> try:
+        ...     require_api(2)
+        ... except PluginError as error:
+        ...     print(error)
+        it is written for version 2 of zoo.plugin, this zoo supports 1; update residual-zoo
+    """
 
 
 class PluginWarning(UserWarning):
-    """A plugin that can't be used was passed over; the others are there."""
+    """A plugin that can't be used was left out."""
 
 
 class CompileWarning(UserWarning):
-    """A step could not be compiled; training goes on without."""
+    """The training step can't be compiled; training continues without compilation."""
 
 
 class HubWarning(UserWarning):
-    """A damaged model in a hub was passed over; the others are there."""
+    """A damaged model in a hub was left out."""
 
 
 class NameWarning(UserWarning):
-    """A name that was taken for a model's is also that of a folder here."""
+    """A name was read as a model's name, but a folder of that name exists too."""
 
 
 class TrackerWarning(UserWarning):
-    """A tracker failed and is told nothing more; training goes on."""
+    """A tracker failed and is not called again; training continues."""
 
 
 class StartWarning(UserWarning):
-    """A training is meant for weights that have learned something, and begins with none."""
+    """A recipe for pretrained weights is used without weights to start from."""
 
 
 class DataWarning(UserWarning):
-    """A data set that can be trained on, and of which less can be told than it seems."""
+    """A data set can be used, but its accuracy may mean little."""
 
 
 class DeviceError(ZooError):
-    """A device that torch does not have on this machine."""
+    """torch does not have the device on this machine."""
 
 
 class BuildError(ZooError):
-    """A net that can't be built as it is asked for."""
+    """The net can't be built for these classes and channels."""
 
 
 class RecipeError(ZooError):
-    """A hyper-parameter that does not exist or has an impossible value."""
+    """A hyper-parameter does not exist or has an impossible value."""
 
 
 class DataError(ZooError):
-    """A data set that is missing, incomplete or corrupted."""
+    """A data set is missing, incomplete or damaged. A reader of a data set raises it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from zoo.plugin import DataError
+        >>> def read(root: Path, *, train: bool):
+        ...     path = root / "flowers.npz"
+        ...     if not path.is_file():
+        ...         raise DataError(f"there is no {path}; download it from https://example.org/flowers.npz")
+    """
 
 
 class ImageError(ZooError):
-    """A file that can't be read as a picture."""
+    """A file can't be read as a picture."""
 
 
 class TrainingError(ZooError):
-    """A run that can't start, go on or be resumed."""
+    """A run can't start or continue."""
 
 
 class NonFiniteLoss(TrainingError):
-    """The loss became infinite or not a number."""
+    """The loss became infinite or NaN."""
 
 
 class Interrupted(TrainingError):
-    """The run was asked to stop and has left a checkpoint."""
+    """The run was stopped by a signal, after a checkpoint."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
-        self.exit_code = 128 + signal_number  # as a shell reports a process ended by that signal
+        self.exit_code = 128 + signal_number  # the shells' convention for a process that a signal ended
 
 
 class FolderError(ZooError):
-    """A model folder that is incomplete or not one."""
+    """A model folder is incomplete or damaged, or can't be written.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.plugin import FolderError
+        >>> try:
+        ...     zoo.load("./missing", pretrained=True)
+        ... except FolderError as error:
+        ...     print(error)
+        there is no folder missing...
+    """
 
 
 class HashMismatch(FolderError):
-    """Weights whose SHA-256 is not the one that their config.json, their name or their user gives."""
+    """The weights have another SHA-256 than the record, the file's name or the user states."""
 
 
 class OtherFormat(FolderError):
-    """A repository of another library's, where a model folder was expected; its kind, and where it is on this machine.
+    """A repository of another library, where a model folder was expected.
 
-    Who can do with any net and its facts reads it (`zoo.formats`); for all else it is this one line.
+    `zoo predict`, `zoo eval` and `zoo train --start` catch it and read the repository with `zoo.formats`.
+
+    Args:
+        kind: The library: "timm".
+        folder: The copy of the repository on this machine.
     """
 
     def __init__(self, kind: str, folder: Path) -> None:
         super().__init__(
-            f"{folder} is a repository of {kind}'s and no model folder, which is needed here; zoo predict, zoo eval "
-            "and zoo train --start take it as it is"
+            f"{folder} is a repository of {kind}, not a model folder, which is needed here; zoo predict, zoo eval "
+            "and zoo train --start can read it"
         )
         self.kind = kind
         self.folder = folder
 
 
 class WeightsError(ZooError):
-    """A file of weights from elsewhere that can't be read, or does not fit the net."""
+    """A file of weights can't be read or does not fit the net."""
 
 
 class ExportError(ZooError):
-    """A format that is not there, a net that can't be exported to it, or a runtime that answers otherwise."""
+    """A format can't be written or run, or gives other results than the net. An exporter raises it.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.plugin import ExportError
+        >>> try:
+        ...     zoo.export("resnet8_digits", to="onxx")
+        ... except ExportError as error:
+        ...     print(error)
+        there is no export format 'onxx'; did you mean onnx?
+    """
 
 
 class PageError(ZooError):
-    """A site that can't be written where it is asked for, or without what it takes."""
+    """A site can't be written."""
 
 
 class HubError(ZooError):
-    """A hub that can't be reached, read or written."""
+    """A hub can't be read or written.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.plugin import HubError
+        >>> try:
+        ...     zoo.pull("resnet8_digits", hub="hub")
+        ... except HubError as error:
+        ...     print(error)
+        'hub' is not a hub; expected file:PATH or hf://namespace
+    """
 
 
 class HubUnavailable(HubError):
-    """A hub could not be asked for its newest revision; `revision` is on this machine, downloaded at `date`."""
+    """The hub can't be reached; this machine has an earlier revision.
+
+    Args:
+        message: The message.
+        revision: The revision on this machine.
+        date: The day on which it was downloaded.
+    """
 
     def __init__(self, message: str, revision: str, date: date) -> None:
         super().__init__(message)
@@ -173,8 +240,14 @@ class HubUnavailable(HubError):
 
 
 class NotFound(HubError):
-    """The hub is there, but not that model or that revision."""
+    """The hub does not have the model or the revision.
+
+    Example:
+        >>> from zoo.plugin import NotFound
+        >>> def resolve(name: str, revision: str | None = None):
+        ...     raise NotFound(f"there is no model {name} in memory:; zoo list --hub memory: shows its models")
+    """
 
 
 class NotPublished(NotFound):
-    """No hub is named, and the catalogue has no weights of that model."""
+    """No hub is named, and the catalogue has no weights of the model."""

@@ -1,7 +1,4 @@
-"""Options that are declared once, as fields of a dataclass, for a Python function and for the command line.
-
-Nothing here imports torch or typer.
-"""
+"""Options declared once, as fields of a dataclass, for a Python function and a command. Imports no torch or typer."""
 
 from __future__ import annotations
 
@@ -17,20 +14,20 @@ Subject = TypeVar("Subject")
 Options = TypeVar("Options")
 Result = TypeVar("Result")
 
-REQUIRED: Final[Any] = MISSING  # the default of an option that has to be given
+REQUIRED: Final[Any] = MISSING  # the default of an option without a default
 
 
 @dataclass(frozen=True)
 class Flag:
-    """The spelling of an option on the command line."""
+    """An option of the command line."""
 
     help: str
     metavar: str | None
-    name: str | None  # None for `--` and the field's name
+    name: str | None  # None for `--` and the field's name with dashes
 
 
 def option(default: T, help: str, metavar: str | None = None, *, flag: str | None = None) -> T:  # noqa: A002 - typer's word
-    """A field that the command line has too."""
+    """Return a dataclass field that is also an option of the command line."""
     declared: Any = field(default=default, metadata={"flag": Flag(help, metavar, flag)})
     return declared  # type: ignore[no-any-return]
 
@@ -38,7 +35,14 @@ def option(default: T, help: str, metavar: str | None = None, *, flag: str | Non
 def takes(
     options: Callable[P, Options],
 ) -> Callable[[Callable[[Subject, Options], Result]], Callable[Concatenate[Subject, P], Result]]:
-    """Let a function of a subject and options be called with the options' fields as arguments, and say so."""
+    """Make a function `(subject, options)` take the fields of the options as arguments.
+
+    Args:
+        options: The dataclass of options.
+
+    Returns:
+        A decorator. The signature of the decorated function has the fields in place of `options`.
+    """
 
     def decorate(function: Callable[[Subject, Options], Result]) -> Callable[Concatenate[Subject, P], Result]:
         subject, *_ = inspect.signature(function).parameters.values()

@@ -1,11 +1,11 @@
-"""Everything that a plugin imports of the zoo, whatever kind of plugin it is: docs/plugins.md describes it.
+"""The names that plugins import, for every kind of plugin; docs/plugins.md describes them.
 
     from zoo.plugin import DIGITS, Architecture, Model, Recipe, require_api
 
     require_api(1)
 
-Of these names only `program` and the contents of `zoo.blocks` need torch. The modules behind it may change; this one
-does so with `API`.
+Only `program` imports torch, and so does `zoo.blocks`. Other modules of the zoo may change in any release. A change of
+this module that requires changes in plugins increases `API`.
 """
 
 from __future__ import annotations

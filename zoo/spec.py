@@ -1,4 +1,4 @@
-"""Data sets, recipes, architectures and models, as immutable values; nothing here imports torch."""
+"""The values that plugins declare: data sets, recipes, architectures and models. Imports no torch."""
 
 from __future__ import annotations
 
@@ -29,42 +29,73 @@ InputSize = tuple[int, int, int]  # channels, height, width
 
 
 def require_api(version: int) -> None:
-    """Check that this zoo supports the version of `zoo.plugin` that a plugin is written for; raises PluginError.
+    """Check that this zoo supports the version of `zoo.plugin` that a plugin is written for.
 
-    A plugin calls this first: values of another version may have fields that this one does not accept.
+    Call it before the plugin's declarations: in another version they may have other fields.
+
+    Args:
+        version: The version that the plugin is written for.
+
+    Raises:
+        PluginError: This zoo supports another version.
+
+    Example:
+        >>> from zoo.plugin import require_api
+        >>> require_api(1)
     """
     if version != API:
         advice = "update residual-zoo" if version > API else "update the plugin"
-        raise PluginError(f"it is written for version {version} of zoo.plugin, this zoo knows {API}; {advice}")
+        raise PluginError(f"it is written for version {version} of zoo.plugin, this zoo supports {API}; {advice}")
 
 
 class Builder(Protocol):
-    """Makes an untrained net for images `[N, *input_size]` with logits `[N, num_classes]`."""
+    """A function that makes an untrained net."""
 
     def __call__(self, input_size: InputSize, num_classes: int) -> nn.Module:
-        """Build it on the default device with its published initialisation.
+        """Build the net on torch's default device, with the initialization of its paper.
 
-        A net that works at any size looks at the channels only.
+        Args:
+            input_size: Channels, height and width of an image. A net for images of any size uses the channels only.
+            num_classes: The number of classes.
+
+        Returns:
+            A net from images `[N, *input_size]` float32 to logits `[N, num_classes]`.
         """
 
 
 class Reader(Protocol):
-    """Reads one half of a data set."""
+    """A function that reads the training set or the test set of a data set."""
 
     def __call__(self, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Return images `[N, H, W, C]` (uint8, 0 to 255) and labels `[N]`; raises DataError."""
+        """Read all images, always in the same order.
+
+        Args:
+            root: The directory of data sets.
+            train: Read the training set, else the test set.
+
+        Returns:
+            Images `[N, H, W, C]`, uint8 from 0 to 255, and labels `[N]`, int64.
+
+        Raises:
+            DataError: The files are missing or damaged.
+        """
 
 
 class Resizing(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a picture of any size becomes `input_size`, in timm's words and with timm's results.
+    """How a picture of any size is resized to `input_size`, with timm's parameters and results.
 
-    The picture is first made larger than the net's size by 1 / `crop_pct`, then cut down to that in the middle.
+    The picture is resized to the net's size divided by `crop_pct`, and the center of the net's size is cropped.
+
+    Example:
+        >>> from zoo.plugin import Resizing
+        >>> Resizing(crop_pct=0.875, interpolation="bicubic", crop_mode="center").is_plain
+        False
     """
 
-    crop_pct: float = 1.0  # the part of each side that is kept, 0.05 to 1
+    crop_pct: float = 1.0  # the fraction of each side that is kept, 0.05 to 1
     interpolation: Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"] = "bilinear"
-    # squash: to that height and width, whatever its own were; center: its shorter side, what juts out is cut off;
-    # border: its longer side, with a border in the colour of the mean
+    # squash: resize both sides, ignoring the aspect ratio; center: resize the shorter side, and crop the longer one;
+    # border: resize the longer side, and pad the shorter one with the mean color
     crop_mode: Literal["squash", "center", "border"] = "squash"
 
     def __post_init__(self) -> None:
@@ -73,22 +104,30 @@ class Resizing(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is the default: straight to the net's height and width."""
+        """Whether it is the default: squash to the net's height and width."""
         return self == PLAIN
 
 
 PLAIN: Final = Resizing()
 
-Test = Callable[[Path], bool]  # whether a data set is complete, given the folder that data sets are in
-
 
 @dataclass(frozen=True)
 class Half:
-    """Half of a collection: each picture is a file's bytes, in a format that Pillow decodes itself."""
+    """The training or the test pictures of a collection.
 
-    names: tuple[str, ...]  # what a person finds each of them by
-    labels: tuple[int, ...]  # the class of each
-    read: Callable[[int], bytes] = field(repr=False)  # the bytes of one; raises OSError
+    `read` returns the bytes of the picture at an index, in a file format that Pillow decodes, or raises OSError.
+
+    Example:
+        >>> from zoo.plugin import Half
+        >>> files = {"daisy/1.png": b"...", "rose/1.png": b"..."}
+        >>> half = Half(names=tuple(files), labels=(0, 1), read=lambda index: list(files.values())[index])
+        >>> len(half)
+        2
+    """
+
+    names: tuple[str, ...]  # names of the pictures in messages, such as paths
+    labels: tuple[int, ...]  # the class of each picture
+    read: Callable[[int], bytes] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -96,90 +135,103 @@ class Half:
 
 @dataclass(frozen=True)
 class Collection:
-    """Pictures of any size with their classes, as somebody keeps them; none is looked at yet.
+    """Labeled pictures of any size, before any of them is read.
 
-    An entry point of the group `zoo.datasets` is a function `(rest: str, root: Path) -> Collection` that opens what
-    is addressed as `KIND:REST`; `root` is the folder that data sets are in. It raises DataError.
+    An entry point of the group `zoo.datasets` is a function `(rest: str, root: Path) -> Collection` that opens the
+    address `KIND:REST`. `root` is the directory of data sets. The function raises DataError.
+
+    Example:
+        >>> from zoo.plugin import Collection, Half
+        >>> train = Half(("daisy/1.png", "rose/1.png"), (0, 1), read=lambda index: b"...")
+        >>> flowers = Collection("flowers", "Flowers", ("daisy", "rose"), train, test=None, stamp="version 1")
     """
 
-    name: str  # of the data set that they become, of lower-case letters, digits, '.', '_' and '-'
-    title: str  # as a person calls it
-    classes: tuple[str, ...]  # by label
+    name: str  # of the data set, in lower-case letters, digits, '.', '_' and '-'
+    title: str  # the name in texts: "Oxford Flowers"
+    classes: tuple[str, ...]  # names of the classes, by label
     train: Half
-    test: Half | None  # None where nobody has set any apart
-    stamp: str  # a text that differs if any picture may differ
-    license: str = ""  # of the pictures, as the Hub spells it, for the card
+    test: Half | None  # None if there is no test set
+    stamp: str  # any text that changes when a picture changes
+    license: str = ""  # of the pictures, a license id of the Hugging Face Hub, for the card
     homepage: str = ""  # a URL, for the card
-    hub_id: str = ""  # of the dataset on the Hugging Face Hub, for the card
-    other_files: tuple[tuple[str, int], ...] = ()  # left out for their endings: an ending, and how many files
+    hub_id: str = ""  # of the data set on the Hugging Face Hub, for the card
+    other_files: tuple[tuple[str, int], ...] = ()  # files that are no pictures: a suffix, and the number of files
 
 
-FEW: Final = 10  # test pictures of a class: below that its accuracy says little
+FEW: Final = 10  # with fewer test pictures of a class, its accuracy means little
 
 
 class Pictures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The pictures of a data set that was read from an address, and how many were left out."""
+    """The pictures of a data set that was read from an address, as a record stores them."""
 
-    address: Line  # as it is opened, without the way to it: "folder:flowers"
-    title: Line  # as a person calls it
-    sha256: Sha256  # of all of them, in their order and halves, with their classes
+    address: Line  # without the path on this machine: "folder:flowers"
+    title: Line
+    sha256: Sha256  # of the classes, the pictures and their labels, in order
     train_images: Positive
     test_images: Positive
-    fewest: Positive  # test pictures of the class that has the fewest
-    skipped: Count = 0  # could not be read, and were left out
-    # Of them that are the test set, where nobody had set any apart.
-    test_part: Annotated[float, Meta(gt=0, lt=1)] | None = None
-    license: Line = ""  # of the pictures
+    fewest: Positive  # number of test pictures of the class with the fewest
+    skipped: Count = 0  # number of unreadable pictures that were left out
+    test_part: Annotated[float, Meta(gt=0, lt=1)] | None = None  # fraction held out; None if there is a test set
+    license: Line = ""
     homepage: Line = ""
     hub_id: Line = ""  # on the Hugging Face Hub
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A classification data set: images of one size, a training and a test set.
+    """A classification data set: images of one size, with a training set and a test set.
 
-    `is_whole` says whether `folder` is complete, so that `read` downloads nothing; None where it never does.
+    `is_whole` gets the directory of data sets and returns whether `folder` is complete there, so that `read` downloads
+    nothing. None for a data set that is never downloaded.
+
+    Example:
+        >>> import numpy as np
+        >>> import zoo
+        >>> def read(root, *, train):
+        ...     size = 100 if train else 20
+        ...     return np.zeros((size, 8, 8, 1), np.uint8), np.arange(size) % 2
+        >>> blank = zoo.Dataset("blank", "Blank images", ("even", "odd"), (1, 8, 8), (0.0,), (1.0,), 100, 20, read=read)
     """
 
-    name: str  # of lower-case letters, digits, '.', '_' and '-'
-    title: str  # as a person calls it
-    classes: tuple[str, ...]  # their names, by label
+    name: str  # in lower-case letters, digits, '.', '_' and '-'
+    title: str  # the name in texts: "CIFAR-10"
+    classes: tuple[str, ...]  # names of the classes, by label
     input_size: InputSize  # channels, height, width
-    mean: tuple[float, ...]  # of the training set, from 0 to 1, a number a channel
-    std: tuple[float, ...]  # likewise
-    train_images: int  # how many `read` gives of its training half
-    test_images: int  # of its test half
+    mean: tuple[float, ...]  # of the training set, on the scale 0 to 1, one number per channel
+    std: tuple[float, ...]  # standard deviation, like mean
+    train_images: int  # number of training images
+    test_images: int  # number of test images
     hub_id: str = ""  # on the Hugging Face Hub, for the card
-    folder: str | None = field(default=None, kw_only=True)  # what `read` needs in its root; None for nothing
-    is_whole: Test | None = field(default=None, kw_only=True, repr=False)  # whether it is whole there
-    read: Reader = field(kw_only=True, repr=False)  # the function that reads it
-    license: str = field(default="", kw_only=True)  # as the Hub spells it, for the card
+    folder: str | None = field(default=None, kw_only=True)  # that `read` needs in its root; None for none
+    is_whole: Callable[[Path], bool] | None = field(default=None, kw_only=True, repr=False)
+    read: Reader = field(kw_only=True, repr=False)  # the function that reads the images
+    license: str = field(default="", kw_only=True)  # a license id of the Hugging Face Hub, for the card
     homepage: str = field(default="", kw_only=True)  # a URL, for the card
-    resizing: Resizing = field(default=PLAIN, kw_only=True)  # of pictures of any other size
-    pictures: Pictures | None = field(default=None, kw_only=True)  # where it was found by looking, and not declared
-    margin: int = field(default=0, kw_only=True)  # pixels that training images are larger by, to be cropped
+    resizing: Resizing = field(default=PLAIN, kw_only=True)  # of pictures of another size
+    pictures: Pictures | None = field(default=None, kw_only=True)  # of a data set by address; None if it is declared
+    margin: int = field(default=0, kw_only=True)  # pixels by which training images are larger, for random crops
 
     def __post_init__(self) -> None:
         _require_name("data set", self.name)
         channels = self.input_size[0]
         for name in ("mean", "std"):
             values = getattr(self, name)
-            self._require(len(values) == channels, name, one_a_channel(channels), len(values))
+            self._require(len(values) == channels, name, one_per_channel(channels), len(values))
             self._require(all(map(math.isfinite, values)), name, "finite", values)
         self._require(min(self.std) > 0, "std", "above 0", self.std)
         self._require(len(self.classes) > 0, "classes", "at least one", 0)
-        twice = [name for name in self.classes if self.classes.count(name) > 1][:1]
-        self._require(not twice, "classes", "all different", twice)
+        repeated = [name for name in self.classes if self.classes.count(name) > 1][:1]
+        self._require(not repeated, "classes", "all different", repeated)
         for name in ("train_images", "test_images"):
             self._require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        self._require(min(self.input_size) >= 1, "input_size", "at least 1 a side", self.input_size)
+        self._require(min(self.input_size) >= 1, "input_size", "at least 1 in each dimension", self.input_size)
 
     def _require(self, condition: bool, name: str, expected: str, value: object) -> None:
         if not condition:
             raise PluginError(f"data set {self.name}: {name} should be {expected}, not {value}")
 
 
-# Bounds of a recipe's fields, which determine memory and run time.
+# Upper bounds keep a typo or a hostile record from exhausting memory or time.
 Epochs = Annotated[int, Meta(ge=0, le=1_000_000)]
 Pixels = Annotated[int, Meta(ge=0, le=4096)]
 Number = Annotated[float, Meta(ge=0)]
@@ -192,83 +244,93 @@ Decay = Annotated[float, Meta(gt=0, lt=1)]
 
 
 class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The hyper-parameters that train a model, under timm's and torch's names; durations are in epochs."""
+    """The hyper-parameters of a training, under timm's and torch's names. Durations are in epochs.
 
-    epochs: Annotated[int, Meta(ge=1, le=1_000_000)]  # how often every image is seen
-    batch_size: Annotated[int, Meta(ge=1, le=1_000_000)] = 128  # images a step
+    Raises:
+        RecipeError: A value is impossible, or two fields contradict each other.
 
-    opt: Literal["sgd", "adam", "adamw"] = "sgd"  # the optimizer
-    lr: Rate = 0.1  # the highest of the schedule
-    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9  # sgd's momentum, adam's first beta
-    nesterov: bool = False  # sgd's momentum looks ahead
-    weight_decay: Number = 0.0  # L2
+    Example:
+        >>> import zoo
+        >>> paper = zoo.Recipe(epochs=200, lr=0.1, sched="multistep", decay_milestones=(100, 150))
+        >>> paper.replace(lr=0.05).lr
+        0.05
+    """
 
-    sched: Literal["constant", "multistep", "cosine", "onecycle", "plateau"] = "constant"  # how lr moves
-    sched_on_updates: bool = False  # move the rate every step, not every epoch
+    epochs: Annotated[int, Meta(ge=1, le=1_000_000)]
+    batch_size: Annotated[int, Meta(ge=1, le=1_000_000)] = 128
+
+    opt: Literal["sgd", "adam", "adamw"] = "sgd"  # optimizer
+    lr: Rate = 0.1  # highest learning rate of the schedule
+    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9  # sgd: momentum; adam and adamw: the first beta
+    nesterov: bool = False  # sgd: use Nesterov momentum
+    weight_decay: Number = 0.0
+
+    sched: Literal["constant", "multistep", "cosine", "onecycle", "plateau"] = "constant"  # learning rate schedule
+    sched_on_updates: bool = False  # update the learning rate after every step, not every epoch
     decay_milestones: Milestones = ()  # multistep: epochs after which lr is multiplied by decay_rate
-    decay_rate: Rate = 0.1  # plateau's too
-    patience_epochs: Epochs = 10  # plateau: epochs in a row in which the validation error may fail to fall
-    min_lr: Number = 0.0  # cosine: where it ends
-    pct_start: Annotated[float, Meta(gt=0, lt=1)] = 0.3  # onecycle: the part of the run in which the rate rises
+    decay_rate: Rate = 0.1  # multistep, plateau
+    patience_epochs: Epochs = 10  # plateau: epochs without a lower validation error before lr decays
+    min_lr: Number = 0.0  # cosine: last learning rate
+    pct_start: Annotated[float, Meta(gt=0, lt=1)] = 0.3  # onecycle: fraction of the training in which lr rises
     div_factor: Rate = 25.0  # onecycle: starts at lr / div_factor
     final_div_factor: Rate = 1e4  # onecycle: ends at lr / div_factor / final_div_factor
-    cycle_momentum: bool = False  # onecycle: momentum runs against the rate, 0.95 to 0.85
-    val_images: Annotated[int, Meta(ge=0, le=10**9)] = 0  # the last of the training set, held out and never trained on
+    cycle_momentum: bool = False  # onecycle: cycle momentum from 0.95 to 0.85 and back
+    val_images: Annotated[int, Meta(ge=0, le=10**9)] = 0  # validation set: the last training images, held out
     warmup_epochs: Epochs = 0  # before the schedule
-    warmup_lr: float = 0.0  # where the warm-up starts, or stays
-    warmup_mode: Literal["linear", "constant"] = "linear"  # rising from warmup_lr, or staying there
+    warmup_lr: float = 0.0  # first learning rate of the warm-up
+    warmup_mode: Literal["linear", "constant"] = "linear"  # rise from warmup_lr to lr, or stay at warmup_lr
 
-    clip_grad: Rate | None = None  # the most that a gradient may be
-    clip_mode: Literal["norm", "value"] = "norm"  # of all together, or each by itself
-    smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # of the labels
+    clip_grad: Rate | None = None  # largest gradient
+    clip_mode: Literal["norm", "value"] = "norm"  # clip the norm of all gradients, or each value
+    smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # label smoothing
 
-    crop_padding: Annotated[int, Meta(ge=0, le=512)] = 0  # pixels of black around an image before a random crop
-    hflip: Fraction = 0.0  # probability
-    mixup: Weight = 0.0  # α of its Beta(α, α); 0 for none
-    cutmix: Weight = 0.0  # α
-    mixup_prob: Fraction = 1.0  # of an image to be mixed, by either
-    mixup_switch_prob: Fraction = 0.5  # of cutmix, where there are both
-    cutout: Pixels = 0  # pixels, the side of the square that is blackened
+    crop_padding: Annotated[int, Meta(ge=0, le=512)] = 0  # black pixels on each side before a random crop
+    hflip: Fraction = 0.0  # probability of a horizontal flip
+    mixup: Weight = 0.0  # α of Beta(α, α); 0 for no mixup
+    cutmix: Weight = 0.0  # α of Beta(α, α); 0 for no CutMix
+    mixup_prob: Fraction = 1.0  # probability that mixup or CutMix changes an image
+    mixup_switch_prob: Fraction = 0.5  # probability of CutMix, if both are used
+    cutout: Pixels = 0  # side of the black square, in pixels
 
-    # An architecture's name means the one that knows the student's own data set.
-    teacher: Line | None = None  # whose logits are learned too: a model's name or address, or an architecture's name
-    distill: Fraction = 0.9  # the weight of the teacher's part of the loss; the labels' is the rest, with dkd always 1
-    temperature: Rate = 4.0  # that both logits are divided by, for it
-    distill_type: Literal["kd", "dkd"] = "kd"  # Hinton's, or decoupled (arXiv:2203.08679, with distill=1)
-    dkd_alpha: Weight = 1.0  # dkd: the weight of the target class against all others
-    dkd_beta: Weight = 8.0  # dkd: the weight of the others among themselves
-    distill_warmup_epochs: Epochs = 0  # in which the teacher's part grows from nothing, step by step
-    mean: tuple[float, ...] | None = None  # the data set's own where None
-    std: tuple[Rate, ...] | None = None  # likewise
+    # An architecture's name stands for its model on the student's data set.
+    teacher: Line | None = None  # for distillation: a model's name or address, or an architecture's name
+    distill: Fraction = 0.9  # weight of the teacher's loss; that of the labels is 1 - distill with kd, 1 with dkd
+    temperature: Rate = 4.0  # of the distillation
+    distill_type: Literal["kd", "dkd"] = "kd"  # Hinton's (arXiv:1503.02531), or decoupled (arXiv:2203.08679)
+    dkd_alpha: Weight = 1.0  # dkd: weight of the target class
+    dkd_beta: Weight = 8.0  # dkd: weight of the other classes
+    distill_warmup_epochs: Epochs = 0  # in which the weight of the teacher's loss rises from 0
+    mean: tuple[float, ...] | None = None  # None for that of the data set
+    std: tuple[Rate, ...] | None = None  # None for that of the data set
 
-    img_size: Annotated[int, Meta(ge=1, le=4096)] | None = None  # pixels a side; the data set's own where None
-    scale: tuple[Rate, Fraction] | None = None  # random resized crop: least and most part of the area, 0.08 to 1
-    ratio: tuple[Ratio, Ratio] = (0.75, 4 / 3)  # likewise: width by height
-    color_jitter: Fraction = 0.0  # brightness, contrast, saturation: each from 1 - it to 1 + it times
-    rand_augment: Annotated[int, Meta(ge=0, le=20)] = 0  # RandAugment (arXiv:1909.13719): how many changes in a row
-    rand_magnitude: Annotated[int, Meta(ge=0, le=30)] = 9  # of 30, how strong they are
-    class_weight: Literal["none", "balanced"] = "none"  # cross entropy × n / (classes · n of its class)
+    img_size: Annotated[int, Meta(ge=1, le=4096)] | None = None  # height and width; None for those of the data set
+    scale: tuple[Rate, Fraction] | None = None  # random resized crop: smallest and largest fraction of the area
+    ratio: tuple[Ratio, Ratio] = (0.75, 4 / 3)  # random resized crop: smallest and largest width / height
+    color_jitter: Fraction = 0.0  # brightness, contrast and saturation change by factors in 1 ± color_jitter
+    rand_augment: Annotated[int, Meta(ge=0, le=20)] = 0  # RandAugment (arXiv:1909.13719): number of changes
+    rand_magnitude: Annotated[int, Meta(ge=0, le=30)] = 9  # RandAugment: magnitude, 0 to 30
+    class_weight: Literal["none", "balanced"] = "none"  # balanced: weight images / (classes · images of the class)
 
-    freeze_epochs: Epochs = 0  # at the beginning, in which the head alone learns
-    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # the rate is multiplied by it with each layer from the head
-    model_ema_decay: Decay | None = None  # publish the average of the weights that keeps so much every step
+    freeze_epochs: Epochs = 0  # first epochs, in which only the head is trained
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # factor of the learning rate per layer below the head
+    model_ema_decay: Decay | None = None  # publish an exponential moving average of the weights with this decay
 
     def __post_init__(self) -> None:
         self._check_fields()
         self._require_schedule()
         self._require(self.min_lr <= self.lr, "min_lr", "from 0 to lr")
         if self.scale is not None:
-            self._require(self.scale[0] <= self.scale[1], "scale", "the least part, then the most")
-        self._require(self.ratio[0] <= self.ratio[1], "ratio", "the least ratio, then the most")
-        if self.mixup or self.cutmix:  # of two classes, neither of which is the target
+            self._require(self.scale[0] <= self.scale[1], "scale", "the smallest fraction, then the largest")
+        self._require(self.ratio[0] <= self.ratio[1], "ratio", "the smallest ratio, then the largest")
+        if self.mixup or self.cutmix:  # dkd needs one target class per image
             self._require(self.distill_type == "kd", "distill_type", "kd with mixup or cutmix")
         for name in ("freeze_epochs", "distill_warmup_epochs", "warmup_epochs"):
-            self._require(getattr(self, name) <= self.epochs, name, f"from 0 to epochs, which are {self.epochs}")
+            self._require(getattr(self, name) <= self.epochs, name, f"from 0 to epochs ({self.epochs})")
         if self.nesterov:
             self._require(self.opt == "sgd" and self.momentum > 0, "nesterov", "false without sgd and momentum")
 
     def _check_fields(self) -> None:
-        """Check every field's type and bounds, which msgspec does only when it decodes; lr=1 becomes 1.0."""
+        """Check the types and bounds of all fields: msgspec does so only when it decodes. lr=1 becomes 1.0."""
         values = msgspec.structs.asdict(self)
         for name, value in values.items():
             for number in value if isinstance(value, tuple | list) else (value,):
@@ -281,20 +343,20 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             msgspec.structs.force_setattr(self, name, value)
 
     def _explained(self, error: msgspec.ValidationError) -> str:
-        said = explain(error).partition(", not ")[0]
-        name = re.split(r"\W", said, maxsplit=1)[0]
+        message = explain(error).partition(", not ")[0]
+        name = re.split(r"\W", message, maxsplit=1)[0]
         choices = get_args(_kinds()[name]) if get_origin(_kinds()[name]) is Literal else ()
-        expected = f"{name} should be one of {', '.join(map(str, choices))}" if choices else said
+        expected = f"{name} should be one of {', '.join(map(str, choices))}" if choices else message
         return f"{expected}, not {getattr(self, name)!r:.100}"
 
     def _require_schedule(self) -> None:
         if self.sched == "plateau":
-            self._require(self.val_images > 0, "val_images", "above 0 with plateau, which watches them")
+            self._require(self.val_images > 0, "val_images", "above 0 with plateau: it needs a validation set")
             self._require(not self.sched_on_updates, "sched_on_updates", "false with plateau")
             self._require(self.warmup_epochs == 0, "warmup_epochs", "0 with plateau")
         if self.warmup_epochs:
-            self._require(0 < self.warmup_lr <= self.lr, "warmup_lr", "above 0 and up to lr in a warm-up")
-            self._require(self.sched != "onecycle", "warmup_epochs", "0 with onecycle, which warms up itself")
+            self._require(0 < self.warmup_lr <= self.lr, "warmup_lr", "above 0 and at most lr with a warm-up")
+            self._require(self.sched != "onecycle", "warmup_epochs", "0 with onecycle, which has its own warm-up")
             first = min(self.decay_milestones, default=self.warmup_epochs + 1)
             self._require(first > self.warmup_epochs, "decay_milestones", "after the warm-up")
 
@@ -303,14 +365,14 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise RecipeError(f"recipe: {name} should be {expected}, not {getattr(self, name)!r:.100}")
 
     def replace(self, **changes: object) -> Recipe:
-        """Return a copy with other values in some fields; raises RecipeError."""
+        """Return a copy with some fields changed; raises RecipeError."""
         _require_fields(changes)
         return msgspec.structs.replace(self, **changes)
 
     def changed(self, settings: Mapping[str, str]) -> Recipe:
-        """Return a copy with fields set from text (`{"lr": "0.05"}`); raises RecipeError.
+        """Return a copy with fields changed from text (`{"lr": "0.05"}`); raises RecipeError.
 
-        Where the head alone learns to the end it does so to the end of other epochs, too.
+        If all epochs train the head only, `freeze_epochs` follows a change of `epochs`.
         """
         _require_fields(settings)
         values: dict[str, Any] = {}
@@ -324,18 +386,18 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.replace(**values)
 
     def every(self) -> dict[str, object]:
-        """All fields, as JSON types."""
+        """Return all fields as JSON values."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in msgspec.structs.asdict(self).items()}
 
     def to_json(self) -> dict[str, object]:
-        """All fields but those of LATER that have their default, so that the hashes of older recipes stay."""
+        """Return the fields for JSON, without fields of LATER at their default: old recipes keep their hash."""
         defaults = {field.name: field.default for field in msgspec.structs.fields(Recipe)}
         unused = {name for name in LATER if getattr(self, name) == defaults[name]}
         return {name: value for name, value in self.every().items() if name not in unused}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, object]) -> Recipe:
-        """Read back what `to_json` wrote; raises RecipeError for a field this version doesn't know."""
+        """Return the recipe that `to_json` wrote; raises RecipeError for an unknown field or an impossible value."""
         _require_fields(fields)
         try:
             return msgspec.convert(fields, cls)
@@ -343,7 +405,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise RecipeError(f"recipe: {explain(error)}") from None
 
     def sha256(self) -> str:
-        """Identify the recipe: SHA-256 of its JSON, sorted, under a version; 64 hex digits.
+        """Return the SHA-256 of the recipe's JSON with a version number, as 64 hex digits.
 
         A recipe gets another hash if a default changes, or if it sets a field of LATER.
         """
@@ -352,7 +414,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return hashlib.sha256(json.dumps({"v": 2, **self.to_json()}, sort_keys=True).encode()).hexdigest()
 
 
-# Fields that were added since recipes are hashed (`Recipe.to_json`).
+# Fields that were added after the first recipes were hashed (`Recipe.to_json`).
 LATER: Final = (
     "distill_type", "dkd_alpha", "dkd_beta", "distill_warmup_epochs", "img_size", "scale", "ratio", "color_jitter",
     "rand_augment", "rand_magnitude", "class_weight", "freeze_epochs", "layer_decay", "model_ema_decay",
@@ -361,24 +423,24 @@ LATER: Final = (
 
 @functools.cache
 def _kinds() -> Mapping[str, Any]:
-    """The types of a recipe's fields, with their bounds."""
+    """Return the types of a recipe's fields, with their bounds."""
     return get_type_hints(Recipe, include_extras=True)
 
 
 @functools.cache
 def _fields() -> type[Struct]:
-    """The fields of a recipe without its rules across fields."""
+    """Return a struct with a recipe's fields, without the rules across fields."""
     return msgspec.defstruct("Fields", list(_kinds().items()))
 
 
 def _require_fields(names: Iterable[str]) -> None:
-    """Raise RecipeError, with a suggestion, for a name that is no field of a recipe."""
+    """Raise RecipeError, with a suggestion, for a name that is not a field of a recipe."""
     import difflib
 
     fields = list(_kinds())
     for name in names:
         if name not in fields:
-            # difflib prefers decay_rate.
+            # difflib would suggest decay_rate.
             close = ["lr"] if name.lower() == "learning_rate" else difflib.get_close_matches(name, fields, n=3)
             hint = f"did you mean {' or '.join(close)}?" if close else f"the fields are {', '.join(fields)}"
             raise RecipeError(f"recipe: there is no field {name!r}; {hint}")
@@ -386,19 +448,29 @@ def _require_fields(names: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Reported:
-    """An accuracy that somebody published for a model."""
+    """An accuracy of a model that was published elsewhere.
+
+    Example:
+        >>> from zoo.plugin import Reported
+        >>> paper = Reported(91.25, by="He et al. (2015)", kind="paper")
+    """
 
     test_top1: float  # percent
-    by: str  # who says so
-    kind: Literal["paper", "reproduction"]  # whether the author says so or somebody who trained it again
+    by: str  # the source: "He et al. (2015)"
+    kind: Literal["paper", "reproduction"]  # whether it is from the paper or from a reproduction
     remark: str = ""  # "best over test epochs"
 
 
 @dataclass(frozen=True)
 class Renaming:
-    """Rules, as `re.sub` takes them, that turn another author's names of tensors into those of the net, in order."""
+    """Rules that rename the tensors of another implementation to those of the net, as `re.sub` does, in order.
 
-    by: str  # the author: "akamaster"
+    Example:
+        >>> from zoo.plugin import Renaming
+        >>> renaming = Renaming("akamaster", ((r"^linear\\.", "fc."),))
+    """
+
+    by: str  # the author of the other implementation: "akamaster"
     rules: tuple[tuple[str, str], ...]  # patterns and replacements
 
     def __post_init__(self) -> None:
@@ -408,13 +480,17 @@ class Renaming:
 
 @dataclass(frozen=True)
 class Deepening:
-    """Shallower architectures that a deeper net can start from and compute the same (Net2DeeperNet, arXiv:1511.05641).
+    """Shallower architectures whose weights a deeper net can start from (Net2DeeperNet, arXiv:1511.05641, section 2.3).
 
-    The deeper net has all tensors of the shallower one, under the same names. Its other tensors are initialized from
-    the seed, or are 0 where `zeroed` matches the name, so that the block is the identity.
+    The deeper net has all tensors of the shallower one, under the same names. Tensors with names that match `zeroed`
+    are set to 0, so that an added block is the identity; other added tensors are initialized from the seed.
+
+    Example:
+        >>> from zoo.plugin import Deepening
+        >>> deepening = Deepening(shallower=("resnet20", "resnet32"), zeroed=r"bn2\\.weight$")
     """
 
-    shallower: tuple[str, ...]  # architectures
+    shallower: tuple[str, ...]  # names of architectures
     zeroed: str  # a regular expression, as `re.search` takes it
 
     def __post_init__(self) -> None:
@@ -423,16 +499,24 @@ class Deepening:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A net of one depth, and the recipes that train it on any data set; the first recipe is the default."""
+    """A net of one depth, with recipes that train it on any data set.
 
-    name: str  # of lower-case letters, digits, '.', '_' and '-'
+    Example:
+        >>> import zoo
+        >>> def build(input_size, num_classes):
+        ...     from torch import nn
+        ...     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(input_size[0], num_classes))
+        >>> tiny = zoo.Architecture("tiny", build, {"quick": zoo.Recipe(epochs=5)}, description="A linear classifier.")
+    """
+
+    name: str  # in lower-case letters, digits, '.', '_' and '-'
     build: Builder = field(repr=False)  # the function that makes the net
     recipes: Mapping[str, Recipe]  # by name, the default first
-    paper: str = ""  # where it comes from, a URL
+    paper: str = ""  # a URL
     description: str = ""  # one sentence about the net, for the card
-    license: str = "apache-2.0"  # of its weights, as the Hub spells it
-    renamings: tuple[Renaming, ...] = ()  # names of its tensors in weights by others
-    tags: tuple[str, ...] = ()  # tags of its models on the Hub: "resnet"
+    license: str = "apache-2.0"  # of its weights, a license id of the Hugging Face Hub
+    renamings: tuple[Renaming, ...] = ()  # for weights of other implementations
+    tags: tuple[str, ...] = ()  # tags of its models on the Hugging Face Hub: "resnet"
     deepening: Deepening | None = None  # shallower architectures that it can start from
 
     def __post_init__(self) -> None:
@@ -441,7 +525,7 @@ class Architecture:
             raise ValueError(f"architecture {self.name} has no recipe; give it at least one")
 
     def trained_on(self, title: str) -> str:
-        """One sentence: what the net is, and the title of the data set that it is trained on."""
+        """Return a sentence about the net, trained on the data set with this title."""
         net = self.description.removesuffix(".") or f"The architecture {self.name}"
         return f"{net}, trained on {title}."
 
@@ -450,38 +534,47 @@ class Architecture:
 class Model:
     """An architecture on a data set: the unit of the registry and of model folders.
 
-    `recipes` has the recipes of this pair, then the architecture's others; the first is the default.
+    After construction, `recipes` also has the recipes of the architecture, after those of the model. The first one is
+    the default.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.datasets import CIFAR100
+        >>> resnet20 = zoo.info("resnet20").model.architecture
+        >>> model = zoo.Model(resnet20, CIFAR100, parameters=None)
+        >>> model.name, model.default_recipe
+        ('resnet20_cifar100', 'paper')
     """
 
-    architecture: Architecture  # of this plugin or of another
-    dataset: Dataset  # of this plugin, of another or of the zoo
-    parameters: int | None  # trainable values, None if they were not counted
-    recipes: Mapping[str, Recipe] = field(default_factory=dict)  # of this pair, the default first
-    reported: tuple[Reported, ...] = ()  # what others published for it
-    default: bool = False  # whether the bare architecture name means this one
+    architecture: Architecture  # of this plugin or another one
+    dataset: Dataset  # of this plugin, another one or the zoo
+    parameters: int | None  # number of trainable parameters; None if they are not counted
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)  # for this model only, the default first
+    reported: tuple[Reported, ...] = ()  # accuracies that were published elsewhere
+    default: bool = False  # whether the architecture's name alone means this model
 
     def __post_init__(self) -> None:
         for name, kind in (("architecture", Architecture), ("dataset", Dataset)):
             if not isinstance(getattr(self, name), kind):
                 given = type(getattr(self, name)).__name__
-                raise PluginError(f"a model's {name} should be a zoo.spec.{kind.__name__}, not of the type {given}")
+                raise PluginError(f"a model's {name} should be a zoo.plugin.{kind.__name__}, not a {given}")
         if self.parameters is not None and not (isinstance(self.parameters, int) and self.parameters >= 1):
             raise PluginError(f"model {self.name}: parameters should be at least 1, or None, not {self.parameters!r}")
         own = self.recipes
-        object.__setattr__(self, "recipes", {**own, **self.architecture.recipes, **own})  # own first, and own at last
+        object.__setattr__(self, "recipes", {**own, **self.architecture.recipes, **own})  # own ones first, and they win
 
     @property
     def name(self) -> str:
-        """The architecture's and the data set's: `resnet20_cifar10`."""
+        """The names of the architecture and the data set: `resnet20_cifar10`."""
         return f"{self.architecture.name}_{self.dataset.name}"
 
     @property
     def description(self) -> str:
-        """One sentence: what the net is, and what it is trained on."""
+        """A sentence about the net and its data set."""
         return self.architecture.trained_on(self.dataset.title)
 
     def normalisation(self, recipe: Recipe | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The mean and std that images are normalised with: the recipe's own, else the data set's."""
+        """Return the mean and std that images are normalized with: those of the recipe, else those of the data set."""
         mean, std = (recipe.mean, recipe.std) if recipe else (None, None)
         return mean or self.dataset.mean, std or self.dataset.std
 
@@ -495,14 +588,14 @@ def _require_pattern(what: str, pattern: str) -> None:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"{what}: {pattern!r} is no regular expression ({error})") from None
+        raise ValueError(f"{what}: {pattern!r} is not a regular expression ({error})") from None
 
 
-def one_a_channel(channels: int) -> str:
-    """The number of values in a mean or std, in words."""
-    return f"{'1 number' if channels == 1 else f'{channels} numbers'}, one a channel"
+def one_per_channel(channels: int) -> str:
+    """Return the expected number of values of a mean or std, in words."""
+    return f"{'1 number' if channels == 1 else f'{channels} numbers'}, one per channel"
 
 
 def _require_name(what: str, name: str) -> None:
     if not NAME.fullmatch(name):
-        raise ValueError(f"{what} name {name!r} should be of lower-case letters, digits, '.', '_' and '-'")
+        raise ValueError(f"{what} name {name!r} should consist of lower-case letters, digits, '.', '_' and '-'")

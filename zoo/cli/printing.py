@@ -76,8 +76,7 @@ def print_table(
     Where a terminal is too narrow the columns `spared` are left out, one after the other, as far as it must be.
     """
     if not stdout().isatty():
-        lines = ("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line) for line in (heading, *cells))
-        say("\n".join(lines))
+        say("\n".join(map(_tab_separated, (heading, *cells))))
         return
     from rich import box
     from rich.cells import cell_len
@@ -97,6 +96,13 @@ def print_table(
     for line in cells:
         table.add_row(*(Text(plain(line[column].replace("\n", " "))) for column in columns))
     terminal.print(table)
+
+
+def _tab_separated(cells: tuple[str, ...]) -> str:
+    line = "\t".join(cells)
+    if line.count("\t") == len(cells) - 1 and "\n" not in line:
+        return line
+    return "\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells)
 
 
 def print_rows(rows: "list[Row]", *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from zoo.data.images import image_files, read_image
 from zoo.errors import ImageError
 from zoo.nets.device import exact
+from zoo.notebook import table
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class Prediction:
     path: Path
     guesses: tuple[Guess, ...]
     error: str | None = None
+
+    def _repr_html_(self) -> str:
+        rows = [(guess.label, f"{guess.probability:.2%}") for guess in self.guesses]
+        return table(rows or [(self.error or "",)], caption=str(self.path))
 
 
 Preprocess = Callable[[Image.Image], Tensor]

@@ -57,7 +57,7 @@ class Address:
 
     def model(self, name: str) -> Address:
         """The address of a model in this hub."""
-        return dataclasses.replace(self, name=name, revision=None)
+        return Address(self.scheme, self.place, name, mark=self.mark)
 
     def at(self, revision: str | None) -> Address:
         """The same at a revision that was given apart, if any; raises HubError where the address has its own."""

@@ -127,7 +127,7 @@ def require_sound(model: Model, tag: str, normalisation: Normalisation) -> None:
     channels = model.dataset.input_size[0]
     for what, values in zip(("mean", "std"), normalisation, strict=True):
         if len(values) != channels:
-            raise FolderError(f"{what} should have {channels} numbers, one a channel, not {len(values)}")
+            raise FolderError(f"{what} should have {channels} numbers, one per channel, not {len(values)}")
 
 
 def converted(

@@ -17,6 +17,7 @@ from zoo.hub import catalogue
 from zoo.hub.catalogue import Shipped
 from zoo.hub.protocol import Dated, Hub, InHub, Listed, Searchable
 from zoo.hub.schemes import open_default, open_hub
+from zoo.notebook import table
 from zoo.plugins import Entry
 from zoo.record.paths import is_folder, path_of
 from zoo.spec import Dataset, Model
@@ -41,6 +42,25 @@ class Row:
     plugin: str  # the distribution that provides the architecture
     installed: bool
     claim: float | None = None  # stated by the author of the weights
+
+
+class Overview(list[Row]):
+    """The rows of a listing, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        heading = ("model", "dataset", "parameters", "top-1", "license", "weights")
+        rows = [
+            (
+                row.name,
+                row.dataset,
+                _count(row.parameters),
+                _accuracy(row.top1, row.claim),
+                row.license,
+                row.weights or "",
+            )
+            for row in self
+        ]
+        return table(rows, heading=heading)
 
 
 @dataclass(frozen=True)
@@ -99,6 +119,35 @@ class ModelInfo:
     def _declared(self) -> Model:
         assert self.model is not None  # or there is a record
         return self.model
+
+    def _repr_html_(self) -> str:
+        from zoo.record.types import Imported  # here: a listing reads no record
+
+        results = self.config.results if self.config else None
+        claim = self.config.source.claim if isinstance(self.config, Imported) else None
+        classes = ", ".join(self.classes[:5]) + (", …" if len(self.classes) > 5 else "")
+        rows = [
+            ("dataset", self.config.dataset if self.config else self._declared.dataset.name),
+            ("classes", f"{len(self.classes)}: {classes}"),
+            ("input", "×".join(map(str, self.input_size))),
+            ("parameters", _count(self.parameters)),
+            ("top-1", _accuracy(results.test_top1 if results else None, claim.test_top1 if claim else None)),
+            ("license", self.license),
+            ("weights", self.weights or "none published"),
+            ("recipes", ", ".join(self.model.recipes) if self.model else ""),
+        ]
+        return table([row for row in rows if row[1]], caption=self.name)
+
+
+def _count(parameters: int | None) -> str:
+    return "" if parameters is None else f"{parameters:,}"
+
+
+def _accuracy(top1: float | None, claim: float | None) -> str:
+    """The accuracy that the zoo measured, else the one that the author of the weights states."""
+    if top1 is not None:
+        return f"{top1:.2f}%"
+    return "" if claim is None else f"{claim:.2f}% (claimed)"
 
 
 def list_models(
@@ -226,7 +275,7 @@ def overview(
     pretrained: bool | None = None,
     max_parameters: int | None = None,
     hub: str | None = None,
-) -> list[Row]:
+) -> Overview:
     """List the plugins' models with the weights in ZOO_HUB and the catalogue, or the models in `hub`.
 
     A model in ZOO_HUB is listed as it is there, as `load` would find it; where that hub can't be read, a HubWarning
@@ -241,14 +290,14 @@ def overview(
         hub: List the models in this hub.
 
     Returns:
-        The models, by name.
+        The models by name, a list that a notebook shows as a table.
 
     Raises:
         HubError: The hub can't be read.
     """
     index = replace(_plugins(), listed=_own(pattern)) if hub is None else _hub(hub, pattern)
     rows = index.rows(index.names(pattern, pretrained))
-    return ordered(_within(rows, dataset, max_parameters), Order.NAME)
+    return Overview(ordered(_within(rows, dataset, max_parameters), Order.NAME))
 
 
 @dataclass(frozen=True)
@@ -272,10 +321,10 @@ class _Index:
 
     def rows(self, names: Iterable[str]) -> list[Row]:
         """The rows of these names; one that a plugin fails to load is left out."""
-        entries, provided = registry.entries(), registry.provided()
-        names = set(names)
+        entries, names = registry.entries(), set(names)
         needed = sorted({model for name, model in self.declared.items() if name in names and name not in self.listed})
         models = {model.name: model for model in registry.load_all(entries[name] for name in needed)}
+        provided = registry.provided() if self.listed else frozenset()
         rows = [_row_in_hub(listed, provided) for name, listed in self.listed.items() if name in names]
         for name in names - self.listed.keys():
             base = self.declared[name]
@@ -317,9 +366,14 @@ def _within(rows: list[Row], dataset: str | None, max_parameters: int | None) ->
     ]
 
 
+_DIGITS = re.compile(r"(\d+)")
+
+
 def _natural(name: str) -> list[str | int]:
     """A key that sorts resnet20 before resnet110."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+    parts: list[str | int] = [*_DIGITS.split(name)]
+    parts[1::2] = map(int, parts[1::2])
+    return parts
 
 
 def ordered(rows: list[Row], by: Order) -> list[Row]:

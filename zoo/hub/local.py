@@ -4,12 +4,12 @@
     HUB/NAME/.revisions/ids                 the ids of the revisions, one a line, newest last
     HUB/NAME/.revisions/ID/…                the files of a revision
 
-A revision's folder is written aside and renamed once; the files that its record names never change, and are shared
-with nothing. A reader reads `ids`, one small file that is replaced by a rename, and then files of one revision alone,
-so readers never wait and never see two revisions mixed. Whatever people do to the copy, no revision is touched.
+A revision's folder is written under a temporary name and renamed once. The files that its record names never change
+and share no inode with other files. A reader reads `ids`, a small file that is replaced by a rename, and then only
+files of one revision. So readers never wait and never mix two revisions, and edits to the copy change no revision.
 
-Without a readable `.revisions` (a model folder that was copied there, or that git has) HUB/NAME itself is the only
-revision. A hub that has a file `ids.json` is a catalogue: git keeps its history, and a push writes HUB/NAME alone.
+If `.revisions` is missing (the model folder was copied there, or checked out by git), HUB/NAME itself is the only
+revision. A hub with a file `ids.json` is a catalogue: git keeps its history, and a push writes only HUB/NAME.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from zoo.record.replace import ASIDE, write_file, written_aside
 from zoo.record.types import PRESENTATION, Record, Summary
 from zoo.spec import NAME
 
-IDS: Final = "ids.json"  # of a catalogue: every model's id by its name
+IDS: Final = "ids.json"  # in a catalogue: the id of each model, by name
 KEPT = ".revisions"
 ID = re.compile(r"[0-9a-f]{64}")
-WAIT = 60  # seconds, for another process that publishes the same model
+WAIT = 60  # seconds to wait for another process that publishes the same model
 
 
 def open_folder(address: Address) -> FolderHub:
-    """The hub at `file:PATH`; raises HubError where no path is named."""
+    """Open the hub at `file:PATH`; raises HubError if the address has no path."""
     if not address.place:
         raise not_a_hub(address)
     return FolderHub(path_of(address.place))
 
 
 class FolderHub:
-    """The hub `file:PATH`; with `ids`, every model has to be the one of the id that is there for its name."""
+    """The hub `file:PATH`. If `ids` is given, the record of each model must have the id that `ids` has for its name."""
 
     def __init__(self, path: Path, ids: Mapping[str, str] | None = None) -> None:
         self.path = path
@@ -58,64 +58,69 @@ class FolderHub:
 
     @property
     def address(self) -> Address:
-        """`file:` and the path."""
+        """The address `file:PATH`."""
         return Address("file", str(self.path))
 
     # -- reading -----------------------------------------------------------------------------------
 
     def resolve(self, name: str, revision: str | None = None) -> Revision:
-        """The model at a revision, which the first digits of its id name; raises HashMismatch for a changed record."""
-        located = self._located(name, revision)
+        """Return a model's record at a revision, which may be given by the first digits of its id.
+
+        Raises NotFound, FolderError, HubError, or HashMismatch if the record was changed after it was published.
+        """
+        located = self._locate(name, revision)
         if located is None:
-            raise NotFound(f"{self.address} has no model {name}{self._close_to(name)}")
-        folder, identity = located
-        config, record = self._read(name, folder)
+            raise NotFound(f"{self.address} has no model {name}{self._suggestion(name)}")
+        folder, identity = Path(located[0]), located[1]
+        config = store.config_bytes(folder)
+        record = store.record_of({store.CONFIG: config}, folder)
+        self._require_named(name, record)
         actual = store.identity_of({store.CONFIG: config})
         if identity is not None and actual != identity:
-            raise HashMismatch(f"{folder} is not revision {identity[:12]} any more: its config.json was changed")
+            raise HashMismatch(
+                f"{folder} is not revision {identity[:12]}: its config.json was changed; publish the model again"
+            )
         if self._ids is not None and actual != self._ids.get(name):
-            raise HashMismatch(f"{self.path / name} is not the model that came with this zoo; install the zoo again")
+            raise HashMismatch(f"{folder} was changed after the zoo was installed; install the zoo again")
         if identity is None and revision is not None:
-            self._chosen(name, [actual], revision)
+            self._select(name, [actual], revision)
         return Revision(record, actual)
 
-    def _located(self, name: str, revision: str | None = None) -> tuple[Path, str | None] | None:
-        """The folder of a revision and its id; HUB/NAME and None where no revisions are kept; None without a model."""
+    def _locate(self, name: str, revision: str | None = None) -> tuple[str, str | None] | None:
+        """The folder and the id of a revision; None if there is no such model.
+
+        If the hub keeps no revisions of the model, the folder is HUB/NAME and the id None.
+        """
         _require_name(name)
-        folder = os.path.join(self.path, name)  # noqa: PTH118 - a Path of each file takes most of a listing's time
+        folder = os.path.join(self.path, name)  # noqa: PTH118 - Path objects would slow down a listing
         revisions = f"{folder}/{KEPT}"
         ids = _read_ids(revisions)
         if revision is None:
             identity = next((identity for identity in reversed(ids) if _exists(revisions, identity)), None)
             if ids and identity != ids[-1]:
-                instead = f"revision {identity[:12]}" if identity else f"{folder} itself"
-                message = f"{folder} is listed with revision {ids[-1][:12]}, which is not there; {instead} is used"
+                used = f"revision {identity[:12]}" if identity else f"{folder} itself"
+                message = f"{revisions}/ids names revision {ids[-1][:12]}, which is missing; {used} is used instead"
                 warnings.warn(HubWarning(message), stacklevel=4)
         else:
             ids = [identity for identity in ids if _exists(revisions, identity)]
-            identity = self._chosen(name, ids, revision) if ids else None
+            identity = self._select(name, ids, revision) if ids else None
         if identity is not None:
-            return Path(revisions, identity), identity
-        return None if store.is_missing(f"{folder}/{store.CONFIG}") else (Path(folder), None)
-
-    def _read(self, name: str, folder: Path) -> tuple[bytes, Record]:
-        """The record in a folder, as it is there and decoded; raises HubError for another model's."""
-        config = store.config_bytes(folder)
-        record = store.record_of({store.CONFIG: config}, folder)
-        self._require_named(name, record)
-        return config, record
+            return f"{revisions}/{identity}", identity
+        return None if store.is_missing(f"{folder}/{store.CONFIG}") else (folder, None)
 
     def _require_named(self, name: str, record: Record | Summary) -> None:
         if record.name != name:
-            raise HubError(f"{self.address.model(name)} holds the model {record.name}, expected {name}")
+            raise HubError(
+                f"{self.address.model(name)} contains the model {record.name}, expected {name}; rename the folder"
+            )
 
     def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
-        """The revision's folder itself; there is no other copy to be fetched `anew`."""
+        """Return the revision's folder; `anew` has no effect, because there is no other copy."""
         folder = self.path / name / KEPT / revision
-        if not folder.is_dir():  # HUB/NAME may be another revision by now
+        if not folder.is_dir():  # another process may have published since `resolve`
             folder = self.path / name
             if store.identity(folder) != revision:
-                raise NotFound(f"{folder} has no revision {revision[:12]} any more; try again")
+                raise NotFound(f"{folder} no longer has revision {revision[:12]}; load the model again")
         for file in files:
             if store.is_missing(folder / file):
                 raise NotFound(f"{folder} has no {file}; publish the model again")
@@ -127,29 +132,29 @@ class FolderHub:
         return list(reversed(_Revisions(self.path / name).ids())) or [newest]
 
     def dates(self, name: str) -> dict[str, datetime]:
-        """When each revision was written into this folder, by the time of its record; none where none are kept."""
+        """The modification time of each revision's config.json, by id; empty if the hub keeps no revisions."""
         folder = self.path / name / KEPT
         configs = {identity: folder / identity / store.CONFIG for identity in _Revisions(self.path / name).ids()}
         return {identity: datetime.fromtimestamp(path.stat().st_mtime, UTC) for identity, path in configs.items()}
 
     def models(self, pattern: str | None = None) -> list[Listed]:
-        """The models, by name; what can't be loaded is passed over with a warning, unless it is no model at all."""
-        listed, address = [], self.address
+        """The models, sorted by name. Warns about models that can't be loaded; ignores folders of other things."""
+        models, address = [], self.address
         for name in sorted(self._names()):
             if pattern is not None and not fnmatch.fnmatchcase(name, pattern):
                 continue
             try:
-                located = self._located(name)
+                located = self._locate(name)
                 if located is None:
-                    continue  # a folder of something else
+                    continue
                 record = store.read_summary(located[0])
                 self._require_named(name, record)
                 _require_weights(located[0], record)
             except (FolderError, HubError) as error:
                 warnings.warn(HubWarning(str(error)), stacklevel=2)
                 continue
-            listed.append(Listed.of(address.model(name), record))
-        return listed
+            models.append(Listed.of(address.model(name), record))
+        return models
 
     def _names(self) -> list[str]:
         try:
@@ -160,35 +165,37 @@ class FolderHub:
         except OSError as error:
             raise HubError(f"{self.address} can't be read: {error.strerror}") from None
 
-    def _chosen(self, name: str, ids: list[str], revision: str | None) -> str:
-        """The newest id, or the only one that begins with these digits; raises NotFound."""
-        if revision is None:
-            return ids[-1]
-        fitting = [identity for identity in ids if identity.startswith(revision)]
-        if len(fitting) != 1 or not revision:
+    def _select(self, name: str, ids: list[str], revision: str) -> str:
+        """The only id that begins with these digits; raises NotFound if there is none or several."""
+        matching = [identity for identity in ids if identity.startswith(revision)]
+        if len(matching) != 1 or not revision:
             newest = ", ".join(identity[:12] for identity in ids[:-6:-1])
-            wrong = "has several revisions that begin with" if fitting else "has no revision"
-            raise NotFound(f"{self.address.model(name)} {wrong} {revision!r}; it has {newest}")
-        return fitting[0]
+            problem = "has several revisions that begin with" if matching else "has no revision"
+            raise NotFound(f"{self.address.model(name)} {problem} {revision!r}; it has {newest}")
+        return matching[0]
 
-    def _close_to(self, name: str) -> str:
-        """Up to three models with a name like that."""
+    def _suggestion(self, name: str) -> str:
+        """The end of an error message: up to three models with similar names."""
         close = registry.close_to(name, self._names())
-        return f"; it has {', '.join(close)}" if close else "; list the hub to see what it has"
+        return (
+            f"; did you mean {' or '.join(close)}?"
+            if close
+            else f"; list its models with: zoo list --hub {self.address}"
+        )
 
     # -- writing -----------------------------------------------------------------------------------
 
     def require_writable(self, name: str) -> None:
-        """Make sure that the folder can be made and written; raises HubError."""
+        """Raise HubError if the hub's folder can't be created or written to."""
         _require_name(name)
-        there = store.ground(self.path)
-        if os.access(there, os.F_OK) and not is_folder(there):
-            raise HubError(f"{self.address} can't be a hub: {there} is a file; name a folder")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise HubError(f"{self.address} can't be written: no permission in {there}; name another folder")
+        existing = store.ground(self.path)
+        if os.access(existing, os.F_OK) and not is_folder(existing):
+            raise HubError(f"{self.address} can't be a hub: {existing} is a file; name a folder")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise HubError(f"{self.address} can't be written: no permission in {existing}; name another folder")
 
     def publish(self, name: str, files: Mapping[str, bytes]) -> Pushed:
-        """Write a revision, then its id, then the copy; what is there already is compared, and repaired."""
+        """Write a revision, then its id, then the copy. Existing files are compared and, if they differ, rewritten."""
         self.require_writable(name)
         identity, folder = store.identity_of(files), self.path / name
         revisions, repaired = _Revisions(folder), []
@@ -204,21 +211,17 @@ class FolderHub:
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[None]:
-        """One writer of a model at a time; what a writer that was killed has left is removed."""
+        """Hold the lock of a model, and remove temporary files that a killed writer left."""
         folder = self.path / name
-        with contextlib.ExitStack() as held:
-            try:
-                held.enter_context(alone(folder, "published", wait=WAIT))
-            except FolderError as error:
-                raise HubError(str(error)) from None
-            try:
-                for left in list(folder.rglob(f".*{ASIDE}")):
-                    shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        try:
+            with alone(folder, "published", wait=WAIT):
+                for path in list(folder.rglob(f".*{ASIDE}")):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
                 yield
-            except FolderError as error:
-                raise HubError(str(error)) from None
-            except OSError as error:
-                raise HubError(f"{self.address} can't be written: {error.strerror or error}") from error
+        except FolderError as error:
+            raise HubError(str(error)) from None
+        except OSError as error:
+            raise HubError(f"{self.address} can't be written: {error.strerror or error}") from error
 
 
 class _Revisions:
@@ -229,7 +232,7 @@ class _Revisions:
         self._folder = folder / KEPT
 
     def ids(self) -> list[str]:
-        """The ids of the revisions that are there, newest last."""
+        """The ids of the revisions that exist, newest last."""
         return [identity for identity in _read_ids(str(self._folder)) if _exists(str(self._folder), identity)]
 
     def cards(self) -> set[bytes]:
@@ -237,14 +240,14 @@ class _Revisions:
         return {path.read_bytes() for path in self._folder.glob(f"*/{store.README}")}
 
     def keep_unkept(self) -> None:
-        """Keep the model folder itself as the first revision, where a person or git put it there and it is sound."""
+        """Save the model folder as the first revision if it is valid and was put there without `publish`."""
         if self.ids() or store.is_missing(self._model / store.CONFIG):
             return
         with contextlib.suppress(FolderError):
             self.add(store.identity(self._model), store.read_files(self._model))
 
     def add(self, identity: str, files: Mapping[str, bytes]) -> list[str]:
-        """Write a revision and make it the newest; returns what was there and damaged, and is sound again."""
+        """Write a revision and make it the newest; returns the files that were damaged and are now repaired."""
         target, repaired = self._folder / identity, []
         if target.is_dir():
             for file, content in files.items():
@@ -262,7 +265,7 @@ class _Revisions:
 
 
 def _may_be_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder, or can't be told: reading it says why."""
+    """Whether an entry is a folder. True if the system can't tell: reading it then raises the error."""
     try:
         return entry.is_dir()
     except OSError:
@@ -270,11 +273,11 @@ def _may_be_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _read_ids(revisions: str) -> list[str]:
-    """The ids that a folder `.revisions` lists, newest last; empty without a list. Raises FolderError."""
+    """The ids in the file `ids` of a folder `.revisions`, newest last; empty if it is missing. Raises FolderError."""
     path = f"{revisions}/ids"
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return [line for line in file.read().split() if ID.fullmatch(line)]
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - twice as fast as Path.read_text
+            return [line for line in file.read().decode(errors="replace").split() if ID.fullmatch(line)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -285,8 +288,8 @@ def _exists(revisions: str, identity: str) -> bool:
     return not store.is_missing(f"{revisions}/{identity}")
 
 
-def _require_weights(folder: Path, record: Summary) -> None:
-    """Raise FolderError for weights that are missing, unless the record has a download of them, or cut off."""
+def _require_weights(folder: str, record: Summary) -> None:
+    """Raise FolderError if the weights have the wrong size, or are missing and the record names no download."""
     path = f"{folder}/{store.WEIGHTS}"
     try:
         size = os.stat(path).st_size  # noqa: PTH116
@@ -304,27 +307,30 @@ def _require_weights(folder: Path, record: Summary) -> None:
 def _refresh(
     folder: Path, identity: str, files: Mapping[str, bytes], cards: Collection[bytes]
 ) -> tuple[list[str], bool]:
-    """Make the copy that of the newest revision, file by file; returns what was repaired, and whether its card is kept.
+    """Update the copy in HUB/NAME to the newest revision, file by file.
 
-    Of what the revision before had and this one has not, the files are removed; nothing else is. A README.md that a
-    person edited is kept, unless it is one of `cards`, those of the revisions.
+    Files of the previous revision that the new one lacks are removed; other files stay. A README.md that a person
+    edited is kept, unless it equals one of `cards`, the cards of the revisions.
+
+    Returns:
+        The files that were repaired, and whether an edited card was kept.
     """
-    before: list[str] = []
+    previous: list[str] = []
     was_same = not store.is_missing(folder / store.CONFIG)
     with contextlib.suppress(FolderError):
         record = store.read_record(folder)
-        before = [*record.files, *PRESENTATION]
+        previous = [*record.files, *PRESENTATION]
         was_same = store.identity(folder) == identity
     repaired: list[str] = []
     is_edited = _is_edited(folder / store.README, {*cards, files.get(store.README, b"")})
-    mine = {store.README} if is_edited else set()
-    for file in files.keys() - {store.CONFIG} - mine:
+    kept = {store.README} if is_edited else set()
+    for file in files.keys() - {store.CONFIG} - kept:
         if _differs(folder / file, files[file]):
             write_file(folder / file, files[file])
             repaired += [file] if was_same and file not in PRESENTATION else []
-    for file in set(before) - files.keys() - mine:
+    for file in set(previous) - files.keys() - kept:
         _remove(folder, file)
-    # The record comes last: a copy that was not finished has another one, and is made anew by the next push.
+    # The record comes last, so that the next push sees an unfinished copy by its old record and writes it again.
     if _differs(folder / store.CONFIG, files[store.CONFIG]):
         write_file(folder / store.CONFIG, files[store.CONFIG])
         repaired += [store.CONFIG] if was_same else []
@@ -332,7 +338,7 @@ def _refresh(
 
 
 def _is_edited(path: Path, cards: Collection[bytes]) -> bool:
-    from zoo.record import card  # a listing does without
+    from zoo.record import card  # a listing does not need it
 
     return (
         path.is_file()
@@ -349,7 +355,7 @@ def _differs(path: Path, content: bytes) -> bool:
 
 
 def _remove(folder: Path, file: str) -> None:
-    """Remove a file, and the folders in the model folder that are empty then."""
+    """Remove a file, and its parent folders in the model folder if they are now empty."""
     path = folder / file
     path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):

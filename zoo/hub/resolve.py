@@ -411,7 +411,7 @@ def _in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) 
         other = repository(error.folder, error.kind, source)
         return Published(other.record, source, other)
     if resolved.record.name != name:
-        raise HubError(f"{hub.address.model(name)} holds the model {resolved.record.name}, expected {name}")
+        raise HubError(f"{hub.address.model(name)} contains the model {resolved.record.name}, expected {name}")
     return Published(resolved.record, InHub(hub, name, resolved.id))
 
 

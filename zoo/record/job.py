@@ -10,6 +10,9 @@ from msgspec import Meta, Struct
 from zoo.decoding import Line, Name, Positive, Sha256
 from zoo.spec import Recipe
 
+# Fields of a job that by default depend on the machine.
+ENVIRONMENT = frozenset({"device", "amp", "compile", "deterministic", "threads", "processes", "versions"})
+
 # How a step is run: eagerly, as a CUDA graph, or compiled.
 How = Literal["none", "graph", "default"]
 # What weights are stored in.
@@ -71,9 +74,21 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         values: dict[str, Any] = msgspec.to_builtins(self)
         return values
 
-    def differences(self, other: Job) -> list[str]:
-        """The values that differ in another job, a phrase each: "seed 0, not 7"."""
-        return [f"{name} {value!r}, not {its!r}" for name, value, its in self.pairs(other) if value != its]
+    def differences(self, other: Job, *, environment: bool = True) -> list[str]:
+        """The values that differ in another job, a phrase each: "seed 0, not 7"; all, or none of the environment's."""
+        return [
+            f"{name} {value!r}, not {its!r}"
+            for name, value, its in self.pairs(other)
+            if value != its and (environment or name.partition(" ")[0] not in ENVIRONMENT)
+        ]
+
+    def environment_changes(self, other: Job) -> list[str]:
+        """How the environment of another job differs, a phrase each: "torch 2.14.1 instead of 2.13.0"."""
+        return [
+            f"{name.removeprefix('versions ')} {its} instead of {value}"
+            for name, value, its in self.pairs(other)
+            if value != its and name.partition(" ")[0] in ENVIRONMENT
+        ]
 
     def pairs(self, other: Job) -> list[tuple[str, object, object]]:
         """Every value of the job by its path, "recipe lr", and the other's beside it.

@@ -61,13 +61,13 @@ def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
         raise _refused(files[CONFIG], folder, error) from None
 
 
-def read_summary(folder: Path) -> Summary:
+def read_summary(folder: str | Path) -> Summary:
     """Read the part of a folder's config.json that a listing shows; raises FolderError."""
     content = config_bytes(folder)
     try:
         return SUMMARY.decode(content)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise _refused(content, folder, error) from None
+        raise _refused(content, Path(folder), error) from None
 
 
 def encode(record: Record) -> bytes:
@@ -249,12 +249,12 @@ def _document(content: bytes, folder: Path) -> Mapping[str, Any]:
         raise _unreadable(folder, error) from None
 
 
-def config_bytes(folder: Path) -> bytes:
+def config_bytes(folder: str | Path) -> bytes:
     """Read a folder's config.json as it is; raises FolderError."""
     try:
         return read_regular(folder, CONFIG, CONFIG_BYTES)
     except FolderError:
-        if is_missing(folder / CONFIG):
+        if is_missing(f"{folder}/{CONFIG}"):
             raise FolderError(f"{folder} is not a model folder: it has no {CONFIG}") from None
         raise
 
@@ -297,12 +297,12 @@ def _rows(content: bytes, where: str | Path) -> list[EpochRow]:
         raise FolderError(f"{where} is not a training log: {_short(said)}; train the model again") from None
 
 
-def read_regular(folder: Path, name: str, most: int) -> bytes:
+def read_regular(folder: str | Path, name: str, most: int) -> bytes:
     """Read a regular file of a folder, of at most `most` bytes; raises FolderError for anything else."""
     path = os.path.join(folder, name)  # noqa: PTH118
     try:
         # A file directly in the folder that is no link is inside the folder.
-        real = _inside(folder, name) if "/" in name or os.path.islink(path) else path  # noqa: PTH114
+        real = _inside(Path(folder), name) if "/" in name or os.path.islink(path) else path  # noqa: PTH114
         # Do not wait for the writer of a pipe, and do not follow a link that was created meanwhile.
         flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         descriptor = os.open(real, os.O_RDONLY | flags)
@@ -312,7 +312,7 @@ def read_regular(folder: Path, name: str, most: int) -> bytes:
                 raise FolderError(f"{path} is no regular file; fetch or train the model again")
             if status.st_size > most:
                 raise FolderError(f"{path} has {status.st_size:,} bytes, expected up to {most:,}; fetch it again")
-            return file.read(most + 1)
+            return file.read(status.st_size)  # reading up to `most` would allocate that much
     except OSError as error:
         raise FolderError(f"{path} can't be read: {error.strerror}") from None
 

@@ -30,7 +30,7 @@ from zoo.decoding import (
 )
 from zoo.errors import FolderError
 from zoo.record.job import How, Job, Versions
-from zoo.spec import PLAIN, Dataset, Pictures, Resizing, one_a_channel
+from zoo.spec import PLAIN, Dataset, Pictures, Resizing, one_per_channel
 
 FORMAT: Final = 1
 
@@ -95,6 +95,13 @@ class EpochRow(Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.structs.replace(self, test_loss=results.test_loss, test_top1=results.test_top1)
 
 
+class Continuation(Struct, frozen=True, forbid_unknown_fields=True):
+    """An interrupted training that was resumed in another environment."""
+
+    epoch: Count  # finished epochs
+    changes: tuple[Line, ...]  # "torch 2.14.1 instead of 2.13.0"
+
+
 class Training(Struct, frozen=True, forbid_unknown_fields=True):
     """How a job was run, and what had been requested if something else was done."""
 
@@ -104,6 +111,7 @@ class Training(Struct, frozen=True, forbid_unknown_fields=True):
     compile_why: Line = ""  # the reason for the job's `compile`
     compile_requested: How | None = None  # if compiling failed
     batch_norm_images: Positive | None = None  # images of a batch in the batch norm of each process, if not all
+    continued: tuple[Continuation, ...] | UnsetType = UNSET
 
 
 class SeedResults(Struct, frozen=True, forbid_unknown_fields=True):
@@ -217,7 +225,7 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     def __post_init__(self) -> None:
         channels = self.input_size[0]
         for field in ("mean", "std"):
-            _require(len(getattr(self, field)) == channels, f"{field} should have {one_a_channel(channels)}")
+            _require(len(getattr(self, field)) == channels, f"{field} should have {one_per_channel(channels)}")
         every = all(len(row) == len(self.classes) for row in self.known_answers)
         _require(every, "known_answers should have a logit for every class")
         _require(WEIGHTS in self.files, f"files should have {WEIGHTS}")
@@ -368,6 +376,8 @@ def obstacles(here: Trained, there: Trained) -> list[str]:
         different.append(f"{there.environment.device} there, {here.environment.device} here")
     if there.job.device != "cpu" and not there.job.deterministic:
         different.append("not deterministic there, which never gives the same bytes twice")
+    if there.training.continued or here.training.continued:
+        different.append("continued in another environment")
     return different
 
 

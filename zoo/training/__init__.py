@@ -1,1 +1,1 @@
-"""From a job to a model folder: what decides the bytes, the loop, and what it leaves."""
+"""Training: plans and jobs, the training loop, checkpoints, and the model folder that results."""

@@ -1,8 +1,8 @@
-"""Everything that a training needs to go on as if it had never stopped, in one file.
+"""Checkpoints: the file from which a training continues exactly, and the log of an unfinished run.
 
-The checkpoint is plain tensors and numbers and is read with `weights_only=True`, after its own hash, which
-it begins with, has been found to be right: torch checks none. It is written aside
-and renamed (`zoo.record.replace`), so a kill at any moment leaves the one before or the one after.
+A checkpoint is the SHA-256 of the rest of the file, then the output of `torch.save`. The hash is checked first, because
+torch checks none, and the content is loaded with `weights_only=True`. The file is written to a temporary name and
+renamed, so a killed process leaves the previous checkpoint or the new one.
 """
 
 from __future__ import annotations
@@ -22,41 +22,63 @@ from zoo.decoding import SchemaError, from_json
 from zoo.errors import RecipeError, TrainingError
 from zoo.record import replace, store
 from zoo.record.job import Job
-from zoo.record.types import EpochRow, log_text
+from zoo.record.types import Continuation, EpochRow, log_text
 
 
 class Progress(msgspec.Struct, forbid_unknown_fields=True):
-    """How far a training has come: its position, the seconds of the running epoch, the past ones' rows."""
+    """The progress of a training.
 
-    epoch: int = 0  # epochs finished
-    step: int = 0  # steps finished in the epoch after those
-    train_seconds: float = 0.0  # of the running epoch
+    Attributes:
+        epoch: Finished epochs.
+        step: Finished steps of the current epoch.
+        train_seconds: Seconds of training in the current epoch.
+        compile_seconds: Seconds of compiling in the current epoch.
+        rows: The rows of the log, one for each finished epoch.
+        device: The name of the device that trains; empty in a checkpoint of an earlier version.
+        continued: The environments that the training was continued in.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    train_seconds: float = 0.0
     compile_seconds: float = 0.0
     rows: list[EpochRow] = msgspec.field(default_factory=list)
+    device: str = ""
+    continued: tuple[Continuation, ...] = ()
 
     def end_epoch(self, row: EpochRow) -> None:
-        """Stand at the beginning of the next epoch."""
+        """Add the row of the finished epoch, and start the next one."""
         self.rows.append(row)
         self.epoch, self.step, self.train_seconds, self.compile_seconds = row.epoch, 0, 0.0, 0.0
 
 
 CHECKPOINT: Final = "checkpoint.pt"
-FILES: Final = (CHECKPOINT, store.LOG)  # of the folder of a run
+FILES: Final = (CHECKPOINT, store.LOG)  # of a run's folder
 
 
 def files_in(run: Path) -> list[Path]:
-    """The files of a run that are there, and those that a killed process was writing."""
+    """The existing files of a run's folder, with the temporary files of a killed process."""
     paths = [run / name for name in FILES]
     return [path for path in paths if path.exists()] + [left for path in paths for left in replace.left_aside(path)]
 
 
 def path_in(run: Path) -> Path:
-    """The checkpoint of a run."""
+    """The path of a run's checkpoint."""
     return run / CHECKPOINT
 
 
 def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> None:
-    """Write the checkpoint of a run; `state` is the learner's. Raises TrainingError."""
+    """Write the checkpoint of a run.
+
+    Args:
+        run: The folder of the run.
+        job: The job of the training.
+        progress: The progress of the training.
+        state: The state of the learner.
+
+    Raises:
+        TrainingError: The file can't be written.
+    """
     content = {"job": job.to_json(), "progress": msgspec.to_builtins(progress), "learner": state}
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -65,22 +87,44 @@ def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> N
         file.write(buffer.getbuffer())
 
 
-def restore(run: Path, job: Job) -> tuple[Progress, dict[str, Any]]:
-    """The progress and the learner's state in the run's checkpoint.
+def restore(
+    run: Path, job: Job, device: str, *, allow_other_environment: bool = False
+) -> tuple[Progress, dict[str, Any]]:
+    """Read the progress and the learner's state from the checkpoint of a run.
 
-    Raises TrainingError if the checkpoint is damaged, of another version, or of another job.
+    Args:
+        run: The folder of the run.
+        job: The job of the training that continues.
+        device: The name of the device that it continues on.
+        allow_other_environment: Continue also if the device, the precision, the number of threads or processes, or
+            the versions have changed; the progress then records the changes.
+
+    Raises:
+        TrainingError: The checkpoint is missing, damaged, of another version of the zoo, or of another job.
     """
     saved, progress, state = _read(run)
-    if differences := saved.differences(job):
+    changes = saved.environment_changes(job)
+    if progress.device not in ("", device):
+        changes.append(f"{device} instead of {progress.device}")
+    differences = saved.differences(job, environment=False)
+    if differences:
         raise TrainingError(
-            f"the run in {run} can't be resumed as another one: it has {'; '.join(differences)}. "
+            f"the run in {run} is of another training: it has {'; '.join(saved.differences(job))}. "
             "Give the same options again, or another folder (out)"
         )
+    if changes and not allow_other_environment:
+        raise TrainingError(
+            f"the run in {run} was started in another environment; here: {'; '.join(changes)}. Resume where it was "
+            "started, or here with allow_other_environment; its weights can't be reproduced byte for byte then"
+        )
+    if changes:
+        progress.continued = (*progress.continued, Continuation(progress.epoch, tuple(changes)))
+    progress.device = device
     return progress, state
 
 
 def job_in(run: Path) -> Job | None:
-    """The job of the run's checkpoint; None where there is no checkpoint, or it can't be read."""
+    """The job in the checkpoint of a run; None if there is no checkpoint that can be read."""
     if not path_in(run).exists():
         return None
     try:
@@ -94,7 +138,7 @@ def _read(run: Path) -> tuple[Job, Progress, dict[str, Any]]:
     content = _content(run)
     try:
         if not isinstance(content, dict) or content.keys() != {"job", "progress", "learner"}:
-            raise SchemaError("it has other parts")
+            raise SchemaError("it should have job, progress and learner")
         return from_json(Job, content["job"]), from_json(Progress, content["progress"]), content["learner"]
     except (SchemaError, RecipeError) as error:
         raise TrainingError(
@@ -105,28 +149,29 @@ def _read(run: Path) -> tuple[Job, Progress, dict[str, Any]]:
 def _content(run: Path) -> object:
     path = path_in(run)
     try:
-        whole = path.read_bytes()
-        digest, saved = whole[:32], whole[32:]
+        content = path.read_bytes()
+        digest, saved = content[:32], content[32:]
         if hashlib.sha256(saved).digest() != digest:
-            raise TrainingError(f"{path} can't be read (its hash is another); remove {run} and start again")
+            raise TrainingError(f"{path} is damaged: its hash differs; remove {run} and start again")
         return torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise TrainingError(f"there is no checkpoint in {run}; start the run without resume") from None
+        raise TrainingError(f"there is no checkpoint in {run}; start without resume") from None
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"{path} can't be read ({reason}); remove {run} and start again") from None
 
 
 def append_log(run: Path, row: EpochRow) -> None:
-    """Add an epoch to the log that can be followed while the run goes on; raises TrainingError."""
+    """Append an epoch to the log of an unfinished run; raises TrainingError if it can't be written."""
     with _written(run), (run / store.LOG).open("a", encoding="utf-8") as log:
         log.write(log_text([row]))
 
 
 def rewrite_log(run: Path, rows: list[EpochRow]) -> None:
-    """Write the log of exactly these epochs: a killed run may have logged one that is trained again.
+    """Replace the log of a run: it may have an epoch after the checkpoint, which is trained again.
 
-    Raises TrainingError.
+    Raises:
+        TrainingError: The file can't be written.
     """
     with _written(run):
         replace.write_file(run / store.LOG, log_text(rows).encode())
@@ -134,11 +179,11 @@ def rewrite_log(run: Path, rows: list[EpochRow]) -> None:
 
 @contextlib.contextmanager
 def _written(run: Path) -> Iterator[None]:
-    """Tell a person where a run can't be written; raises TrainingError."""
+    """Raise TrainingError in place of OSError."""
     try:
         yield
     except OSError as error:
         raise TrainingError(
-            f"the run in {run} can't be written ({error.strerror}); what it had saved is whole: "
-            "make room and give the same options and resume"
+            f"the run in {run} can't be written ({error.strerror}); its last checkpoint is intact: "
+            "correct this, then give the same options and resume"
         ) from None

@@ -1,4 +1,4 @@
-"""A training as a TOML file: the options of `zoo train`, the model, and the recipe's fields in `[settings]`.
+"""TOML files of a training: the model, the options of `zoo train`, and fields of the recipe in `[settings]`.
 
 model = "resnet20_cifar10"
 recipe = "long"
@@ -25,7 +25,7 @@ from zoo.training.options import TrainOptions
 
 
 def fields() -> list[str]:
-    """The names that a file may have."""
+    """The names that are allowed in a file."""
     return ["model", *(field.name for field in dataclasses.fields(TrainOptions) if "flag" in field.metadata)]
 
 
@@ -36,15 +36,15 @@ def read(path: Path) -> dict[str, Any]:
         path: The TOML file.
 
     Returns:
-        The options, to be passed on as `zoo.train(**options)`.
+        The options, to pass as `zoo.train(**options)`.
 
     Raises:
-        TrainingError: The file can't be read, is not TOML, or has a field that is no option.
+        TrainingError: The file can't be read, is not TOML, or has a name that is not an option.
     """
     try:
         options = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise TrainingError(f"{path} can't be read ({error.strerror}); name a TOML file of options") from None
+        raise TrainingError(f"{path} can't be read ({error.strerror}); give a TOML file of options") from None
     except ValueError as error:  # of TOML or UTF-8
         raise TrainingError(f"{path} is not a TOML file ({error}); correct it") from None
     for name in options:
@@ -53,18 +53,18 @@ def read(path: Path) -> dict[str, Any]:
             hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(fields())}"
             raise TrainingError(f"{path}: {name!r} is not an option of a training; {hint}")
     if not isinstance(options.get("settings", {}), dict):
-        raise TrainingError(f"{path}: settings should be a table of the recipe's fields, [settings]")
+        raise TrainingError(f"{path}: settings should be a table of fields of the recipe, [settings]")
     return options
 
 
-def render(record: Trained, known: Model | Architecture) -> str:
-    """The file of a published model's training, with the same options as the command on its card.
+def render(record: Trained, model: Model | Architecture) -> str:
+    """The TOML file that trains a published model again, with the options of the command on its card.
 
     Args:
         record: The record of the model.
-        known: The model, or its architecture where no plugin declares the data set.
+        model: The model, or its architecture if no plugin declares the data set.
     """
-    options = job_options(record.job, known, max(1, len(record.seeds)))
+    options = job_options(record.job, model, max(1, len(record.seeds)))
     settings = options.pop("settings", {})
     lines = [_line(name, value) for name, value in options.items()]
     if (processes := record.job.processes) > 1:
@@ -75,5 +75,5 @@ def render(record: Trained, known: Model | Architecture) -> str:
 
 
 def _line(name: str, value: object) -> str:
-    """A line of TOML, which writes strings, numbers, booleans and arrays as JSON does, and has no null."""
+    """A line of TOML; strings, numbers, booleans and arrays are written as in JSON, and null as a string."""
     return f"{name} = {json.dumps('null' if value is None else value, ensure_ascii=False)}"

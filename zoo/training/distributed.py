@@ -1,14 +1,14 @@
-"""The processes of one training, as torchrun starts them; one process on its own is the common case.
+"""Train in several processes that torchrun starts, or in one.
 
 torchrun --nproc-per-node 2 -m zoo train …
 torchrun --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m zoo train …
 torchrun --nproc-per-node 2 --max-restarts 2 -m zoo train … --resume
 
-Every process holds the whole data set and trains on its share of each batch. torch's DistributedDataParallel averages
-the gradients. On GPUs torch's SyncBatchNorm computes statistics over the whole batch; on CPUs, for which torch has no
-such layer, each process normalizes its share. The first process alone evaluates, writes, prints and publishes; all
-nodes have to see the folder that it writes to. When a process is killed, torchrun starts all of them again, and
-`--resume` continues from the checkpoint.
+Every process has the whole data set and trains on its share of each batch. torch's DistributedDataParallel averages the
+gradients. On GPUs torch's SyncBatchNorm computes statistics over the whole batch; on CPUs, where torch has no such
+layer, each process normalizes its share. Only the first process evaluates, writes, prints and publishes; all nodes must
+share its output folder. After a process was killed, torchrun restarts all of them, and `--resume` continues from the
+checkpoint.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ STEPS_BETWEEN_AGREEMENTS = 16
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of every batch this process trains: images rank, rank + world, … of it."""
+    """The part of every batch that this process trains on: the images rank, rank + world, …"""
 
     rank: int = 0
     world: int = 1
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes."""
+        """Whether this process evaluates, writes and prints."""
         return self.rank == 0
 
 
@@ -45,13 +45,13 @@ def share() -> Share:
 
 
 def own_device(device: torch.device) -> torch.device:
-    """The GPU of this process among those of its machine."""
+    """The device of this process: for "cuda" the GPU of its local rank."""
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if str(device) == "cuda" else device
 
 
 @contextlib.contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the other processes of this training, where there are any."""
+    """Join the process group of the training inside the block, if there are several processes."""
     if share().world == 1:
         yield
         return
@@ -65,9 +65,9 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 
 def synchronize_batch_norm(net: nn.Module, device: torch.device) -> None:
-    """Replace each BatchNorm of a net by torch's SyncBatchNorm, if several processes train it on GPUs.
+    """Replace the BatchNorm layers of a net by torch's SyncBatchNorm, if several processes train it on GPUs.
 
-    A layer of a derived class is left as it is: it may compute more than a BatchNorm does.
+    Layers of derived classes are kept, because they may compute something else.
     """
     if share().world == 1 or device.type != "cuda":
         return
@@ -77,9 +77,9 @@ def synchronize_batch_norm(net: nn.Module, device: torch.device) -> None:
 
 
 def parallel(net: nn.Module, device: torch.device) -> nn.Module:
-    """The net as one of several processes trains it; the net itself where there is one process.
+    """The net in DistributedDataParallel; the net itself in a training with one process.
 
-    Gradients are averaged over the processes, of what has any now.
+    Gradients are averaged for the parameters that require them at this moment.
     """
     if share().world == 1:
         return net
@@ -87,24 +87,24 @@ def parallel(net: nn.Module, device: torch.device) -> nn.Module:
 
 
 def batch_norm_images(net: nn.Module, batch_size: int) -> int | None:
-    """How many images of a batch a BatchNorm of `net` sees in each process; None if every one sees the whole batch."""
+    """The number of images that batch norm layers see in each process; None if they see the whole batch."""
     world = share().world
-    return math.ceil(batch_size / world) if world > 1 and any(map(_sees_a_share, net.modules())) else None
+    return math.ceil(batch_size / world) if world > 1 and any(map(_is_local_norm, net.modules())) else None
 
 
-def _sees_a_share(module: nn.Module) -> bool:
-    """Whether a module is a batch norm, recognized by its running mean, that sees its process's images alone."""
+def _is_local_norm(module: nn.Module) -> bool:
+    """Whether a module is a batch norm, recognized by its running mean, that sees the images of its process only."""
     return getattr(module, "running_mean", None) is not None and not isinstance(module, nn.SyncBatchNorm)
 
 
 def wait_for_all() -> None:
-    """Wait until every process is here."""
+    """Wait until all processes have called this."""
     if share().world > 1:
         distributed.barrier()
 
 
 def summed(values: Tensor) -> Tensor:
-    """The sum of every process's values, in all of them."""
+    """The sum of the values over all processes; every process has to call this."""
     if share().world > 1:
         values = values.clone()
         distributed.all_reduce(values)
@@ -112,7 +112,7 @@ def summed(values: Tensor) -> Tensor:
 
 
 def agreed(signal_number: int | None, step: int = 0) -> int | None:
-    """A signal that any process received, the same in all of them at the same step; exchanged every 16 steps."""
+    """A signal that any process received, returned in all processes at the same step; exchanged every 16 steps."""
     if share().world == 1:
         return signal_number
     if step % STEPS_BETWEEN_AGREEMENTS:
@@ -120,20 +120,20 @@ def agreed(signal_number: int | None, step: int = 0) -> int | None:
     return _reduced(signal_number or 0, distributed.ReduceOp.MAX) or None
 
 
-def everywhere(here: bool) -> bool:
-    """Whether `here` is true in every process."""
-    return here if share().world == 1 else bool(_reduced(here, distributed.ReduceOp.MIN))
+def in_all(value: bool) -> bool:
+    """Whether `value` is true in all processes."""
+    return value if share().world == 1 else bool(_reduced(value, distributed.ReduceOp.MIN))
 
 
 def _reduced(number: int, operation: distributed.ReduceOp.RedOpType) -> int:
-    """The largest or the smallest of the numbers of all processes."""
+    """The maximum or minimum over all processes."""
     numbers = torch.tensor(int(number), device="cuda" if distributed.get_backend() == "nccl" else "cpu")
     distributed.all_reduce(numbers, operation)
     return int(numbers)
 
 
 def from_first(value: float | None) -> float | None:
-    """The first process's value, in all of them."""
+    """The value of the first process, returned in all processes."""
     if share().world == 1:
         return value
     values: list[float | None] = [value]

@@ -1,6 +1,6 @@
-"""The process and the machine that a training runs in: settings, random numbers, memory, and a description.
+"""The environment of a training: its description, torch's settings, random state and memory.
 
-Nothing here imports torch at the top: the command line calls `keep_memory` before it knows whether torch is needed.
+The module does not import torch, because the command line calls `keep_memory` before it knows whether torch is needed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DESCRIBE: Final = ("--always", "--dirty", "--abbrev=12", "--exclude=*")
 
 
 def environment(device: torch.device, architecture: Architecture) -> Environment:
-    """Where a model of that architecture was trained."""
+    """Describe where a model is trained: device, Python, and the commits of the zoo and of the plugin."""
     from zoo.nets.device import describe
 
     return Environment(
@@ -40,10 +40,7 @@ def environment(device: torch.device, architecture: Architecture) -> Environment
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that the zoo runs from, "-dirty" where files differ from it.
-
-    Where only the files were copied, ZOO_COMMIT can name it.
-    """
+    """The commit of the zoo's checkout, with "-dirty" if files were changed; ZOO_COMMIT overrides it."""
     if named := os.environ.get("ZOO_COMMIT"):
         return named
     root = checkout()
@@ -51,10 +48,7 @@ def _commit() -> str | None:
 
 
 def _commit_of_plugin(architecture: Architecture) -> str | None:
-    """The commit of the plugin's own checkout; None if the plugin is in the zoo's checkout, or in none.
-
-    A virtual environment inside a checkout does not count: its files are not in git.
-    """
+    """The commit of the plugin's checkout; None if git does not track its file, or if that is in the zoo's checkout."""
     module = sys.modules.get(str(getattr(architecture.build, "__module__", None)))
     file = getattr(module, "__file__", None)
     if file is None or ((root := checkout()) is not None and Path(file).resolve().is_relative_to(root)):
@@ -76,9 +70,9 @@ def _git(folder: Path, *words: str) -> str | None:
 
 @contextlib.contextmanager
 def algorithms(device: torch.device, *, deterministic: bool) -> Iterator[None]:
-    """Compute with the fastest algorithms on a GPU, or with those that give the same bits every time.
+    """Use deterministic or the fastest algorithms of a GPU inside the block; a CPU is deterministic anyway.
 
-    On a CPU there is no difference. Settings are restored at the end; `left_as_it_was` restores environment variables.
+    `preserved` restores the environment variables that this sets.
     """
     import torch
 
@@ -87,7 +81,7 @@ def algorithms(device: torch.device, *, deterministic: bool) -> Iterator[None]:
     cudnn_before = cudnn.benchmark, cudnn.deterministic
     if device.type == "cuda":
         if deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires it for cuBLAS
         torch.use_deterministic_algorithms(deterministic)
         cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
     try:
@@ -99,7 +93,7 @@ def algorithms(device: torch.device, *, deterministic: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute with `count` threads of the processor. Sums on a CPU depend on the number in their last bits."""
+    """Use `count` CPU threads inside the block. The last bits of sums depend on the number of threads."""
     import torch
 
     before = torch.get_num_threads()
@@ -111,12 +105,11 @@ def threads(count: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def left_as_it_was(device: torch.device) -> Iterator[None]:
-    """Restore random numbers (torch's, numpy's, Python's), environment variables and warning filters at the end.
+def preserved(device: torch.device) -> Iterator[None]:
+    """Restore random state (torch's, numpy's, Python's), environment variables and warning filters after the block.
 
-    torch.compile names its caches in the environment; plugins, and libraries at their first import, may draw random
-    numbers. Functions that were compiled before a compiled training are compiled anew at their next call. `algorithms`,
-    `threads` and the loop restore their own settings.
+    torch.compile sets environment variables for its caches; plugins, and libraries at their first import, may draw
+    random numbers. `algorithms`, `threads` and the loop restore their own settings.
     """
     import numpy as np
     import torch
@@ -144,15 +137,15 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def keep_memory() -> None:
-    """Keep the memory that a training step on a CPU frees for the next step, to the end of the process.
+    """Keep the memory that a training step on a CPU frees for the next step, until the process ends.
 
-    glibc returns blocks of an activation's size to the system and takes them again page by page: 10,000 page faults and
-    more a step, and a quarter of a compiled step's time. The setting can't be undone, so call this in a process that
-    only trains, as the command line does. It does nothing with other C libraries.
+    glibc returns blocks of the size of an activation to the system. Allocating them again causes 10,000 page faults a
+    step, a quarter of the time of a compiled step. The setting can't be undone, so call this only in a process that
+    does nothing but train. It has no effect with other C libraries.
     """
     if platform.libc_ver()[0] != "glibc":
         return
     glibc = ctypes.CDLL(None)
     glibc.mallopt(M_TRIM_THRESHOLD, -1)
     if not glibc.mallopt(M_MMAP_THRESHOLD, 2**30):
-        glibc.mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that older versions accept
+        glibc.mallopt(M_MMAP_THRESHOLD, 2**25)  # the maximum of older versions

@@ -1,8 +1,8 @@
-"""A net whose batch norms, additions and ReLUs are fused, for training on a CUDA device.
+"""Fuse batch norm, addition and ReLU of a net, for training on a CUDA device.
 
-The net's code is not changed and needs no special layers: torch.fx traces it, and every `relu(norm(x))` and
-`relu(norm(x) + y)` in the graph becomes one module, which runs the Triton kernels of `zoo.training.norm_relu`. The
-fused net shares all layers and tensors with the original, so either may be trained, saved and evaluated.
+torch.fx traces the net, which needs no special layers. Every `relu(norm(x))` and `relu(norm(x) + y)` of the graph is
+replaced by a module that runs the Triton kernels of `zoo.training.norm_relu`. The fused net shares its tensors with the
+original, so either may be trained, saved and evaluated.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ ADDITIONS: Final = (operator.add, operator.iadd, torch.add, "add", "add_")
 
 
 class NormReLU(nn.Module):
-    """relu(norm(x) + residual), fused in training mode where the kernels can compute it."""
+    """relu(norm(x) + residual), fused in training mode if the kernels support it."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
         self.norm = norm
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Activations [N, C, H, W], and what is added to them before the ReLU, to [N, C, H, W]."""
+        """Compute [N, C, H, W] from activations `x` and `residual`, both [N, C, H, W]."""
         from zoo.training import norm_relu
 
         if self.norm.training and norm_relu.fits(self.norm, x, residual):
@@ -41,17 +41,18 @@ class NormReLU(nn.Module):
 
 
 def fused(net: nn.Module) -> nn.Module:
-    """The net with fused layers, which shares its tensors; the net itself if it can't be traced or has no such layers.
+    """Fuse the layers of a net.
 
     Args:
-        net: A net in training mode. Branches that depend on its attributes are taken as they are now.
+        net: A net in training mode. Tracing fixes branches that depend on its attributes.
 
     Returns:
-        A module with the same inputs, outputs, gradients and running statistics.
+        A module with the same inputs, outputs, gradients and running statistics, which shares the net's tensors; the
+        net itself if it can't be traced or has nothing to fuse.
     """
     try:
         graph = fx.Tracer().trace(net)
-    except Exception:  # a net may do anything that tracing does not follow
+    except Exception:  # tracing the code of a plugin may raise anything
         return net
     traced = fx.GraphModule(net, graph)
     relus = [node for node in graph.nodes if _is(node, RELUS, traced, nn.ReLU)]
@@ -63,19 +64,19 @@ def fused(net: nn.Module) -> nn.Module:
     return traced
 
 
-def chosen(job: Job, device: torch.device) -> bool:
-    """Whether a training is to use the kernels: on CUDA, by one process, where the step is not compiled anyway."""
+def is_used(job: Job, device: torch.device) -> bool:
+    """Whether a training uses the kernels."""
     return (
         device.type == "cuda"
         and job.processes == 1  # several need SyncBatchNorm
-        and job.compile != "default"  # torch.compile fuses by itself
+        and job.compile != "default"  # torch.compile fuses too
         and not job.grad_checkpointing
         and works(device)
     )
 
 
 def works(device: torch.device) -> bool:
-    """Whether the kernels run on the device, tried on a few values; warns with CompileWarning where they fail."""
+    """Whether the kernels run on the device, tested with a few values; a failure is a CompileWarning."""
     if find_spec("triton") is None:
         return False
     try:
@@ -92,13 +93,16 @@ def works(device: torch.device) -> bool:
 
 
 def _fuse(relu: fx.Node, traced: fx.GraphModule) -> NormReLU | None:
-    """Replace a ReLU, and the batch norm and addition before it that nothing else reads; None if there are none."""
+    """Replace a ReLU and the batch norm (and addition) before it by one module.
+
+    None if there is no batch norm before it, or if other nodes use the intermediate results.
+    """
     before = relu.args[0]
     if not isinstance(before, fx.Node) or len(before.users) > 1:
         return None
     norm, residual = before, None
     if _is(before, ADDITIONS, traced) and len(before.args) == 2 and not before.kwargs:
-        norm, residual = _norm_and_other(before, traced)
+        norm, residual = _norm_and_residual(before, traced)
     if not _is_norm(norm, traced):
         return None
     layer = NormReLU(traced.get_submodule(str(norm.target)))  # type: ignore[arg-type]
@@ -113,8 +117,8 @@ def _fuse(relu: fx.Node, traced: fx.GraphModule) -> NormReLU | None:
     return layer
 
 
-def _norm_and_other(addition: fx.Node, traced: fx.GraphModule) -> tuple[fx.Node, fx.Node | None]:
-    """The term of an addition that is a batch norm for it alone, and the other one."""
+def _norm_and_residual(addition: fx.Node, traced: fx.GraphModule) -> tuple[fx.Node, fx.Node | None]:
+    """The batch norm of an addition, and the other term."""
     first, second = addition.args
     if not isinstance(first, fx.Node) or not isinstance(second, fx.Node):
         return addition, None
@@ -122,12 +126,13 @@ def _norm_and_other(addition: fx.Node, traced: fx.GraphModule) -> tuple[fx.Node,
 
 
 def _is_norm(node: fx.Node, traced: fx.GraphModule) -> bool:
+    """Whether a node is a BatchNorm2d with one argument and one user."""
     is_norm = node.op == "call_module" and type(traced.get_submodule(str(node.target))) is nn.BatchNorm2d
     return is_norm and len(node.users) == 1 and len(node.args) == 1
 
 
 def _is(node: fx.Node, targets: tuple[object, ...], traced: fx.GraphModule, module: type | None = None) -> bool:
-    """Whether a node calls one of these functions or methods, or a module of that type."""
+    """Whether a node calls one of these functions or methods, or a module of this type."""
     if node.op == "call_module":
         return module is not None and type(traced.get_submodule(str(node.target))) is module
     return node.op in ("call_function", "call_method") and node.target in targets

@@ -1,4 +1,4 @@
-"""Import weights that somebody else published: fetch and convert them, measure them, write a model folder."""
+"""Import weights from somebody else: download, convert and evaluate them, and write a model folder."""
 
 from __future__ import annotations
 
@@ -26,37 +26,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Where the weights are, who trained them, and how they are read."""
+    """Options for importing weights."""
 
     source: str | Path  # a path, https://…, or hf://namespace/repository/path@REVISION
     _: KW_ONLY
-    by: str = option(REQUIRED, "Who trained them.", "AUTHOR")
-    license: str = option(REQUIRED, "What they are published under: bsd-2-clause, unknown.", "LICENSE")
-    tag: str | None = option(None, "For the name MODEL.TAG. [default: the author's name]", "TAG")
+    by: str = option(REQUIRED, "The author of the weights.", "AUTHOR")
+    license: str = option(REQUIRED, "The license of the weights, for example bsd-2-clause, or unknown.", "LICENSE")
+    tag: str | None = option(None, "The tag of the name MODEL.TAG. [default: the author's name]", "TAG")
     mean: Sequence[float] | None = option(
-        None, "They were trained with: 0.5,0.5,0.5. [default: the data set's]", "NUMBER,…"
+        None, "The mean of the training's normalization, for example 0.5,0.5,0.5. [default: the data set's]", "NUMBER,…"
     )
-    std: Sequence[float] | None = option(None, "The same. [default: the data set's]", "NUMBER,…")
-    sha256: str | None = option(None, "The file must have it.", "HASH")
+    std: Sequence[float] | None = option(
+        None, "The std of the training's normalization. [default: the data set's]", "NUMBER,…"
+    )
+    sha256: str | None = option(None, "The expected SHA-256 of the file.", "HASH")
     rename: Sequence[tuple[str, str]] = option(
         (),
-        "Rename its tensors first, as re.sub does: '^linear=fc'; may be repeated.",
+        "Rename tensors first, as re.sub does, for example '^linear=fc'; may be repeated.",
         "PATTERN=REPLACEMENT",
     )
-    address: str = option("", "Where a file given by path is published.", "ADDRESS", flag="--at")
-    revision: str = option("", "Of the repository that it is published in.", "ID")
-    citation: str = option("", "How their author wants to be cited.", "TEXT")
-    claim: float | None = option(None, "Percent, that their author says they score.", "TOP-1")
-    claim_means: str = option("", "What that is: 'best over test epochs'.", "TEXT")
-    out: str | Path | None = option(None, "Where to. [default: ./MODEL.TAG]", "FOLDER")  # noqa: RUF009 - a field
+    address: str = option("", "The address at which a local file is published.", "ADDRESS", flag="--at")
+    revision: str = option("", "The revision of the repository at that address.", "ID")
+    citation: str = option("", "The citation that the author asks for.", "TEXT")
+    claim: float | None = option(None, "The top-1 accuracy that the author reports, in percent.", "TOP-1")
+    claim_means: str = option("", "How the author measured it, for example 'best over test epochs'.", "TEXT")
+    out: str | Path | None = option(  # noqa: RUF009 - a field
+        None, "The model folder to write. [default: ./MODEL.TAG]", "FOLDER"
+    )
     device: str | None = option(
-        None, "Any device that torch has here: cpu, cuda, cuda:N, mps, xpu. [default: a GPU if there is one]", "NAME"
+        None, "A device of torch: cpu, cuda, cuda:N, mps or xpu. [default: a GPU if there is one]", "NAME"
     )
     data: str | Path | None = option(None, DATA_HELP, "FOLDER")  # noqa: RUF009
 
     @property
     def credit(self) -> Credit:
-        """Who trained the weights, and what their author says of them."""
+        """The author, the license, the address and the reported accuracy."""
         return Credit(
             by=self.by,
             license=self.license,
@@ -67,12 +71,26 @@ class ImportOptions:
         )
 
     def normalisation(self, model: Model) -> Normalisation:
-        """Mean and std of the training: those that are given, else the data set's."""
+        """Mean and std of the training; by default the data set's."""
         return tuple(self.mean or model.dataset.mean), tuple(self.std or model.dataset.std)
 
 
 def import_model(name: str, options: ImportOptions) -> tuple[Path, Record]:
-    """Fetch and convert weights for a model, measure them, and write their model folder."""
+    """Download, convert and evaluate weights for a model, and write their model folder.
+
+    Args:
+        name: The model.
+        options: The source of the weights, their author and license.
+
+    Returns:
+        The model folder and its record.
+
+    Raises:
+        RegistryError: No plugin declares the model.
+        HubError: The weights can't be downloaded, or have another hash than `options.sha256`.
+        FolderError: The weights do not fit the model, or the folder can't be written.
+        TrainingError: The device is not known.
+    """
     model = registry.load(registry.resolve(name))
     import torch
 
@@ -88,19 +106,19 @@ def import_model(name: str, options: ImportOptions) -> tuple[Path, Record]:
     imported.require_sound(model, tag, normalisation)
     source = options.source
     fetched = fetch(source, sha256=options.sha256)
-    done = imported.converted(model.architecture, model.dataset, fetched, options.rename)
+    converted = imported.converted(model.architecture, model.dataset, fetched, options.rename)
     address = credit.address if isinstance(parse(source), Path) else fetched.address
-    download = imported.download_of(address, fetched, done)
+    download = imported.download_of(address, fetched, converted)
     original = download.sha256 if download else fetched.sha256
-    content = imported.dump(done.net, f"{model.name}.{tag}", credit.by, original, normalisation)
+    content = imported.dump(converted.net, f"{model.name}.{tag}", credit.by, original, normalisation)
     computing = imported.Computing(torch.get_num_threads(), versions(model.architecture))
-    record = imported.record(model, tag, credit, normalisation, computing, done, download, content, options.rename)
-    record = _measured(record, model, done.net.to(device), root_of(options.data), device)
+    record = imported.record(model, tag, credit, normalisation, computing, converted, download, content, options.rename)
+    record = _measured(record, model, converted.net.to(device), root_of(options.data), device)
     return imported.write_new(path_of(options.out or record.name), record, model, content)
 
 
 def _measured(record: Imported, model: Model, net: nn.Module, root: Path, device: torch.device) -> Imported:
-    """The record with known answers, and with results where the data set is on this machine."""
+    """The record with known answers, and with results if the data set is on this machine."""
     from zoo.data import batches, sources
     from zoo.evaluation.evaluate import evaluate, known_answers
     from zoo.training.environment import environment

@@ -1,4 +1,4 @@
-"""Jobs: from options and a machine to everything that determines the weights, as one value."""
+"""Make the job of a training, the value that determines its weights, from options and the machine."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from zoo.spec import Architecture, Model
 from zoo.training import distributed, step
 from zoo.training.options import TrainOptions
 
-MOST_THREADS = 1_024
+MAX_THREADS = 1_024
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The device that a training runs on, and the directory of data sets."""
+    """The device of a training, and the directory of data sets."""
 
     device: torch.device
     data_root: Path
 
     @classmethod
     def here(cls, device: str | None, data_root: Path) -> Machine:
-        """This process's device: under torchrun the GPU of its rank. Raises TrainingError for an unknown device."""
+        """The device of this process, under torchrun the GPU of its rank; raises TrainingError."""
         return cls(distributed.own_device(choose_for_training(device)), data_root)
 
 
@@ -44,13 +44,26 @@ def new(
     start: Origin | None = None,
     teacher: Origin | None = None,
 ) -> tuple[Job, str]:
-    """The job of these options on this machine, from their first seed, and the reason why it compiles its steps or not.
+    """Make the job of a new training, with the first seed of the options.
 
-    Raises RecipeError, TrainingError, or PluginError if the model is not what its plugin declares.
+    Args:
+        model: The model to train.
+        options: The options of the training.
+        machine: The machine to train on.
+        start: The weights to start from.
+        teacher: The weights of the teacher.
+
+    Returns:
+        The job, and the reason for `job.compile`.
+
+    Raises:
+        RecipeError: The model has no such recipe, or a setting is not possible.
+        TrainingError: An option is not possible for this data set or machine.
+        PluginError: The model is not as its plugin declares it.
     """
     require_as_declared(model)
     name, recipe = options.recipe_of(model)
-    most = model.dataset.train_images - recipe.val_images
+    available = model.dataset.train_images - recipe.val_images
     device = machine.device
     job = Job(
         architecture=model.architecture.name,
@@ -58,7 +71,7 @@ def new(
         recipe_name=name,
         recipe=recipe,
         seed=options.seed,
-        train_images=most if options.limit_train is None else options.limit_train,
+        train_images=available if options.limit_train is None else options.limit_train,
         device=device.type,
         amp=has_bf16(device) if options.amp is None else options.amp,
         compile="none",
@@ -76,20 +89,23 @@ def new(
 
 
 def as_published(model: Model, published: Trained) -> Model:
-    """The model with the normalisation that was published, whatever its plugin declares by now.
+    """The model with the normalization of the published one, which its plugin may have changed since.
 
-    Raises TrainingError where that can't be followed.
+    Raises:
+        TrainingError: The published mean or std is not that of its recipe, or the test set has another size.
     """
     dataset = replace(model.dataset, mean=published.mean, std=published.std, resizing=published.resizing)
-    followed = replace(model, dataset=dataset)
-    if followed.normalisation(published.job.recipe) != (published.mean, published.std):
-        raise TrainingError(f"{published.name} names another mean or std than its recipe; it can't be reproduced")
+    original = replace(model, dataset=dataset)
+    if original.normalisation(published.job.recipe) != (published.mean, published.std):
+        raise TrainingError(
+            f"{published.name} can't be reproduced: its mean or std is not that of its recipe; choose another model"
+        )
     if published.results.test_images != dataset.test_images:
         raise TrainingError(
-            f"{published.name} was measured on {published.results.test_images:,} test images, {dataset.name} as it "
-            f"is declared here has {dataset.test_images:,}; install the plugin that declares its own"
+            f"{published.name} was measured on {published.results.test_images:,} test images, but {dataset.name} as "
+            f"declared here has {dataset.test_images:,}; install the plugin that declares the original data set"
         )
-    return followed
+    return original
 
 
 def again(
@@ -102,10 +118,22 @@ def again(
     epochs: int | None = None,
     seed: int | None = None,
 ) -> tuple[Job, str]:
-    """A published job on this machine, with other `epochs` and another `seed` if they are given, and the reason.
+    """Make the job that trains a published model again.
 
-    On another kind of device the zoo chooses anew how to run the steps. Raises TrainingError if `teacher` or `start` is
-    not the published one.
+    Args:
+        published: The published job.
+        model: The model, with the published normalization.
+        machine: The machine to train on. On another kind of device `job.compile` is chosen again.
+        start: The weights to start from.
+        teacher: The weights of the teacher.
+        epochs: Another number of epochs than the published one.
+        seed: Another seed than the published one.
+
+    Returns:
+        The job, and the reason for `job.compile`.
+
+    Raises:
+        TrainingError: `start` or `teacher` has other weights than the published one.
     """
     require_as_declared(model)
     _require_same("teacher", published.teacher, teacher)
@@ -125,7 +153,7 @@ def again(
 
 
 def _decided(job: Job, given: str, model: Model) -> tuple[Job, str]:
-    """The job with the way in which its steps are run, and the reason; raises TrainingError if it makes no sense."""
+    """Set `job.compile`, and return the reason too; raises TrainingError if the job is not possible."""
     compilation = step.choose(
         given,
         job.recipe,
@@ -136,52 +164,52 @@ def _decided(job: Job, given: str, model: Model) -> tuple[Job, str]:
         recomputes=job.grad_checkpointing,
     )
     job = msgspec.structs.replace(job, compile=compilation.how)
-    _require_sense(job, model)
+    _require_possible(job, model)
     return job, compilation.why
 
 
-def _require_same(what: str, published: Origin | None, here: Origin | None) -> None:
-    """Refuse a teacher or a start that has other weights than the published one; raises TrainingError."""
-    expected, actual = (origin.sha256 if origin else None for origin in (published, here))
+def _require_same(what: str, published: Origin | None, present: Origin | None) -> None:
+    """Raise TrainingError if a teacher or a start has other weights than the published one."""
+    expected, actual = (origin.sha256 if origin else None for origin in (published, present))
     if expected != actual:
         address = published.address if published else "none"
         raise TrainingError(
-            f"the {what} {address} has weights with SHA-256 {actual} now, and the published training had {expected}; "
-            "set ZOO_HUB to the hub that has the original weights"
+            f"the {what} {address} has weights with SHA-256 {actual} now, but the published training had {expected}; "
+            "set ZOO_HUB to the hub with the original weights"
         )
 
 
 def versions(architecture: Architecture) -> Versions:
-    """The versions here of all that decides the numbers."""
+    """The installed versions of the software that computes the weights."""
     return Versions(str(torch.__version__), version("numpy"), core_version(), provider(architecture))
 
 
-def _require_sense(job: Job, model: Model) -> None:
-    """Refuse what the data set has no images or channels for, and numbers beyond reason; raises TrainingError.
+def _require_possible(job: Job, model: Model) -> None:
+    """Raise TrainingError if the job does not fit the data set, or asks for an unreasonable number of threads.
 
-    A job may come from a stranger's folder, and memory and processors are taken by what it says.
+    A published job, from somebody else, is reproduced with the threads and sizes that it names.
     """
-    if not 1 <= job.threads <= MOST_THREADS:
-        raise TrainingError(f"threads should be at least 1 and up to {MOST_THREADS:,}, not {job.threads}")
+    if not 1 <= job.threads <= MAX_THREADS:
+        raise TrainingError(f"threads should be from 1 to {MAX_THREADS:,}, not {job.threads}")
     side = max(model.dataset.input_size[1:])
     if job.recipe.img_size not in (None, side):
         raise TrainingError(
-            f"recipe: img_size should be null: the images of {model.dataset.name} are of one size, {side}, "
-            f"not {job.recipe.img_size}; pictures of any size are dataset folder:PATH"
+            f"recipe: img_size should be null, not {job.recipe.img_size}: all images of {model.dataset.name} have size "
+            f"{side}; only your own pictures (dataset folder:PATH) can have another"
         )
     if job.recipe.crop_padding > side:
         raise TrainingError(
-            f"recipe: crop_padding should be up to {side}, the side of the images, not {job.recipe.crop_padding}"
+            f"recipe: crop_padding should be up to {side}, the size of the images, not {job.recipe.crop_padding}"
         )
-    most = model.dataset.train_images - job.recipe.val_images
-    if most < 1:
+    available = model.dataset.train_images - job.recipe.val_images
+    if available < 1:
         raise TrainingError(
-            f"recipe: val_images should be under {model.dataset.train_images}, all there are to train on"
+            f"recipe: val_images should be less than {model.dataset.train_images}, the number of training images"
         )
-    if not 1 <= job.train_images <= most:
-        raise TrainingError(f"limit_train should be from 1 to {most}, not {job.train_images}")
+    if not 1 <= job.train_images <= available:
+        raise TrainingError(f"limit_train should be from 1 to {available}, not {job.train_images}")
     last = job.train_images % job.recipe.batch_size or job.recipe.batch_size
-    if job.device == "cuda" and last < job.processes:  # SyncBatchNorm would wait forever for a share without images
+    if job.device == "cuda" and last < job.processes:  # SyncBatchNorm would wait forever for a process without images
         raise TrainingError(
             f"the last batch of an epoch has {last} images, fewer than the {job.processes} processes; "
             "change batch_size or limit_train, or use fewer GPUs"

@@ -1,4 +1,4 @@
-"""Start trainings: one model from one or several seeds, a published model again, several models to be compared."""
+"""Start trainings, publish their models, and compare models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of a training: its model folder, its record, and where it was published."""
+    """The result of a training.
+
+    Attributes:
+        folder: The model folder.
+        config: The record of the model.
+        published: The published revision; None if the model was not published.
+    """
 
     folder: Path
     config: TrainedRecord
@@ -31,23 +37,37 @@ class Trained:
 
 
 def train(name: str, options: TrainOptions) -> Trained:
-    """Train a model from every seed, and publish that of the first one where the options say so."""
+    """Train a model from every seed of the options, and publish the first seed's with `options.push`.
+
+    Raises what `plans` and `launch` raise.
+    """
     target = open_hub(options.hub) if options.push else None
     return launch(plans(name, options), target)
 
 
 def launch(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
-    """Run plans that differ in their seed, and publish the first one's model."""
+    """Run plans that differ in their seed, and publish the first model.
+
+    Args:
+        plans: The plans of all seeds.
+        target: The hub to publish to, if any.
+
+    Raises:
+        TrainingError: An output is in use or taken, or the training can't run.
+        HubError: The model can't be published.
+        Interrupted: A signal stopped the training.
+    """
+    from zoo.nets.device import describe
     from zoo.training import distributed
-    from zoo.training.output import owned
+    from zoo.training.output import locked
     from zoo.training.run import run_seeds
 
     first, is_first = plans[0], distributed.share().is_first
     outputs = [plan.output for plan in plans]
-    with owned(outputs if is_first else ()):
+    with locked(outputs if is_first else ()):
         if is_first:
             for plan in plans:
-                plan.output.require(plan.job)
+                plan.output.require(plan.job, describe(plan.machine.device))
             if target is not None:
                 publish.require_public(first.job, target)
                 target.require_writable(first.model.name)
@@ -60,16 +80,27 @@ def launch(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
 
 
 def _published(folder: Path, hub: Hub) -> Pushed:
-    """Publish the folder of a training that has ended; an error says how to publish it later."""
+    """Publish a trained model folder; an error names the command that publishes it later."""
     try:
         return publish.publish(folder, hub)
     except HubError as error:
         command = f"zoo push {shlex.quote(str(folder))} --hub {hub.address}"
-        raise type(error)(f"{error}; the model folder {folder} is whole: publish it with: {command}") from None
+        raise type(error)(f"{error}; the model folder {folder} is complete: publish it with: {command}") from None
 
 
 def compare(names: Sequence[str], options: CompareOptions) -> list[Trained]:
-    """Train models with the same options, each into its folder in `options.out`, and draw their errors there."""
+    """Train models with the same options, each into a folder in `options.out`, and plot their errors there.
+
+    Args:
+        names: The models or architectures.
+        options: The options of all trainings.
+
+    Returns:
+        The results, in the order of the names.
+
+    Raises:
+        TrainingError: The models are on different data sets, and `options.mixed` is not set.
+    """
     out = path_of(options.out or "compare")
     full = list(dict.fromkeys(registry.resolve(name, options.dataset) for name in names))
     models = [registry.load(name) for name in full]
@@ -77,12 +108,12 @@ def compare(names: Sequence[str], options: CompareOptions) -> list[Trained]:
     datasets = list(dict.fromkeys(model.dataset.name for model in models))
     if len(datasets) > 1 and not options.mixed:
         raise TrainingError(
-            f"errors on {' and '.join(datasets)} are not to be compared; name models of one data set, in full as in "
-            f"{full[0]}, or draw them together (mixed)"
+            f"models on {' and '.join(datasets)} have errors that can't be compared; name models of one data set, for "
+            f"example {full[0]}, or plot them together (mixed)"
         )
     trained = [train(name, replace(options, dataset=None, out=out / name, resume=True)) for name in full]
     records = [result.config for result in trained]
-    # By architecture, or in full where two models have the same one.
+    # Labels are architectures, or full names if two models have the same architecture.
     is_short = len({record.architecture for record in records}) == len(records)
     runs = {
         result.config.architecture if is_short else result.config.name: store.read_log(result.folder)

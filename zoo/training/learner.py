@@ -1,4 +1,4 @@
-"""The learner: a net with its optimizer, schedule and random numbers, trained a step at a time."""
+"""The learner: a net with its optimizer, learning-rate schedule and random state."""
 
 from __future__ import annotations
 
@@ -16,104 +16,121 @@ from zoo.record.job import How, Job
 from zoo.training import distributed, fusion, optimizer
 from zoo.training.objective import Objective, balanced, objective
 from zoo.training.optimizer import Average, BatchCounts
-from zoo.training.step import GraphedStep, Moved, Step, Stopwatch, fastest
+from zoo.training.step import GraphedStep, Step, StepState, Stopwatch, fastest
 
 
 class Learner:
-    """A net that is being trained, in place and on the device of its images; knows no epochs but the one it is in."""
+    """Trains a net step by step, on the device of the images.
+
+    Call `begin`, `step` for each batch, and `end` for every epoch.
+
+    Args:
+        job: The job of the training.
+        net: The net; it is moved to the device and trained in place.
+        split: The training images.
+        pixels: The normalization.
+        teacher: The net that is distilled, if any.
+        stopwatch: Measures the seconds of compiling.
+
+    Attributes:
+        images: Training images in an epoch.
+        steps: Steps in an epoch.
+        lr: The learning rate of the last step.
+        fused: Whether batch norm, addition and ReLU run as one kernel.
+    """
 
     def __init__(
         self, job: Job, net: nn.Module, split: Split, pixels: Pixels, *, teacher: nn.Module | None, stopwatch: Stopwatch
     ) -> None:
         recipe, device, share = job.recipe, split.labels.device, distributed.share()
         self.net: nn.Module = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.images, self.steps = len(split), math.ceil(len(split) / recipe.batch_size)  # of an epoch
+        self.images, self.steps = len(split), math.ceil(len(split) / recipe.batch_size)
         self._sides = (split.images.shape[1], split.images.shape[2])
-        self.lr = recipe.lr  # of the last step
+        self.lr = recipe.lr
         if job.compile == "default":
-            torch.compiler.reset()  # what earlier trainings in this process compiled counts against a limit
+            torch.compiler.reset()  # functions of earlier trainings in this process count towards torch's limit
         self._job, self._share = job, share
         self._teacher, self._stopwatch = teacher, stopwatch
         self._head = optimizer.head(self.net) if recipe.freeze_epochs else None
-        self._parameters = [one for one in self.net.parameters() if one.requires_grad]
+        self._parameters = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
         distributed.synchronize_batch_norm(self.net, device)
         self._average = None if recipe.model_ema_decay is None else Average(self.net, recipe.model_ema_decay)
-        self._moved = Moved(
+        self._state = StepState(
             self.net,
             optimizer.build(recipe, optimizer.groups(recipe, self.net, self._head)),
             torch.zeros(2, dtype=torch.float64, device=device),
             BatchCounts(self.net),
             self._average,
         )
-        self._schedule = optimizer.schedule(recipe, self._moved.optimizer, self.steps)
+        self._schedule = optimizer.schedule(recipe, self._state.optimizer, self.steps)
         self._epoch = self._prepared = 1
         self._fresh = self._draw(1)
         self._drawn = self._fresh.to(device)
         self._split, self._pixels = split, pixels
         self._feed: Feed = feed(split, self._drawn, pixels, recipe, rank=share.rank, world=share.world)
         self._feed.begin(self._fresh)
-        self._may_fuse, self.fused = fusion.chosen(job, device), False  # batch norm, addition and ReLU, as one kernel
+        self._may_fuse, self.fused = fusion.is_used(job, device), False
         self._class_weights = balanced(split.labels) if recipe.class_weight == "balanced" else None
-        self._teaching = torch.ones((), device=device) if recipe.distill_warmup_epochs else None
-        self._learning: nn.Module | None = None  # the net or its head, from the first epoch on
-        self._step: Step | GraphedStep | None = None  # that moves it
+        self._distill_scale = torch.ones((), device=device) if recipe.distill_warmup_epochs else None
+        self._trained: nn.Module | None = None  # the net or its head, once an epoch has begun
+        self._step: Step | GraphedStep | None = None  # trains it
 
     @property
     def how(self) -> How:
-        """How the steps are run in fact: compiling may have failed."""
+        """How the steps are run; another way than the job's if compiling has failed."""
         return self._job.compile if self._step is None else self._step.how
 
     @property
     def totals(self) -> Tensor:
-        """The loss summed over this process's images of the epoch, and its correct predictions: [2] float64."""
-        return self._moved.totals
+        """The summed loss and the number of correct predictions of this process in the epoch: [2] float64."""
+        return self._state.totals
 
     def begin(self, epoch: int) -> None:
-        """Begin an epoch, counted from 1, or go on with it."""
+        """Begin or continue an epoch, counted from 1."""
         if self._epoch != epoch:
             self.prepare(epoch)
             batches.redraw(self._drawn, self._fresh)
             self._feed.begin(self._fresh)
             self._epoch = epoch
         part = self.net if self._head is None or epoch > self._job.recipe.freeze_epochs else self._head
-        if part is not self._learning:
-            self._let_learn(part)
+        if part is not self._trained:
+            self._train_part(part)
         self.net.train(part is self.net)
         part.train()
 
     def prepare(self, epoch: int) -> None:
-        """Draw the order and augmentation of an epoch: on the processor, while a GPU still works on the one before."""
+        """Draw the order and augmentation of an epoch on the CPU, while a GPU is still busy with the last epoch."""
         if self._prepared != epoch:
             self._fresh, self._prepared = self._draw(epoch), epoch
 
     def step(self, number: int) -> None:
-        """Train on a batch of the epoch, counted from 0; the last one may be smaller."""
+        """Train on a batch of the epoch, counted from 0."""
         size = self._job.recipe.batch_size
         start, end = number * size, min((number + 1) * size, self.images)
-        if self._teaching is not None:
-            before = (self._epoch - 1) * self.steps + number
-            self._teaching.fill_(min(1.0, before / (self._job.recipe.distill_warmup_epochs * self.steps)))
-        assert self._step is not None  # an epoch has begun
+        if self._distill_scale is not None:
+            steps_done = (self._epoch - 1) * self.steps + number
+            self._distill_scale.fill_(min(1.0, steps_done / (self._job.recipe.distill_warmup_epochs * self.steps)))
+        assert self._step is not None  # set by begin
         self._feed.bring(start, end)
         self._step(start, end)
-        self.lr = float(self._moved.optimizer.param_groups[0]["lr"])
+        self.lr = float(self._state.optimizer.param_groups[0]["lr"])
         optimizer.end_step(self._job.recipe, self._schedule)
 
     def end(self, val_top1: float | None) -> None:
-        """End the epoch; `val_top1` (percent) is what a plateau's rate falls by."""
+        """End the epoch; the plateau schedule needs the top-1 on the held-out images, `val_top1` in percent."""
         optimizer.end_epoch(self._job.recipe, self._schedule, val_top1)
         self.totals.zero_()
 
     def state(self) -> dict[str, Any]:
-        """All that a training needs to continue as if it had never stopped; every process has to call this."""
+        """The state for a checkpoint, from which `restore` continues exactly; every process has to call this."""
         device = self.totals.device
-        with self._moved.counts.back():
+        with self._state.counts.restored():
             net = self.net.state_dict()
         average = {"average": self._average.net.state_dict()} if self._average else {}
         return {
             "net": net,
             **average,
-            "optimizer": self._moved.optimizer.state_dict(),
+            "optimizer": self._state.optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "totals": distributed.summed(self.totals).cpu(),
             "random": torch.get_rng_state(),
@@ -121,49 +138,49 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore everything that `state` returned."""
-        with self._moved.counts.back():
+        """Restore what `state` returned."""
+        with self._state.counts.restored():
             self.net.load_state_dict(state["net"])
         if self._average:
             self._average.net.load_state_dict(state["average"])
-        self._moved.optimizer.load_state_dict(state["optimizer"])
+        self._state.optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self.totals.copy_(state["totals"])
         if not self._share.is_first:
-            self.totals.zero_()  # what was saved is the sum over all processes
+            self.totals.zero_()  # the saved totals are the sum over all processes
         torch.set_rng_state(state["random"])
-        if state["random_device"] is not None:
+        if state["random_device"] is not None and self.totals.device.type == "cuda":
             torch.cuda.set_rng_state(state["random_device"], self.totals.device)
 
     @property
     def evaluated(self) -> nn.Module:
-        """The net that is evaluated during training: the average, if there is one."""
+        """The net to evaluate: the moving average, if there is one."""
         return self._average.net if self._average else self.net
 
     def published(self) -> nn.Module:
-        """The net that is evaluated and published; nothing is trained after this."""
-        self._moved.counts.give_back()
+        """The net to evaluate and publish; do not train after this."""
+        self._state.counts.restore()
         return self.evaluated
 
-    def _let_learn(self, part: nn.Module) -> None:
-        """Let the net or its head learn from here on: what computes and averages gradients is built anew."""
+    def _train_part(self, part: nn.Module) -> None:
+        """Train the net or its head from now on, with a new step."""
         job = self._job
-        self._step = None  # first: processes that average the same gradients twice would wait for each other
-        self._moved.counts.give_back()
-        optimizer.learn_alone(part, self._parameters)
-        # What stands still counts no batches.
-        self._learning, self._moved = part, dataclasses.replace(self._moved, counts=BatchCounts(part))
-        learned = self._objective(part)
-        step = Step(learned, self._moved, job.recipe, share=self._share, how=job.compile, stopwatch=self._stopwatch)
+        self._step = None  # two DistributedDataParallel of the same parameters would deadlock
+        self._state.counts.restore()
+        optimizer.train_only(part, self._parameters)
+        # Batch norm layers outside the trained part count no batches.
+        self._trained, self._state = part, dataclasses.replace(self._state, counts=BatchCounts(part))
+        objective = self._objective(part)
+        step = Step(objective, self._state, job.recipe, share=self._share, how=job.compile, stopwatch=self._stopwatch)
         self._step = fastest(step, job.compile)
 
     def _objective(self, part: nn.Module) -> Objective:
-        """The objective of the net or its head; of a head on its features, if those are the same in all epochs."""
+        """The objective of the net or its head; of the head on features, if they are the same in all epochs."""
         job, net = self._job, self.net
-        if part is not net and self._teacher is None and optimizer.stand_still(job.recipe):
-            seen = optimizer.features(net, self._split, self._drawn, self._pixels, amp=job.amp)
-            if seen is not None:
-                net, self._feed = part, seen
+        if part is not net and self._teacher is None and optimizer.has_constant_features(job.recipe):
+            features = optimizer.features(net, self._split, self._drawn, self._pixels, amp=job.amp)
+            if features is not None:
+                net, self._feed = part, features
         if net is self.net and self._may_fuse:
             net = fusion.fused(net.train())
             self.fused = net is not self.net
@@ -174,7 +191,7 @@ class Learner:
             amp=job.amp,
             teacher=self._teacher,
             class_weights=self._class_weights,
-            teaching=self._teaching,
+            distill_scale=self._distill_scale,
         )
 
     def _draw(self, epoch: int) -> Draw:

@@ -1,9 +1,8 @@
-"""The loop: one for CPU and GPU, top to bottom.
+"""The training loop, one for CPU and GPU.
 
-Seeds fix everything on a CPU: the same job gives the same bytes of weights, whether it ran through
-or was killed and resumed. For that, an epoch's randomness comes from (seed, epoch) alone
-(`zoo.data.batches.draw`), and what a net itself draws (dropout) from torch's generators, which a
-checkpoint keeps.
+On a CPU the same job gives the same weights, byte for byte, also when the training was interrupted and resumed. The
+order and the augmentation of an epoch depend on (seed, epoch) alone (`zoo.data.batches.draw`). Random numbers that the
+net draws (dropout) come from torch's generators, whose state is in the checkpoint.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ from zoo.data.batches import Pixels
 from zoo.data.sources import Splits
 from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.evaluation.evaluate import evaluate
-from zoo.nets.device import synchronize
+from zoo.nets.device import describe, synchronize
 from zoo.record.types import EpochRow
 from zoo.training import checkpoint, distributed
 from zoo.training.checkpoint import Progress
@@ -31,7 +30,7 @@ from zoo.training.learner import Learner
 from zoo.training.plan import Plan
 from zoo.training.step import Stopwatch
 
-GLANCE_SECONDS = 0.5  # between two looks at the loss, each of which waits for the device
+REPORT_SECONDS = 0.5  # between two reports of the loss; each waits for the device
 
 
 @dataclass
@@ -43,15 +42,19 @@ class Training:
     splits: Splits
     pixels: Pixels
     stopwatch: Stopwatch
-    progress: Progress = field(default_factory=Progress)
+    progress: Progress
 
     def resume(self) -> None:
-        """Continue from the checkpoint of the run; raises TrainingError if that is not possible."""
-        self.progress, state = checkpoint.restore(self.plan.output.run, self.plan.job)
+        """Continue from the checkpoint of the run; raises TrainingError if it can't be restored."""
+        self.progress, state = self.plan.output.restore(self.plan.job, self.progress.device)
         self.learner.restore(state)
+        for continuation in self.progress.continued:
+            self.plan.reporting.report.note(
+                f"continued after epoch {continuation.epoch} with {'; '.join(continuation.changes)}"
+            )
 
     def save(self) -> None:
-        """Leave a checkpoint; every process has to take part."""
+        """Save a checkpoint; every process has to call this."""
         state = self.learner.state()
         if distributed.share().is_first:
             checkpoint.save(self.plan.output.run, self.plan.job, self.progress, state)
@@ -60,21 +63,33 @@ class Training:
 def begin(
     plan: Plan, net: nn.Module, splits: Splits, pixels: Pixels, *, now: Callable[[], float] = time.perf_counter
 ) -> Training:
-    """Set up the training of `net` on the device of `splits`."""
+    """Set up a training.
+
+    Args:
+        plan: The plan of the training.
+        net: The initialized net; it is moved to the device of the splits.
+        splits: The training, held-out and test images.
+        pixels: The normalization.
+        now: A clock in seconds.
+    """
     stopwatch = Stopwatch(splits.train.labels.device, now)
     teacher = plan.teacher.net if plan.teacher else None
     learner = Learner(plan.job, net, splits.train, pixels, teacher=teacher, stopwatch=stopwatch)
-    return Training(plan, learner, splits, pixels, stopwatch)
+    return Training(plan, learner, splits, pixels, stopwatch, Progress(device=describe(splits.train.labels.device)))
 
 
 def train(training: Training) -> list[EpochRow]:
-    """Train to the end, and return a row for each epoch.
+    """Train to the last epoch.
 
-    The test set is evaluated at intervals for the curve; nothing is decided by it, and the result is measured after the
-    last epoch, not here. Held-out images are evaluated every epoch. Checkpoints are left at intervals, at the end, and
-    when a signal asks to stop.
+    The test set is evaluated every `eval_every` epochs, for the curve only, and not after the last epoch. Held-out
+    images are evaluated every epoch. A checkpoint is saved every `save_every` epochs, at the end, and after a signal.
 
-    Raises Interrupted after a signal, and NonFiniteLoss.
+    Returns:
+        A row of the log for each epoch.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM was received.
+        NonFiniteLoss: The loss became infinite or NaN.
     """
     with stop_requests() as stop:
         _train(training, stop)
@@ -91,26 +106,26 @@ def _train(training: Training, stop: StopRequest) -> None:
     while progress.epoch < recipe.epochs:
         epoch = progress.epoch + 1
         stopwatch.start(progress.train_seconds, progress.compile_seconds)
-        glanced = time.perf_counter()
+        reported = time.perf_counter()
         learner.begin(epoch)
         for number in range(progress.step, learner.steps):
             learner.step(number)
             progress.step = number + 1
             now = time.perf_counter()
-            if now - glanced >= GLANCE_SECONDS or stop.signal_number:
-                glanced, done = now, min(progress.step * recipe.batch_size, learner.images)
+            if now - reported >= REPORT_SECONDS or stop.signal_number:
+                reported, done = now, min(progress.step * recipe.batch_size, learner.images)
                 loss = _mean_loss(progress, learner.totals, done / share.world)
                 report.step(epoch, done, stopwatch.train_seconds, loss)
             signal_number = distributed.agreed(stop.signal_number, number)
             if signal_number and progress.step < learner.steps:
-                progress.train_seconds, progress.compile_seconds = stopwatch.seconds
+                progress.train_seconds, progress.compile_seconds = stopwatch.train_seconds, stopwatch.compile_seconds
                 training.save()
                 raise _interrupted(training, signal_number)
         if epoch < recipe.epochs:
             learner.prepare(epoch + 1)
         totals = distributed.summed(learner.totals)
         synchronize(device)
-        train_seconds, compile_seconds = stopwatch.seconds
+        train_seconds, compile_seconds = stopwatch.train_seconds, stopwatch.compile_seconds
         row = EpochRow(
             epoch=epoch,
             lr=learner.lr,
@@ -135,7 +150,7 @@ def _train(training: Training, stop: StopRequest) -> None:
 
 
 def _evaluated(training: Training, row: EpochRow, *, test: bool) -> EpochRow:
-    """The row with the figures of the held-out images, if there are any, and of the test set if `test`."""
+    """The row with the results on the held-out images, if any, and on the test images if `test`."""
     net, splits, pixels = training.learner.evaluated, training.splits, training.pixels
     if splits.val is not None:
         row = row.validated(evaluate(net, splits.val, pixels))
@@ -143,12 +158,12 @@ def _evaluated(training: Training, row: EpochRow, *, test: bool) -> EpochRow:
 
 
 def _mean_loss(progress: Progress, totals: Tensor, images: float) -> float:
-    """The loss so far; raises NonFiniteLoss, so that no checkpoint is ever written after one."""
+    """The mean loss of the epoch so far; raises NonFiniteLoss, so no checkpoint is saved after one."""
     loss = totals[0].item() / images
     if not math.isfinite(loss):
         raise NonFiniteLoss(
             f"the loss became {loss} in epoch {progress.epoch + 1}, by step {progress.step}; train with "
-            "a lower rate (lr), a warm-up (warmup_epochs) or clipped gradients (clip_grad)"
+            "a lower learning rate (lr), a warm-up (warmup_epochs) or clipped gradients (clip_grad)"
         )
     return loss
 
@@ -158,7 +173,7 @@ def _interrupted(training: Training, signal_number: int) -> Interrupted:
     steps = f" and {progress.step} steps" if progress.step else ""
     return Interrupted(
         f"stopped after {progress.epoch} of {training.plan.job.recipe.epochs} epochs{steps}; the checkpoint is in "
-        f"{training.plan.output.run}: give the same options and resume to continue",
+        f"{training.plan.output.run}: to continue, give the same options and resume",
         signal_number,
     )
 
@@ -168,35 +183,35 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass
 class StopRequest:
-    """The signal that asked to stop; None if there was none."""
+    """The signal that was received, if any."""
 
     signal_number: int | None = None
 
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Note the first signal in the StopRequest; a second one has its usual effect.
+    """Record the first SIGINT or SIGTERM in the StopRequest; a second one has its usual effect.
 
-    Outside the main thread Python delivers no signals, and nothing is noted.
+    Outside the main thread Python allows no signal handlers, so nothing is recorded.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    # One that was not set from Python is None, and could not be put back.
+    # A handler that was not set from Python is None and could not be restored.
     before = {number: handler for number, handler in handlers.items() if handler is not None}
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def record(number: int, frame: FrameType | None) -> None:
         request.signal_number = number
         restore()
 
     for number in before:
-        signal.signal(number, note)
+        signal.signal(number, record)
     try:
         yield request
     finally:

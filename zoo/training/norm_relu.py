@@ -1,14 +1,14 @@
-"""Batch norm, an addition and ReLU as Triton kernels: two launches forward, two backward.
+"""Batch norm, addition and ReLU fused into Triton kernels: two launches forward, two backward.
 
-In bf16 torch launches seven kernels for a batch norm, and one each for the addition, the ReLU and their gradients. At
-the size of a CIFAR net a kernel takes longer to start than to run. These read and write every activation as few times
-as the statistics allow. They are used for training on a CUDA device (`zoo.training.fusion`).
+In bf16 torch launches seven kernels for a batch norm, and one each for the addition, the ReLU and their gradients. In a
+CIFAR net a kernel takes longer to launch than to run. These kernels also read and write the activations fewer times.
+`zoo.training.fusion` uses them to train on a CUDA device.
 
 The arithmetic is that of `F.batch_norm` in training mode (arXiv:1502.03167, algorithm 1): biased variance for the
 normalization, unbiased variance for the running average. Sums are taken in a fixed order, without atomic additions, so
 the same input gives the same bytes.
 
-Activations are read as rows [M, C], M = N·H·W, which is how channels_last lies in memory.
+Activations are read as rows [M, C], M = N·H·W, the memory layout of channels_last.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-PARTS: Final = 64  # programs that sum rows; the second kernel reads so many partial sums for each channel
+PARTS: Final = 64  # programs that sum rows; the second kernel reads this number of partial sums for each channel
 TILE: Final = 4096  # values that a program holds at a time
-MOST_COLUMNS: Final = 64  # channels of a tile
+MAX_COLUMNS: Final = 64  # channels of a tile
 
 DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -37,11 +37,11 @@ def forward_sums(
     tile_rows: tl.constexpr,
     tile_columns: tl.constexpr,
 ) -> None:
-    """Partial sums of a column, and of its squares: `sums` [PARTS, 2, C]."""
+    """Write partial sums of each column and of its squares to `sums` [PARTS, 2, C]."""
     part = tl.program_id(0)
     column = tl.program_id(1) * tile_columns + tl.arange(0, tile_columns)
     inside = column < channels
-    # Sums are of differences to the first row, so that no digits are lost where the mean is large.
+    # Differences to the first row are summed: a large mean would cost digits of the variance.
     shift = tl.load(x + column, mask=inside, other=0.0).to(tl.float32)
     total = tl.zeros([tile_columns], tl.float32)
     squares = tl.zeros([tile_columns], tl.float32)
@@ -77,7 +77,7 @@ def forward_normalize(
     parts: tl.constexpr,
     adds: tl.constexpr,
 ) -> None:
-    """relu(batch_norm(x) + residual) to `out`; the mean and 1/std to `saved` [2, C]; the running statistics."""
+    """Write relu(batch_norm(x) + residual) to `out`, mean and 1/std to `saved` [2, C]; update running statistics."""
     column = tl.program_id(1) * tile_columns + tl.arange(0, tile_columns)
     inside = column < channels
     part = tl.arange(0, parts)
@@ -118,7 +118,7 @@ def backward_sums(
     tile_rows: tl.constexpr,
     tile_columns: tl.constexpr,
 ) -> None:
-    """Partial sums of the gradient behind the ReLU, and of it times the normalized input: `sums` [PARTS, 2, C]."""
+    """Write partial sums of g and of g · normalized x to `sums` [PARTS, 2, C]; g is the gradient of the ReLU input."""
     part = tl.program_id(0)
     column = tl.program_id(1) * tile_columns + tl.arange(0, tile_columns)
     inside = column < channels
@@ -158,7 +158,7 @@ def backward_input(
     parts: tl.constexpr,
     adds: tl.constexpr,
 ) -> None:
-    """The gradients of the input, of what was added, and of weight and bias."""
+    """Write the gradients of the input, the residual, the weight and the bias."""
     column = tl.program_id(1) * tile_columns + tl.arange(0, tile_columns)
     inside = column < channels
     part = tl.arange(0, parts)
@@ -184,10 +184,10 @@ def backward_input(
 
 
 def fits(norm: nn.Module, x: Tensor, residual: Tensor | None) -> bool:
-    """Whether the kernels compute what this layer does to these tensors.
+    """Whether the kernels support this layer and these tensors.
 
-    A derived class, a layer without running statistics or affine parameters, another memory format and another type of
-    the added tensor are left to torch.
+    They do not support derived classes of BatchNorm2d, layers without running statistics or affine parameters, other
+    memory formats than channels_last, and a residual of another dtype.
     """
     return (
         type(norm) is nn.BatchNorm2d
@@ -208,7 +208,7 @@ def norm_relu(norm: nn.BatchNorm2d, x: Tensor, residual: Tensor | None = None) -
     Args:
         norm: A layer that `fits`.
         x: Activations [N, C, H, W] in channels_last: float32, bfloat16 or float16.
-        residual: What is added before the ReLU, of the same shape and dtype; None for nothing.
+        residual: A tensor of the same shape and dtype to add before the ReLU; None for nothing.
 
     Returns:
         [N, C, H, W] in channels_last, of x's dtype.
@@ -275,5 +275,5 @@ class _NormRelu(torch.autograd.Function):
 
 def _tile(channels: int) -> tuple[int, int]:
     """Rows and channels that a program holds at a time; both are powers of two."""
-    columns = min(MOST_COLUMNS, triton.next_power_of_2(channels))
+    columns = min(MAX_COLUMNS, triton.next_power_of_2(channels))
     return TILE // columns, columns

@@ -1,6 +1,6 @@
-"""What a training minimises, for each image of a batch: cross entropy, of mixed labels, beside a teacher's logits.
+"""The loss of a training: cross entropy, also of mixed labels, and distillation from a teacher.
 
-What is minimised is the mean over images, whatever an image's own loss is weighted with.
+Losses are computed for each image; the training minimizes their mean over the batch.
 """
 
 from __future__ import annotations
@@ -16,32 +16,42 @@ from zoo.data.augmentation import mix
 from zoo.data.batches import Feed
 from zoo.spec import Recipe
 
-# The images at these positions [B] of an epoch, to their losses and to whether they are recognised, each [B].
+# From positions [B] in an epoch to the losses of these images, and whether they are predicted correctly, each [B].
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """How logits [B, C] are judged: by labels [B]; of a mixed image, by two labels in their parts.
+class Loss:
+    """The loss of each image of a batch.
 
-    `class_weights` [classes] weighs an image's cross entropy by its label; a mixed one's by each of its labels.
-    `teaching` is how much of its weight the teacher has by now, 0 to 1: a number on the device, so that a step
-    that is compiled or captured reads it anew. None for all of it.
+    Attributes:
+        recipe: The recipe, with label smoothing and distillation.
+        class_weights: Weights of the cross entropy by label, [classes]; None for 1.
+        distill_scale: The factor of the teacher's weight during its warm-up, 0 to 1, a scalar tensor on the device so
+            that compiled and captured steps read its current value; None for 1.
     """
 
     recipe: Recipe
     class_weights: Tensor | None = None
-    teaching: Tensor | None = None
+    distill_scale: Tensor | None = None
 
     def __call__(self, logits: Tensor, labels: Tensor, part: Tensor | None, taught: Tensor | None) -> Tensor:
-        """The loss [B]; `part` [B] is each one's own part of a mixed label, `taught` [B, C] the teacher's logits."""
+        """Compute the losses [B].
+
+        Args:
+            logits: The student's logits [B, classes].
+            labels: The labels [B].
+            part: The weight [B] of an image's own label in a mixed label, 0 to 1; the other label is that of the image
+                at the mirrored position of the batch. None if the images are not mixed.
+            taught: The teacher's logits [B, classes], if there is a teacher.
+        """
         loss = self._cross_entropy(logits, labels)
         if part is not None:
             loss = part * loss + (1 - part) * self._cross_entropy(logits, labels.flip(0))
         if taught is None:
             return loss
         recipe = self.recipe
-        weight = recipe.distill if self.teaching is None else recipe.distill * self.teaching
+        weight = recipe.distill if self.distill_scale is None else recipe.distill * self.distill_scale
         if recipe.distill_type == "dkd":
             parts = (recipe.dkd_alpha, recipe.dkd_beta)
             return loss + weight * decoupled(logits, taught, labels, recipe.temperature, parts)
@@ -53,10 +63,14 @@ class Judged:
 
 
 def balanced(labels: Tensor) -> Tensor:
-    """What each class weighs so that all weigh the same: images / (classes · images of it), as scikit-learn has it.
+    """Class weights as scikit-learn's "balanced": images / (classes · images of the class).
 
-    Of labels [N] to [up to the highest label + 1] float32 on their device. Classes that no label names count for
-    nothing, so the mean over the images is 1.
+    Args:
+        labels: The labels [N] of the training images.
+
+    Returns:
+        [highest label + 1] float32 on the device of the labels. Classes without images are not counted, so the mean
+        weight over the images is 1.
     """
     counts = torch.bincount(labels.cpu())
     weights = len(labels) / (counts.count_nonzero() * counts.clamp(min=1))
@@ -64,35 +78,53 @@ def balanced(labels: Tensor) -> Tensor:
 
 
 def distilled(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
-    """Hinton et al. (arXiv:1503.02531), section 2: KL divergence at a temperature T, times T²; [B]."""
-    return _divergence(*(F.log_softmax(one.float() / temperature, dim=1) for one in (logits, taught))) * temperature**2
+    """Distillation loss of Hinton et al. (arXiv:1503.02531), section 2.
+
+    Args:
+        logits: The student's logits [B, classes].
+        taught: The teacher's logits [B, classes].
+        temperature: The temperature T by which logits are divided.
+
+    Returns:
+        KL divergence times T², [B].
+    """
+    student, teacher = (F.log_softmax(values.float() / temperature, dim=1) for values in (logits, taught))
+    return _divergence(student, teacher) * temperature**2
 
 
 def decoupled(
     logits: Tensor, taught: Tensor, labels: Tensor, temperature: float, weights: tuple[float, float]
 ) -> Tensor:
-    """Zhao et al. (arXiv:2203.08679), equation 7, at a temperature T, times T²; [B].
+    """Decoupled distillation loss of Zhao et al. (arXiv:2203.08679), equation 7.
 
-    Hinton's divergence in two parts, each with a weight of its own: that of the label's class against all
-    others together, and that of the others among themselves.
+    Args:
+        logits: The student's logits [B, classes].
+        taught: The teacher's logits [B, classes].
+        labels: The labels [B].
+        temperature: The temperature T by which logits are divided.
+        weights: Alpha, the weight of the divergence between the label's class and all others together; and beta, that
+            of the divergence among the others.
+
+    Returns:
+        The weighted sum times T², [B].
     """
-    student, teacher = (_parted(one.float() / temperature, labels) for one in (logits, taught))
+    student, teacher = (_decoupled(values.float() / temperature, labels) for values in (logits, taught))
     target, others = _divergence(student[0], teacher[0]), _divergence(student[1], teacher[1])
     return (weights[0] * target + weights[1] * others) * temperature**2
 
 
-def _parted(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _decoupled(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities of the label's class and of all others together [B, 2], and of the others alone [B, C − 1]."""
-    places = torch.arange(logits.shape[1] - 1, device=logits.device).expand(len(logits), -1)
-    others = logits.gather(1, places + (places >= labels[:, None]))  # all columns but the label's
+    columns = torch.arange(logits.shape[1] - 1, device=logits.device).expand(len(logits), -1)
+    others = logits.gather(1, columns + (columns >= labels[:, None]))  # all columns but the label's
     target = logits.gather(1, labels[:, None])
-    against = torch.cat([target, others.logsumexp(dim=1, keepdim=True)], dim=1)
-    return F.log_softmax(against, dim=1), F.log_softmax(others, dim=1)
+    binary = torch.cat([target, others.logsumexp(dim=1, keepdim=True)], dim=1)
+    return F.log_softmax(binary, dim=1), F.log_softmax(others, dim=1)
 
 
-def _divergence(student: Tensor, wanted: Tensor) -> Tensor:
-    """KL divergence of log-probabilities [B, C]; [B]."""
-    return F.kl_div(student, wanted, log_target=True, reduction="none").sum(dim=1)
+def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL divergence [B] of log-probabilities [B, C]."""
+    return F.kl_div(student, teacher, log_target=True, reduction="none").sum(dim=1)
 
 
 def objective(
@@ -103,29 +135,38 @@ def objective(
     amp: bool,
     teacher: nn.Module | None,
     class_weights: Tensor | None = None,
-    teaching: Tensor | None = None,
+    distill_scale: Tensor | None = None,
 ) -> Objective:
-    """The whole way from positions to losses: the batch made, normalised and mixed, the net, the judgement.
+    """One function from positions to losses, for compiling: the batch, its mixing, the net and the loss.
 
-    One function, so that compiling can fuse all of it. A mixed image counts as recognised where it is
-    taken for the class that it has more of. Where `net` is a head, its images are features.
+    Args:
+        net: The net, or its head if the batches are features.
+        batches: Makes the images and labels of a batch.
+        recipe: The recipe.
+        amp: Whether the net computes in bf16.
+        teacher: The net that is distilled, if any.
+        class_weights: As in `Loss`.
+        distill_scale: As in `Loss`.
+
+    Returns:
+        The objective. A mixed image is predicted correctly if the prediction is its label of greater weight.
     """
-    judged = Judged(recipe, class_weights, teaching)
+    loss_of = Loss(recipe, class_weights, distill_scale)
 
-    def judge(positions: Tensor) -> tuple[Tensor, Tensor]:
+    def compute(positions: Tensor) -> tuple[Tensor, Tensor]:
         images, labels = batches.at(positions)
         mixing, part = batches.mixing(positions), None
         if mixing is not None:
             images, part = mix(images, mixing, recipe.cutout)
-        # A cache of cast weights would outlive the graph that it was made in.
+        # autocast's cache of cast weights would keep tensors of a CUDA graph alive.
         with torch.autocast(images.device.type, torch.bfloat16, enabled=amp, cache_enabled=False):
             logits = net(images)
             taught = None
             if teacher is not None:
                 with torch.no_grad():
                     taught = teacher(images)
-            loss = judged(logits, labels, part, taught)
-        wanted = labels if part is None else torch.where(part < 0.5, labels.flip(0), labels)
-        return loss, logits.detach().argmax(dim=1) == wanted
+            loss = loss_of(logits, labels, part, taught)
+        expected = labels if part is None else torch.where(part < 0.5, labels.flip(0), labels)
+        return loss, logits.detach().argmax(dim=1) == expected
 
-    return judge
+    return compute

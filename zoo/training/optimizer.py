@@ -1,6 +1,7 @@
-"""The optimizer of a recipe, its learning-rate schedule, which parameters learn at which rate, and their average.
+"""Optimizers, learning-rate schedules, parameter groups, and the moving average of the weights.
 
-Rates may fall layer by layer towards the stem (`layer_decay`), and the head may learn alone at first (`freeze_epochs`).
+With `layer_decay` the learning rate falls layer by layer from the head to the stem. With `freeze_epochs` only the head
+is trained at first.
 """
 
 from __future__ import annotations
@@ -26,38 +27,50 @@ from zoo.errors import TrainingError
 from zoo.spec import Recipe
 from zoo.training import distributed
 
-Group = dict[str, Any]  # parameters that share their settings, as torch's optimizers have them
-SCALE = "lr_scale"  # of a group: what its rate is of the schedule's; timm's name for it
+Group = dict[str, Any]  # a parameter group of torch's optimizers
+SCALE = "lr_scale"  # timm's key for the factor of a group's learning rate
 
 
 def groups(recipe: Recipe, net: nn.Module, head: nn.Module | None = None) -> list[Group]:
-    """All parameters of a net in one group; with `layer_decay` a group for each layer, the head's first.
+    """The parameter groups of a net: one, or with `layer_decay` one for each layer, the head's first.
 
-    A `head` that learns alone at first has a group of its own: torch's fused sgd begins a whole group's momentum at
-    once. Raises TrainingError if the net doesn't name its layers.
+    Args:
+        recipe: The recipe, with `layer_decay`.
+        net: The net to train.
+        head: The part that is trained alone at first, if any. Its parameters are put into groups of their own, because
+            torch's fused SGD starts the momentum of a whole group at once.
+
+    Raises:
+        TrainingError: `layer_decay` is not 1, and the net does not name its layers.
     """
     if recipe.layer_decay == 1:
-        found: list[Group] = [{"params": list(net.parameters())}]
+        by_layer: list[Group] = [{"params": list(net.parameters())}]
     else:
-        found = [{"params": one, SCALE: recipe.layer_decay**away} for away, one in enumerate(layers(net)[::-1])]
+        by_layer = [
+            {"params": parameters, SCALE: recipe.layer_decay**depth}
+            for depth, parameters in enumerate(layers(net)[::-1])
+        ]
     if head is None:
-        return found
-    own = set(head.parameters())
-    apart = [
-        {**group, "params": [one for one in group["params"] if (one in own) is inside]}
-        for group in found
-        for inside in (True, False)
+        return by_layer
+    in_head = set(head.parameters())
+    split = [
+        {**group, "params": [parameter for parameter in group["params"] if (parameter in in_head) is of_head]}
+        for group in by_layer
+        for of_head in (True, False)
     ]
-    return [group for group in apart if group["params"]]
+    return [group for group in split if group["params"]]
 
 
 def scale(group: Group) -> float:
-    """The factor of a group's rate to the schedule's."""
+    """The factor of a group's learning rate, relative to the schedule's."""
     return float(group.get(SCALE, 1.0))
 
 
 def build(recipe: Recipe, parameters: Iterable[nn.Parameter] | list[Group]) -> torch.optim.Optimizer:
-    """The optimizer over all parameters; all decay, batch norm's too, as in every published baseline."""
+    """Build the optimizer of a recipe.
+
+    Weight decay applies to all parameters, those of batch norm included, as in the published baselines.
+    """
     if recipe.opt == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -71,22 +84,28 @@ def build(recipe: Recipe, parameters: Iterable[nn.Parameter] | list[Group]) -> t
     return kind(parameters, lr=recipe.lr, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay, fused=True)
 
 
-def schedule(recipe: Recipe, over: torch.optim.Optimizer, steps_per_epoch: int) -> lr_scheduler.LRScheduler:
-    """The learning rate, to be stepped after every step (`sched_on_updates`) or after every epoch.
+def schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps_per_epoch: int) -> lr_scheduler.LRScheduler:
+    """Build the learning-rate schedule of a recipe.
 
-    Milestones and the end of a cosine are counted from the start of training, the warm-up included.
+    Args:
+        recipe: The recipe. Its milestones and the end of a cosine are counted from the first epoch, warm-up included.
+        optimizer: The optimizer whose learning rate is set.
+        steps_per_epoch: Optimizer steps in an epoch.
+
+    Returns:
+        A schedule to move with `end_step` and `end_epoch`.
     """
-    moved = _schedule(recipe, over, steps_per_epoch if recipe.sched_on_updates else 1)
-    _keep_scale(over)
-    return moved
+    built = _schedule(recipe, optimizer, steps_per_epoch if recipe.sched_on_updates else 1)
+    _scale_groups(optimizer)
+    return built
 
 
-def _schedule(recipe: Recipe, over: torch.optim.Optimizer, per_epoch: int) -> lr_scheduler.LRScheduler:
-    """torch's schedule, moved so often an epoch."""
+def _schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, per_epoch: int) -> lr_scheduler.LRScheduler:
+    """torch's schedule, which is moved `per_epoch` times an epoch."""
     total, warmup = recipe.epochs * per_epoch, recipe.warmup_epochs * per_epoch
     if recipe.sched == "onecycle":
         return lr_scheduler.OneCycleLR(
-            over,
+            optimizer,
             max_lr=recipe.lr,
             total_steps=total,
             pct_start=recipe.pct_start,
@@ -95,53 +114,60 @@ def _schedule(recipe: Recipe, over: torch.optim.Optimizer, per_epoch: int) -> lr
             cycle_momentum=recipe.cycle_momentum,
         )
     if recipe.sched == "plateau":
-        watch = lr_scheduler.ReduceLROnPlateau
-        return watch(over, mode="max", factor=recipe.decay_rate, patience=recipe.patience_epochs)
+        return lr_scheduler.ReduceLROnPlateau(
+            optimizer, mode="max", factor=recipe.decay_rate, patience=recipe.patience_epochs
+        )
     rest: lr_scheduler.LRScheduler
     if recipe.sched == "multistep":
         milestones = [epoch * per_epoch - warmup for epoch in recipe.decay_milestones]
-        rest = lr_scheduler.MultiStepLR(over, milestones, gamma=recipe.decay_rate)
+        rest = lr_scheduler.MultiStepLR(optimizer, milestones, gamma=recipe.decay_rate)
     elif recipe.sched == "cosine":
-        rest = lr_scheduler.CosineAnnealingLR(over, T_max=max(1, total - warmup), eta_min=recipe.min_lr)
+        rest = lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(1, total - warmup), eta_min=recipe.min_lr)
     else:
-        rest = lr_scheduler.ConstantLR(over, factor=1.0, total_iters=0)
+        rest = lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
     if not warmup:
         return rest
     start = recipe.warmup_lr / recipe.lr
     end = 1.0 if recipe.warmup_mode == "linear" else start
-    warm = lr_scheduler.LinearLR(over, start_factor=start, end_factor=end, total_iters=warmup)
-    return lr_scheduler.SequentialLR(over, [warm, rest], milestones=[warmup])
+    warm = lr_scheduler.LinearLR(optimizer, start_factor=start, end_factor=end, total_iters=warmup)
+    return lr_scheduler.SequentialLR(optimizer, [warm, rest], milestones=[warmup])
 
 
-def _keep_scale(over: torch.optim.Optimizer) -> None:
-    """Bring every group's rate to its part of the first one's, whose part is the whole.
+def _scale_groups(optimizer: torch.optim.Optimizer) -> None:
+    """Set the learning rate of every group in proportion to the first group's, whose factor is 1.
 
-    Not all of torch's schedules move rates in proportion: a minimum is the same for all.
+    Some of torch's schedules change rates out of proportion: `eta_min` of a cosine is the same for all groups.
     """
-    first, *others = over.param_groups
+    first, *others = optimizer.param_groups
     for group in others:
         group["lr"] = first["lr"] * scale(group)
 
 
 def end_step(recipe: Recipe, schedule: lr_scheduler.LRScheduler) -> None:
-    """Move a schedule that moves by steps."""
+    """Move a schedule that changes the learning rate after every step (`sched_on_updates`)."""
     if recipe.sched_on_updates:
         schedule.step()
-        _keep_scale(schedule.optimizer)
+        _scale_groups(schedule.optimizer)
 
 
 def end_epoch(recipe: Recipe, schedule: lr_scheduler.LRScheduler, val_top1: float | None) -> None:
-    """Move a schedule that moves by epochs; a plateau's by the top-1 of the held-out images (percent)."""
+    """Move a schedule that changes the learning rate after every epoch.
+
+    Args:
+        recipe: The recipe of the schedule.
+        schedule: The schedule that `schedule` built.
+        val_top1: Top-1 accuracy on the held-out images in percent; the plateau schedule needs it.
+    """
     if isinstance(schedule, lr_scheduler.ReduceLROnPlateau):
-        assert val_top1 is not None  # a recipe with a plateau holds images out
+        assert val_top1 is not None  # a recipe with the plateau schedule must hold images out
         schedule.step(val_top1)
     elif not recipe.sched_on_updates:
         schedule.step()
-    _keep_scale(schedule.optimizer)
+    _scale_groups(schedule.optimizer)
 
 
 def clip(recipe: Recipe, parameters: Iterable[Tensor]) -> None:
-    """Clip the gradients, by norm or by value, where the recipe says so."""
+    """Clip the gradients by norm or by value, if the recipe has `clip_grad`."""
     if recipe.clip_grad is None:
         return
     if recipe.clip_mode == "norm":
@@ -150,96 +176,103 @@ def clip(recipe: Recipe, parameters: Iterable[Tensor]) -> None:
         nn.utils.clip_grad_value_(parameters, recipe.clip_grad)
 
 
-WITH_THE_LAYER_BEFORE = 99999  # timm's mark, at the end of a layer's number
-ORDINAL = tuple[float, ...]
+WITH_THE_LAYER_BEFORE = 99999  # timm's last number of a layer that is grouped with the layer before it
+Ordinal = tuple[float, ...]
 
-# What a pattern looks like: a regular expression, or several, each with what is added to the numbers it finds.
-Pattern = str | tuple[tuple[str, ORDINAL | None], ...] | list[tuple[str, ORDINAL | None]] | None
+# A value of timm's group_matcher(): a regular expression, or several with numbers to append to their groups.
+Pattern = str | tuple[tuple[str, Ordinal | None], ...] | list[tuple[str, Ordinal | None]] | None
 
 
 def layers(net: nn.Module) -> list[list[nn.Parameter]]:
-    """The parameters of a net by layer, from the stem to the head, which has what no pattern names.
+    """The parameters of a net by layer, from the stem to the head.
 
-    Raises TrainingError if the net doesn't name its layers.
+    The layers are those of timm's `group_matcher()`. Parameters that no pattern matches belong to the head.
+
+    Raises:
+        TrainingError: The net has no `group_matcher()`, or it does not return a dictionary.
     """
-    number = _numbers(net)
-    found: defaultdict[ORDINAL, list[nn.Parameter]] = defaultdict(list)
+    ordinal_of = _ordinals(net)
+    by_ordinal: defaultdict[Ordinal, list[nn.Parameter]] = defaultdict(list)
     for name, parameter in net.named_parameters():
-        found[number(name)].append(parameter)
+        by_ordinal[ordinal_of(name)].append(parameter)
     ordered: list[list[nn.Parameter]] = []
-    for ordinal in sorted(found):
+    for ordinal in sorted(by_ordinal):
         if not ordered or ordinal[-1] != WITH_THE_LAYER_BEFORE:
             ordered.append([])
-        ordered[-1] += found[ordinal]
+        ordered[-1] += by_ordinal[ordinal]
     return ordered
 
 
-def _numbers(net: nn.Module) -> Callable[[str], ORDINAL]:
-    """From a parameter's name to its layer's place in the order of layers."""
+def _ordinals(net: nn.Module) -> Callable[[str], Ordinal]:
+    """A function from a parameter's name to a key by which layers are sorted."""
     matcher = getattr(net, "group_matcher", None)
     if matcher is None:
-        raise TrainingError(f"{type(net).__name__} names no layers: it has no group_matcher(); leave layer_decay at 1")
-    described: Mapping[str, Pattern] | object = matcher(coarse=False)
-    if not isinstance(described, Mapping):
+        raise TrainingError(f"{type(net).__name__} has no group_matcher(), which layer_decay needs; leave it at 1")
+    by_kind: Mapping[str, Pattern] | object = matcher(coarse=False)
+    if not isinstance(by_kind, Mapping):
         raise TrainingError(
-            f"{type(net).__name__}.group_matcher() should give regular expressions by a layer's kind, "
-            f"not a {type(described).__name__}; leave layer_decay at 1"
+            f"{type(net).__name__}.group_matcher() should return a dictionary of regular expressions, "
+            f"not a {type(by_kind).__name__}; leave layer_decay at 1"
         )
     patterns = [
         (re.compile(pattern), kind, added or ())
-        for kind, one in enumerate(described.values())
-        for pattern, added in _spread_out(one)
+        for kind, value in enumerate(by_kind.values())
+        for pattern, added in _expressions(value)
     ]
 
-    def number(name: str) -> ORDINAL:
+    def ordinal(name: str) -> Ordinal:
         for pattern, kind, added in patterns:
             if match := pattern.match(name):
-                return (float(kind), *(float(one) for one in match.groups() if one), *map(float, added))
+                return (float(kind), *(float(group) for group in match.groups() if group), *map(float, added))
         return (math.inf,)
 
-    return number
+    return ordinal
 
 
-def _spread_out(pattern: Pattern) -> list[tuple[str, ORDINAL | None]]:
+def _expressions(pattern: Pattern) -> list[tuple[str, Ordinal | None]]:
     if pattern is None:
         return []
     return [(pattern, None)] if isinstance(pattern, str) else list(pattern)
 
 
 def head(net: nn.Module) -> nn.Module:
-    """The classifier, as the net names it for timm; raises TrainingError if it names none."""
+    """The classifier of a net, from timm's `get_classifier()`.
+
+    Raises:
+        TrainingError: The net has no such method, or it returns no layer with parameters.
+    """
     classifier = getattr(net, "get_classifier", lambda: None)()
     if not isinstance(classifier, nn.Module) or not any(True for _ in classifier.parameters()):
         raise TrainingError(
-            f"{type(net).__name__} names no head that could learn alone: its get_classifier() is missing or gives no "
-            "layer with weights; leave freeze_epochs at 0"
+            f"{type(net).__name__} has no get_classifier() that returns a layer with parameters, which freeze_epochs "
+            "needs; leave it at 0"
         )
     return classifier
 
 
-def learn_alone(part: nn.Module, parameters: Iterable[nn.Parameter]) -> None:
-    """Let only those of these parameters have gradients that are in `part`."""
-    own = set(part.parameters())
+def train_only(part: nn.Module, parameters: Iterable[nn.Parameter]) -> None:
+    """Enable gradients for the `parameters` that are in `part`, and disable them for the rest."""
+    trained = set(part.parameters())
     for parameter in parameters:
-        parameter.requires_grad_(parameter in own)
+        parameter.requires_grad_(parameter in trained)
 
 
-def stand_still(recipe: Recipe) -> bool:
-    """Whether the head's features of an image are the same in every epoch of a recipe."""
+def has_constant_features(recipe: Recipe) -> bool:
+    """Whether the head receives the same features for an image in every epoch of a recipe."""
     augments = (recipe.crop_padding, recipe.hflip, recipe.scale, recipe.color_jitter, recipe.rand_augment)
     return recipe.freeze_epochs == recipe.epochs and not any(augments) and not mixes(recipe)
 
 
 @dataclass(frozen=True)
 class Features:
-    """All batches of a training, as a head sees them: features [N, F] and labels [N] by image, in the order drawn."""
+    """Batches of precomputed features, for a training of the head alone; a `zoo.data.batches.Feed`."""
 
-    features: Tensor
-    labels: Tensor
-    drawn: Draw
+    features: Tensor  # [N, F], by image
+    labels: Tensor  # [N]
+    drawn: Draw  # the order of the images in the epoch
 
     def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """The features [B, F] of the images at these positions [B] of the epoch, and their labels [B]."""
+        """The features [B, F] and the labels [B] of the images at these positions [B] of the epoch."""
         index = self.drawn.order[positions]
         return self.features[index], self.labels[index]
 
@@ -248,66 +281,72 @@ class Features:
         return None
 
     def begin(self, drawn: Draw) -> None:
-        """Nothing: what is drawn for an epoch is read where it lies."""
+        """Nothing: `drawn` is updated in place."""
 
     def bring(self, start: int, end: int) -> None:
-        """Nothing: all features are there."""
+        """Nothing: all features are on the device."""
 
 
 @torch.no_grad()
 def features(net: nn.Module, split: Split, drawn: Draw, pixels: Pixels, *, amp: bool) -> Features | None:
-    """The features of every image, computed by a net in evaluation mode that stands still but for its head.
+    """Compute the features of every image with the net in evaluation mode.
 
-    None where the net can't give them, by timm's `forward_features` and `forward_head`, or where its head makes
-    other logits of them than the net does.
+    Args:
+        net: The net, with timm's `forward_features` and `forward_head`.
+        split: The training images.
+        drawn: The order of the images, updated in place for every epoch.
+        pixels: The normalization.
+        amp: Whether to compute in bf16.
+
+    Returns:
+        The features; None if the net lacks these methods, or its head computes other logits from them than the net.
     """
     if not (hasattr(net, "forward_features") and hasattr(net, "forward_head")):
         return None
     device = split.labels.device
     net.eval()
-    found: list[Tensor] = []
+    computed: list[Tensor] = []
     for images in parts(split.images):
-        seen = pixels.normalise(images.to(device))
+        normalised = pixels.normalise(images.to(device))
         with torch.autocast(device.type, torch.bfloat16, enabled=amp, cache_enabled=False):
-            found.append(net.forward_head(net.forward_features(seen), pre_logits=True))  # type: ignore[operator]
-            if len(found) == 1:
-                agrees = torch.allclose(head(net)(found[0]), net(seen), rtol=1e-3, atol=1e-3)
-                if not distributed.everywhere(agrees):
+            computed.append(net.forward_head(net.forward_features(normalised), pre_logits=True))  # type: ignore[operator]
+            if len(computed) == 1:
+                agrees = torch.allclose(head(net)(computed[0]), net(normalised), rtol=1e-3, atol=1e-3)
+                if not distributed.in_all(agrees):
                     return None
-    return Features(torch.cat(found), split.labels, drawn)
+    return Features(torch.cat(computed), split.labels, drawn)
 
 
 class Average:
-    """The exponential moving average of a net's tensors, updated after every step; `decay` is the part it keeps.
+    """The exponential moving average of a net's parameters and buffers, updated after every step.
 
-    It is torch's AveragedModel with batch norm's statistics, begun with the net as it is before the first step. That
-    class asks its count whether this is the first update, for which a GPU would have to be waited for in every step,
-    and a step that asks can't be captured; here it is never the first. What isn't floating point is taken over as it
-    is: torch would round the average of a count off, to where it began.
+    It starts with the tensors of the net before the first step. torch's AveragedModel is not used for two reasons: it
+    reads its update count in every step, which waits for a GPU and can't be captured in a CUDA graph, and it averages
+    integer buffers, which are copied here.
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
-        """Average `net`, which must keep its tensor objects."""
+        """Average `net`, which must keep its tensor objects; `decay` (0 to 1) is the weight of the old average."""
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
-        own, followed = ([*one.parameters(), *one.buffers()] for one in (self.net, net))
-        pairs = [(mine.detach(), its.detach()) for mine, its in zip(own, followed, strict=True)]
+        averages, sources = ([*module.parameters(), *module.buffers()] for module in (self.net, net))
+        pairs = [(average.detach(), source.detach()) for average, source in zip(averages, sources, strict=True)]
         self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
         self._others = [pair for pair in pairs if not pair[0].is_floating_point()]
         self._move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move towards the net after a step; does not wait for a GPU."""
-        self._move([mine for mine, _ in self._floats], [its for _, its in self._floats], None)
+        """Update the average after a step, without waiting for a GPU."""
+        self._move([average for average, _ in self._floats], [source for _, source in self._floats], None)
         if self._others:
-            torch._foreach_copy_([mine for mine, _ in self._others], [its for _, its in self._others])
+            torch._foreach_copy_([average for average, _ in self._others], [source for _, source in self._others])
 
 
 class BatchCounts:
-    """Counts batches for all batch norm layers at once; each would launch a kernel of its own to add 1 in every step.
+    """Counts batches for all batch norm layers at once, with one kernel launch a step instead of one for each layer.
 
-    The counts are a part of the net's state, so whoever reads or writes that puts them `back` meanwhile.
-    Layers whose averages depend on the count (`momentum` None) go on counting themselves.
+    The counts (`num_batches_tracked`) are taken out of the layers; code that reads or writes the net's state dict must
+    run in `restored`. Layers with `momentum` None need the count for their averages and keep counting themselves.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -315,7 +354,7 @@ class BatchCounts:
             (layer, count)
             for layer in net.modules()
             if getattr(layer, "momentum", None) is not None
-            and not isinstance(layer, nn.SyncBatchNorm)  # it refuses to train without its count
+            and not isinstance(layer, nn.SyncBatchNorm)  # can't train without its count
             and isinstance(count := getattr(layer, "num_batches_tracked", None), Tensor)
         ]
         self._take()
@@ -325,15 +364,15 @@ class BatchCounts:
         if self._layers:
             torch._foreach_add_([count for _, count in self._layers], 1)
 
-    def give_back(self) -> None:
-        """Give the layers their counts again."""
+    def restore(self) -> None:
+        """Put the counts back into the layers."""
         for layer, count in self._layers:
             layer.num_batches_tracked = count
 
     @contextlib.contextmanager
-    def back(self) -> Iterator[None]:
-        """The layers have their counts meanwhile."""
-        self.give_back()
+    def restored(self) -> Iterator[None]:
+        """Put the counts back into the layers inside the block."""
+        self.restore()
         try:
             yield
         finally:

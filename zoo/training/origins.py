@@ -1,4 +1,4 @@
-"""From the addresses of a start and a teacher to their nets, at the revision that a resumed run began with."""
+"""Load the start and the teacher of a training; a resumed training keeps the revisions that it started with."""
 
 from __future__ import annotations
 
@@ -17,80 +17,84 @@ from zoo.hub.resolve import Published, published
 from zoo.record.job import Job, Origin
 from zoo.record.paths import path_of
 from zoo.spec import Model, Recipe
-from zoo.training.start import Renormalised, Start, Teacher, begins
+from zoo.training.start import Renormalised, Start, Teacher, can_start
 
 
-def start(model: Model, address: str | Path, source: Published, begun: Sequence[Job | None]) -> Start:
-    """The weights that trainings of a model start from.
+def start(model: Model, address: str | Path, source: Published, resumed: Sequence[Job | None]) -> Start:
+    """Load the weights that trainings of a model start from.
 
     Args:
-        model: The model that is trained.
+        model: The model to train.
         address: The name, path or address of the weights, as the user gave it.
-        source: The published model there.
-        begun: For each training the job that is resumed, or None. A resumed training keeps its start, at the revision
-            that it has begun with, whatever is there now: its checkpoint has the weights.
+        source: The published model at this address.
+        resumed: For each training the job that is resumed, or None. A resumed training keeps its start, also if the
+            address has other weights now: its checkpoint has the trained weights.
 
     Raises:
-        TrainingError: The weights are of another architecture, or of a revision that can't be had any more and that a
-            training needs which has not begun.
+        TrainingError: The weights are of another architecture; or the address has other weights than at the start of
+            the resumed training, and another of the trainings is new.
     """
-    origins = [job.start for job in begun if job is not None and job.start is not None]
-    before = next((origin for origin in origins if _is_same(address, origin.address, source)), None)
-    if before is not None and (before.sha256 != source.config.weights.sha256 or not source.is_local):
+    origins = [job.start for job in resumed if job is not None and job.start is not None]
+    recorded = next((origin for origin in origins if _is_same(address, origin.address, source)), None)
+    if recorded is not None and (recorded.sha256 != source.config.weights.sha256 or not source.is_local):
         with contextlib.suppress(HubError, FolderError, UnknownModel):
-            source = published(before.address)
-    config = source.config
-    if not begins(model.architecture, config.architecture):
+            source = published(recorded.address)
+    record = source.config
+    if not can_start(model.architecture, record.architecture):
         raise TrainingError(
-            f"{address} is a {config.architecture}, and can't start a {model.architecture.name}; "
-            f"train {config.architecture}, or start from another"
+            f"{model.architecture.name} can't start from {address}, which is a {record.architecture}; "
+            f"train {record.architecture}, or start from other weights"
         )
-    shallower = "" if config.architecture == model.architecture.name else config.architecture
-    origin = Origin(_recorded(address, source), config.weights.sha256, shallower)
-    if before is not None and before.sha256 != origin.sha256:
-        if None in begun:
+    shallower = "" if record.architecture == model.architecture.name else record.architecture
+    origin = Origin(_recorded_address(address, source), record.weights.sha256, shallower)
+    if recorded is not None and recorded.sha256 != origin.sha256:
+        if None in resumed:
             raise TrainingError(
-                f"{address} has other weights now than when the first seed began with them; "
+                f"{address} has other weights now than when the first seed started; "
                 "train the other seeds into another folder (out)"
             )
-        origin = before
+        origin = recorded
     return Start(
         tensors=source.net().state_dict(),
-        classes=config.classes,
-        channels=config.input_size[0],
+        classes=record.classes,
+        channels=record.input_size[0],
         origin=origin,
-        license=config.license,
+        license=record.license,
     )
 
 
-def teacher(model: Model, recipe: Recipe, device: torch.device, begun: Sequence[Job | None]) -> Teacher | None:
-    """The teacher that a recipe names, with the student's classes; None if it names none.
+def teacher(model: Model, recipe: Recipe, device: torch.device, resumed: Sequence[Job | None]) -> Teacher | None:
+    """Load the teacher of a recipe.
 
-    A training that is resumed or reproduced has the teacher of its job (`begun`), at that revision.
+    Args:
+        model: The model to train.
+        recipe: The recipe; None is returned if it names no teacher.
+        device: The device of the training.
+        resumed: The jobs that are resumed or reproduced. Their teacher is used, at its revision.
 
     Raises:
-        RecipeError: The teacher has other classes.
+        RecipeError: The teacher has other classes than the model.
     """
     if recipe.teacher is None:
         return None
-    before = next((job.teacher for job in begun if job is not None and job.teacher is not None), None)
-    address = before.address if before else recipe.teacher
+    recorded = next((job.teacher for job in resumed if job is not None and job.teacher is not None), None)
+    address = recorded.address if recorded else recipe.teacher
     source = published(_teacher_name(model, address))
-    config = source.config
-    if config.classes != model.dataset.classes:
+    record = source.config
+    if record.classes != model.dataset.classes:
         raise RecipeError(
-            f"recipe: teacher {config.name} knows other classes than {model.dataset.name}'s; name another"
+            f"recipe: teacher {record.name} has other classes than {model.dataset.name}; name another teacher"
         )
     net: nn.Module = source.net(device).to(memory_format=torch.channels_last)
-    own, students = (config.mean, config.std), model.normalisation(recipe)
+    own, students = (record.mean, record.std), model.normalisation(recipe)
     if own != students:
         net = Renormalised(net, students, own).to(device).eval()
-    recorded = source.pinned if isinstance(parse(address), Address) else address
-    return Teacher(net, Origin(recorded, config.weights.sha256))
+    pinned = source.pinned if isinstance(parse(address), Address) else address
+    return Teacher(net, Origin(pinned, record.weights.sha256))
 
 
 def _is_same(given: str | Path, recorded: str, source: Published) -> bool:
-    """Whether the user's `given` means the recorded model, at whatever revision where none is given."""
+    """Whether the user's address means the recorded model; an address without a revision means any."""
     reference, before = parse(given), parse(recorded)
     if isinstance(reference, Address) and isinstance(before, Address):
         return reference in (before, dataclasses.replace(before, revision=None))
@@ -99,8 +103,8 @@ def _is_same(given: str | Path, recorded: str, source: Published) -> bool:
     return isinstance(reference, Name) and isinstance(before, Name) and source.config.name == before.text
 
 
-def _recorded(address: str | Path, source: Published) -> str:
-    """The address under which a job records weights: a full name, a path, or an address with the revision."""
+def _recorded_address(address: str | Path, source: Published) -> str:
+    """The address to record in a job: a full name, a path, or an address with the revision."""
     reference = parse(address)
     if isinstance(reference, Name):
         return source.config.name
@@ -108,7 +112,7 @@ def _recorded(address: str | Path, source: Published) -> str:
 
 
 def _teacher_name(model: Model, teacher: str) -> str:
-    """The teacher's full name: an architecture's name means it on the student's data set, with its tag."""
+    """The full name of a teacher; an architecture, with or without a tag, means that on the same data set."""
     if not isinstance(parse(teacher), Name):
         return teacher
     for name, dot, tag in ((teacher, "", ""), teacher.rpartition(".")):

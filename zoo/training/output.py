@@ -1,7 +1,7 @@
-"""The output of a training: its model folder, the directory of its run, and the rules for what is there already.
+"""The output of a training: its model folder, the folder of its run, and what happens to existing files.
 
-A run is kept beside the model folder that it becomes: `OUT.run/` holds the checkpoint and the log, `OUT/` appears when
-all is done. One process at a time trains for an output. Nothing that the zoo did not write is ever removed.
+The run's folder is beside the model folder: `OUT.run/` has the checkpoint and the log until `OUT/` is written at the
+end. One process at a time trains into an output. Files that the zoo did not write are never removed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import FolderError, TrainingError
 from zoo.record import store
@@ -18,36 +19,39 @@ from zoo.record.job import Job
 from zoo.record.lock import alone
 from zoo.record.types import Trained, require_trained
 from zoo.training import checkpoint, distributed
+from zoo.training.checkpoint import Progress
 
 
 @dataclass(frozen=True)
 class Output:
-    """A model folder to be made, and what happens to an unfinished run or a model folder that is there.
+    """The model folder to write, and what happens to a run or a model folder that exists already.
 
-    By default both are refused. With `resume` those of the same training are continued or taken, with `overwrite` they
-    are replaced; with both, those of another training are replaced.
+    By default a training refuses to start if there is one. With `resume` it continues an unfinished run, or returns the
+    finished model, of the same job. With `overwrite` it replaces them. With both it replaces those of another job only.
+    With `allow_other_environment` jobs are the same if they differ only in the machine, the precision or the versions.
     """
 
     folder: Path
     resume: bool = False
     overwrite: bool = False
+    allow_other_environment: bool = False
 
     @property
     def run(self) -> Path:
-        """The folder of the run, until it is finished."""
+        """The folder of the unfinished run, with its checkpoint and log."""
         return self.folder.with_name(f"{self.folder.name}.run")
 
     @property
     def events(self) -> Path:
-        """The folder for files of trackers."""
+        """The folder for the files of trackers."""
         return self.folder.with_name(f"{self.folder.name}.events")
 
     def of_seed(self, seed: int) -> Output:
-        """The output of another seed's training."""
+        """The output of the training with another seed."""
         return replace(self, folder=self.folder.with_name(f"{self.folder.name}-seed{seed}"))
 
-    def begun(self) -> list[Job]:
-        """The jobs that can be resumed: that of the run, then that of the model folder."""
+    def resumable(self) -> list[Job]:
+        """The jobs of the run and of the model folder, if `resume` is set."""
         if not self.resume:
             return []
         job = checkpoint.job_in(self.run)
@@ -57,68 +61,80 @@ class Output:
         return jobs
 
     def continues(self, job: Job) -> bool:
-        """Whether the run continues from a checkpoint; one of another job is an error, or replaced by `overwrite`."""
+        """Whether the training continues from the run's checkpoint, or fails because that is of another job."""
         if not self.resume or not checkpoint.path_in(self.run).exists():
             return False
         return not self.overwrite or self._has_run_of(job)
 
-    def require(self, job: Job) -> None:
-        """Make sure that a training of this job may write here, before anything else is done.
+    def require(self, job: Job, device: str) -> None:
+        """Check that a training of this job, on the device of this name, may write here.
 
-        Raises TrainingError if a model folder, an unfinished run, or a file that is not the zoo's would be lost.
+        Raises:
+            TrainingError: A model folder, an unfinished run, or a file that the zoo did not write would be lost.
         """
         _require_own(self.folder, _files_of(self.folder), "a model folder")
         _require_own(self.run, [path.name for path in checkpoint.files_in(self.run)], "a run")
         if self.resume:
             if self._finished(job) is None and self.continues(job):
-                checkpoint.restore(self.run, job)
+                self.restore(job, device)
             return
         if self.overwrite:
             return
-        if _is_taken(self.folder):
-            raise TrainingError(f"{self.folder} is there already; name another folder (out), or replace it (overwrite)")
+        if _has_files(self.folder):
+            raise TrainingError(f"{self.folder} exists already; name another folder (out), or replace it (overwrite)")
         if self.run.exists():
             raise TrainingError(
                 f"there is an unfinished run in {self.run}; continue it (resume) or start again (overwrite)"
             )
 
-    def finished(self, job: Job) -> Trained | None:
-        """The record of a finished training of this job, if there is one; raises TrainingError for another job's.
+    def restore(self, job: Job, device: str) -> tuple[Progress, dict[str, Any]]:
+        """The progress and the learner's state to continue from; raises what `checkpoint.restore` raises."""
+        return checkpoint.restore(self.run, job, device, allow_other_environment=self.allow_other_environment)
 
-        What a kill has left of its run is removed; the checkpoint of another job stays.
+    def finished(self, job: Job) -> Trained | None:
+        """The record of the model folder, if `resume` is set and a training of this job has finished there.
+
+        The rest of that training's run, if the process was killed, is removed.
+
+        Raises:
+            TrainingError: The model folder is of another job, and is not to be replaced.
+            FolderError: The model folder is damaged, and is not to be replaced.
         """
-        config = self._finished(job)
-        if config is not None and distributed.share().is_first and self._has_run_of(job):
+        record = self._finished(job)
+        if record is not None and distributed.share().is_first and self._has_run_of(job):
             self.clear()
-        return config
+        return record
 
     def _finished(self, job: Job) -> Trained | None:
-        if not self.resume or not _is_taken(self.folder):
+        if not self.resume or not _has_files(self.folder):
             return None
-        # A run that replaces the folder says by its checkpoint whether it is of this job.
+        # An unfinished run beside a model folder was started with overwrite.
         is_replaced = self.overwrite or self.continues(job)
         try:
-            config = require_trained(store.check(self.folder))
+            record = require_trained(store.check(self.folder))
         except FolderError:
             if is_replaced:
                 return None
             raise
-        differences = config.requested_job.differences(job)
+        differences = self._differences(record.requested_job, job)
         if not differences:
-            return config
+            return record
         if is_replaced:
             return None
         raise TrainingError(
-            f"{self.folder} is finished, and another training: it has {'; '.join(differences)}. "
-            "Give the same options again, name another folder (out), or replace it too (overwrite)"
+            f"{self.folder} is a finished model of another training: it has {'; '.join(differences)}. "
+            "Give the same options again, name another folder (out), or replace it (overwrite)"
         )
 
     def _has_run_of(self, job: Job) -> bool:
         """Whether the run has no checkpoint, or one of this job."""
         if not checkpoint.path_in(self.run).exists():
             return True
-        begun = checkpoint.job_in(self.run)
-        return begun is not None and not begun.differences(job)
+        saved = checkpoint.job_in(self.run)
+        return saved is not None and not self._differences(saved, job)
+
+    def _differences(self, saved: Job, job: Job) -> list[str]:
+        return saved.differences(job, environment=not self.allow_other_environment)
 
     def clear(self) -> None:
         """Remove the folder of the run."""
@@ -127,15 +143,25 @@ class Output:
         if self.run.exists():
             self.run.rmdir()
 
-    def make_room(self, job: Job, parameters: int) -> None:
-        """Make the folder of the run of a net with that many parameters; raises TrainingError."""
+    def make_run(self, job: Job, parameters: int) -> None:
+        """Make the folder of the run, empty unless the training continues.
+
+        Args:
+            job: The job of the training.
+            parameters: The number of the net's parameters.
+
+        Raises:
+            TrainingError: The folder can't be made, or its disk has no room for checkpoints and the model.
+        """
         if not self.continues(job):
             self.clear()
         # Two checkpoints (weights and up to two moments each) and a model folder, in fp32.
         needed, free = 4 * parameters * (2 * 3 + 1) + 2**20, shutil.disk_usage(store.ground(self.run)).free
         if free < needed:
-            what = f"{self.folder} needs {needed / 2**20:,.0f} MiB, its disk has {free / 2**20:,.0f} MiB left"
-            raise TrainingError(f"{what}; make room or name another folder (out)")
+            raise TrainingError(
+                f"{self.folder} needs {needed / 2**20:,.0f} MiB, its disk has {free / 2**20:,.0f} MiB left; "
+                "free some space or name another folder (out)"
+            )
         try:
             self.run.mkdir(exist_ok=True)
         except OSError as error:
@@ -143,29 +169,30 @@ class Output:
 
 
 @contextlib.contextmanager
-def owned(outputs: Sequence[Output]) -> Iterator[None]:
-    """Hold the locks of these outputs, so that no other process trains for them.
+def locked(outputs: Sequence[Output]) -> Iterator[None]:
+    """Lock these outputs, so that no other process trains into them.
 
-    Raises TrainingError if another process does, or if a folder can't be made.
+    Raises:
+        TrainingError: Another process has locked an output, or its folder can't be made.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
         for folder in (output.folder for output in outputs):
             if folder.name in ("", ".."):
-                raise TrainingError(f"out should name a folder to be made, not {str(folder)!r}; give ./NAME")
+                raise TrainingError(f"out should be the path of a new folder, not {str(folder)!r}; give ./NAME")
             try:
-                held.enter_context(alone(folder, "trained"))
+                locks.enter_context(alone(folder, "trained"))
             except FolderError as error:
                 raise TrainingError(str(error)) from None
         yield
 
 
-def _is_taken(folder: Path) -> bool:
-    """Whether anything is there that could be lost; an empty folder may be filled."""
+def _has_files(folder: Path) -> bool:
+    """Whether the path is a file, or a folder that is not empty."""
     return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
 def _files_of(folder: Path) -> tuple[str, ...]:
-    """The files of a model folder; none if it is not one."""
+    """The names of the files of a model folder; none if it is not one."""
     if not (folder / store.CONFIG).is_file():
         return ()
     with contextlib.suppress(FolderError):
@@ -174,23 +201,21 @@ def _files_of(folder: Path) -> tuple[str, ...]:
 
 
 def _require_own(folder: Path, files: Sequence[str], what: str) -> None:
-    """Refuse a folder that holds anything but these files; raises TrainingError."""
+    """Raise TrainingError if the folder has any other files than these."""
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise TrainingError(f"{folder} is a file, and no place for {what}; name another folder (out)")
-    if strange := sorted(_others(folder, files)):
-        more = f" and {len(strange) - 1:,} more" if len(strange) > 1 else ""
-        raise TrainingError(
-            f"{folder} holds {strange[0]}{more}, which the zoo did not write; name another folder (out)"
-        )
+        raise TrainingError(f"{folder} is a file, not {what}; name another folder (out)")
+    if others := sorted(_others(folder, files)):
+        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+        raise TrainingError(f"{folder} has {others[0]}{more}, which the zoo did not write; name another folder (out)")
 
 
-def _others(folder: Path, files: Sequence[str], below: str = "") -> Iterator[str]:
-    """Names in a folder other than these files; a folder with none of these files in it is named as a whole."""
+def _others(folder: Path, files: Sequence[str], prefix: str = "") -> Iterator[str]:
+    """Paths in a folder other than these files; a folder with none of these files is one path."""
     for entry in folder.iterdir():
-        name = f"{below}{entry.name}"
-        if entry.is_dir() and not entry.is_symlink() and any(one.startswith(f"{name}/") for one in files):
+        name = f"{prefix}{entry.name}"
+        if entry.is_dir() and not entry.is_symlink() and any(file.startswith(f"{name}/") for file in files):
             yield from _others(entry, files, f"{name}/")
         elif name not in files or not entry.is_file():
             yield name

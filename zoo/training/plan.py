@@ -1,7 +1,7 @@
-"""Plans: from a name and options to trainings that can begin.
+"""Plans: check the name and the options of a training, and decide everything before its first step.
 
-All that can be wrong is refused here, the cheapest first: options, trackers, names, recipe and license before torch is
-imported, then device, teacher and start, before data is read and the first step is made.
+Options, trackers, names, recipe and license are checked before torch is imported; then the device, the teacher and the
+start are checked, before the data is read.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from zoo.record.job import Job
 from zoo.record.paths import path_of
 from zoo.record.types import UNKNOWN_LICENSE, require_trained
 from zoo.spec import Architecture, Model, Recipe
+from zoo.training.notebook import default_report
 from zoo.training.options import TrainOptions
-from zoo.training.reporting import Report, Reporting
+from zoo.training.reporting import Reporting
 from zoo.training.trackers import trackers
 
 if TYPE_CHECKING:
@@ -34,18 +35,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
-    """A training, decided before its first step."""
+    """Everything that is decided before the first step of a training."""
 
     job: Job
-    why: str  # the reason why the steps are run as the job says
+    why: str  # the reason for `job.compile`
     model: Model
     machine: Machine
     output: Output
     reporting: Reporting
     start: Start | None = None
     teacher: Teacher | None = None
-    license: str | None = None  # of the weights; None for that of the start, else the architecture's
-    limit_test: int | None = None  # test images, the first of all; None for all
+    license: str | None = None  # of the weights; None for the start's, else the architecture's
+    limit_test: int | None = None  # number of test images, from the first on; None for all
 
     @property
     def weights_license(self) -> str:
@@ -54,9 +55,22 @@ class Plan:
 
 
 def plans(name: str, options: TrainOptions) -> list[Plan]:
-    """Plan the training of a model with these options, once for each seed.
+    """Plan the training of a model for each seed.
 
-    Raises RegistryError, RecipeError, DataError, TrainingError, FolderError or HubError.
+    Args:
+        name: A model, `resnet20_cifar10`, or an architecture, `resnet20`.
+        options: The options of the training.
+
+    Returns:
+        A plan for each seed of the options.
+
+    Raises:
+        RegistryError: No plugin declares the model.
+        RecipeError: The model has no such recipe, or a setting is not possible.
+        DataError: The pictures of an own data set can't be read.
+        TrainingError: An option is not possible, or start or teacher do not fit.
+        FolderError: The folder of a start or a teacher is damaged.
+        HubError: A start or a teacher can't be downloaded.
     """
     reporting = _reporting(options)
     source = None if options.start is None else published(options.start)
@@ -71,9 +85,9 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
     machine = jobs.Machine.here(options.device, root_of(options.data))
     seeds = range(options.seed, options.seed + options.seeds)
     outputs = _outputs(options, f"{model.name}-{recipe_name}", seeds)
-    begun = [_same_training(output, model, recipe, seed) for seed, output in zip(seeds, outputs, strict=True)]
-    teacher = origins.teacher(model, recipe, machine.device, begun)
-    start = None if source is None or options.start is None else origins.start(model, options.start, source, begun)
+    resumed = [_resumed_job(output, model, recipe, seed) for seed, output in zip(seeds, outputs, strict=True)]
+    teacher = origins.teacher(model, recipe, machine.device, resumed)
+    start = None if source is None or options.start is None else origins.start(model, options.start, source, resumed)
     job, why = jobs.new(
         model,
         options,
@@ -99,9 +113,14 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
 
 
 def reproduction(original: Published, options: TrainOptions) -> Plan:
-    """Plan to train a published model again; the options say epochs, seed, device, data, output and reports only.
+    """Plan to train a published model again.
 
-    Raises TrainingError where start, teacher or data set is another by now.
+    Args:
+        original: The published model.
+        options: Epochs, seed, device, data, output and reports; the other options are taken from the published job.
+
+    Raises:
+        TrainingError: The start, the teacher or the data set has changed since.
     """
     from zoo.training import jobs, origins
 
@@ -115,8 +134,8 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
     teacher = origins.teacher(model, published_job.recipe, machine.device, [published_job])
     start = None
     if published_job.start is not None:
-        require_allowed(published_job.start.address, f"what {original.config.name} began with")
         address = published_job.start.address
+        require_allowed(address, f"the start of {original.config.name}")
         start = origins.start(model, address, published(address), [])
     job, why = jobs.again(
         published_job,
@@ -141,56 +160,62 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
 
 
 def _reporting(options: TrainOptions) -> Reporting:
-    return Reporting(options.save_every, options.eval_every, options.report or Report(), trackers(options.track or ()))
+    report = options.report or default_report()
+    return Reporting(options.save_every, options.eval_every, report, trackers(options.track or ()))
 
 
 def _output(options: TrainOptions, name: str) -> Output:
     from zoo.training.output import Output
 
-    return Output(path_of(options.out or Path("runs") / name), options.resume, options.overwrite)
+    return Output(
+        path_of(options.out or Path("runs") / name),
+        options.resume,
+        options.overwrite,
+        options.allow_other_environment,
+    )
 
 
 def _outputs(options: TrainOptions, name: str, seeds: range) -> list[Output]:
-    """The output of each seed: that of the first has the name that was given, the others have their seed's number."""
+    """The output of each seed; a given folder is that of the first seed, the others append their seed."""
     first = _output(options, f"{name}-seed{seeds.start}")
     if options.out is None:
         return [replace(first, folder=first.folder.with_name(f"{name}-seed{seed}")) for seed in seeds]
     return [first, *(first.of_seed(seed) for seed in seeds[1:])]
 
 
-def _same_training(output: Output, model: Model, recipe: Recipe, seed: int) -> Job | None:
-    """The job that is resumed there, if it is of this model, recipe and seed."""
-    resumable = (job for job in output.begun() if (job.name, job.recipe, job.seed) == (model.name, recipe, seed))
-    return next(resumable, None)
+def _resumed_job(output: Output, model: Model, recipe: Recipe, seed: int) -> Job | None:
+    """The job in the output that would be resumed, if it is of this model, recipe and seed."""
+    jobs = (job for job in output.resumable() if (job.name, job.recipe, job.seed) == (model.name, recipe, seed))
+    return next(jobs, None)
 
 
 def _warn_of_frozen_initialization(recipe_name: str, recipe: Recipe) -> None:
     epochs = f"{recipe.freeze_epochs} of {recipe.epochs} epochs"
     warnings.warn(
         StartWarning(
-            f"recipe {recipe_name} trains the head alone for {epochs}, and the rest of the net has learned nothing "
-            "yet: name the weights that it begins with (start)"
+            f"recipe {recipe_name} trains only the head for {epochs}, but the rest of the net is not trained yet; "
+            "give weights to start from (start)"
         ),
         stacklevel=5,
     )
 
 
 def _model(name: str, options: TrainOptions, start: Published | None) -> Model:
-    """The model to train: a declared one, or an architecture on somebody's own pictures.
+    """The model to train: a declared one, or an architecture on the user's own pictures.
 
-    An architecture that no plugin declares is that of the weights it starts from. Raises UnknownModel.
+    An architecture that no plugin declares is taken from the start's weights. Raises UnknownModel.
     """
     dataset = options.dataset or ""
     if is_address(dataset):
         return _on_own_pictures(_architecture(name, start), options, start)
     if options.test_part is not None or options.skip_bad:
-        raise TrainingError("test_part and skip_bad are for pictures of your own: dataset folder:PATH")
+        raise TrainingError("test_part and skip_bad need your own pictures (dataset folder:PATH)")
     try:
         return _declared(name, dataset or None, start)
     except UnknownModel as error:
         if not dataset or not Path(dataset).is_dir():
             raise
-        raise UnknownModel(f"{error}; to train on the folder of that name: dataset folder:{dataset}") from None
+        raise UnknownModel(f"{error}; for your own pictures set dataset to folder:{dataset}") from None
 
 
 def _on_own_pictures(architecture: Architecture, options: TrainOptions, start: Published | None) -> Model:
@@ -206,7 +231,7 @@ def _on_own_pictures(architecture: Architecture, options: TrainOptions, start: P
 
 
 def _silent(what: str, done: int, total: int) -> None:
-    """Progress of long work, told to nobody."""
+    """A progress callback that does nothing."""
 
 
 def _architecture(name: str, start: Published | None) -> Architecture:
@@ -219,7 +244,7 @@ def _architecture(name: str, start: Published | None) -> Architecture:
 
 
 def _declared(name: str, dataset: str | None, start: Published | None) -> Model:
-    """The model of a name and a data set's name, as the plugins declare them."""
+    """The declared model, or the start's architecture on a declared data set; raises UnknownModel."""
     try:
         return registry.load(registry.resolve(name, dataset))
     except UnknownModel:
@@ -227,15 +252,15 @@ def _declared(name: str, dataset: str | None, start: Published | None) -> Model:
             raise
         architecture = start.architecture
         if dataset is None and name == architecture.name:
-            raise UnknownModel(f"{name} has no default data set; choose one (dataset)") from None
-        on = name.removeprefix(f"{architecture.name}_") if dataset is None else dataset
-        if name not in (architecture.name, f"{architecture.name}_{on}"):
+            raise UnknownModel(f"{name} has no default data set; name one (dataset)") from None
+        dataset_name = name.removeprefix(f"{architecture.name}_") if dataset is None else dataset
+        if name not in (architecture.name, f"{architecture.name}_{dataset_name}"):
             raise
-        return registry.join(architecture, registry.dataset(on))
+        return registry.join(architecture, registry.dataset(dataset_name))
 
 
 def _license(options: TrainOptions, model: Model) -> str | None:
-    """The license of the weights if it is not the architecture's; own pictures need one to be published."""
+    """The license of the weights, None for the default; raises TrainingError if publishing needs one."""
     if options.license is not None:
         return publish.sound_license(options.license)
     if model.dataset.pictures is None:

@@ -1,4 +1,4 @@
-"""Reports of a training: what they are told, and how the terminal shows it."""
+"""Reports: what a training calls to show and log its progress, and the two reports of the terminal."""
 
 from __future__ import annotations
 
@@ -19,41 +19,73 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """Follows a training. Every method does nothing; a report overrides those that it needs."""
+    """Receives the progress of a training. Every method does nothing; override those that you need.
+
+    Example:
+        >>> from zoo.plugin import Report
+        >>> class Losses(Report):
+        ...     def epoch(self, row):
+        ...         print(f"{row.epoch}: {row.train_loss:.2f}")
+    """
 
     def start(self, epochs: int, images: int, finished: int) -> None:
-        """A training of `epochs` epochs of `images` images begins, or continues after `finished` epochs."""
+        """The training starts, or continues after `finished` epochs.
+
+        Args:
+            epochs: Epochs of the whole training.
+            images: Training images in an epoch.
+            finished: Epochs that are finished already; above 0 in a resumed training.
+        """
 
     def note(self, text: str) -> None:
-        """A line for a log."""
+        """A line of text for the log."""
 
     def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
-        """`done` images of this epoch (from 1) are trained, in `seconds`; called twice a second."""
+        """Progress within an epoch, about twice a second.
+
+        Args:
+            epoch: The epoch, counted from 1.
+            done: Images of the epoch that were trained on.
+            seconds: Seconds of training in this epoch.
+            train_loss: The mean loss of the epoch so far.
+        """
 
     def epoch(self, row: EpochRow) -> None:
-        """An epoch has ended."""
+        """An epoch has ended; `row` is its row of the log."""
 
     def result(self, row: EpochRow) -> None:
-        """All epochs have ended: the last one's row once more, now with its test figures."""
+        """The training has ended; `row` is that of the last epoch, with the results on the test set."""
 
     def finish(self) -> None:
-        """The training has ended or failed; nothing is called after this."""
+        """The training has ended or failed; no method is called after this one."""
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What a tracker is told of a run before it begins, or goes on."""
+    """The run that a tracker follows.
 
-    name: str  # the model's
-    job: str  # JSON of everything that decides the weights, as in config.json
-    folder: Path  # for what it writes, beside the model folder OUT: `OUT.events`; made by who first writes there
+    Attributes:
+        name: The model's name.
+        job: The job as JSON, as in config.json.
+        folder: A folder for the tracker's files, `OUT.events` beside the model folder OUT. The tracker makes it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from zoo.plugin import Watched
+        >>> Watched("resnet20_cifar10", "{}", Path("runs/resnet20.events")).name
+        'resnet20_cifar10'
+    """
+
+    name: str
+    job: str
+    folder: Path
 
 
 Tracker = Callable[[Watched], Report]
 
 
 class Reports(Report):
-    """A report and trackers, by name. A tracker that fails is left out from then on, with a warning."""
+    """Forwards every call to a report and to trackers. A tracker that fails is removed with a warning."""
 
     def __init__(self, report: Report, trackers: Mapping[str, Tracker], watched: Watched) -> None:
         self._report = report
@@ -65,30 +97,30 @@ class Reports(Report):
                 _warn(name, error)
 
     def start(self, epochs: int, images: int, finished: int) -> None:
-        """Tell all of them."""
-        self._tell(lambda report: report.start(epochs, images, finished))
+        """Forward the call."""
+        self._forward(lambda report: report.start(epochs, images, finished))
 
     def note(self, text: str) -> None:
-        """Tell all of them."""
-        self._tell(lambda report: report.note(text))
+        """Forward the call."""
+        self._forward(lambda report: report.note(text))
 
     def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
-        """Tell all of them."""
-        self._tell(lambda report: report.step(epoch, done, seconds, train_loss))
+        """Forward the call."""
+        self._forward(lambda report: report.step(epoch, done, seconds, train_loss))
 
     def epoch(self, row: EpochRow) -> None:
-        """Tell all of them."""
-        self._tell(lambda report: report.epoch(row))
+        """Forward the call."""
+        self._forward(lambda report: report.epoch(row))
 
     def result(self, row: EpochRow) -> None:
-        """Tell all of them."""
-        self._tell(lambda report: report.result(row))
+        """Forward the call."""
+        self._forward(lambda report: report.result(row))
 
     def finish(self) -> None:
-        """Tell all of them."""
-        self._tell(lambda report: report.finish())
+        """Forward the call."""
+        self._forward(lambda report: report.finish())
 
-    def _tell(self, call: Callable[[Report], None]) -> None:
+    def _forward(self, call: Callable[[Report], None]) -> None:
         call(self._report)
         for name, tracker in list(self._trackers.items()):
             try:
@@ -105,43 +137,43 @@ def _warn(name: str, error: BaseException) -> None:
 
 @dataclass(frozen=True)
 class Reporting:
-    """Intervals of checkpoints and test evaluations in epochs, and who is told. Decides nothing of the weights."""
+    """The settings of a training that do not change its weights."""
 
-    save_every: int = 1
-    eval_every: int = 1
+    save_every: int = 1  # epochs between checkpoints
+    eval_every: int = 1  # epochs between evaluations on the test set
     report: Report = field(default_factory=Report)
     trackers: Mapping[str, Tracker] = field(default_factory=dict)
 
     def of(self, watched: Watched) -> Reporting:
-        """The same for one run: its report also tells the trackers."""
+        """The reporting of one run, with a report that includes its trackers."""
         return replace(self, report=Reports(self.report, self.trackers, watched), trackers={})
 
     def silent(self) -> Reporting:
-        """The same without anyone to tell, for all processes but the first."""
+        """The same without report and trackers, for all processes but the first."""
         return replace(self, report=Report(), trackers={})
 
 
 class Lines(Report):
-    """A line an epoch, as a log wants it."""
+    """Prints a line for each epoch, for logs."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def start(self, epochs: int, images: int, finished: int) -> None:
-        """Note where this process begins: what is left is told from its own pace."""
+        """Store the totals and the time: the time left is estimated from this process's epochs."""
         self._epochs, self._images, self._finished = epochs, images, finished
         self._started = time.perf_counter()
         if finished:
             self._console.print(f"resumed after epoch {finished} of {epochs}", highlight=False)
 
     def note(self, text: str) -> None:
-        """Print it."""
+        """Print the text."""
         self._console.print(text, highlight=False, soft_wrap=True)
 
     def epoch(self, row: EpochRow) -> None:
-        """Print the epoch's line, in 80 columns: the mean loss, and top-1 on each part of the data."""
+        """Print the mean loss, the top-1 accuracies in percent and the times, in 80 columns."""
         pace = (time.perf_counter() - self._started) / (row.epoch - self._finished)
-        # The held-out images say more than those trained on, and a terminal has 80 columns.
+        # 80 columns have room for two accuracies: of the held-out images, if any, instead of the training images.
         trained = f"  train {row.train_top1:.2f}%" if row.val_top1 is None else f"  val {row.val_top1:.2f}%"
         tested = "" if row.test_top1 is None else f"  test {row.test_top1:.2f}%"
         self._console.print(
@@ -153,7 +185,7 @@ class Lines(Report):
 
 
 class Bar(Lines):
-    """The same lines on a terminal, with a bar under them that moves within an epoch."""
+    """Prints the same lines on a terminal, above a progress bar."""
 
     def __init__(self, console: Console) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -170,7 +202,7 @@ class Bar(Lines):
         )
 
     def start(self, epochs: int, images: int, finished: int) -> None:
-        """Show the bar, where a resumed run stands."""
+        """Show the bar."""
         super().start(epochs, images, finished)
         self._task = self._bar.add_task("starting", total=epochs * images, completed=finished * images, pace="")
         self._bar.start()
@@ -185,12 +217,12 @@ class Bar(Lines):
         )
 
     def epoch(self, row: EpochRow) -> None:
-        """Print the epoch's line above the bar, which moves at least so often."""
+        """Print the epoch's line, and move the bar."""
         super().epoch(row)
         self.step(row.epoch, self._images, row.train_seconds, row.train_loss)
 
     def finish(self) -> None:
-        """Take the bar away; the lines stay."""
+        """Remove the bar."""
         self._bar.stop()
 
 

@@ -1,6 +1,6 @@
-"""A run, from a plan to a model folder: data, net, training, evaluation, card.
+"""Run a plan: read the data, train the net, evaluate it, and write the model folder.
 
-The net is evaluated once on the test set, after the last epoch.
+The published accuracy is measured once, after the last epoch.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 import torch
+from msgspec import UNSET
 from torch import nn
 
 from zoo.data import batches, sources
@@ -29,39 +30,41 @@ from zoo.record import card, curve, store
 from zoo.record.job import Job
 from zoo.record.replace import written_aside
 from zoo.record.types import EpochRow, Trained, log_text, require_trained
-from zoo.record.types import Training as TrainingFacts
+from zoo.record.types import Training as TrainingRecord
 from zoo.spec import Model
 from zoo.training import distributed
-from zoo.training.environment import algorithms, environment, left_as_it_was
+from zoo.training.environment import algorithms, environment, preserved
 from zoo.training.environment import threads as computing_threads
 from zoo.training.loop import Training, begin, train
 from zoo.training.plan import Plan
 from zoo.training.reporting import Reporting, Watched
 from zoo.training.start import fill
 
-_RUNNING: Final = threading.Lock()  # held by the training of this process
+_RUNNING: Final = threading.Lock()  # held while this process trains
 
 
 def run_seeds(plans: Sequence[Plan]) -> Trained:
-    """Run the same training from several seeds, one after another, and record all results in the first one's folder.
+    """Run the same training from several seeds, one after another.
 
-    Each net is trained, evaluated once, after the last epoch, and written to its model folder.
+    Each net is trained, evaluated once after the last epoch, and written to its own model folder. The results of all
+    seeds are recorded in the folder of the first.
 
     Args:
-        plans: The plans, which differ in their seed and their output.
+        plans: The plans, which differ in seed and output.
 
     Returns:
         The record of the first model.
 
     Raises:
-        TrainingError: An output is taken, its run is of another job, or another training runs in this process.
+        TrainingError: An output folder is taken, its run is of another job, or this process trains already.
         DataError: The images can't be read.
-        Interrupted: A signal has stopped a training, which has left a checkpoint.
+        NonFiniteLoss: The loss or a weight became infinite or NaN.
+        Interrupted: A signal stopped a training; a checkpoint was saved.
     """
     if not _RUNNING.acquire(blocking=False):
         raise TrainingError(
-            "another training runs in this process; torch's random numbers and settings are the process's, so that two "
-            "would disturb each other: wait for it, or train in another process"
+            "another training runs in this process, and torch's random state is shared; wait for it, or train in "
+            "another process"
         )
     try:
         records = [_run(plan) for plan in plans]
@@ -74,8 +77,8 @@ def run_seeds(plans: Sequence[Plan]) -> Trained:
 
 def _run(plan: Plan) -> Trained:
     share, output = distributed.share(), plan.output
-    if (finished := output.finished(plan.job)) is not None:
-        return finished
+    if (record := output.finished(plan.job)) is not None:
+        return record
     plan = replace(plan, reporting=_reporting(plan))
     report = plan.reporting.report
     with _settings(plan), contextlib.ExitStack() as on_leaving:
@@ -85,25 +88,25 @@ def _run(plan: Plan) -> Trained:
         if not share.is_first:
             distributed.wait_for_all()
             return require_trained(store.read_record(output.folder))
-        config = _result(training)
+        record = _result(training)
         report.result(training.progress.rows[-1])
     output.clear()
     distributed.wait_for_all()
-    return config
+    return record
 
 
 def _reporting(plan: Plan) -> Reporting:
-    """The first process reports to everyone, with trackers of its own for this run; all others are silent."""
+    """The reporting of this run: with its trackers in the first process, silent in the others."""
     if not distributed.share().is_first:
         return plan.reporting.silent()
     return plan.reporting.of(Watched(plan.job.name, json.dumps(plan.job.to_json()), plan.output.events))
 
 
 def _prepared(plan: Plan) -> Training:
-    """Read the data, make room, build the net from its seed, or restore it from a checkpoint."""
+    """Read the data, make the run's folder, and build the net from its seed or restore it from a checkpoint."""
     job, model, device, share = plan.job, plan.model, plan.machine.device, distributed.share()
     if not share.is_first:
-        distributed.wait_for_all()  # for the first one, which may have to download, and makes room
+        distributed.wait_for_all()  # for the first process, which downloads the data and makes the folder
     splits = sources.read_splits(
         model.dataset,
         job.recipe,
@@ -113,7 +116,7 @@ def _prepared(plan: Plan) -> Training:
         test_images=plan.limit_test,
     )
     if share.is_first:
-        plan.output.make_room(job, parameters(model))
+        plan.output.make_run(job, parameters(model))
         distributed.wait_for_all()
     torch.manual_seed(job.seed)
     net = build(model.architecture, model.dataset)
@@ -132,7 +135,7 @@ def _prepared(plan: Plan) -> Training:
 
 
 def _summary(plan: Plan) -> str:
-    """The first line of a training: what is trained, how, on what, and where its folder will be."""
+    """The first line that a training prints."""
     job, recipe = plan.job, plan.job.recipe
     steps = math.ceil(job.train_images / recipe.batch_size)
     tested = f" and tested on {plan.limit_test:,}" if plan.limit_test is not None else ""
@@ -144,7 +147,7 @@ def _summary(plan: Plan) -> str:
 
 
 def _require_batches(net: nn.Module, plan: Plan) -> None:
-    """Refuse a batch of one image that the net's batch norm can't normalize; raises TrainingError."""
+    """Raise TrainingError if an epoch has a batch of one image, and the net's batch norm can't normalize it."""
     job = plan.job
     size, images = job.recipe.batch_size, job.train_images
     if 1 not in (size, images % size) or job.recipe.freeze_epochs == job.recipe.epochs:
@@ -158,18 +161,18 @@ def _require_batches(net: nn.Module, plan: Plan) -> None:
         if "more than 1 value per channel" not in str(error):
             raise
         raise TrainingError(
-            f"{images:,} images in batches of {size:,} leave a batch of one image, which {job.name}'s batch norm can't "
-            f"normalize; take batch_size {size + 1} or another that leaves more"
+            f"{images:,} images in batches of {size:,} leave a batch of one image, which the batch norm of {job.name} "
+            f"can't normalize; set batch_size to {size + 1}, for example"
         ) from None
 
 
 @contextlib.contextmanager
 def _settings(plan: Plan) -> Iterator[None]:
-    """Compute as the job says; the caller's random numbers and settings are restored afterwards."""
+    """Apply the job's settings of torch inside the block; restore settings and random state after it."""
     job, device = plan.job, plan.machine.device
     with (
         enough_memory(device, _needed(job)),
-        left_as_it_was(device),
+        preserved(device),
         algorithms(device, deterministic=job.deterministic),
         computing_threads(job.threads),
     ):
@@ -177,9 +180,10 @@ def _settings(plan: Plan) -> Iterator[None]:
 
 
 def _needed(job: Job) -> str:
-    ways = ["take smaller batches (batch_size)"]
+    """The end of the error for a device without enough memory."""
+    ways = ["decrease batch_size"]
     ways += [] if job.grad_checkpointing else ["recompute activations (grad_checkpointing)"]
-    ways += ["keep fewer pictures there (ZOO_DATA_MEMORY=BYTES)"] if job.pictures else []
+    ways += ["keep fewer pictures in memory (ZOO_DATA_MEMORY=BYTES)"] if job.pictures else []
     return f"{job.name} with batch_size {job.recipe.batch_size:,}; " + ", or ".join(ways)
 
 
@@ -187,21 +191,18 @@ def _checkpoint_gradients(net: nn.Module, job: Job) -> None:
     switch = getattr(net, "set_grad_checkpointing", None)
     if switch is None:
         raise TrainingError(
-            f"{job.name} can't recompute its activations: its net has no set_grad_checkpointing(); "
-            "leave out grad_checkpointing and take a smaller batch (batch_size)"
+            f"the net of {job.name} has no set_grad_checkpointing(), which grad_checkpointing needs; "
+            "leave it out and decrease batch_size"
         )
     switch()
 
 
 def _result(training: Training) -> Trained:
-    """Evaluate the trained net, with the weights as they are stored, and write its model folder.
-
-    If compiling failed, the record says how the steps were run instead.
-    """
+    """Evaluate the trained net with its weights rounded to `dtype`, and write its model folder."""
     plan, net = training.plan, training.learner.published()
     job, model = plan.job, plan.model
     if (name := weights.not_finite(net)) is not None:
-        raise NonFiniteLoss(f"{name} is not finite after the last step; train with a lower rate (lr)")
+        raise NonFiniteLoss(f"{name} is not finite after the last step; train with a lower learning rate (lr)")
     if job.dtype == "fp16":
         _round_to_fp16(net)
     results = evaluate(net, training.splits.test, training.pixels)
@@ -213,7 +214,7 @@ def _result(training: Training) -> Trained:
     metadata = {"name": job.name, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
     metadata |= {"mean": json.dumps(mean), "std": json.dumps(std)}
     content = weights.dump(net, metadata, half=job.dtype == "fp16")
-    config = Trained(
+    record = Trained(
         name=model.name,
         architecture=job.architecture,
         dataset=job.dataset,
@@ -228,13 +229,14 @@ def _result(training: Training) -> Trained:
         paper=model.architecture.paper,
         job=msgspec.structs.replace(job, compile=how),
         recipe_sha256=job.recipe.sha256(),
-        training=TrainingFacts(
+        training=TrainingRecord(
             epochs=len(rows),
             train_seconds=sum(row.train_seconds for row in rows),
             compile_seconds=sum(row.compile_seconds for row in rows),
             compile_why=f"{why}; batch norm, addition and ReLU fused" if training.learner.fused else why,
             compile_requested=None if how == job.compile else job.compile,
             batch_norm_images=distributed.batch_norm_images(net, min(job.recipe.batch_size, job.train_images)),
+            continued=training.progress.continued or UNSET,
         ),
         results=results,
         environment=environment(training.splits.train.labels.device, model.architecture),
@@ -244,41 +246,35 @@ def _result(training: Training) -> Trained:
         ),
     )
     try:
-        return _write(plan.output.folder, config, rows, model, content)
+        return _write(plan.output.folder, record, rows, model, content)
     except FolderError as error:
-        raise FolderError(f"{error}; what was trained is in {plan.output.run}: resume continues from there") from None
+        raise FolderError(f"{error}; the trained net is in {plan.output.run}: resume continues from there") from None
 
 
 def _record_seeds(out: Path, repetitions: list[Trained], model: Model) -> Trained:
     """Record the results of all seeds in the model folder `out`."""
-    config = require_trained(store.check(out))
-    seeds = tuple(one.seed_results for one in repetitions)
-    if config.seeds == seeds:
-        return config
-    config = msgspec.structs.replace(config, seeds=seeds)
-    return _write(out, config, store.read_log(out), model, store.read_weights(out, config))
+    record = require_trained(store.check(out))
+    seeds = tuple(repetition.seed_results for repetition in repetitions)
+    if record.seeds == seeds:
+        return record
+    record = msgspec.structs.replace(record, seeds=seeds)
+    return _write(out, record, store.read_log(out), model, store.read_weights(out, record))
 
 
 def _round_to_fp16(net: nn.Module) -> None:
-    """Round the weights to values of fp16, so that the evaluated net is the published one; raises TrainingError."""
+    """Round the weights to fp16, so that the evaluated weights are the published ones; raises TrainingError."""
     net.load_state_dict(weights.rounded_to_half(net))
     if (name := weights.not_finite(net)) is not None:
         raise TrainingError(f"{name} has a value above 65,504, the largest of fp16; train again with dtype fp32")
 
 
-def _write(
-    out: Path,
-    config: Trained,
-    rows: list[EpochRow],
-    model: Model,
-    content: bytes,
-) -> Trained:
-    """Write the whole folder aside, then move it to `out`."""
+def _write(out: Path, record: Trained, rows: list[EpochRow], model: Model, content: bytes) -> Trained:
+    """Write the model folder to a temporary folder, then rename it to `out`."""
     files = {
-        store.README: card.render(config, rows, model).encode(),
+        store.README: card.render(record, rows, model).encode(),
         store.WEIGHTS: content,
         store.LOG: log_text(rows).encode(),
-        store.CURVE: curve.draw(config.name, rows).encode(),
+        store.CURVE: curve.draw(record.name, rows).encode(),
     }
     with written_aside(out) as aside:
-        return require_trained(store.write(aside, config, files))
+        return require_trained(store.write(aside, record, files))

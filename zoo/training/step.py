@@ -1,9 +1,8 @@
-"""One training step, and three ways to run it: eagerly, compiled, or replayed as a CUDA graph.
+"""A training step, and three ways to run it: eagerly, compiled, or replayed as a CUDA graph.
 
-What a step computes is written once (`Step.run`); the ways differ in speed. On a GPU at batch 128 an
-eager step is bound by the launches of its some 300 kernels and not by their work: a graph launches a
-whole step at once, from the gather that makes the batch to the optimizer; compiled, what surrounds
-the convolutions is fused besides.
+`Step.run` computes a step; the ways differ in speed. On a GPU with batches of 128 CIFAR images the time of an
+eager step is that of launching its 300 kernels. A graph launches all of them at once, from the gather of the batch to
+the optimizer. torch.compile also fuses the operations around the convolutions.
 """
 
 from __future__ import annotations
@@ -31,107 +30,104 @@ from zoo.training.distributed import Share
 from zoo.training.objective import Objective
 from zoo.training.optimizer import Average, BatchCounts
 
-# A graph is captured after so many steps of a size have run: by then the optimizer has its state, and
-# the libraries have chosen their kernels.
+# Eager steps of a batch size before a graph is captured for it: by then the optimizer has its state, and cuDNN has
+# chosen its kernels.
 STEPS_BEFORE_CAPTURE = 3
-
-WITHOUT = "training goes on without"
 
 
 @dataclass(frozen=True)
-class Moved:
-    """The tensors that a step changes."""
+class StepState:
+    """The state that a step changes."""
 
     net: nn.Module
     optimizer: torch.optim.Optimizer
-    totals: Tensor  # [2] float64 on the device: loss summed over images, correct predictions
+    totals: Tensor  # [2] float64 on the device: the loss summed over images, the number of correct predictions
     counts: BatchCounts
     average: Average | None = None
 
 
 class Step:
-    """A step of training.
-
-    Only whole batches are compiled: an epoch's last, smaller one is not worth compiling a second time.
-    """
+    """Runs a step eagerly, or compiled for batches of full size; compiling again for the last batch would not pay."""
 
     def __init__(
-        self, objective: Objective, moved: Moved, recipe: Recipe, *, share: Share, how: How, stopwatch: Stopwatch
+        self,
+        objective: Objective,
+        state: StepState,
+        recipe: Recipe,
+        *,
+        share: Share,
+        how: How,
+        stopwatch: Stopwatch,
     ) -> None:
-        self.moved, self.recipe, self.share, self.stopwatch = moved, recipe, share, stopwatch
-        self.device = moved.totals.device
+        self.state, self.recipe, self.share, self.stopwatch = state, recipe, share, stopwatch
+        self.device = state.totals.device
         self.compiled = how == "default"
-        self._eager = self._whole = _scaled(objective, moved.totals)
-        self._sizes: set[int] = set()
+        self._eager = self._full_batch = _scaled(objective, state.totals)
+        self._sizes: set[int] = set()  # batch sizes that have been run
         if self.compiled:
-            if share.world > 1 and not distributed.everywhere(works(self.device)):
-                warnings.warn(CompileWarning(f"{WITHOUT} compiling: not every process can"), stacklevel=2)
+            if share.world > 1 and not distributed.in_all(works(self.device)):
+                warnings.warn(CompileWarning("training eagerly: compiling fails in some process"), stacklevel=2)
                 self.compiled = False
             else:
-                # Combined kernels are fewer launches: 239 instead of 283 for resnet20, counted. A CPU launches none.
+                # Combined kernels need fewer launches on a GPU: 239 instead of 283 for resnet20.
                 options: dict[str, Any] = {"combo_kernels": True} if self.device.type == "cuda" else {}
-                self._whole = torch.compile(self._eager, dynamic=False, options=options)
+                self._full_batch = torch.compile(self._eager, dynamic=False, options=options)
 
     @property
     def how(self) -> How:
-        """How the steps are run in fact: compiling may have failed."""
+        """How the steps are run; "none" if compiling has failed."""
         return "default" if self.compiled else "none"
 
     def __call__(self, start: int, end: int) -> None:
         """Train on this process's share of images `start` to `end` of the epoch."""
+        size = end - start
         positions = torch.arange(start + self.share.rank, end, self.share.world, device=self.device)
-        whole = end - start == self.recipe.batch_size
-        new = end - start not in self._sizes
-        self._sizes.add(end - start)
-        if new and self.compiled and whole:
+        is_first = size not in self._sizes
+        self._sizes.add(size)
+        if is_first and self.compiled and size == self.recipe.batch_size:
             with self.stopwatch.compiling():
-                self._first(positions, end - start)
-        elif new and searches_kernels(self.device):
+                self._compile(positions, size)
+        elif is_first and self.device.type == "cuda":  # cuDNN searches its kernels, which takes seconds
             with self.stopwatch.compiling():
-                self.run(positions, end - start)
+                self.run(positions, size)
         else:
-            self.run(positions, end - start)
+            self.run(positions, size)
 
     def run(self, positions: Tensor, batch_size: int) -> None:
-        """Train on the images at these positions of the epoch, a share of a batch of that size."""
-        loss = self._whole if batch_size == self.recipe.batch_size else self._eager
-        # The mean over the whole batch: processes' gradients are averaged, whatever their shares.
+        """Train on the images at these positions of the epoch, this process's share of a batch of that size."""
+        loss = self._full_batch if batch_size == self.recipe.batch_size else self._eager
+        # DistributedDataParallel averages gradients over processes: this scale makes it the mean over the batch.
         loss(positions, self.share.world / batch_size).backward()  # type: ignore[no-untyped-call]
-        optimizer.clip(self.recipe, self.moved.net.parameters())
-        self.moved.optimizer.step()
-        self.moved.optimizer.zero_grad()
-        self.moved.counts.add()
-        if self.moved.average is not None:
-            self.moved.average.update()
+        optimizer.clip(self.recipe, self.state.net.parameters())
+        self.state.optimizer.step()
+        self.state.optimizer.zero_grad()
+        self.state.counts.add()
+        if self.state.average is not None:
+            self.state.average.update()
 
-    def _first(self, positions: Tensor, batch_size: int) -> None:
-        """The first whole batch, at which the step is compiled; eagerly from here on where that fails.
+    def _compile(self, positions: Tensor, batch_size: int) -> None:
+        """Run the first full batch, which compiles the step; if that fails, run this and all later steps eagerly.
 
-        Several processes fail here together or not at all: they are the same program, and were asked before
-        whether they can compile. Now one could not ask the others, who would wait for it in the step itself.
+        Several processes run the same program and have compiled a small function before, so compiling should fail in
+        all of them or in none. If it failed in one only, the others would wait for its gradients.
         """
-        changed = [*self.moved.net.buffers(), self.moved.totals]
+        changed = [*self.state.net.buffers(), self.state.totals]
         before = [tensor.clone() for tensor in changed]
         try:
             self.run(positions, batch_size)
             return
-        except Exception as error:  # a compiler may fail in any way; the step itself is tried again without it
+        except Exception as error:  # a compiler may raise anything; an error of the step itself is raised below
             _warn("compiling", error)
-        self._whole, self.compiled = self._eager, False
+        self._full_batch, self.compiled = self._eager, False
         with torch.no_grad():
             for tensor, value in zip(changed, before, strict=True):
                 tensor.copy_(value)
-        self.moved.optimizer.zero_grad()
+        self.state.optimizer.zero_grad()
         self.run(positions, batch_size)
 
 
-def searches_kernels(device: torch.device) -> bool:
-    """Whether libraries try their kernels at the first step of a size, for seconds: cuDNN does."""
-    return device.type == "cuda"
-
-
 def _scaled(objective: Objective, totals: Tensor) -> Callable[[Tensor, float], Tensor]:
-    """Positions to the loss summed over images and scaled; what it sums is added to `totals`."""
+    """A function from positions and a scale to the scaled sum of the losses; it also adds to `totals`."""
 
     def scaled(positions: Tensor, scale: float) -> Tensor:
         losses, correct = objective(positions)
@@ -143,10 +139,10 @@ def _scaled(objective: Objective, totals: Tensor) -> Callable[[Tensor, float], T
 
 
 class GraphedStep:
-    """The same step on a GPU, launched as one graph; a graph for each size of batch.
+    """Runs a step as a CUDA graph, one for each batch size.
 
-    The first steps of a size run as they are. Where the rate stands and the batch begins is written
-    into the graph's memory before each launch.
+    The first steps of a batch size run eagerly. The learning rate and the start of the batch are written into the
+    graph's memory before each launch.
     """
 
     def __init__(self, step: Step) -> None:
@@ -155,15 +151,15 @@ class GraphedStep:
         self._pool = torch.cuda.graph_pool_handle()
         self._steps: Counter[int] = Counter()
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        self._uncaptured: set[int] = set()  # sizes for which it was tried in vain
+        self._failed: set[int] = set()  # batch sizes that could not be captured
         self._start = torch.zeros((), dtype=torch.int64, device=device)
         self._lr = torch.zeros((), device=device)
 
     @property
     def how(self) -> How:
-        """How the steps are run in fact: capturing may have failed, or no size had enough steps for it."""
-        failed = self._uncaptured and not self._graphs
-        return self.step.how if self.step.compiled or failed else "graph"
+        """How the steps are run; not "graph" if the step is compiled too, or if capturing has failed."""
+        has_failed = self._failed and not self._graphs
+        return self.step.how if self.step.compiled or has_failed else "graph"
 
     def __call__(self, start: int, end: int) -> None:
         """Train on images `start` to `end` of the epoch."""
@@ -176,17 +172,17 @@ class GraphedStep:
                 self.step(start, end)
             current.wait_stream(self._stream)
             return
-        if size not in self._graphs and size not in self._uncaptured:
+        if size not in self._graphs and size not in self._failed:
             self._capture(size)
-        if size in self._uncaptured:
+        if size in self._failed:
             self.step(start, end)
             return
         self._start.fill_(start)
-        self._lr.fill_(float(self.step.moved.optimizer.param_groups[0]["lr"]))
+        self._lr.fill_(float(self.step.state.optimizer.param_groups[0]["lr"]))
         self._graphs[size].replay()
 
     def _capture(self, size: int) -> None:
-        """Record a step of a size; nothing is computed by it yet, so where it fails the step is still to be made."""
+        """Capture a step of a batch size, without computing it; a failure is a warning."""
         device = self.step.device
         with self.step.stopwatch.compiling():
             current = torch.cuda.current_stream(device)
@@ -195,27 +191,27 @@ class GraphedStep:
                 return
             except Exception as error:
                 _warn("a CUDA graph", error)
-            # Out of the except block, which would keep the failed step's gradients alive. After a capture that ended
-            # with an error torch leaves its stream the current one, and the generator in the state of a capture.
+            # Outside the except block, which would keep the failed step's gradients alive. After a failed capture,
+            # torch leaves the capture's stream current and the random generator in a capturing state.
             torch.cuda.set_stream(current)
             current.wait_stream(self._stream)
             _reset_generator(device)
-            self._uncaptured.add(size)
-            self.step.moved.optimizer.zero_grad()
+            self._failed.add(size)
+            self.step.state.optimizer.zero_grad()
 
     def _captured(self, size: int) -> torch.cuda.CUDAGraph:
-        groups = self.step.moved.optimizer.param_groups
+        groups = self.step.state.optimizer.param_groups
         rates = [group["lr"] for group in groups]
         graph = torch.cuda.CUDAGraph()
         collects = gc.isenabled()
-        gc.collect()  # within a capture, freeing an older graph or memory of the device would be an error
+        gc.collect()  # freeing an older graph or device memory during the capture would be an error
         gc.disable()
         try:
-            # In mode "global" the thread that reads batches ahead, which pins memory, would break the capture. Graphs
-            # of all sizes share memory: they never run at once, and no tensor of theirs outlives a step.
+            # In mode "global", the thread that reads batches ahead and pins memory would break the capture. Graphs of
+            # all sizes share memory: they never run at the same time, and no tensor of theirs is used after a step.
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-                # All that is made in here lives as long as the graph; a tensor from outside would have to be kept.
-                for group in groups:  # the optimizer reads the rate where this graph has it
+                # Tensors that are made here live as long as the graph. The optimizer reads the rate from the graph.
+                for group in groups:
                     group["lr"] = self._lr * optimizer.scale(group)
                 self.step.run(self._start + torch.arange(size, device=self._start.device), size)
         finally:
@@ -227,38 +223,38 @@ class GraphedStep:
 
 
 def _reset_generator(device: torch.device) -> None:
-    """Give a GPU's generator a state that belongs to no capture."""
+    """Give the random generator of a GPU a state that belongs to no capture."""
     if device.type == "cuda":
         generator = torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
         generator.graphsafe_set_state(generator.clone_state())
 
 
 def _warn(what: str, error: BaseException) -> None:
-    """Say what went wrong first: the end of a failed capture raises an error of its own over the cause."""
+    """Warn with the first error of the chain: ending a failed capture raises another error."""
     while error.__context__ is not None:
         error = error.__context__
     reason = (str(error).splitlines() or [""])[0][:200]
-    warnings.warn(CompileWarning(f"{WITHOUT} {what}: {type(error).__name__}: {reason}"), stacklevel=3)
+    warnings.warn(CompileWarning(f"training goes on without {what}: {type(error).__name__}: {reason}"), stacklevel=3)
 
 
 def fastest(step: Step, how: How) -> Step | GraphedStep:
-    """The step, as a graph where that was asked for and can be had; where it was compiled, a graph comes with it."""
+    """The step as a CUDA graph where `how` is not "none" and a graph is possible; else the step itself."""
     if how == "none" or _obstacle_to_a_graph(step.recipe, step.device, step.share.world):
         return step
     return GraphedStep(step)
 
 
-# On two CPU cores compiling takes half a minute and more, and makes a step in bf16 up to a fifth faster: it pays from
-# here on. In fp32 it does not (examples/benchmark_training.py).
+# On two CPU cores compiling takes half a minute or more and makes a step in bf16 up to 20% faster, so it pays from this
+# number of images. In fp32 it makes no step faster (examples/benchmark_training.py).
 IMAGES_WORTH_COMPILING = 1_000_000
-# On a GPU a graph alone takes away the launches. What compiling takes off beside it pays for its half minute from about
-# 200 epochs of CIFAR on. Estimated from the number of kernels; never measured.
+# On a GPU, compiling saves less because a graph already removes the launches. This estimate from the number of kernels,
+# 200 epochs of CIFAR, was never measured.
 IMAGES_WORTH_COMPILING_ON_A_GPU = 10_000_000
 
 
 @dataclass(frozen=True)
 class Compilation:
-    """How the steps of a training are run, and why they are run so."""
+    """How the steps of a training are run, and the reason."""
 
     how: How
     why: str
@@ -274,19 +270,19 @@ def choose(
     processes: int,
     recomputes: bool = False,
 ) -> Compilation:
-    """Choose how steps are run.
+    """Choose how the steps of a training are run.
 
     Args:
-        given: "none", "graph" or "default", which is returned where it is possible; "auto" for the fastest.
+        given: "none", "graph" or "default" for that way; "auto" for the one that is probably fastest.
         recipe: The recipe of the training.
         device: The device of the training.
         amp: Whether it computes in bf16.
-        images: How many images it trains on in all, over all epochs.
-        processes: How many processes share it.
-        recomputes: Whether activations are recomputed in the backward pass, which torch.compile can't follow.
+        images: Images to train on over all epochs.
+        processes: Number of processes.
+        recomputes: Whether activations are recomputed in the backward pass, which torch.compile does not support here.
 
     Raises:
-        TrainingError: The given way is not possible.
+        TrainingError: The given way is not possible with these settings.
     """
     obstacle = _obstacle_to_a_graph(recipe, device, processes)
     if given == "graph" and obstacle:
@@ -294,30 +290,30 @@ def choose(
     if given == "default" and recomputes:
         raise TrainingError("compile default is not possible with grad_checkpointing; use none, or graph on a GPU")
     if given != "auto":
-        return Compilation(given, "asked for")  # type: ignore[arg-type]
+        return Compilation(given, "requested")  # type: ignore[arg-type]
     many = f"{images:,} images in all"
     if device.type == "cuda":
         if processes > 1:
-            return Compilation("none", "auto: compiling was never tried with several processes")
+            return Compilation("none", "auto: compiling has not been tested with several processes")
         if obstacle is None and recomputes:
-            return Compilation("graph", "auto: recomputed activations can't be compiled")
+            return Compilation("graph", "auto: grad_checkpointing can't be compiled")
         if obstacle is None and images < IMAGES_WORTH_COMPILING_ON_A_GPU:
-            return Compilation("graph", f"auto: {many} on a GPU are sooner trained than compiled for")
+            return Compilation("graph", f"auto: compiling does not pay for {many} on a GPU")
         if not recomputes:
-            return Compilation("default", f"auto: {obstacle or f'{many} are worth compiling for'}")
+            return Compilation("default", f"auto: {obstacle or f'compiling pays for {many}'}")
     if recomputes:
-        return Compilation("none", "auto: recomputed activations can't be compiled")
+        return Compilation("none", "auto: grad_checkpointing can't be compiled")
     if not amp:
-        return Compilation("none", "auto: in fp32 a CPU gains nothing by it")
+        return Compilation("none", "auto: compiling does not pay in fp32 on a CPU")
     if images < IMAGES_WORTH_COMPILING:
-        return Compilation("none", f"auto: {many} on a CPU are sooner trained than compiled for")
+        return Compilation("none", f"auto: compiling does not pay for {many} on a CPU")
     if shutil.which(os.environ.get("CXX", "g++")) is None:
-        return Compilation("none", "auto: there is no C++ compiler; install g++ or name one with CXX")
-    return Compilation("default", f"auto: {many} on a CPU are worth compiling for")
+        return Compilation("none", "auto: no C++ compiler was found; install g++ or set CXX")
+    return Compilation("default", f"auto: compiling pays for {many} on a CPU")
 
 
 def works(device: torch.device) -> bool:
-    """Whether this process can compile, tried with a tiny function."""
+    """Whether torch.compile works in this process, tried with a small function."""
     try:
         torch.compile(_tiny, dynamic=False)(torch.zeros(8, device=device))
     except Exception:  # a compiler may fail in any way
@@ -330,44 +326,44 @@ def _tiny(values: torch.Tensor) -> torch.Tensor:
 
 
 def _obstacle_to_a_graph(recipe: Recipe, device: torch.device, processes: int) -> str | None:
-    """Why a step can't be launched as one CUDA graph; None if it can.
+    """Why a step can't run as a CUDA graph; None if it can.
 
-    A graph reads the learning rate from memory, but no other number of a schedule, and it holds no communication.
+    A graph reads the learning rate from memory; all other hyper-parameters are constants in it.
     """
     if device.type != "cuda":
-        return "there are graphs on a GPU only"
+        return "a CUDA graph needs a GPU"
     if processes > 1:
-        return "a graph holds no communication between processes"
+        return "a CUDA graph needs a training in one process"
     if recipe.opt != "sgd" or recipe.cycle_momentum:
-        return "a graph follows no schedule but sgd's rate"
+        return "a CUDA graph needs opt sgd without cycle_momentum"
     return None
 
 
 class Stopwatch:
-    """Splits an epoch's wall time into training and compiling; pending work of a GPU counts as training."""
+    """Splits an epoch's wall time into training and compiling; pending work of a GPU counts as training.
+
+    Args:
+        device: The device of the training.
+        now: A clock in seconds.
+    """
 
     def __init__(self, device: torch.device, now: Callable[[], float] = time.perf_counter) -> None:
         self._device, self._now = device, now
         self.start()
 
     def start(self, train_seconds: float = 0.0, compile_seconds: float = 0.0) -> None:
-        """Begin an epoch, or continue one that has taken these seconds already."""
+        """Start an epoch, or continue one that has taken these seconds already."""
         self.compile_seconds = compile_seconds
         self._started = self._now() - train_seconds - compile_seconds
 
     @property
     def train_seconds(self) -> float:
-        """All seconds of the epoch so far that were not spent on compiling."""
+        """Seconds of the epoch so far without those of compiling."""
         return self._now() - self._started - self.compile_seconds
-
-    @property
-    def seconds(self) -> tuple[float, float]:
-        """The seconds of training and those of compiling, at one moment."""
-        return self.train_seconds, self.compile_seconds
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
-        """Count the time inside as compiling."""
+        """Count the time in the block as compiling."""
         synchronize(self._device)
         begun = self._now()
         try:

@@ -1,11 +1,11 @@
-"""Experiment trackers: TensorBoard, Weights & Biases, MLflow and trackio, and those that plugins add.
+"""Experiment trackers: TensorBoard, Weights & Biases, MLflow, trackio, and those of plugins.
 
-A tracker is an entry point of the group `zoo.reports`, named as the tracker:
+A plugin declares a tracker as an entry point of the group `zoo.reports`:
 
     [project.entry-points."zoo.reports"]
     jsonl = "zoo_jsonl:JsonLines"
 
-The value is called with the `Watched` of a run and returns its `Report`. Its module is imported when it is used.
+The value is called with the `Watched` of a run and returns a `Report`. Its module is imported when the tracker is used.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from zoo.record.types import EpochRow
 
 PROJECT = "zoo"  # the project of Weights & Biases and trackio, the experiment of MLflow
-MLFLOW_PARAMETERS = 100  # as many as MLflow takes in one call
+MLFLOW_PARAMETERS = 100  # MLflow's limit for one call
 
-# Columns of the log and their metric names. Dashboards group names by the part before the slash.
+# Metric names by column of the log. Dashboards group metrics by the part before the slash.
 METRICS = {
     "lr": "lr",
     "train_loss": "loss/train",
@@ -47,16 +47,16 @@ METRICS = {
 
 
 def metrics(row: EpochRow, only: str = "") -> dict[str, float]:
-    """The metrics of an epoch by name; of the columns that begin with `only`, and have a value."""
+    """The metrics of an epoch by name, from the columns that start with `only` and have a value."""
     columns = {name: getattr(row, column) for column, name in METRICS.items() if column.startswith(only)}
     return {name: value for name, value in columns.items() if value is not None}
 
 
 class Metrics(Report):
-    """A report that logs every epoch's metrics; the step is the epoch."""
+    """A report that logs the metrics of every epoch, with the epoch as the step."""
 
     def log(self, values: dict[str, float], epoch: int) -> None:
-        """Log these metrics of an epoch. Called after `start`."""
+        """Log metrics of an epoch. Called after `start`."""
         raise NotImplementedError
 
     def epoch(self, row: EpochRow) -> None:
@@ -69,7 +69,7 @@ class Metrics(Report):
 
 
 class TensorBoard(Metrics):
-    """Writes event files to the run's folder: one point per epoch and metric, the job and notes as text."""
+    """Writes TensorBoard event files: a point for each epoch and metric, the job and the notes as text."""
 
     def __init__(self, watched: Watched) -> None:
         self._folder = watched.folder
@@ -77,16 +77,16 @@ class TensorBoard(Metrics):
         self._writer: SummaryWriter | None = None
 
     def start(self, epochs: int, images: int, finished: int) -> None:
-        """Open a new event file. TensorBoard ignores points of earlier files from the first new step on."""
+        """Open a new event file. TensorBoard discards points of earlier files from its first step on."""
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        first = finished + 1 if finished else 0  # texts are at step 0
+        first = finished + 1 if finished else 0  # texts have step 0
         self._writer = SummaryWriter(str(self._folder), purge_step=first if self._folder.exists() else None)
         for number, text in enumerate(self._notes):
             self._writer.add_text("note" if number else "job", text, finished)
 
     def note(self, text: str) -> None:
-        """Keep the note until the file is open."""
+        """Keep the note until the file is opened."""
         self._notes.append(text)
 
     def log(self, values: dict[str, float], epoch: int) -> None:
@@ -103,7 +103,7 @@ class TensorBoard(Metrics):
 
 
 class Dashboard(Metrics):
-    """Logs to a run of Weights & Biases or of trackio, whose runs have the same methods. `start` begins the run."""
+    """Logs to a run of Weights & Biases or trackio, which have the same methods. `start` sets the run."""
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
@@ -121,7 +121,7 @@ class Dashboard(Metrics):
 
 
 class WeightsAndBiases(Dashboard):
-    """Logs to Weights & Biases: to the project that WANDB_PROJECT names, else `zoo`. WANDB_MODE=offline works."""
+    """Logs to Weights & Biases, to the project WANDB_PROJECT or `zoo`. WANDB_MODE=offline is supported."""
 
     def start(self, epochs: int, images: int, finished: int) -> None:
         """Start a run. A resumed training continues its run."""
@@ -141,7 +141,7 @@ class WeightsAndBiases(Dashboard):
 
 
 class MLflow(Metrics):
-    """Logs to MLflow at MLFLOW_TRACKING_URI: to the experiment that MLFLOW_EXPERIMENT_NAME names, else `zoo`."""
+    """Logs to MLflow at MLFLOW_TRACKING_URI, to the experiment MLFLOW_EXPERIMENT_NAME or `zoo`."""
 
     def __init__(self, watched: Watched) -> None:
         from mlflow import MlflowClient
@@ -182,10 +182,10 @@ class MLflow(Metrics):
 
 
 class Trackio(Dashboard):
-    """Logs to the project `zoo` of trackio: to its local database, or to the Space that TRACKIO_SPACE_ID names."""
+    """Logs to the project `zoo` of trackio, in its local database or the Space TRACKIO_SPACE_ID."""
 
     def start(self, epochs: int, images: int, finished: int) -> None:
-        """Start a run. A resumed training continues its run, which trackio finds by its name."""
+        """Start a run. A resumed training continues its run, which trackio identifies by name."""
         import trackio
 
         run_id = _run_id(self._watched.folder, "trackio")
@@ -198,7 +198,7 @@ class Trackio(Dashboard):
 
 
 def _run_id(folder: Path, tracker: str) -> Path:
-    """The file with the id of a tracker's run, by which a resumed training continues the same curve."""
+    """The file with the id of a tracker's run, for a resumed training to continue it."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{tracker}.id"
 
@@ -208,7 +208,7 @@ def _config(watched: Watched) -> dict[str, Any]:
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings with dotted names (`recipe.lr`): MLflow's parameters have one level."""
+    """Nested settings as one level with dotted names (`recipe.lr`), for MLflow."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
@@ -219,7 +219,7 @@ TRACKERS: Final = Group[Tracker](
     "zoo.reports",
     "tracker",
     "a function or a class that is called with a zoo.plugin.Watched and returns a zoo.plugin.Report",
-    own={  # each needs the module, and the extra, of its name
+    own={  # each name is also that of its module and of the zoo's extra that installs it
         "tensorboard": f"{__name__}:TensorBoard",
         "wandb": f"{__name__}:WeightsAndBiases",
         "mlflow": f"{__name__}:MLflow",
@@ -230,7 +230,7 @@ TRACKERS: Final = Group[Tracker](
 
 
 def trackers(names: Iterable[str]) -> dict[str, Tracker]:
-    """The trackers of these names.
+    """Load trackers by name; repeated names are loaded once.
 
     Raises:
         TrainingError: There is no such tracker, or its package is not installed.
