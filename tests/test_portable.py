@@ -1,4 +1,4 @@
-"""A model is loaded, published and pulled without modules and functions that only POSIX systems have."""
+"""No POSIX-only module or function is needed: they are hidden, and a model is loaded, published and pulled."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print([row.name for row in api.overview(hub="file:hub")])
 
 
 def test_every_part_is_imported_and_a_model_is_loaded_published_and_pulled(tmp_path: Path) -> None:
-    # torch has other code for Windows, so it is imported before the modules are hidden.
+    # torch itself, which has other code for Windows, is imported before the modules are hidden.
     done = subprocess.run(
         [sys.executable, "-c", CODE], capture_output=True, text=True, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
