@@ -97,6 +97,12 @@ def retries_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def report_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training calls its report after every step."""
+    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
+
+
+@pytest.fixture
 def run_zoo(tmp_path: Path) -> Run:
     """Run the command line in a new process, in an empty folder."""
 

@@ -40,34 +40,34 @@ HEAVY = {
     "tenacity", "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "matplotlib", "sklearn", "numpy",
     "onnx", "onnxscript", "onnxruntime", "tensorboard", "jinja2", "markupsafe",
 }  # fmt: skip
-# What only a person has who exports, or looks at curves in a browser.
+# Installed with extras only.
 EXTRA = {"onnx", "onnxscript", "onnxruntime", "tensorboard"}
 
 
 @functools.cache
 def modules() -> dict[str, Path]:
     root = CHECKOUT / "zoo"
-    found = {}
+    files = {}
     for path in root.rglob("*.py"):
         parts = path.relative_to(root).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
-    return found
+        files[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
+    return files
 
 
 @functools.cache
 def imports(path: Path, *, at_the_top_only: bool = False) -> set[str]:
-    """Every module that a file imports, `from x import y` as both x and x.y; not those for types only."""
+    """The modules that a file imports, without imports for types only; `from x import y` counts as x and as x.y."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             node.body = []
-    found: set[str] = set()
+    names: set[str] = set()
     for node in tree.body if at_the_top_only else ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 def package(module: str) -> str:
@@ -79,10 +79,10 @@ def height(module: str) -> int:
 
 
 def inner_imports(module: str) -> set[str]:
-    """The modules of the zoo that a module imports, the packages that they are in left out."""
-    known = modules()
-    found = {name.removeprefix("zoo.") for name in imports(known[module]) if name.startswith("zoo.")}
-    return {name for name in found if name in known and name != module}
+    """The modules of the zoo that a module imports."""
+    files = modules()
+    names = {name.removeprefix("zoo.") for name in imports(files[module]) if name.startswith("zoo.")}
+    return {name for name in names if name in files and name != module}
 
 
 def test_every_package_has_a_layer() -> None:
@@ -120,7 +120,7 @@ def test_a_kind_of_hub_is_imported_by_its_scheme_only() -> None:
 
 
 def at_the_top(module: str) -> set[str]:
-    """The packages that are imported with a module."""
+    """The packages that a module imports at its top."""
     return {name.split(".")[0] for name in imports(modules()[module], at_the_top_only=True)}
 
 
@@ -130,7 +130,7 @@ def test_heavy_libraries_are_imported_where_they_are_used() -> None:
     assert {module: extra for module in modules() if (extra := at_the_top(module) & EXTRA)} == {}
 
 
-def test_a_plugin_imports_the_facts_of_the_zoo_and_nothing_above_them() -> None:
+def test_a_plugin_imports_public_modules_only() -> None:
     for path in (CHECKOUT / "plugins").glob("*/*/*.py"):
         allowed = {"zoo.plugin", "zoo.blocks"}
         if "tests" in path.parts:

@@ -1,4 +1,4 @@
-"""The zoo reads a net's layers without timm; here they are held against timm's own reading."""
+"""The zoo groups parameters into layers without timm; the groups must be those of timm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.training.optimizer import layers
 timm, timms_optim = pytest.importorskip("timm"), pytest.importorskip("timm.optim")
 RECIPE = Recipe(epochs=1, layer_decay=0.7)
 OWN = ["resnet8_digits", "resnet20b_cifar10", "resnet18_cifar10"]
-# One for every way in which timm's nets write their patterns.
+# One net for each form of pattern in timm.
 THEIRS = ["convnext_atto", "vit_tiny_patch16_224", "efficientnet_b0", "densenet121", "regnetx_002"]
 
 
@@ -28,15 +28,17 @@ def net_of(name: str) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", OWN + THEIRS)
-def test_layers_are_those_that_timm_finds(name: str) -> None:
+def test_layers_are_the_ones_that_timm_names(name: str) -> None:
     net = net_of(name)
     names = {parameter: name for name, parameter in net.named_parameters()}
     expected = timm.models.group_parameters(net, net.group_matcher(coarse=False))  # type: ignore[operator]
-    assert [[names[one] for one in layer] for layer in layers(net)] == [expected[number] for number in sorted(expected)]
+    assert [[names[parameter] for parameter in layer] for layer in layers(net)] == [
+        expected[number] for number in sorted(expected)
+    ]
 
 
 @pytest.mark.parametrize("name", OWN + THEIRS)
-def test_every_parameter_has_the_part_of_the_rate_that_timm_gives_it(name: str) -> None:
+def test_every_parameter_has_the_learning_rate_scale_of_timm(name: str) -> None:
     net = net_of(name)
     mine, theirs = (
         {parameter: group["lr_scale"] for group in groups for parameter in group["params"]}

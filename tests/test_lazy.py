@@ -14,7 +14,7 @@ from zoo.cli.app import COMMANDS
 
 from .test_imports import HEAVY
 
-# Runs command lines one after another in this process; prints exit code, stderr and imported modules of each as JSON.
+# Runs command lines in one process; prints the exit code, stderr and imported modules of each as JSON.
 RUN = """
 import contextlib, io, json, sys
 from zoo.cli.app import main
@@ -45,13 +45,13 @@ def run(commands: list[str], environment: dict[str, str]) -> dict[str, tuple[int
 
 
 def imported_by(command: str) -> set[str]:
-    """The modules that a command leaves imported in a process of its own."""
+    """The modules that a command imports in a new process."""
     code, errors, modules = run([command], dict(os.environ))[command]
     assert code == 0, errors
     return modules
 
 
-def test_looking_around_imports_no_heavy_library(poisoned: dict[str, str]) -> None:
+def test_listing_and_help_import_no_heavy_library(poisoned: dict[str, str]) -> None:
     commands = ["list", "list --json", "info resnet20 --no-layers", "--help", "train --help"]
     for command, (code, errors, _) in run(commands, poisoned).items():
         assert code == 0, f"zoo {command}: {errors}"

@@ -1,4 +1,4 @@
-"""`zoo list`: what it shows, in what order, on how wide a terminal, and where there is nothing."""
+"""`zoo list` and `zoo.list_models`: patterns, limits, order, terminals and empty results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def row(
     return Row(name, dataset, parameters, top1, "mit", weights, "zoo-x", installed=True, **claimed)
 
 
-def test_a_listing_is_sorted_by_name_by_weights_by_accuracy_or_by_parameters() -> None:
+def test_a_listing_is_sorted_by_name_weights_accuracy_or_parameters() -> None:
     rows = [
         row("b110_cifar100", "cifar100", 3, None),
         row("b20_cifar100", "cifar100", None, 70.0, weights="catalogue"),
@@ -50,7 +50,7 @@ def listed(run: Run, *words: str) -> list[str]:
     return [line.partition("\t")[0] for line in finished.stdout.splitlines()[1:]]
 
 
-def test_the_best_small_model_of_a_data_set_is_one_command(run_here: Run) -> None:
+def test_one_command_finds_the_best_small_model_of_a_data_set(run_here: Run) -> None:
     records = [store.read_record(path.parent) for path in (CHECKOUT / "hub_cards").glob("*/config.json")]
     small = [record for record in records if record.dataset == "cifar100" and record.parameters <= 1_000_000]
     best = max(small, key=lambda record: record.results.test_top1 if record.results else 0.0).name
@@ -60,27 +60,18 @@ def test_the_best_small_model_of_a_data_set_is_one_command(run_here: Run) -> Non
 
 
 @pytest.mark.parametrize("limit", ["270k", "0.27M", "270000", "270,000", "270K"])
-def test_parameters_are_limited_by_a_number_with_or_without_a_unit(run_here: Run, limit: str) -> None:
+def test_the_limit_on_parameters_may_have_a_unit(run_here: Run, limit: str) -> None:
     assert listed(run_here, "resnet*_cifar10", "--max-parameters", limit) == ["resnet20_cifar10"]
     assert zoo.list_models("resnet*_cifar10", max_parameters=270_000) == ["resnet20_cifar10"]
 
 
-def test_a_name_is_matched_whole_and_else_as_a_beginning_in_any_case(run_here: Run) -> None:
+def test_a_pattern_matches_a_whole_name_or_a_prefix_in_any_case(run_here: Run) -> None:
     assert listed(run_here, "resnet20_cifar10") == zoo.list_models("ResNet20_CIFAR10") == ["resnet20_cifar10"]
     assert listed(run_here, "ResNet110") == zoo.list_models("ResNet110")
     assert zoo.list_models("resnet110") == [
         "resnet110_cifar10", "resnet110_cifar100", "resnet110b_cifar10", "resnet110b_cifar100",
     ]  # fmt: skip
     assert zoo.list_models("resnet?_D*") == zoo.list_models(dataset="Digits") == ["resnet8_digits"]
-
-
-def test_names_are_in_natural_order() -> None:
-    nets = [name.partition("_")[0] for name in zoo.list_models("resnet*[0-9]_cifar10")]
-    assert [net for net in nets if net in ("resnet20", "resnet56", "resnet110")] == [
-        "resnet20",
-        "resnet56",
-        "resnet110",
-    ]
 
 
 def test_models_with_weights_are_first(run_here: Run) -> None:
@@ -94,19 +85,16 @@ def test_an_order_that_does_not_exist_is_refused() -> None:
         zoo.list_models(sort="size")
 
 
-def test_a_hub_is_listed_in_python_too(trained: Path, tmp_path: Path) -> None:
+def test_list_models_lists_a_hub(trained: Path, tmp_path: Path) -> None:
     hub = f"file:{tmp_path}"
     zoo.push(trained, hub=hub)
     assert zoo.list_models("resnet8", hub=hub) == zoo.list_models(hub=hub, sort="top1") == ["resnet8_digits"]
     assert zoo.list_models(hub=hub, pretrained=False) == []
 
 
-def test_the_command_sorts_too(run_here: Run) -> None:
+def test_the_command_sorts_by_parameters(run_here: Run) -> None:
     rows = json.loads(run_here("list", "resnet*", "--sort", "parameters", "--json").stdout)
     assert [row["parameters"] for row in rows] == sorted(row["parameters"] for row in rows)
-    finished = run_here("list", "--sort", "size")
-    assert finished.returncode == 2
-    assert "'published', 'name', 'top1', 'parameters'" in finished.stderr
 
 
 @pytest.mark.parametrize(
@@ -120,7 +108,7 @@ def test_the_command_sorts_too(run_here: Run) -> None:
         (["plain20*", "--pretrained"], "the zoo has no model named 'plain20*' with weights; leave out one of these"),
     ],
 )
-def test_nothing_to_list_is_one_line_with_close_names_and_exit_1(run_here: Run, words: list[str], message: str) -> None:
+def test_an_empty_listing_is_an_error_that_suggests_close_names(run_here: Run, words: list[str], message: str) -> None:
     finished = run_here("list", *words)
     assert (finished.returncode, finished.stdout) == (1, "")
     assert finished.stderr.startswith(f"zoo: {message}")
@@ -137,7 +125,7 @@ def on_a_terminal(columns: int, *words: str) -> list[str]:
     while True:
         try:
             read = os.read(ours, 65536)
-        except OSError:  # all is read, and nobody writes any more
+        except OSError:  # end of output
             break
         text += read
     os.close(ours)
@@ -160,9 +148,9 @@ def test_a_terminal_shows_the_columns_that_fit_it(columns: int, header: list[str
     assert row is None or row in words
 
 
-def test_a_low_terminal_shows_models_with_weights_and_counts_the_others() -> None:
+def test_a_low_terminal_shows_only_models_with_weights_and_counts_the_rest() -> None:
     lines = [line.strip() for line in on_a_terminal(120, "list") if line.strip()]
     assert lines[0].startswith("model")
     assert [line.split()[0] for line in lines[2:-1]] == zoo.list_models(pretrained=True)
-    others = len(zoo.list_models(pretrained=False))
-    assert lines[-1] == f"{others} models without weights are not shown: zoo list --untrained"
+    untrained = len(zoo.list_models(pretrained=False))
+    assert lines[-1] == f"{untrained} models without weights are not shown: zoo list --untrained"

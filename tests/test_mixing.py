@@ -37,21 +37,21 @@ def mixing(
     return Mixing(torch.full((2,), blend), torch.tensor([list(box)] * 2), torch.tensor([list(hole)] * 2))
 
 
-def test_mixup_blends_each_image_with_the_one_opposite() -> None:
+def test_mixup_blends_each_image_with_its_partner() -> None:
     mixed, part = mix(IMAGES, mixing(blend=0.75), 0)
     assert set(mixed[0].flatten().tolist()) == {1.5}
     assert set(mixed[1].flatten().tolist()) == {2.5}
     assert part.tolist() == [0.75, 0.75]
 
 
-def test_cutmix_covers_a_box_with_the_other_image_and_the_label_goes_by_its_area() -> None:
+def test_cutmix_pastes_a_box_and_weighs_the_label_by_its_area() -> None:
     mixed, part = mix(IMAGES, mixing(box=(0.5, 0.5, 0.25)), 0)
     assert set(mixed[0, 0, 2:6, 2:6].flatten().tolist()) == {3.0}
     assert (mixed[0] == 3).sum() == 16
     assert part.tolist() == [0.75, 0.75]
 
 
-def test_a_box_over_the_edge_counts_only_what_it_covers() -> None:
+def test_a_box_over_the_edge_counts_only_its_visible_area() -> None:
     mixed, part = mix(IMAGES, mixing(box=(0.0, 0.0, 0.25)), 0)
     assert (mixed[0] == 3).sum() == 4
     assert part[0] == 1 - 4 / 64
@@ -67,14 +67,14 @@ def test_cutout_sets_a_square_to_the_mean() -> None:
 def test_lambda_has_the_distribution_of_its_papers() -> None:
     drawn = draw_mixing(100_000, recipe(mixup=0.2), seed=0)
     assert drawn.blend.mean().item() == pytest.approx(0.5, abs=0.01)
-    # Of Beta(α, α), the variance is 1 / (4 (2 α + 1)).
+    # The variance of Beta(α, α) is 1 / (4 (2 α + 1)).
     assert drawn.blend.var().item() == pytest.approx(1 / (4 * 1.4), rel=0.02)
     boxes = draw_mixing(100_000, recipe(cutmix=1.0), seed=0)
     assert set(boxes.blend.flatten().tolist()) == {1.0}
-    assert ((2 * boxes.box[:, 2]) ** 2).mean().item() == pytest.approx(0.5, abs=0.01)  # of the area, before the edges
+    assert ((2 * boxes.box[:, 2]) ** 2).mean().item() == pytest.approx(0.5, abs=0.01)  # unclipped area
 
 
-def test_with_both_the_switch_says_how_often_it_is_cutmix_and_the_probability_how_often_either() -> None:
+def test_the_switch_probability_chooses_between_mixup_and_cutmix() -> None:
     drawn = draw_mixing(100_000, recipe(mixup=1.0, cutmix=1.0, mixup_prob=0.8, mixup_switch_prob=0.25), seed=0)
     covered, blended = drawn.box[:, 2] > 0, drawn.blend < 1
     assert not (covered & blended).any()
@@ -82,8 +82,8 @@ def test_with_both_the_switch_says_how_often_it_is_cutmix_and_the_probability_ho
     assert blended.float().mean().item() == pytest.approx(0.6, abs=0.01)
 
 
-def test_mixing_is_drawn_with_the_epoch_and_leaves_its_order_as_it_was() -> None:
-    plain, mixed = (batches.draw(100, one, seed=0, epoch=1) for one in (recipe(), recipe(mixup=0.2)))
+def test_mixing_is_drawn_per_epoch_and_does_not_change_the_order() -> None:
+    plain, mixed = (batches.draw(100, changed, seed=0, epoch=1) for changed in (recipe(), recipe(mixup=0.2)))
     assert plain.mixing is None
     assert mixed.mixing is not None
     assert torch.equal(plain.order, mixed.order)
@@ -94,12 +94,12 @@ def test_mixing_is_drawn_with_the_epoch_and_leaves_its_order_as_it_was() -> None
 
 
 def drawn(mixing: Mixing | None, images: int = 2) -> Draw:
-    """An epoch in order, neither cropped nor flipped."""
+    """An epoch in order, without crops or flips."""
     still = torch.zeros(images, dtype=torch.int64)
     return Draw(torch.arange(images), still, still, still.bool(), mixing)
 
 
-def test_a_mixed_label_is_learned_in_its_parts() -> None:
+def test_the_loss_of_a_mixed_image_is_that_of_its_soft_label() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     pixels = batches.pixels((0.5,), (0.5,), CPU)
     images, labels = torch.randint(256, (2, 8, 8, 1), dtype=torch.uint8), torch.tensor([3, 7])
@@ -113,7 +113,7 @@ def test_a_mixed_label_is_learned_in_its_parts() -> None:
 # -- a teacher -------------------------------------------------------------------------------------
 
 
-def test_a_student_learns_the_teachers_logits_at_a_temperature() -> None:
+def test_the_distillation_loss_is_cross_entropy_and_kl_divergence_at_a_temperature() -> None:
     student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)) for _ in range(2))
     pixels = batches.pixels((0.5,), (0.5,), CPU)
     images, labels = torch.randint(256, (4, 8, 8, 1), dtype=torch.uint8), torch.arange(4)
@@ -128,7 +128,7 @@ def test_a_student_learns_the_teachers_logits_at_a_temperature() -> None:
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
-def test_a_distilled_model_names_its_teacher_with_its_hash(trained: Path, tmp_path: Path) -> None:
+def test_a_distilled_model_records_its_teacher_with_its_hash(trained: Path, tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
     api.push(trained, hub=hub)
     settings = {"teacher": f"{hub}/resnet8_digits", "temperature": "2"}
@@ -140,10 +140,8 @@ def test_a_distilled_model_names_its_teacher_with_its_hash(trained: Path, tmp_pa
     assert np.isfinite(done.config.results.test_loss)
 
 
-def test_a_teacher_that_was_pushed_again_teaches_a_resumed_run_on_at_its_revision(
-    trained: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
+@pytest.mark.usefixtures("report_every_step")
+def test_a_resumed_run_keeps_the_revision_of_its_teacher(trained: Path, model_folder: Path, tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
     api.push(trained, hub=hub)
     options: dict[str, Any] = {"settings": {"teacher": f"{hub}/resnet8_digits"}, "epochs": 2, "amp": False}
@@ -156,7 +154,7 @@ def test_a_teacher_that_was_pushed_again_teaches_a_resumed_run_on_at_its_revisio
     assert resumed.weights == whole.weights
 
 
-def test_a_teacher_that_is_an_architecture_is_the_one_on_the_students_data_set() -> None:
+def test_a_teacher_given_as_an_architecture_is_its_model_on_the_same_data_set() -> None:
     with pytest.raises(NotFound, match="the catalogue has no weights of resnet20_digits"):
         api.train("resnet8", settings={"teacher": "resnet20"})
 
@@ -166,10 +164,10 @@ def test_a_teacher_of_other_classes_is_refused() -> None:
         api.train("resnet8", settings={"teacher": "resnet20_cifar10"})
 
 
-def test_a_teacher_sees_the_images_as_it_was_trained_to() -> None:
-    """What its student sees is normalised otherwise; its logits are those that it gives on its own."""
+def test_a_teacher_gets_images_with_its_own_normalization() -> None:
+    """The student uses another normalization; the logits of the teacher stay the same."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     images = torch.randint(256, (4, 8, 8, 1), dtype=torch.uint8)
     own, shown = ((0.3054,), (0.3753,)), ((0.5,), (0.1,))
-    seen, given = (batches.pixels(*one, CPU).normalise(images) for one in (own, shown))
+    seen, given = (batches.pixels(*statistics, CPU).normalise(images) for statistics in (own, shown))
     torch.testing.assert_close(Renormalised(net, shown, own)(given), net(seen), rtol=1e-5, atol=1e-5)

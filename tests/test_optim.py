@@ -10,9 +10,8 @@ from zoo.errors import TrainingError
 from zoo.spec import Recipe
 from zoo.testing import learning_rates
 from zoo.training import optimizer as optim
-from zoo.training.optimizer import layers
 
-STEPS = 4  # an epoch
+STEPS = 4  # per epoch
 
 
 def rates(recipe: Recipe) -> list[float]:
@@ -23,7 +22,7 @@ def per_epoch(recipe: Recipe) -> list[float]:
     return rates(recipe)[::STEPS]
 
 
-def test_the_papers_warm_up_ends_and_the_milestones_stay_where_they_were() -> None:
+def test_a_constant_warm_up_does_not_move_the_milestones() -> None:
     recipe = Recipe(
         epochs=200, lr=0.1, sched="multistep", decay_milestones=(100, 150),
         warmup_epochs=1, warmup_lr=0.01, warmup_mode="constant",
@@ -35,7 +34,7 @@ def test_the_papers_warm_up_ends_and_the_milestones_stay_where_they_were() -> No
     assert lr[150 * STEPS] == pytest.approx(0.001)
 
 
-def test_a_linear_warm_up_rises_to_the_rate_and_cosine_goes_on_to_the_end() -> None:
+def test_a_linear_warm_up_is_followed_by_cosine_decay() -> None:
     recipe = Recipe(epochs=10, lr=0.4, sched="cosine", warmup_epochs=2, warmup_lr=0.1, sched_on_updates=True)
     lr = rates(recipe)
     assert lr[0] == pytest.approx(0.1)
@@ -45,7 +44,7 @@ def test_a_linear_warm_up_rises_to_the_rate_and_cosine_goes_on_to_the_end() -> N
     assert 0 < lr[-1] < 0.01
 
 
-def test_cosine_is_half_way_down_half_way_through_and_goes_to_its_minimum() -> None:
+def test_cosine_decay_falls_to_its_minimum() -> None:
     lr = per_epoch(Recipe(epochs=200, lr=0.1, sched="cosine"))
     assert lr[0] == 0.1
     assert lr[50] == pytest.approx(0.05 * (1 + math.cos(math.pi / 4)))
@@ -63,11 +62,11 @@ def test_onecycle_rises_to_its_peak_and_falls_to_nearly_nothing() -> None:
     assert lr[-1] == pytest.approx(0.4 / 25 / 1e4)
 
 
-# -- rates that fall layer by layer -----------------------------------------------------------------
+# -- layer decay -----------------------------------------------------------------------------------
 
 
 class Layered(nn.Module):
-    """A stem, two blocks and a head of a parameter each, which says so as timm's nets do."""
+    """A stem, two blocks and a head, grouped by a matcher like that of timm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,17 +76,6 @@ class Layered(nn.Module):
     def group_matcher(self, coarse: bool = False) -> dict[str, object]:
         assert not coarse
         return {"stem": r"^stem", "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))], "none": None}
-
-
-def test_layers_are_what_a_net_says_from_its_stem_to_its_head() -> None:
-    net = Layered()
-    names = {parameter: name for name, parameter in net.named_parameters()}
-    assert [[names[one] for one in layer] for layer in layers(net)] == [
-        ["stem.weight"],
-        ["blocks.0.weight", "blocks.0.bias"],
-        ["blocks.1.weight", "blocks.1.bias", "norm.weight", "norm.bias"],
-        ["fc.weight", "fc.bias"],
-    ]
 
 
 @pytest.mark.parametrize("updates", ["true", "false"])
@@ -113,12 +101,12 @@ def test_every_schedule_moves_the_rates_of_all_layers_alike(sched: str, updates:
         assert followed == rates(recipe.changed({"layer_decay": "1"}))
 
 
-def test_without_a_decay_a_net_need_not_name_its_layers() -> None:
+def test_without_layer_decay_a_net_needs_no_named_layers() -> None:
     net = nn.Linear(2, 2)
     assert optim.groups(Recipe(epochs=1), net) == [{"params": list(net.parameters())}]
 
 
-def test_a_net_that_names_no_layers_is_told_apart_by_name() -> None:
+def test_layer_decay_is_refused_for_a_net_without_named_layers() -> None:
     with pytest.raises(TrainingError, match=r"^Linear has no group_matcher\(\), which layer_decay needs"):
         optim.groups(Recipe(epochs=1, layer_decay=0.9), nn.Linear(2, 2))
 
@@ -126,7 +114,7 @@ def test_a_net_that_names_no_layers_is_told_apart_by_name() -> None:
 @pytest.mark.parametrize(
     ("opt", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
-def test_the_optimizer_has_the_recipes_numbers(opt: str, kind: type[torch.optim.Optimizer]) -> None:
+def test_the_optimizer_has_the_hyper_parameters_of_the_recipe(opt: str, kind: type[torch.optim.Optimizer]) -> None:
     recipe = Recipe(epochs=1, momentum=0.8, weight_decay=5e-4).changed({"opt": opt})
     optimizer = optim.build(recipe, [nn.Parameter(torch.ones(1))])
     assert type(optimizer) is kind
@@ -135,7 +123,7 @@ def test_the_optimizer_has_the_recipes_numbers(opt: str, kind: type[torch.optim.
     assert (group["momentum"] if opt == "sgd" else group["betas"][0]) == 0.8
 
 
-def test_gradients_are_clipped_by_norm_or_by_value_or_not_at_all() -> None:
+def test_gradients_are_clipped_by_norm_by_value_or_not_at_all() -> None:
     def clipped(recipe: Recipe) -> list[float]:
         parameter = nn.Parameter(torch.zeros(2))
         parameter.grad = torch.tensor([3.0, 4.0])

@@ -1,4 +1,4 @@
-"""A model on a data set that no plugin declares any more: its folder needs nothing but its architecture."""
+"""A model on a data set that no installed plugin declares: its folder needs only its architecture."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ petals_flowers = Model(Architecture("petals", None, {"r": Recipe(epochs=1)}), FL
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plugin with the data set, which is not installed."""
+    """A plugin that declares the data set, not installed."""
     site = write_plugin(tmp_path_factory.mktemp("site"), "zoo-flowers", {"petals_flowers": "flowers:petals_flowers"})
     (site / "flowers.py").write_text(CODE)
     return site
@@ -61,13 +61,13 @@ def installed(plugin: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """resnet8 on the data set, trained while that was installed. Not to be written to."""
+    """A resnet8 trained on the data set while its plugin was installed. Not to be written to."""
     out = tmp_path_factory.mktemp("flowers") / NAME
     with installed(plugin):
         return api.train("resnet8", dataset="flowers", epochs=3, settings={"hflip": "0.0"}, out=out, amp=False).folder
 
 
-def test_it_is_loaded_and_sees_what_it_saw(folder: Path) -> None:
+def test_a_model_of_an_undeclared_data_set_is_loaded_and_predicts(folder: Path) -> None:
     net = zoo.load(folder, pretrained=True)
     assert net(torch.randn(2, 3, 12, 10)).shape == (2, 4)
     assert zoo.transforms(folder)(Image.new("L", (50, 70))).shape == (3, 12, 10)
@@ -77,22 +77,24 @@ def test_it_is_loaded_and_sees_what_it_saw(folder: Path) -> None:
     assert {guess.label for guess in predicted.guesses} == set(CLASSES)
 
 
-def test_it_is_verified_but_for_the_test_set(folder: Path) -> None:
-    found = api.verify(folder)
-    assert found.differences == ()
-    assert found.not_measured == ("test set",)
-    findings = {one.name: one.finding for one in found.checks}
+def test_verify_skips_the_test_set_of_an_undeclared_data_set(folder: Path) -> None:
+    verified = api.verify(folder)
+    assert verified.differences == ()
+    assert verified.not_measured == ("test set",)
+    findings = {check.name: check.finding for check in verified.checks}
     assert findings["test set"] == "not run, flowers is declared by no plugin here"
     assert findings["known answers"] == "within 0.0e+00"
 
 
-def test_what_needs_the_data_set_says_so(folder: Path) -> None:
-    for asked in (api.evaluate, api.reproduce):
+def test_evaluate_and_reproduce_need_the_data_set(folder: Path) -> None:
+    for function in (api.evaluate, api.reproduce):
         with pytest.raises(DataError, match="trained on flowers, a data set that no plugin here declares"):
-            asked(folder)
+            function(folder)
 
 
-def test_where_the_data_set_is_again_it_is_evaluated_and_reproduced(folder: Path, plugin: Path, tmp_path: Path) -> None:
+def test_with_the_data_set_declared_again_it_is_evaluated_and_reproduced(
+    folder: Path, plugin: Path, tmp_path: Path
+) -> None:
     with installed(plugin):
         assert api.evaluate(folder).results == store.read_record(folder).results
         assert "as on the card" in api.verify(folder).checks[-1].finding
@@ -100,7 +102,7 @@ def test_where_the_data_set_is_again_it_is_evaluated_and_reproduced(folder: Path
     assert done.config.weights.sha256 == published.weights.sha256
 
 
-def test_where_a_data_set_of_that_name_has_other_classes_it_is_not_loaded_but_with_another_head(
+def test_a_data_set_of_the_same_name_with_other_classes_is_refused_unless_the_head_is_new(
     folder: Path, plugin: Path, tmp_path: Path
 ) -> None:
     other = write_plugin(tmp_path / "site", "zoo-flowers", {"petals_flowers": "flowers:petals_flowers"})
@@ -112,20 +114,22 @@ def test_where_a_data_set_of_that_name_has_other_classes_it_is_not_loaded_but_wi
         assert zoo.load(folder, pretrained=True, num_classes=7)(torch.randn(2, 3, 12, 10)).shape == (2, 7)
 
 
-def test_its_card_says_the_title_where_that_is_known_and_the_name_where_not(folder: Path, plugin: Path) -> None:
+def test_the_card_shows_the_title_of_a_declared_data_set_and_else_its_name(folder: Path, plugin: Path) -> None:
     config, rows = trained_record(folder), store.read_log(folder)
     sentence = "The smallest CIFAR net of He et al. (2015), 8 layers, trained on"
     with installed(plugin):
-        known = card.render(config, rows, registry.load(NAME))
-    assert (folder / store.README).read_text() == known
-    assert f"{sentence} Flowers of my garden." in known
-    assert f"\nzoo train {NAME} --recipe quick --epochs 3 --set hflip=0.0 --seed 0 --device cpu " in known
-    unknown = card.render(config, rows, registry.architecture("resnet8"))
-    assert f"{sentence} flowers." in unknown
-    assert f"--seed 0 --limit-train {config.job.train_images} --device cpu " in unknown
+        with_title = card.render(config, rows, registry.load(NAME))
+    assert (folder / store.README).read_text() == with_title
+    assert f"{sentence} Flowers of my garden." in with_title
+    assert f"\nzoo train {NAME} --recipe quick --epochs 3 --set hflip=0.0 --seed 0 --device cpu " in with_title
+    with_name = card.render(config, rows, registry.architecture("resnet8"))
+    assert f"{sentence} flowers." in with_name
+    assert f"--seed 0 --limit-train {config.job.train_images} --device cpu " in with_name
 
 
-def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_here: Run, tmp_path: Path) -> None:
+def test_a_model_of_an_undeclared_data_set_is_pushed_listed_verified_and_pulled(
+    folder: Path, run_here: Run, tmp_path: Path
+) -> None:
     hub = f"file:{tmp_path / 'hub'}"
     published = run_here("push", folder, "--hub", hub)
     assert f"published as {hub}/{NAME}" in published.stdout
@@ -138,7 +142,7 @@ def test_it_is_pushed_listed_found_and_pulled_by_its_name(folder: Path, run_here
     assert store.identity(tmp_path / "pulled") == store.identity(folder)
 
 
-def test_it_is_described_as_text_and_as_json(folder: Path, run_here: Run) -> None:
+def test_info_describes_a_model_of_an_undeclared_data_set(folder: Path, run_here: Run) -> None:
     record = store.read_record(folder)
     lines = run_here("info", folder).stdout.splitlines()
     assert lines[0] == NAME
@@ -148,7 +152,7 @@ def test_it_is_described_as_text_and_as_json(folder: Path, run_here: Run) -> Non
     assert zoo.info(folder).classes == record.classes
 
 
-def test_torch_hub_loads_it_from_a_checkout_as_its_card_says(folder: Path, bare_python: Path, tmp_path: Path) -> None:
+def test_the_torch_hub_snippet_on_the_card_runs(folder: Path, bare_python: Path, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (folder / store.README).read_text(), re.DOTALL)
     (code,) = (block for block in blocks if "torch.hub" in block)
     code = code.replace("PATH/TO/CHECKOUT", str(CHECKOUT)).replace("PATH/TO/", f"{folder.parent}/")

@@ -1,4 +1,4 @@
-"""Slips of a person's who names a path: each is one line."""
+"""Wrong paths, endpoints and tokens: each is an error of one line."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "path", ["~nosuchuser/x", f"./{LONG}", "./a\0b", "/proc/x/y", "/dev/null/x", "./file/sub", "./dangling", "/sys/x"]
 )
-def test_a_path_that_can_be_none_or_is_not_there_is_one_line(ask: str, path: str) -> None:
+def test_an_impossible_or_missing_path_is_one_line(ask: str, path: str) -> None:
     with pytest.raises(ZooError) as caught:
         ASK[ask](path)
     assert "\n" not in str(caught.value)
-    assert sorted(one.name for one in Path().iterdir()) == ["dangling", "file"]
+    assert sorted(entry.name for entry in Path().iterdir()) == ["dangling", "file"]
 
 
-def test_every_path_may_be_text(trained: Path, tmp_path: Path) -> None:
+def test_every_path_may_be_a_string(trained: Path, tmp_path: Path) -> None:
     photo = str(Path(__file__).parent / "photo.png")
-    one, several = [*zoo.predict(str(trained), photo)], [*zoo.predict(trained, [photo, photo])]
-    assert one[0].path == Path(photo)
-    assert [prediction.guesses for prediction in several] == [one[0].guesses] * 2
+    single, several = [*zoo.predict(str(trained), photo)], [*zoo.predict(trained, [photo, photo])]
+    assert single[0].path == Path(photo)
+    assert [prediction.guesses for prediction in several] == [single[0].guesses] * 2
     evaluated = zoo.evaluate(str(trained), weights=str(trained / store.WEIGHTS), data=str(tmp_path))
     assert api.report(evaluated, str(tmp_path / "report"))
     assert api.plot([str(trained)], str(tmp_path / "plot.svg")).is_file()
@@ -64,12 +64,12 @@ def test_every_path_may_be_text(trained: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["~nosuchuser/x", LONG, "a\0b"])
-def test_a_hub_that_can_be_no_folder_is_one_line_for_a_listing(path: str) -> None:
+def test_listing_an_impossible_folder_is_one_line(path: str) -> None:
     with pytest.raises(FolderError, match=r"begins with the home folder|more than 255 bytes|has a NUL in it"):
         api.overview(hub=f"file:{path}")
 
 
-def test_a_name_longer_than_any_is_one_line_of_a_bearable_length(tmp_path: Path) -> None:
+def test_an_error_shortens_a_very_long_name(tmp_path: Path) -> None:
     with pytest.raises(UnknownModel) as caught:
         zoo.load(LONG)
     assert len(str(caught.value)) < 200
@@ -79,7 +79,7 @@ def test_a_name_longer_than_any_is_one_line_of_a_bearable_length(tmp_path: Path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
-def test_a_folder_that_may_not_be_read_is_one_line(model_folder: Path, tmp_path: Path) -> None:
+def test_a_folder_without_read_permission_is_one_line(model_folder: Path, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir()
     model_folder.rename(closed / NAME)
@@ -96,14 +96,14 @@ def test_a_folder_that_may_not_be_read_is_one_line(model_folder: Path, tmp_path:
 
 
 @pytest.mark.parametrize("endpoint", ["nonsense", "http://[::bad", "ftp://x", "https://"])
-def test_an_endpoint_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+def test_an_invalid_endpoint_is_one_line(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     for ask in (lambda: zoo.load(f"hf://me/{NAME}"), lambda: api.overview(hub="hf://me")):
         with pytest.raises(HubError, match="HF_ENDPOINT is no address of a Hub; expected https://HOST"):
             ask()
 
 
-def test_a_token_of_odd_characters_is_one_line_without_it(
+def test_an_invalid_token_is_one_line_that_does_not_show_it(
     hub: Hub, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_é")

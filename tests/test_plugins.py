@@ -1,4 +1,4 @@
-"""What a plugin can do to others: nothing. Each is installed as pip would leave it."""
+"""Plugins, installed as pip would install them: conflicts, faults and wrong declarations."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ resnet8_digits = Model(Architecture("resnet8", build, {"r": Recipe(epochs=1)}), 
 
 
 def write_fork(install: Install) -> Path:
-    """A plugin with a net of its own under the name of one of the zoo's."""
+    """A plugin with another net under the name of a model of the zoo."""
     site = install("a-fork", {"resnet8_digits": "a_fork:resnet8_digits"}, "a_fork", FORK)
     (site / "a_fork_net.py").write_text(NET)
     return site
@@ -66,11 +66,11 @@ def fork(fake_plugin: Install) -> Iterator[Path]:
 
 
 def on_path(*sites: Path) -> str:
-    """PYTHONPATH with these plugins installed."""
+    """A PYTHONPATH that has these plugins."""
     return os.pathsep.join([*map(str, sites), os.environ.get("PYTHONPATH", "")])
 
 
-def test_a_folder_of_the_other_plugin_is_loaded_with_its_own_net(
+def test_a_model_is_loaded_with_the_net_of_the_plugin_that_trained_it(
     fork: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = f"file:{tmp_path / 'hub'}"
@@ -86,7 +86,7 @@ def test_a_folder_of_the_other_plugin_is_loaded_with_its_own_net(
     assert api.verify("resnet8", hub=hub).differences == ()
 
 
-def test_a_command_for_another_model_goes_on_with_a_line(fake_plugin: Install, run_zoo: Run) -> None:
+def test_two_plugins_with_the_same_model_name_give_one_warning(fake_plugin: Install, run_zoo: Run) -> None:
     path = on_path(write_fork(fake_plugin))
     finished = run_zoo("list", "resnet20_cifar10", PYTHONPATH=path)
     assert (finished.returncode, finished.stdout.count("\n")) == (0, 2)
@@ -96,7 +96,7 @@ def test_a_command_for_another_model_goes_on_with_a_line(fake_plugin: Install, r
     )
 
 
-# -- what a plugin does when it is imported --------------------------------------------------------
+# -- side effects of an import ---------------------------------------------------------------------
 
 
 LOUD = """
@@ -108,10 +108,10 @@ loud_digits = Model(Architecture("loud", None, {"r": Recipe(epochs=1)}), DIGITS,
 """
 
 
-def test_what_a_plugin_prints_is_not_in_the_json(fake_plugin: Install, run_zoo: Run) -> None:
+def test_output_of_a_plugin_goes_to_stderr(fake_plugin: Install, run_zoo: Run) -> None:
     site = fake_plugin("zoo-loud", {"loud_digits": "loud:loud_digits"}, "loud", LOUD)
     finished = run_zoo("list", "loud*", "--json", PYTHONPATH=on_path(site))
-    assert [one["name"] for one in json.loads(finished.stdout)] == ["loud_digits"]
+    assert [row["name"] for row in json.loads(finished.stdout)] == ["loud_digits"]
     assert finished.stderr == "hello from a plugin\n"
 
 
@@ -126,13 +126,13 @@ def test_the_library_leaves_stdout_alone_while_a_plugin_is_imported(fake_plugin:
     assert sys.modules["loud"].seen is before
 
 
-def test_ctrl_c_while_a_plugin_is_imported_is_no_fault_of_its(fake_plugin: Install) -> None:
+def test_ctrl_c_while_a_plugin_is_imported_is_not_a_plugin_error(fake_plugin: Install) -> None:
     fake_plugin("zoo-slow", {"slow_digits": "slow:a"}, "slow", "raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
         registry.load("slow_digits")
 
 
-def test_plugins_lists_who_brings_what_and_what_is_wrong(fake_plugin: Install, run_zoo: Run) -> None:
+def test_zoo_plugins_lists_models_groups_and_failures(fake_plugin: Install, run_zoo: Run) -> None:
     sites = (
         write_fork(fake_plugin),
         fake_plugin("zoo-loud", {"loud_digits": "loud:loud_digits"}, "loud", LOUD),
@@ -140,30 +140,30 @@ def test_plugins_lists_who_brings_what_and_what_is_wrong(fake_plugin: Install, r
     )
     finished = run_zoo("plugins", "--json", PYTHONPATH=on_path(*sites))
     assert finished.returncode == 1
-    found = {one["distribution"]: one for one in json.loads(finished.stdout)}
-    assert {*plugins.SHIPPED, "a-fork", "zoo-loud", "zoo-exit"} <= found.keys()
-    assert found["a-fork"]["models"] == []
-    assert found["zoo-timm"]["others"] == ["zoo.architectures: timm", "zoo.formats: timm"]
-    assert found["zoo-loud"]["version"] == "1.0"
-    assert found["zoo-loud"]["import_seconds"] > 0
-    assert found["zoo-resnet-cifar"]["failed"] == []
-    assert "can't be imported (SystemExit: boo)" in found["zoo-exit"]["failed"][0]
+    plugins_by_name = {row["distribution"]: row for row in json.loads(finished.stdout)}
+    assert {*plugins.SHIPPED, "a-fork", "zoo-loud", "zoo-exit"} <= plugins_by_name.keys()
+    assert plugins_by_name["a-fork"]["models"] == []
+    assert plugins_by_name["zoo-timm"]["others"] == ["zoo.architectures: timm", "zoo.formats: timm"]
+    assert plugins_by_name["zoo-loud"]["version"] == "1.0"
+    assert plugins_by_name["zoo-loud"]["import_seconds"] > 0
+    assert plugins_by_name["zoo-resnet-cifar"]["failed"] == []
+    assert "can't be imported (SystemExit: boo)" in plugins_by_name["zoo-exit"]["failed"][0]
 
 
-def test_plugins_can_be_left_out(fake_plugin: Install, run_zoo: Run) -> None:
+def test_plugins_can_be_disabled(fake_plugin: Install, run_zoo: Run) -> None:
     sites = (
         write_fork(fake_plugin),
         fake_plugin("zoo-exit", {"exit_digits": "exits:a"}, "exits", "import sys\nsys.exit('boo')\n"),
     )
-    asked = {"PYTHONPATH": on_path(*sites), "ZOO_DISABLE_PLUGINS": "A_Fork, zoo-exit,zoo-timm"}
-    finished = run_zoo("list", **asked)
+    environment = {"PYTHONPATH": on_path(*sites), "ZOO_DISABLE_PLUGINS": "A_Fork, zoo-exit,zoo-timm"}
+    finished = run_zoo("list", **environment)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert "resnet8_digits" in finished.stdout
     assert "resnet18_cifar10" not in finished.stdout
-    assert run_zoo("plugins", **asked).returncode == 0
+    assert run_zoo("plugins", **environment).returncode == 0
 
 
-# -- every group is loaded by the same rules -------------------------------------------------------
+# -- groups of entry points ------------------------------------------------------------------------
 
 
 GROUPS: list[tuple[Group[Any], type[ZooError]]] = [
@@ -176,12 +176,12 @@ GROUPS: list[tuple[Group[Any], type[ZooError]]] = [
 by_group = pytest.mark.parametrize(("group", "error"), GROUPS, ids=[group.name for group, _ in GROUPS])
 
 
-def test_every_group_is_known_to_the_survey() -> None:
+def test_every_group_of_entry_points_is_listed() -> None:
     assert {plugins.MODELS.name, plugins.ARCHITECTURES, *(group.name for group, _ in GROUPS)} == set(plugins.GROUPS)
 
 
 @by_group
-def test_of_two_plugins_that_claim_one_name_in_a_group_the_first_by_name_has_it(
+def test_two_plugins_with_the_same_name_in_a_group_give_a_warning(
     fake_plugin: Install, group: Group[Any], error: type[ZooError]
 ) -> None:
     for distribution in ("zoo-two", "zoo-one"):
@@ -193,7 +193,7 @@ def test_of_two_plugins_that_claim_one_name_in_a_group_the_first_by_name_has_it(
 
 
 @by_group
-def test_an_unknown_name_in_a_group_is_one_line_with_close_names(
+def test_an_unknown_name_in_a_group_is_an_error_with_close_names(
     fake_plugin: Install, group: Group[Any], error: type[ZooError]
 ) -> None:
     fake_plugin("zoo-quick", {"quickest": "quick:X"}, group=group.name)
@@ -204,7 +204,7 @@ def test_an_unknown_name_in_a_group_is_one_line_with_close_names(
 
 
 @by_group
-def test_a_broken_member_of_a_group_is_one_line_that_names_its_plugin(
+def test_a_broken_entry_point_is_an_error_that_names_its_plugin(
     fake_plugin: Install, group: Group[Any], error: type[ZooError]
 ) -> None:
     fake_plugin("zoo-odd", {"odd": "odd:ODD", "bad": "bad:B"}, "odd", "ODD = 3\n", group=group.name)
@@ -214,10 +214,10 @@ def test_a_broken_member_of_a_group_is_one_line_that_names_its_plugin(
         group.load("bad")
 
 
-# -- distributions that are damaged ----------------------------------------------------------------
+# -- damaged distributions -------------------------------------------------------------------------
 
 
-def test_every_damaged_distribution_is_one_warning_and_the_others_go_on(tmp_path: Path, run_zoo: Run) -> None:
+def test_every_damaged_distribution_is_one_warning(tmp_path: Path, run_zoo: Run) -> None:
     site, sound = tmp_path / "site", b"[zoo.models]\nx_digits = m:x\n"
     damaged = [
         (None, sound),  # no metadata
@@ -242,7 +242,7 @@ def test_every_damaged_distribution_is_one_warning_and_the_others_go_on(tmp_path
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, cwd=tmp_path, env=path)
 
 
-# -- what a plugin says that isn't so --------------------------------------------------------------
+# -- wrong declarations ----------------------------------------------------------------------------
 
 
 PIX = """
@@ -262,11 +262,6 @@ PIX = Dataset("pix", "Pixels", ("a", "b", "c"), (3, 4, 4), (0.5, 0.5, 0.5), (0.3
     64, 16, hub_id="", read=read)
 net_pix = Model(Architecture("net", build, {"r": Recipe(epochs=1)}), PIX, parameters=147)
 """
-
-
-def test_a_plugin_that_is_right_trains(fake_plugin: Install, tmp_path: Path) -> None:
-    fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", PIX)
-    assert api.train("net", out=tmp_path / "out").config.parameters == 147
 
 
 NET_OF = "model net_pix, of plugin zoo-pix: its net"
@@ -310,9 +305,9 @@ READER = "data set pix: its reader, of plugin zoo-pix, "
         ("parameters=147", "parameters=0", "model net_pix: parameters should be at least 1, or None, not 0"),
         (', PIX, par', ', "pix", par', "a model's dataset should be a zoo.plugin.Dataset, not a str"),
     ],
-    ids=lambda one: one[:24],
+    ids=lambda value: value[:24],
 )  # fmt: skip
-def test_what_is_wrong_with_a_plugin_is_said_before_the_first_step(
+def test_a_wrong_plugin_is_refused_before_the_first_step(
     fake_plugin: Install, tmp_path: Path, right: str, wrong: str, message: str
 ) -> None:
     assert right in PIX
@@ -322,18 +317,18 @@ def test_what_is_wrong_with_a_plugin_is_said_before_the_first_step(
     text = str(seen.value)
     assert message.replace("ROOT", str(tmp_path / "data")) in text
     assert "\n" not in text
-    others = text.replace(f" at {site / 'pix.py'}:", "")  # the line of the plugin
-    assert str(tmp_path) not in others or "ROOT" in message
+    without_site = text.replace(f" at {site / 'pix.py'}:", "")  # the line of the plugin
+    assert str(tmp_path) not in without_site or "ROOT" in message
 
 
-def test_a_data_set_may_not_have_the_name_of_one_of_the_zoos(fake_plugin: Install) -> None:
+def test_a_plugin_cannot_redefine_a_data_set_of_the_zoo(fake_plugin: Install) -> None:
     code = PIX.replace('"pix", ', '"digits", ')
     fake_plugin("zoo-pix", {"net_digits": "pix:net_pix"}, "pix", code)
     with pytest.raises(PluginError, match="plugin zoo-pix has a data set of its own by the name digits"):
         registry.load("net_digits")
 
 
-def test_of_two_plugins_data_sets_of_one_name_the_first_by_name_has_it(fake_plugin: Install) -> None:
+def test_two_plugins_with_the_same_data_set_name_give_a_warning(fake_plugin: Install) -> None:
     fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", PIX)
     fake_plugin("zoo-pox", {"other_pix": "pox:net_pix"}, "pox", PIX.replace('"net"', '"other"').replace("64", "65"))
     assert registry.load("net_pix").dataset.train_images == 64
@@ -342,13 +337,11 @@ def test_of_two_plugins_data_sets_of_one_name_the_first_by_name_has_it(fake_plug
         assert registry.resolve("resnet8", "pix") == "resnet8_pix"
 
 
-# -- which version of the contract, and what stands on a card ---------------------------------------
+# -- the version of the API, and the card ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(("version", "advice"), [(spec.API + 1, "update residual-zoo"), (0, "update the plugin")])
-def test_a_plugin_for_another_version_of_the_facts_is_told_in_one_line(
-    fake_plugin: Install, version: int, advice: str
-) -> None:
+def test_a_plugin_for_another_version_of_the_api_is_refused(fake_plugin: Install, version: int, advice: str) -> None:
     code = f"from zoo.spec import require_api\nrequire_api({version})\nfrom zoo.spec import Nowhere\n"
     fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", code)
     with pytest.raises(PluginError) as seen:
@@ -364,7 +357,7 @@ OWN = OWN.replace("Recipe(epochs=1)}", 'Recipe(epochs=1)}, tags=("linear", "tiny
 
 @pytest.fixture
 def published(fake_plugin: Install, tmp_path: Path) -> Path:
-    """The hub's folder with the model of a plugin that has a repository of its own."""
+    """A folder hub with a model of a plugin that is in a git repository."""
     site = fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", OWN)
     git = ["git", "-C", str(site), "-c", "user.name=me", "-c", "user.email=me@example.com"]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "All of it"]):
@@ -373,7 +366,7 @@ def published(fake_plugin: Install, tmp_path: Path) -> Path:
     return tmp_path / "hub"
 
 
-def test_its_card_has_its_own_tags_data_set_and_commit(published: Path, tmp_path: Path) -> None:
+def test_the_card_of_a_plugin_model_has_its_tags_data_set_and_commit(published: Path, tmp_path: Path) -> None:
     text = (published / "net_pix" / "README.md").read_text()
     data = yaml.safe_load(text.split("---")[1])
     assert data["tags"] == ["zoo", "linear", "tiny", "net", "pix"]
@@ -384,7 +377,7 @@ def test_its_card_has_its_own_tags_data_set_and_commit(published: Path, tmp_path
     assert re.search(rf"zoo-pix 1\.0 \(commit {head}(-dirty)?\)\.", text)
 
 
-def test_its_card_loads_it_by_each_of_the_ways_that_it_shows(
+def test_every_snippet_on_the_card_of_a_plugin_model_loads_it(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (published / "net_pix" / "README.md").read_text()

@@ -45,12 +45,12 @@ EXACT = {
 
 @pytest.fixture(autouse=True)
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this machine have a GPU, as far as `exact` knows."""
+    """Let `exact` believe that this machine has a GPU."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
 
 
 class Witness(nn.Module):
-    """Notes under which settings it is asked."""
+    """A net that records the settings under which it is called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,19 +62,12 @@ class Witness(nn.Module):
         return x.flatten(1)[:, :10] * self.scale
 
 
-def test_cudnn_stays_in_use_and_what_was_set_is_put_back() -> None:
-    before = settings()
-    with exact():
-        assert settings() == EXACT
-    assert settings() == before
-
-
 SETTINGS = ['torch.set_float32_matmul_precision("high")', 'torch.backends.fp32_precision = "tf32"']
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_precision_that_the_caller_allowed_has_no_effect_and_is_put_back(setting: str) -> None:
-    """In a process of its own: torch refuses to mix its older and newer names for these settings."""
+def test_reduced_precision_set_by_the_caller_is_ignored_and_restored(setting: str) -> None:
+    """Runs in a new process: torch refuses to mix its older and newer names for these settings."""
     code = f"""
 import torch
 from zoo.nets.device import exact
@@ -89,7 +82,7 @@ assert names() == before, (names(), before)
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_threads_that_compute_at_once_leave_the_flags_as_they_were() -> None:
+def test_threads_compute_exactly_and_restore_the_settings() -> None:
     before = settings()
 
     def compute(number: int) -> dict[str, object]:
@@ -106,13 +99,13 @@ def test_a_caller_who_has_turned_cudnn_off_keeps_it_off() -> None:
         assert not torch.backends.cudnn.enabled
 
 
-@pytest.mark.parametrize("what", ["an accuracy", "the known answers", "a prediction"])
-def test_all_that_is_published_of_a_model_is_computed_exactly(what: str) -> None:
+@pytest.mark.parametrize("figure", ["an accuracy", "the known answers", "a prediction"])
+def test_published_figures_and_predictions_are_computed_exactly(figure: str) -> None:
     net = Witness()
-    if what == "an accuracy":
+    if figure == "an accuracy":
         images = torch.zeros(3, 8, 8, 1, dtype=torch.uint8)
         evaluate(net, Split(images, torch.zeros(3, dtype=torch.int64)), PIXELS)
-    elif what == "the known answers":
+    elif figure == "the known answers":
         known_answers(net, PIXELS, (1, 8, 8))
     else:
         probabilities(net, preprocessing((1, 8, 8), (0.5,), (0.25,)), Image.new("L", (8, 8)))

@@ -24,14 +24,14 @@ PREPROCESS = preprocessing((3, 32, 32), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 def test_the_probabilities_are_those_of_the_net_and_add_up_to_1() -> None:
     net, preprocess = zoo.load("resnet20_cifar10", pretrained=True), zoo.transforms("resnet20_cifar10")
     image = Image.open(PHOTO)
-    found = probabilities(net, preprocess, image)
+    predicted = probabilities(net, preprocess, image)
     with torch.inference_mode():
-        assert torch.equal(found, net(preprocess(image)[None])[0].softmax(dim=0))
-    assert found.sum().item() == pytest.approx(1)
+        assert torch.equal(predicted, net(preprocess(image)[None])[0].softmax(dim=0))
+    assert predicted.sum().item() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I"])
-def test_a_picture_of_any_mode_is_read_as_what_it_shows(mode: str, tmp_path: Path) -> None:
+def test_a_picture_of_any_mode_is_converted_to_rgb(mode: str, tmp_path: Path) -> None:
     white = {"I;16": 65_535, "I": 65_535}.get(mode)
     image = Image.new(mode, (50, 40), white) if white else Image.new("RGB", (50, 40), "white").convert(mode)
     suffix = ".tif" if mode in ("CMYK", "YCbCr", "I") else ".png"
@@ -41,7 +41,7 @@ def test_a_picture_of_any_mode_is_read_as_what_it_shows(mode: str, tmp_path: Pat
     assert tensor.numpy() == pytest.approx((1 - 0.5) / 0.25, abs=0.02)
 
 
-def test_sixteen_bits_a_pixel_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+def test_16_bit_pixels_are_scaled_and_not_clipped(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65_535, 32 * 32).reshape(32, 32).astype(np.uint16)
     Image.fromarray(ramp).save(tmp_path / "ramp.png")
     values = PREPROCESS(read_image(tmp_path / "ramp.png"))[0] * 0.25 + 0.5
@@ -49,16 +49,11 @@ def test_sixteen_bits_a_pixel_are_scaled_and_not_clipped(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", PHOTO.read_bytes()[:200]])
-def test_a_file_that_is_no_picture_is_one_line_that_names_it(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_one_line_that_names_it(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(content)
     with pytest.raises(ImageError, match=r"bad\.png can't be read as a picture: ") as caught:
         read_image(tmp_path / "bad.png")
     assert "\n" not in str(caught.value)
-
-
-def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="No such file"):
-        read_image(tmp_path / "none.png")
 
 
 def test_no_program_is_started_for_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +66,7 @@ def test_no_program_is_started_for_a_picture(tmp_path: Path, monkeypatch: pytest
     assert not (tmp_path / "started").exists()
 
 
-def test_a_picture_in_colours_that_pillow_does_not_convert_says_so(tmp_path: Path) -> None:
+def test_a_colour_space_that_pillow_cannot_convert_is_refused(tmp_path: Path) -> None:
     Image.new("LAB", (8, 8)).save(tmp_path / "lab.tiff")
     with pytest.raises(ImageError, match="Pillow converts no LAB; save it as RGB"):
         read_image(tmp_path / "lab.tiff")
@@ -85,13 +80,13 @@ def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
         read_image(tmp_path / "large.png")
 
 
-def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_named_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ImageError, match="it is no regular file"):
         read_image(tmp_path / "pipe.png")
 
 
-def test_a_folder_means_every_picture_under_it_once_but_no_hidden_one(tmp_path: Path) -> None:
+def test_a_folder_means_every_visible_picture_below_it_once(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     for name in ("b.png", "a.JPG", "sub/c.webp", "notes.txt", "._b.png", ".ipynb_checkpoints/b.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -100,31 +95,25 @@ def test_a_folder_means_every_picture_under_it_once_but_no_hidden_one(tmp_path: 
     assert list(image_files([PHOTO, folder])) == [PHOTO, *(folder / name for name in ("a.JPG", "b.png", "sub/c.webp"))]
 
 
-def test_a_jpeg_of_a_phones_size_is_decoded_at_a_part_of_it(tmp_path: Path) -> None:
-    Image.new("L", (12_000, 9_000), 200).save(tmp_path / "large.jpg")
-    picture = read_image(tmp_path / "large.jpg")
-    assert picture.size == (6_000, 4_500)
-    assert picture.getpixel((7, 7)) == 200
-
-
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_jpeg_of_a_phones_size_is_the_same_input_for_transforms_and_predictions(tmp_path: Path) -> None:
+def test_a_jpeg_of_a_phones_size_is_decoded_at_a_part_of_it_by_predict_and_transforms(tmp_path: Path) -> None:
     with Image.open(PHOTO) as photo:
         photo.convert("L").resize((12_000, 9_000), Image.Resampling.NEAREST).save(tmp_path / "large.jpg")
-    transforms = zoo.transforms("resnet8_digits")
+    picture, transforms = read_image(tmp_path / "large.jpg"), zoo.transforms("resnet8_digits")
+    assert picture.size == (6_000, 4_500)
     with Image.open(tmp_path / "large.jpg") as image:
-        assert torch.equal(transforms(image), transforms(read_image(tmp_path / "large.jpg")))
+        assert torch.equal(transforms(image), transforms(picture))
 
 
-def test_a_picture_of_no_known_format_is_told_the_formats(tmp_path: Path) -> None:
+def test_an_unknown_format_is_an_error_that_lists_the_formats(tmp_path: Path) -> None:
     (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     with pytest.raises(ImageError, match=r"none of the formats (AVIF, )?BMP, GIF, .*JPEG, .*PNG.*; save it as one"):
         read_image(tmp_path / "x.heic")
 
 
-def test_a_picture_is_turned_as_its_camera_noted(tmp_path: Path) -> None:
+def test_a_picture_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # a quarter to the right
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise
     with Image.open(PHOTO) as photo:
         photo.convert("RGB").resize((40, 20)).save(tmp_path / "turned.png", exif=exif)
     transforms = zoo.transforms("resnet20_cifar10")
@@ -133,7 +122,7 @@ def test_a_picture_is_turned_as_its_camera_noted(tmp_path: Path) -> None:
         assert torch.equal(transforms(turned), transforms(read_image(tmp_path / "turned.png")))
 
 
-def test_a_picture_in_floating_point_is_refused(tmp_path: Path) -> None:
+def test_a_floating_point_picture_is_refused(tmp_path: Path) -> None:
     Image.new("F", (8, 8), 0.5).save(tmp_path / "float.tif")
     (prediction,) = api.predict("resnet8_digits", [tmp_path / "float.tif"])
     assert "its pixels are floating point" in str(prediction.error)

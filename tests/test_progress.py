@@ -17,7 +17,7 @@ def row(epoch: int) -> EpochRow:
     return EpochRow(epoch=epoch, lr=0.1, train_loss=1.0, train_top1=50.0, train_seconds=0.1)
 
 
-def test_the_bar_says_nothing_of_a_loss_before_there_is_one() -> None:
+def test_the_progress_bar_shows_no_loss_before_the_first_step() -> None:
     text = io.StringIO()
     bar = Bar(Console(file=text, force_terminal=True, width=120))
     bar.start(epochs=10, images=100, finished=0)
@@ -28,7 +28,7 @@ def test_the_bar_says_nothing_of_a_loss_before_there_is_one() -> None:
 
 
 @pytest.mark.parametrize("val", [None, 99.99])
-def test_a_log_has_a_line_an_epoch_that_fits_80_columns(val: float | None) -> None:
+def test_an_epoch_is_one_line_of_at_most_80_columns(val: float | None) -> None:
     text = io.StringIO()
     lines = Lines(Console(file=text, width=200))
     lines.start(epochs=1_000, images=50_000, finished=0)
@@ -42,7 +42,7 @@ def test_a_log_has_a_line_an_epoch_that_fits_80_columns(val: float | None) -> No
 
 
 class Notes(Report):
-    """Keeps the notes of a training."""
+    """A report that keeps the notes of a training."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -51,7 +51,7 @@ class Notes(Report):
         self.notes.append(text)
 
 
-def test_a_training_begins_with_a_line_that_says_what_is_trained_how_and_where_to(tmp_path: Path) -> None:
+def test_the_first_note_describes_the_training(tmp_path: Path) -> None:
     report, out = Notes(), tmp_path / "out"
     api.train("resnet8", epochs=2, limit_train=100, limit_test=50, amp=False, out=out, report=report, device="cpu")
     assert report.notes[0] == (

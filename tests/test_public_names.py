@@ -9,7 +9,7 @@ import zoo
 from zoo.plugins import core_version
 
 
-def test_the_public_names_are_these() -> None:
+def test_the_public_names_are_documented_and_importable() -> None:
     assert zoo.__all__ == [
         "Architecture", "Dataset", "Model", "Recipe", "ZooError",
         "evaluate", "export", "info", "list_models", "load", "predict", "pull", "push", "reproduce", "train",
@@ -20,13 +20,13 @@ def test_the_public_names_are_these() -> None:
     assert set(zoo.__all__) <= set(dir(zoo))
 
 
-def test_a_name_that_is_none_is_an_attribute_error() -> None:
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'lod'"):
         zoo.lod  # noqa: B018
 
 
 def checked_by_mypy() -> None:
-    """Use the public names as a script does; `make check` types this, and nothing calls it."""
+    """Use the public names as a script does; `make check` type-checks this function, and nothing calls it."""
     model: nn.Module = zoo.load("resnet8_digits", pretrained=True, num_classes=3)
     done = zoo.train("resnet8", epochs=1, out="out", push=True, hub="file:hub")
     print(model, done.folder, done.config.results.test_top1, done.config.job.recipe.lr)

@@ -1,4 +1,4 @@
-"""What is published says of itself what is so, and has nothing of the machine in it."""
+"""Checks before publishing: card, weights, classes, license and local paths."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAME = "resnet8_digits"
 
 
 @pytest.mark.parametrize("kind", ["file", "hf"])
-def test_a_stale_card_is_rendered_anew_and_an_edited_one_is_kept(
+def test_a_stale_card_is_rendered_again_and_an_edited_card_is_kept(
     hub: Hub, model_folder: Path, tmp_path: Path, kind: str
 ) -> None:
     target = {"file": f"file:{tmp_path / 'hub'}", "hf": "hf://me"}[kind]
@@ -54,7 +54,7 @@ def test_a_stale_card_is_rendered_anew_and_an_edited_one_is_kept(
     assert published() == f"{fresh}\nMy own words.\n"
 
 
-def test_weights_that_the_record_does_not_describe_are_not_published(model_folder: Path, tmp_path: Path) -> None:
+def test_weights_of_another_dtype_or_with_nan_are_not_published(model_folder: Path, tmp_path: Path) -> None:
     path, hub = model_folder / store.WEIGHTS, f"file:{tmp_path / 'hub'}"
     tensors = load_file(path)
     bias = tensors["fc.bias"]
@@ -85,7 +85,7 @@ def test_classes_in_another_order_than_the_revision_before_are_not_published(
     model_folder: Path, tmp_path: Path
 ) -> None:
     hub, classes = f"file:{tmp_path / 'hub'}", store.read_record(model_folder).classes
-    job = {**trained_record(model_folder).job.to_json(), "dataset": "elsewhere"}  # which no plugin here declares
+    job = {**trained_record(model_folder).job.to_json(), "dataset": "elsewhere"}  # declared by no plugin here
     config_of(model_folder, name="resnet8_elsewhere", dataset="elsewhere", job=job)
     first = api.push(model_folder, hub=hub).revision
     config_of(model_folder, classes=classes[::-1])
@@ -116,7 +116,7 @@ def test_a_folder_whose_log_is_empty_is_not_published(model_folder: Path, tmp_pa
 
 
 @pytest.mark.parametrize("teacher", ["/home/me/teacher", "./teacher", "~/teacher", "file:/home/me/hub/resnet8_digits"])
-def test_a_teacher_on_this_machine_is_not_named_in_public(
+def test_a_model_with_a_local_teacher_is_not_published_on_the_hugging_face_hub(
     hub: Hub, model_folder: Path, tmp_path: Path, teacher: str
 ) -> None:
     taught_by(model_folder, teacher)
@@ -127,12 +127,12 @@ def test_a_teacher_on_this_machine_is_not_named_in_public(
 
 
 @pytest.mark.parametrize("teacher", ["resnet8", "hf://me/resnet8_digits"])
-def test_a_teacher_that_everybody_can_find_is(hub: Hub, model_folder: Path, teacher: str) -> None:
+def test_a_model_with_a_public_teacher_is_published(hub: Hub, model_folder: Path, teacher: str) -> None:
     assert api.push(taught_by(model_folder, teacher), hub="hf://me").revision
     assert len(hub.repositories) == 1
 
 
-def test_a_teacher_on_this_machine_is_refused_before_the_first_step(
+def test_a_training_to_publish_refuses_a_local_teacher_before_the_first_step(
     hub: Hub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zoo.training.run.train", None)
@@ -142,7 +142,7 @@ def test_a_teacher_on_this_machine_is_refused_before_the_first_step(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_start_on_this_machine_is_not_named_either(trained: Path) -> None:
+def test_a_model_with_a_local_start_is_not_published_on_the_hugging_face_hub(trained: Path) -> None:
     job = msgspec.structs.replace(trained_record(trained).job, start=Origin("./start", "0" * 64))
     with pytest.raises(HubError, match=r"its start \./start is a path of this machine; publish the start first"):
         require_public(job, HuggingFaceHub("me"))
@@ -150,7 +150,7 @@ def test_a_start_on_this_machine_is_not_named_either(trained: Path) -> None:
 
 @pytest.mark.parametrize("name", store.FILES)
 def test_a_link_out_of_a_folder_is_not_followed(model_folder: Path, tmp_path: Path, name: str) -> None:
-    """An unpacked archive could publish what only its reader may see."""
+    """A link in an unpacked archive could publish a private file."""
     secret = tmp_path / "secret"
     (model_folder / name).rename(secret)
     (model_folder / name).symlink_to(secret)
@@ -163,14 +163,14 @@ def test_a_link_out_of_a_folder_is_not_followed(model_folder: Path, tmp_path: Pa
     assert not (tmp_path / "pulled").exists()
 
 
-def test_a_folder_may_be_named_by_a_link_and_have_links_within(model_folder: Path, tmp_path: Path) -> None:
+def test_links_to_and_inside_a_model_folder_are_followed(model_folder: Path, tmp_path: Path) -> None:
     (model_folder / store.CURVE).rename(model_folder / "real.svg")
     (model_folder / store.CURVE).symlink_to("real.svg")
     (tmp_path / "short").symlink_to(model_folder)
     assert api.push(tmp_path / "short", hub=f"file:{tmp_path / 'hub'}").revision == store.identity(model_folder)
 
 
-def test_a_folder_of_the_catalogue_that_is_pushed_keeps_its_card(tmp_path: Path) -> None:
+def test_pushing_a_folder_of_the_catalogue_keeps_its_card(tmp_path: Path) -> None:
     folder = tmp_path / "resnet8_digits"
     shutil.copytree(CHECKOUT / "hub_cards" / "resnet8_digits", folder)
     before = (folder / store.README).read_bytes()

@@ -64,20 +64,14 @@ def test_an_unknown_name_is_an_error_that_suggests_close_ones() -> None:
         registry.load("zzzzz")
 
 
-def test_three_names_are_suggested_of_however_many() -> None:
+def test_at_most_three_close_names_are_suggested() -> None:
     many = [f"many{number}_digits" for number in range(10_000)]
     assert registry.close_to("MANY123_DIGTS", many)[0] == "many123_digits"
     assert len(registry.close_to("many123_digts", many)) == 3
     assert registry.close_to("zzzz", many) == []
 
 
-def test_a_data_set_is_the_zoos_own_or_one_that_a_declared_model_is_on(fake_plugin: Install) -> None:
-    fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"}, "flowers", FLOWERS)
-    assert registry.dataset("digits") is DIGITS
-    assert registry.dataset("flowers").title == "Flowers"
-
-
-def test_an_architecture_and_a_data_set_of_other_plugins_make_a_model(fake_plugin: Install) -> None:
+def test_an_architecture_and_a_data_set_of_different_plugins_make_a_model(fake_plugin: Install) -> None:
     fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"}, "flowers", FLOWERS)
     resnet8, flowers = registry.architecture("resnet8"), registry.dataset("flowers")
     joined = registry.join(resnet8, flowers)
@@ -86,14 +80,14 @@ def test_an_architecture_and_a_data_set_of_other_plugins_make_a_model(fake_plugi
     assert "resnet8_flowers" not in registry.entries()
 
 
-def test_a_data_set_of_a_declared_ones_name_is_not_taken_for_it() -> None:
+def test_another_data_set_of_a_declared_name_has_no_declared_parameters() -> None:
     declared = registry.load("resnet8_digits")
     other = dataclasses.replace(DIGITS, classes=tuple("abcdefghij"))
     joined = registry.join(declared.architecture, other)
     assert (joined.name, joined.dataset, joined.parameters) == ("resnet8_digits", other, None)
 
 
-def test_an_architecture_is_provided_by_the_distribution_that_its_net_is_from(fake_plugin: Install) -> None:
+def test_the_provider_of_an_architecture_is_the_distribution_of_its_net(fake_plugin: Install) -> None:
     code = """
 from dataclasses import replace
 from zoo.datasets import DIGITS
@@ -108,7 +102,7 @@ resnet8_a = Model(RESNET8, replace(DIGITS, name="a"), parameters=1)
     assert registry.provider(dataclasses.replace(resnet8, name="nobodys")) == "zoo_resnet_cifar"
 
 
-def test_a_records_architecture_is_that_of_its_distribution_else_anybodys(fake_plugin: Install) -> None:
+def test_a_record_gets_the_architecture_of_its_distribution_if_there_is_one(fake_plugin: Install) -> None:
     fake_plugin("zoo-mine", {"mine_digits": "mine:mine_digits"}, "mine", GOOD)
     fake_plugin("zoo-nuts", {"nuts": "nuts:known"}, "nuts", NUTS, group="zoo.architectures")
     for distribution in ("zoo-mine", "Zoo_Mine", "zoo-nuts", "zoo-nowhere"):
@@ -132,7 +126,7 @@ def known(name):
 """
 
 
-def test_a_broken_plugin_of_the_same_architecture_hurts_only_itself(fake_plugin: Install) -> None:
+def test_a_broken_plugin_of_the_same_architecture_is_only_a_warning(fake_plugin: Install) -> None:
     fake_plugin("zoo-broken", {"resnet8_mine": "broken:a"}, "broken", "1 / 0\n")
     with pytest.warns(PluginWarning, match="zoo-broken can't be imported"):
         assert registry.resolve("resnet8") == "resnet8_digits"
@@ -154,7 +148,7 @@ resnet8_qix = Model(RESNET8, replace(PIX, name="qix"), parameters=1, default=Tru
 """
 
 
-def test_a_bare_architecture_means_its_own_familys_model_whatever_others_put_it_on(fake_plugin: Install) -> None:
+def test_another_plugin_does_not_change_the_default_data_set_of_an_architecture(fake_plugin: Install) -> None:
     names = ("resnet8_pix", "resnet8_qix")
     fake_plugin("a-sibling", {name: f"sibling:{name}" for name in names}, "sibling", SIBLING)
     assert registry.resolve("resnet8") == "resnet8_digits"
@@ -162,30 +156,17 @@ def test_a_bare_architecture_means_its_own_familys_model_whatever_others_put_it_
     assert registry.load("resnet8_pix").dataset.name == "pix"
 
 
-def test_of_two_plugins_that_claim_one_name_the_first_by_name_has_it_and_a_warning_names_both(
-    fake_plugin: Install,
-) -> None:
-    fake_plugin("zoo-two", {"mine_digits": "other:mine_digits"}, "other", GOOD.replace("epochs=1", "epochs=2"))
-    fake_plugin("zoo-one", {"mine_digits": "mine:mine_digits"}, "mine", GOOD)
-    with pytest.warns(PluginWarning, match="both zoo-one and zoo-two claim the model name mine_digits; zoo-one's is"):
-        assert registry.entries()["mine_digits"].distribution == "zoo-one"
-    assert registry.load("mine_digits").recipes["r"].epochs == 1
-    assert registry.recorded("mine", "zoo-two").recipes["r"].epochs == 2
-
-
 def test_the_zoos_own_distributions_are_those_in_its_repository() -> None:
     assert {path.name for path in (CHECKOUT / "plugins").iterdir()} == plugins.SHIPPED
 
 
-def test_an_entry_that_is_not_the_model_of_its_name_is_an_error(fake_plugin: Install) -> None:
-    fake_plugin("zoo-wrong", {"x_digits": "wrong:x", "y_digits": "wrong:mine_digits"}, "wrong", GOOD + "x = 3\n")
-    with pytest.raises(PluginError, match="is of the type int"):
-        registry.load("x_digits")
+def test_an_entry_point_to_a_model_of_another_name_is_an_error(fake_plugin: Install) -> None:
+    fake_plugin("zoo-wrong", {"y_digits": "wrong:mine_digits"}, "wrong", GOOD)
     with pytest.raises(PluginError, match="of plugin zoo-wrong is of the type Model, expected the"):
         registry.load("y_digits")
 
 
-def test_in_a_plain_checkout_the_declarations_are_read_from_the_plugins(
+def test_an_uninstalled_checkout_reads_the_entry_points_of_its_plugins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = _checkout(tmp_path, monkeypatch)
@@ -197,7 +178,7 @@ def test_in_a_plain_checkout_the_declarations_are_read_from_the_plugins(
     assert plugins.core_version() == "9.9"
 
 
-def test_an_installed_plugin_stands_before_the_checkouts_of_the_same_name(
+def test_an_installed_plugin_is_preferred_to_that_of_the_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_plugin: Install
 ) -> None:
     _checkout(tmp_path, monkeypatch)
@@ -205,9 +186,7 @@ def test_an_installed_plugin_stands_before_the_checkouts_of_the_same_name(
     assert registry.entries()["mine_digits"].folder is None
 
 
-def test_a_plugins_folder_that_declares_nothing_readable_is_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_pyproject_of_a_plugin_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = _checkout(tmp_path, monkeypatch)
     (root / "plugins" / "half").mkdir()
     (root / "plugins" / "half" / "pyproject.toml").write_text("[project\n")

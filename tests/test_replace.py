@@ -14,7 +14,7 @@ def folder(path: Path, text: str) -> Path:
     return path
 
 
-def test_a_file_takes_the_place_of_another_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "text"
     for text in ("old", "new"):
         with file_written_aside(target) as file:
@@ -25,12 +25,10 @@ def test_a_file_takes_the_place_of_another_whole_or_not_at_all(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_files_and_folders_have_the_permissions_of_any_new_one_and_the_umask_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_replaced_files_and_folders_have_default_permissions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    monkeypatch.setattr(os, "umask", None)  # it is the whole process's
+    monkeypatch.setattr(os, "umask", None)  # the umask belongs to the whole process
     write_file(tmp_path / "deeper" / "written", b"text")
     with written_aside(tmp_path / "filled") as aside:
         (aside / "text").write_text("new")
@@ -39,7 +37,7 @@ def test_files_and_folders_have_the_permissions_of_any_new_one_and_the_umask_is_
     assert modes["deeper"] == modes["filled"] == modes["folder"]
 
 
-def test_a_folder_that_a_kill_has_moved_out_of_the_way_is_taken_back(tmp_path: Path) -> None:
+def test_a_folder_that_a_killed_process_moved_aside_is_restored(tmp_path: Path) -> None:
     folder(tmp_path / ".model.before", "old")
     folder(tmp_path / ".model.aside", "half")
     recover(tmp_path / "model")

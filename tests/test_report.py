@@ -16,7 +16,7 @@ CLASSES = ("cat", "dog", "ship", "none")
 CONFUSION = ((6, 3, 1, 0), (2, 8, 0, 0), (0, 0, 5, 0), (0, 0, 0, 0))
 
 
-def test_a_class_has_its_accuracy_and_what_it_is_taken_for() -> None:
+def test_a_class_has_its_accuracy_and_its_most_frequent_mistake() -> None:
     cat, dog, ship, none = report.by_class(CLASSES, CONFUSION)
     assert (cat.images, cat.top1, cat.mistaken_for, cat.mistakes) == (10, 60.0, "dog", 3)
     assert (dog.top1, dog.mistaken_for) == (80.0, "cat")
@@ -24,18 +24,18 @@ def test_a_class_has_its_accuracy_and_what_it_is_taken_for() -> None:
     assert (none.images, none.top1) == (0, 0.0)
 
 
-def test_the_folder_has_the_numbers_and_a_picture_of_the_matrix(tmp_path: Path) -> None:
+def test_a_report_has_the_numbers_and_a_drawing_of_the_confusion_matrix(tmp_path: Path) -> None:
     report.write(tmp_path / "new" / "folder", "a_model", Results(76.0, 100.0, 0.5, 25), CLASSES, CONFUSION)
     numbers = json.loads((tmp_path / "new" / "folder" / report.NUMBERS).read_text())
     assert numbers["confusion"] == [list(row) for row in CONFUSION]
-    assert [one["top1"] for one in numbers["classes"]] == [60.0, 80.0, 100.0, 0.0]
+    assert [row["top1"] for row in numbers["classes"]] == [60.0, 80.0, 100.0, 0.0]
     svg = (tmp_path / "new" / "folder" / report.MATRIX).read_text()
     assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
     assert all(f">{text}<" in svg for text in ("a_model", "true class", "predicted class", "ship", "8"))
 
 
 @pytest.mark.parametrize("name", ["$x_{$", "$5 bill$", "玫瑰", "🌹"])
-def test_one_class_is_mistaken_for_no_other_and_its_name_is_shown_as_it_is(tmp_path: Path, name: str) -> None:
+def test_a_class_name_is_drawn_unchanged(tmp_path: Path, name: str) -> None:
     (alone,) = report.write(tmp_path / "report", name, Results(100.0, 100.0, 0.5, 3), (name,), ((3,),))
     assert (alone.top1, alone.mistaken_for, alone.mistakes) == (100.0, None, 0)
     assert (tmp_path / "report" / report.MATRIX).read_text().count(f">{name}<") == 3

@@ -1,4 +1,4 @@
-"""The files beside the code agree with it: the citation, the page for contributors, the workflow."""
+"""The citation, the page for contributors and the CI workflow agree with the code."""
 
 from __future__ import annotations
 

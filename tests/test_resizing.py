@@ -1,4 +1,4 @@
-"""How a picture of any size becomes what a net sees: said in the folder, and followed by whoever reads it."""
+"""The resizing of a picture to the input of a net, as the record describes it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CENTER = Resizing(crop_pct=1.0, interpolation="bicubic", crop_mode="center")
 
 @pytest.fixture
 def cut(model_folder: Path) -> Path:
-    """A model folder that has its pictures cut in the middle."""
+    """A model folder with a center crop."""
     return config_of(model_folder, resizing=msgspec.structs.asdict(CENTER))
 
 
@@ -36,19 +36,19 @@ def picture() -> Image.Image:
     return image
 
 
-def test_the_resizing_is_read_from_the_record_and_stands_on_the_card(cut: Path, trained: Path) -> None:
+def test_the_resizing_is_in_the_record_and_on_the_card(cut: Path, trained: Path) -> None:
     assert store.read_record(trained).resizing.is_plain
     config = store.read_record(cut)
     assert config.resizing == CENTER
     assert json.loads(store.encode(config))["resizing"] == msgspec.structs.asdict(CENTER)
-    found = published(cut)
-    text = card.render(found.config, found.log(), found.known)
+    model = published(cut)
+    text = card.render(model.config, model.log(), model.known)
     assert "resized to cover 8×8 (bicubic), then cropped to the middle 8×8" in text
     assert "`crop_pct` 1,\n`crop_mode` center" in text
 
 
-def test_its_transforms_and_what_is_seen_in_a_picture_follow_it(cut: Path, trained: Path, tmp_path: Path) -> None:
-    assert zoo.transforms(cut)(picture()).unique().numel() == 1  # white alone
+def test_transforms_and_predictions_resize_as_the_record_says(cut: Path, trained: Path, tmp_path: Path) -> None:
+    assert zoo.transforms(cut)(picture()).unique().numel() == 1  # only white
     assert zoo.transforms(trained)(picture()).unique().numel() > 1
     picture().save(tmp_path / "wide.png")
     Image.new("L", (8, 8), 255).save(tmp_path / "white.png")
@@ -65,19 +65,19 @@ def test_its_transforms_and_what_is_seen_in_a_picture_follow_it(cut: Path, train
         {"crop_pct": 1.0, "interpolation": "bilinear", "crop_mode": "somehow"},
     ],
 )
-def test_one_that_can_not_be_is_refused_in_one_line(model_folder: Path, resizing: dict[str, object]) -> None:
+def test_an_invalid_resizing_is_refused_in_one_line(model_folder: Path, resizing: dict[str, object]) -> None:
     with pytest.raises(FolderError, match=r"is not a model's: resizing(\.\w+ can't be|: crop_pct should be)") as why:
         store.read_record(config_of(model_folder, resizing=resizing))
     assert "\n" not in str(why.value)
 
 
-def test_a_graph_that_cannot_resize_so_takes_the_models_own_size_and_says_so(cut: Path, tmp_path: Path) -> None:
+def test_an_exported_graph_that_cannot_resize_takes_the_input_size_and_records_it(cut: Path, tmp_path: Path) -> None:
     out, config = api.export(cut, to=["pt2"], out=tmp_path / "exported", data=tmp_path / "none")
     assert not config.exports[0].any_size
-    said: dict[str, str] = {"size": "", "resizing": ""}
-    torch.export.load(out / "pt2" / "model.pt2", extra_files=said)
-    assert said["size"] == "8x8"
-    assert json.loads(said["resizing"]) == msgspec.structs.asdict(CENTER)
+    metadata: dict[str, str] = {"size": "", "resizing": ""}
+    torch.export.load(out / "pt2" / "model.pt2", extra_files=metadata)
+    assert metadata["size"] == "8x8"
+    assert json.loads(metadata["resizing"]) == msgspec.structs.asdict(CENTER)
     picture().save(tmp_path / "wide.png")
-    (by_net,), (by_file,) = (api.predict(out, [tmp_path / "wide.png"], runtime=one) for one in (None, "pt2"))
+    (by_net,), (by_file,) = (api.predict(out, [tmp_path / "wide.png"], runtime=runtime) for runtime in (None, "pt2"))
     assert np.allclose([g.probability for g in by_net.guesses], [g.probability for g in by_file.guesses], atol=1e-5)

@@ -21,7 +21,7 @@ NAME = "resnet8_digits"
 
 @pytest.fixture
 def twice(trained: Path, tmp_path: Path) -> list[str]:
-    """The addresses of two revisions of a model in a folder hub: the license of the second one is another."""
+    """The addresses of two revisions of a model in a folder hub, which differ in the license."""
     hub = f"file:{tmp_path / 'hub'}"
     first = zoo.push(trained, hub=hub)
     second = zoo.push(zoo.pull(NAME, hub=hub, out=tmp_path / "again"), hub=hub, license="mit")
@@ -31,7 +31,7 @@ def twice(trained: Path, tmp_path: Path) -> list[str]:
 def test_the_revisions_of_a_model_are_listed_newest_first(twice: list[str], run_here: Run) -> None:
     address = twice[0].partition("@")[0]
     rows = json.loads(run_here("revisions", address, "--json").stdout)
-    assert [row["id"] for row in rows] == [one.partition("@")[2] for one in reversed(twice)]
+    assert [row["id"] for row in rows] == [address_at.partition("@")[2] for address_at in reversed(twice)]
     assert [row["license"] for row in rows] == ["mit", "apache-2.0"]
     assert rows[0]["top1"] == rows[1]["top1"] == zoo.info(address).config.results.test_top1  # type: ignore[union-attr]
     assert datetime.now(UTC) - datetime.fromisoformat(rows[0]["date"]) < timedelta(hours=1)
@@ -41,10 +41,10 @@ def test_the_revisions_of_a_model_are_listed_newest_first(twice: list[str], run_
 
 
 def test_a_damaged_revision_is_left_out_with_a_warning(twice: list[str]) -> None:
-    place, _, revision = twice[0].removeprefix("file:").partition("@")
-    config_of(Path(place) / ".revisions" / revision, license="gpl")
+    path, _, revision = twice[0].removeprefix("file:").partition("@")
+    config_of(Path(path) / ".revisions" / revision, license="gpl")
     with pytest.warns(HubWarning, match=f"is not revision {revision[:12]}: its config.json was changed"):
-        (row,) = api.revisions(f"file:{place}")
+        (row,) = api.revisions(f"file:{path}")
     assert row.license == "mit"
 
 
@@ -74,7 +74,7 @@ def test_only_what_differs_between_two_records_is_shown(twice: list[str], run_he
     assert run_here("diff", first, first).stdout == "the records are the same\n"
 
 
-def test_recipes_results_classes_and_hashes_are_compared() -> None:
+def test_diff_compares_recipes_results_classes_and_hashes() -> None:
     different = api.diff("resnet20_cifar10", "resnet20_cifar100")
     assert different["classes[0]"] == ("airplane", "apple")
     assert different["classes[99]"] == (None, "worm")

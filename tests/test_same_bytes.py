@@ -27,12 +27,14 @@ def test_the_same_training_is_expected_to_end_with_the_same_bytes(config: Traine
         ({"seed": 9}, "seed 9 there, 0 here"),
     ],
 )
-def test_another_job_is_a_reason_not_to(config: Trained, changes: dict[str, object], phrase: str) -> None:
+def test_another_job_is_not_expected_to_give_the_same_bytes(
+    config: Trained, changes: dict[str, object], phrase: str
+) -> None:
     (reason,) = obstacles(config, replace(config, job=replace(config.job, **changes)))
     assert reason.startswith(phrase)
 
 
-def test_so_are_other_versions_and_unknown_ones(config: Trained) -> None:
+def test_other_or_unknown_versions_are_not_expected_to_give_the_same_bytes(config: Trained) -> None:
     def there(**versions: str) -> Trained:
         return replace(config, job=replace(config.job, versions=replace(config.job.versions, **versions)))
 
@@ -41,7 +43,7 @@ def test_so_are_other_versions_and_unknown_ones(config: Trained) -> None:
     assert obstacles(config, there(torch="")) == [f"torch unknown there, {here} here"]
 
 
-def test_numpys_version_counts_where_it_drew_something(config: Trained) -> None:
+def test_the_version_of_numpy_matters_only_with_mixup(config: Trained) -> None:
     def with_numpy(version: str, mixup: float) -> Trained:
         recipe, versions = config.job.recipe.replace(mixup=mixup), replace(config.job.versions, numpy=version)
         job = replace(config.job, recipe=recipe, versions=versions)
@@ -51,8 +53,8 @@ def test_numpys_version_counts_where_it_drew_something(config: Trained) -> None:
     assert obstacles(with_numpy("2", 0.2), with_numpy("1", 0.2)) == ["numpy 1 there, 2 here"]
 
 
-def test_another_processor_and_a_fast_gpu_are_reasons_too(config: Trained) -> None:
-    elsewhere = replace(config, environment=replace(config.environment, device="CPU, another"))
-    assert obstacles(config, elsewhere) == [f"CPU, another there, {config.environment.device} here"]
+def test_another_processor_or_a_fast_gpu_is_not_expected_to_give_the_same_bytes(config: Trained) -> None:
+    other = replace(config, environment=replace(config.environment, device="CPU, another"))
+    assert obstacles(config, other) == [f"CPU, another there, {config.environment.device} here"]
     fast = replace(config, job=replace(config.job, device="cuda", deterministic=False))
     assert obstacles(fast, fast) == ["not deterministic there, which never gives the same bytes twice"]

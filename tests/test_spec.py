@@ -17,19 +17,19 @@ PAPER = Recipe(epochs=200, lr=0.1, sched="multistep", decay_milestones=(100, 150
 QUICK = Recipe(epochs=12)
 
 
-def test_a_recipe_is_changed_by_text_under_its_fields_names() -> None:
+def test_a_recipe_is_changed_by_field_names_and_text() -> None:
     changed = PAPER.changed({"lr": "0.05", "decay_milestones": "10,20", "clip_grad": "null", "nesterov": "true"})
     assert (changed.lr, changed.decay_milestones, changed.clip_grad, changed.nesterov) == (0.05, (10, 20), None, True)
     assert PAPER.lr == 0.1
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("typed", "meant"),
     [("learning_rate", "lr"), ("label_smoothing", "smoothing"), ("batchsize", "batch_size")],
 )
-def test_a_field_by_another_name_is_refused_with_its_own(said: str, meant: str) -> None:
-    with pytest.raises(RecipeError, match=rf"no field '{said}'; did you mean {meant}\b"):
-        PAPER.changed({said: "1"})
+def test_an_unknown_field_is_refused_with_the_right_name(typed: str, meant: str) -> None:
+    with pytest.raises(RecipeError, match=rf"no field '{typed}'; did you mean {meant}\b"):
+        PAPER.changed({typed: "1"})
     with pytest.raises(RecipeError, match=r"no field 'nothing_of_it'; the fields are epochs, batch_size, opt, lr, "):
         PAPER.changed({"nothing_of_it": "0.1"})
 
@@ -40,20 +40,20 @@ def test_a_plateau_needs_held_out_images_to_watch() -> None:
     assert PAPER.changed({"sched": "plateau", "val_images": "5000"}).patience_epochs == 10
 
 
-def test_a_recipe_comes_back_from_json_and_keeps_its_hash() -> None:
+def test_a_recipe_survives_a_round_trip_through_json() -> None:
     again = Recipe.from_json(json.loads(json.dumps(PAPER.to_json())))
     assert again == PAPER
     assert again.sha256() == PAPER.sha256()
     assert PAPER.replace(lr=0.2).sha256() != PAPER.sha256()
 
 
-def test_its_hash_is_that_of_every_field_so_that_another_default_is_another_recipe() -> None:
+def test_the_hash_of_a_recipe_covers_fields_at_their_default() -> None:
     spelt_out = {"v": 2, **PAPER.to_json()}
     assert PAPER.sha256() == hashlib.sha256(json.dumps(spelt_out, sort_keys=True).encode()).hexdigest()
     assert spelt_out["momentum"] == 0.9
 
 
-def test_a_field_that_was_added_later_changes_no_recipe_that_leaves_it_alone() -> None:
+def test_a_field_added_later_does_not_change_the_hash_at_its_default() -> None:
     assert "img_size" not in PAPER.to_json()
     assert PAPER.every()["img_size"] is None
     larger = PAPER.replace(img_size=64)
@@ -62,7 +62,7 @@ def test_a_field_that_was_added_later_changes_no_recipe_that_leaves_it_alone() -
     assert Recipe.from_json(larger.to_json()) == larger
 
 
-def test_numbers_are_what_their_fields_say_however_they_are_written() -> None:
+def test_integers_and_lists_are_converted_to_the_types_of_the_fields() -> None:
     whole, same = Recipe(epochs=5, lr=1, mixup=1, mean=[0, 1]), Recipe(epochs=5, lr=1.0, mixup=1.0, mean=(0.0, 1.0))  # type: ignore[arg-type]
     assert whole == same
     assert whole.sha256() == same.sha256()
@@ -83,12 +83,12 @@ def test_numbers_are_what_their_fields_say_however_they_are_written() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_what_no_training_can_have_is_refused_by_its_field(fields: dict[str, Any]) -> None:
+def test_a_value_out_of_bounds_is_refused_by_its_field(fields: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=f"recipe: {next(iter(fields))}.* should (be|have)"):
         Recipe(**{"epochs": 2, **fields})
 
 
-def test_a_copy_has_other_values_and_is_checked_as_any_recipe() -> None:
+def test_a_changed_copy_is_validated_like_any_recipe() -> None:
     assert PAPER.replace(lr=1, mean=[0.5]).lr == 1.0
     with pytest.raises(RecipeError, match="lr should be above 0"):
         PAPER.replace(lr=0.0)
@@ -97,35 +97,31 @@ def test_a_copy_has_other_values_and_is_checked_as_any_recipe() -> None:
 
 
 def build(input_size: InputSize, num_classes: int) -> nn.Module:
-    raise AssertionError("facts build no net")
+    raise AssertionError("a declaration builds no net")
 
 
 TINY = Architecture("tiny", build, {"paper": PAPER, "quick": QUICK}, description="A net of one block.")
 
 
-def test_a_model_is_named_by_its_architecture_and_its_data_set() -> None:
-    assert Model(TINY, CIFAR10, 1).name == "tiny_cifar10"
+def test_a_model_has_the_name_and_the_recipes_of_its_architecture() -> None:
+    model = Model(TINY, CIFAR10, 1)
+    assert (model.name, model.recipes, model.default_recipe) == ("tiny_cifar10", TINY.recipes, "paper")
 
 
 @pytest.mark.parametrize("name", ["Tiny", "tiny net", "../tiny", "tiny_", ""])
-def test_a_name_that_could_not_be_a_folders_is_refused(name: str) -> None:
+def test_a_name_that_cannot_be_a_folder_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"architecture name '.*' should consist of lower-case letters"):
         dataclasses.replace(TINY, name=name)
     with pytest.raises(ValueError, match=r"data set name '.*' should consist of lower-case letters"):
         dataclasses.replace(CIFAR10, name=name)
 
 
-def test_an_architecture_has_a_recipe() -> None:
+def test_an_architecture_without_recipes_is_refused() -> None:
     with pytest.raises(ValueError, match="architecture tiny has no recipe"):
         dataclasses.replace(TINY, recipes={})
 
 
-def test_a_model_has_its_architectures_recipes() -> None:
-    assert Model(TINY, CIFAR10, 1).recipes == TINY.recipes
-    assert Model(TINY, CIFAR10, 1).default_recipe == "paper"
-
-
-def test_recipes_of_the_pair_come_first_and_replace_the_architectures_of_their_name() -> None:
+def test_recipes_of_a_model_come_first_and_replace_those_of_the_architecture() -> None:
     own = QUICK.replace(lr=0.01)
     model = Model(TINY, CIFAR10, 1, {"quick": own, "long": PAPER})
     assert list(model.recipes) == ["quick", "long", "paper"]
@@ -134,7 +130,7 @@ def test_recipes_of_the_pair_come_first_and_replace_the_architectures_of_their_n
     assert dataclasses.replace(model, parameters=2).recipes == model.recipes
 
 
-def test_a_model_is_described_as_its_net_trained_on_its_data_set() -> None:
+def test_the_description_names_the_net_and_the_data_set() -> None:
     assert Model(TINY, CIFAR10, 1).description == "A net of one block, trained on CIFAR-10."
     bare = dataclasses.replace(TINY, description="")
     assert Model(bare, CIFAR10, 1).description == "The architecture tiny, trained on CIFAR-10."

@@ -29,7 +29,7 @@ IMAGES = 300  # four batches of 64 and one of 44
 
 
 class Training:
-    """A net with a step, and an epoch of steps."""
+    """A net and its training step."""
 
     def __init__(
         self,
@@ -70,11 +70,11 @@ class Training:
             return {name: tensor.cpu().clone() for name, tensor in self.net.state_dict().items()}
 
 
-def close(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return all(torch.allclose(one[name].double(), other[name].double(), atol=2e-3, rtol=1e-2) for name in one)
+def close(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return all(torch.allclose(first[name].double(), second[name].double(), atol=2e-3, rtol=1e-2) for name in first)
 
 
-def test_a_step_is_what_a_hand_written_one_does() -> None:
+def test_a_step_matches_a_hand_written_one() -> None:
     training = Training()
     torch.manual_seed(0)
     net = build(MODEL.architecture, MODEL.dataset).to(memory_format=torch.channels_last).train()
@@ -95,7 +95,7 @@ def test_a_step_is_what_a_hand_written_one_does() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
-def test_a_compiled_epoch_learns_what_an_eager_one_learns() -> None:
+def test_a_compiled_epoch_matches_an_eager_one() -> None:
     eager, compiled = Training(), Training(how="default")
     for number in (1, 2):
         assert compiled.epoch(number).loss == pytest.approx(eager.epoch(number).loss, rel=1e-3)
@@ -119,7 +119,7 @@ def test_only_whole_batches_are_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
     assert sizes == [64, 64, 64, 64]
 
 
-def test_a_step_that_can_not_be_compiled_is_run_eagerly_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_cannot_be_compiled_runs_eagerly_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(forward: object, **options: object) -> object:
         def fail(positions: Tensor, scale: float) -> Tensor:
             assert forward(positions, scale).isfinite()  # type: ignore[operator]
@@ -139,7 +139,7 @@ def test_a_step_that_can_not_be_compiled_is_run_eagerly_with_one_warning(monkeyp
 
 
 class Clock:
-    """A clock that only what is measured moves."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -148,7 +148,7 @@ class Clock:
         return self.seconds
 
 
-def test_steps_that_are_still_queued_when_compiling_begins_are_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_queued_before_compiling_count_as_training_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     stopwatch = Stopwatch(CPU, clock)
     queued = [5.0]
@@ -162,13 +162,13 @@ def test_steps_that_are_still_queued_when_compiling_begins_are_training(monkeypa
     assert (stopwatch.train_seconds, stopwatch.compile_seconds) == (5.0, 2.0)
 
 
-# -- graphs, as far as they can be tried without a GPU ----------------------------------------------
+# -- CUDA graphs -----------------------------------------------------------------------------------
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("how", ["graph", "default"])
-def test_a_graph_learns_what_an_eager_step_on_the_gpu_learns(how: How, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # what it rounds off would be the difference
+def test_a_cuda_graph_matches_eager_steps(how: How, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # its rounding would be the difference
     cuda = torch.device("cuda")
     eager, graphed = Training(device=cuda), Training(device=cuda, how=how)
     assert isinstance(graphed.step, GraphedStep)
@@ -178,13 +178,13 @@ def test_a_graph_learns_what_an_eager_step_on_the_gpu_learns(how: How, monkeypat
 
 
 @pytest.mark.gpu
-def test_a_graph_follows_the_rate_of_every_layer() -> None:
+def test_a_cuda_graph_follows_the_learning_rate_of_every_layer() -> None:
     cuda = torch.device("cuda")
     recipe = RECIPE.replace(momentum=0.0, layer_decay=0.5)
     eager, graphed = (Training(device=cuda, how=how, recipe=recipe) for how in ("none", "graph"))
     for number in range(1, 7):
-        for one in (eager, graphed):
-            for group in one.optimizer.param_groups:
+        for training in (eager, graphed):
+            for group in training.optimizer.param_groups:
                 group["lr"] = 0.05 / number * optim.scale(group)
-            one.epoch(number)
+            training.epoch(number)
     assert close(eager.state(), graphed.state())

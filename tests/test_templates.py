@@ -1,4 +1,4 @@
-"""What `zoo new plugin` writes is a plugin that passes its own tests."""
+"""`zoo new plugin` writes a plugin that passes its own tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def own_tests(folder: Path) -> str:
     return finished.stdout
 
 
-def test_a_plugin_passes_its_own_tests(run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_plugin_passes_its_own_tests(run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finished = run_here("new", "plugin", "mine")
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.startswith(
@@ -43,7 +43,7 @@ def test_a_plugin_passes_its_own_tests(run_here: Run, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.slow
-def test_a_plugin_with_a_data_set_passes_its_own_tests_and_the_zoos_as_it_is_installed(tmp_path: Path) -> None:
+def test_a_new_plugin_with_a_data_set_is_installed_and_passes_all_tests(tmp_path: Path) -> None:
     folder, site = templates.new_plugin("mine", dataset="petals", out=tmp_path / "zoo-mine"), tmp_path / "site"
     assert "3 passed" in own_tests(folder)
     pip = f"{sys.executable} -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation"
@@ -60,12 +60,12 @@ def test_a_plugin_with_a_data_set_passes_its_own_tests_and_the_zoos_as_it_is_ins
     assert "7 passed" in finished.stdout, finished.stdout
 
 
-def test_nothing_is_left_to_fill_in_and_every_file_is_for_something() -> None:
+def test_every_template_is_filled_in_and_used() -> None:
     texts = dict(templates.written("mine", "petals"))
     for path, text in texts.items():
         assert not re.search(r"@[a-zA-Z_]+@", text), path
     shipped = {path.name for path in (Path(templates.__file__).parent / "plugin").iterdir()}
-    assert len(shipped) == len(texts) + 1  # about_data.txt is a part of the README
+    assert len(shipped) == len(texts) + 1  # about_data.txt is part of the README
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_nothing_is_left_to_fill_in_and_every_file_is_for_something() -> None:
         ("resnet20", None, "there is an architecture resnet20 already"),
     ],
 )
-def test_a_name_that_cannot_be_is_refused(name: str, dataset: str | None, message: str, tmp_path: Path) -> None:
+def test_an_invalid_or_existing_name_is_refused(name: str, dataset: str | None, message: str, tmp_path: Path) -> None:
     with pytest.raises(PluginError, match=message):
         templates.new_plugin(name, dataset=dataset, out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_that_exists_or_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+def test_an_existing_or_impossible_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for out, message in (
         (tmp_path, "exists already"),
@@ -92,7 +92,7 @@ def test_a_folder_that_exists_or_cannot_be_made_is_one_line(tmp_path: Path) -> N
             templates.new_plugin("mine", out=out)
 
 
-def test_a_plugin_on_one_of_the_zoos_data_sets_declares_the_parameters_of_its_net(tmp_path: Path) -> None:
+def test_a_new_plugin_on_a_data_set_of_the_zoo_declares_its_parameters(tmp_path: Path) -> None:
     folder = templates.new_plugin("mine", dataset="cifar100", out=tmp_path / "zoo-mine")
     assert not (folder / "sample.py").exists()
     assert "from zoo.plugin import CIFAR100, Architecture" in (folder / "zoo_mine.py").read_text()

@@ -1,8 +1,9 @@
-"""What a shell, a terminal and a file system may do to any command: one line, and no traceback."""
+"""Faults of the shell, the terminal and the file system: one line, and no traceback."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -40,7 +41,7 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, shell=True, capture_output=True, text=True, env={**os.environ, **environment})
 
 
-def test_a_closed_stdout_is_no_error() -> None:
+def test_a_closed_stdout_is_not_an_error() -> None:
     finished = shell(f"{ZOO} list 'resnet8*' >&-")
     assert (finished.returncode, finished.stderr) == (0, "")
 
@@ -73,30 +74,22 @@ def test_without_a_home_folder_a_path_in_it_is_one_line(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("command", ["pull", "import", "new", "page", "export", "train", "reproduce"])
 @pytest.mark.parametrize("out", [".", "/", ""])
-def test_a_folder_that_can_not_be_made_is_one_line(tmp_path: Path, run_here: Run, command: str, out: str) -> None:
+def test_an_output_folder_that_cannot_be_created_is_one_line(
+    tmp_path: Path, run_here: Run, command: str, out: str
+) -> None:
     finished = run_here(*OUT[command].replace("FILE", str(WEIGHTS)).split(), "--out", out)
     assert (finished.returncode, finished.stderr.count("\n")) == (1, 1), finished.stderr
-    assert "name a" in finished.stderr
+    assert re.search("name a|new folder", finished.stderr)
     assert list((tmp_path / "work").iterdir()) == []
 
 
 @pytest.mark.parametrize("command", OUT)
-def test_a_place_that_can_not_be_written_is_one_line(tmp_path: Path, run_here: Run, command: str) -> None:
-    (tmp_path / "file").touch()  # a folder in a file can't be made, also by root
+def test_an_output_inside_a_file_is_one_line(tmp_path: Path, run_here: Run, command: str) -> None:
+    (tmp_path / "file").touch()  # not even root can make a folder inside a file
     finished = run_here(*OUT[command].replace("FILE", str(WEIGHTS)).split(), "--out", "../file/sub/out.svg")
     assert finished.returncode == 1
     assert finished.stderr.splitlines()[-1].startswith("zoo: "), finished.stderr
     assert "Traceback" not in finished.stderr
-
-
-@pytest.mark.parametrize("command", ["pull", "new", "plot", "eval"])
-def test_a_tilde_in_out_is_the_home_folder(tmp_path: Path, run_here: Run, command: str) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    finished = run_here(*OUT[command].split(), "--out=~/out.svg", HOME=str(home))
-    assert finished.returncode == 0, finished.stderr
-    assert [path.name for path in home.iterdir() if not path.name.startswith(".")] == ["out.svg"]
-    assert list((tmp_path / "work").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -108,9 +101,12 @@ def test_a_tilde_in_out_is_the_home_folder(tmp_path: Path, run_here: Run, comman
         "plot ~/m --out=~/plot.svg",
         "push ~/m --hub=file:~/hub",
         "data folder:~/pictures --test-part 0.5",
+        "pull resnet8_digits --out=~/pulled",
+        "new plugin mine --out=~/mine",
+        "eval resnet8_digits --report --out=~/report",
     ],
 )
-def test_a_tilde_in_any_path_is_the_home_folder(tmp_path: Path, run_here: Run, line: str) -> None:
+def test_a_tilde_in_a_path_is_the_home_folder(tmp_path: Path, run_here: Run, line: str) -> None:
     home = tmp_path / "home"
     shutil.copytree(WEIGHTS.parent, home / "m")
     shutil.copy(Path(__file__).parent / "photo.png", home)

@@ -1,4 +1,4 @@
-"""Loading in a thread pool leaves the process as it was."""
+"""Loading in a thread pool does not change the state of the process."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def umask() -> int:
 
 
 def equal(net: nn.Module, other: nn.Module) -> bool:
-    own, others = net.state_dict(), other.state_dict()
-    return all(torch.equal(others[name], tensor) for name, tensor in own.items())
+    own, expected = net.state_dict(), other.state_dict()
+    return all(torch.equal(expected[name], tensor) for name, tensor in own.items())
 
 
-def test_eight_threads_that_load_leave_stdout_the_generator_and_the_umask_as_they_were() -> None:
+def test_loading_in_threads_leaves_stdout_the_generator_and_the_umask_unchanged() -> None:
     before = sys.stdout, torch.get_rng_state(), umask()
     with ThreadPoolExecutor(8) as pool:
         nets = list(pool.map(lambda _: zoo.load(MODEL, pretrained=True), range(40)))
@@ -36,7 +36,7 @@ def test_eight_threads_that_load_leave_stdout_the_generator_and_the_umask_as_the
     assert all(equal(nets[0], net) for net in nets)
 
 
-def test_a_pretrained_net_is_on_the_processor_whatever_the_default_device() -> None:
+def test_a_pretrained_net_is_on_the_cpu_whatever_the_default_device() -> None:
     torch.set_default_device("meta")
     try:
         net = zoo.load(MODEL, pretrained=True)

@@ -1,4 +1,4 @@
-"""timm's own repositories, as its `push_to_hf_hub` leaves them: loaded, asked, fine-tuned, published, loaded again."""
+"""Repositories written by timm's `push_to_hf_hub`: loaded, fine-tuned, published and loaded again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SIDE = 96
 
 
 def timms(**settings: Any) -> nn.Module:
-    """A small net of timm's with random weights, not those that its layers begin with."""
+    """A small net of timm with random weights, also in batch norm."""
     torch.manual_seed(0)
     net: nn.Module = timm.create_model("test_resnet", **{"num_classes": len(LABELS), **settings})
     for module in net.modules():
@@ -46,10 +46,10 @@ def timms(**settings: Any) -> nn.Module:
 
 
 def saved(folder: Path, net: nn.Module, changes: Mapping[str, object] = MappingProxyType({})) -> Path:
-    """A folder as timm saves it, and what its config.json says otherwise."""
-    said = {"label_names": list(LABELS)}
+    """A folder saved by timm, with changes to its config.json."""
+    labels = {"label_names": list(LABELS)}
     data = {"input_size": (3, SIDE, SIDE), "crop_pct": 0.9, "interpolation": "bicubic"}
-    save_for_hf(net, str(folder), model_config=said, data_config=data, safe_serialization=True)
+    save_for_hf(net, str(folder), model_config=labels, data_config=data, safe_serialization=True)
     document = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**document, **changes}))
     return folder
@@ -57,7 +57,7 @@ def saved(folder: Path, net: nn.Module, changes: Mapping[str, object] = MappingP
 
 @pytest.fixture
 def repository(hub: Hub) -> str:
-    """A repository of timm's on the Hub, by itself."""
+    """A repository that timm pushed to the Hub."""
     hub.accounts["hf_trees"] = Account("trees", "write")
     push_to_hf_hub(
         timms(),
@@ -78,15 +78,15 @@ def photograph(width: int, height: int) -> Image.Image:
     return Image.fromarray((sky + grain).clip(0, 255).astype(np.uint8))
 
 
-def test_its_answers_to_a_photograph_and_its_facts_are_timms(repository: str, tmp_path: Path) -> None:
+def test_logits_and_preprocessing_match_timm(repository: str, tmp_path: Path) -> None:
     theirs, picture = timms(), photograph(320, 213)
     config = published(repository).config
     size = {"input_size": (3, SIDE, SIDE), "crop_pct": 0.9, "interpolation": "bicubic"}
     prepare = create_transform(**resolve_model_data_config(theirs, args=size))
     ours = zoo.load(repository, pretrained=True)
     with torch.inference_mode():
-        wanted, found = theirs(prepare(picture)[None]), ours(zoo.transforms(repository)(picture)[None])
-    assert torch.allclose(found, wanted, rtol=0, atol=1e-5)
+        expected, logits = theirs(prepare(picture)[None]), ours(zoo.transforms(repository)(picture)[None])
+    assert torch.allclose(logits, expected, rtol=0, atol=1e-5)
     assert (config.classes, config.input_size) == (LABELS, (3, SIDE, SIDE))
     assert config.resizing == Resizing(0.9, "bicubic", "center")
     assert isinstance(config, Imported)
@@ -97,11 +97,11 @@ def test_its_answers_to_a_photograph_and_its_facts_are_timms(repository: str, tm
     assert seen.guesses[0].label == LABELS[int(guesses.argmax())]
 
 
-def test_a_training_begins_with_it_and_what_comes_of_it_is_published_and_loaded(
+def test_a_repository_of_timm_is_fine_tuned_published_and_reproduced(
     repository: str, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = hub.repositories["trees/test_resnet"].commits[-1]
-    one = api.train(
+    model = api.train(
         "test_resnet",
         dataset="digits",
         start=repository,
@@ -113,22 +113,22 @@ def test_a_training_begins_with_it_and_what_comes_of_it_is_published_and_loaded(
         push=True,
         hub="hf://me",
     )
-    job = one.config.job
+    job = model.config.job
     assert job.start is not None
     assert job.start.address == f"hf://trees/test_resnet@{commit.oid}"
     assert job.start.sha256 == commit.files["model.safetensors"].sha256
-    assert (one.config.name, one.config.architecture) == ("test_resnet_digits", "test_resnet")
-    assert one.config.plugin_distribution == "zoo-timm"
-    data = vars(ModelCard((one.folder / store.README).read_text()).data)
+    assert (model.config.name, model.config.architecture) == ("test_resnet_digits", "test_resnet")
+    assert model.config.plugin_distribution == "zoo-timm"
+    data = vars(ModelCard((model.folder / store.README).read_text()).data)
     assert (data["base_model"], data["base_model_relation"]) == ("trees/test_resnet", "finetune")
     net = zoo.load("hf://me/test_resnet_digits", pretrained=True)
     assert net(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
     monkeypatch.setenv("ZOO_TRUST", "hf://trees")
-    again, before = api.reproduce(one.folder, out=tmp_path / "again")
+    again, before = api.reproduce(model.folder, out=tmp_path / "again")
     assert again.config.weights == before.weights
 
 
-def test_the_classes_of_an_imagenet_are_named_where_the_tag_says_that_it_is_one(tmp_path: Path) -> None:
+def test_imagenet_classes_are_named_if_the_tag_says_imagenet(tmp_path: Path) -> None:
     net = timm.create_model("test_resnet.r160_in1k")
     folder = saved(tmp_path / "net", net, {"label_names": None})
     config = published(folder).config
@@ -140,35 +140,35 @@ def test_the_classes_of_an_imagenet_are_named_where_the_tag_says_that_it_is_one(
     assert (config.dataset, config.classes[281]) == ("unnamed", "281")
 
 
-def test_labels_are_described_where_there_are_descriptions(tmp_path: Path) -> None:
+def test_label_descriptions_are_used_as_class_names(tmp_path: Path) -> None:
     folder = saved(tmp_path / "net", timms(), {"label_descriptions": {"acorn": "the fruit of an oak"}})
     assert published(folder).config.classes == ("the fruit of an oak", "beech", "chestnut")
 
 
-FALSE: dict[str, tuple[dict[str, object], str]] = {
-    "an architecture that timm has not": ({"architecture": "resnet9000"}, "timm has no architecture 'resnet9000'"),
-    "one that timm would fetch": ({"architecture": "hf-hub:somebody/resnet18"}, "timm has no architecture 'hf-hub:"),
-    "one of the zoo's": ({"architecture": "resnet20_cifar10"}, "timm has no architecture"),
-    "arguments that make another net": ({"model_args": {"output_stride": 8}}, "it was made with output_stride '8'"),
-    "a checkpoint to be opened": ({"model_args": {"checkpoint_path": "/x"}}, "it was made with checkpoint_path"),
+WRONG_CONFIGS: dict[str, tuple[dict[str, object], str]] = {
+    "an unknown architecture": ({"architecture": "resnet9000"}, "timm has no architecture 'resnet9000'"),
+    "an architecture of the Hub": ({"architecture": "hf-hub:somebody/resnet18"}, "timm has no architecture 'hf-hub:"),
+    "an architecture of the zoo": ({"architecture": "resnet20_cifar10"}, "timm has no architecture"),
+    "an argument that changes the net": ({"model_args": {"output_stride": 8}}, "it was made with output_stride '8'"),
+    "a checkpoint path": ({"model_args": {"checkpoint_path": "/x"}}, "it was made with checkpoint_path"),
     "another pooling": ({"model_args": {"global_pool": "max"}}, "it was made with global_pool 'max'"),
-    "billions of classes": ({"num_classes": 10**12}, "num_classes should be from 1 to 100,000"),
-    "a net that the file is too small for": ({"architecture": "resnet152"}, "and its net [0-9,]+ values"),
-    "another net": ({"num_classes": 4, "label_names": None, "model_args": {}}, "does not fit the architecture"),
-    "labels of others": ({"label_names": {"7": "oak"}}, "label_names should name the labels 0 to 2"),
-    "facts that are none": ({"pretrained_cfg": {"mean": "grey"}}, r"pretrained_cfg\.mean should be"),
+    "too many classes": ({"num_classes": 10**12}, "num_classes should be from 1 to 100,000"),
+    "a net larger than the file": ({"architecture": "resnet152"}, "and its net [0-9,]+ values"),
+    "another class count": ({"num_classes": 4, "label_names": None, "model_args": {}}, "does not fit the architecture"),
+    "labels out of range": ({"label_names": {"7": "oak"}}, "label_names should name the labels 0 to 2"),
+    "an invalid mean": ({"pretrained_cfg": {"mean": "grey"}}, r"pretrained_cfg\.mean should be"),
 }
 
 
-@pytest.mark.parametrize("what", FALSE)
-def test_what_it_says_is_not_believed(what: str, tmp_path: Path) -> None:
-    changes, why = FALSE[what]
+@pytest.mark.parametrize("case", WRONG_CONFIGS)
+def test_a_wrong_config_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
+    changes, why = WRONG_CONFIGS[case]
     with pytest.raises(FolderError, match=why) as error:
         zoo.load(saved(tmp_path / "net", timms(), changes), pretrained=True)
     assert "\n" not in str(error.value)
 
 
-def test_every_net_of_timms_is_known_to_a_record_that_names_the_plugin_and_to_nothing_else() -> None:
+def test_architectures_of_timm_are_available_only_to_records_that_name_the_plugin() -> None:
     assert registry.recorded("test_resnet", "zoo-timm").name == "test_resnet"
     for name in ("resnet9000", "hf-hub"):
         with pytest.raises(UnknownModel):
@@ -177,7 +177,7 @@ def test_every_net_of_timms_is_known_to_a_record_that_names_the_plugin_and_to_no
         registry.architecture("test_resnet")
 
 
-def test_a_stem_for_small_images_is_not_timms_and_says_so(tmp_path: Path) -> None:
+def test_starting_a_small_stem_from_weights_of_timm_is_refused(tmp_path: Path) -> None:
     start = saved(tmp_path / "net", timm.create_model("resnet18", num_classes=3))
     with pytest.raises(
         TrainingError, match=r"conv1\.weight is 64×3×7×7, but should be .* for images of \(1, 8, 8\)"
@@ -186,8 +186,8 @@ def test_a_stem_for_small_images_is_not_timms_and_says_so(tmp_path: Path) -> Non
     assert "\n" not in str(why.value)
 
 
-def test_the_command_says_what_it_is(run_here: Run, tmp_path: Path) -> None:
-    found = run_here("info", saved(tmp_path / "net", timms()))
-    assert found.returncode == 0, found.stderr
-    assert "unnamed, 3 classes (acorn, beech, chestnut), input (3, 96, 96)" in found.stdout
-    assert "center, crop_pct 0.9, bicubic" in found.stdout
+def test_info_describes_a_repository_of_timm(run_here: Run, tmp_path: Path) -> None:
+    finished = run_here("info", saved(tmp_path / "net", timms()))
+    assert finished.returncode == 0, finished.stderr
+    assert "unnamed, 3 classes (acorn, beech, chestnut), input (3, 96, 96)" in finished.stdout
+    assert "center, crop_pct 0.9, bicubic" in finished.stdout

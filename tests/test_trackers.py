@@ -1,4 +1,4 @@
-"""Experiment trackers: TensorBoard, Weights & Biases, MLflow, trackio, and the tracker that docs/trackers.md writes."""
+"""Experiment trackers: TensorBoard, Weights & Biases, MLflow, trackio, and the example in docs/trackers.md."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tomllib
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +19,6 @@ import pytest
 from zoo import api
 from zoo.errors import Interrupted, TrackerWarning, TrainingError
 from zoo.record import store
-from zoo.record.types import EpochRow
 
 from .conftest import CHECKOUT, Run
 from .test_train import StopAfter
@@ -46,22 +46,14 @@ class Failing:
 
 @pytest.fixture
 def jsonl(fake_plugin: Install) -> None:
-    """The page's tracker, installed as a plugin."""
+    """The tracker in the documentation, installed as a plugin."""
     declared = tomllib.loads(BLOCKS["zoo-jsonl/pyproject.toml"])["project"]["entry-points"]["zoo.reports"]
     fake_plugin("zoo-jsonl", declared, "zoo_jsonl", BLOCKS["zoo-jsonl/zoo_jsonl.py"], group="zoo.reports")
 
 
-def train(out: Path, *track: str, report: StopAfter | None = None, resume: bool = False) -> api.Trained:
+def train(out: Path, *track: str, **options: Any) -> api.Trained:
     return api.train(
-        "resnet8_digits",
-        epochs=3,
-        limit_train=128,
-        save_every=100,
-        out=out,
-        amp=False,
-        track=track,
-        report=report,
-        resume=resume,
+        "resnet8_digits", epochs=3, limit_train=128, save_every=100, out=out, amp=False, track=track, **options
     )
 
 
@@ -69,29 +61,29 @@ def lines(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "told.jsonl").read_text().splitlines()]
 
 
-def rows(told: list[dict[str, object]]) -> list[dict[str, object]]:
-    return [one for one in told if "epoch" in one]
+def rows(lines: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [line for line in lines if "epoch" in line]
 
 
 @pytest.mark.usefixtures("jsonl")
-def test_the_pages_tracker_is_told_the_job_every_epoch_and_what_the_test_set_says(tmp_path: Path) -> None:
+def test_the_tracker_in_the_documentation_gets_the_job_every_epoch_and_the_result(tmp_path: Path) -> None:
     trained = train(tmp_path / "out", "jsonl")
-    told = lines(tmp_path / "out.events")
-    assert told[0]["begun"] == "resnet8_digits"
-    assert told[0]["job"] == json.loads((trained.folder / "config.json").read_text())["job"]
-    assert str(told[1]["note"]).startswith("training resnet8_digits, recipe quick: 3 epochs")
-    assert str(told[2]["note"]).startswith("compile ")
-    assert told[3] == {"epochs": 3, "images": 128, "finished": 0}
-    *before, last, result = rows(told)
+    written = lines(tmp_path / "out.events")
+    assert written[0]["begun"] == "resnet8_digits"
+    assert written[0]["job"] == json.loads((trained.folder / "config.json").read_text())["job"]
+    assert str(written[1]["note"]).startswith("training resnet8_digits, recipe quick: 3 epochs")
+    assert str(written[2]["note"]).startswith("compile ")
+    assert written[3] == {"epochs": 3, "images": 128, "finished": 0}
+    *before, last, result = rows(written)
     log = [msgspec.structs.asdict(row) for row in store.read_log(trained.folder)]
     assert [*before, result] == log
     assert last == {**log[-1], "test_loss": None, "test_top1": None}
 
 
 @pytest.mark.usefixtures("jsonl")
-def test_the_weights_are_the_same_whoever_is_told(tmp_path: Path) -> None:
-    told, untold = train(tmp_path / "told", "jsonl"), train(tmp_path / "untold")
-    assert told.config.weights.sha256 == untold.config.weights.sha256
+def test_a_tracker_does_not_change_the_weights(tmp_path: Path) -> None:
+    tracked, untracked = train(tmp_path / "told", "jsonl"), train(tmp_path / "untold")
+    assert tracked.config.weights.sha256 == untracked.config.weights.sha256
     assert not (tmp_path / "untold.events").exists()
 
 
@@ -99,10 +91,10 @@ def test_the_weights_are_the_same_whoever_is_told(tmp_path: Path) -> None:
 def test_every_seed_has_a_tracker_of_its_own(tmp_path: Path) -> None:
     api.train("resnet8_digits", epochs=1, limit_train=128, seeds=2, out=tmp_path / "out", amp=False, track=["jsonl"])
     for folder, seed in (("out.events", 0), ("out-seed1.events", 1)):
-        told = lines(tmp_path / folder)
-        assert isinstance(told[0]["job"], dict)
-        assert told[0]["job"]["seed"] == seed
-        assert len(rows(told)) == 2
+        written = lines(tmp_path / folder)
+        assert isinstance(written[0]["job"], dict)
+        assert written[0]["job"]["seed"] == seed
+        assert len(rows(written)) == 2
 
 
 @pytest.mark.parametrize(
@@ -113,7 +105,7 @@ def test_every_seed_has_a_tracker_of_its_own(tmp_path: Path) -> None:
         ("pass", "raise ValueError('no epochs')", "ValueError: no epochs"),
     ],
 )
-def test_a_tracker_that_fails_is_one_warning_and_the_training_goes_on(
+def test_a_failing_tracker_is_one_warning_and_the_training_continues(
     fake_plugin: Install, jsonl: None, tmp_path: Path, init: str, start: str, reason: str
 ) -> None:
     code = FAILING.format(init=init, start=start)
@@ -121,15 +113,15 @@ def test_a_tracker_that_fails_is_one_warning_and_the_training_goes_on(
     message = (
         rf"tracker failing fails \({re.escape(reason)}\) at .*zoo_failing\.py:\d+; the training goes on without it"
     )
-    with pytest.warns(TrackerWarning, match=message) as said:
+    with pytest.warns(TrackerWarning, match=message) as warned:
         trained = train(tmp_path / "out", "failing", "jsonl")
-    assert [one.category for one in said] == [TrackerWarning]
+    assert [warning.category for warning in warned] == [TrackerWarning]
     assert store.check(trained.folder) == trained.config
-    assert len(rows(lines(tmp_path / "out.events"))) == 4  # the other one goes on, too
+    assert len(rows(lines(tmp_path / "out.events"))) == 4  # the other tracker continues
 
 
 @pytest.mark.usefixtures("jsonl")
-def test_an_unknown_tracker_is_told_with_the_known_ones_before_anything_is_made(tmp_path: Path) -> None:
+def test_an_unknown_tracker_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(
         TrainingError, match="there is no tracker 'neptune'; there are tensorboard, wandb, mlflow, trackio, jsonl"
     ):
@@ -149,83 +141,55 @@ def test_a_tracker_that_is_not_installed_names_its_extra(
 @pytest.fixture
 def tensorboard() -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own when it is imported
+        warnings.simplefilter("ignore")  # TensorBoard warns when it is imported
         pytest.importorskip("tensorboard")
         import torch.utils.tensorboard.writer  # noqa: F401
 
 
-def points(folder: Path) -> dict[str, dict[int, float]]:
-    """What TensorBoard reads in a folder: a value by tag and step; none twice."""
+def tensorboard_events(folder: Path) -> Any:
+    """What TensorBoard reads in a folder."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    found = EventAccumulator(str(folder))
-    found.Reload()
-    series = {tag: found.Scalars(tag) for tag in found.Tags()["scalars"]}
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return events
+
+
+def tensorboard_curves(folder: Path) -> list[Curves]:
+    """The curves in TensorBoard's event files, without a step twice."""
+    events = tensorboard_events(folder)
+    series = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
     assert all(before.step < after.step for tag in series.values() for before, after in itertools.pairwise(tag))
-    return {tag: {one.step: one.value for one in values} for tag, values in series.items()}
+    return [{tag: {point.step: point.value for point in values} for tag, values in series.items()}]
 
 
-def logged(log: list[EpochRow], *, exact: bool = False) -> Curves:
-    """The curves of a log; unless exact, in the 32 bits that TensorBoard keeps."""
-    rounded = float if exact else _fp32
+def logged(folder: Path) -> dict[str, object]:
+    """The curves of a model's log, within the precision of float32, in which TensorBoard stores them."""
     curves = {
-        name: {row.epoch: rounded(value) for row in log if (value := getattr(row, column)) is not None}
+        name: {row.epoch: value for row in store.read_log(folder) if (value := getattr(row, column)) is not None}
         for column, name in METRICS.items()
     }
-    return {name: values for name, values in curves.items() if values}
-
-
-def _fp32(value: float) -> float:
-    (rounded,) = struct.unpack("f", struct.pack("f", value))
-    return float(rounded)
+    return {name: pytest.approx(values) for name, values in curves.items() if values}
 
 
 @pytest.mark.usefixtures("tensorboard")
-@pytest.mark.parametrize("settings", [{}, {"val_images": "100"}])
-def test_the_event_files_have_the_numbers_of_the_log(tmp_path: Path, settings: dict[str, str]) -> None:
-    trained = api.train(
-        "resnet8_digits", epochs=3, out=tmp_path / "out", amp=False, settings=settings, track=["tensorboard"]
-    )
-    found = points(tmp_path / "out.events")
-    assert found == logged(store.read_log(trained.folder))
-    assert ("top1/val" in found) == bool(settings)
-    assert found["top1/test"][3] == _fp32(trained.config.results.test_top1)
-
-
-@pytest.mark.usefixtures("tensorboard")
-def test_a_run_that_is_resumed_is_one_curve(run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
-    with pytest.raises(Interrupted):  # in the third epoch of two steps, of which a checkpoint has only the first
-        train(tmp_path / "out", "tensorboard", report=StopAfter(5))
-    assert set(points(tmp_path / "out.events")["loss/train"]) == {1, 2}
-    words = ["train", "resnet8", "--epochs", "3", "--limit-train", "128", "--no-amp", "--out", tmp_path / "out"]
-    finished = run_here(*words, "--resume", "--track", "tensorboard")
-    assert finished.returncode == 0, finished.stderr
-    assert points(tmp_path / "out.events") == logged(store.read_log(tmp_path / "out"))
-
-
-@pytest.mark.usefixtures("tensorboard")
-def test_what_is_started_again_leaves_nothing_of_the_curve_before(run_here: Run, tmp_path: Path) -> None:
+def test_overwriting_a_training_removes_its_old_curve(run_here: Run, tmp_path: Path) -> None:
     train(tmp_path / "out", "tensorboard")
     words = ["train", "resnet8", "--epochs", "1", "--limit-train", "128", "--no-amp", "--out", tmp_path / "out"]
     finished = run_here(*words, "--overwrite", "--track", "tensorboard")
     assert finished.returncode == 0, finished.stderr
-    assert points(tmp_path / "out.events") == logged(store.read_log(tmp_path / "out"))
+    assert tensorboard_curves(tmp_path / "out.events") == [logged(tmp_path / "out")]
 
 
 @pytest.mark.usefixtures("tensorboard")
-def test_what_the_page_types_leaves_event_files_with_the_job(run_here: Run, tmp_path: Path) -> None:
+def test_the_command_in_the_documentation_writes_event_files_with_the_job(run_here: Run, tmp_path: Path) -> None:
     (line,) = re.findall(r"^zoo train .*$", PAGE, re.MULTILINE)
     finished = run_here(*shlex.split(line)[1:])
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
     folder = tmp_path / "work" / "nets"
-    assert points(folder / "resnet8_digits.events") == logged(store.read_log(folder / "resnet8_digits"))
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    found = EventAccumulator(str(folder / "resnet8_digits.events"))
-    found.Reload()
-    (job,) = found.Tensors("job/text_summary")
+    assert tensorboard_curves(folder / "resnet8_digits.events") == [logged(folder / "resnet8_digits")]
+    (job,) = tensorboard_events(folder / "resnet8_digits.events").Tensors("job/text_summary")
     assert b'"recipe_name": "quick"' in job.tensor_proto.string_val[0]
 
 
@@ -264,7 +228,7 @@ def mlflow_curves(folder: Path) -> list[Curves]:
     from mlflow import MlflowClient
 
     client = MlflowClient()
-    (experiment,) = (found for found in client.search_experiments() if found.name == "zoo")
+    (experiment,) = (candidate for candidate in client.search_experiments() if candidate.name == "zoo")
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
     assert all(run.data.params["recipe.lr"] for run in runs)
     return [
@@ -292,11 +256,16 @@ def trackio_curves(folder: Path) -> list[Curves]:
     return runs
 
 
-READERS = {"wandb": wandb_curves, "mlflow": mlflow_curves, "trackio": trackio_curves}
+READERS = {
+    "tensorboard": tensorboard_curves,
+    "wandb": wandb_curves,
+    "mlflow": mlflow_curves,
+    "trackio": trackio_curves,
+}
 
 
 @pytest.fixture(params=READERS)
-def dashboard(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def tracker(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A tracker that writes to this folder, without a network."""
     name = str(request.param)
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -308,21 +277,15 @@ def dashboard(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     return name
 
 
-# Their libraries warn of their own dependencies.
-@pytest.mark.filterwarnings("ignore")
-def test_a_dashboard_has_the_numbers_of_the_log(dashboard: str, tmp_path: Path) -> None:
-    trained = train(tmp_path / "out", dashboard)
-    (curves,) = READERS[dashboard](tmp_path / "out.events")
-    assert curves == logged(store.read_log(trained.folder), exact=True)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_dashboard_has_one_curve_of_a_resumed_training(
-    dashboard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("report_every_step")
+@pytest.mark.filterwarnings("ignore")  # the libraries warn of their own dependencies
+@pytest.mark.parametrize("settings", [{}, {"val_images": "100"}], ids=["without validation", "with validation"])
+def test_a_resumed_training_is_one_curve_with_the_numbers_of_the_log(
+    tracker: str, tmp_path: Path, settings: dict[str, str]
 ) -> None:
-    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
-    with pytest.raises(Interrupted):
-        train(tmp_path / "out", dashboard, report=StopAfter(5))
-    trained = train(tmp_path / "out", dashboard, resume=True)
-    (curves,) = READERS[dashboard](tmp_path / "out.events")
-    assert curves == logged(store.read_log(trained.folder), exact=True)
+    with pytest.raises(Interrupted):  # in the third epoch, after the first of its two steps
+        train(tmp_path / "out", tracker, settings=settings, report=StopAfter(5))
+    trained = train(tmp_path / "out", tracker, settings=settings, resume=True)
+    (curves,) = READERS[tracker](tmp_path / "out.events")
+    assert curves == logged(trained.folder)
+    assert ("top1/val" in curves) == bool(settings)

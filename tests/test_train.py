@@ -44,7 +44,7 @@ def job(recipe: Recipe = RECIPE, *, seed: int = 0, amp: bool = False) -> Job:
 
 
 def begin_digits(
-    what: Job,
+    job: Job,
     run: Path,
     *,
     resume: bool = False,
@@ -52,11 +52,11 @@ def begin_digits(
     teacher: nn.Module | None = None,
     now: Callable[[], float] = time.perf_counter,
 ) -> Training:
-    """A training of the model of these tests, before its first step."""
-    torch.manual_seed(what.seed)
-    splits = sources.read_splits(MODEL.dataset, what.recipe, Path(), device=CPU, train_images=IMAGES)
+    """A training on digits, before its first step."""
+    torch.manual_seed(job.seed)
+    splits = sources.read_splits(MODEL.dataset, job.recipe, Path(), device=CPU, train_images=IMAGES)
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
-    plan = plan_of(what, run, reporting or Reporting(save_every=100, eval_every=100), teacher=teacher)
+    plan = plan_of(job, run, reporting or Reporting(save_every=100, eval_every=100), teacher=teacher)
     training = begin(plan, build(MODEL.architecture, MODEL.dataset), splits, pixels, now=now)
     if resume:
         training.resume()
@@ -65,7 +65,7 @@ def begin_digits(
 
 @dataclass
 class Run:
-    """A training in a folder, with the net it trained."""
+    """A training in a folder, and its trained net."""
 
     folder: Path
     net: nn.Module = field(init=False)
@@ -73,7 +73,7 @@ class Run:
 
     def go(
         self,
-        what: Job,
+        job: Job,
         *,
         resume: bool = False,
         eval_every: int = 100,
@@ -82,7 +82,7 @@ class Run:
     ) -> Run:
         self.folder.mkdir(exist_ok=True)
         reporting = Reporting(save_every, eval_every, report or Report())
-        training = begin_digits(what, self.folder, resume=resume, reporting=reporting)
+        training = begin_digits(job, self.folder, resume=resume, reporting=reporting)
         self.rows = train(training)
         self.net = training.learner.published()
         return self
@@ -92,20 +92,15 @@ class Run:
 
 
 class StopAfter(Report):
-    """Sends this process a signal after so many glances at the loss."""
+    """Sends this process a signal after a number of reported steps."""
 
-    def __init__(self, glances: int, number: signal.Signals = signal.SIGINT) -> None:
-        self.glances, self.number = glances, number
+    def __init__(self, steps: int, number: signal.Signals = signal.SIGINT) -> None:
+        self.steps, self.number = steps, number
 
     def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
-        self.glances -= 1
-        if self.glances == 0:
+        self.steps -= 1
+        if self.steps == 0:
             os.kill(os.getpid(), self.number)
-
-
-@pytest.fixture
-def glance_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
 
 
 def test_training_lowers_the_loss_and_logs_a_row_an_epoch(tmp_path: Path) -> None:
@@ -114,7 +109,7 @@ def test_training_lowers_the_loss_and_logs_a_row_an_epoch(tmp_path: Path) -> Non
     assert rows[2].train_loss < rows[1].train_loss < rows[0].train_loss
     assert rows[2].train_top1 > 40
     assert [row.lr for row in rows] == pytest.approx([0.05, 0.0375, 0.0125])
-    assert [row.test_top1 is not None for row in rows] == [True, True, False]  # the last is measured once, at the end
+    assert [row.test_top1 is not None for row in rows] == [True, True, False]  # the last epoch is evaluated at the end
     assert store.read_log(tmp_path) == rows
 
 
@@ -127,7 +122,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
     assert Run(tmp_path / "c").go(job(seed=1, amp=amp)).bytes() != first
 
 
-def test_the_seconds_of_an_epoch_are_all_its_time_the_draw_included(
+def test_the_seconds_of_an_epoch_include_drawing_and_exclude_compiling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = [0.0]
@@ -144,18 +139,18 @@ def test_the_seconds_of_an_epoch_are_all_its_time_the_draw_included(
         return lambda *arguments: next(compiled, forward)(*arguments)
 
     monkeypatch.setattr(torch, "compile", compile)
-    what = job()
-    training = begin_digits(msgspec.structs.replace(what, compile="default"), tmp_path, now=lambda: seconds[0])
+    compiled_job = msgspec.structs.replace(job(), compile="default")
+    training = begin_digits(compiled_job, tmp_path, now=lambda: seconds[0])
     monkeypatch.setattr(batches, "draw", passing(batches.draw, 100))
     monkeypatch.setattr(optim, "clip", passing(optim.clip, 1))
     rows = train(training)
-    # Seven steps an epoch; the draw of the second and the third, each while the one before is computed.
+    # Seven steps per epoch; the second and third epoch are drawn during the one before.
     assert [row.compile_seconds for row in rows] == [1001, 0, 0]
     assert [row.train_seconds for row in rows] == [106, 107, 7]
     assert sum(row.train_seconds + row.compile_seconds for row in rows) == seconds[0]
 
 
-def test_looking_at_the_test_set_changes_nothing(tmp_path: Path) -> None:
+def test_evaluating_during_training_does_not_change_the_weights(tmp_path: Path) -> None:
     unseen = Run(tmp_path / "a").go(job(), eval_every=100)
     seen = Run(tmp_path / "b").go(job(), eval_every=1)
     assert seen.bytes() == unseen.bytes()
@@ -164,9 +159,9 @@ def test_looking_at_the_test_set_changes_nothing(tmp_path: Path) -> None:
 PLATEAU = {"sched": "plateau", "val_images": "300", "patience_epochs": "0", "lr": "0.5"}
 
 
-@pytest.mark.usefixtures("glance_always")
+@pytest.mark.usefixtures("report_every_step")
 @pytest.mark.parametrize(
-    ("changes", "glances"),  # stopped in the first epoch, at its end, in the second
+    ("changes", "steps"),  # stopped in the first epoch, at its end, or in the second
     [
         ({"sched": "constant", "sched_on_updates": "true"}, 3),
         ({"sched": "multistep", "decay_milestones": "2", "opt": "adam", "lr": "0.005"}, 10),
@@ -178,15 +173,15 @@ PLATEAU = {"sched": "plateau", "val_images": "300", "patience_epochs": "0", "lr"
     ],
     ids=["constant", "milestones, adam", "warm-up", "one cycle by layer", "plateau", "plateau, epoch's end", "adamw"],
 )
-def test_a_run_that_was_stopped_anywhere_and_resumed_has_the_same_bytes(
-    tmp_path: Path, changes: dict[str, str], glances: int
+def test_a_run_stopped_anywhere_is_resumed_to_the_same_bytes(
+    tmp_path: Path, changes: dict[str, str], steps: int
 ) -> None:
-    what = job(RECIPE.changed(changes))
-    whole = Run(tmp_path / "whole").go(what)
+    changed = job(RECIPE.changed(changes))
+    whole = Run(tmp_path / "whole").go(changed)
     stopped = Run(tmp_path / "stopped")
     with pytest.raises(Interrupted, match="to continue, give the same options and resume"):
-        stopped.go(what, report=StopAfter(glances))
-    resumed = stopped.go(what, resume=True)
+        stopped.go(changed, report=StopAfter(steps))
+    resumed = stopped.go(changed, resume=True)
     assert resumed.bytes() == whole.bytes()
     assert [msgspec.structs.replace(row, train_seconds=0) for row in resumed.rows] == [
         msgspec.structs.replace(row, train_seconds=0) for row in whole.rows
@@ -195,19 +190,19 @@ def test_a_run_that_was_stopped_anywhere_and_resumed_has_the_same_bytes(
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
-@pytest.mark.usefixtures("glance_always")
+@pytest.mark.usefixtures("report_every_step")
 @pytest.mark.slow
-def test_a_compiled_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
-    what = msgspec.structs.replace(job(), compile="default")
+def test_a_compiled_run_is_resumed_to_the_same_bytes(tmp_path: Path) -> None:
+    compiled = msgspec.structs.replace(job(), compile="default")
     stopped = Run(tmp_path / "stopped")
     with pytest.raises(Interrupted):
-        stopped.go(what, report=StopAfter(9))
-    assert stopped.go(what, resume=True).bytes() == Run(tmp_path / "whole").go(what).bytes()
+        stopped.go(compiled, report=StopAfter(9))
+    assert stopped.go(compiled, resume=True).bytes() == Run(tmp_path / "whole").go(compiled).bytes()
     assert sum(row.compile_seconds for row in stopped.rows) > 0
 
 
-@pytest.mark.usefixtures("glance_always")
-def test_what_a_net_draws_itself_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("report_every_step")
+def test_dropout_is_resumed_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = MODEL.architecture.build
 
     def with_dropout(input_size: InputSize, num_classes: int) -> nn.Module:
@@ -222,9 +217,9 @@ def test_what_a_net_draws_itself_goes_on_where_it_stopped(tmp_path: Path, monkey
     assert stopped.go(job(), resume=True).bytes() == Run(tmp_path / "whole").go(job()).bytes()
 
 
-@pytest.mark.usefixtures("glance_always")
+@pytest.mark.usefixtures("report_every_step")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_with_a_checkpoint_and_its_exit_code(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_stops_a_run_with_a_checkpoint_and_its_exit_code(tmp_path: Path, number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with pytest.raises(Interrupted, match="stopped after 0 of 3 epochs and 2 steps") as caught:
         Run(tmp_path).go(job(), report=StopAfter(2, number))
@@ -233,13 +228,13 @@ def test_a_signal_ends_a_run_with_a_checkpoint_and_its_exit_code(tmp_path: Path,
     assert signal.getsignal(number) is before
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_remedies_and_no_checkpoint_after_it(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_training_with_remedies(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLoss, match=r"the loss became (nan|inf) in epoch 1.*a lower learning rate \(lr\)"):
         Run(tmp_path).go(job(RECIPE.replace(lr=1e18)))
     assert not path_in(tmp_path).exists()
 
 
-def test_checkpoints_are_left_every_so_many_epochs_and_at_the_end(
+def test_a_checkpoint_is_saved_every_save_every_epochs_and_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: list[int] = []
@@ -248,7 +243,7 @@ def test_checkpoints_are_left_every_so_many_epochs_and_at_the_end(
     assert saved == [2, 4, 5]
 
 
-def test_the_rate_falls_when_the_error_of_the_held_out_images_no_longer_does(tmp_path: Path) -> None:
+def test_plateau_lowers_the_rate_when_held_out_accuracy_stops_rising(tmp_path: Path) -> None:
     recipe = RECIPE.replace(epochs=14, sched="plateau", patience_epochs=1, val_images=300)
     rows = Run(tmp_path).go(job(recipe)).rows
     lr, best, failed, drops = recipe.lr, 0.0, 0, 0
@@ -262,7 +257,7 @@ def test_the_rate_falls_when_the_error_of_the_held_out_images_no_longer_does(tmp
     assert drops >= 1
 
 
-def test_held_out_images_are_the_last_of_the_training_set_and_not_trained_on() -> None:
+def test_held_out_images_are_the_last_of_the_training_set() -> None:
     recipe = RECIPE.replace(val_images=300)
     splits = sources.read_splits(MODEL.dataset, recipe, Path(), device=CPU, train_images=1_437)
     everything = sources.read_split(MODEL.dataset, Path(), train=True, device=CPU)
@@ -283,7 +278,7 @@ model = Model(Architecture("narrow", build, {"short": Recipe(epochs=1, batch_siz
 """
 
 
-def test_a_batch_of_one_image_is_refused_before_the_first_step_where_batch_norm_cannot_have_it(
+def test_a_batch_of_one_image_is_refused_if_batch_norm_cannot_train_on_it(
     tmp_path: Path, fake_plugin: Callable[..., Path]
 ) -> None:
     fake_plugin("zoo-narrow", {"narrow_digits": "zoo_narrow:model"}, "zoo_narrow", NARROW)
@@ -295,19 +290,19 @@ def test_a_batch_of_one_image_is_refused_before_the_first_step_where_batch_norm_
 
 
 @pytest.mark.gpu
-def test_a_gpu_captures_the_step_of_the_head_and_then_that_of_the_net_with_their_average(tmp_path: Path) -> None:
+def test_a_gpu_captures_the_steps_of_the_head_and_of_the_net(tmp_path: Path) -> None:
     cuda = torch.device("cuda")
     changes = {"epochs": "10", "freeze_epochs": "3", "layer_decay": "0.9", "model_ema_decay": "0.9"}
     recipe, images = MODEL.recipes["quick"].changed(changes), MODEL.dataset.train_images
     splits = sources.read_splits(MODEL.dataset, recipe, Path(), device=cuda, train_images=images)
-    what = msgspec.structs.replace(job(recipe, amp=True), device="cuda", compile="graph", train_images=images)
+    graphed = msgspec.structs.replace(job(recipe, amp=True), device="cuda", compile="graph", train_images=images)
     torch.manual_seed(0)
     training = begin(
-        plan_of(what, tmp_path), build(MODEL.architecture, MODEL.dataset), splits,
+        plan_of(graphed, tmp_path), build(MODEL.architecture, MODEL.dataset), splits,
         batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, cuda),
     )  # fmt: skip
     rows = train(training)
     assert training.learner.how == "graph"
     assert rows[2].train_top1 < 90 < rows[-1].train_top1
     assert rows[-2].test_top1 is not None
-    assert rows[-2].test_top1 > 90  # the average's
+    assert rows[-2].test_top1 > 90  # of the averaged weights

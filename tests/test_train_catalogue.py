@@ -1,4 +1,4 @@
-"""The queue that fills the catalogue, with entries that are small."""
+"""The queue that trains the catalogue, with small entries."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from zoo.training.output import locked
 from .conftest import Run
 from .folders import trained_record
 
-# Random features under a head are enough for a queue; what else is said of them is tests/test_freezing.py's.
+# A queue may train a head on random features; tests/test_freezing.py tests the warning.
 pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.StartWarning")
 QUICK, LINEAR = Entry("resnet8_digits", "quick"), Entry("resnet8_digits", "linear", settings={"batch_size": "32"})
 
 
-def asked(tmp_path: Path, *entries: Entry) -> Asked:
+def queue_of(tmp_path: Path, *entries: Entry) -> Asked:
     return Asked(entries or (QUICK, LINEAR), 2, 64, tmp_path / "runs", f"file:{tmp_path / 'hub'}")
 
 
@@ -40,62 +40,60 @@ def call(monkeypatch: pytest.MonkeyPatch, words: Sequence[str]) -> None:
     train_catalogue.main()
 
 
-def test_the_status_says_what_is_done_what_runs_and_what_comes_next(
+def test_the_status_shows_finished_running_and_waiting_trainings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    what = asked(tmp_path)
-    train_catalogue.status(what)
+    queue = queue_of(tmp_path)
+    train_catalogue.status(queue)
     assert [line.split()[1:] for line in capsys.readouterr().out.splitlines()] == [
         ["quick", "next"],
         ["linear", "waiting"],
     ]
-    assert train_catalogue.train(asked(tmp_path, QUICK)) == 0
-    top1 = require_trained(store.read_record(what.output(QUICK).folder)).results.test_top1
-    run = what.output(LINEAR).run
+    assert train_catalogue.train(queue_of(tmp_path, QUICK)) == 0
+    top1 = require_trained(store.read_record(queue.output(QUICK).folder)).results.test_top1
+    run = queue.output(LINEAR).run
     run.mkdir()
     row = EpochRow(epoch=1, lr=0.1, train_loss=1.0, train_top1=50.0, train_seconds=30.0)
     (run / store.LOG).write_text(log_text([row]))
     capsys.readouterr()
-    train_catalogue.status(what)
+    train_catalogue.status(queue)
     assert capsys.readouterr().out.splitlines() == [
         f"resnet8_digits           quick      done, top-1 {top1:.2f}%",
         "resnet8_digits           linear     next, after epoch 1 of 2, 2 images/s, left 0:00:30",
     ]
-    with locked([what.output(LINEAR)]):
-        train_catalogue.status(what)
+    with locked([queue.output(LINEAR)]):
+        train_catalogue.status(queue)
     assert f" running by pid {os.getpid()} on " in capsys.readouterr().out.splitlines()[1]
 
 
-def test_a_place_that_is_being_trained_is_left_alone_and_the_queue_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    what = asked(tmp_path)
-    with locked([what.output(QUICK)]):
-        assert train_catalogue.train(what) == 0
+def test_a_training_in_another_process_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    queue = queue_of(tmp_path)
+    with locked([queue.output(QUICK)]):
+        assert train_catalogue.train(queue) == 0
     out, errors = capsys.readouterr()
     assert f"resnet8_digits: recipe quick is being trained by pid {os.getpid()} on " in out
     assert errors == ""
-    assert [what.is_done(entry) for entry in (QUICK, LINEAR)] == [False, True]
+    assert [queue.is_done(entry) for entry in (QUICK, LINEAR)] == [False, True]
 
 
-def test_the_plan_is_a_command_for_each_that_is_not_done_which_does_it(
+def test_the_plan_has_a_command_for_each_unfinished_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], run_here: Run
 ) -> None:
-    what = asked(tmp_path)
-    assert train_catalogue.train(asked(tmp_path, QUICK)) == 0
+    queue = queue_of(tmp_path)
+    assert train_catalogue.train(queue_of(tmp_path, QUICK)) == 0
     capsys.readouterr()
-    train_catalogue.plan(what)
+    train_catalogue.plan(queue)
     (line,) = capsys.readouterr().out.splitlines()
     program, *words = shlex.split(line)
     assert program == "zoo"
     assert run_here(*words).returncode == 0
-    job = require_trained(store.read_record(what.output(LINEAR).folder)).job
+    job = require_trained(store.read_record(queue.output(LINEAR).folder)).job
     assert (job.recipe_name, job.recipe.batch_size, job.recipe.epochs, job.train_images) == ("linear", 32, 2, 64)
-    train_catalogue.plan(what)
+    train_catalogue.plan(queue)
     assert capsys.readouterr().out == ""
 
 
-def test_a_candidate_is_judged_by_the_images_that_are_held_out(
+def test_a_candidate_is_measured_on_held_out_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(train_catalogue, "HELD_OUT", 100)
@@ -116,25 +114,25 @@ def test_a_candidate_is_judged_by_the_images_that_are_held_out(
 
 
 @pytest.mark.parametrize("candidate", train_catalogue.CANDIDATES, ids=lambda candidate: candidate.name)
-def test_a_candidate_is_a_recipe_that_can_be(candidate: Candidate) -> None:
+def test_every_candidate_is_a_valid_recipe(candidate: Candidate) -> None:
     assert registry.load("resnet20_cifar10").recipes[candidate.recipe].changed(candidate.settings)
 
 
-def test_a_proof_is_trained_and_measured_and_the_hub_keeps_what_it_has(
+def test_an_entry_that_is_not_to_be_published_leaves_the_hub_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     proof = replace(LINEAR, publish=False)
     monkeypatch.setattr(train_catalogue, "QUEUE", (QUICK, proof))
-    what = asked(tmp_path, QUICK, proof)
-    train_catalogue.plan(what)
+    queue = queue_of(tmp_path, QUICK, proof)
+    train_catalogue.plan(queue)
     assert ["--push" in line for line in capsys.readouterr().out.splitlines()] == [True, False]
-    assert train_catalogue.train(what) == 0
-    assert [what.is_done(entry) for entry in (QUICK, proof)] == [True, True]
-    assert require_trained(store.read_record(api.find("resnet8_digits", hub=what.hub))).job.recipe_name == "quick"
+    assert train_catalogue.train(queue) == 0
+    assert [queue.is_done(entry) for entry in (QUICK, proof)] == [True, True]
+    assert require_trained(store.read_record(api.find("resnet8_digits", hub=queue.hub))).job.recipe_name == "quick"
 
 
-@pytest.mark.parametrize("what", ["train", "status", "plan"])
-def test_a_model_that_is_not_in_the_queue_is_refused_by_one_line(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+@pytest.mark.parametrize("queue", ["train", "status", "plan"])
+def test_a_model_outside_the_queue_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, queue: str) -> None:
     with pytest.raises(SystemExit) as refused:
-        call(monkeypatch, [what, "resnet8_digits", "resnet2o_cifar10"])
+        call(monkeypatch, [queue, "resnet8_digits", "resnet2o_cifar10"])
     assert refused.value.code == "resnet2o_cifar10 is not in the queue; it has resnet8_digits"

@@ -1,4 +1,4 @@
-"""The teacher that a record names is asked for only where the person allows it; weights: `test_others`."""
+"""The teacher in a record is fetched only from a trusted address; `test_others` tests the same for weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = "resnet8_digits"
 
 
 @pytest.mark.parametrize("teacher", ["hf://evil/tracker_digits", "file:/etc/passwd", "/etc/passwd", "~/x", "./x"])
-def test_the_teacher_that_a_folder_names_is_not_looked_for_unasked(
+def test_the_teacher_in_a_record_is_not_fetched_by_default(
     model_folder: Path, hub: Hub, tmp_path: Path, teacher: str
 ) -> None:
     with pytest.raises(HubError, match=rf"the teacher of {NAME} is said to be at {teacher}; nothing is fetched there"):
@@ -26,7 +26,7 @@ def test_the_teacher_that_a_folder_names_is_not_looked_for_unasked(
     assert not (tmp_path / "again").exists()
 
 
-def test_a_teacher_is_looked_for_where_the_person_allows_it(
+def test_a_teacher_is_fetched_from_a_trusted_address(
     model_folder: Path, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZOO_TRUST", "hf://evil")
@@ -34,5 +34,5 @@ def test_a_teacher_is_looked_for_where_the_person_allows_it(
         api.reproduce(taught_by(model_folder, "hf://evil/tracker_digits"), out=tmp_path / "again")
 
 
-def test_a_teacher_that_is_a_name_is_found_where_the_person_has_names_looked_for() -> None:
+def test_a_teacher_given_by_name_needs_no_trust() -> None:
     require_allowed("resnet8", "the teacher of anybody")

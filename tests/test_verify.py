@@ -6,12 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from zoo import api, registry
 from zoo.errors import TrainingError
-from zoo.evaluation import evaluate
 from zoo.evaluation.outcome import Verified
 from zoo.record import store
 
@@ -20,44 +18,36 @@ from .folders import flip, hashed, trained_record
 
 
 def changed(model_folder: Path, **fields: object) -> Path:
-    """Make a folder's config say something else."""
+    """Change fields of a folder's config.json."""
     path = model_folder / store.CONFIG
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
     return model_folder
 
 
-def test_the_fixed_inputs_are_the_same_everywhere_and_differ_from_one_another() -> None:
-    images = evaluate.fixed_inputs((3, 32, 32))
-    assert images.shape == (evaluate.INPUTS, 32, 32, 3)
-    assert images.dtype == torch.uint8
-    assert images[1, 2, 3].tolist() == [49, 120, 191]  # 2·11 + 3·9 + 71·channel
-    assert len({image.numpy().tobytes() for image in images}) == evaluate.INPUTS
+def finding(verified: Verified, name: str) -> str:
+    """The finding of a check."""
+    return next(check.finding for check in verified.checks if check.name == name)
 
 
-def finding(found: Verified, name: str) -> str:
-    """What one of the checks found."""
-    return next(one.finding for one in found.checks if one.name == name)
+def test_an_unchanged_folder_is_as_published(trained: Path) -> None:
+    verified = api.verify(trained)
+    assert (verified.outcome, verified.differences, verified.not_measured) == ("as published", (), ())
+    assert [check.name for check in verified.checks] == ["hash", "strict load", "known answers", "test set"]
+    assert finding(verified, "known answers") == "within 0.0e+00"
 
 
-def test_a_folder_as_it_was_trained_is_as_published(trained: Path) -> None:
-    found = api.verify(trained)
-    assert (found.outcome, found.differences, found.not_measured) == ("as published", (), ())
-    assert [one.name for one in found.checks] == ["hash", "strict load", "known answers", "test set"]
-    assert finding(found, "known answers") == "within 0.0e+00"
-
-
-def test_weights_that_answer_differently_are_found_without_data(model_folder: Path, tmp_path: Path) -> None:
+def test_weights_with_other_logits_differ_without_data(model_folder: Path, tmp_path: Path) -> None:
     tensors = load_file(model_folder / store.WEIGHTS)
     tensors["fc.bias"] += 0.5
     save_file(tensors, model_folder / store.WEIGHTS)
-    found = api.verify(hashed(model_folder))
-    assert found.outcome == "differs"
-    assert any("the logits of the fixed inputs differ" in one for one in found.differences)
+    verified = api.verify(hashed(model_folder))
+    assert verified.outcome == "differs"
+    assert any("the logits of the fixed inputs differ" in difference for difference in verified.differences)
 
 
 def test_a_folder_without_known_answers_differs(model_folder: Path) -> None:
-    found = api.verify(changed(model_folder, known_answers=[]))
-    assert found.differences == ("the folder has 0 known answers, expected 4",)
+    verified = api.verify(changed(model_folder, known_answers=[]))
+    assert verified.differences == ("the folder has 0 known answers, expected 4",)
     config = json.loads((model_folder / store.CONFIG).read_text())
     whole = store.read_record(CHECKOUT / "hub_cards" / "resnet8_digits").known_answers
     config["known_answers"] = whole[:1]
@@ -69,7 +59,7 @@ def test_a_folder_without_known_answers_differs(model_folder: Path) -> None:
     [("environment.device", "another one"), ("job.threads", 77), ("job.versions.torch", "1.0")],
 )
 @pytest.mark.parametrize(("result", "by", "is_close"), [("test_top1", 0.01, True), ("test_top5", 0.06, False)])
-def test_results_must_be_the_same_here_and_close_on_another_machine(
+def test_results_must_be_equal_here_and_close_on_another_machine(
     model_folder: Path, where: str, value: object, result: str, by: float, is_close: bool
 ) -> None:
     config = json.loads((model_folder / store.CONFIG).read_text())
@@ -81,21 +71,19 @@ def test_results_must_be_the_same_here_and_close_on_another_machine(
 
 
 @pytest.mark.parametrize("folders", [[], ["cifar-10-batches-py"]])
-def test_data_that_are_not_there_or_not_whole_are_not_measured_and_not_downloaded(
+def test_missing_or_incomplete_data_are_not_measured_and_not_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: list[str]
 ) -> None:
     monkeypatch.setattr("urllib.request.urlopen", None)
     for name in folders:
         (tmp_path / name).mkdir()
-    found = api.verify("resnet20_cifar10", data=tmp_path)
-    assert (found.outcome, found.not_measured, found.differences) == ("not measured", ("test set",), ())
-    assert finding(found, "test set") == "not run, cifar10 is not there, or not whole"
+    verified = api.verify("resnet20_cifar10", data=tmp_path)
+    assert (verified.outcome, verified.not_measured, verified.differences) == ("not measured", ("test set",), ())
+    assert finding(verified, "test set") == "not run, cifar10 is not there, or not whole"
     assert [path.name for path in tmp_path.rglob("*")] == folders
 
 
-def test_a_path_without_a_model_is_not_measured_and_a_damaged_model_differs(
-    model_folder: Path, tmp_path: Path, run_here: Run
-) -> None:
+def test_verify_tells_a_missing_model_from_a_damaged_one(model_folder: Path, tmp_path: Path, run_here: Run) -> None:
     (tmp_path / "file.zip").write_text("no folder")
     (tmp_path / "empty").mkdir()
     paths = [tmp_path / "typo", tmp_path / "file.zip", tmp_path / "empty"]
@@ -107,28 +95,20 @@ def test_a_path_without_a_model_is_not_measured_and_a_damaged_model_differs(
 
 
 @pytest.mark.cifar
-def test_the_catalogue_scores_what_it_says_on_the_real_data() -> None:
-    ours = [row.name for row in api.overview(pretrained=True) if "." not in row.name]  # others' have to be fetched
+def test_the_catalogue_has_its_accuracy_on_the_real_data() -> None:
+    ours = [row.name for row in api.overview(pretrained=True) if "." not in row.name]  # without imported weights
     assert {"resnet20_cifar10", "resnet20_cifar100"} <= set(ours)
     for name in ours:
         assert api.verify(name).outcome == "as published"
 
 
-def test_a_published_model_is_reproduced_by_its_own_recipe(trained: Path, tmp_path: Path) -> None:
-    done, published = api.reproduce(trained, out=tmp_path / "again")
-    assert done.config.job == published.job
-    assert done.config.weights.sha256 == published.weights.sha256
-
-
-def test_a_model_is_reproduced_under_its_license_and_for_other_epochs_from_another_seed(
-    model_folder: Path, tmp_path: Path
-) -> None:
+def test_reproduce_keeps_the_license_and_takes_other_epochs_and_seeds(model_folder: Path, tmp_path: Path) -> None:
     shorter, _ = api.reproduce(changed(model_folder, license="mit"), out=tmp_path / "shorter", epochs=1, seed=5)
     config = shorter.config
     assert (config.license, config.training.epochs, config.job.seed) == ("mit", 1, 5)
 
 
-def test_a_model_is_reproduced_with_the_normalisation_it_was_published_with(
+def test_reproduce_uses_the_published_normalization(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declared = registry.load("resnet8_digits")

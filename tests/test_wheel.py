@@ -1,4 +1,4 @@
-"""The wheels, as a user installs them: into a fresh environment, without the checkout."""
+"""The wheels, installed into a fresh environment without the checkout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .conftest import CHECKOUT, make_bare_python
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the wheels of the zoo and its plugin."""
     folder = tmp_path_factory.mktemp("wheels")
-    # setuptools leaves build folders where it works, so it works on a copy.
+    # setuptools leaves build folders in its source, so it gets a copy.
     ignored = shutil.ignore_patterns(".git", ".venv", "*.egg-info", "build", "runs", "demo", ".*_cache", ".revisions")
     source = Path(shutil.copytree(CHECKOUT, folder / "source", ignore=ignored))
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -40,7 +40,7 @@ def zoo(python: Path, *words: str, cwd: Path) -> str:
     return finished.stdout
 
 
-def test_the_wheel_brings_the_catalogue_with_its_ids(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_has_the_catalogue_with_its_ids(installed: Path, tmp_path: Path) -> None:
     code = """
 import zoo
 from zoo.hub.catalogue import catalogue
@@ -55,9 +55,7 @@ print({model.name: hub.resolve(model.name).id for model in hub.models()} == hub.
     assert ids == f"True {len(list((CHECKOUT / 'hub_cards').glob('*/config.json')))}"
 
 
-def test_the_command_line_of_the_wheel_trains_and_names_its_version_on_the_card(
-    installed: Path, tmp_path: Path
-) -> None:
+def test_the_command_of_the_wheel_trains_and_writes_its_version_on_the_card(installed: Path, tmp_path: Path) -> None:
     assert "catalogue" in zoo(installed, "list", "resnet8*", cwd=tmp_path)
     zoo(installed, "train", "resnet8", "--epochs", "1", "--limit-train", "64", "--out", "model", cwd=tmp_path)
     assert "zoo 0.1.0, zoo-resnet-cifar 0.1.0." in (tmp_path / "model" / "README.md").read_text()
@@ -67,14 +65,16 @@ def test_the_wheel_has_the_templates_of_plugins_and_pages(installed: Path, tmp_p
     zoo(installed, "new", "plugin", "mine", "--dataset", "petals", cwd=tmp_path)
     assert (tmp_path / "zoo-mine" / "zoo_mine_data.py").is_file()
     configs = [json.loads(path.read_text()) for path in (CHECKOUT / "hub_cards").glob("*/config.json")]
-    known = [one for one in configs if hasattr(models, f"{one['architecture']}_{one['dataset']}")]
-    assert zoo(installed, "page", cwd=tmp_path).startswith(f"{len(known)} models in ")
+    installed_models = [
+        config for config in configs if hasattr(models, f"{config['architecture']}_{config['dataset']}")
+    ]
+    assert zoo(installed, "page", cwd=tmp_path).startswith(f"{len(installed_models)} models in ")
     assert {"index.html", "site.css", "table.js", "pixels.js", "try.js"} <= {
         path.name for path in (tmp_path / "site").iterdir()
     }
 
 
-def test_pytest_has_the_options_of_the_wheel(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_adds_its_options_to_pytest(installed: Path, tmp_path: Path) -> None:
     command = [str(installed), "-m", "pytest", "--zoo-plugin", "zoo-nowhere", str(tmp_path)]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert "no distribution zoo-nowhere that is installed here declares a model" in finished.stderr

@@ -1,4 +1,4 @@
-"""Where a training leaves its folder: what it refuses, what it takes back, and that it is alone there."""
+"""The output folder of a training: what it overwrites, resumes or refuses, and the lock on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from zoo.record.types import obstacles, require_trained
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
 from zoo.training.output import Output
-from zoo.training.reporting import Report
 
 from .test_train import StopAfter
 
@@ -27,7 +25,7 @@ MODES = ["fresh", "resume", "overwrite"]
 
 
 def quick(out: Path, mode: str = "fresh") -> api.Trained:
-    """A training that takes a moment."""
+    """Train for one epoch of one step."""
     return api.train(
         "resnet8", out=out, epochs=1, limit_train=64, amp=False, resume=mode == "resume", overwrite=mode == "overwrite"
     )
@@ -46,7 +44,7 @@ with alone(Path(sys.argv[1]), "trained"):
 
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process at work on the place `m`."""
+    """Another process that holds the lock of the folder `m`."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "m")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -56,7 +54,7 @@ def held(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_second_process_is_told_who_trains_or_pulls_there(tmp_path: Path, held: subprocess.Popen[str]) -> None:
+def test_a_second_process_is_told_which_process_uses_the_folder(tmp_path: Path, held: subprocess.Popen[str]) -> None:
     for mode in MODES:
         with pytest.raises(TrainingError, match=f"m is being trained by pid {held.pid} on "):
             quick(tmp_path / "m", mode)
@@ -64,7 +62,7 @@ def test_a_second_process_is_told_who_trains_or_pulls_there(tmp_path: Path, held
         api.pull("resnet8_digits", out=tmp_path / "m")
 
 
-def test_the_place_of_a_process_that_was_killed_is_free(tmp_path: Path, held: subprocess.Popen[str]) -> None:
+def test_a_killed_process_frees_its_folder(tmp_path: Path, held: subprocess.Popen[str]) -> None:
     held.kill()
     held.wait()
     assert quick(tmp_path / "m").folder == tmp_path / "m"
@@ -73,7 +71,7 @@ def test_the_place_of_a_process_that_was_killed_is_free(tmp_path: Path, held: su
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("strange", ["m/notes.txt", "m/pictures/", "m/README.md", "m.run/thesis.tex", "m"])
-def test_what_the_zoo_did_not_write_is_never_removed(tmp_path: Path, trained: Path, mode: str, strange: str) -> None:
+def test_files_of_the_user_are_never_removed(tmp_path: Path, trained: Path, mode: str, strange: str) -> None:
     if strange in ("m/notes.txt", "m/pictures/"):  # beside a model
         shutil.copytree(trained, tmp_path / "m")
     (tmp_path / strange).parent.mkdir(exist_ok=True)
@@ -88,7 +86,7 @@ def test_a_damaged_model_folder_may_be_overwritten(model_folder: Path) -> None:
     assert quick(model_folder, "overwrite").config.training.epochs == 1
 
 
-def test_what_is_left_of_a_run_that_is_finished_is_removed(tmp_path: Path) -> None:
+def test_resuming_a_finished_training_removes_its_left_over_run(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()  # an empty folder is filled
     first = quick(tmp_path / "m")
     run = Output(tmp_path / "m").run
@@ -105,24 +103,8 @@ def stopped(out: Path, **options: Any) -> None:
         api.train("resnet8", out=out, limit_train=64, amp=False, report=StopAfter(1), **options)
 
 
-@pytest.fixture
-def glance_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
-
-
-@pytest.mark.usefixtures("glance_always")
-def test_a_finished_training_that_is_resumed_leaves_the_checkpoint_of_another_one(tmp_path: Path) -> None:
-    first = quick(tmp_path / "m")
-    stopped(tmp_path / "m", seed=3, settings={"batch_size": "16"}, epochs=2, overwrite=True)
-    assert quick(tmp_path / "m", "resume").config == first.config
-    assert checkpoint.path_in(Output(tmp_path / "m").run).is_file()
-    options: dict[str, Any] = {"seed": 3, "settings": {"batch_size": "16"}, "epochs": 2}
-    second = api.train("resnet8", out=tmp_path / "m", limit_train=64, amp=False, resume=True, **options)
-    assert (second.config.job.seed, second.config.training.epochs) == (3, 2)
-
-
-@pytest.mark.usefixtures("glance_always")
-def test_a_run_of_another_machine_is_continued_if_that_is_allowed_and_its_card_says_so(
+@pytest.mark.usefixtures("report_every_step")
+def test_a_run_of_another_machine_is_continued_if_allowed_and_its_card_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as machine:
@@ -143,7 +125,7 @@ def test_a_run_of_another_machine_is_continued_if_that_is_allowed_and_its_card_s
     assert "continued in another environment" in obstacles(config, config)
 
 
-def test_a_record_says_nothing_of_the_environment_of_a_run_that_was_not_continued(trained: Path) -> None:
+def test_a_record_of_an_uninterrupted_run_names_no_continuation(trained: Path) -> None:
     assert "continued" not in (trained / store.CONFIG).read_text()
 
 
@@ -152,8 +134,8 @@ def test_another_environment_is_allowed_only_with_resume(tmp_path: Path) -> None
         api.train("resnet8", out=tmp_path / "m", allow_other_environment=True)
 
 
-@pytest.mark.usefixtures("glance_always")
-def test_seeds_that_replace_others_and_are_interrupted_go_on_with_the_same_options_and_resume(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("report_every_step")
+def test_interrupted_seeds_that_overwrite_others_are_resumed_with_the_same_options(tmp_path: Path) -> None:
     options: dict[str, Any] = {"out": tmp_path / "m", "seeds": 2, "epochs": 1, "limit_train": 64, "amp": False}
     api.train("resnet8", settings={"batch_size": "32"}, **options)
     options |= {"settings": {"batch_size": "16"}, "overwrite": True}
@@ -165,49 +147,29 @@ def test_seeds_that_replace_others_and_are_interrupted_go_on_with_the_same_optio
     assert [result.seed for result in config.seeds] == [0, 1]
 
 
-@pytest.mark.usefixtures("glance_always")
-def test_a_damaged_folder_that_is_to_be_replaced_does_not_stop_its_run(model_folder: Path) -> None:
-    stopped(model_folder, settings={"batch_size": "16"}, epochs=1, overwrite=True)
+@pytest.mark.usefixtures("report_every_step")
+def test_an_overwriting_run_is_resumed_although_the_old_folder_is_damaged(model_folder: Path) -> None:
+    options: dict[str, Any] = {"out": model_folder, "epochs": 1, "limit_train": 64, "amp": False}
+    options["settings"] = {"batch_size": "16"}
+    with pytest.raises(Interrupted):
+        api.train("resnet8", overwrite=True, report=StopAfter(1), **options)
     (model_folder / store.WEIGHTS).write_bytes(b"damaged")
-    options: dict[str, Any] = {"settings": {"batch_size": "16"}, "epochs": 1, "limit_train": 64, "amp": False}
-    assert api.train("resnet8", out=model_folder, resume=True, **options).config.training.epochs == 1
-
-
-class Elsewhere(Report):
-    """Trains a second net in another thread as soon as the first one begins."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self.error: BaseException | None = None
-
-    def start(self, epochs: int, images: int, finished: int) -> None:
-        with ThreadPoolExecutor(1) as threads:
-            self.error = threads.submit(quick, self.out).exception()
-
-
-def test_a_second_training_in_a_process_is_refused_in_one_line(tmp_path: Path) -> None:
-    report = Elsewhere(tmp_path / "second")
-    api.train("resnet8", out=tmp_path / "first", epochs=1, limit_train=64, amp=False, report=report)
-    assert isinstance(report.error, TrainingError)
-    assert str(report.error).startswith("another training runs in this process, ")
-    assert "\n" not in str(report.error)
-    assert [path.name for path in tmp_path.iterdir()] == ["first"]
-    assert quick(tmp_path / "second").config.training.epochs == 1
+    assert api.train("resnet8", resume=True, **options).config.training.epochs == 1
 
 
 @pytest.mark.parametrize("out", ["/dev/null/m", "/proc/nothing/m", "m" * 300, "link", "link/m"])
-def test_a_place_that_cannot_be_written_is_one_line_before_the_first_step(tmp_path: Path, out: str) -> None:
+def test_an_output_folder_that_cannot_be_written_is_one_line_before_the_first_step(tmp_path: Path, out: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nothing" / "there")
     with pytest.raises(ZooError, match=r"can't be written \(|is a link|can't be a file's name"):
         quick(tmp_path / out)
 
 
 @pytest.mark.parametrize("module", ["zoo.cli.app", "torch"])
-def test_ctrl_c_while_a_module_is_being_imported_is_one_line(module: str, tmp_path: Path) -> None:
+def test_ctrl_c_during_an_import_is_one_line(module: str, tmp_path: Path) -> None:
     code = f"""
 import os, signal, sys
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell is born without
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without it
 
 class Interrupting:
     def find_spec(self, name, path, target=None):

@@ -1,4 +1,4 @@
-"""A folder, a file or a hub of somebody else's, held against what it says of itself."""
+"""Records, weights files and hubs from outside are checked before they are used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_hub_folder_that_holds_another_model_is_not_loaded_under_its_name(tmp_
 
 
 @pytest.mark.parametrize("name", ["../../escaped", "/tmp/escaped", "FOLDER"])
-def test_a_name_that_is_a_path_is_pulled_nowhere(
+def test_a_record_whose_name_is_a_path_is_not_pulled(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (tmp_path / "hub").mkdir()
@@ -51,40 +51,40 @@ def test_weights_of_another_type_are_not_cast(model_folder: Path, kind: torch.dt
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
-def test_the_parameters_of_the_record_are_counted_in_the_net(model_folder: Path, pretrained: bool) -> None:
+def test_a_wrong_number_of_parameters_in_a_record_is_refused(model_folder: Path, pretrained: bool) -> None:
     with pytest.raises(FolderError, match=r"has 75,002 parameters, its config\.json says 999"):
         zoo.load(config_of(model_folder, parameters=999), pretrained=pretrained)
 
 
-SEEN: tuple[dict[str, Any], ...] = (
+WRONG_INPUTS: tuple[dict[str, Any], ...] = (
     {"classes": ["cat"] * 10},
     {"input_size": [3, 8, 8], "mean": [0.5] * 3, "std": [0.5] * 3},
     {"input_size": [1, 16, 16]},
 )
 
 
-@pytest.mark.parametrize("facts", SEEN, ids=str)
+@pytest.mark.parametrize("fields", WRONG_INPUTS, ids=str)
 @pytest.mark.parametrize("pretrained", [True, False])
-def test_what_a_model_sees_is_what_its_plugin_declares(
-    model_folder: Path, facts: dict[str, Any], pretrained: bool
+def test_classes_and_input_size_must_be_those_that_the_plugin_declares(
+    model_folder: Path, fields: dict[str, Any], pretrained: bool
 ) -> None:
     with pytest.raises(DataError, match="of other classes or images than digits, as it is declared here"):
-        zoo.load(config_of(model_folder, **facts), pretrained=pretrained)
+        zoo.load(config_of(model_folder, **fields), pretrained=pretrained)
 
 
-def test_a_head_of_ones_own_is_not_held_against_the_declared_classes(model_folder: Path) -> None:
+def test_a_new_head_is_not_compared_with_the_declared_classes(model_folder: Path) -> None:
     folder = config_of(model_folder, classes=["cat"] * 10)
     assert zoo.load(folder, pretrained=True, num_classes=3)(torch.randn(2, 1, 8, 8)).shape == (2, 3)
     with pytest.raises(DataError, match="of other classes or images than digits"):
         zoo.load(folder, pretrained=True, in_channels=2)
 
 
-def test_a_name_is_that_of_the_architecture_and_the_data_set(model_folder: Path) -> None:
+def test_a_model_name_must_be_that_of_its_architecture_and_data_set(model_folder: Path) -> None:
     with pytest.raises(FolderError, match="name should be resnet8_digits, its architecture's and its data set's"):
         zoo.load(config_of(model_folder, name="resnet20_cifar10"), pretrained=True)
 
 
-def test_a_file_whose_recipe_is_not_the_plugins_any_more_is_not_guessed_at(model_folder: Path, tmp_path: Path) -> None:
+def test_a_weights_file_of_an_unknown_recipe_is_not_evaluated(model_folder: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.safetensors"
     tensors = load_file(model_folder / store.WEIGHTS)
     save_file(tensors, alone, {"recipe": "quick", "recipe_sha256": "0" * 64})
@@ -94,7 +94,9 @@ def test_a_file_whose_recipe_is_not_the_plugins_any_more_is_not_guessed_at(model
     assert api.evaluate(NAME, weights=alone).results == trained_record(model_folder).results
 
 
-def test_weights_that_are_not_finite_are_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_ends_with_weights_that_are_not_finite_is_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from zoo.training import learner
 
     published = learner.Learner.published
@@ -112,7 +114,7 @@ def test_weights_that_are_not_finite_are_not_published(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("license", ["[/x] [bold]free[/bold]\x1b]0;owned\x07", "mit\nresnet99\t1\t99.99%"])
-def test_a_strangers_text_does_not_command_the_terminal(
+def test_text_from_a_record_does_not_control_the_terminal(
     model_folder: Path, tmp_path: Path, run_here: Run, license: str
 ) -> None:
     (tmp_path / "hub").mkdir()
@@ -126,44 +128,28 @@ def test_a_strangers_text_does_not_command_the_terminal(
         assert not any(line.startswith("resnet99") for line in text.splitlines())
 
 
-BEYOND_REASON: dict[str, dict[str, Any]] = {
-    "crop_padding should be up to 8, the size of the images, not 512": {"recipe": {"crop_padding": 512}},
-    "threads should be from 1 to 1,024, not 1000000000": {"threads": 10**9},
-    "threads should be from 1 to 1,024, not 0": {"threads": 0},
-    "seed should be from 0 to": {"seed": 10**30},
-    "limit_train should be from 1 to": {"train_images": 10**12},
-}
-
-
-@pytest.mark.parametrize("message", BEYOND_REASON)
-def test_a_strangers_job_takes_no_memory_and_no_processors_beyond_reason(
-    model_folder: Path, tmp_path: Path, message: str
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": {"crop_padding": 512}}, "crop_padding should be up to 8, the size of the images, not 512"),
+        ({"threads": 10**9}, "threads should be from 1 to 1,024, not 1000000000"),
+        ({"train_images": 10**12}, "limit_train should be from 1 to"),
+    ],
+)
+def test_a_published_job_that_needs_too_much_memory_or_time_is_not_reproduced(
+    model_folder: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    changes = BEYOND_REASON[message]
     job = trained_record(model_folder).job
     recipe = job.recipe.replace(**changes.get("recipe", {}))
-    facts = {**job.to_json(), **changes, "recipe": recipe.to_json()}
-    config_of(model_folder, job=facts, recipe_sha256=recipe.sha256())
+    changed = {**job.to_json(), **changes, "recipe": recipe.to_json()}
+    config_of(model_folder, job=changed, recipe_sha256=recipe.sha256())
     with pytest.raises(TrainingError, match=message):
         api.reproduce(model_folder, out=tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"crop_padding": 3000},
-        {"epochs": 10**9},
-        {"batch_size": 10**9},
-        {"mixup": 1e300},
-        {"decay_milestones": [1] * 5000},
-        {"cutout": 10**6},
-    ],
-    ids=lambda changes: next(iter(changes)),
-)
-def test_a_strangers_recipe_beyond_reason_is_refused_when_its_folder_is_read(
-    model_folder: Path, changes: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("changes", [{"epochs": 10**9}, {"mixup": 1e300}, {"decay_milestones": [1] * 5000}], ids=str)
+def test_a_record_with_a_recipe_out_of_bounds_is_refused(model_folder: Path, changes: dict[str, Any]) -> None:
     job = json.loads((model_folder / store.CONFIG).read_text())["job"]
     config_of(model_folder, job={**job, "recipe": {**job["recipe"], **changes}})
     with pytest.raises(FolderError, match=f"{next(iter(changes))}.* should (be|have) at most"):
@@ -180,7 +166,7 @@ def test_a_strangers_recipe_beyond_reason_is_refused_when_its_folder_is_read(
         ("", "no distribution that could be one"),
     ],
 )
-def test_no_command_is_made_of_what_a_stranger_wrote(model_folder: Path, plugin: str, named: str) -> None:
+def test_an_error_contains_no_command_made_from_a_record(model_folder: Path, plugin: str, named: str) -> None:
     job = json.loads((model_folder / store.CONFIG).read_text())["job"]
     job |= {"architecture": "other", "versions": {**job["versions"], "plugin": plugin}}
     with pytest.raises(PluginError) as caught:
