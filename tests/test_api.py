@@ -305,7 +305,7 @@ def test_weights_in_fp16_take_half_the_bytes_and_are_measured_as_they_are_stored
     assert all(parameter.dtype is torch.float32 for parameter in net.parameters())
     assert api.evaluate(done.folder).results == done.config.results
     assert "--dtype fp16\n" in (done.folder / store.README).read_text()
-    assert "stored in fp16, and measured so" in (done.folder / store.README).read_text()
+    assert "stored in fp16 and were measured in this form" in (done.folder / store.README).read_text()
 
 
 def test_a_weight_that_fp16_cannot_hold_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,7 @@ def test_its_card_says_first_that_the_zoo_did_not_train_it_and_then_what_is_clai
     text = (taken_in / store.README).read_text().partition("---\n\n")[2]
     lines = [line for line in text.splitlines() if line]
     assert lines[1] == "**Trained by Somebody, not by the zoo**."
-    assert "Its author says 97.50%, the best over test epochs." in text
+    assert "Its author reports 97.50%, the best over test epochs." in text
     assert "How it was trained" not in text
 
 

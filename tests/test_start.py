@@ -265,7 +265,7 @@ def test_a_deeper_net_begins_as_the_shallower_one_and_what_is_added_learns(
     weights = published("resnet8_digits").config.weights.sha256
     assert longer.config.job.start == Origin("resnet8_digits", weights, shallower="resnet8")
     card = (longer.folder / store.README).read_text()
-    assert "Those are weights of a resnet8: the added blocks started as identities" in card
+    assert "That model is a resnet8: the added blocks started as identities" in card
 
 
 def test_what_is_zeroed_is_a_regular_expression() -> None:

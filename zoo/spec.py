@@ -434,6 +434,7 @@ class Architecture:
     renamings: tuple[Renaming, ...] = ()  # names of its tensors in weights by others
     tags: tuple[str, ...] = ()  # tags of its models on the Hub: "resnet"
     deepening: Deepening | None = None  # shallower architectures that it can start from
+    citation: str = ""  # of the paper as BibTeX, for the card
 
     def __post_init__(self) -> None:
         _require_name("architecture", self.name)

@@ -11,6 +11,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 PAGE = "https://github.com/huggingface/pytorch-image-models"
+CITATION = """
+@misc{rw2019timm,
+  title = {PyTorch Image Models},
+  author = {Wightman, Ross},
+  year = {2019},
+  publisher = {GitHub},
+  doi = {10.5281/zenodo.4414861},
+  howpublished = {\\url{https://github.com/huggingface/pytorch-image-models}}
+}
+"""
 
 # What such nets are usually trained with on CIFAR: Nesterov momentum, a weight decay of 5e-4, a cosine to 0.
 COSINE = Recipe(
@@ -59,6 +69,7 @@ def timm_model(name: str, dataset: Dataset, parameters: int) -> Model:
         build=Build(name),
         recipes=RECIPES,
         paper=PAGE,
+        citation=CITATION,
         description=f"timm's {name}, for small images with a stem that keeps their size.",
         tags=("resnet", "timm"),
     )
