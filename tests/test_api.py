@@ -272,7 +272,7 @@ def test_fp16_weights_are_half_as_large_and_evaluated_as_stored(trained: Path, t
     assert all(parameter.dtype is torch.float32 for parameter in net.parameters())
     assert api.evaluate(done.folder).results == done.config.results
     assert "--dtype fp16\n" in (done.folder / store.README).read_text()
-    assert "stored in fp16, and measured so" in (done.folder / store.README).read_text()
+    assert "stored in fp16 and were measured in this form" in (done.folder / store.README).read_text()
 
 
 def test_a_weight_above_the_range_of_fp16_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 import shlex
 from pathlib import Path
@@ -8,12 +10,19 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from huggingface_hub import ModelCard, ModelCardData
+import yaml
+from huggingface_hub import ModelCard, ModelCardData, metadata_eval_result
+from huggingface_hub.repocard_data import model_index_to_eval_results
 from safetensors.torch import load_file
 from torch import nn
 
+import zoo
 from zoo import api, registry
+from zoo.errors import HubError
+from zoo.hub import publish
 from zoo.record import card, store
+from zoo.record.job import Origin
+from zoo.spec import Recipe
 
 from .conftest import CHECKOUT
 from .folders import trained_record
@@ -33,6 +42,95 @@ def test_the_hub_reads_license_tags_data_set_and_results_from_it(trained: Path) 
     assert (top1.metric_name, top1.metric_value) == ("top-1", round(config.results.test_top1, 4))
     assert (top5.metric_name, top5.metric_value) == ("top-5", round(config.results.test_top5, 4))
     assert data.model_name == "resnet8_digits"
+
+
+def metadata(text: str) -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load(text.split("---\n")[1])
+    return values
+
+
+@pytest.mark.parametrize("name", zoo.list_models(pretrained=True))
+def test_the_classes_of_the_client_keep_the_metadata_of_every_card_of_the_catalogue(name: str) -> None:
+    text = (CHECKOUT / "hub_cards" / name / store.README).read_text()
+    values = metadata(text)
+    assert ModelCard(text).data.to_dict() == values
+    name, results = model_index_to_eval_results(values["model-index"])
+    fields = {key: value for key, value in values.items() if key != "model-index"}
+    assert ModelCardData(model_name=name, eval_results=results, **fields).to_dict() == values
+
+
+def test_the_first_result_is_what_the_client_would_write(trained: Path) -> None:
+    top1 = trained_record(trained).results.test_top1
+    expected = metadata_eval_result(
+        model_pretty_name="resnet8_digits",
+        task_pretty_name="Image Classification",
+        task_id="image-classification",
+        metrics_pretty_name="top-1",
+        metrics_id="accuracy",
+        metrics_value=round(top1, 4),
+        dataset_pretty_name=MODEL.dataset.title,
+        dataset_id=MODEL.dataset.hub_id,
+        dataset_split="test",
+    )["model-index"]
+    _, (expected_result,) = model_index_to_eval_results(expected)
+    _, (result, _) = model_index_to_eval_results(metadata((trained / store.README).read_text())["model-index"])
+    assert result == dataclasses.replace(expected_result, verified=None)
+
+
+def rendered(folder: Path, **changes: Any) -> str:
+    """The card of a model folder with other values in the record."""
+    return card.render(msgspec.structs.replace(trained_record(folder), **changes), store.read_log(folder), MODEL)
+
+
+def test_the_base_model_is_the_start_or_else_the_teacher(trained: Path) -> None:
+    job = trained_record(trained).job
+    start, teacher = Origin("hf://me/start@main", "0" * 64), Origin("hf://me/teacher", "1" * 64)
+    finetuned = metadata(rendered(trained, job=msgspec.structs.replace(job, start=start, teacher=teacher)))
+    assert (finetuned["base_model"], finetuned["base_model_relation"]) == ("me/start", "finetune")
+    distilled = metadata(rendered(trained, job=msgspec.structs.replace(job, teacher=teacher)))
+    assert distilled["base_model"] == "me/teacher"
+    assert "base_model_relation" not in distilled
+    local = msgspec.structs.replace(job, start=Origin("resnet8_digits", "0" * 64))
+    assert "base_model" not in metadata(rendered(trained, job=local))
+
+
+def test_a_license_by_address_is_linked(trained: Path) -> None:
+    address = "https://example.org/licenses/Research-1.0"
+    assert publish.sound_license(address) == address
+    text = rendered(trained, license=address)
+    values = metadata(text)
+    assert (values["license"], values["license_name"], values["license_link"]) == ("other", "research-1.0", address)
+    assert f"License of the weights: [research-1.0]({address})." in text
+    for wrong in ("other", "http://example.org/x", "https://"):
+        with pytest.raises(HubError, match="license should be"):
+            publish.sound_license(wrong)
+
+
+def test_it_has_the_intended_use_and_the_limits(trained: Path) -> None:
+    section = (trained / store.README).read_text().partition("## Intended use and limits\n\n")[2].partition("\n")[0]
+    title = MODEL.dataset.title
+    assert section.startswith(f"It classifies grayscale images of 8×8 pixels that resemble those of {title} into 10")
+    assert "classes: 0, 1, 2" in section
+    assert "It is not meant for other images" in section
+
+
+def test_it_cites_the_paper_of_the_architecture(trained: Path) -> None:
+    (citation,) = re.findall(r"## Citation\n\n```bibtex\n(.*?)\n```", (trained / store.README).read_text(), re.DOTALL)
+    assert citation == MODEL.architecture.citation.strip()
+    assert citation.startswith("@inproceedings{he2016deep,")
+
+
+def test_hyper_parameters_with_the_default_value_are_folded(trained: Path) -> None:
+    text = (trained / store.README).read_text()
+    shown, _, folded = text.partition("<details>")
+    folded = folded.partition("</details>")[0]
+    recipe = trained_record(trained).job.recipe
+    rows = re.compile(r"^\| `(\w+)` \| `(.*)` \|$", re.MULTILINE)
+    values = {name: json.loads(value) for name, value in [*rows.findall(shown), *rows.findall(folded)]}
+    assert values == recipe.to_json()
+    defaults = Recipe(epochs=recipe.epochs).to_json()
+    assert all(value == json.dumps(defaults[name]) for name, value in rows.findall(folded))
+    assert all(value != json.dumps(defaults[name]) for name, value in rows.findall(shown) if name != "epochs")
 
 
 def test_it_says_how_the_weights_came_about(trained: Path) -> None:

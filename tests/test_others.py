@@ -147,7 +147,7 @@ def test_the_card_of_an_imported_model_starts_with_its_author(taken_in: Path) ->
     text = (taken_in / store.README).read_text().partition("---\n\n")[2]
     lines = [line for line in text.splitlines() if line]
     assert lines[1] == "**Trained by Somebody, not by the zoo**."
-    assert "Its author says 97.50%, the best over test epochs." in text
+    assert "Its author reports 97.50%, the best over test epochs." in text
     assert "How it was trained" not in text
 
 

@@ -64,7 +64,8 @@ def test_the_first_note_describes_the_training(tmp_path: Path) -> None:
 def test_a_limited_test_set_is_recorded_and_its_accuracy_not_published(tmp_path: Path) -> None:
     done = api.train("resnet8", epochs=2, limit_train=64, limit_test=50, amp=False, out=tmp_path / "out")
     assert done.config.results.test_images == 50
-    assert "Last epoch, the first 50 of 360 test images of" in (done.folder / store.README).read_text()
+    card = (done.folder / store.README).read_text()
+    assert "Accuracy after the last epoch on the first 50 of 360 test images of" in card
     with pytest.raises(HubError, match="was tested on 50 of 360 test images, which is not its accuracy"):
         api.push(done.folder, hub=f"file:{tmp_path / 'hub'}")
     with pytest.raises(TrainingError, match="tested with limit_test can't be published; leave out limit_test or push"):

@@ -33,7 +33,7 @@ def test_a_stale_card_is_rendered_again_and_an_edited_card_is_kept(
 ) -> None:
     target = {"file": f"file:{tmp_path / 'hub'}", "hf": "hf://me"}[kind]
     fresh = (model_folder / store.README).read_text()
-    text, _, _ = fresh.replace("Nothing was\nchosen on test data.", "Of an older zoo.").rpartition(
+    text, _, _ = fresh.replace("No epoch or hyper-parameter was chosen on test data.", "Of an older zoo.").rpartition(
         "<!-- Written by zoo "
     )
     signature = f"<!-- Written by zoo 0.0.1, SHA-256 of the text above: {hashlib.sha256(text.encode()).hexdigest()} -->"
@@ -47,7 +47,7 @@ def test_a_stale_card_is_rendered_again_and_an_edited_card_is_kept(
 
     assert api.push(model_folder, hub=target).card == "stale"
     text = published()
-    assert "Nothing was\nchosen on test data." in text
+    assert "No epoch or hyper-parameter was chosen on test data." in text
     assert f'zoo.load("{target}/{NAME}", pretrained=True)' in text
     (model_folder / store.README).write_text(f"{fresh}\nMy own words.\n")
     assert api.push(model_folder, hub=target).card == "edited"

@@ -250,7 +250,7 @@ def test_a_deeper_net_starts_as_the_shallower_one_with_blocks_that_learn(
     weights = published("resnet8_digits").config.weights.sha256
     assert longer.config.job.start == Origin("resnet8_digits", weights, shallower="resnet8")
     card = (longer.folder / store.README).read_text()
-    assert "Those are weights of a resnet8: the added blocks started as identities" in card
+    assert "That model is a resnet8: the added blocks started as identities" in card
 
 
 def test_the_pattern_of_zeroed_parameters_is_a_regular_expression() -> None:

@@ -518,6 +518,7 @@ class Architecture:
     renamings: tuple[Renaming, ...] = ()  # for weights of other implementations
     tags: tuple[str, ...] = ()  # tags of its models on the Hugging Face Hub: "resnet"
     deepening: Deepening | None = None  # shallower architectures that it can start from
+    citation: str = ""  # of the paper as BibTeX, for the card
 
     def __post_init__(self) -> None:
         _require_name("architecture", self.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,15 +39,18 @@ cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1
 cdla-sharing-1.0 creativeml-openrail-m deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2
 fair-noncommercial-research-license gemma gfdl gpl gpl-2.0 gpl-3.0 grok2-community h-research intel-research isc lgpl
 lgpl-2.1 lgpl-3.0 lgpl-lr llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl
-odc-by ofl-1.1 openmdw-1.0 openrail openrail++ osl-3.0 other pddl postgresql unlicense wtfpl zlib
+odc-by ofl-1.1 openmdw-1.0 openrail openrail++ osl-3.0 pddl postgresql unlicense wtfpl zlib
 """
 LICENSES: Final = frozenset(_LICENSES.split())
 
 
 def sound_license(given: str) -> str:
-    """The license as it was given; raises HubError for one that no weights can be published under."""
-    if given not in LICENSES:
-        raise HubError(f"license should be a Hugging Face license id, apache-2.0 or cc-by-4.0, not {given!r}")
+    """The license as it was given: an id of the Hub or the address of its text (https://); raises HubError."""
+    if given not in LICENSES and not re.fullmatch(r"https://[^\s/]+\S*", given):
+        raise HubError(
+            "license should be a Hugging Face license id, apache-2.0 or cc-by-4.0, or the https:// address of a text, "
+            f"not {given!r}"
+        )
     return given
 
 

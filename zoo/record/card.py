@@ -1,6 +1,7 @@
 """The card of a model, README.md: `card.md.j2`, rendered from the record, the log and the plugin's description.
 
-The last line of a card has the SHA-256 of the text above, which tells an edited card from a stale one.
+The last line of a card has the SHA-256 of the text above it, which distinguishes an edited card from a stale one.
+Results are in `model-index`; a file in `.eval_results/` may name only data sets that are benchmarks of the Hub.
 """
 
 from __future__ import annotations
@@ -16,38 +17,53 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import msgspec
+
 from zoo import plugins
 from zoo.decoding import as_text
 from zoo.record.job import Job
 from zoo.record.types import EpochRow, Imported, Record, Trained, spread
-from zoo.spec import FEW, Architecture, Dataset, Model
+from zoo.spec import FEW, Architecture, Dataset, Model, Recipe
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 State = Literal["current", "stale", "edited"]
+MOST_NAMED: Final = 20  # classes whose names are in the sentence about the intended use
 SIGNATURE = re.compile(
     r"<!-- Written by zoo (?P<version>\S+), SHA-256 of the text above: (?P<sha256>[0-9a-f]{64}) -->\s*\Z"
 )
-HUB_MODEL = re.compile(r"hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+)(?:@[^@]*)?")  # and its repository
+HUB_MODEL = re.compile(r"hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+)(?:@[^@]*)?")  # an address, its repository
 
 
-def render(record: Record, log: Sequence[EpochRow], known: Model | Architecture, address: str | None = None) -> str:
+def render(record: Record, log: Sequence[EpochRow], model: Model | Architecture, address: str | None = None) -> str:
     """Render the text of README.md.
 
     Args:
         record: The record of the model.
-        log: A row an epoch; empty where the zoo did not train the model.
-        known: The model, or its architecture where no plugin declares the data set.
-        address: Where the model is published, as `zoo.load` takes it; None for a folder that is not published.
+        log: The rows of the log; empty if the zoo did not train the model.
+        model: The model, or only its architecture if no plugin declares the data set.
+        address: The address of the published model, for `zoo.load`; None if it is not published.
+
+    Returns:
+        The text, which ends with the hash of all lines above the last one.
     """
-    text = _template().render(_context(record, log, known, address)).rstrip("\n") + "\n\n"
+    text = _template().render(_context(record, log, model, address)).rstrip("\n") + "\n\n"
     version = plugins.core_version()
     return f"{text}<!-- Written by zoo {version}, SHA-256 of the text above: {_sha256(text)} -->\n"
 
 
 def state(text: str, expected: str) -> State:
-    """Whether a card is the expected one (current), was rendered from another record (stale), or was edited."""
+    """Compare a card with the expected text.
+
+    Args:
+        text: The text of the card.
+        expected: The text that `render` returns now.
+
+    Returns:
+        "current" if they are equal but for the version of the zoo and line ends, "stale" if `text` was rendered from
+        another record, "edited" if a person changed it.
+    """
     text, signature = _split(text)
     if text == _split(expected)[0]:
         return "current"
@@ -55,7 +71,7 @@ def state(text: str, expected: str) -> State:
 
 
 def _split(text: str) -> tuple[str, re.Match[str] | None]:
-    """A card without its last line, and that line, whatever a line ends with."""
+    """The card without its last line, and that line; line ends become `\\n`."""
     text = text.replace("\r\n", "\n")
     signature = SIGNATURE.search(text)
     return (text, None) if signature is None else (text[: signature.start()], signature)
@@ -85,11 +101,11 @@ def _template() -> Template:
 
 
 def _context(
-    record: Record, log: Sequence[EpochRow], known: Model | Architecture, address: str | None
+    record: Record, log: Sequence[EpochRow], model: Model | Architecture, address: str | None
 ) -> dict[str, object]:
-    """The values of the template's names."""
-    dataset = known.dataset if isinstance(known, Model) else None
-    architecture = known.architecture if isinstance(known, Model) else known
+    """The variables of the template."""
+    dataset = model.dataset if isinstance(model, Model) else None
+    architecture = model.architecture if isinstance(model, Model) else model
     title = dataset.title if dataset else record.dataset
     shown: dict[str, object] = {
         "record": record,
@@ -100,8 +116,11 @@ def _context(
         "title": title,
         "description": architecture.trained_on(title),
         "metadata": _metadata(record, architecture, dataset),
+        "license": _license(record.license),
+        "intended_use": _intended_use(record, title),
+        "citation": architecture.citation.strip(),
         "install": install(record),
-        "snippets": snippets(record, known, address),
+        "snippets": snippets(record, model, address),
         "resized": "" if record.resizing.is_plain else _resized(record),
         "few": FEW,
         "log": log,
@@ -114,27 +133,29 @@ def _context(
         "part": _part(record, dataset),
         "tested": _tested(record, dataset),
         "how": _how(record),
+        **dict(zip(("settings", "defaults"), _hyper_parameters(record.job.recipe), strict=True)),
         "versions": _versions(record),
-        "command": command(record.job, known, max(1, len(record.seeds))),
+        "command": command(record.job, model, max(1, len(record.seeds))),
     }
 
 
 def _metadata(record: Record, architecture: Architecture, dataset: Dataset | None) -> str:
-    """The block at the beginning, which the Hub reads, as YAML."""
+    """The metadata at the beginning of the card, as YAML."""
     import yaml
 
     hub_id = dataset.hub_id if dataset else ""
-    base = _base(record)
+    license = _license(record.license)  # noqa: A001
     named: dict[str, object] = {
-        "base_model": base,
-        "base_model_relation": "finetune" if base else None,
+        **_base_model(record),
         "datasets": [hub_id] if hub_id else None,
         "library_name": "zoo",
-        "license": record.license,
+        "license": "other" if license.link else license.name,
+        "license_name": license.name if license.link else None,
+        "license_link": license.link,
         "metrics": ["accuracy"],
         "pipeline_tag": "image-classification",
         "tags": list(dict.fromkeys(["zoo", *architecture.tags, record.architecture, record.dataset])),
-        # What a listing shows of a model without a request for its config.json.
+        # For listings, which don't request the config.json of each model.
         "zoo": {
             "dataset": record.dataset,
             "parameters": record.parameters,
@@ -155,10 +176,10 @@ def _origin(record: Record) -> dict[str, object]:
 
 
 def _model_index(record: Record, hub_id: str, dataset: Dataset | None) -> list[object] | None:
-    """The results, as the Hub reads them."""
+    """The results in the Hub's form, top-1 first; None if the model was not measured."""
     if (results := record.results) is None:
         return None
-    measured = {"top-1": results.test_top1, "top-5": results.test_top5}
+    metrics = (("accuracy", results.test_top1, "top-1"), ("top_5_accuracy", results.test_top5, "top-5"))
     result = {
         "task": {"type": "image-classification", "name": "Image Classification"},
         "dataset": {
@@ -166,24 +187,63 @@ def _model_index(record: Record, hub_id: str, dataset: Dataset | None) -> list[o
             "type": hub_id or record.dataset,
             "split": "test",
         },
-        "metrics": [{"type": "accuracy", "value": round(value, 4), "name": name} for name, value in measured.items()],
+        "metrics": [{"type": metric, "value": round(value, 4), "name": name} for metric, value, name in metrics],
     }
     return [{"name": record.name, "results": [result]}]
 
 
-def _base(record: Record) -> str | None:
-    """The repository of the weights that it began with, where those are on the Hub."""
-    start = record.job.start if isinstance(record, Trained) else None
-    repository = HUB_MODEL.fullmatch(start.address) if start else None
-    return repository[1] if repository else None
+def _base_model(record: Record) -> dict[str, object]:
+    """The repository on the Hub of the model that training started from, else of the teacher."""
+    if isinstance(record, Trained):
+        for origin, relation in ((record.job.start, {"base_model_relation": "finetune"}), (record.job.teacher, {})):
+            if origin and (match := HUB_MODEL.fullmatch(origin.address)):
+                return {"base_model": match[1], **relation}
+    return {}
+
+
+@dataclass(frozen=True)
+class _License:
+    """A license by its id on the Hub, or by a name and the address of its text."""
+
+    name: str
+    link: str | None = None
+
+
+def _license(text: str) -> _License:
+    if not text.startswith("https://"):
+        return _License(text)
+    parts = re.findall(r"[a-z0-9.-]*[a-z0-9]", text.removeprefix("https://").lower())
+    return _License(parts[-1] if parts else "custom", text)
+
+
+def _intended_use(record: Record, title: str) -> str:
+    """Two sentences: the images and classes that the model is for, and its limits."""
+    channels, height, width = record.input_size
+    kind = {1: "grayscale images", 3: "color images"}.get(channels, f"images of {channels} channels")
+    classes = "1 class" if len(record.classes) == 1 else f"{len(record.classes):,} classes"
+    names = f": {', '.join(record.classes)}" if len(record.classes) <= MOST_NAMED else ""
+    return (
+        f"It classifies {kind} of {height}×{width} pixels that resemble those of {title} into {classes}{names}. "
+        "It is not meant for other images: it returns one of these classes for any image, and its accuracy on images "
+        "from other sources was not measured."
+    )
+
+
+def _hyper_parameters(recipe: Recipe) -> tuple[dict[str, object], dict[str, object]]:
+    """The hyper-parameters that differ from the defaults of `Recipe`, and those that do not."""
+    defaults = {field.name: field.default for field in msgspec.structs.fields(Recipe)}
+    settings, others = dict[str, object](), dict[str, object]()
+    for name, value in recipe.to_json().items():
+        (others if getattr(recipe, name) == defaults[name] else settings)[name] = value
+    return settings, others
 
 
 def _resized(record: Record) -> str:
-    """How a picture of another size is resized, in words."""
+    """How a picture of another size is resized."""
     resizing, (_, height, width) = record.resizing, record.input_size
     larger = f"{math.floor(height / resizing.crop_pct)}×{math.floor(width / resizing.crop_pct)}"
     how = {
-        "squash": f"resized to {larger}, whatever its aspect ratio",
+        "squash": f"resized to {larger}, without keeping its aspect ratio",
         "center": f"resized to cover {larger}",
         "border": f"resized to fit into {larger}, with a border in the color of the mean",
     }[resizing.crop_mode]
@@ -193,7 +253,7 @@ def _resized(record: Record) -> str:
 
 
 def _part(record: Trained, dataset: Dataset | None) -> str:
-    """The number of training images, unless it is the whole training set."""
+    """The number of training images; empty for the whole training set."""
     trained = record.job.train_images
     if dataset is None:
         return f" {trained:,} images,"
@@ -201,7 +261,7 @@ def _part(record: Trained, dataset: Dataset | None) -> str:
 
 
 def _tested(record: Trained, dataset: Dataset | None) -> str:
-    """How much of the test set it was tested on."""
+    """The part of the test set that it was tested on."""
     images = record.results.test_images
     if dataset is None or images >= dataset.test_images:
         return "the whole test set"
@@ -209,7 +269,7 @@ def _tested(record: Trained, dataset: Dataset | None) -> str:
 
 
 def _how(record: Trained) -> list[str]:
-    """How the steps were computed, in phrases."""
+    """The numeric type, threads, processes and compiler of the training, a phrase each."""
     job, training = record.job, record.training
     how = ["bf16 autocast" if job.amp else "fp32", _plural(job.threads, "thread")]
     if job.processes > 1:
@@ -226,7 +286,7 @@ def _how(record: Trained) -> list[str]:
 
 
 def _versions(record: Trained) -> str:
-    """The versions of the zoo and of the plugin, with the commits of the checkouts that they ran from."""
+    """The versions of the zoo and of the plugin, with the commits of their checkouts."""
     versions, own = record.job.versions, record.environment
     if own.plugin_commit is None:
         return f"zoo {versions.zoo}, {versions.plugin}" + (f", commit {own.commit}" if own.commit else "")
@@ -248,36 +308,42 @@ def _duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Snippet:
-    """A piece of Python, and a line above it; words between backticks are code."""
+    """A piece of Python, and the line above it."""
 
-    about: str
+    about: str  # text between backticks is code
     code: str
 
 
-def snippets(record: Record, known: Model | Architecture | None, address: str | None) -> tuple[Snippet, ...]:
-    """Python that loads these weights, with the arguments of `render`: with the zoo installed, and by torch.hub."""
-    model = json.dumps(address or f"PATH/TO/{record.name}", ensure_ascii=False)
+def snippets(record: Record, model: Model | Architecture | None, address: str | None) -> tuple[Snippet, ...]:
+    """Python that loads the weights with the zoo and with torch.hub.
+
+    Args:
+        record: The record of the model.
+        model: The model, only its architecture, or None if no plugin here provides it.
+        address: The address of the published model; None if it is not published.
+    """
+    name = json.dumps(address or f"PATH/TO/{record.name}", ensure_ascii=False)
     where = "From this folder, by its path:" if address is None else f"From `{address}`:"
     if address == record.name:
         where = "From the catalogue of the zoo:"
-    # hubconf.py has a name for each declared model of the catalogue, and `load` for any other.
-    declared = address == record.name and isinstance(known, Model) and known.parameters is not None
-    entry = model if declared else f'"load", {model}'
-    needs = "nothing installed but torch, safetensors and msgspec"
+    # hubconf.py has an entry for each declared model of the catalogue, and `load` for all others.
+    declared = address == record.name and isinstance(model, Model) and model.parameters is not None
+    entry = name if declared else f'"load", {name}'
+    needs = "which needs only torch, safetensors and msgspec"
     if not is_shipped(record):
-        needs = f"with `{record.plugin_distribution}` installed"
+        needs = f"which needs `{record.plugin_distribution}`"
     channels, height, width = record.input_size
     return (
         Snippet(
             where,
             f"""import zoo
 
-model = zoo.load({model}, pretrained=True)  # hash checked, evaluation mode
-preprocess = zoo.transforms({model})  # image to tensor [{channels}, {height}, {width}]
+model = zoo.load({name}, pretrained=True)  # hash checked, evaluation mode
+preprocess = zoo.transforms({name})  # image to tensor [{channels}, {height}, {width}]
 """,
         ),
         Snippet(
-            f"By torch.hub from a checkout of the zoo, {needs}:",
+            f"With torch.hub, from a checkout of the zoo, {needs}:",
             f"""import torch
 
 model = torch.hub.load("PATH/TO/CHECKOUT", {entry}, source="local", pretrained=True)
@@ -287,9 +353,9 @@ model = torch.hub.load("PATH/TO/CHECKOUT", {entry}, source="local", pretrained=T
 
 
 def install(record: Record) -> str:
-    """The command that installs the zoo and the plugin of a model, if that comes with the zoo.
+    """The command that installs the zoo and, if the plugin of the model comes with the zoo, the plugin.
 
-    From the repository of the zoo if it has a public address, else from a checkout.
+    It installs from the public repository of the zoo if there is one, else from a checkout.
     """
     url = plugins.repository()
     words = ["pip", "install", f"{plugins.DISTRIBUTION} @ git+{url}" if url else "PATH/TO/CHECKOUT"]
@@ -305,14 +371,20 @@ def is_shipped(record: Record) -> bool:
     return plugins.normal(record.plugin_distribution) in plugins.SHIPPED
 
 
-# Options that are two flags: for True and for False.
+# The flags of an option for True and for False.
 FLAGS: Final = {"amp": ("--amp", "--no-amp"), "deterministic": ("--deterministic", "--fast")}
 
 
-def command(job: Job, known: Model | Architecture, seeds: int = 1) -> str:
-    """The command that trains the same, with every option that a later machine would choose."""
+def command(job: Job, model: Model | Architecture, seeds: int = 1) -> str:
+    """The `zoo train` command that repeats a job, with every option that is otherwise chosen by the machine.
+
+    Args:
+        job: The job.
+        model: The model, or only its architecture if no plugin declares the data set.
+        seeds: The number of seeds.
+    """
     words = ["zoo"] if job.processes == 1 else ["torchrun", "--nproc-per-node", str(job.processes), "-m", "zoo"]
-    options = job_options(job, known, seeds)
+    options = job_options(job, model, seeds)
     words += ["train", str(options.pop("model"))]
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
@@ -326,25 +398,25 @@ def command(job: Job, known: Model | Architecture, seeds: int = 1) -> str:
     return shlex.join(words)
 
 
-def job_options(job: Job, known: Model | Architecture, seeds: int = 1) -> dict[str, Any]:
-    """The options of `zoo.train` that train the same, by name, in the order of a command.
+def job_options(job: Job, model: Model | Architecture, seeds: int = 1) -> dict[str, Any]:
+    """The arguments of `zoo.train` that repeat a job, by name, in the order of a command.
 
-    `settings` has the fields that differ from the recipe that the plugin declares now. Somebody's own pictures are
-    named by their address, and the model by its architecture.
+    `settings` has the fields that differ from the recipe as the plugin declares it now. A model of a data set by
+    address is named by its architecture and this address. Takes the arguments of `command`.
     """
     options: dict[str, Any] = {"model": job.name}
-    pictures = known.dataset.pictures if isinstance(known, Model) else None
+    pictures = model.dataset.pictures if isinstance(model, Model) else None
     if pictures is not None:
         options = {"model": job.architecture, "dataset": pictures.address}
         options |= {} if pictures.test_part is None else {"test_part": pictures.test_part}
         options |= {"skip_bad": True} if pictures.skipped else {}
-    options["recipe"] = job.recipe_name if job.recipe_name in known.recipes else next(iter(known.recipes))
-    declared = known.recipes[options["recipe"]].every()
+    options["recipe"] = job.recipe_name if job.recipe_name in model.recipes else next(iter(model.recipes))
+    declared = model.recipes[options["recipe"]].every()
     settings = {field: value for field, value in job.recipe.every().items() if value != declared[field]}
     options |= {"epochs": settings.pop("epochs")} if "epochs" in settings else {}
     options |= {"settings": settings} if settings else {}
     options["seed"] = job.seed
-    if not isinstance(known, Model) or job.train_images != known.dataset.train_images - job.recipe.val_images:
+    if not isinstance(model, Model) or job.train_images != model.dataset.train_images - job.recipe.val_images:
         options["limit_train"] = job.train_images
     options |= {"start": job.start.address} if job.start else {}
     options |= {"device": job.device, "amp": job.amp, "compile": job.compile, "deterministic": job.deterministic}

@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 PAPER_URL = "https://arxiv.org/abs/1512.03385"
+CITATION = """
+@inproceedings{he2016deep,
+  title = {Deep Residual Learning for Image Recognition},
+  author = {He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages = {770--778},
+  year = {2016}
+}
+"""
 
 
 class Shortcut(Enum):
@@ -197,6 +206,7 @@ def _architecture(depth: int, shortcut: Shortcut) -> Architecture:
         build=Build(depth, shortcut),
         recipes={**own, "quick": QUICK, "long": LONG, **taught, "finetune": _finetune(depth), "linear": LINEAR},
         paper=PAPER_URL,
+        citation=CITATION,
         description=f"The {depth}-layer CIFAR net of He et al. (2015) {WORDS[shortcut]}.",
         renamings=RENAMINGS[shortcut],
         deepening=_deepening(depth, shortcut),

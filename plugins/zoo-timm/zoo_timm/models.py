@@ -11,6 +11,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 PAGE = "https://github.com/huggingface/pytorch-image-models"
+CITATION = """
+@misc{rw2019timm,
+  title = {PyTorch Image Models},
+  author = {Wightman, Ross},
+  year = {2019},
+  publisher = {GitHub},
+  doi = {10.5281/zenodo.4414861},
+  howpublished = {\\url{https://github.com/huggingface/pytorch-image-models}}
+}
+"""
 
 # Common hyper-parameters for these nets on CIFAR: Nesterov momentum, weight decay 5e-4, cosine decay to 0.
 COSINE = Recipe(
@@ -73,6 +83,7 @@ def timm_model(name: str, dataset: Dataset, parameters: int) -> Model:
         build=Build(name),
         recipes=RECIPES,
         paper=PAGE,
+        citation=CITATION,
         description=f"timm's {name}, for small images with a stem that keeps their size.",
         tags=("resnet", "timm"),
     )
