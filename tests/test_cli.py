@@ -72,7 +72,7 @@ def test_the_main_job_from_training_to_evaluation(run_here: Run, tmp_path: Path)
     measured = json.loads(run_here("eval", "resnet8", "--hub", hub, "--json").stdout)
     assert measured["now"] == measured["card"]
     assert run_here("pull", "resnet8", "--hub", hub, "--out", "pulled").stdout == (
-        "pulled into pulled\nuse it: zoo eval ./pulled, or zoo.load('./pulled', pretrained=True)\n"
+        "downloaded to pulled\nuse it: zoo eval ./pulled, or zoo.load('./pulled', pretrained=True)\n"
     )
     again = run_here("push", "pulled", "--hub", hub).stdout
     assert again == lines[3] + "\n"
@@ -139,10 +139,10 @@ def test_predict_prints_json_for_programs(run_here: Run) -> None:
 
 
 def test_plot_and_compare_draw_to_files(run_here: Run, tmp_path: Path) -> None:
-    assert run_here("plot", "resnet8", "resnet20", "--out", "p.png").stdout == "drawn to p.png\n"
+    assert run_here("plot", "resnet8", "resnet20", "--out", "p.png").stdout == "written to p.png\n"
     assert (tmp_path / "work" / "p.png").stat().st_size > 10_000
     finished = run_here("compare", "resnet8", "--epochs", "1", "--limit-train", "100", "--quiet")
-    assert finished.stdout.splitlines()[-1] == "the errors are drawn to compare/errors.svg and compare/errors.png"
+    assert finished.stdout.splitlines()[-1] == "the errors are plotted in compare/errors.svg and compare/errors.png"
 
 
 def test_verify_prints_its_checks_and_exits_0(run_here: Run, tmp_path: Path) -> None:
@@ -199,8 +199,8 @@ def test_reproduce_prints_its_result_beside_the_cards(run_here: Run, trained: Pa
     assert lines[1].startswith("resnet8_digits  here: top-1 ")
     assert lines[2].startswith("resnet8_digits  card: top-1 ")
     assert lines[1].split("top-1")[1] == lines[2].split("top-1")[1]
-    assert lines[3] == "expected to be the same bytes"
-    assert lines[4] == "the weights are the published ones, byte for byte"
+    assert lines[3] == "expecting identical weights"
+    assert lines[4] == "the weights are identical to the published ones"
 
 
 @pytest.mark.slow
@@ -213,11 +213,11 @@ def test_reproduce_exits_1_where_the_same_bytes_were_expected_and_did_not_come(
     finished = run_here("reproduce", hashed(model_folder), "--quiet")
     assert finished.returncode == 1
     assert finished.stdout.splitlines()[3:] == [
-        "expected to be the same bytes",
-        "the weights are not the published bytes",
+        "expecting identical weights",
+        "the weights are different from the published ones",
     ]
     finished = run_here("reproduce", trained, "--quiet", "--epochs", "1", "--seed", "7", "--out", "shorter")
     assert finished.returncode == 0
     assert finished.stdout.splitlines()[3] == (
-        "not expected to be the same bytes: recipe epochs 3 there, 1 here; seed 0 there, 7 here"
+        "expecting different weights: recipe epochs 3 there, 1 here; seed 0 there, 7 here"
     )

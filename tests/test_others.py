@@ -304,7 +304,7 @@ def test_another_file_than_the_pinned_one_is_refused(pinned: FolderHub, site: Si
     ("words", "complaint"),
     [
         (["--by", "x"], "missing option '--license'"),
-        (["--by", "x", "--license", "mit", "--mean", "a,b"], "should be numbers with commas between them"),
+        (["--by", "x", "--license", "mit", "--mean", "a,b"], "should be numbers separated by commas"),
         (["--by", "x", "--license", "mit", "--tag", "A B"], "a tag should be of a-z"),
         (["--by", "x", "--license", "mit", "--mean", "0.1,0.2"], "mean should have 1 numbers, one per channel, not 2"),
         (["--by", "x", "--license", "mit", "--sha256", "0" * 64], "has SHA-256"),

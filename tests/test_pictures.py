@@ -568,9 +568,9 @@ def test_zoo_data_shows_what_there_is(folder: Path, run_here: Run) -> None:
     shutil.copy(folder / "train" / "rose" / "1-003.png", folder / "test" / "rose" / "again.png")
     shown = run_here("data", f"folder:{folder}")
     assert shown.returncode == 0, shown.stderr
-    assert "flowers-1: 36 pictures to train on, 13 to test with" in shown.stdout
+    assert "flowers-1: 36 training pictures, 13 test pictures" in shown.stdout
     assert "rose\t12\t5" in shown.stdout
-    assert "a copy on both sides: train/rose/1-003.png and test/rose/again.png" in shown.stdout
+    assert "the same picture in both splits: train/rose/1-003.png and test/rose/again.png" in shown.stdout
     assert "train/rose/bad.png can't be read as a picture" in shown.stdout
     facts = json.loads(run_here("data", f"folder:{folder}", "--json").stdout)
     assert facts["sizes"] == [{"width": 16, "height": 16, "pictures": 49}]
