@@ -382,7 +382,7 @@ def test_files_of_other_formats_are_counted_by_their_endings(folder: Path) -> No
     ("removed", "message"),
     [
         ("*/*/*.png", "there is no picture in .*train; expected files such as .*one.jpg, of the formats"),
-        ("*/[rv]*", "has one class, daisy, and there is nothing to tell it from"),
+        ("*/[rv]*", "has only the class daisy; expected at least two classes"),
         ("test/rose/*", "there is no test picture of the class rose"),
         ("train/rose/*", "there is no training picture of the class rose"),
         ("train/rose", "has a class that .*train has not: rose"),
