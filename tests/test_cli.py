@@ -65,7 +65,7 @@ def test_a_model_is_trained_pushed_listed_evaluated_and_pulled(run_here: Run, tm
     measured = json.loads(run_here("eval", "resnet8", "--hub", hub, "--json").stdout)
     assert measured["now"] == measured["card"]
     assert run_here("pull", "resnet8", "--hub", hub, "--out", "pulled").stdout == (
-        "pulled into pulled\nuse it: zoo eval ./pulled, or zoo.load('./pulled', pretrained=True)\n"
+        "downloaded to pulled\nuse it: zoo eval ./pulled, or zoo.load('./pulled', pretrained=True)\n"
     )
     again = run_here("push", "pulled", "--hub", hub).stdout
     assert again == lines[3] + "\n"
@@ -133,10 +133,10 @@ def test_predict_prints_json(run_here: Run) -> None:
 
 
 def test_plot_and_compare_write_pictures(run_here: Run, tmp_path: Path) -> None:
-    assert run_here("plot", "resnet8", "resnet20", "--out", "p.png").stdout == "drawn to p.png\n"
+    assert run_here("plot", "resnet8", "resnet20", "--out", "p.png").stdout == "written to p.png\n"
     assert (tmp_path / "work" / "p.png").stat().st_size > 10_000
     finished = run_here("compare", "resnet8", "--epochs", "1", "--limit-train", "100", "--quiet")
-    assert finished.stdout.splitlines()[-1] == "the errors are drawn to compare/errors.svg and compare/errors.png"
+    assert finished.stdout.splitlines()[-1] == "the errors are plotted in compare/errors.svg and compare/errors.png"
 
 
 def test_verify_prints_its_checks_and_exits_0(run_here: Run, tmp_path: Path) -> None:
@@ -193,8 +193,8 @@ def test_reproduce_prints_its_result_and_the_recorded_one(run_here: Run, trained
     assert lines[1].startswith("resnet8_digits  here: top-1 ")
     assert lines[2].startswith("resnet8_digits  card: top-1 ")
     assert lines[1].split("top-1")[1] == lines[2].split("top-1")[1]
-    assert lines[3] == "expected to be the same bytes"
-    assert lines[4] == "the weights are the published ones, byte for byte"
+    assert lines[3] == "expecting identical weights"
+    assert lines[4] == "the weights are identical to the published ones"
 
 
 @pytest.mark.slow
@@ -205,11 +205,11 @@ def test_reproduce_exits_1_if_expected_bytes_differ(run_here: Run, trained: Path
     finished = run_here("reproduce", hashed(model_folder), "--quiet")
     assert finished.returncode == 1
     assert finished.stdout.splitlines()[3:] == [
-        "expected to be the same bytes",
-        "the weights are not the published bytes",
+        "expecting identical weights",
+        "the weights are different from the published ones",
     ]
     finished = run_here("reproduce", trained, "--quiet", "--epochs", "1", "--seed", "7", "--out", "shorter")
     assert finished.returncode == 0
     assert finished.stdout.splitlines()[3] == (
-        "not expected to be the same bytes: recipe epochs 3 there, 1 here; seed 0 there, 7 here"
+        "expecting different weights: recipe epochs 3 there, 1 here; seed 0 there, 7 here"
     )

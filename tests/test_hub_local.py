@@ -126,7 +126,9 @@ def test_pushing_an_intact_folder_repairs_the_hub(
     pushed = api.push(trained, hub=str(hub.address))
     assert (pushed.revision, pushed.repaired) == (identity, (damaged,)) or where == "the copy"
     say_published(pushed)
-    assert (f"repaired there: {damaged}" in capsys.readouterr().out) == bool(pushed.repaired)
+    assert (f"damaged or missing files in the hub were replaced: {damaged}" in capsys.readouterr().out) == bool(
+        pushed.repaired
+    )
     require_sound(hub, trained, tmp_path)
     assert store.check(hub.path / NAME) == store.read_record(trained)
 

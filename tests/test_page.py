@@ -455,7 +455,7 @@ def test_the_command_says_where_it_is_and_what_is_wrong_in_one_line(
 ) -> None:
     finished = run_here("page", "--hub", hub_of(trained, "resnet8_digits", tmp_path))
     assert finished.returncode == 0, finished.stderr
-    expected = r"1 model in \S+/site, 0 of them to be tried; open \S+/site/index\.html\n"
+    expected = r"1 model in \S+/site, 0 of them to try in the browser; open \S+/site/index\.html\n"
     assert re.fullmatch(expected, finished.stdout)
     for words in (["--try", "nowhere"], ["--hub", "file:nowhere"], ["--out", ".."]):
         finished = run_here("page", *words)

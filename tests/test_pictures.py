@@ -362,7 +362,7 @@ def test_a_small_test_set_gives_a_warning(folder: Path) -> None:
     ("removed", "message"),
     [
         ("*/*/*.png", "there is no picture in .*train; expected files such as .*one.jpg, of the formats"),
-        ("*/[rv]*", "has one class, daisy, and there is nothing to tell it from"),
+        ("*/[rv]*", "has only the class daisy; expected at least two classes"),
         ("test/rose/*", "there is no test picture of the class rose"),
         ("train/rose/*", "there is no training picture of the class rose"),
         ("train/rose", "has a class that .*train has not: rose"),
@@ -527,9 +527,9 @@ def test_zoo_data_shows_counts_copies_and_unreadable_pictures(folder: Path, run_
     shutil.copy(folder / "train" / "rose" / "1-003.png", folder / "test" / "rose" / "again.png")
     shown = run_here("data", f"folder:{folder}")
     assert shown.returncode == 0, shown.stderr
-    assert "flowers-1: 36 pictures to train on, 13 to test with" in shown.stdout
+    assert "flowers-1: 36 training pictures, 13 test pictures" in shown.stdout
     assert "rose\t12\t5" in shown.stdout
-    assert "a copy on both sides: train/rose/1-003.png and test/rose/again.png" in shown.stdout
+    assert "the same picture in both splits: train/rose/1-003.png and test/rose/again.png" in shown.stdout
     assert "train/rose/bad.png can't be read as a picture" in shown.stdout
     survey = json.loads(run_here("data", f"folder:{folder}", "--json").stdout)
     assert survey["sizes"] == [{"width": 16, "height": 16, "pictures": 49}]

@@ -131,12 +131,12 @@ MODELS: Final = Group[Model](
 
 @functools.cache
 def declared() -> tuple[Entry, ...]:
-    """Every claim to a model's name, as `claims` has them; read once a process."""
+    """Return the entry points of all models, sorted by name; read once per process."""
     return claims(MODELS.name)
 
 
 def claims(group: str) -> tuple[Entry, ...]:
-    """Every entry point of a group, sorted by name; of several of one name the first has it."""
+    """Return the entry points of a group, sorted by name; the first of several with one name is used."""
     entries = installed()[group]
     present = {normal(entry.distribution) for entry in entries}
     disabled = {normal(name.strip()) for name in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",")}
@@ -174,7 +174,7 @@ def warn_of_collision(owner: str, other: str, claimed: str) -> None:
 
 
 def load(entry: Entry) -> Model:
-    """A declared model; imports its plugin. Raises PluginError, whatever that one does."""
+    """Import a declared model; any failure of its plugin is a PluginError."""
     model = MODELS.loaded(entry)
     own = datasets.OWN.get(model.dataset.name, model.dataset)
     if own is not model.dataset and own != model.dataset:
@@ -208,7 +208,7 @@ def architecture(distribution: str, name: str) -> Architecture | None:
 
 
 def imported(entry: Entry, what: str) -> Any:
-    """The value of an entry point; imports its plugin. Raises PluginError, whatever that one does, for `what`."""
+    """Import the value of an entry point; any failure of its plugin is a PluginError about `what`."""
     if entry.folder is not None and str(entry.folder) not in sys.path:
         sys.path.append(str(entry.folder))
     try:
@@ -255,7 +255,7 @@ class Plugin:
 
 
 def survey() -> list[Plugin]:
-    """Every plugin that is here, by name. The modules of its models are imported; those of other groups are not."""
+    """Return the installed plugins by name. Modules of models are imported, those of other groups are not."""
     models = owners(declared(), MODELS.what).values()
     others = [(group, entry) for group in GROUPS if group != MODELS.name for entry in claims(group)]
     by_name = {normal(entry.distribution): entry for entry in [*declared(), *(entry for _, entry in others)]}

@@ -67,7 +67,7 @@ def load(name: str) -> Model:
 
 
 def architecture(name: str) -> Architecture:
-    """The architecture of that name, as the declared models have it; imports only plugins that may declare it.
+    """Return the architecture of that name; imports only plugins that may declare it.
 
     Raises UnknownModel, or PluginError where the plugin that may declare it can't be imported.
     """
@@ -108,20 +108,20 @@ def dataset(name: str) -> Dataset:
 
 
 def on(architecture: Architecture, dataset_name: str) -> Model:
-    """The model of an architecture and the name of a data set; raises UnknownModel where no plugin has that one."""
+    """Return the model of an architecture on a data set; raises UnknownModel for an unknown data set."""
     declared = _declared(f"{architecture.name}_{dataset_name}", lambda model: model.architecture == architecture)
     return declared or join(architecture, dataset(dataset_name))
 
 
 def join(architecture: Architecture, dataset: Dataset) -> Model:
-    """The declared model of the two; where none is declared, one with its parameters not counted."""
+    """Return the declared model of an architecture and a data set, else a new one without a parameter count."""
     joined = Model(architecture, dataset, parameters=None)
     parts = architecture, dataset
     return _declared(joined.name, lambda model: (model.architecture, model.dataset) == parts) or joined
 
 
 def _declared(name: str, fits: Callable[[Model], bool]) -> Model | None:
-    """The first declared model of that name that fits; plugins that can't be imported are passed over."""
+    """Return the first declared model of that name that fits; plugins that can't be imported are skipped."""
     for entry in plugins.declared():
         if entry.name == name:
             with contextlib.suppress(PluginError):
@@ -132,16 +132,16 @@ def _declared(name: str, fits: Callable[[Model], bool]) -> Model | None:
 
 
 def provided() -> set[str]:
-    """The architectures that declared models are named by, as far as a name tells; imports no plugin."""
+    """Return the possible architectures of the declared models by their names; imports no plugin."""
     parts = (name.split("_") for name in entries())
     return {"_".join(words[:end]) for words in parts for end in range(1, len(words))}
 
 
 def provider(architecture: Architecture) -> str:
-    """The distribution that an architecture is from, and its version; its package where no plugin declares it."""
+    """Return the distribution of an architecture with its version, or its package if no plugin declares it."""
     loaded, _ = _loaded(entry for entry in plugins.declared() if entry.name.startswith(f"{architecture.name}_"))
     declared = [entry for entry, model in loaded if model.architecture == architecture]
-    # Not the first: a plugin may put another one's architecture on a data set of its own.
+    # Prefer its own package: another plugin may declare the architecture on another data set.
     entry = min(declared, key=lambda entry: entry.package != _package(architecture), default=None)
     if entry is None:  # then it may be one that a plugin knows beside its models
         claims = plugins.claims(plugins.ARCHITECTURES)
@@ -150,7 +150,7 @@ def provider(architecture: Architecture) -> str:
 
 
 def whose(function: object) -> str:
-    """The origin of a plugin's function, in words for an error: `plugin zoo-tiny`, else its module."""
+    """Return the origin of a function for an error: `plugin zoo-tiny`, or its module."""
     module = str(getattr(function, "__module__", None) or type(function).__module__)
     package = module.partition(".")[0]
     if package == "zoo":
@@ -160,7 +160,7 @@ def whose(function: object) -> str:
 
 
 def load_all(declared: Iterable[Entry]) -> list[Model]:
-    """Several models; a plugin that can't be used is left out with one PluginWarning."""
+    """Load models; a plugin that can't be used is left out with a PluginWarning."""
     loaded, failed = _loaded(declared)
     for error in failed:
         warnings.warn(PluginWarning(str(error)), stacklevel=2)
@@ -168,9 +168,9 @@ def load_all(declared: Iterable[Entry]) -> list[Model]:
 
 
 def _models_of(name: str, declared: Iterable[Entry] | None = None) -> list[Model]:
-    """The models of an architecture, of the distribution that provides it; empty where no plugin has that one.
+    """Return the models of an architecture from the distribution that provides it; empty if there are none.
 
-    A plugin that can't be imported is a PluginWarning, and a PluginError where no other has the architecture.
+    A plugin that can't be imported is a PluginWarning, or a PluginError if no other plugin has the architecture.
     """
     candidates = entries().values() if declared is None else declared
     loaded, failed = _loaded(entry for entry in candidates if entry.name.startswith(f"{name}_"))

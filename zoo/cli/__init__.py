@@ -1,1 +1,1 @@
-"""The command line: a file a group of commands, nothing but parsing and printing."""
+"""The command line: one file for each group of commands. It only parses options and prints results."""

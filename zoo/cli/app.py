@@ -1,7 +1,7 @@
-"""The command line: the table of commands, and `main`, which runs a command.
+"""The table of commands, and `main`, which runs a command.
 
-The table has the name of each command and the first paragraph of its docstring. A command's file is imported only when
-that command is called, so that start-up is fast.
+The table has the first paragraph of each command's docstring, so that `zoo --help` imports no command. The file of a
+command is imported when the command is called.
 """
 
 import errno
@@ -35,7 +35,7 @@ from zoo.errors import (
 )
 from zoo.plain import complain
 
-# Name: the file and the function, and what `zoo --help` says of it: its docstring's first paragraph.
+# By name: the file and function of a command, and the first paragraph of its docstring.
 COMMANDS = {
     "list": (
         "models:list_models",
@@ -43,27 +43,27 @@ COMMANDS = {
     ),
     "plugins": (
         "plugins:list_plugins",
-        "List the plugins: what each declares, the import time of its models, and errors.",
+        "List the installed plugins: their models and other entry points, import times and errors.",
     ),
     "new": (
         "plugins:new",
-        "Write a plugin to begin with: an architecture, tests, README and CI; with --dataset a data set too.",
+        "Create a plugin with an architecture, tests, README and CI; with --dataset, also a data set.",
     ),
     "search": (
         "models:search",
-        "Search the whole Hugging Face Hub for models of the zoo, or one hub.",
+        "Search the Hugging Face Hub, or another hub, for models of the zoo.",
     ),
     "info": (
         "models:info",
-        "Show a model: what its recipes choose, its published results, its layers.",
+        "Show a model: its recipes, published results and layers.",
     ),
     "data": (
         "data:data",
-        "Look at pictures of your own: classes, counts, sizes, copies across the split, what can't be read and why.",
+        "Report on your own pictures: classes, counts, sizes, copies in both splits, and unreadable files.",
     ),
     "train": (
         "train:train",
-        "Train a model with one of its recipes, evaluate it, write its model folder; publish it with --push.",
+        "Train a model with one of its recipes, evaluate it, and write its model folder; --push publishes it.",
     ),
     "push": (
         "hub:push",
@@ -71,66 +71,65 @@ COMMANDS = {
     ),
     "import": (
         "hub:import_model",
-        "Take in weights that somebody else published: fetched, hashed, fitted to a net, measured, as a model folder.",
+        "Import weights of another author: download, check and evaluate them, and write a model folder.",
     ),
     "pull": (
         "hub:pull",
-        "Fetch a published model folder, every file, hashes checked.",
+        "Download a published model with all its files, and check their hashes.",
     ),
     "revisions": (
         "hub:revisions",
-        "List the revisions of a published model, the newest first: id, date, top-1, license.",
+        "List the revisions of a published model, newest first: id, date, top-1, license.",
     ),
     "diff": (
         "hub:diff",
-        "Compare the records of two published models: recipe, results, classes, hashes; only what differs.",
+        "Show the differences between the records of two published models: recipe, results, classes, hashes.",
     ),
     "eval": (
         "evaluate:evaluate",
-        "Run a model over the whole test set again, beside what its card says.",
+        "Evaluate a model on its whole test set, and compare the results with its card.",
     ),
     "verify": (
         "evaluate:verify",
-        "Compare models with their records: hash, strict load, known answers, and the test set where the data is "
-        "there.",
+        "Verify models against their records: hashes, strict load, recorded logits, and accuracy if the data is here.",
     ),
     "reproduce": (
         "train:reproduce",
-        "Train a published model again with the recipe in its folder, and set the result beside its card's.",
+        "Train a published model again with the settings in its record, and compare the results.",
     ),
     "predict": (
         "evaluate:predict",
-        "Say what a published model sees in pictures: class names with probabilities.",
+        "Classify pictures with a published model: class names with probabilities.",
     ),
     "export": (
         "export:export",
-        "Export a model to other formats, from pixels to probabilities, and compare each with the model.",
+        "Export a model to other formats, and compare the exported files with the model.",
     ),
     "plot": (
         "plot:plot",
-        "Draw loss, top-1 and learning rate against epoch, several runs over one another.",
+        "Plot loss, top-1 and learning rate of one or several runs.",
     ),
     "page": (
         "page:page",
-        "Write a static site of a hub's models: a table, pictures of accuracy, and a page for each.",
+        "Write a static site of a hub's models: a table, plots of accuracy, and a page for each model.",
     ),
     "compare": (
         "train:compare",
-        "Train several models the same way, and draw error against epoch, train dashed and test solid.",
+        "Train several models with the same options, and plot their training and test errors.",
     ),
 }
 
 
-Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error too, as ZOO_DEBUG=1 does.")]
-UsageError: Any = typer.BadParameter.__base__  # the parser's errors; typer has no public name for them
+Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error, as ZOO_DEBUG=1 does.")]
+UsageError: Any = typer.BadParameter.__base__  # the base class of the parser's errors; typer does not export it
 UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO}  # errors of stdout
 
 
 class Command(TyperCommand):
-    """A command with stdout for its own output; plugins and libraries print to stderr while it runs."""
+    """A command that keeps stdout for its own output; other prints go to stderr."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run it."""
+        """Run the command."""
         from zoo.cli.printing import answering
 
         with answering():
@@ -138,7 +137,7 @@ class Command(TyperCommand):
 
 
 class LazyGroup(TyperGroup):
-    """A group that shows names and texts of its commands, and imports only the command that is called."""
+    """A group that imports only the command that is called."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -146,12 +145,12 @@ class LazyGroup(TyperGroup):
             self.add_command(TyperCommand(name, help=text))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Find the command that the first of `args` names, and import it; the rest of `args` is its own."""
+        """Import the command named by the first of `args`; return its name, the command and its arguments."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command if name is None else load(name), rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; an unhandled Ctrl-C ends it with one line."""
+        """Run the command, and turn Ctrl-C into an error of one line."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -159,7 +158,7 @@ class LazyGroup(TyperGroup):
 
 
 def load(name: str) -> Any:
-    """The command of that name, with its options; imports its file."""
+    """Import a command."""
     file, _, function = COMMANDS[name][0].partition(":")
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     alone.command(name, cls=Command)(_with_debug(getattr(importlib.import_module(f"zoo.cli.{file}"), function)))
@@ -167,7 +166,7 @@ def load(name: str) -> Any:
 
 
 def _with_debug(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option --debug, which `_show_traceback` looks for."""
+    """Add the option --debug, which `_show_traceback` reads from sys.argv."""
 
     @functools.wraps(command)
     def called(*, debug: bool, **values: Any) -> None:
@@ -207,18 +206,18 @@ def program(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Options of the program; runs before its command."""
-    gc.freeze()  # these objects stay to the end; collecting among them takes a fifth of the time of `zoo list`
+    """Handle the options before the command."""
+    gc.freeze()  # skip these objects in collections, which would take a fifth of the time of `zoo list`
 
 
 def main() -> None:
-    """Run the command line; a person's mistake is one line on stderr and a non-zero exit."""
-    gc.set_threshold(100_000)  # start-up makes many objects that stay; collecting among them takes a tenth of it
+    """Run the command line. A ZooError is printed as one line on stderr, with a non-zero exit code."""
+    gc.set_threshold(100_000)  # start-up creates many lasting objects; collections would take a tenth of its time
     warnings.showwarning = _show_warning
-    nowhere = Path(os.devnull)  # where a shell has closed one of them: `zoo list >&-`
+    nowhere = Path(os.devnull)  # for a stream that the shell closed: `zoo list >&-`
     sys.stdout, sys.stderr = sys.stdout or nowhere.open("w"), sys.stderr or nowhere.open("w")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a dash or a cross that its encoding has not is a question mark
+        if isinstance(stream, io.TextIOWrapper):  # print a question mark for a character that can't be encoded
             stream.reconfigure(errors="replace")
     try:
         _run()
@@ -230,8 +229,8 @@ def main() -> None:
         if error.errno not in UNWRITABLE:
             raise
         _show_traceback(error)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere when Python ends
-        if isinstance(error, BrokenPipeError):  # the reader of a pipe went away: `zoo list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discards the rest of the output when Python exits
+        if isinstance(error, BrokenPipeError):  # the reader of the pipe has exited: `zoo list | head`
             sys.exit(141)
         complain(f"the output can't be written ({error.strerror})")
         sys.exit(1)
@@ -245,7 +244,7 @@ def _run() -> None:
     try:
         sys.exit(app(prog_name="zoo", standalone_mode=False) or 0)
     except UsageError as error:
-        if not sys.argv[1:]:  # this error's message is the help
+        if not sys.argv[1:]:  # the message of this error is the help
             error.show()
         else:
             complain(_misuse(error))
@@ -255,22 +254,22 @@ def _run() -> None:
 
 
 def _misuse(error: Any) -> str:
-    """A line for what the parser refuses, with the command that explains the options."""
-    message = error.format_message().replace("Value error, ", "")  # typer's, before the message of a choice
+    """Return the parser's error as one line, with the help command."""
+    message = error.format_message().replace("Value error, ", "")  # typer's prefix for an invalid choice
     program = error.ctx.command_path if error.ctx else "zoo"
     end = "" if message.endswith((".", "?")) else "."
     return f"{message[:1].lower()}{message[1:]}{end} See: {program} -h"
 
 
 def _show_traceback(error: BaseException) -> None:
-    """Print the traceback of an error, and of those that it was raised from, if --debug or ZOO_DEBUG asks for it."""
+    """Print the traceback of an error and of its causes, with --debug or ZOO_DEBUG."""
     if not os.environ.get("ZOO_DEBUG") and "--debug" not in sys.argv[1:]:
         return
     import traceback
 
     cause: BaseException | None = error
     while cause is not None:
-        cause.__suppress_context__ = False  # also what was raised `from None`
+        cause.__suppress_context__ = False  # show the causes of errors that were raised `from None`
         cause = cause.__context__
     traceback.print_exception(error)
 
@@ -283,6 +282,6 @@ def _show_warning(
     file: object = None,
     line: str | None = None,
 ) -> None:
-    plainly = PluginWarning | HubWarning | NameWarning | DataWarning | TrackerWarning | StartWarning
-    text = str(message) if issubclass(category, plainly) else f"{category.__name__}: {message}"
+    own = PluginWarning | HubWarning | NameWarning | DataWarning | TrackerWarning | StartWarning
+    text = str(message) if issubclass(category, own) else f"{category.__name__}: {message}"
     complain(f"warning: {text}")

@@ -1,7 +1,7 @@
-"""What a shell completes beside commands and options: models, recipes and their fields, data sets, devices.
+"""Shell completion of values: models, recipes and their fields, data sets, trackers, devices.
 
-A function returns all that can stand there; typer keeps what begins with what is typed. It is asked while somebody
-types, so it imports no torch, and is silent: what it printed or raised would stand in the middle of their line.
+Each function returns all values; typer filters them by the typed prefix. Completion runs while the user types, so it
+imports no torch and prints nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ P = ParamSpec("P")
 
 
 def silent(completions: Callable[P, list[str]]) -> Callable[P, list[str]]:
-    """The same function, which has nothing to offer where it fails, and prints nothing, whatever a plugin does."""
+    """Make a function return an empty list if it fails, and discard what it prints."""
 
     @functools.wraps(completions)
     def silenced(*args: P.args, **kwargs: P.kwargs) -> list[str]:
@@ -34,7 +34,7 @@ def silent(completions: Callable[P, list[str]]) -> Callable[P, list[str]]:
 
 @silent
 def models() -> list[str]:
-    """The full names of the models that plugins declare; imports none of them."""
+    """Return the full names of the declared models; imports no plugin."""
     from zoo import registry
 
     return list(registry.entries())
@@ -42,19 +42,19 @@ def models() -> list[str]:
 
 @silent
 def recipes(ctx: typer.Context) -> list[str]:
-    """The recipes of the model that is on the line; of several models those that all have."""
+    """Return the recipes of the typed model; for several models, those that all of them have."""
     from zoo import registry
 
     name, names = ctx.params.get("name"), ctx.params.get("models")
-    # Where the option that is typed has no value yet, typer has given no argument its name.
-    named = [name] if name else names or ctx.args
-    all_recipes = [registry.load(registry.resolve(model, ctx.params.get("dataset"))).recipes for model in named]
+    # typer has not parsed the arguments if the typed option has no value yet.
+    typed = [name] if name else names or ctx.args
+    all_recipes = [registry.load(registry.resolve(model, ctx.params.get("dataset"))).recipes for model in typed]
     return [recipe for recipe in (all_recipes or [{}])[0] if all(recipe in recipes for recipes in all_recipes)]
 
 
 @silent
 def settings() -> list[str]:
-    """The fields of a recipe, as --set has them: `lr=`."""
+    """Return the fields of a recipe for --set: `lr=`."""
     import msgspec
 
     from zoo.spec import Recipe
@@ -64,7 +64,7 @@ def settings() -> list[str]:
 
 @silent
 def datasets() -> list[str]:
-    """The data sets of the models that plugins declare; imports the plugins."""
+    """Return the data sets of the declared models; imports their plugins."""
     from zoo import registry
 
     return sorted({model.dataset.name for model in registry.load_all(registry.entries().values())})
@@ -72,7 +72,7 @@ def datasets() -> list[str]:
 
 @silent
 def datasets_and_kinds() -> list[str]:
-    """The same, and how the address of somebody's own pictures begins: `folder:`."""
+    """Return the data sets, and the prefixes of addresses of pictures: `folder:`."""
     from zoo.data.collection import KINDS
 
     return [*datasets(), *(f"{kind}:" for kind in KINDS.names())]
@@ -80,12 +80,12 @@ def datasets_and_kinds() -> list[str]:
 
 @silent
 def trackers() -> list[str]:
-    """Who can be told of a training; imports none of them."""
+    """Return the names of trackers; imports none of them."""
     from zoo.training.trackers import TRACKERS
 
     return TRACKERS.names()
 
 
 def devices() -> list[str]:
-    """The kinds of device; which of them are here torch would have to be asked."""
+    """Return the kinds of device; whether this machine has them is unknown without torch."""
     return ["cpu", "cuda", "mps", "xpu"]

@@ -1,4 +1,4 @@
-"""`zoo data`: what is in somebody's own pictures, before anything is trained on them."""
+"""`zoo data`: report on your own pictures before a training."""
 
 from collections import Counter
 from typing import Annotated
@@ -11,7 +11,7 @@ from zoo.cli import options
 from zoo.cli.printing import print_json, print_table, say, telling
 from zoo.spec import FEW
 
-MOST = 20  # lines of a kind; the rest is counted
+MAX_LINES = 20  # of each kind of message
 
 
 def data(
@@ -21,10 +21,11 @@ def data(
     root: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Look at pictures of your own: classes, counts, sizes, copies across the split, what can't be read and why.
+    """Report on your own pictures: classes, counts, sizes, copies in both splits, and unreadable files.
 
-    The pictures are in a folder a class, in train/ and test/ (or val/, valid/); or in the classes' folders alone, and
-    --test-part 0.2 takes a part as the test set, chosen by each picture's bytes: it never changes sides.
+    Put the pictures of each class into a folder, in train/ and test/ (or val/, valid/). If you have no test set, put
+    the class folders directly into the folder, and hold out a fraction with --test-part 0.2. Pictures are chosen by
+    their bytes, so a picture stays in its split when others are added.
     """
     surveyed = api.survey(
         address, test_part=test_part, skip_bad=skip_bad, data=root, tell=None if as_json else telling()
@@ -38,51 +39,49 @@ def data(
                 "classes": [{"name": name, "train": train, "test": test} for name, train, test in surveyed.counts()],
                 "sizes": [{"width": w, "height": h, "pictures": count} for (w, h), count in sizes.most_common()],
                 "channels": surveyed.channels,
-                "copies": [{"train": one.name, "test": other.name} for one, other in surveyed.copies],
+                "copies": [{"train": train.name, "test": test.name} for train, test in surveyed.copies],
                 "other_files": dict(surveyed.collection.other_files),
-                "unreadable": [{"name": one.name, "reason": one.error} for one in surveyed.unreadable],
+                "unreadable": [{"name": picture.name, "reason": picture.error} for picture in surveyed.unreadable],
             }
         )
         return
-    say(
-        f"{surveyed.collection.name}: {len(surveyed.train):,} pictures to train on, {len(surveyed.test):,} to test with"
-    )
-    say(f"SHA-256 of all of them {surveyed.pictures.sha256}")
+    say(f"{surveyed.collection.name}: {len(surveyed.train):,} training pictures, {len(surveyed.test):,} test pictures")
+    say(f"SHA-256 of the data set: {surveyed.pictures.sha256}")
     rows = [(name, f"{train:,}", f"{test:,}") for name, train, test in surveyed.counts()]
     print_table(("class", "train", "test"), rows, right=(1, 2))
     _say_sizes(sizes, surveyed.channels)
     if few := surveyed.few:
-        say(f"fewer than {FEW} test pictures, which say little: {_some(few)}")
+        say(f"fewer than {FEW} test pictures, too few for a meaningful accuracy: {_first(few)}")
     for remark in surveyed.remarks():
         say(remark)
-    for one, other in surveyed.copies[:MOST]:
-        say(f"a copy on both sides: {one.name} and {other.name}")
-    _say_rest(len(surveyed.copies), "copies on both sides")
-    for bad in surveyed.unreadable[:MOST]:
-        say(bad.error)
-    _say_rest(len(surveyed.unreadable), "pictures that can't be read")
+    for train, test in surveyed.copies[:MAX_LINES]:
+        say(f"the same picture in both splits: {train.name} and {test.name}")
+    _say_rest(len(surveyed.copies), "pictures in both splits")
+    for picture in surveyed.unreadable[:MAX_LINES]:
+        say(picture.error)
+    _say_rest(len(surveyed.unreadable), "unreadable pictures")
 
 
 def _say_sizes(sizes: Counter[tuple[int, int]], channels: int) -> None:
-    colour = "grey" if channels == 1 else "in colour"
+    colour = "grayscale" if channels == 1 else "color"
     if not sizes:
         return
     if len(sizes) == 1:
         ((width, height),) = sizes
-        say(f"all of them {width}×{height}, {colour}")
+        say(f"all pictures are {width}×{height}, {colour}")
         return
     widths, heights = ([size[axis] for size in sizes] for axis in (0, 1))
     (width, height), count = sizes.most_common(1)[0]
     say(
-        f"from {min(widths)} to {max(widths)} pixels wide, {min(heights)} to {max(heights)} high, {colour}; "
-        f"{width}×{height} most often ({count:,} times)"
+        f"width {min(widths)} to {max(widths)} pixels, height {min(heights)} to {max(heights)}, {colour}; "
+        f"most frequent size {width}×{height} ({count:,} pictures)"
     )
 
 
 def _say_rest(count: int, what: str) -> None:
-    if count > MOST:
-        say(f"{count:,} {what}; the others are in --json")
+    if count > MAX_LINES:
+        say(f"{count:,} {what} in all; --json lists them")
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:MAX_LINES]) + (f" and {len(names) - MAX_LINES} more" if len(names) > MAX_LINES else "")

@@ -1,4 +1,4 @@
-"""`zoo eval`, `zoo verify`, `zoo predict`: what a model does, and whether it is what it says."""
+"""`zoo eval`, `zoo verify`, `zoo predict`: evaluate, verify and use models."""
 
 import dataclasses
 import os
@@ -31,7 +31,7 @@ def evaluate(
         typer.Option("--weights", metavar="FILE", help="Evaluate this safetensors file in the model's net."),
     ] = None,
     report: Annotated[
-        bool, typer.Option("--report", help="Class by class too; the confusion matrix into the folder --out.")
+        bool, typer.Option("--report", help="Also report each class, and write the confusion matrix to --out.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Where --report writes. [default: MODEL-report]")
@@ -42,12 +42,12 @@ def evaluate(
     runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:
-    """Run a model over the whole test set again, beside what its card says."""
+    """Evaluate a model on its whole test set, and compare the results with its card."""
     if out is not None:
         if not report:
-            raise typer.BadParameter("it is where --report writes; add --report", param_hint="--out")
+            raise typer.BadParameter("--report writes to this folder; add --report", param_hint="--out")
         require_writable(out)
-    found = api.evaluate(
+    evaluated = api.evaluate(
         model,
         hub=hub,
         revision=revision,
@@ -58,34 +58,41 @@ def evaluate(
         runtime=runtime,
         tell=None if as_json else telling(),
     )
-    card = found.config.results if found.config else None
-    classes = api.report(found, out or Path(f"{found.name}-report")) if report else []
+    card = evaluated.config.results if evaluated.config else None
+    folder = out or Path(f"{evaluated.name}-report")
+    classes = api.report(evaluated, folder) if report else []
     if as_json:
         print_json(
             {
-                "name": found.name,
-                "now": msgspec.structs.asdict(found.results),
+                "name": evaluated.name,
+                "now": msgspec.structs.asdict(evaluated.results),
                 "card": msgspec.structs.asdict(card) if card else None,
-                **({"classes": [dataclasses.asdict(one) for one in classes]} if report else {}),
+                **({"classes": [dataclasses.asdict(result) for result in classes]} if report else {}),
             }
         )
         return
-    for who, results in (("now", found.results), ("card", card)):
+    for source, results in (("now", evaluated.results), ("card", card)):
         if results:
             say(
-                f"{found.name}  {who:>4}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
+                f"{evaluated.name}  {source:>4}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
                 f"loss {results.test_loss:.6f}  ({results.test_images:,} test images)"
             )
-    if isinstance(found.config, Trained) and found.config.pictures:
-        low, high = found.results.interval
+    if isinstance(evaluated.config, Trained) and evaluated.config.pictures:
+        low, high = evaluated.results.interval
         say(f"95% confidence interval of top-1 (Wilson): {low:.1f}% to {high:.1f}%")
     if report:
         cells = [
-            (one.name, f"{one.images:,}", f"{one.top1:.1f}%", one.mistaken_for or "–", f"{one.mistakes:,}")
-            for one in classes
+            (
+                result.name,
+                f"{result.images:,}",
+                f"{result.top1:.1f}%",
+                result.mistaken_for or "–",
+                f"{result.mistakes:,}",
+            )
+            for result in classes
         ]
         print_table(("class", "images", "top-1", "mistaken for", "times"), cells, right=(1, 2, 4))
-        say(f"the confusion matrix is in {out or Path(f'{found.name}-report')}")
+        say(f"the confusion matrix is in {folder}")
 
 
 def verify(
@@ -97,19 +104,18 @@ def verify(
             autocompletion=completion.models,
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every model that zoo list shows weights of.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Verify all models with published weights.")] = False,
     hub: options.Hub = None,
     device: options.AnyDevice = None,
     data: options.Data = None,
     dataset: options.SamePictures = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compare models with their records: hash, strict load, known answers, and the test set where the data is there.
+    """Verify models against their records: hashes, strict load, recorded logits, and accuracy if the data is here.
 
-    Each is "as published", "DIFFERS", or "not measured", with the names of the checks that were not made:
-    the test set where its data is not there (nothing is downloaded for it), or the folder where it can't be
-    read. The exit code is 1 where anything differs, or a model could not be read; the others are
-    verified all the same. It is 0 where something was not measured, and nothing differs.
+    Each model is "as published", "DIFFERS" or "not measured", with the names of the checks that could not be made.
+    Accuracy is not measured if the test set is not on this machine; it is not downloaded. The exit code is 1 if a
+    model differs or can't be read; the other models are still verified.
     """
     if everything == bool(models):
         raise typer.BadParameter("name models, or give --all", param_hint="MODEL")
@@ -144,36 +150,36 @@ def verify(
 
 
 def _has_record(name: str) -> bool:
-    """Whether a model was found: False for a path that has no config.json which can be read."""
+    """Whether a model has a record: False for a path without a readable config.json."""
     reference = parse(name)
     if not isinstance(reference, Path):
         return True
     try:
         return os.access(path_of(reference) / store.CONFIG, os.R_OK)
-    except FolderError:  # it can't be a path
+    except FolderError:  # not a valid path
         return False
 
 
 def _published(hub: str | None) -> tuple[list[str], int]:
-    """All models that zoo list shows weights of, or those in a hub, and how many are too damaged to be listed.
+    """Return the models with weights, or those of a hub, and the number of models too damaged to be listed.
 
-    By their addresses: what is called `resnet8` in a hub is that one's, and not resnet8 on its default data set.
+    Models of a hub are named by address: there `resnet8` is a model, not the architecture on its default data set.
     """
-    with warnings.catch_warnings(record=True) as seen:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", HubWarning)
         rows = api.overview(pretrained=True, hub=hub)
         names = [row.name if row.weights in (None, "catalogue") else row.weights for row in rows]
-    for one in seen:
-        warnings.showwarning(one.message, one.category, one.filename, one.lineno)
-    return names, sum(issubclass(one.category, HubWarning) for one in seen)
+    for warning in caught:
+        warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)
+    return names, sum(issubclass(warning.category, HubWarning) for warning in caught)
 
 
 def _say_verified(verified: Verified) -> None:
     outcome = "DIFFERS" if verified.outcome == "differs" else verified.outcome
-    named = f": {', '.join(verified.not_measured)}" if verified.outcome == "not measured" else ""
-    say(f"{verified.name}: {outcome}{named}")
+    checks = f": {', '.join(verified.not_measured)}" if verified.outcome == "not measured" else ""
+    say(f"{verified.name}: {outcome}{checks}")
     for check in verified.checks:
-        if check.outcome != "differs":  # those go to stderr
+        if check.outcome != "differs":  # differences are printed on stderr
             say(f"  {check.name}: {check.finding}")
 
 
@@ -182,28 +188,30 @@ def predict(
     pictures: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Pictures of any size and mode, or folders of them.")
     ],
-    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many classes to name.")] = 5,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Print the N most probable classes.")] = 5,
     hub: options.Hub = None,
     revision: options.Revision = None,
     device: options.AnyDevice = None,
     runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say what a published model sees in pictures: class names with probabilities.
+    """Classify pictures with a published model: class names with probabilities.
 
-    A picture that can't be read is named and passed over, and the exit code is then 1.
+    A picture that can't be read is reported and skipped; the exit code is then 1.
     """
     unreadable = 0
-    answers = []
-    for one in api.predict(model, pictures, top=top, hub=hub, revision=revision, device=device, runtime=runtime):
-        unreadable += one.error is not None
-        if one.error is not None:
-            complain(one.error)
+    rows = []
+    predictions = api.predict(model, pictures, top=top, hub=hub, revision=revision, device=device, runtime=runtime)
+    for prediction in predictions:
+        unreadable += prediction.error is not None
+        if prediction.error is not None:
+            complain(prediction.error)
         if as_json:
-            answers.append({**dataclasses.asdict(one), "path": str(one.path)})
-        elif one.error is None:
-            say("\n".join([str(one.path), *(f"  {100 * g.probability:6.2f}%  {g.label}" for g in one.guesses)]))
+            rows.append({**dataclasses.asdict(prediction), "path": str(prediction.path)})
+        elif prediction.error is None:
+            guesses = (f"  {100 * guess.probability:6.2f}%  {guess.label}" for guess in prediction.guesses)
+            say("\n".join([str(prediction.path), *guesses]))
     if as_json:
-        print_json(answers)
+        print_json(rows)
     if unreadable:
         raise typer.Exit(1)

@@ -15,34 +15,35 @@ from zoo.record.types import Export, Record
 def export(
     model: options.ModelName,
     to: Annotated[
-        str, typer.Option("--to", metavar="FORMAT,…", help="onnx, int8, pt2, or a plugin's; a comma between two.")
+        str,
+        typer.Option("--to", metavar="FORMAT,…", help="Comma-separated formats: onnx, int8, pt2, or a plugin's."),
     ] = "onnx",
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL-export]")
+        Path | None, typer.Option("--out", metavar="FOLDER", help="The folder to create. [default: ./MODEL-export]")
     ] = None,
     revision: options.Revision = None,
     data: options.Data = None,
     allow_loss: Annotated[
-        bool, typer.Option("--allow-loss", help="Keep a format that costs more than half a point of top-1, too.")
+        bool, typer.Option("--allow-loss", help="Keep a format that loses more than half a point of top-1.")
     ] = False,
     push: options.Push = False,
     hub: options.PushHub = None,
     as_json: options.Json = False,
 ) -> None:
-    """Export a model to other formats, from pixels to probabilities, and compare each with the model.
+    """Export a model to other formats, and compare the exported files with the model.
 
-    The files are written into a copy of its model folder: ONNX for onnxruntime, the same in 8-bit integers (calibrated
-    on training images), and torch.export's archive. Each is run at once by its own runtime, on the whole test set too
-    where the data is there; a file with other answers than the model's is refused.
+    The files are written into a copy of the model folder: ONNX, ONNX in 8-bit integers (calibrated on training
+    images), or an archive of torch.export. They take pixels and return probabilities. Each file is run in its runtime,
+    on the whole test set if the data is here, and rejected if its results differ from the model's.
     """
     if hub is not None and not push:
         raise typer.BadParameter(
-            "is where --push goes to; a model in a hub is named by its address", param_hint="--hub"
+            "is the hub to publish to; add --push, or name a model in a hub by its address", param_hint="--hub"
         )
     formats = [name.strip() for name in to.split(",")]
     folder, config = api.export(model, to=formats, out=out, revision=revision, data=data, allow_loss=allow_loss)
     if as_json:
-        exports = [_facts(config, export) for export in config.exports]
+        exports = [_to_json(config, export) for export in config.exports]
         print_json({"folder": str(folder), "name": config.name, "exports": exports})
     else:
         _say(folder, config)
@@ -52,7 +53,7 @@ def export(
             say_published(published)
 
 
-def _facts(config: Record, export: Export) -> dict[str, object]:
+def _to_json(config: Record, export: Export) -> dict[str, object]:
     return {**msgspec.to_builtins(export), "bytes": config.files[export.file].bytes}
 
 
@@ -74,5 +75,5 @@ def _say(folder: Path, config: Record) -> None:
     heading = ("format", "file", "bytes", "top-1", "changed predictions", "logits differ by", "runtime")
     print_table(heading, cells, right=(2, 3, 4, 5))
     card = config.results
-    before = f", whose top-1 is {card.test_top1:.2f}%" if card else ""
-    say(f"compared with {config.name}{before}; the model folder is {folder}")
+    top1 = f" (top-1 {card.test_top1:.2f}%)" if card else ""
+    say(f"compared with {config.name}{top1}; the model folder is {folder}")

@@ -1,4 +1,4 @@
-"""`zoo push`, `zoo pull`, `zoo revisions`, `zoo diff`: model folders to a hub and back, and their states there."""
+"""`zoo push`, `zoo import`, `zoo pull`, `zoo revisions`, `zoo diff`: publish, download and compare models."""
 
 import dataclasses
 import shlex
@@ -15,10 +15,15 @@ from zoo.training.importing import ImportOptions
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model folder, as zoo train leaves it.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model folder, as zoo train writes it.")],
     hub: options.PushHub = None,
-    license: Annotated[  # noqa: A002 - the Hub's word for it
-        str | None, typer.Option("--license", metavar="ID", help="Of the weights: written into the folder first.")
+    license: Annotated[  # noqa: A002 - the usual word
+        str | None,
+        typer.Option(
+            "--license",
+            metavar="ID",
+            help="License id of the weights, stored in the folder: mit, cc-by-4.0.",
+        ),
     ] = None,
 ) -> None:
     """Publish a model folder to a hub, under its model's name."""
@@ -30,7 +35,9 @@ def import_model(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="Whose net they are for: resnet56_cifar10.", autocompletion=completion.models
+            metavar="MODEL",
+            help="The model with the net of these weights: resnet56_cifar10.",
+            autocompletion=completion.models,
         ),
     ],
     source: Annotated[
@@ -40,9 +47,9 @@ def import_model(
     push: options.Push = False,
     hub: options.PushHub = None,
 ) -> None:
-    """Take in weights that somebody else published: fetched, hashed, fitted to a net, measured, as a model folder."""
+    """Import weights of another author: download, check and evaluate them, and write a model folder."""
     if hub is not None and not push:
-        raise typer.BadParameter("is for publishing: add --push, or leave it out", param_hint="--hub")
+        raise typer.BadParameter("is the hub to publish to; add --push, or leave it out", param_hint="--hub")
     folder, config = api.import_model(model, source, **given)
     scores = "not measured here"
     if (results := config.results) is not None:
@@ -61,15 +68,17 @@ def pull(
     ],
     hub: options.Hub = None,
     revision: options.Revision = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where to. [default: ./MODEL]")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="The folder to create. [default: ./MODEL]")
+    ] = None,
 ) -> None:
-    """Fetch a published model folder, every file, hashes checked.
+    """Download a published model with all its files, and check their hashes.
 
-    Weights that are not in the hub are fetched from the address in the record, if ZOO_TRUST lists it.
+    Weights that the hub does not store are downloaded from the URL in the record, if ZOO_TRUST lists its host.
     """
     folder = api.pull(name, hub=hub, revision=revision, out=out)
     path = f"./{folder}" if isinstance(parse(str(folder)), Name) else str(folder)
-    say(f"pulled into {folder}\nuse it: zoo eval {shlex.quote(path)}, or zoo.load({path!r}, pretrained=True)")
+    say(f"downloaded to {folder}\nuse it: zoo eval {shlex.quote(path)}, or zoo.load({path!r}, pretrained=True)")
 
 
 def revisions(
@@ -82,7 +91,7 @@ def revisions(
     hub: options.Hub = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the revisions of a published model, the newest first: id, date, top-1, license."""
+    """List the revisions of a published model, newest first: id, date, top-1, license."""
     rows = api.revisions(name, hub=hub)
     if as_json:
         print_json([{**dataclasses.asdict(row), "date": row.date and row.date.isoformat()} for row in rows])
@@ -104,17 +113,17 @@ def diff(
     b: options.ModelName,
     as_json: options.Json = False,
 ) -> None:
-    """Compare the records of two published models: recipe, results, classes, hashes; only what differs.
+    """Show the differences between the records of two published models: recipe, results, classes, hashes.
 
-    A revision is compared by its address: zoo diff file:hub/resnet8_digits@ID file:hub/resnet8_digits.
+    Compare two revisions by their addresses: zoo diff file:hub/resnet8_digits@ID file:hub/resnet8_digits.
     """
-    different = api.diff(a, b)
+    differences = api.diff(a, b)
     if as_json:
-        print_json({field: {"a": values[0], "b": values[1]} for field, values in different.items()})
-    elif not different:
+        print_json({field: {"a": values[0], "b": values[1]} for field, values in differences.items()})
+    elif not differences:
         say("the records are the same")
     else:
         cells = [
-            (field, *("–" if value is None else str(value) for value in pair)) for field, pair in different.items()
+            (field, *("–" if value is None else str(value) for value in pair)) for field, pair in differences.items()
         ]
         print_table(("field", a, b), cells, right=())

@@ -1,4 +1,4 @@
-"""`zoo list`, `zoo search`, `zoo info`: what there is."""
+"""`zoo list`, `zoo search`, `zoo info`: list, find and describe models."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ def list_models(
         str | None,
         typer.Argument(
             metavar="[PATTERN]",
-            help="A name, the beginning of names, or a pattern: resnet56, 'resnet*b_*'. Case is ignored.",
+            help="A name, a prefix or a pattern: resnet56, 'resnet*b_*'. Case is ignored.",
             autocompletion=completion.models,
         ),
     ] = None,
@@ -33,35 +33,35 @@ def list_models(
     ] = None,
     pretrained: Annotated[
         bool | None,
-        typer.Option("--pretrained/--untrained", help="Only models with, or without, published weights."),
+        typer.Option("--pretrained/--untrained", help="Only models with or without published weights."),
     ] = None,
     max_parameters: Annotated[
         int | None,
         typer.Option(
             "--max-parameters",
             metavar="N",
-            help="Only models with at most so many parameters: 270k, 1M, 1000000.",
+            help="Only models with at most N parameters: 270k, 1M, 1000000.",
             parser=options.count_of,
         ),
     ] = None,
     hub: Annotated[
         str | None,
-        typer.Option("--hub", metavar="HUB", help="The models in this hub alone. " + options.HUB_HELP),
+        typer.Option("--hub", metavar="HUB", help="List the models of this hub: file:PATH, hf://NAMESPACE."),
     ] = None,
     sort: Annotated[
         listing.Order,
         typer.Option(
             "--sort",
             metavar="published|name|top1|parameters",
-            help="Models with weights first; by name; by top-1, the best of each data set first; or by parameters.",
+            help="Sort by published weights first, name, top-1 within each data set, or number of parameters.",
         ),
     ] = listing.Order.PUBLISHED,
     as_json: options.Json = False,
 ) -> None:
     """List the models: parameters, test accuracy, license, and where the weights are.
 
-    A table on a terminal, tab-separated lines in a pipe. Where there is nothing to list, it says so and exits with 1.
-    The best on CIFAR-100: zoo list --dataset cifar100 --max-parameters 1M --sort top1.
+    Prints a table on a terminal, and tab-separated lines in a pipe. The exit code is 1 if no model matches. For the
+    best small models on CIFAR-100: zoo list --dataset cifar100 --max-parameters 1M --sort top1.
     """
     rows = listing.overview(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
     if not rows:
@@ -70,19 +70,19 @@ def list_models(
 
 
 def search(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="Part of a repository's name, as in resnet20.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Part of a repository's name: resnet20.")],
     hub: Annotated[
         str, typer.Option("--hub", metavar="HUB", help="Search this hub: hf://NAMESPACE, or a plugin's.")
     ] = "hf://",
     as_json: options.Json = False,
 ) -> None:
-    """Search the whole Hugging Face Hub for models of the zoo, or one hub."""
+    """Search the Hugging Face Hub, or another hub, for models of the zoo."""
     print_rows(listing.search(text, hub=hub), as_json=as_json)
 
 
 def _results(config: "Record") -> list[str]:
-    """The results of published weights, and how they came about."""
-    from zoo.record.types import Trained  # here, as in info: `zoo list` reads no record
+    """Return lines about the results of published weights and their origin."""
+    from zoo.record.types import Trained  # imported here: `zoo list` does not need it
 
     lines = []
     if (results := config.results) is not None:
@@ -102,19 +102,19 @@ def _results(config: "Record") -> list[str]:
 
 
 def _description(shown: "ModelInfo") -> list[str]:
-    """The lines of a model, but for its recipes and layers."""
+    """Return lines about a model, without its recipes and layers."""
     from zoo.record.types import Imported
 
     model, config = shown.model, shown.config
     classes = ", ".join(shown.classes[:5]) + (", …" if len(shown.classes) > 5 else "")
     title = model.dataset.title if model else config.dataset if config else ""
-    by = f" by {config.source.by}" if isinstance(config, Imported) else ""
+    author = f" by {config.source.by}" if isinstance(config, Imported) else ""
     lines = [f"  {model.description}"] if model else []
     lines += [
         f"  parameters  {count(shown.parameters)}",
         f"  data set    {title}, {len(shown.classes)} classes ({classes}), input {shown.input_size}",
         f"  paper       {(config.paper if config else model.architecture.paper if model else '') or '–'}",
-        f"  license     {shown.license}, of {f'the weights{by}' if config else 'the code; there are no weights'}",
+        f"  license     {shown.license}, of {f'the weights{author}' if config else 'the code; there are no weights'}",
         f"  weights     {shown.weights or f'none published; train it: zoo train {shown.name}'}",
     ]
     if config:
@@ -131,7 +131,7 @@ def _description(shown: "ModelInfo") -> list[str]:
 
 
 def _recipes(model: "Model", *, everything: bool) -> list[str]:
-    """A line for each recipe of a model."""
+    """Return a line for each recipe of a model."""
     lines = []
     for name, recipe in model.recipes.items():
         default = " (default)" if name == model.default_recipe else ""
@@ -143,7 +143,7 @@ def _recipes(model: "Model", *, everything: bool) -> list[str]:
 
 
 def _chosen(recipe: "Recipe") -> set[str]:
-    """The fields of a recipe that it does not leave at their defaults, and those that everybody looks for."""
+    """Return the fields of a recipe that are not at their defaults, and the four most important ones."""
     fields = msgspec.structs.fields(recipe)
     return {field.name for field in fields if getattr(recipe, field.name) != field.default} | {
         "epochs",
@@ -158,26 +158,26 @@ def info(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A model's name: resnet20, resnet20_cifar100; or a path or an address.",
+            help="A model's name (resnet20, resnet20_cifar100), a path or an address.",
             autocompletion=completion.models,
         ),
     ],
     hub: options.Hub = None,
     layers: Annotated[
-        bool, typer.Option("--layers/--no-layers", help="With the net's layers, which takes torch to build it.")
+        bool, typer.Option("--layers/--no-layers", help="Show the net's layers, which imports torch.")
     ] = True,
-    depth: Annotated[int, typer.Option("--depth", metavar="N", min=0, help="How deep to look into the net.")] = 2,
-    everything: Annotated[bool, typer.Option("--all", help="Every hyper-parameter of a recipe.")] = False,
+    depth: Annotated[int, typer.Option("--depth", metavar="N", min=0, help="Levels of layers to show.")] = 2,
+    everything: Annotated[bool, typer.Option("--all", help="Show every hyper-parameter of a recipe.")] = False,
     job: Annotated[
-        bool, typer.Option("--job", help="Print the options of its training, a file for zoo train --config.")
+        bool, typer.Option("--job", help="Print the options of the model's training as a file for zoo train --config.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show a model: what its recipes choose, its published results, its layers.
+    """Show a model: its recipes, published results and layers.
 
-    What a recipe leaves at its default is not shown but with --all.
+    Hyper-parameters at their defaults are shown with --all only.
     """
-    from zoo import api  # here: `zoo list` starts faster without
+    from zoo import api  # imported here: `zoo list` does not need it
 
     if job:
         from zoo.hub.resolve import published

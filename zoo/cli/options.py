@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, and options for the fields of a dataclass."""
+"""Options and arguments of several commands, and options from the fields of a dataclass."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ import typer
 from zoo.cli import completion
 from zoo.training.options import TrainOptions
 
-# Which model, and where it is.
+# Models and hubs.
 
 ModelName = Annotated[
     str,
@@ -24,7 +24,7 @@ ModelName = Annotated[
         autocompletion=completion.models,
     ),
 ]
-HUB_HELP = "Which hub: file:PATH for a folder, hf://NAMESPACE for the Hugging Face Hub."
+HUB_HELP = "A hub: file:PATH for a folder, hf://NAMESPACE for the Hugging Face Hub."
 Hub = Annotated[
     str | None, typer.Option("--hub", metavar="HUB", help=HUB_HELP + " [default: ZOO_HUB, then the catalogue]")
 ]
@@ -38,7 +38,7 @@ Revision = Annotated[
 
 Runtime = Annotated[
     str | None,
-    typer.Option("--with", metavar="FORMAT", help="Run the folder's file in this format (zoo export) in its runtime."),
+    typer.Option("--with", metavar="FORMAT", help="Run the exported file of this format (zoo export)."),
 ]
 
 SamePictures = Annotated[
@@ -46,11 +46,11 @@ SamePictures = Annotated[
     typer.Option(
         "--dataset",
         metavar="ADDRESS",
-        help="Where the pictures are that it was trained on, as in folder:flowers; of weights from elsewhere its name.",
+        help="The pictures that the model was trained on: folder:flowers; for imported weights, a data set's name.",
     ),
 ]
 
-# Options that are declared with the library's own, as fields of a dataclass.
+# Options from the fields of a dataclass, which the library's functions have too.
 
 COMPLETIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "recipe": completion.recipes,
@@ -63,7 +63,7 @@ COMPLETIONS: Final[Mapping[str, Callable[..., Any]]] = {
 
 
 def declared(field: dataclasses.Field[Any]) -> Any:
-    """The option of a field of a dataclass of options."""
+    """Return the option of a field of a dataclass of options."""
     flag = field.metadata["flag"]
     return typer.Option(
         flag.name or f"--{field.name.replace('_', '-')}",
@@ -74,7 +74,7 @@ def declared(field: dataclasses.Field[Any]) -> Any:
 
 
 def of_training(name: str) -> Any:
-    """The option of a field of `TrainOptions`."""
+    """Return the option of a field of `TrainOptions`."""
     return declared(TrainOptions.__dataclass_fields__[name])
 
 
@@ -85,26 +85,26 @@ AnyDevice = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
-        help="Any device that torch has here: cpu, cuda, cuda:N, mps, xpu. [default: a GPU if there is one]",
+        help="A device of torch: cpu, cuda, cuda:N, mps, xpu. [default: a GPU if there is one]",
         autocompletion=completion.devices,
     ),
 ]
 Data = Annotated[Path | None, of_training("data")]
 Push = Annotated[bool, of_training("push")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the end and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def settings_of(pairs: list[str] | None) -> dict[str, str]:
-    """Fields and their values, of `--set FIELD=VALUE`."""
+    """Return fields and values of `--set FIELD=VALUE`."""
     for pair in pairs or []:
         if "=" not in pair:
-            raise typer.BadParameter(f"{pair!r} should be FIELD=VALUE, as in lr=0.05", param_hint="--set")
+            raise typer.BadParameter(f"{pair!r} should be FIELD=VALUE, such as lr=0.05", param_hint="--set")
     return dict(pair.split("=", 1) for pair in pairs or [])
 
 
 def rules_of(texts: list[str] | None) -> list[tuple[str, str]]:
-    """Patterns and their replacements, of `--rename`; a pattern may have `=` in it, the name of a tensor has none."""
+    """Return patterns and replacements of `--rename`; a pattern may contain `=`, a tensor's name never does."""
     for text in texts or []:
         if "=" not in text:
             raise typer.BadParameter(f"{text!r} should be PATTERN=REPLACEMENT", param_hint="--rename")
@@ -112,23 +112,23 @@ def rules_of(texts: list[str] | None) -> list[tuple[str, str]]:
 
 
 def count_of(text: str) -> int:
-    """A number of parameters, of `--max-parameters`: 1000000, 270k or 1.5M."""
+    """Return the number of `--max-parameters`: 1000000, 270k or 1.5M."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmg]?)", text.replace(",", "").lower(), re.ASCII)
     if match is None:
-        raise typer.BadParameter(f"{text!r} should be a number of parameters, as in 270k, 1M or 1000000")
+        raise typer.BadParameter(f"{text!r} should be a number of parameters, such as 270k, 1M or 1000000")
     return round(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[match[2]])
 
 
 def numbers_of(text: str | None) -> tuple[float, ...] | None:
-    """Numbers with commas between them, of `--mean` and `--std`."""
+    """Return the numbers of `--mean` and `--std`."""
     try:
         return None if text is None else tuple(map(float, text.split(",")))
     except ValueError:
         hint = "--mean or --std"
-        raise typer.BadParameter(f"{text!r} should be numbers with commas between them", param_hint=hint) from None
+        raise typer.BadParameter(f"{text!r} should be numbers separated by commas", param_hint=hint) from None
 
 
-# The types of options on the command line where they are not those of the fields, and what reads their values.
+# The types of options that typer can't use as declared, and functions that convert their values.
 TYPES: Final[Mapping[str, Any]] = {
     "start": str | None,
     "data": Path | None,
@@ -150,9 +150,14 @@ READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
 def with_options(
     options: type[Any], *, only: Collection[str] | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for each field of a dataclass of options, in place of its parameter `given`.
+    """Replace a command's parameter `given` by an option for each field of a dataclass.
 
-    `given` has the values by the names of the fields. With `only`, the command has options for these fields alone.
+    Args:
+        options: The dataclass of options.
+        only: The names of the fields to add; all by default.
+
+    Returns:
+        A decorator. `given` gets the values by the names of the fields.
     """
     types = {**typing.get_type_hints(options), **TYPES}
     fields = [field for field in dataclasses.fields(options) if "flag" in field.metadata]

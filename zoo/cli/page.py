@@ -13,14 +13,14 @@ from zoo.cli.printing import say
 def page(
     hub: options.Hub = None,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", help="Where to write; an earlier site is replaced.")
+        Path, typer.Option("--out", metavar="FOLDER", help="The folder to write to; an existing site is replaced.")
     ] = Path("site"),
     runtime: Annotated[
         Path | None,
         typer.Option(
             "--try",
             metavar="FOLDER",
-            help="An unpacked npm package onnxruntime-web: models with an ONNX file can be tried in the page.",
+            help="An unpacked npm package onnxruntime-web, to try models with an ONNX file in the browser.",
         ),
     ] = None,
     push: Annotated[
@@ -28,13 +28,13 @@ def page(
         typer.Option("--push", metavar="ADDRESS", help="Publish the site to this Space, hf://NAMESPACE/SPACE."),
     ] = None,
 ) -> None:
-    """Write a static site of a hub's models: a table, pictures of accuracy, and a page for each.
+    """Write a static site of a hub's models: a table, plots of accuracy, and a page for each model.
 
-    The site opens from a file or any host, and loads nothing from another one. With --try, each model that has an ONNX
-    file (zoo export) can be tried on a picture, in the visitor's browser.
+    The site works from a local file or any host, and loads nothing from other hosts. With --try, visitors can try each
+    model that has an ONNX file (zoo export) on a picture in their browser.
     """
-    written = api.page(out, hub=hub, runtime=runtime, push=push)
-    models = "1 model" if written.models == 1 else f"{written.models:,} models"
-    say(f"{models} in {written.folder}, {written.tried} of them to be tried; open {written.index}")
-    if written.space:
-        say(f"published to {written.space}")
+    site = api.page(out, hub=hub, runtime=runtime, push=push)
+    models = "1 model" if site.models == 1 else f"{site.models:,} models"
+    say(f"{models} in {site.folder}, {site.tried} of them to try in the browser; open {site.index}")
+    if site.space:
+        say(f"published to {site.space}")

@@ -1,4 +1,4 @@
-"""`zoo plot`: the curves of runs."""
+"""`zoo plot`: plot the curves of runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,9 +19,9 @@ def plot(
             autocompletion=completion.models,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture to make: .svg, .png or .pdf.")] = Path(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write: .svg, .png or .pdf.")] = Path(
         "plot.svg"
     ),
 ) -> None:
-    """Draw loss, top-1 and learning rate against epoch, several runs over one another."""
-    say(f"drawn to {api.plot(runs, out)}")
+    """Plot loss, top-1 and learning rate of one or several runs."""
+    say(f"written to {api.plot(runs, out)}")

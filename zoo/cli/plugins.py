@@ -1,4 +1,4 @@
-"""`zoo plugins` and `zoo new plugin`: the plugins that are installed, and the files of a new one."""
+"""`zoo plugins` and `zoo new plugin`: list plugins, and create one."""
 
 import dataclasses
 from enum import StrEnum
@@ -14,9 +14,9 @@ from zoo.plain import complain
 
 
 def list_plugins(as_json: options.Json = False) -> None:
-    """List the plugins: what each declares, the import time of its models, and errors.
+    """List the installed plugins: their models and other entry points, import times and errors.
 
-    The exit code is 1 where one of them fails. ZOO_DISABLE_PLUGINS=NAME,NAME leaves some out.
+    The exit code is 1 if a plugin fails. ZOO_DISABLE_PLUGINS=NAME,NAME disables plugins.
     """
     installed = plugins.survey()
     if as_json:
@@ -43,27 +43,27 @@ def list_plugins(as_json: options.Json = False) -> None:
 
 
 class Kind(StrEnum):
-    """The templates that `zoo new` can write."""
+    """The templates of `zoo new`."""
 
     PLUGIN = "plugin"
 
 
 def new(
-    kind: Annotated[Kind, typer.Argument(metavar="plugin", help="What to write: a plugin.")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The architecture's name, as in tiny.")],
+    kind: Annotated[Kind, typer.Argument(metavar="plugin", help="The template: plugin.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The architecture's name: tiny.")],
     dataset: Annotated[
         str | None,
         typer.Option(
             "--dataset",
             metavar="NAME",
-            help="The data set: one of the zoo's, or a new one, read from a folder of pictures. [default: digits]",
+            help="One of the zoo's data sets, or a new one for a folder of pictures. [default: digits]",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="The folder to make. [default: zoo-NAME]")
+        Path | None, typer.Option("--out", metavar="FOLDER", help="The folder to create. [default: zoo-NAME]")
     ] = None,
 ) -> None:
-    """Write a plugin to begin with: an architecture, tests, README and CI; with --dataset a data set too."""
+    """Create a plugin with an architecture, tests, README and CI; with --dataset, also a data set."""
     folder = templates.new_plugin(name, dataset=dataset, out=out)
     data, option = ("python sample.py data && ", " --data data") if (folder / "sample.py").exists() else ("", "")
     say(

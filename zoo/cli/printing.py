@@ -1,4 +1,4 @@
-"""What the commands print in the same way: tables, lines, JSON, what a training says at its end."""
+"""Output of the commands: lines, tables, JSON, progress and the result of a training."""
 
 import contextlib
 import dataclasses
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from zoo.training.reporting import Report
 
 
-CLAIMED = "~"  # before an accuracy that only the author of the weights states
+CLAIMED = "~"  # marks an accuracy that the author of the weights states
 
-# The process's stdout while a command runs, when sys.stdout is stderr.
+# The process's stdout while a command runs and sys.stdout is redirected to stderr.
 _stdout: ContextVar[TextIO | None] = ContextVar("_stdout", default=None)
 
 
 @contextlib.contextmanager
 def answering() -> Iterator[None]:
-    """Reserve stdout for the functions of this file; what others print meanwhile goes to stderr."""
+    """Reserve stdout for the functions of this module; redirect other prints to stderr."""
     token = _stdout.set(sys.stdout)
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -39,28 +39,28 @@ def answering() -> Iterator[None]:
 
 
 def stdout() -> TextIO:
-    """The stream for a command's answer."""
+    """Return the stream for the output of a command."""
     return _stdout.get() or sys.stdout
 
 
 def say(text: str) -> None:
-    """A line, at once also where it goes into a pipe."""
+    """Print a line, and flush it."""
     print(plain(text), file=stdout(), flush=True)
 
 
 def say_published(pushed: "Pushed") -> None:
-    """Where a model was published, and what became of what the hub had."""
+    """Print where a model was published, and which files in the hub were repaired."""
     say(f"published as {pushed.address} at revision {pushed.revision[:12]}")
     if pushed.repaired:
-        say(f"repaired there: {', '.join(pushed.repaired)}")
+        say(f"damaged or missing files in the hub were replaced: {', '.join(pushed.repaired)}")
     if pushed.card == "stale":
-        say("its README.md was stale, and was rendered anew")
+        say("README.md was outdated and was rendered again")
     elif pushed.card == "edited":
-        say("its README.md was edited by hand, and is kept")
+        say("README.md was edited by hand and is kept")
 
 
 def print_json(value: object) -> None:
-    """JSON for programs."""
+    """Print a value as JSON."""
     print(json.dumps(value, indent=2, ensure_ascii=True), file=stdout())
 
 
@@ -71,9 +71,13 @@ def print_table(
     right: tuple[int, ...],
     spared: tuple[int, ...] = (),
 ) -> None:
-    """A table on a terminal, with the columns `right` set to the right; tab-separated lines in a pipe.
+    """Print a table on a terminal, or tab-separated lines in a pipe.
 
-    Where a terminal is too narrow the columns `spared` are left out, one after the other, as far as it must be.
+    Args:
+        heading: The names of the columns.
+        cells: The rows.
+        right: The columns to align to the right.
+        spared: The columns to leave out on a narrow terminal, in this order, until the table fits.
     """
     if not stdout().isatty():
         say("\n".join(map(_tab_separated, (heading, *cells))))
@@ -87,7 +91,7 @@ def print_table(
     columns = list(range(len(heading)))
     widths = [max(cell_len(line[column]) for line in (heading, *cells)) for column in columns]
     for column in spared:
-        # A column takes two blanks and a line beside its text.
+        # A column has two blanks and a line besides its text.
         if sum(widths[shown] + 3 for shown in columns) + 1 > terminal.width:
             columns.remove(column)
     table = Table(box=box.SIMPLE_HEAD)
@@ -106,15 +110,15 @@ def _tab_separated(cells: tuple[str, ...]) -> str:
 
 
 def print_rows(rows: "list[Row]", *, as_json: bool) -> None:
-    """A listing of models, as a table or as JSON.
+    """Print models as a table or as JSON.
 
-    Where a terminal has fewer lines than the table, models without weights are counted and not shown.
+    If the table does not fit on the terminal, models without weights are left out and counted.
     """
     if as_json:
         print_json([dataclasses.asdict(row) for row in rows])
         return
     shown = rows
-    if stdout().isatty() and len(rows) + 5 > console().height:  # lines around the rows
+    if stdout().isatty() and len(rows) + 5 > console().height:  # 5 lines besides the rows
         shown = [row for row in rows if row.weights] or rows
     heading = ("model", "dataset", "parameters", "top-1", "license", "weights")
     cells = [(r.name, r.dataset, count(r.parameters), _top1(r), r.license, r.weights or "–") for r in shown]
@@ -133,7 +137,7 @@ def _top1(row: "Row") -> str:
 
 
 def say_trained(trained: "Trained") -> None:
-    """What a training has come to, and where it is."""
+    """Print the results of a training, and its model folder."""
     results = trained.config.results
     say(
         f"{trained.config.name}: top-1 {results.test_top1:.2f}%, top-5 {results.test_top5:.2f}%, loss "
@@ -142,7 +146,7 @@ def say_trained(trained: "Trained") -> None:
 
 
 def progress() -> "Report":
-    """What shows a training's progress: a bar on a terminal, a line an epoch in a pipe."""
+    """Return a report that shows a training's progress: a bar on a terminal, a line per epoch in a pipe."""
     from zoo.training.reporting import Bar, Lines
 
     target = console()
@@ -150,31 +154,34 @@ def progress() -> "Report":
 
 
 def telling() -> "Tell":
-    """What shows how far looking at pictures is: one line that counts on a terminal, in a pipe a line at the end."""
-    target = console()
-    began: dict[str, float] = {}
+    """Return a function that shows the progress of reading pictures.
 
-    def tell(what: str, done: int, total: int) -> None:
-        since = began.setdefault(what, time.perf_counter())
+    On a terminal it updates one line; in a pipe it prints a line at the end.
+    """
+    target = console()
+    started: dict[str, float] = {}
+
+    def tell(task: str, done: int, total: int) -> None:
+        since = started.setdefault(task, time.perf_counter())
         if done == total:
             seconds = time.perf_counter() - since
-            line = f"{what}: {total:,} pictures in {seconds:.1f} s"
+            line = f"{task}: {total:,} pictures in {seconds:.1f} s"
             target.print(("\r" if target.is_terminal else "") + line, highlight=False, soft_wrap=True)
         elif target.is_terminal and done % 50 == 0:
-            pace = done / max(1e-9, time.perf_counter() - since)
-            left = (total - done) / pace
-            target.print(f"\r{what}: {done:,} of {total:,}, {pace:,.0f} a second, left {left:.0f} s ", end="")
+            rate = done / max(1e-9, time.perf_counter() - since)
+            left = (total - done) / rate
+            target.print(f"\r{task}: {done:,} of {total:,}, {rate:,.0f} per second, {left:.0f} s left ", end="")
 
     return tell
 
 
 def console() -> "Console":
-    """The terminal, or the pipe, that stdout is."""
+    """Return rich's console of stdout."""
     from rich.console import Console
 
     return Console(file=stdout())
 
 
 def count(parameters: int | None) -> str:
-    """A number of parameters; a dash where nobody knows it."""
+    """Format a number of parameters; a dash if it is unknown."""
     return "–" if parameters is None else f"{parameters:,}"

@@ -15,7 +15,7 @@ from zoo.training.options import CompareOptions, ReproduceOptions, TrainOptions
 
 
 def _defaults(context: typer.Context, path: Path | None) -> None:
-    """Take the options in a file as the defaults of the command's."""
+    """Use the options in a file as defaults."""
     if path is None:
         return
     from zoo.training import config
@@ -33,7 +33,9 @@ def train(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="resnet20, or in full: resnet20_cifar100.", autocompletion=completion.models
+            metavar="MODEL",
+            help="An architecture or a model: resnet20, resnet20_cifar100.",
+            autocompletion=completion.models,
         ),
     ],
     given: dict[str, Any],
@@ -44,24 +46,24 @@ def train(
             metavar="FILE",
             is_eager=True,
             callback=_defaults,
-            help="Take options from a TOML file; those given here win. `zoo info MODEL --job` prints one.",
+            help="Read options from a TOML file; options given here win. `zoo info MODEL --job` prints one.",
         ),
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a model with one of its recipes, evaluate it, write its model folder; publish it with --push.
+    """Train a model with one of its recipes, evaluate it, and write its model folder; --push publishes it.
 
-    Ctrl-C leaves a checkpoint; --resume goes on from it, to the same weights.
+    Ctrl-C writes a checkpoint; --resume continues from it to the same weights.
     """
     keep_memory()
     trained = api.train(name, **given, report=None if quiet else progress(), tell=None if quiet else telling())
-    if not _speaks_for_all():
+    if not _is_first_process():
         return
     say_trained(trained)
     if len(trained.config.seeds) > 1:
         top1 = {result.seed: result.test_top1 for result in trained.config.seeds}
-        each = ", ".join(f"seed {seed} {value:.2f}%" for seed, value in top1.items())
-        say(f"{trained.config.name}: top-1 {spread([*top1.values()])}% from {len(top1)} seeds ({each})")
+        values = ", ".join(f"seed {seed} {value:.2f}%" for seed, value in top1.items())
+        say(f"{trained.config.name}: top-1 {spread([*top1.values()])}% from {len(top1)} seeds ({values})")
     if trained.published:
         say_published(trained.published)
 
@@ -72,29 +74,29 @@ def reproduce(
     given: dict[str, Any],
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a published model again with the recipe in its folder, and set the result beside its card's.
+    """Train a published model again with the settings in its record, and compare the results.
 
-    Where processor, threads, versions and all else that decides the weights are the same, the same bytes
-    are to be expected; the exit code is 1 where they are, and don't come.
+    With the same processor, threads and versions, the weights must be the same, byte for byte; the exit code is 1 if
+    they are not.
     """
     keep_memory()
     trained, published = api.reproduce(
         model, **given, report=None if quiet else progress(), tell=None if quiet else telling()
     )
-    if not _speaks_for_all():
+    if not _is_first_process():
         return
     say_trained(trained)
-    for who, config in (("here", trained.config), ("card", published)):
+    for source, config in (("here", trained.config), ("card", published)):
         job, results, training = config.job, config.results, config.training
         say(
-            f"{config.name}  {who}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
+            f"{config.name}  {source}: top-1 {results.test_top1:.2f}%  top-5 {results.test_top5:.2f}%  "
             f"{training.epochs} epochs, seed {job.seed}, {config.environment.device}"
         )
-    different = obstacles(trained.config, published)
-    say(f"not expected to be the same bytes: {'; '.join(different)}" if different else "expected to be the same bytes")
-    same = trained.config.weights.sha256 == published.weights.sha256
-    say("the weights are the published ones, byte for byte" if same else "the weights are not the published bytes")
-    if not (different or same):
+    reasons = obstacles(trained.config, published)
+    say(f"expecting different weights: {'; '.join(reasons)}" if reasons else "expecting identical weights")
+    is_identical = trained.config.weights.sha256 == published.weights.sha256
+    say(f"the weights are {'identical to' if is_identical else 'different from'} the published ones")
+    if not (reasons or is_identical):
         raise typer.Exit(1)
 
 
@@ -118,28 +120,26 @@ def reproduce(
 def compare(
     models: Annotated[
         list[str],
-        typer.Argument(
-            metavar="MODEL...", help="Which models, as in: plain20 plain56.", autocompletion=completion.models
-        ),
+        typer.Argument(metavar="MODEL...", help="The models: plain20 plain56.", autocompletion=completion.models),
     ],
     given: dict[str, Any],
     quiet: options.Quiet = False,
 ) -> None:
-    """Train several models the same way, and draw error against epoch, train dashed and test solid.
+    """Train several models with the same options, and plot their training and test errors.
 
-    The degradation problem: zoo compare plain20 plain56 resnet20 resnet56 --recipe paper. What was
-    finished before in the same folder is taken as it is, and what was stopped goes on.
+    For the degradation problem: zoo compare plain20 plain56 resnet20 resnet56 --recipe paper. Models that are finished
+    in the same folder are not trained again, and stopped runs continue.
     """
     keep_memory()
     trained = api.compare(models, **given, report=None if quiet else progress())
     for result in trained:
         say_trained(result)
     out = trained[0].folder.parent
-    say(f"the errors are drawn to {out / 'errors.svg'} and {out / 'errors.png'}")
+    say(f"the errors are plotted in {out / 'errors.svg'} and {out / 'errors.png'}")
 
 
-def _speaks_for_all() -> bool:
-    """Whether this process prints: of the processes of torchrun only the first one does."""
+def _is_first_process() -> bool:
+    """Whether this is the only process, or the first one of torchrun, which prints for all."""
     from zoo.training.distributed import share
 
     return share().is_first

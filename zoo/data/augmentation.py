@@ -1,14 +1,13 @@
-"""Changes of images beyond crop and flip, on the device: whole batches before the step, and mixing within it.
+"""Augmentations beyond crop and flip, on the device.
 
-**Augmenting** (a random resized crop, colour, RandAugment) changes a batch before it is a step's input. Its random
-numbers stay on the processor: they say which images go through which of torchvision's functions, and a compiled or
-captured step sees the result alone.
+**Augmenting** (random resized crop, color jitter, RandAugment) changes a batch before the step, so that a compiled or
+captured step is not affected. Its random numbers stay on the CPU, where they select torchvision's functions.
 
-**Mixing** (mixup, CutMix, cutout) is part of the step. Every image is mixed with the one opposite it in the batch (the
-first with the last), whose position is as random as its own.
+**Mixing** (mixup, CutMix, cutout) is part of the step. Each image is mixed with the image at the mirrored position of
+the batch (the first with the last); the order of the images is random.
 
-All random numbers are drawn before the epoch from (seed, epoch), so that any batch can be made again, and each image
-has its own; torchvision and timm mix a whole batch one way, with numbers drawn on the way.
+All random numbers are drawn before an epoch from (seed, epoch), so that any batch can be repeated. Each image has its
+own numbers; torchvision and timm mix all images of a batch in the same way.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class Augmenting:
 
 
 def augments(recipe: Recipe) -> bool:
-    """Whether a recipe changes whole batches before the step."""
+    """Whether a recipe has augmentations before the step."""
     return bool(recipe.scale or recipe.color_jitter or recipe.rand_augment)
 
 
@@ -68,7 +67,7 @@ def draw_augmenting(size: int, recipe: Recipe, sides: tuple[int, int], seed: int
 
 
 def _boxes(size: int, recipe: Recipe, sides: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Boxes of random area, ratio and place, as torchvision's RandomResizedCrop: the first of ten that fits."""
+    """Return random crops as torchvision's RandomResizedCrop draws them: the first of ten attempts that fits."""
     height, width = sides
     low, high = recipe.scale or (1.0, 1.0)
     area = height * width * (low + (high - low) * torch.rand(size, ATTEMPTS, generator=generator))
@@ -102,13 +101,13 @@ def augment(images: Tensor, how: Augmenting, size: tuple[int, int], recipe: Reci
 def cropped(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """The boxes [B, 4] out of images [B, C, H, W] uint8, each resized to `size`: bilinear, not antialiased.
 
-    A processor is fastest with one after another in whole numbers, a GPU with all of them at once.
+    A CPU is fastest with single images in integers, a GPU with the whole batch.
     """
     return one_by_one(images, boxes, size) if images.device.type == "cpu" else at_once(images, boxes, size)
 
 
 def one_by_one(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """The same, a box at a time, by torch's function for uint8."""
+    """Crop and resize images one by one, with torch's function for uint8."""
     shape = (len(images), images.shape[1], *size)
     made = torch.empty(shape, dtype=torch.uint8, device=images.device, memory_format=torch.channels_last)
     for number, (top, left, height, width) in enumerate(boxes.tolist()):
@@ -118,7 +117,7 @@ def one_by_one(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def at_once(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """The same of all boxes, by one gather."""
+    """Crop and resize all images in one operation."""
     boxes = boxes.to(images.device, non_blocking=True).float()
     grids = []
     for axis, (start, length, whole) in enumerate(((0, 2, images.shape[2]), (1, 3, images.shape[3]))):
@@ -254,9 +253,9 @@ def draw_mixing(size: int, recipe: Recipe, seed: int) -> Mixing:
 
 
 def mix(images: Tensor, mixing: Mixing, cutout: int) -> tuple[Tensor, Tensor]:
-    """Mix normalised images [B, C, H, W] float32; returns them and each one's part [B] in its own label.
+    """Mix normalized images [B, C, H, W] float32; return them and the weights [B] of their own labels.
 
-    The other part is that of the label opposite. Cutout (arXiv:1708.04552) sets a square of `cutout`
+    The rest of the weight is that of the mirrored image's label. Cutout (arXiv:1708.04552) sets a square of `cutout`
     pixels to the mean, which is 0.
     """
     height, width = images.shape[2:]

@@ -1,8 +1,8 @@
 """A data set on the device as uint8, and the batches made of it there.
 
-No loader, no worker processes: the whole set is one tensor, and cropping, flipping and fetching a
-batch are one gather. All that is random about an epoch is drawn before its first batch, from
-(seed, epoch) alone, so any batch of any epoch can be made again.
+There is no loader and no worker process: the data set is one tensor, and one gather crops, flips and
+fetches a batch. All random numbers of an epoch are drawn before its first batch from (seed, epoch),
+so any batch of any epoch can be repeated.
 
 Where a data set does not fit on the device, or whole batches are changed before the step (`zoo.data.augmentation`),
 images are copied into one buffer of a batch's size. The buffer never moves, so that a compiled or captured step stays
@@ -47,7 +47,7 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Draw:
-    """All that is random about one epoch: order [N], crop offsets [N] (pixels), flips [N] (bool), mixing."""
+    """The random numbers of an epoch: order [N], crop offsets [N] (pixels), flips [N] (bool), mixing."""
 
     order: Tensor
     top: Tensor
@@ -91,7 +91,7 @@ def draw(size: int, recipe: Recipe, *, seed: int, epoch: int, sides: tuple[int, 
 
 
 def redraw(drawn: Draw, fresh: Draw) -> None:
-    """Copy an epoch's draw over another one's, on whichever devices they are."""
+    """Copy the random numbers of an epoch into the tensors of another one, also across devices."""
     for name in ("order", "top", "left", "flip"):
         getattr(drawn, name).copy_(getattr(fresh, name))
     if drawn.mixing and fresh.mixing:
@@ -101,9 +101,9 @@ def redraw(drawn: Draw, fresh: Draw) -> None:
 
 @dataclass(frozen=True)
 class Batches:
-    """All batches of a training: a split with a border, how it is drawn and normalised.
+    """The batches of a training from a split with a border, which is on the device.
 
-    What is drawn is read where it lies: a new epoch's draw is copied into it.
+    `drawn` is read in place: the random numbers of a new epoch are copied into it.
     """
 
     source: Split
@@ -182,7 +182,7 @@ def cut(images: Tensor, index: Tensor, drawn: Draw, positions: Tensor, crop_padd
 
 
 def _cut_by_rows(images: Tensor, index: Tensor, drawn: Draw, positions: Tensor, sides: tuple[int, int]) -> Tensor:
-    """The same, a row of bytes at a time and not a pixel, which is several times as fast on a processor."""
+    """Crop by copying whole rows of bytes, which is several times as fast on a CPU as single pixels."""
     (height, width), (_, _, wide, channels) = sides, images.shape
     row, pitch = width * channels, wide * channels
     first = (index * images.shape[1] + drawn.top[positions]) * pitch + drawn.left[positions] * channels
@@ -196,7 +196,7 @@ def _cut_by_rows(images: Tensor, index: Tensor, drawn: Draw, positions: Tensor, 
 
 
 def _is_asked_of_processor(images: Tensor) -> bool:
-    """Whether a processor computes it right now; what is compiled is fused, and does better with single pixels."""
+    """Whether the CPU computes it eagerly; compiled code is fused and is faster with single pixels."""
     return images.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
@@ -242,7 +242,7 @@ class Brought:
         return self._batches.mixing(positions)
 
     def begin(self, drawn: Draw) -> None:
-        """Forget what was read ahead of another epoch."""
+        """Discard the batches that were read ahead for another epoch."""
         while self._ahead:
             self._ahead.pop()[2].cancel()
         self._drawn = drawn

@@ -33,7 +33,7 @@ def root_of(data: str | Path | None = None) -> Path:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is `KIND:REST`, of whatever kind; a name of a data set has no colon."""
+    """Whether a text is an address, `KIND:REST`; the name of a data set has no colon."""
     return ":" in text
 
 
@@ -61,7 +61,7 @@ def open_collection(address: str, root: Path) -> Collection:
 
 @dataclass(frozen=True)
 class DatasetRequest:
-    """The data set that a person asks for, and how their own images become its halves."""
+    """A data set by name or address, and how its images are split."""
 
     address: str  # KIND:REST; the name of a declared data set, or empty, for images that are nobody's own
     test_part: float | None = None  # the part of them that becomes the test set, if none is set apart

@@ -1,4 +1,4 @@
-"""From a picture to a model's input, exactly as the model was evaluated."""
+"""The preprocessing of pictures, exactly as in the evaluation of a model."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class ToMode:
 
 @dataclass(frozen=True)
 class Resized:
-    """An image of any size to a PIL image of one size, as timm's evaluation makes it.
+    """Resize an image to a PIL image of one size, as timm's evaluation does.
 
-    By Pillow, as there: torch's own resampling rounds otherwise, and has not all of these interpolations.
+    It uses Pillow, like timm: torch rounds differently, and lacks some interpolations.
     """
 
     size: tuple[int, int]  # height and width
@@ -87,10 +87,9 @@ def _before(side: int, wanted: int) -> int:
 def preprocessing(
     input_size: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...], resizing: Resizing = PLAIN
 ) -> v2.Compose:
-    """An image of any size and mode to a tensor of `input_size` [C, H, W], float32.
+    """Return a transform from an image of any size and mode to a normalized tensor of `input_size` [C, H, W], float32.
 
-    An image that has the size already is not resampled where the resizing is plain: its pixels / 255 are normalised,
-    no more.
+    With the default resizing, an image of this size is not resampled.
     """
     to_float = v2.ToDtype(torch.float32, scale=True)
     pixels = to_pixels(input_size, resizing, mean)
@@ -100,9 +99,9 @@ def preprocessing(
 def to_pixels(
     input_size: tuple[int, int, int], resizing: Resizing = PLAIN, mean: tuple[float, ...] = (0.0, 0.0, 0.0)
 ) -> v2.Compose:
-    """The first half of it: an image of any size and mode to a tensor of `input_size` [C, H, W], uint8.
+    """Return a transform from an image of any size and mode to a tensor of `input_size` [C, H, W], uint8.
 
-    `mean`, from 0 to 1, is the colour of a border.
+    `mean`, from 0 to 1, is the color of a border.
     """
     channels, height, width = input_size
     mode = ToMode("L" if channels == 1 else "RGB")

@@ -154,7 +154,7 @@ def _held(images: npt.NDArray[np.uint8], shape: tuple[int, ...], border: int, de
 
 
 def _mapped(images: npt.NDArray[np.uint8]) -> Tensor:
-    """The file as a tensor, which nobody writes to."""
+    """Return the mapped file as a tensor; it must not be written to."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(images)

@@ -234,14 +234,13 @@ def require_usable(survey: Survey, request: DatasetRequest) -> None:
         count, first = len(survey.unreadable), survey.unreadable[0].error
         pictures = "a picture" if count == 1 else f"{count:,} pictures"
         raise DataError(
-            f"{request.address}: {pictures} can't be read ({first}); mend it, or leave it out with skip_bad"
+            f"{request.address}: {pictures} can't be read ({first}); replace it, or leave it out with skip_bad"
         )
     if not survey.train and not survey.test:
         raise DataError(f"{request.address} has no picture that can be read; expected some of every class")
     if len(survey.collection.classes) < 2:
         raise DataError(
-            f"{request.address} has one class, {survey.collection.classes[0]}, and there is nothing to tell it from; "
-            "expected a folder for each of two classes or more"
+            f"{request.address} has only the class {survey.collection.classes[0]}; expected at least two classes"
         )
     for half, column in (("training", 1), ("test", 2)):
         missing = [row[0] for row in survey.counts() if not row[column]]

@@ -1,6 +1,6 @@
-"""What `zoo new` writes: a plugin of one architecture, with tests, and with a data set where a new one is named.
+"""The template of `zoo new`: a plugin with an architecture, tests, and a data set if a new one is named.
 
-The files are beside this one, with `@word@` for each value.
+The files are in `plugin/`, with `@word@` for each value.
 """
 
 from __future__ import annotations
