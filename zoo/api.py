@@ -190,7 +190,7 @@ def train(model: str, options: TrainOptions) -> Trained:
         seed: The random seed.
         seeds: Train from so many seeds, each into its own folder. The model of `seed` is returned and pushed; its card
             has the mean and standard deviation of all.
-        device: cpu, cuda or cuda:N; a GPU by default, if there is one.
+        device: cpu, cuda, cuda:N or mps; a GPU by default, if there is one.
         amp: Train in bf16 autocast; by default if the hardware has it.
         compile: "none", "graph" (a step as one CUDA graph), "default" (torch.compile) or "auto" (chosen by the length
             of the training).
@@ -562,7 +562,7 @@ def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, Tr
         seed: Another seed.
         hub: The hub of a name.
         revision: A revision of the model.
-        device: cpu, cuda or cuda:N; a GPU by default, if there is one.
+        device: cpu, cuda, cuda:N or mps; a GPU by default, if there is one.
         data: The directory of data sets.
         dataset: The address of your own pictures, if the model was trained on them.
         out: The model folder to make; `runs/MODEL-reproduced` by default.

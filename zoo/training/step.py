@@ -44,7 +44,7 @@ class Moved:
 
     net: nn.Module
     optimizer: torch.optim.Optimizer
-    totals: Tensor  # [2] float64 on the device: loss summed over images, correct predictions
+    totals: Tensor  # [2] float64 on a CPU or CUDA, else float32: loss summed over images, correct predictions
     counts: BatchCounts
     average: Average | None = None
 
@@ -305,6 +305,8 @@ def choose(
             return Compilation("graph", f"auto: {many} on a GPU are sooner trained than compiled for")
         if not recomputes:
             return Compilation("default", f"auto: {obstacle or f'{many} are worth compiling for'}")
+    if device.type == "mps":
+        return Compilation("none", "auto: compiling was never tried on MPS")
     if recomputes:
         return Compilation("none", "auto: recomputed activations can't be compiled")
     if not amp:
