@@ -48,7 +48,7 @@ test-timm: $(INSTALLED)
 		--dest $(VENV)/timm "timm==$$($(BIN)/python -c 'import timm; print(timm.__version__)')"
 	tar --extract --gzip --strip-components 1 --directory $(VENV)/timm --file $(VENV)/timm/timm-*.tar.gz
 	PYTHONPATH=$(CURDIR)/plugins/zoo-timm/tests OMP_NUM_THREADS=1 $(BIN)/pytest -c /dev/null --rootdir $(VENV)/timm \
-		-p timms_suite -p no:cacheprovider -W ignore -k '(cifar or digits) and ($(TIMM_TESTS))' $(VENV)/timm/tests/test_models.py
+		-p timms_suite -p no:cacheprovider -W ignore -rs -k '(cifar or digits) and ($(TIMM_TESTS))' $(VENV)/timm/tests/test_models.py
 
 # The site of zoo page in a real browser, which Debian has as chromium and chromium-driver; npm comes with Node.js.
 BROWSER := $(VENV)/browser

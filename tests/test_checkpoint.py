@@ -82,7 +82,10 @@ def parts(job: object = JOB_ENTRIES, progress: object = PROGRESS) -> dict[str, o
         (parts(job={**JOB_ENTRIES, "ema": 0.9}), "ema is an unknown field"),
         (parts(job={name: value for name, value in JOB_ENTRIES.items() if name != "amp"}), "amp is missing"),
         (parts(job={**JOB_ENTRIES, "recipe": {**JOB.recipe.to_json(), "epochs": -1}}), "epochs"),
-        (parts(progress={**PROGRESS, "rows": [{**PROGRESS["rows"][0], "days": 1}]}), r"rows\[0\].days is an unknown field"),
+        (
+            parts(progress={**PROGRESS, "rows": [{**PROGRESS["rows"][0], "days": 1}]}),
+            r"rows\[0\].days is an unknown field",
+        ),
     ],
 )
 def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, content: object, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""No POSIX-only module or function is needed: they are hidden, and a model is loaded, published and pulled."""
+"""No POSIX-only module or function is needed: they are hidden, and a model is trained, published, loaded and pulled."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ from zoo import api
 assert not zoo.load("resnet8_digits", pretrained=True).training
 api.push(api.find("resnet8_digits"), hub="file:hub")
 assert not zoo.load("file:hub/resnet8_digits", pretrained=True).training
+api.train("resnet8_digits", epochs=1, limit_train=64, amp=False, out="trained", push=True, hub="file:hub")
+api.page("page", hub="file:hub")
 api.pull("file:hub/resnet8_digits", out="pulled")
 print([row.name for row in api.overview(hub="file:hub")])
 """
 
 
-def test_every_part_is_imported_and_a_model_is_loaded_published_and_pulled(tmp_path: Path) -> None:
+def test_a_model_is_trained_published_loaded_and_pulled_and_a_site_is_written(tmp_path: Path) -> None:
     # torch itself, which has other code for Windows, is imported before the modules are hidden.
     done = subprocess.run(
         [sys.executable, "-c", CODE], capture_output=True, text=True, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("['resnet8_digits']\n", "")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["hub", "pulled"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hub", "page", "pulled", "trained"]

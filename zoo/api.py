@@ -195,7 +195,7 @@ def train(model: str, options: TrainOptions) -> Trained:
         seed: The random seed.
         seeds: The number of seeds to train from, each into its own folder. The model of `seed` is returned and
             published; its card has the mean and standard deviation of all seeds.
-        device: cpu, cuda or cuda:N. Default: a GPU if there is one.
+        device: cpu, cuda, cuda:N or mps. Default: a GPU if there is one.
         amp: Train in bf16 autocast. Default: if the hardware supports bf16.
         compile: "none", "graph" (a step as one CUDA graph), "default" (torch.compile) or "auto" (chosen by the device
             and the length of the training).
@@ -596,7 +596,7 @@ def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, Tr
         seed: The random seed. Default: that of the record.
         hub: The hub of a name.
         revision: A revision of the model.
-        device: cpu, cuda or cuda:N. Default: a GPU if there is one.
+        device: cpu, cuda, cuda:N or mps. Default: a GPU if there is one.
         data: The directory of data sets.
         dataset: The address of the pictures that the model was trained on, if this machine has not prepared them.
         out: The model folder to create. Default: `runs/MODEL-reproduced`.

@@ -255,7 +255,7 @@ class Brought:
         _, _, coming = self._ahead.popleft()
         self._read_ahead(self._ahead[-1][1] if self._ahead else end)
         positions = self._own(start, end)
-        images = coming.result().to(self._device, non_blocking=True)
+        images = coming.result().to(self._device, non_blocking=self._device.type == "cuda")
         if self._drawn.augmenting is not None:
             how = self._drawn.augmenting.at(positions)
             images = augment(images, how, self._split.sides, self._recipe)

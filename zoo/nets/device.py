@@ -14,7 +14,7 @@ import torch
 from zoo.errors import DeviceError, TrainingError
 
 KINDS: Final = ("cpu", "cuda", "mps", "xpu", "mtia")  # the kinds of device that torch has a module for
-TRAINED_ON: Final = ("cpu", "cuda")
+TRAINED_ON: Final = ("cpu", "cuda", "mps")
 
 _PRECISION: Final = threading.RLock()  # held by the thread that has set a GPU's precision and algorithms
 
@@ -40,7 +40,7 @@ def choose_for_training(name: str | None) -> torch.device:
     """As `choose`, for a training; raises TrainingError for a device that no training runs on."""
     device = choose(name)
     if device.type not in TRAINED_ON:
-        raise TrainingError(f"a training runs on {' or '.join(TRAINED_ON)}, not on {device.type}; name one of them")
+        raise TrainingError(f"a training runs on {', '.join(TRAINED_ON)}, not on {device.type}; name one of them")
     return device
 
 
@@ -55,6 +55,9 @@ def has_bf16(device: torch.device) -> bool:
     """Whether the hardware computes in bf16, so that autocast is faster."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "mps":
+        # torch turns bf16 autocast off, with a warning, before macOS 14.
+        return torch.amp.is_autocast_available("mps") and torch.backends.mps.is_macos_or_newer(14, 0)
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
@@ -72,9 +75,28 @@ def describe(device: torch.device) -> str:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for the work that is queued on this stream of a GPU, before a time is read."""
+    """Wait for the work that is queued on a GPU, on CUDA that of the current stream, before a time is read."""
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def random_state(device: torch.device) -> torch.Tensor | None:
+    """The state of a GPU's random numbers; None for a CPU, whose state is `torch.get_rng_state()`."""
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.mps.get_rng_state() if device.type == "mps" else None
+
+
+def set_random_state(device: torch.device, state: torch.Tensor | None) -> None:
+    """Restore a state that `random_state` returned; a CPU ignores the state of another device."""
+    if state is None:
+        return
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(state)
 
 
 @contextlib.contextmanager
@@ -83,8 +105,9 @@ def enough_memory(device: torch.device, what: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # On the CPU torch has no error class for it, only a message.
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "you tried to allocate" not in str(error):
+        # On CPU and MPS torch has no error class for it, only a message.
+        messages = ("you tried to allocate", "MPS backend out of memory")
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(m in str(error) for m in messages):
             raise
         raise TrainingError(f"{device} has too little memory for {what}") from error
 

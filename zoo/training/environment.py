@@ -79,7 +79,7 @@ def algorithms(device: torch.device, *, deterministic: bool) -> Iterator[None]:
     cudnn = torch.backends.cudnn
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn_before = cudnn.benchmark, cudnn.deterministic
-    if device.type == "cuda":
+    if device.type != "cpu":
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires it for cuBLAS
         torch.use_deterministic_algorithms(deterministic)
@@ -114,11 +114,12 @@ def preserved(device: torch.device) -> Iterator[None]:
     import numpy as np
     import torch
 
-    from zoo.nets.device import as_by_default
+    from zoo.nets.device import as_by_default, random_state, set_random_state
 
     variables, pythons, numpys = dict(os.environ), random.getstate(), np.random.get_state()
+    devices = random_state(device)
     with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        torch.random.fork_rng(devices=[]),
         warnings.catch_warnings(),
         as_by_default(),
     ):
@@ -127,6 +128,7 @@ def preserved(device: torch.device) -> Iterator[None]:
         finally:
             random.setstate(pythons)
             np.random.set_state(numpys)
+            set_random_state(device, devices)
             for name in os.environ.keys() - variables.keys():
                 del os.environ[name]
             os.environ.update(variables)

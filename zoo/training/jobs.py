@@ -32,8 +32,11 @@ class Machine:
 
     @classmethod
     def here(cls, device: str | None, data_root: Path) -> Machine:
-        """The device of this process, under torchrun the GPU of its rank; raises TrainingError."""
-        return cls(distributed.own_device(choose_for_training(device)), data_root)
+        """The device of this process, under torchrun the GPU of its rank; raises DeviceError or TrainingError."""
+        own = distributed.own_device(choose_for_training(device))
+        if own.type == "mps" and distributed.share().world > 1:
+            raise TrainingError("several processes train on cpu or cuda, not on mps; use one process")
+        return cls(own, data_root)
 
 
 def new(

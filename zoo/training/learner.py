@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from zoo.data import batches
 from zoo.data.batches import Draw, Feed, Pixels, feed
 from zoo.data.sources import Split
+from zoo.nets.device import random_state, set_random_state
 from zoo.record.job import How, Job
 from zoo.training import distributed, fusion, optimizer
 from zoo.training.objective import Objective, balanced, objective
@@ -55,10 +56,11 @@ class Learner:
         self._parameters = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
         distributed.synchronize_batch_norm(self.net, device)
         self._average = None if recipe.model_ema_decay is None else Average(self.net, recipe.model_ema_decay)
+        precise = torch.float64 if device.type in ("cpu", "cuda") else torch.float32  # MPS has no float64
         self._state = StepState(
             self.net,
             optimizer.build(recipe, optimizer.groups(recipe, self.net, self._head)),
-            torch.zeros(2, dtype=torch.float64, device=device),
+            torch.zeros(2, dtype=precise, device=device),
             BatchCounts(self.net),
             self._average,
         )
@@ -82,7 +84,7 @@ class Learner:
 
     @property
     def totals(self) -> Tensor:
-        """The summed loss and the number of correct predictions of this process in the epoch: [2] float64."""
+        """The summed loss and the number of correct predictions of this process in the epoch: [2]."""
         return self._state.totals
 
     def begin(self, epoch: int) -> None:
@@ -134,7 +136,7 @@ class Learner:
             "schedule": self._schedule.state_dict(),
             "totals": distributed.summed(self.totals).cpu(),
             "random": torch.get_rng_state(),
-            "random_device": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "random_device": random_state(device),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -149,8 +151,7 @@ class Learner:
         if not self._share.is_first:
             self.totals.zero_()  # the saved totals are the sum over all processes
         torch.set_rng_state(state["random"])
-        if state["random_device"] is not None and self.totals.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_device"], self.totals.device)
+        set_random_state(self.totals.device, state["random_device"])
 
     @property
     def evaluated(self) -> nn.Module:

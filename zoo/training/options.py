@@ -58,7 +58,7 @@ class TrainOptions:
     epochs: int | None = option(None, "Number of epochs. [default: the recipe's]")
     seed: int = option(0, "Random seed.")
     seeds: int = option(1, "Train from N seeds. The first seed's net is the model; its card has all results.", "N")
-    device: str | None = option(None, "cpu, cuda or cuda:N. [default: a GPU if there is one]", "NAME")
+    device: str | None = option(None, "cpu, cuda, cuda:N or mps. [default: a GPU if there is one]", "NAME")
     amp: bool | None = option(
         None, "Train in bf16 autocast. [default: if the hardware has bf16]", flag="--amp/--no-amp"
     )
@@ -185,7 +185,7 @@ class ReproduceOptions:
         "HUB",
     )
     revision: str | None = option(None, "A revision of the model: a commit, tag or branch.", "ID")
-    device: str | None = option(None, "cpu, cuda or cuda:N. [default: a GPU if there is one]", "NAME")
+    device: str | None = option(None, "cpu, cuda, cuda:N or mps. [default: a GPU if there is one]", "NAME")
     data: str | Path | None = option(None, DATA_HELP, "FOLDER")  # noqa: RUF009 - a field
     dataset: str | None = option(None, "The pictures that it was trained on, for example folder:flowers.", "ADDRESS")
     out: str | Path | None = option(  # noqa: RUF009

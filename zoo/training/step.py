@@ -41,7 +41,7 @@ class StepState:
 
     net: nn.Module
     optimizer: torch.optim.Optimizer
-    totals: Tensor  # [2] float64 on the device: the loss summed over images, the number of correct predictions
+    totals: Tensor  # [2] float64, on MPS float32: the loss summed over images, and the correct predictions
     counts: BatchCounts
     average: Average | None = None
 
@@ -301,6 +301,8 @@ def choose(
             return Compilation("graph", f"auto: compiling does not pay for {many} on a GPU")
         if not recomputes:
             return Compilation("default", f"auto: {obstacle or f'compiling pays for {many}'}")
+    if device.type == "mps":
+        return Compilation("none", "auto: compiling has not been tried on MPS")
     if recomputes:
         return Compilation("none", "auto: grad_checkpointing can't be compiled")
     if not amp:

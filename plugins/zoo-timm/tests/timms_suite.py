@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import timm
 from zoo_timm.registry import register
 
@@ -31,3 +32,10 @@ def _list_zoo_models(filter: object = "", module: object = "", **selection: Any)
 for name in MODELS:
     register(name)
 timm.list_models = _list_zoo_models
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip weights by other authors (NAME.TAG), which are downloaded from them."""
+    for item in items:
+        if "pretrained" in item.name and "." in item.name:
+            item.add_marker(pytest.mark.skip(reason="downloads weights by other authors: needs a network"))
