@@ -133,7 +133,7 @@ def test_a_head_that_moved_is_taken_as_the_new_parent(hub: Hub, trained: Path, m
 
 def test_published_files_are_compared_byte_for_byte(hub: Hub, trained: Path) -> None:
     hub.fail("GET", r"/resolve/.*/model\.safetensors", Flip())
-    with pytest.raises(HubError, match=r"has another model\.safetensors than was published"):
+    with pytest.raises(HubError, match=r"model\.safetensors differs from the published file"):
         publish(HuggingFaceHub("me"), trained)
 
 
@@ -237,7 +237,7 @@ def test_a_push_that_would_fail_is_refused_before_anything_is_trained(
 ) -> None:
     hub.accounts["hf_reader"] = Account("me", "read")
     monkeypatch.setenv("HF_TOKEN", "hf_reader")
-    with pytest.raises(HubError, match="may only read"):
+    with pytest.raises(HubError, match="is read-only"):
         api.train("resnet8", push=True, hub="hf://me", out=tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
     assert hub.requests == [("GET", "/api/whoami-v2")]
@@ -302,7 +302,7 @@ def test_a_record_that_was_changed_in_the_cache_is_not_used(published: Hub, trai
     assert HuggingFaceHub("me").resolve(NAME, revision).record == store.read_record(trained)
     tamper(cached(store.CONFIG))
     published.stop()
-    with pytest.raises(HashMismatch, match=r"config\.json is not what the Hub has at .* that failed: .*reached"):
+    with pytest.raises(HashMismatch, match=r"config\.json differs from the Hub's file at .* that failed: .*reached"):
         HuggingFaceHub("me").resolve(NAME, commit)
 
 
@@ -314,7 +314,7 @@ def test_an_id_is_computed_anew_whatever_the_cache_and_the_hub_say(published: Hu
     link = next(Path(constants.HF_HUB_CACHE).glob(f"models--me--{NAME}/snapshots/*/{store.CONFIG}"))
     link.unlink()
     link.write_bytes(other)  # no link: its name says nothing of its bytes
-    with pytest.raises(HashMismatch, match=f"is not revision {identity[:12]}; remove it from the cache"):
+    with pytest.raises(HashMismatch, match=f"is not revision {identity[:12]}; remove it and load"):
         HuggingFaceHub("me").resolve(NAME, identity)
     link.unlink()
     files = {**repository.commits[-1].files, store.CONFIG: File(other, lfs=False)}
@@ -507,7 +507,7 @@ def test_a_strangers_card_of_odd_facts_is_one_warning_and_the_others_are_listed(
     with_card_of(published, **{field: value})
     asks: tuple[Callable[[], list[api.Row]], ...] = (lambda: api.overview(hub="hf://me"), lambda: api.search("digits"))
     for ask in asks:
-        with pytest.warns(HubWarning, match="hf://me/odd_digits is passed over, its card is not a model's: ") as said:
+        with pytest.warns(HubWarning, match="hf://me/odd_digits is not listed, because its card is invalid: ") as said:
             assert [one.name for one in ask()] == [NAME]
         assert len(said) == 1
         assert len(str(said[0].message)) < 500
@@ -516,7 +516,7 @@ def test_a_strangers_card_of_odd_facts_is_one_warning_and_the_others_are_listed(
 def test_a_repository_under_another_models_name_is_not_listed_with_its_accuracy(published: Hub) -> None:
     (own,) = metric(92.0)
     with_card_of(published, model_index=[{**own, "name": NAME}])
-    with pytest.warns(HubWarning, match=f"hf://me/odd_digits is passed over.*it is that of '{NAME}'"):
+    with pytest.warns(HubWarning, match=f"hf://me/odd_digits is not listed.*it is the card of '{NAME}'"):
         assert [one.name for one in api.overview(hub="hf://me")] == [NAME]
 
 
