@@ -141,7 +141,7 @@ def test_a_push_is_repeated_on_top_of_a_new_commit(hub: Hub, trained: Path, monk
 
 def test_published_files_are_compared_byte_for_byte(hub: Hub, trained: Path) -> None:
     hub.fail("GET", r"/resolve/.*/model\.safetensors", Flip())
-    with pytest.raises(HubError, match=r"has another model\.safetensors than was published"):
+    with pytest.raises(HubError, match=r"model\.safetensors differs from the published file"):
         publish(HuggingFaceHub("me"), trained)
 
 
@@ -284,7 +284,7 @@ def test_a_record_that_was_changed_in_the_cache_is_not_used(published: Hub, trai
     assert HuggingFaceHub("me").resolve(NAME, revision).record == store.read_record(trained)
     tamper(cached(store.CONFIG))
     published.stop()
-    with pytest.raises(HashMismatch, match=r"config\.json is not what the Hub has at .* that failed: .*reached"):
+    with pytest.raises(HashMismatch, match=r"config\.json differs from the Hub's file at .* that failed: .*reached"):
         HuggingFaceHub("me").resolve(NAME, commit)
 
 
@@ -296,7 +296,7 @@ def test_an_id_is_verified_against_the_record(published: Hub) -> None:
     link = next(Path(constants.HF_HUB_CACHE).glob(f"models--me--{NAME}/snapshots/*/{store.CONFIG}"))
     link.unlink()
     link.write_bytes(other)  # a plain file, whose name does not depend on its content
-    with pytest.raises(HashMismatch, match=f"is not revision {identity[:12]}; remove it from the cache"):
+    with pytest.raises(HashMismatch, match=f"is not revision {identity[:12]}; remove it and load"):
         HuggingFaceHub("me").resolve(NAME, identity)
     link.unlink()
     files = {**repository.commits[-1].files, store.CONFIG: File(other, lfs=False)}
@@ -481,7 +481,9 @@ def test_an_invalid_card_is_skipped_with_a_warning(published: Hub, field: str, v
     with_card_of(published, **{field: value})
     calls: tuple[Callable[[], list[api.Row]], ...] = (lambda: api.overview(hub="hf://me"), lambda: api.search("digits"))
     for call in calls:
-        with pytest.warns(HubWarning, match="hf://me/odd_digits is passed over, its card is not a model's: ") as warned:
+        with pytest.warns(
+            HubWarning, match="hf://me/odd_digits is not listed, because its card is invalid: "
+        ) as warned:
             assert [row.name for row in call()] == [NAME]
         assert len(warned) == 1
         assert len(str(warned[0].message)) < 500
@@ -490,7 +492,7 @@ def test_an_invalid_card_is_skipped_with_a_warning(published: Hub, field: str, v
 def test_a_card_with_the_name_of_another_model_is_skipped_with_a_warning(published: Hub) -> None:
     (own,) = metric(92.0)
     with_card_of(published, model_index=[{**own, "name": NAME}])
-    with pytest.warns(HubWarning, match=f"hf://me/odd_digits is passed over.*it is that of '{NAME}'"):
+    with pytest.warns(HubWarning, match=f"hf://me/odd_digits is not listed.*it is the card of '{NAME}'"):
         assert [row.name for row in api.overview(hub="hf://me")] == [NAME]
 
 

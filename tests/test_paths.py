@@ -99,7 +99,7 @@ def test_a_folder_without_read_permission_is_one_line(model_folder: Path, tmp_pa
 def test_an_invalid_endpoint_is_one_line(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     for ask in (lambda: zoo.load(f"hf://me/{NAME}"), lambda: api.overview(hub="hf://me")):
-        with pytest.raises(HubError, match="HF_ENDPOINT is no address of a Hub; expected https://HOST"):
+        with pytest.raises(HubError, match="HF_ENDPOINT is not the URL of a Hub; set it to https://HOST"):
             ask()
 
 

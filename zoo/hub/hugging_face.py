@@ -1,8 +1,8 @@
-"""The Hugging Face Hub: a model is a repository, publishing is one commit, a revision is a commit.
+"""The Hugging Face Hub: each model is a repository, each push one commit, each revision a commit.
 
-The client compares sizes and no hashes, and keeps a damaged file in its cache. So config.json is compared with the hash
-that the Hub has of it, and a damaged file is downloaded again. A commit names its parent, so a push that comes between
-is noticed and not overwritten.
+The client checks the size of a download but not its hash, and keeps a damaged file in its cache. So config.json is
+compared with the hash that the Hub reports, and a damaged file is downloaded again. Each commit names its parent, so
+a concurrent push is detected and not overwritten.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 EVAL_RESULTS = ".eval_results/zoo.yaml"
-TAG = "zoo"  # what the cards of the zoo's models carry, and what a listing asks for
+TAG = "zoo"  # the tag in the cards of the zoo's models, by which they are listed
 COMMIT = re.compile(r"[0-9a-f]{40}")
-IDENTITY = re.compile(r"[0-9a-f]{64}")  # of a folder: the tag of the commit that it was pushed as
-DIGITS = re.compile(r"[0-9a-f]{4,64}")  # the first ones of a commit or an id
+IDENTITY = re.compile(r"[0-9a-f]{64}")  # the id of a record, which is also the git tag of its commit
+DIGITS = re.compile(r"[0-9a-f]{4,64}")  # the first digits of a commit or an id
 TIMEOUT = 10  # seconds
 REMEDIES = f"{LOG_IN}, or name a folder: file:PATH"
 
 
 def open_namespace(address: Address) -> HuggingFaceHub:
-    """The hub at `hf://namespace` or `hf://`; raises HubError for what can't be a namespace."""
+    """Open the hub at `hf://namespace` or `hf://`; raises HubError if the namespace is invalid."""
     if "/" in address.place or "@" in address.place:
         raise not_a_hub(address)
-    if find_spec("huggingface_hub") is None:  # a plain checkout does without, for all but this
+    if find_spec("huggingface_hub") is None:  # the only part of the zoo that needs it
         remedies = "install it with: pip install huggingface_hub, or name a folder: file:PATH"
         raise HubError(f"{address} needs huggingface_hub, which is not installed; {remedies}")
     _require_endpoint(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
@@ -65,66 +65,73 @@ def open_namespace(address: Address) -> HuggingFaceHub:
 
 
 class HuggingFaceHub:
-    """The hub `hf://namespace`; without a namespace, that of the account that is logged in."""
+    """The hub `hf://namespace`; `hf://` is the namespace of the account that is logged in."""
 
     def __init__(self, namespace: str | None) -> None:
         self._namespace = namespace
 
     @functools.cached_property
     def namespace(self) -> str:
-        """The user or organisation; raises HubError where none is named and nobody is logged in."""
+        """The user or organisation; raises HubError if the address names none and no account is logged in."""
         return self._namespace or str(self._account()["name"])
 
     @property
     def address(self) -> Address:
-        """`hf://` and the namespace."""
+        """The address `hf://namespace`."""
         return _address(self.namespace)
 
     def require_writable(self, name: str) -> None:
-        """Make sure that a token is there, is accepted, and may write to this namespace."""
+        """Raise HubError if there is no token, or if it is not accepted or may not write to this namespace."""
         from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
         account = self._account()
         with plain_errors(self.address.model(name)):
             validate_repo_id(f"{self.namespace}/{name}")
         if account.get("auth", {}).get("accessToken", {}).get("role") == "read":
-            raise HubError(f"the token of {account['name']} may only read; with one that may write, {REMEDIES}")
-        organisations = sorted(one["name"] for one in account.get("orgs", []))
-        if self.namespace not in (account["name"], *organisations):
-            expected = " or ".join(str(_address(one)) for one in (account["name"], *organisations))
+            raise HubError(f"the token of {account['name']} is read-only; with a token that may write, {REMEDIES}")
+        namespaces = [account["name"], *sorted(organisation["name"] for organisation in account.get("orgs", []))]
+        if self.namespace not in namespaces:
+            expected = " or ".join(str(_address(namespace)) for namespace in namespaces)
             raise HubError(f"{account['name']} may not write to {self.address}; expected {expected}")
 
     def require_card(self, name: str, text: str) -> None:
-        """Validate a card with the client's parser, and then by the Hub.
+        """Validate the metadata of a card at the Hub; raises HubError if the Hub refuses it.
 
-        The client's own `ModelCard.validate` asks huggingface.co, whatever HF_ENDPOINT says, up to version 1.33.
+        The client refuses invalid YAML without a request. Its own `ModelCard.validate` is not used, because up to
+        version 1.33 it asks huggingface.co, whatever HF_ENDPOINT is.
         """
         import yaml
         from huggingface_hub import ModelCard
         from huggingface_hub.utils import get_session, hf_raise_for_status  # type: ignore[attr-defined]
 
-        of = f"the README.md of {self.address.model(name)}"
-        try:
-            card = ModelCard(text)
-        except (ValueError, yaml.YAMLError) as error:
-            raise HubError(f"{of} can't be read by the Hub: {short(error)}; correct it") from None
         url = f"{self._api.endpoint}/api/validate-yaml"
 
         def validate() -> None:
-            content = {"repoType": "model", "content": str(card)}
+            content = {"repoType": "model", "content": text}
             response = get_session().post(url, json=content, headers={"Accept": "text/plain"}, timeout=TIMEOUT)
             if response.status_code == 400:
-                raise HubError(f"{of} is refused by the Hub (400): {short(response.text)}; correct it")
+                raise ValueError(response.text)
             hf_raise_for_status(response)
 
         with plain_errors("the Hugging Face Hub"):
-            patiently(validate)
+            try:
+                ModelCard(text)
+                patiently(validate)
+            except (ValueError, yaml.YAMLError) as error:
+                card = f"the README.md of {self.address.model(name)}"
+                raise HubError(f"{card} is refused by the Hub: {short(error)}; correct its metadata") from None
 
     def resolve(self, name: str, revision: str | None = None) -> Revision:
-        """The record at the commit that a branch, tag or commit stands for; at an id of a record, that record.
+        """Return the record at a branch, a tag, a commit or a record's id.
 
         A commit or an id may be given by its first digits. A cached commit costs no request. A damaged config.json is
-        downloaded again, once. Raises HubUnavailable where the Hub can't be asked and the cache has an earlier commit.
+        downloaded again, once.
+
+        Raises:
+            NotFound: There is no such model or revision.
+            FolderError: The record is damaged.
+            HubUnavailable: The Hub can't be reached, and the cache has an earlier commit.
+            HubError: Any other failure.
         """
         address, repository = self.address.model(name), f"{self.namespace}/{name}"
         if revision is not None and COMMIT.fullmatch(revision):
@@ -141,7 +148,7 @@ class HuggingFaceHub:
         return Revision(healed(read), commit)
 
     def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
-        """The folder of a commit in the Hub's own cache, with these files; cached files cost no request."""
+        """Return the folder of a commit in the client's cache, with these files; cached files cost no request."""
         with plain_errors(self.address.model(name), revision):
             folder = self._snapshots(f"{self.namespace}/{name}") / revision
             for file in files:
@@ -149,59 +156,62 @@ class HuggingFaceHub:
         return folder
 
     def publish(self, name: str, files: Mapping[str, bytes]) -> Pushed:
-        """Create the repository where it is not there, commit what differs onto its head, and tag the commit.
+        """Create the repository if it is missing, commit the files that differ, and tag the commit with the id.
 
-        Files that the head's record names and this one does not are deleted; what people added stays. What was
-        published is fetched again and compared.
+        Files that only the previous record names are deleted; files that people added stay. The published files are
+        downloaded again and compared.
         """
-        place, repository = self.address.model(name), f"{self.namespace}/{name}"
+        address, repository = self.address.model(name), f"{self.namespace}/{name}"
         identity = store.identity_of(files)
-        with plain_errors(place):
+        with plain_errors(address):
             patiently(lambda: self._api.create_repo(repository, exist_ok=True))
-            # Again where another push came between, or the answer was lost.
+            # Repeat if another push changed the head, or if the response was lost.
             commit, repaired = retrying(lambda error: is_passing(error) or _is_behind(error))(
                 lambda: self._commit(repository, name, files)
             )
-            if repaired:  # the tag is on the commit that was damaged
+            if repaired:  # the tag points to the damaged commit
                 patiently(lambda: self._api.delete_tag(repository, tag=identity))
             patiently(lambda: self._api.create_tag(repository, tag=identity, revision=commit, exist_ok=True))
             self._compare(repository, commit, files)
-        return Pushed(place, commit, repaired)
+        return Pushed(address, commit, repaired)
 
     def weights_file(self, name: str, revision: str) -> File:
-        """The SHA-256 and size that the Hub has of the weights in another library's repository; fetches none.
+        """Return the SHA-256 and size of model.safetensors in another library's repository, without a download.
 
-        Raises NotFound where there are none, or HubError.
+        Raises NotFound if the repository has no such file, or HubError.
         """
         from huggingface_hub import hf_hub_url, try_to_load_from_cache
 
-        place, repository = self.address.model(name), f"{self.namespace}/{name}"
+        address, repository = self.address.model(name), f"{self.namespace}/{name}"
         try:
-            with plain_errors(place, revision):
+            with plain_errors(address, revision):
                 url = hf_hub_url(repository, store.WEIGHTS, revision=revision, endpoint=self._api.endpoint)
-                facts = patiently(lambda: self._api.get_hf_file_metadata(url=url, timeout=TIMEOUT))
+                metadata = patiently(lambda: self._api.get_hf_file_metadata(url=url, timeout=TIMEOUT))
         except NotFound:
             raise
-        except HubError:  # without a network: the cache names a file by its hash
+        except HubError:  # without a network: the client's cache names a file by its hash
             cached = try_to_load_from_cache(repository, store.WEIGHTS, revision=revision)
             if isinstance(cached, str) and IDENTITY.fullmatch((blob := Path(cached).resolve()).name):
                 return File(blob.name, blob.stat().st_size)
             raise
-        if facts.size is None or not IDENTITY.fullmatch(facts.etag or ""):
-            raise HubError(f"the Hub gives no SHA-256 of {place}'s {store.WEIGHTS}; fetch it yourself, name its folder")
-        return File(str(facts.etag), facts.size)
+        if metadata.size is None or not IDENTITY.fullmatch(metadata.etag or ""):
+            raise HubError(
+                f"the Hub reports no SHA-256 of {store.WEIGHTS} in {address}; "
+                "download the repository and give the path of its folder"
+            )
+        return File(str(metadata.etag), metadata.size)
 
     def revisions(self, name: str) -> list[str]:
-        """The main branch's commits, newest first, without the empty one that the Hub begins a repository with."""
-        place, repository = self.address.model(name), f"{self.namespace}/{name}"
-        with plain_errors(place):
-            # Asked first, with a time-out: the client's listing would retry for 23 seconds where nobody answers.
+        """The commits of the main branch, newest first, without the empty one with which the Hub creates it."""
+        address, repository = self.address.model(name), f"{self.namespace}/{name}"
+        with plain_errors(address):
+            # First a request with a time-out: if the Hub does not answer, list_repo_commits retries for 23 seconds.
             patiently(lambda: self._api.model_info(repository, timeout=TIMEOUT))
-            commits = [one.commit_id for one in patiently(lambda: self._api.list_repo_commits(repository))]
+            commits = [commit.commit_id for commit in patiently(lambda: self._api.list_repo_commits(repository))]
             if not patiently(lambda: self._api.file_exists(repository, store.CONFIG, revision=commits[-1])):
                 commits.pop()
         if not commits:
-            raise NotFound(f"{place} is not a model folder: nothing was pushed to it yet")
+            raise NotFound(f"{address} is an empty repository; push a model to it")
         return commits
 
     def dates(self, name: str) -> dict[str, datetime]:
@@ -211,16 +221,16 @@ class HuggingFaceHub:
         return {commit.commit_id: commit.created_at for commit in commits}
 
     def models(self, pattern: str | None = None) -> list[Listed]:
-        """The namespace's models that carry the zoo's tag, from their cards, in one request."""
+        """The models of the namespace with the zoo's tag, as their cards describe them; one request per page."""
         with plain_errors(self.address):
-            listed = _listed(_find({"author": self.namespace}))
-        return [one for one in listed if pattern is None or fnmatch.fnmatchcase(one.name, pattern)]
+            models = _from_cards(_query({"author": self.namespace}))
+        return [model for model in models if pattern is None or fnmatch.fnmatchcase(model.name, pattern)]
 
     def search(self, text: str) -> list[Listed]:
-        """The zoo's models with this text in their repository's name; without a namespace, the whole Hub's."""
+        """The zoo's models with this text in the name of their repository; `hf://` searches the whole Hub."""
         query = {"search": text} if self._namespace is None else {"search": text, "author": self._namespace}
         with plain_errors("the Hugging Face Hub"):
-            return _listed(_find(query))
+            return _from_cards(_query(query))
 
     @functools.cached_property
     def _api(self) -> HfApi:
@@ -235,45 +245,47 @@ class HuggingFaceHub:
             return patiently(self._api.whoami)
 
     def _commit(self, repository: str, name: str, files: Mapping[str, bytes]) -> tuple[str, tuple[str, ...]]:
-        """Commit the files that the head lacks; no commit where it has them all.
+        """Commit the files that differ from the head's; if none differ, make no commit.
 
-        Returns the commit, and the files that the head had damaged under the same record.
+        Returns:
+            The commit, and the files that were damaged at the head although it has the same record.
         """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         record = store.record_of(files)
         head = str(patiently(lambda: self._api.model_info(repository, timeout=TIMEOUT)).sha)
-        tree, before = self._tree(repository, head), self._record_at(name, head)
-        wanted = {**files, **_eval_results(record)}
-        added = [file for file, content in wanted.items() if tree.get(file) not in _hashes_of(content)]
-        own = {EVAL_RESULTS, *PRESENTATION, *(before.files if before else ())}
-        deleted = sorted(own & tree.keys() - wanted.keys())
+        tree, previous = self._tree(repository, head), self._record_at(name, head)
+        files_to_have = {**files, **_eval_results(record)}
+        added = [file for file, content in files_to_have.items() if tree.get(file) not in _hashes_of(content)]
+        written_by_zoo = {EVAL_RESULTS, *PRESENTATION, *(previous.files if previous else ())}
+        deleted = sorted(written_by_zoo & tree.keys() - files_to_have.keys())
         if not added and not deleted:
             return head, ()
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            *(CommitOperationAdd(path_in_repo=file, path_or_fileobj=wanted[file]) for file in added),
+            *(CommitOperationAdd(path_in_repo=file, path_or_fileobj=files_to_have[file]) for file in added),
             *(CommitOperationDelete(path_in_repo=file) for file in deleted),
         ]
         commit = self._api.create_commit(repository, operations, commit_message=_message(record), parent_commit=head)
-        damaged = [file for file in added if before == record and file in files and file not in PRESENTATION]
+        damaged = [file for file in added if previous == record and file in files and file not in PRESENTATION]
         return commit.oid, tuple(damaged)
 
     def _tree(self, repository: str, commit: str) -> dict[str, str]:
-        """The files of a commit, with the hash that the Hub has of each."""
+        """The hash that the Hub has of each file of a commit, by path."""
         from huggingface_hub.hf_api import RepoFile
 
         tree = patiently(lambda: list(self._api.list_repo_tree(repository, revision=commit, recursive=True)))
-        return {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in tree if isinstance(one, RepoFile)}
+        files = [file for file in tree if isinstance(file, RepoFile)]
+        return {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in files}
 
     def _record_at(self, name: str, commit: str) -> Record | None:
-        """The record at a commit; None where there is none, or none that can be read."""
+        """The record at a commit; None if it is missing or damaged."""
         try:
             return self.resolve(name, commit).record
         except (NotFound, FolderError):
             return None
 
     def _compare(self, repository: str, commit: str, files: Mapping[str, bytes]) -> None:
-        """Fetch a commit into a scratch cache and compare it with what was published."""
+        """Download a commit into a temporary cache and compare it with the published files."""
         with tempfile.TemporaryDirectory(prefix="zoo-") as scratch:
 
             def fetch(name: str) -> str:
@@ -282,12 +294,12 @@ class HuggingFaceHub:
             for name, content in files.items():
                 path = downloaded(functools.partial(fetch, name))
                 if Path(path).read_bytes() != content:
-                    raise HubError(f"hf://{repository} has another {name} than was published; publish it again")
+                    raise HubError(f"hf://{repository}: {name} differs from the published file; publish it again")
 
     def _resolve(self, address: Address, repository: str, revision: str | None) -> tuple[str, str | None]:
-        """The commit that a branch, a tag or digits stand for, and the id of the record where that was given.
+        """The commit that a branch, a tag or digits refer to, and the record's id if that was given.
 
-        Offline, if that was asked for, it is the commit in the cache.
+        With HF_HUB_OFFLINE, that is the commit in the cache.
         """
         from huggingface_hub import constants
         from huggingface_hub.errors import RemoteEntryNotFoundError, RevisionNotFoundError
@@ -311,7 +323,7 @@ class HuggingFaceHub:
             raise HubUnavailable(str(plain), cached, date.fromtimestamp(written)) from None
 
     def _ask(self, repository: str, revision: str) -> tuple[str, str | None]:
-        """The commit that the Hub has for a branch, a tag or digits, and the id where it is the tag of one."""
+        """Ask the Hub for the commit of a branch, a tag or digits, and for the record's id if the tag is one."""
         from huggingface_hub import hf_hub_url
         from huggingface_hub.errors import RevisionNotFoundError
 
@@ -319,30 +331,30 @@ class HuggingFaceHub:
         try:
             commit = patiently(lambda: self._api.get_hf_file_metadata(url=url, timeout=TIMEOUT)).commit_hash
         except RevisionNotFoundError:
-            whole = self._whole(repository, revision) if DIGITS.fullmatch(revision) else None
-            if whole is None or whole == revision:
+            complete = self._completed(repository, revision) if DIGITS.fullmatch(revision) else None
+            if complete is None or complete == revision:
                 raise
-            return self._ask(repository, whole)
+            return self._ask(repository, complete)
         if commit is None:
-            raise HubError(f"hf://{repository}: the Hub names no commit; check HF_ENDPOINT")
+            raise HubError(f"hf://{repository}: the server's response names no commit; check HF_ENDPOINT")
         if commit != self._cached(repository, revision):
-            self._fetch(repository, revision, store.CONFIG)  # the client then keeps which commit it was
+            self._fetch(repository, revision, store.CONFIG)  # so that the client caches which commit it is
         return commit, revision if IDENTITY.fullmatch(revision) else None
 
-    def _whole(self, repository: str, digits: str) -> str | None:
-        """The commit or the id that begins with these digits; None where there is none. Raises NotFound for several."""
+    def _completed(self, repository: str, digits: str) -> str | None:
+        """The commit or id that begins with these digits, or None; raises NotFound if there are several."""
         tags = patiently(lambda: self._api.list_repo_refs(repository)).tags
         commits = patiently(lambda: self._api.list_repo_commits(repository))
         revisions = [commit.commit_id for commit in commits] + [
             tag.name for tag in tags if IDENTITY.fullmatch(tag.name)
         ]
-        fitting = [revision for revision in revisions if revision.startswith(digits)]
-        if len(fitting) > 1:
+        matching = [revision for revision in revisions if revision.startswith(digits)]
+        if len(matching) > 1:
             raise NotFound(f"hf://{repository} has several revisions that begin with {digits!r}; give more digits")
-        return fitting[0] if fitting else None
+        return matching[0] if matching else None
 
     def _cached(self, repository: str, revision: str) -> str | None:
-        """The commit in the client's cache that a branch, a tag or digits stood for when last seen."""
+        """The commit to which a branch, a tag or digits referred when the client last cached it; None if never."""
         from huggingface_hub import try_to_load_from_cache
 
         path = try_to_load_from_cache(repository, store.CONFIG, revision=revision)
@@ -351,46 +363,46 @@ class HuggingFaceHub:
         if not DIGITS.fullmatch(revision):
             return None
         folders = [path.parent for path in self._snapshots(repository).glob(f"*/{store.CONFIG}")]
-        fitting = [
+        matching = [
             folder.name
             for folder in folders
             if folder.name.startswith(revision) or store.identity(folder).startswith(revision)
         ]
-        return fitting[0] if len(fitting) == 1 else None
+        return matching[0] if len(matching) == 1 else None
 
     def _fetch(self, repository: str, commit: str, name: str, *, anew: bool = False) -> Path:
-        """Download a file at a commit; what is cached costs no request."""
+        """Download a file at a commit; a cached file costs no request."""
         return Path(
             downloaded(lambda: self._api.hf_hub_download(repository, name, revision=commit, force_download=anew))
         )
 
     def _snapshots(self, repository: str) -> Path:
-        """The folder in the Hub's cache that has a folder for each commit of a repository."""
+        """The folder in the client's cache that contains a folder for each commit of a repository."""
         from huggingface_hub import constants
 
         return Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
 
 
 def _require_endpoint(text: str) -> None:
-    """Make sure that HF_ENDPOINT is a Hub's address, before the client is imported, which reads it then."""
+    """Raise HubError if HF_ENDPOINT is not a URL; called before the client is imported, because that reads it."""
     try:
         address = urlsplit(text)
-        sound = address.scheme in ("http", "https") and bool(address.hostname)
+        is_valid = address.scheme in ("http", "https") and bool(address.hostname)
     except ValueError:
-        sound = False
-    if not sound:
-        raise HubError("HF_ENDPOINT is no address of a Hub; expected https://HOST, or nothing for huggingface.co")
+        is_valid = False
+    if not is_valid:
+        raise HubError("HF_ENDPOINT is not the URL of a Hub; set it to https://HOST, or unset it for huggingface.co")
 
 
 def _address(namespace: str) -> Address:
     return Address("hf", namespace, mark="://")
 
 
-def _find(query: dict[str, str]) -> list[object]:
-    """What the Hub says of the models with the zoo's tag, cards included, page by page.
+def _query(query: dict[str, str]) -> list[object]:
+    """The Hub's description of the models with the zoo's tag, with the metadata of their cards; all pages.
 
-    Through the client's session, not its `list_models`: that one retries for 23 seconds, with warnings, where the
-    Hub can't be reached. A page at another host is not asked for: the token goes with every request.
+    Uses the client's session and not its `list_models`, which retries for 23 seconds, with warnings, if the Hub can't
+    be reached. A next page at another host is not requested, because each request carries the token.
     """
     from huggingface_hub.utils import (  # type: ignore[attr-defined]
         build_hf_headers,
@@ -401,7 +413,7 @@ def _find(query: dict[str, str]) -> list[object]:
     headers = build_hf_headers(library_name="zoo")
     first = url = f"{_client().endpoint}/api/models"
     parameters: dict[str, str] | None = {**query, "filter": TAG, "cardData": "true"}
-    found: list[object] = []
+    models: list[object] = []
     while True:
 
         def page(url: str = url, parameters: dict[str, str] | None = parameters) -> Any:
@@ -410,34 +422,35 @@ def _find(query: dict[str, str]) -> list[object]:
             return response
 
         response = patiently(page)
-        found += from_json(list[object], response.json())
+        models += from_json(list[object], response.json())
         following = response.links.get("next", {}).get("url")
         if following is None:
-            return found
+            return models
         url, parameters = urljoin(url, following), None
         if urlsplit(url)[:2] != urlsplit(first)[:2]:
-            message = f"the listing is cut off: its next page is at another host, {urlsplit(url).netloc}"
+            message = f"the listing is incomplete: its next page is at another host, {urlsplit(url).netloc}"
             warnings.warn(HubWarning(message), stacklevel=3)
-            return found
+            return models
 
 
 def _require_same(folder: Path, identity: str | None) -> None:
-    """Make sure that a cached config.json is the Hub's, by the name of its blob, and of the id; raises HashMismatch.
+    """Raise HashMismatch if a cached config.json is not the Hub's file, or not the record of an id.
 
-    A blob is named by git's SHA-1 of it, or by its SHA-256; where the system has no links the name is not kept.
+    In the client's cache, config.json is a link to a blob, named by its git SHA-1 or its SHA-256. On systems without
+    links there is no such name, and only the id is checked.
     """
     path = folder / store.CONFIG
     blob = path.resolve()
     if path.is_symlink() and blob.is_file() and blob.name not in _hashes_of(blob.read_bytes()):
         raise HashMismatch(
-            f"{path} is not what the Hub has at {folder.name[:12]}; the cache was changed: fetch it again"
+            f"{path} differs from the Hub's file at commit {folder.name[:12]}; remove it and load the model again"
         )
     if identity is not None and store.identity(folder) != identity:
-        raise HashMismatch(f"{path} is not revision {identity[:12]}; remove it from the cache, and fetch it again")
+        raise HashMismatch(f"{path} is not revision {identity[:12]}; remove it and load the model again")
 
 
 def _message(record: Record) -> str:
-    """What the commit of a push says."""
+    """The message of the commit that publishes a record."""
     if isinstance(record, Imported):
         return f"weights by {record.source.by}"
     return f"{record.job.recipe_name}, seed {record.job.seed}"
@@ -450,14 +463,14 @@ def _client() -> HfApi:
 
 
 def _is_behind(error: BaseException) -> bool:
-    """Whether a commit was refused because its parent is not the head any more."""
+    """Whether a commit was refused because its parent is no longer the head."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return isinstance(error, HfHubHTTPError) and error.response.status_code == 412
 
 
 def _eval_results(record: Record) -> dict[str, bytes]:
-    """The measured accuracies as a file of `.eval_results`, which the Hub reads; none where there are none."""
+    """The file with the measured accuracies that the Hub reads from `.eval_results`; empty for unmeasured weights."""
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
     from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
@@ -472,7 +485,7 @@ def _eval_results(record: Record) -> dict[str, bytes]:
 
 
 def _hashes_of(content: bytes) -> tuple[str, str]:
-    """The hashes under which the Hub may know a file: SHA-256 (LFS), and git's SHA-1 of the blob."""
+    """The two hashes that the Hub may report for a file: SHA-256 (LFS), and the git SHA-1 of the blob."""
     import hashlib
 
     return hashlib.sha256(content).hexdigest(), hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
@@ -496,43 +509,43 @@ class _Evaluated:
 
 @dataclass(frozen=True)
 class _Card:
-    """What a listing reads of a card: the zoo's own facts, and of `model-index` the first metric."""
+    """The metadata of a card that a listing shows: the `zoo` section, the license, and the first metric."""
 
     dataset: Line
     parameters: Positive
     plugin: Line
     license: Line
     evaluated: tuple[_Evaluated, ...] | None = None
-    by: str | None = None  # who trained it, where the zoo did not
-    claim: Percent | None = None  # top-1 by them, where nobody has measured it
+    by: str | None = None  # the author of imported weights
+    claim: Percent | None = None  # top-1 stated by the author, if it was not measured
 
 
-def _listed(found: Iterable[object]) -> list[Listed]:
-    """What the cards say; one with the tag that is not the zoo's is passed over, one of odd facts with a warning."""
+def _from_cards(models: Iterable[object]) -> list[Listed]:
+    """The listing of models from their cards; skips models without a `zoo` section, and warns about invalid cards."""
     listed = []
-    for one in found:
-        card = one.get("cardData") if isinstance(one, Mapping) else None
-        if not isinstance(one, Mapping) or not isinstance(card, Mapping) or not isinstance(card.get("zoo"), Mapping):
+    for model in models:
+        card = model.get("cardData") if isinstance(model, Mapping) else None
+        if not isinstance(model, Mapping) or not isinstance(card, Mapping) or not isinstance(card.get("zoo"), Mapping):
             continue
         try:
-            listed.append(_row(from_json(str, one.get("id")), card))
+            listed.append(_from_card(from_json(str, model.get("id")), card))
         except SchemaError as error:
-            message = f"hf://{str(one.get('id'))[:200]} is passed over, its card is not a model's: {error}"
+            message = f"hf://{str(model.get('id'))[:200]} is not listed, because its card is invalid: {error}"
             warnings.warn(HubWarning(message), stacklevel=3)
-    return sorted(listed, key=lambda one: str(one.address))
+    return sorted(listed, key=lambda model: str(model.address))
 
 
-def _row(repository: str, metadata: Mapping[str, Any]) -> Listed:
-    """What a listing shows of a repository with a card of the zoo's; raises SchemaError for what can't be shown."""
-    facts = {**metadata["zoo"], "license": metadata.get("license"), "evaluated": metadata.get("model-index")}
-    card = from_json(_Card, facts)
-    metrics = [one for model in card.evaluated or () for result in model.results for one in result.metrics]
+def _from_card(repository: str, metadata: Mapping[str, Any]) -> Listed:
+    """The listing of a model from the metadata of its card; raises SchemaError if that is invalid."""
+    values = {**metadata["zoo"], "license": metadata.get("license"), "evaluated": metadata.get("model-index")}
+    card = from_json(_Card, values)
+    metrics = [metric for model in card.evaluated or () for result in model.results for metric in result.metrics]
     if not metrics and card.by is None:
         raise SchemaError("model-index has no metric")
     top1 = metrics[0].value if metrics else None
     namespace, _, name = repository.partition("/")
     if card.evaluated and card.evaluated[0].name != name:
-        raise SchemaError(f"it is that of {card.evaluated[0].name[:100]!r}")
+        raise SchemaError(f"it is the card of {card.evaluated[0].name[:100]!r}")
     return Listed(
         name=name,
         address=_address(namespace).model(name),
