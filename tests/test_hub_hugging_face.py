@@ -196,7 +196,7 @@ def test_a_card_that_was_edited_on_the_hub_breaks_nothing_and_is_kept(
 def test_a_card_that_the_hub_refuses_is_reported_with_its_reason_and_not_sent_again(
     hub: Hub, model_folder: Path
 ) -> None:
-    with pytest.raises(HubError, match=r'is refused by the Hub \(400\): .*"license" must be one of'):
+    with pytest.raises(HubError, match=r'is refused by the Hub: .*"license" must be one of'):
         api.push(config_of(model_folder, license="mine"), hub="hf://me")
     assert hub.count("POST", "/api/validate-yaml") == 1
     assert hub.repositories == {}  # no empty repository is created
@@ -236,7 +236,7 @@ def test_a_license_must_be_an_id_of_the_hub(model_folder: Path, tmp_path: Path, 
 
 
 def test_a_card_that_the_hub_would_refuse_is_refused_before_anything_is_trained(hub: Hub, tmp_path: Path) -> None:
-    with pytest.raises(HubError, match=r'is refused by the Hub \(400\): .*"license" must be one of'):
+    with pytest.raises(HubError, match=r'is refused by the Hub: .*"license" must be one of'):
         api.train("resnet8", push=True, hub="hf://me", license="openrail++", out=tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
     assert hub.repositories == {}
