@@ -207,7 +207,7 @@ def test_the_folder_is_the_models_with_a_listed_and_hashed_file_a_format(trained
 
 def test_its_card_has_the_figures_and_the_zoo_says_the_same(exported: Path) -> None:
     config, text = trained_record(exported), (exported / store.README).read_text()
-    assert text == card.render(config, store.read_log(exported), published(exported).known)
+    assert text == card.render(config, store.read_log(exported), published(exported).declared)
     row = next(line for line in text.splitlines() if line.startswith("| `onnx/model.onnx` (onnx) |"))
     assert f"{config.results.test_top1:.2f}% | 0 of 360" in row
 
@@ -292,7 +292,9 @@ def test_pt2_of_a_hub_is_not_opened_unless_it_is_trusted(
 ) -> None:
     hub = f"file:{tmp_path / 'hub'}"
     api.push(exported, hub=hub)
-    with pytest.raises(ExportError, match="is to run its author's code; where you trust them, list it in ZOO_TRUST"):
+    with pytest.raises(
+        ExportError, match="runs its author's code when it is opened; if you trust it, add it to ZOO_TRUST"
+    ):
         api.predict("resnet8_digits", [PHOTO], hub=hub, runtime="pt2")
     monkeypatch.setenv("ZOO_TRUST", hub)
     assert list(api.predict("resnet8_digits", [PHOTO], hub=hub, runtime="pt2"))

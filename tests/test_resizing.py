@@ -42,7 +42,7 @@ def test_the_resizing_is_read_from_the_record_and_stands_on_the_card(cut: Path, 
     assert config.resizing == CENTER
     assert json.loads(store.encode(config))["resizing"] == msgspec.structs.asdict(CENTER)
     found = published(cut)
-    text = card.render(found.config, found.log(), found.known)
+    text = card.render(found.config, found.log(), found.declared)
     assert "resized to cover 8×8 (bicubic), then cropped to the middle 8×8" in text
     assert "`crop_pct` 1,\n`crop_mode` center" in text
 

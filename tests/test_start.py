@@ -233,7 +233,7 @@ def test_a_recipe_or_a_batch_size_that_is_given_is_not_changed() -> None:
         (
             {"address": "hf://stranger/resnet8_digits"},
             HubError,
-            "what resnet8_three began with is said to be at hf://stranger/resnet8_digits",
+            "what resnet8_three began with would be fetched from hf://stranger/resnet8_digits",
         ),
     ],
     ids=["other weights", "an address that is not trusted"],
