@@ -47,7 +47,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     for one in catalogue().models():
         path = catalogue().path / one.name
         model = published(path)
-        yield path / store.README, card.render(model.config, model.log(), model.known, one.name)
+        yield path / store.README, card.render(model.config, model.log(), model.declared, one.name)
         if isinstance(model.config, Trained):
             yield path / store.CURVE, curve.draw(model.config.name, model.log())
     ids = {one.name: store.identity(catalogue().path / one.name) for one in catalogue().models()}
@@ -71,10 +71,10 @@ def measured() -> dict[str, list[curve.Sized]]:
     found: dict[str, list[curve.Sized]] = {}
     for one in catalogue().models():
         model = published(catalogue().path / one.name)
-        if model.config.results is not None and isinstance(model.known, spec.Model):
+        if model.config.results is not None and isinstance(model.declared, spec.Model):
             config, name = model.config, one.name.replace(f"_{model.config.dataset}", "")
             point = curve.Sized(name, config.parameters, model.config.results.test_top1, isinstance(config, Trained))
-            found.setdefault(model.known.dataset.title, []).append(point)
+            found.setdefault(model.declared.dataset.title, []).append(point)
     return {title: found[title] for title in sorted(found) if len(found[title]) > 1}
 
 

@@ -191,7 +191,7 @@ def test_an_exported_folder_is_the_model_folder_with_a_file_per_format(trained: 
 
 def test_the_card_of_an_exported_model_has_the_measurements(exported: Path) -> None:
     config, text = trained_record(exported), (exported / store.README).read_text()
-    assert text == card.render(config, store.read_log(exported), published(exported).known)
+    assert text == card.render(config, store.read_log(exported), published(exported).declared)
     row = next(line for line in text.splitlines() if line.startswith("| `onnx/model.onnx` (onnx) |"))
     assert f"{config.results.test_top1:.2f}% | 0 of 360" in row
 
@@ -276,7 +276,9 @@ def test_pt2_files_from_a_hub_are_opened_only_if_trusted(
 ) -> None:
     hub = f"file:{tmp_path / 'hub'}"
     api.push(exported, hub=hub)
-    with pytest.raises(ExportError, match="is to run its author's code; where you trust them, list it in ZOO_TRUST"):
+    with pytest.raises(
+        ExportError, match="runs its author's code when it is opened; if you trust it, add it to ZOO_TRUST"
+    ):
         api.predict("resnet8_digits", [PHOTO], hub=hub, runtime="pt2")
     monkeypatch.setenv("ZOO_TRUST", hub)
     assert list(api.predict("resnet8_digits", [PHOTO], hub=hub, runtime="pt2"))

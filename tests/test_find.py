@@ -62,7 +62,7 @@ def test_any_other_text_but_an_address_is_a_name(text: str) -> None:
 def test_a_name_that_is_also_a_local_folder_means_the_catalogue_with_a_warning(
     here: Path,
 ) -> None:
-    with pytest.warns(NameWarning, match=rf"^\./{NAME} is a folder here too; give \./{NAME} to mean it$"):
+    with pytest.warns(NameWarning, match=rf"^{NAME} is a model and also a folder; to use the folder, write \./{NAME}$"):
         folder = api.find(NAME)
     assert store.identity(folder) == store.identity(shipped())
     assert api.find(f"./{NAME}") == api.find(Path(NAME)) == Path(NAME)
@@ -79,7 +79,7 @@ def test_a_name_that_is_also_a_local_folder_means_the_catalogue_with_a_warning(
     ids=["load", "untrained load", "info", "plot"],
 )
 def test_an_unknown_name_of_a_local_folder_is_refused_with_its_path(here: Path, call: Callable[[str], object]) -> None:
-    with pytest.raises(UnknownModel, match=r"no model 'mine'; .* \./mine is a folder here: give \./mine to mean it$"):
+    with pytest.raises(UnknownModel, match=r"no model 'mine'; .*; to use the folder of that name, write \./mine$"):
         call("mine")
 
 
@@ -95,7 +95,7 @@ def test_info_accepts_a_path_and_an_address(here: Path, own: str) -> None:
 @pytest.mark.parametrize("options", [{"hub": "file:x"}, {"revision": "v1"}], ids=str)
 def test_a_path_has_no_hub_and_no_revision(here: Path, options: dict[str, str]) -> None:
     for name in ("./mine", here / "mine"):
-        with pytest.raises(HubError, match=r"mine is a path, which is in no hub and has no revisions; leave out"):
+        with pytest.raises(HubError, match=r"mine is a path, which has no hub and no revision; leave out"):
             zoo.load(name, pretrained=True, **options)  # type: ignore[arg-type]
 
 
@@ -164,7 +164,7 @@ def test_transforms_of_a_dataset_are_used_only_without_a_hub_and_a_revision(
 ) -> None:
     monkeypatch.delenv("ZOO_HUB")
     assert zoo.transforms("plain20_cifar10")
-    with pytest.raises(NotPublished, match="the catalogue has no weights of plain20_cifar10; name the hub"):
+    with pytest.raises(NotPublished, match="the catalogue has no weights of plain20_cifar10; name a hub"):
         api.find("plain20_cifar10")
     with pytest.raises(NotFound, match="no weights of plain20_cifar10 at revision v1"):
         zoo.transforms("plain20_cifar10", revision="v1")

@@ -121,10 +121,10 @@ def test_damaged_weights_are_fetched_again_and_then_refused(hub: Hub) -> None:
 
 @pytest.mark.usefixtures("reader")
 def test_evaluation_needs_a_dataset_that_fits(folder: Path) -> None:
-    with pytest.raises(DataError, match="that no plugin here declares"):
+    with pytest.raises(DataError, match="that no installed plugin declares"):
         api.evaluate(folder)
     assert api.evaluate(folder, dataset="digits").results.test_images == 360
-    with pytest.raises(DataError, match="and cifar10 has images of"):
+    with pytest.raises(DataError, match="but cifar10 has 10 classes"):
         api.evaluate(folder, dataset="cifar10")
 
 

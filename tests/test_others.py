@@ -178,7 +178,7 @@ def test_an_imported_model_is_published_beside_the_model_of_the_zoo(
 
 
 def test_imported_weights_are_never_loaded_under_the_plain_name(pinned: FolderHub, site: Site) -> None:
-    with pytest.raises(NotPublished, match=rf"no weights of {MODEL} \(other people's are there: {NAME}\)"):
+    with pytest.raises(NotPublished, match=rf"no weights of {MODEL} \(but it has imported weights: {NAME}\)"):
         zoo.load(MODEL, pretrained=True)
     with pytest.raises(NotFound, match=rf"^the catalogue has no weights of {MODEL}\.nobody; it has {NAME}$"):
         zoo.load(f"{MODEL}.nobody", pretrained=True)
@@ -248,7 +248,7 @@ def test_an_address_in_a_record_is_fetched_only_if_it_is_trusted(
 ) -> None:
     (tmp_path / "strange").mkdir()
     folder = shutil.copytree(pinned.path / NAME, tmp_path / "strange" / NAME)
-    with pytest.raises(HubError, match=f"the file of weights of {NAME} is said to be at {site}/.*ZOO_TRUST"):
+    with pytest.raises(HubError, match=f"the weights of {NAME} would be fetched from {site}/.*ZOO_TRUST"):
         zoo.load(folder, pretrained=True)
     assert site.requests == []
     monkeypatch.setenv("ZOO_TRUST", str(site))

@@ -88,7 +88,7 @@ def test_verify_skips_the_test_set_of_an_undeclared_data_set(folder: Path) -> No
 
 def test_evaluate_and_reproduce_need_the_data_set(folder: Path) -> None:
     for function in (api.evaluate, api.reproduce):
-        with pytest.raises(DataError, match="trained on flowers, a data set that no plugin here declares"):
+        with pytest.raises(DataError, match="trained on flowers, a data set that no installed plugin declares"):
             function(folder)
 
 
@@ -109,7 +109,7 @@ def test_a_data_set_of_the_same_name_with_other_classes_is_refused_unless_the_he
     (other / "flowers.py").write_text((plugin / "flowers.py").read_text().replace("tulip", "orchid"))
     with installed(other):
         for ask in (api.verify, api.evaluate, zoo.load, lambda path: zoo.load(path, pretrained=True)):
-            with pytest.raises(DataError, match="of other classes or images than flowers, as it is declared here"):
+            with pytest.raises(DataError, match="with other classes or another input size than the installed flowers"):
                 ask(folder)
         assert zoo.load(folder, pretrained=True, num_classes=7)(torch.randn(2, 3, 12, 10)).shape == (2, 7)
 

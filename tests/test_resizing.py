@@ -42,7 +42,7 @@ def test_the_resizing_is_in_the_record_and_on_the_card(cut: Path, trained: Path)
     assert config.resizing == CENTER
     assert json.loads(store.encode(config))["resizing"] == msgspec.structs.asdict(CENTER)
     model = published(cut)
-    text = card.render(model.config, model.log(), model.known)
+    text = card.render(model.config, model.log(), model.declared)
     assert "resized to cover 8×8 (bicubic), then cropped to the middle 8×8" in text
     assert "`crop_pct` 1,\n`crop_mode` center" in text
 

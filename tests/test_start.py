@@ -218,7 +218,7 @@ def test_a_given_recipe_or_batch_size_is_not_changed() -> None:
         (
             {"address": "hf://stranger/resnet8_digits"},
             HubError,
-            "the start of resnet8_three is said to be at hf://stranger/resnet8_digits",
+            "what resnet8_three began with would be fetched from hf://stranger/resnet8_digits",
         ),
     ],
     ids=["other weights", "an address that is not trusted"],

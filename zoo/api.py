@@ -576,7 +576,7 @@ def verify(
         if not isinstance(source.config, Imported):
             raise
         return Verified(source.config.name, (Check("weights", "not measured", str(error)),))
-    verified = compared_to_record(source.config, source.known, net, root)
+    verified = compared_to_record(source.config, source.declared, net, root)
     if not source.config.exports:
         return verified
     from zoo.exporters.runtime import checks

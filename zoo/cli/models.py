@@ -185,7 +185,7 @@ def info(
         from zoo.training.config import render
 
         source = published(name, hub=hub)
-        for line in render(require_trained(source.config), source.known).splitlines():
+        for line in render(require_trained(source.config), source.declared).splitlines():
             say(line)
         return
     shown = api.info(name, hub=hub)

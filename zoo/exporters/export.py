@@ -99,7 +99,7 @@ def write(model: Published, made: Sequence[Exported], out: Path) -> tuple[Path, 
         files={name: store.file_facts(content) for name, content in files.items()},
     )
     log, target = model.log(), path_of(out)
-    files[store.README] = card.render(config, log, model.known).encode()
+    files[store.README] = card.render(config, log, model.declared).encode()
     if log:
         files[store.CURVE] = curve.draw(config.name, log).encode()
     with alone(target):

@@ -70,7 +70,7 @@ def top1(logits: Tensor, labels: Tensor) -> float:
 
 def test_set(model: Published, root: Path) -> Split | None:
     """The test set, where it can be read from `root` without a download."""
-    known = model.known
+    known = model.declared
     if not isinstance(known, Model) or not model.config.fits(known.dataset):
         return None
     try:
@@ -92,10 +92,10 @@ def open_export(model: Published, format: str) -> Run:  # noqa: A002 - its usual
     if export is None:
         raise ExportError(f"{name} has no {format} file; make a folder that has: zoo export {name} --to {format}")
     formats.require_installed((exporter.runtime,), f"to run {format}")
-    if exporter.runs_code and not model.is_local and not is_trusted(model.place):
+    if exporter.runs_code and not model.is_local and not is_trusted(model.address):
         raise ExportError(
-            f"to open the {format} file of {model.place} is to run its author's code; where you trust them, list it in "
-            "ZOO_TRUST"
+            f"the {format} file of {model.address} runs its author's code when it is opened; "
+            "if you trust it, add it to ZOO_TRUST"
         )
     return _opened(model, exporter, export)
 
@@ -157,8 +157,8 @@ def _check(model: Published, export: Export, split: Split | None) -> Check:
         formats.require_installed((exporter.runtime,), f"to run {export.format}")
     except (ExportError, PluginError) as error:
         return Check(name, "not measured", f"not run, {error}")
-    if exporter.runs_code and not is_trusted(model.place):
-        why = f"not run, that would be running its author's code; to allow it, list {model.place} in ZOO_TRUST"
+    if exporter.runs_code and not is_trusted(model.address):
+        why = f"not run, that would be running its author's code; to allow it, list {model.address} in ZOO_TRUST"
         return Check(name, "not measured", why)
     try:
         return _compared(model.config, exporter, export, _opened(model, exporter, export), split)

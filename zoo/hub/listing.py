@@ -226,7 +226,7 @@ def info(name: str | Path, *, hub: str | None = None) -> ModelInfo:
         if model is None or model.name != full:
             raise
         return ModelInfo(full, model, None, None)
-    return ModelInfo(full, model, "catalogue" if source.is_shipped else source.place, source.config)
+    return ModelInfo(full, model, "catalogue" if source.is_shipped else source.address, source.config)
 
 
 def revisions(model: str | Path, *, hub: str | None = None) -> list[RevisionRow]:

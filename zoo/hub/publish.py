@@ -199,10 +199,10 @@ def _presentation(
     if log and store.CURVE not in files:
         shown[store.CURVE] = own[store.CURVE] = curve.draw(record.name, log).encode()
     with contextlib.suppress(PluginError):
-        if isinstance(model.known, Model) or store.README not in files:
-            text = card.render(record, log, model.known)
-            published_text = card.render(record, log, model.known, _address(hub, record.name))
-            in_catalogue = card.render(record, log, model.known, record.name)
+        if isinstance(model.declared, Model) or store.README not in files:
+            text = card.render(record, log, model.declared)
+            published_text = card.render(record, log, model.declared, _address(hub, record.name))
+            in_catalogue = card.render(record, log, model.declared, record.name)
             state = _state(files.get(store.README), text, published_text, in_catalogue)
             if state == "stale":
                 own[store.README] = text.encode()

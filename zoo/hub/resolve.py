@@ -1,10 +1,8 @@
-"""From a reference to a published model: its record at once, its files when they are needed.
+"""Resolves a name, path or address to a published model: reads its record, and fetches files when they are needed.
 
-Loading, evaluating, predicting, verifying, reproducing, drawing and teaching all begin here.
-
-Weights of a name come from the hub that is named; without one from ZOO_HUB's, and from the catalogue where that one
-does not have the model. A model in a hub is resolved once, to a record and a revision that never changes; files are
-fetched by name, from that revision alone, and held against the record when they are read.
+The weights of a name come from the given hub. Without one they come from ZOO_HUB, or from the catalogue if ZOO_HUB is
+not set or does not have the model. A model in a hub is resolved once, to a record and an immutable revision. Files are
+fetched by name from that revision and checked against the record when they are read.
 """
 
 from __future__ import annotations
@@ -50,19 +48,22 @@ if TYPE_CHECKING:
     from torch import nn
     from torchvision.transforms import v2
 
-# A distribution's name (PEP 508), of a bearable length: what a stranger wrote is not printed as part of a command.
+# The name of a distribution (PEP 508), of at most 100 characters. Error messages print no other text from a record.
 DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 
 
 class Source(Protocol):
-    """Where the files of a published model come from."""
+    """The origin of a published model's files."""
 
     @property
     def address(self) -> str:
         """The path of a folder, or an address in a hub."""
 
     def fetch(self, files: Iterable[str], *, anew: bool = False) -> Path:
-        """A folder on this machine that has these files; raises NotFound or FolderError for one that is missing."""
+        """Return a folder on this machine that contains these files.
+
+        With `anew`, files are downloaded again. Raises NotFound or FolderError if one is missing.
+        """
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ class Folder:
 
     @property
     def address(self) -> str:
-        """The whole path."""
+        """The absolute path."""
         return str(self.path.absolute())
 
     def fetch(self, files: Iterable[str], *, anew: bool = False) -> Path:
-        """The folder; there is no other copy to be fetched `anew`."""
+        """Return the folder; `anew` has no effect, because there is no other copy."""
         if missing := [file for file in files if store.is_missing(self.path / file)]:
             raise FolderError(f"{self.path} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
         return self.path
@@ -85,52 +86,53 @@ class Folder:
 
 @dataclass(frozen=True, eq=False)
 class Published:
-    """A published model. Whatever is read of it is held against the same `config`."""
+    """A published model. All files are checked against its record, `config`."""
 
     config: Record
     source: Source
-    other: Repository | None = None  # where another library published it
+    other: Repository | None = None  # set if another library published it
 
     @property
-    def place(self) -> str:
-        """Where it is: a whole path, or an address in a hub."""
+    def address(self) -> str:
+        """The absolute path of its folder, or its address in a hub."""
         return self.source.address
 
     @property
     def pinned(self) -> str:
-        """A path, or an address with the revision, where exactly this model is found again."""
+        """The absolute path of its folder, or its address in a hub with the revision."""
         if isinstance(self.source, InHub):
             return str(self.source.hub.address.model(self.source.name).at(self.source.revision))
         return self.source.address
 
     @property
     def is_local(self) -> bool:
-        """Whether its folder was named by path."""
+        """Whether it was named by the path of its folder."""
         return isinstance(self.source, Folder)
 
     @property
     def is_shipped(self) -> bool:
-        """Whether it is the catalogue's."""
+        """Whether it is in the catalogue."""
         if isinstance(self.source, InHub):
             return self.source.hub.address == catalogue().address
-        return Path(self.place).resolve().parent == catalogue().path.resolve()
+        return Path(self.address).resolve().parent == catalogue().path.resolve()
 
     def require_record(self) -> None:
-        """Raise OtherFormat for a model in another library's repository, which has no record."""
+        """Raise OtherFormat if the model is in another library's repository, which has no record."""
         if self.other is not None:
             store.read_record(self.source.fetch([store.CONFIG]))
 
     def read(self, file: str) -> bytes:
-        """A file that the record names, its hash checked; what is damaged is fetched again, once.
+        """Read a file that the record names and check its hash; a damaged file is fetched again, once.
 
         Raises FolderError, HashMismatch, NotFound or HubError.
         """
-        return healed(lambda anew: store.read_file(self._holding(file, anew=anew), self.config, file))
+        return healed(lambda anew: store.read_file(self._folder_with(file, anew=anew), self.config, file))
 
     def files(self, *, weights: bool = True) -> Iterator[tuple[str, bytes]]:
-        """Every file, one by one, config.json first, those that the record names checked; raises as `read` does.
+        """Yield the name and content of every file, config.json first; hashes are checked.
 
-        Without `weights`, they are left out where they are not in the folder itself.
+        With `weights=False`, weights are omitted if the record says that they are downloaded from elsewhere. Raises
+        what `read` raises.
         """
         yield store.CONFIG, healed(self._config_file)
         for file in self.config.files:
@@ -143,14 +145,14 @@ class Published:
         folder = self.source.fetch([store.CONFIG], anew=anew)
         content = store.config_bytes(folder)
         if store.record_of({store.CONFIG: content}, folder) != self.config:
-            raise HashMismatch(f"{folder / store.CONFIG} was changed after it was read first; try again")
+            raise HashMismatch(f"{folder / store.CONFIG} was changed while the model was read; try again")
         return content
 
     def check(self, *, weights: bool = False) -> None:
-        """Make sure that every file which the record names is there and sound, and that the log can be read.
+        """Check the hash of every file that the record names, and that the log can be parsed.
 
-        Weights may be missing where the record says where they are, but with `weights`. Raises FolderError,
-        HashMismatch, NotFound or HubError.
+        Weights may be missing if the record has a download address for them, unless `weights` is True. Raises
+        FolderError, HashMismatch, NotFound or HubError.
         """
         for file in self.config.files:
             if file != store.WEIGHTS or weights or self.config.download is None or self._has(file):
@@ -158,14 +160,14 @@ class Published:
         self.log()
 
     def log(self) -> list[EpochRow]:
-        """A row an epoch, none where the zoo did not train it; fetches the log alone."""
+        """Fetch and parse the training log: one row per epoch; empty for imported weights."""
         if not isinstance(self.config, Trained):
             return []
-        return store.log_rows(self.read(store.LOG), f"{self.place}/{store.LOG}")
+        return store.log_rows(self.read(store.LOG), f"{self.address}/{store.LOG}")
 
     @functools.cached_property
     def folder(self) -> Path:
-        """A folder on this machine with every file, but weights that the record says to lie elsewhere.
+        """A folder on this machine with every file, except weights that are only at the record's download address.
 
         The files are not checked. Raises NotFound or HubError.
         """
@@ -184,8 +186,8 @@ class Published:
     def _presentation(self) -> list[str]:
         return [file for file in PRESENTATION if self._has(file)]
 
-    def _holding(self, file: str, *, anew: bool = False) -> Path:
-        """A folder with that file: the model's own, or in the cache where weights come from their author."""
+    def _folder_with(self, file: str, *, anew: bool = False) -> Path:
+        """A folder with that file: the model's own, or for weights of another author the cache."""
         try:
             return self.source.fetch([file], anew=anew)
         except (NotFound, FolderError):
@@ -194,72 +196,87 @@ class Published:
         from zoo.hub.imported import downloaded
 
         if not self.is_shipped:
-            require_allowed(self.config.download.address, f"the file of weights of {self.config.name}")
+            require_allowed(self.config.download.address, f"the weights of {self.config.name}")
         return downloaded(self.source.fetch([store.CONFIG]), self.config)
 
     @functools.cached_property
     def architecture(self) -> Architecture:
-        """What builds its net; raises PluginError, with the distribution, where no plugin here has it."""
+        """The architecture; raises PluginError, which names the distribution, if no installed plugin has it."""
         if self.other is not None:
             return self.other.architecture
-        named = self.config.plugin_distribution
+        distribution = self.config.plugin_distribution
         with contextlib.suppress(UnknownModel):
-            return registry.recorded(self.config.architecture, named)
-        by = f"the distribution {named!r}" if DISTRIBUTION.fullmatch(named) else "no distribution that could be one"
+            return registry.recorded(self.config.architecture, distribution)
+        is_valid = DISTRIBUTION.fullmatch(distribution) is not None
+        remedy = f"if you trust it, install the distribution {distribution!r}" if is_valid else "ask its publisher"
         raise PluginError(
-            f"{self.config.name} needs the architecture {self.config.architecture}, which no plugin here provides; "
-            f"its config.json names {by}: install it where you trust it"
+            f"{self.config.name} needs the architecture {self.config.architecture}, which no installed plugin "
+            f"provides; {remedy}"
         )
 
     @functools.cached_property
-    def known(self) -> Model | Architecture:
-        """The model as the plugins know it; its architecture alone where none declares its data set."""
+    def declared(self) -> Model | Architecture:
+        """The model as plugins declare it; only its architecture if no installed plugin declares its data set."""
         architecture = self.architecture
         if isinstance(self.config, Trained) and self.config.pictures is not None:
-            return Model(architecture, self._recalled(self.config, self.config.pictures), parameters=None)
+            return Model(architecture, self._own_dataset(self.config, self.config.pictures), parameters=None)
         with contextlib.suppress(UnknownModel, PluginError):
             return registry.on(architecture, self.config.dataset)
         return architecture
 
     @property
     def model(self) -> Model:
-        """The model, whose data set is needed; raises DataError where no plugin declares that one."""
-        if isinstance(self.known, Architecture):
+        """The model with its data set; raises DataError if no installed plugin declares the data set."""
+        if isinstance(self.declared, Architecture):
             raise DataError(
-                f"{self.config.name} was trained on {self.config.dataset}, a data set that no plugin here declares; "
-                "install the one that does"
+                f"{self.config.name} was trained on {self.config.dataset}, a data set that no installed plugin "
+                "declares; install the plugin that declares it"
             )
         self._require_declared()
-        return self.known
+        return self.declared
 
     def on(self, dataset: str) -> Model:
-        """The model on a data set that is named; raises DataError where its images or classes are others, UnknownModel.
+        """The model on another data set with the same classes and input size.
 
-        The name of its own does not matter: somebody else's repository may not say it.
+        The name of the data set may differ from the record's, because other libraries' repositories may not name one.
+
+        Raises:
+            DataError: The classes or the input size differ.
+            UnknownModel: There is no such data set.
         """
         named = registry.dataset(dataset)
         if not self.config.fits(named):
             raise DataError(
-                f"{self.config.name} takes images of {self.config.input_size} to {len(self.config.classes)} classes, "
-                f"and {named.name} has images of {named.input_size} and {len(named.classes)} classes, or others; name "
-                "the one that it was trained on"
+                f"{self.config.name} has {len(self.config.classes)} classes and input size {self.config.input_size}, "
+                f"but {named.name} has {len(named.classes)} classes and input size {named.input_size}, or other "
+                "classes; name the data set that the model was trained on"
             )
         return registry.join(self.architecture, named)
 
     def net(
         self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None
     ) -> nn.Module:
-        """Its net with its weights, hash checked, in evaluation mode.
+        """Build the net and load its weights, with the hash checked.
 
-        Its classes and images are those of its data set where a plugin declares that one, but for what is
-        asked for otherwise. Raises what `read` raises, and DataError.
+        Args:
+            device: The device of the net.
+            num_classes: The number of outputs, if not that of the record; 0 for none.
+            in_channels: The number of input channels, if not that of the record.
+
+        Returns:
+            The net in evaluation mode.
+
+        Raises:
+            DataError: The record's classes or input size differ from those of the declared data set.
+            FolderError: The weights are damaged (HashMismatch), or don't fit the architecture.
+            HubError: The hub can't be read, or does not have the weights (NotFound).
         """
         from zoo.nets import weights
 
         self._require_declared(num_classes, in_channels)
 
         def content(anew: bool) -> tuple[bytes, Path]:
-            folder = self._holding(store.WEIGHTS, anew=anew)
+            folder = self._folder_with(store.WEIGHTS, anew=anew)
             return store.read_file(folder, self.config, store.WEIGHTS), folder / store.WEIGHTS
 
         return weights.filled(self.architecture, *healed(content), self.config, num_classes, in_channels).to(device)
@@ -267,7 +284,7 @@ class Published:
     def untrained(
         self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None
     ) -> nn.Module:
-        """The same net as its architecture initialises it, in training mode; fetches no weights."""
+        """Build the same net with freshly initialised weights, in training mode; fetches no weights."""
         from zoo.nets.build import build, require_counted
 
         self._require_declared(num_classes, in_channels)
@@ -278,14 +295,14 @@ class Published:
 
     @property
     def preprocess(self) -> v2.Compose:
-        """From an image of any size and mode to the net's input, [C, H, W] float32."""
+        """The transform from an image of any size and mode to the net's input, [C, H, W] float32."""
         from zoo.data.preprocessing import preprocessing
 
         config = self.config
         return preprocessing(config.input_size, config.mean, config.std, config.resizing)
 
-    def _recalled(self, record: Trained, pictures: Pictures) -> Dataset:
-        """The data set of somebody's pictures, as the record has it; its images where this machine prepared them."""
+    def _own_dataset(self, record: Trained, pictures: Pictures) -> Dataset:
+        """The data set of an image folder as the record describes it; readable if this machine has prepared it."""
         from zoo.data.prepared import Prepared, margin, prepared_dataset
 
         extra = margin(record.job.recipe, record.input_size[1])
@@ -293,40 +310,42 @@ class Published:
         return prepared_dataset(pictures, record.dataset, record.classes, prepared, (record.mean, record.std))
 
     def _require_declared(self, num_classes: int | None = None, in_channels: int | None = None) -> None:
-        """Hold the record's classes and images against its data set, where a plugin declares that one."""
-        if isinstance(self.known, Architecture):
+        """Raise DataError if classes or input size differ from the data set that a plugin declares under that name."""
+        if isinstance(self.declared, Architecture):
             return
-        own, declared = self.config, self.known.dataset
+        own, declared = self.config, self.declared.dataset
         same_classes = num_classes is not None or own.classes == declared.classes
         first = 0 if in_channels is None else 1  # of channels, height, width
         if not same_classes or own.input_size[first:] != declared.input_size[first:]:
             raise DataError(
-                f"{self.config.name} was trained on a data set of other classes or images than {self.config.dataset}, "
-                "as it is declared here; install the plugin that declares its own"
+                f"{self.config.name} was trained on a data set with other classes or another input size than the "
+                f"installed {self.config.dataset}; install the plugin that declares its data set"
             )
 
 
-# -- from a reference to a model -------------------------------------------------------------------
+# -- resolving a reference -------------------------------------------------------------------------
 
 
 def published(
     model: str | Path | Reference, *, hub: str | None = None, revision: str | None = None, newest: bool = False
 ) -> Published:
-    """The published model of a name, a path or an address; raises NotFound, HubError, FolderError or UnknownModel.
+    """Resolve a name, a path or an address to a published model.
 
-    A path or an address may be another library's repository, of a kind that a plugin reads. Where a hub can't be asked,
-    an earlier revision on this machine is taken, with a HubWarning; with `newest` that is a HubError.
+    A path or an address may be another library's repository, if a plugin reads its format. If a hub can't be reached,
+    an earlier revision in the cache is used, with a HubWarning; with `newest` that is a HubError.
+
+    Raises NotFound, HubError, FolderError or UnknownModel.
     """
-    plugins.declared()  # a damaged distribution is reported and left out, before torch would fail on it
+    plugins.declared()  # reports and skips a damaged distribution, on which importing torch would fail
     reference = parse(model)
     if isinstance(reference, Path):
-        for given in (hub, revision):
-            if given is not None:
-                raise HubError(f"{reference} is a path, which is in no hub and has no revisions; leave out {given}")
+        for argument in (hub, revision):
+            if argument is not None:
+                raise HubError(f"{reference} is a path, which has no hub and no revision; leave out {argument}")
         return _in_folder(_existing(reference))
     if isinstance(reference, Address):
         if hub is not None:
-            raise HubError(f"'{reference}' names its hub itself; leave out {hub}")
+            raise HubError(f"'{reference}' already names its hub; leave out {hub}")
         address = reference.at(revision)
         assert address.name is not None
         return _in_hub(open_hub(address), address.name, address.revision, newest=newest)
@@ -334,9 +353,10 @@ def published(
 
 
 def named(name: str, *, hub: str | None = None, revision: str | None = None, newest: bool = False) -> Published:
-    """The published model of a full name: in the hub that is named, else in ZOO_HUB's, else in the catalogue.
+    """Resolve a full name: in `hub` if given, else in ZOO_HUB, else in the catalogue.
 
-    Raises NotPublished where no hub is named and the catalogue has no weights, or what `published` raises.
+    Raises NotPublished if neither `hub` nor ZOO_HUB is given and the catalogue has no weights, or what `published`
+    raises.
     """
     if hub is not None:
         return _in_hub(open_hub(hub), name, revision, newest=newest)
@@ -360,22 +380,23 @@ def _not_shipped(name: str, revision: str | None) -> NotFound:
     base, tag = tagged(name)
     if tag is not None:
         others = ", ".join(variants(base))
-        hint = f"it has {others}" if others else f"nobody else's are there for {base}; leave out .{tag}"
+        hint = f"it has {others}" if others else f"it has no imported weights for {base}: leave out .{tag}"
         return NotFound(f"the catalogue has no weights of {name}; {hint}")
-    what, kind = (name, NotPublished) if revision is None else (f"{name} at revision {revision}", NotFound)
-    others = f" (other people's are there: {', '.join(variants(name))})" if variants(name) else ""
+    model, kind = (name, NotPublished) if revision is None else (f"{name} at revision {revision}", NotFound)
+    others = f" (but it has imported weights: {', '.join(variants(name))})" if variants(name) else ""
     return kind(
-        f"the catalogue has no weights of {what}{others}; name the hub that has them (hub, or ZOO_HUB), "
+        f"the catalogue has no weights of {model}{others}; name a hub that has them (hub, or ZOO_HUB), "
         f"or train it: zoo train {name}"
     )
 
 
-def _existing(given: Path) -> Path:
-    path = path_of(given)
+def _existing(path: Path) -> Path:
+    """The path with `~` expanded; raises FolderError if it is not a folder."""
+    path = path_of(path)
     if path.is_file():
         raise FolderError(
-            f"{path} is a file, and no model folder; give the folder that it is in, {path.parent}, or a file of "
-            f"weights by itself with: zoo eval MODEL --weights {path}"
+            f"{path} is a file, not a model folder; give its folder, {path.parent}, or evaluate a file of weights "
+            f"with: zoo eval MODEL --weights {path}"
         )
     if not is_folder(path):
         raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
@@ -398,8 +419,8 @@ def _in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) 
             raise
         warnings.warn(
             HubWarning(
-                f"{error}; the Hub was not asked for the newest revision: "
-                f"{error.revision[:12]} is used, downloaded on {error.date}"
+                f"{error}; using revision {error.revision[:12]} from the cache, downloaded on {error.date}, "
+                "which may not be the newest"
             ),
             stacklevel=4,
         )
@@ -419,9 +440,9 @@ def _in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) 
 
 
 def full_name(name: str, hub: str | None) -> str:
-    """The full name where a plugin knows the model; `hub` or ZOO_HUB's may have models that no plugin here knows.
+    """The full name of a model; unchanged if no plugin declares the model but `hub` or ZOO_HUB may have it.
 
-    A folder here of that name is not meant, and a NameWarning says how to mean it. Raises UnknownModel.
+    A folder of that name in the working directory is not used: a NameWarning says how to name it. Raises UnknownModel.
     """
     is_folder_too = bool(name) and is_folder(Path(name))
     try:
@@ -429,18 +450,20 @@ def full_name(name: str, hub: str | None) -> str:
         full = base if tag is None else f"{base}.{tag}"
     except UnknownModel as error:
         if hub is None and not os.environ.get("ZOO_HUB"):
-            hint = f"; ./{name} is a folder here: give ./{name} to mean it" if is_folder_too else ""
+            hint = f"; to use the folder of that name, write ./{name}" if is_folder_too else ""
             if os.path.isfile(name):  # noqa: PTH113 - False also for a name that is too long for a path
-                hint = f"; {name} is a file here: name the model first"
+                hint = f"; {name} is a file: name a model before it"
             raise UnknownModel(f"{error}{hint}") from None
         full = name
     if is_folder_too:
-        warnings.warn(NameWarning(f"./{name} is a folder here too; give ./{name} to mean it"), stacklevel=3)
+        warnings.warn(
+            NameWarning(f"{name} is a model and also a folder; to use the folder, write ./{name}"), stacklevel=3
+        )
     return full
 
 
 def tagged(name: str) -> tuple[str, str | None]:
-    """A name as a model's full name, and the tag of other people's weights for it, `NAME.TAG`, where it has one.
+    """Split `NAME` or `NAME.TAG` into a model's full name and the tag of imported weights, None without one.
 
     Raises UnknownModel.
     """
@@ -458,40 +481,42 @@ def tagged(name: str) -> tuple[str, str | None]:
 # -- trust -----------------------------------------------------------------------------------------
 
 
-def require_allowed(named: str, what: str) -> None:
-    """Refuse to ask a hub, or to read a path, that somebody's record names and nobody here has allowed.
+def require_allowed(reference: str, subject: str) -> None:
+    """Raise HubError if a record of an unknown author names an address or path that ZOO_TRUST does not list.
 
-    Allowed is what ZOO_TRUST lists, hubs' and models' addresses and paths, a comma between two; a
-    name is always. `what` is said in the error: whose teacher, whose weights. Raises HubError.
+    ZOO_TRUST is a comma-separated list of paths and of addresses of hubs and models. Names are always allowed.
+    `subject` begins the error message, as in "the teacher of resnet20".
     """
-    if not isinstance(parse(named), Name) and not is_trusted(named):
+    if not isinstance(parse(reference), Name) and not is_trusted(reference):
         raise HubError(
-            f"{what} is said to be at {named}; nothing is fetched there unasked: to allow it, list it in ZOO_TRUST"
+            f"{subject} would be fetched from {reference}, which ZOO_TRUST does not list; if you trust it, add it"
         )
 
 
-def is_trusted(named: str) -> bool:
-    """Whether ZOO_TRUST lists an address, its model's or its hub's, or a path."""
-    trusted = [one.strip().rstrip("/") for one in os.environ.get("ZOO_TRUST", "").split(",")]
-    return any(named == one or named.startswith((f"{one}/", f"{one}@")) for one in trusted if one.rstrip(":"))
+def is_trusted(reference: str) -> bool:
+    """Whether ZOO_TRUST lists a path, or an address or the model or hub that it is in."""
+    trusted = [entry.strip().rstrip("/") for entry in os.environ.get("ZOO_TRUST", "").split(",")]
+    return any(
+        reference == entry or reference.startswith((f"{entry}/", f"{entry}@")) for entry in trusted if entry.rstrip(":")
+    )
 
 
 # -- logs ------------------------------------------------------------------------------------------
 
 
 def logs(runs: Iterable[str | Path]) -> dict[str, list[EpochRow]]:
-    """Each run's log, under a label of its own.
+    """The log of each run, by a unique label.
 
     A run is a model's name, the path of a model folder or of an unfinished run, or an address in a hub.
-    Raises what `published` raises, and FolderError where a run has finished no epoch yet.
+    Raises FolderError if a run has not finished an epoch, or what `published` raises.
     """
-    found: dict[str, list[EpochRow]] = {}
+    labelled: dict[str, list[EpochRow]] = {}
     for run in runs:
         label, rows = _log(parse(run))
         if not rows:
-            raise FolderError(f"the run {run} has finished no epoch yet; there is nothing to draw")
-        found[str(run) if label in found else label] = rows
-    return found
+            raise FolderError(f"the run {run} has not finished an epoch; plot it after the first one")
+        labelled[str(run) if label in labelled else label] = rows
+    return labelled
 
 
 def _log(run: Reference) -> tuple[str, list[EpochRow]]:

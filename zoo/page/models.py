@@ -128,7 +128,7 @@ def shown(hub: str | None, *, with_files: bool) -> list[Shown]:
 def _of(name: str, *, with_files: bool) -> Shown:
     model = published(name)
     try:
-        known = model.known
+        known = model.declared
     except PluginError:
         known = None
     shown = Shown(model.config, known, model.log(), name, tuple(_downloads(model)), None)
