@@ -218,7 +218,7 @@ def test_a_given_recipe_or_batch_size_is_not_changed() -> None:
         (
             {"address": "hf://stranger/resnet8_digits"},
             HubError,
-            "what resnet8_three began with would be fetched from hf://stranger/resnet8_digits",
+            "the start of resnet8_three would be fetched from hf://stranger/resnet8_digits",
         ),
     ],
     ids=["other weights", "an address that is not trusted"],
