@@ -1,4 +1,4 @@
-"""Whatever people do one after another, everybody has what they should have; `make journeys` takes 2,000 steps."""
+"""Random sequences of commands, checked after each step; `make journeys` takes 2,000 steps."""
 
 from __future__ import annotations
 
@@ -45,9 +45,8 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 
 
 @pytest.fixture
-def journeys(reference: Reference, tmp_path: Path, run_here: Run, monkeypatch: pytest.MonkeyPatch) -> type[Journey]:
-    """Journeys that begin in empty folders of their own."""
-    monkeypatch.setattr("zoo.training.loop.GLANCE_SECONDS", 0.0)  # a report hears of every step
+def journeys(reference: Reference, tmp_path: Path, run_here: Run, report_every_step: None) -> type[Journey]:
+    """Journeys that each begin in an empty folder."""
     numbers = itertools.count()
 
     class Here(Journey):
@@ -67,11 +66,11 @@ def test_any_sequence_of_commands_leaves_a_consistent_state(
             print(f"\n{Journey.steps - before:,} steps")
 
 
-# -- faults that were there once, put back ---------------------------------------------------------
+# -- earlier faults, planted again -----------------------------------------------------------------
 
 
 def relicense_a_new_folder(folder: Path, license: str) -> None:
-    """Writes the folder anew, without the files that are not the zoo's."""
+    """Write the folder again, without the user's files."""
     record = msgspec.structs.replace(store.check(folder), license=license)
     files = store.read_files(folder) | {store.CONFIG: store.encode(record)}
     with written_aside(folder) as aside:
@@ -79,24 +78,27 @@ def relicense_a_new_folder(folder: Path, license: str) -> None:
 
 
 def finished_and_cleared(output: Output, job: Job) -> Trained | None:
-    """Removes the checkpoint in the folder of a run, of whatever job it is."""
-    if (config := output._finished(job)) is not None:
+    """Remove the checkpoint of the run, even if it is of another job."""
+    record = output._finished(job)
+    if record is not None:
         output.clear()
-    return config
+    return record
 
 
 def newest(hub: FolderHub, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
-    """Gives the files of the newest revision, whichever was resolved."""
+    """Return the files of the newest revision instead of the resolved one."""
     return hub.path / name / KEPT / hub.revisions(name)[0]
 
 
-def start_from_what_is_there_now(model: Model, address: str, source: Published, begun: Sequence[Job | None]) -> Start:
-    """Knows nothing of the revision that a training began with."""
+def start_from_the_newest_revision(
+    model: Model, address: str, source: Published, earlier: Sequence[Job | None]
+) -> Start:
+    """Ignore the revision from which the earlier training started."""
     return real_start(model, address, source, [])
 
 
 class NoLock:
-    """Is held by everybody at once."""
+    """A lock that never blocks."""
 
     def acquire(self, blocking: bool = True) -> bool:
         return True
@@ -107,12 +109,12 @@ class NoLock:
 
 real_start = origins.start
 FAULTS: dict[str, tuple[str, object, str]] = {
-    "a push with a license removes a person's files": (
+    "a push with a license removes the user's files": (
         "zoo.hub.publish.relicense",
         relicense_a_new_folder,
         r"notes\.txt|cat\.txt",
     ),
-    "a finished training removes another's checkpoint": (
+    "a finished training removes the checkpoint of another job": (
         "zoo.training.output.Output.finished",
         finished_and_cleared,
         r"checkpoint\.pt",
@@ -122,9 +124,9 @@ FAULTS: dict[str, tuple[str, object, str]] = {
         newest,
         "has SHA-256|has another",
     ),
-    "a start is known by its address alone": (
+    "a start is identified by its address alone": (
         "zoo.training.origins.start",
-        start_from_what_is_there_now,
+        start_from_the_newest_revision,
         "it has start SHA-256",
     ),
     "two trainings run at once": ("zoo.training.run._RUNNING", NoLock(), "a second training at once was not refused"),
@@ -133,7 +135,9 @@ FAULTS: dict[str, tuple[str, object, str]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_found(journeys: type[Journey], monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+def test_the_journeys_find_a_planted_fault(
+    journeys: type[Journey], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
     target, replacement, finding = FAULTS[fault]
     monkeypatch.setattr(target, replacement)
     once = settings(OFTEN, max_examples=200, stateful_step_count=30, derandomize=True, phases=[Phase.generate])
