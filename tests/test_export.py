@@ -290,7 +290,7 @@ def test_a_missing_format_is_reported_with_the_command_that_exports_it(trained: 
 
 
 def test_device_and_weights_cannot_be_combined_with_a_runtime(trained: Path) -> None:
-    with pytest.raises(ExportError, match="run on the processor, not on cuda"):
+    with pytest.raises(ExportError, match="runs on the CPU, not on cuda"):
         api.predict(trained, [PHOTO], runtime="pt2", device="cuda")
     with pytest.raises(ExportError, match="has its own weights"):
         api.evaluate(trained, runtime="pt2", weights=trained / store.WEIGHTS)

@@ -136,7 +136,7 @@ MISUSES = [
     ("push model --license", "'--license' requires an argument"),
     ("import resnet8 x", "missing option '--by'"),
     ("import resnet8 x --by x", "missing option '--license'"),
-    (f"{IMPORT} --mean a,b", "should be numbers with commas between them"),
+    (f"{IMPORT} --mean a,b", "should be numbers separated by commas"),
     ("import resnet8 x --by x --license mit --hub file:hub", "add --push"),
     ("new plugn x", "'plugn' is not one of 'plugin'"),
 ]

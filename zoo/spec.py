@@ -203,7 +203,7 @@ class Dataset:
     test_images: int  # number of test images
     hub_id: str = ""  # on the Hugging Face Hub, for the card
     folder: str | None = field(default=None, kw_only=True)  # that `read` needs in its root; None for none
-    is_whole: Callable[[Path], bool] | None = field(default=None, kw_only=True, repr=False)
+    is_whole: Callable[[Path], bool] | None = field(default=None, kw_only=True, repr=False)  # whether it is downloaded
     read: Reader = field(kw_only=True, repr=False)  # the function that reads the images
     license: str = field(default="", kw_only=True)  # a license id of the Hugging Face Hub, for the card
     homepage: str = field(default="", kw_only=True)  # a URL, for the card
@@ -256,14 +256,14 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         0.05
     """
 
-    epochs: Annotated[int, Meta(ge=1, le=1_000_000)]
-    batch_size: Annotated[int, Meta(ge=1, le=1_000_000)] = 128
+    epochs: Annotated[int, Meta(ge=1, le=1_000_000)]  # number of epochs
+    batch_size: Annotated[int, Meta(ge=1, le=1_000_000)] = 128  # images per step
 
     opt: Literal["sgd", "adam", "adamw"] = "sgd"  # optimizer
     lr: Rate = 0.1  # highest learning rate of the schedule
     momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9  # sgd: momentum; adam and adamw: the first beta
     nesterov: bool = False  # sgd: use Nesterov momentum
-    weight_decay: Number = 0.0
+    weight_decay: Number = 0.0  # strength of the weight decay; adamw: decoupled
 
     sched: Literal["constant", "multistep", "cosine", "onecycle", "plateau"] = "constant"  # learning rate schedule
     sched_on_updates: bool = False  # update the learning rate after every step, not every epoch
