@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 INSTALLED := $(VENV)/installed
 
-.PHONY: install demo test fuzz journeys test-hub-old test-timm test-browser test-extras test-slow test-kill check generated clean
+.PHONY: install demo test fuzz journeys test-hub-old test-timm test-browser test-extras test-slow test-kill check generated docs clean
 
 install: $(INSTALLED)
 
@@ -79,5 +79,10 @@ check: $(INSTALLED)
 generated: $(INSTALLED)
 	$(BIN)/python docs/generate.py
 
+# The site of the documentation, in site/.
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist demo site .mypy_cache .pytest_cache .ruff_cache

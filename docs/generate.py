@@ -1,6 +1,6 @@
 """Write what this repository has generated.
 
-The catalogue's cards, curves, ids and picture, the README's table, the contract of plugins, the command line, the API.
+The catalogue's cards, curves, ids and picture, the README's table, the contract of plugins, the command line.
 
 python docs/generate.py             # or: make generated
 python docs/generate.py --check     # say what would change, and fail where anything would
@@ -13,8 +13,7 @@ import json
 import os
 import re
 import sys
-import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -35,7 +34,6 @@ from zoo.record.types import Imported, Trained, spread
 README = Path(__file__).resolve().parent.parent / "README.md"
 PLUGINS = README.parent / "docs" / "plugins.md"
 COMMAND_LINE = PLUGINS.with_name("command-line.md")
-API = PLUGINS.with_name("api.md")
 BY = "Written by `python docs/generate.py`."
 ACCURACY = README.parent / "docs" / "accuracy.svg"
 FACTS = (spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming, spec.Deepening)
@@ -63,7 +61,6 @@ def generated() -> Iterator[tuple[Path, str]]:
         text = f"{before}{begin}\n{part.rstrip()}\n\n{end}{after}"
     yield PLUGINS, text
     yield COMMAND_LINE, command_line()
-    yield API, api()
 
 
 def measured() -> dict[str, list[curve.Sized]]:
@@ -187,50 +184,6 @@ def _escaped(cell: str) -> str:
 def _placeholder(argument: Any) -> str:
     name = str(argument.metavar or argument.name.upper())
     return name if argument.required or name.startswith("[") else f"[{name}]"
-
-
-def api() -> str:
-    """Every name of `zoo.__all__`, with its signature and its docstring."""
-    parts = ["# The API", f"{BY} What is rarer is in `zoo.api`, what plugins state in [plugins.md](plugins.md)."]
-    for name in sorted(zoo.__all__, key=lambda one: (one[0].isupper(), one)):
-        value = getattr(zoo, name)
-        said = inspect.getdoc(value) or ""
-        if inspect.isfunction(value):
-            parts.append(f"## zoo.{name}\n\n```python\n{_signature(name, value)}\n```\n\n{_sections(said)}")
-        elif is_dataclass(value):
-            parts.append(f"## zoo.{name}\n\n{said}\n\n[Its fields](plugins.md#{name.lower()}).")
-        else:
-            parts.append(f"## zoo.{name}\n\n{said}")
-    return "\n\n".join(parts) + "\n"
-
-
-def _sections(docstring: str) -> str:
-    """A docstring in Google's style as Markdown: arguments and errors as lists, an example as code."""
-    text, *sections = re.split(r"^(Args|Returns|Raises|Example):\n", docstring, flags=re.MULTILINE)
-    parts = [text.strip()]
-    for heading, section in zip(sections[::2], sections[1::2], strict=True):
-        indented, rest = re.match(r"((?: +.*\n?|\n(?= ))*)(.*)", section, re.DOTALL).groups()  # type: ignore[union-attr]
-        body = textwrap.dedent(indented).strip()
-        if heading == "Example":
-            parts.append(f"```pycon\n{body}\n```")
-        elif heading == "Returns":
-            parts.append(f"Returns: {body}")
-        else:
-            entries = re.sub(r"^([\w, ]+): ", lambda match: f"- `{match[1].replace(', ', '`, `')}`: ", body, flags=re.M)
-            parts.append(f"{heading.replace('Args', 'Arguments')}:\n\n{entries}")
-        parts.append(rest.strip())
-    return "\n\n".join(filter(None, parts))
-
-
-def _signature(name: str, function: Callable[..., object]) -> str:
-    """As it is written in the source: on a line, or where that would be long a parameter a line."""
-    signature = inspect.signature(function)
-    text = re.sub(r"(?<=: )'([^']*)'|(?<=-> )'([^']*)'", r"\1\2", f"{name}{signature}")  # a type is no text
-    if len(text) <= 100:
-        return text
-    inner, _, returned = text.removeprefix(f"{name}(").rpartition(") -> ")
-    lines = re.split(r", (?=\*,|\w+:)", inner)
-    return f"{name}(\n" + "".join(f"    {line},\n" for line in lines) + f") -> {returned}"
 
 
 def table() -> str:

@@ -127,7 +127,7 @@ def test_a_plugins_page_says_what_each_of_its_recipes_is(plugin: str) -> None:
 
 
 def test_generated_files_are_current_in_any_environment() -> None:
-    """The README's table, the cards of the catalogue, contract, command line, API."""
+    """The README's table, the cards of the catalogue, contract, command line."""
     environment = {"COLUMNS": "30", "TERM": "dumb", "ZOO_HUB": "file:hub", "ZOO_DATA": "data", "HOME": "/"}
     command = [sys.executable, str(CHECKOUT / "docs" / "generate.py"), "--check"]
     finished = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
@@ -144,13 +144,24 @@ def test_the_command_line_has_every_command_with_every_option() -> None:
         assert all(meaning for _, meaning in said)
 
 
-def test_the_api_has_every_public_name_with_what_it_says() -> None:
+def test_the_api_page_has_every_public_name() -> None:
     import zoo
 
-    page = PAGES["docs/api.md"].read_text()
-    assert set(re.findall(r"^## zoo\.(\w+)$", page, re.MULTILINE)) == set(zoo.__all__)
-    for name in zoo.__all__:
-        assert (getattr(zoo, name).__doc__ or "").splitlines()[0] in page
+    names = re.findall(r"^::: [\w.]+\.(\w+)$", PAGES["docs/api.md"].read_text(), re.MULTILINE)
+    assert set(names) == set(zoo.__all__)
+
+
+def test_the_navigation_of_the_site_has_every_page() -> None:
+    navigation = (CHECKOUT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    pages = {path.name for path in CHECKOUT.glob("docs/*.md")} | {"index.md"}
+    assert set(re.findall(r": ([\w-]+\.md)$", navigation, re.MULTILINE)) == pages
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="needs what `make docs` installs")
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
+    assert finished.returncode == 0, finished.stderr
 
 
 def test_the_plugin_of_the_page_trains_and_passes_the_check(run_here: Run, fake_plugin: Callable[..., Path]) -> None:
