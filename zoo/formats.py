@@ -61,6 +61,7 @@ class Known:
 
 
 KNOWN: Final = {"timm": Known(frozenset({"architecture", "pretrained_cfg"}), "zoo-timm")}
+RECORDS: Final = ("trained", "imported")  # the `kind` of the zoo's own records, which may have the keys of timm's
 FORMATS: Final = Group[Format](
     "zoo.formats",
     "repository format",
@@ -71,6 +72,8 @@ FORMATS: Final = Group[Format](
 
 def kind_of(document: Document) -> str | None:
     """The kind of repository that a config.json is of; None where nothing here recognises it."""
+    if document.get("kind") in RECORDS:
+        return None
     for name, known in KNOWN.items():
         if known.keys <= document.keys():
             return name

@@ -50,6 +50,7 @@ MOST_PIXELS: Final = 4096  # of a side
 Channels = Annotated[int, Meta(ge=1, le=MOST_CHANNELS)]
 Side = Annotated[int, Meta(ge=1, le=MOST_PIXELS)]
 Classes = Annotated[tuple[Line, ...], Meta(min_length=1, max_length=MOST_CLASSES)]
+LayerNames = Annotated[tuple[Line, ...], Meta(max_length=16)]
 Threads = Annotated[int, Meta(ge=1, lt=2**20)]
 Loss = Annotated[float, Meta(ge=-1e39, le=1e39)]  # nothing beyond float32's range can be drawn
 TAG: Final = r"\A[a-z0-9][a-z0-9_-]{0,39}\Z"
@@ -201,6 +202,25 @@ class Export(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     any_size: bool = False  # takes images of any height and width, not only the model's
 
 
+class PretrainedCfg(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What timm reads beside `architecture` to load the weights, under the names of its own `PretrainedCfg`.
+
+    The first seven fields repeat fields of the record; the others are the net's.
+    """
+
+    input_size: tuple[Channels, Side, Side]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop_pct: float
+    interpolation: Line
+    crop_mode: Line
+    label_names: Classes
+    num_classes: Positive
+    first_conv: Line | LayerNames | None = None
+    classifier: Line | LayerNames | None = None
+    fixed_input_size: bool = False
+
+
 class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """The fields of every record."""
 
@@ -221,6 +241,7 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     files: Annotated[Mapping[FilePath, File], Meta(max_length=1_000)]  # all but config.json, card and curve
     exports: Annotated[tuple[Export, ...], Meta(max_length=16)] = ()
     download: Download | None = None  # of the weights, which may be missing in the folder then
+    pretrained_cfg: PretrainedCfg | UnsetType = UNSET  # if timm has the net too
 
     def __post_init__(self) -> None:
         channels = self.input_size[0]
@@ -236,6 +257,12 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             _require(len(set(values)) == len(values), f"exports should each have a {field} of its own")
         exported = all(export.file in self.files and export.file not in (WEIGHTS, LOG) for export in self.exports)
         _require(exported, "exports should each have a file that is among files")
+        if self.pretrained_cfg is not UNSET:
+            resized = msgspec.structs.asdict(self.resizing)
+            same = {"input_size": self.input_size, "mean": self.mean, "std": self.std, "label_names": self.classes}
+            for field, value in {**same, **resized, "num_classes": len(self.classes)}.items():
+                agrees = getattr(self.pretrained_cfg, field) == value
+                _require(agrees, f"pretrained_cfg.{field} should be the record's")
 
     @property
     def computation(self) -> Job | Source:
@@ -400,16 +427,6 @@ def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
             yield from _leaves(part, f"{path}[{position}]")
     else:
         yield path, value
-
-
-def _mixes(job: Job) -> bool:
-    """Whether a training draws random numbers from NumPy: with mixup, CutMix or cutout."""
-    recipe = job.recipe
-    return bool(recipe.mixup or recipe.cutmix or recipe.cutout)
-
-
-def _said(value: object) -> str:
-    return "unknown" if value == "" else str(value)
 
 
 def is_tag(text: str) -> bool:
