@@ -85,6 +85,10 @@ def test_a_config_that_names_files_outside_the_folder_is_refused(model_folder: P
         store.read_record(model_folder)
 
 
+PRETRAINED_CFG = {
+    "input_size": [1, 9, 9], "mean": [0.5], "std": [0.5], "crop_pct": 1.0, "interpolation": "bilinear",
+    "crop_mode": "squash", "label_names": ["0"], "num_classes": 1,
+}  # fmt: skip
 INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "a name that is a path": ({"name": "../../escaped"}, "name should be a name"),
     "a name with a newline": ({"name": "a\nb"}, "name should be a name"),
@@ -107,6 +111,10 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "a field of another version": ({"later": 1}, "later is an unknown field"),
     "an unknown kind": ({"kind": "found"}, "kind can't be 'found'"),
     "a card with a hash": ({"files": {"README.md": {"sha256": "0" * 64, "bytes": 1}}}, "files should have model.safe"),
+    "another size for timm": (
+        {"pretrained_cfg": PRETRAINED_CFG},
+        "pretrained_cfg.input_size should be the record's",
+    ),
     "another recipe": ({"recipe_sha256": "0" * 64}, "recipe_sha256 should be the one of the job's recipe"),
 }
 

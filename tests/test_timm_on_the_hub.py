@@ -29,6 +29,7 @@ from zoo.spec import Resizing
 
 from .conftest import Run
 from .loopback_hub import Account, Hub
+from .pictures import flowers
 
 LABELS = ("acorn", "beech", "chestnut")
 SIDE = 96
@@ -122,10 +123,49 @@ def test_a_repository_of_timm_is_fine_tuned_published_and_reproduced(
     data = vars(ModelCard((model.folder / store.README).read_text()).data)
     assert (data["base_model"], data["base_model_relation"]) == ("trees/test_resnet", "finetune")
     net = zoo.load("hf://me/test_resnet_digits", pretrained=True)
-    assert net(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+    theirs, images = timm.create_model("hf-hub:me/test_resnet_digits", pretrained=True).eval(), torch.rand(2, 1, 8, 8)
+    assert torch.equal(net(images), theirs(images))
     monkeypatch.setenv("ZOO_TRUST", "hf://trees")
     again, before = api.reproduce(model.folder, out=tmp_path / "again")
     assert again.config.weights == before.weights
+
+
+def test_a_model_is_published_for_timm_too(hub: Hub, tmp_path: Path) -> None:
+    data = flowers(tmp_path / "flowers", train=2, test=10)
+    settings = {"img_size": "72", "batch_size": "6", "crop_padding": "0", "warmup_epochs": "0", "warmup_lr": "0"}
+    model = api.train(
+        "resnet18",
+        dataset=f"folder:{data}",
+        settings=settings,
+        epochs=1,
+        license="cc-by-4.0",
+        amp=False,
+        out=tmp_path / "out",
+        push=True,
+        hub="hf://me",
+    )
+    name = f"me/{model.config.name}"
+    theirs = timm.create_model(f"hf-hub:{name}", pretrained=True).eval()
+    images, picture = torch.rand(2, 3, 72, 72), photograph(120, 90)
+    assert torch.equal(theirs(images), zoo.load(f"hf://{name}", pretrained=True)(images))
+    assert theirs.pretrained_cfg["label_names"] == list(model.config.classes)
+    prepare = create_transform(**resolve_model_data_config(theirs))
+    assert torch.allclose(prepare(picture), zoo.transforms(f"hf://{name}")(picture), rtol=0, atol=0.05)
+    assert timm.create_model(f"hf-hub:{name}", pretrained=True, num_classes=5)(images).shape == (2, 5)
+
+
+def test_a_damaged_record_with_a_pretrained_cfg_is_not_read_as_a_repository_of_timm(model_folder: Path) -> None:
+    path = model_folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pretrained_cfg": {}}))
+    with pytest.raises(FolderError, match=r"pretrained_cfg\.input_size is missing"):
+        zoo.load(model_folder, pretrained=True)
+
+
+def test_a_net_with_a_stem_for_small_images_is_not_published_for_timm(tmp_path: Path) -> None:
+    settings = {"batch_size": "8", "warmup_epochs": "0", "warmup_lr": "0"}
+    out = tmp_path / "out"
+    model = api.train("resnet18", dataset="digits", settings=settings, epochs=1, limit_train=8, amp=False, out=out)
+    assert "pretrained_cfg" not in json.loads((model.folder / "config.json").read_text())
 
 
 def test_imagenet_classes_are_named_if_the_tag_says_imagenet(tmp_path: Path) -> None:

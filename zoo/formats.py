@@ -1,14 +1,13 @@
-"""Models in other libraries' repositories: which kinds of those there are, and what a kind's reader says of one.
+"""Models in the repositories of other libraries, each kind of which a plugin reads.
 
-A repository is a folder with a config.json of that library's and `model.safetensors`. What reads a kind of them is a
-`Format`, an entry point of the group `zoo.formats`, named as the kind:
+A repository is a folder with the library's config.json and `model.safetensors`. A plugin declares a `Format` for a kind
+of repository as an entry point of the group `zoo.formats`, which has the name of the kind:
 
     [project.entry-points."zoo.formats"]
     timm = "zoo_timm.repository:TIMM"
 
-It is told the decoded config.json, of a stranger, and gives facts (`Foreign`); among them an architecture, the state
-dict of whose net the file of weights is, name by name. So a reader opens no file and sees no weights: the zoo bounds
-what it says, builds the net, and holds the file's hash, names and shapes against it.
+`Format.read` gets the decoded config.json and returns a `Foreign`. It opens no file: the zoo builds the net of the
+architecture, and compares the file of weights with the net's state dict by names and shapes.
 """
 
 from __future__ import annotations
@@ -24,43 +23,48 @@ from zoo.errors import PluginError
 from zoo.plugins import Group
 from zoo.spec import Architecture, InputSize, Resizing
 
-UNNAMED: Final = "unnamed"  # a data set that a repository does not name
+UNNAMED: Final = "unnamed"  # the data set of a repository that names none
 
 Document = Mapping[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Foreign:
-    """What a repository of another library says of its model."""
+    """A model of another library, as its config.json describes it."""
 
-    architecture: Architecture  # what builds the net that the weights are of
-    classes: tuple[str, ...]  # their names, by label
+    architecture: Architecture  # builds the net; its state dict has the names of the file of weights
+    classes: tuple[str, ...]  # names of the classes, by label
     input_size: InputSize
-    mean: tuple[float, ...]  # from 0 to 1, a number a channel
-    std: tuple[float, ...]
-    resizing: Resizing  # of pictures of any other size
-    dataset: str = UNNAMED  # that it was trained on, of lower-case letters, digits, '.', '_' and '-'
-    license: str = ""  # as the Hub spells it; empty where it does not say
+    mean: tuple[float, ...]  # on the scale 0 to 1, one number per channel
+    std: tuple[float, ...]  # standard deviation, like mean
+    resizing: Resizing  # of pictures of another size
+    dataset: str = UNNAMED  # that it was trained on, in lower-case letters, digits, '.', '_' and '-'
+    license: str = ""  # a license id of the Hugging Face Hub; empty if unknown
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of repository: how it is known by its config.json, and what that one says."""
+    """A kind of repository, which a plugin reads.
 
-    name: str  # of the kind, as its entry point's: timm
+    `recognises` returns whether a config.json is of this kind. `read` returns its model, and raises SchemaError with
+    one line if a field is invalid.
+    """
+
+    name: str  # of the kind and of the entry point: "timm"
     recognises: Callable[[Document], bool]
-    read: Callable[[Document], Foreign]  # raises SchemaError, in one line, for what is none of the kind after all
+    read: Callable[[Document], Foreign]
 
 
 @dataclass(frozen=True)
-class Known:
-    """A kind that the zoo recognises itself, also where the plugin that reads it is not installed."""
+class Signature:
+    """The keys by which the zoo recognizes a kind, also if the plugin that reads it is not installed."""
 
-    keys: frozenset[str]  # that such a config.json has
-    distribution: str  # of the plugin that reads it
+    keys: frozenset[str]  # of config.json
+    distribution: str  # of the plugin
 
 
-KNOWN: Final = {"timm": Known(frozenset({"architecture", "pretrained_cfg"}), "zoo-timm")}
+SIGNATURES: Final = {"timm": Signature(frozenset({"architecture", "pretrained_cfg"}), "zoo-timm")}
+RECORDS: Final = ("trained", "imported")  # `kind` in the zoo's own records, which may have the keys of timm too
 FORMATS: Final = Group[Format](
     "zoo.formats",
     "repository format",
@@ -70,23 +74,44 @@ FORMATS: Final = Group[Format](
 
 
 def kind_of(document: Document) -> str | None:
-    """The kind of repository that a config.json is of; None where nothing here recognises it."""
-    for name, known in KNOWN.items():
-        if known.keys <= document.keys():
+    """Return the kind of repository that has this config.json.
+
+    Args:
+        document: The decoded config.json.
+
+    Returns:
+        The name of the kind; None for a record of the zoo, or if no installed plugin recognizes it.
+    """
+    if document.get("kind") in RECORDS:
+        return None
+    for name, signature in SIGNATURES.items():
+        if signature.keys <= document.keys():
             return name
     for name in FORMATS.names():
-        if name not in KNOWN:
-            with contextlib.suppress(Exception):  # a plugin may fail in any way; then it is not its kind
+        if name not in SIGNATURES:
+            with contextlib.suppress(Exception):  # a plugin that fails does not recognize the document
                 if FORMATS.load(name).recognises(document):
                     return name
     return None
 
 
 def read(kind: str, document: Document) -> Foreign:
-    """What a config.json of that kind says; raises PluginError where nothing here reads it, or SchemaError."""
-    if FORMATS.entry(kind) is None and kind in KNOWN:
-        needed = KNOWN[kind].distribution
-        raise PluginError(f"it is a repository of {kind}'s, which the plugin {needed} reads: pip install {needed}")
+    """Read a config.json with the plugin for its kind.
+
+    Args:
+        kind: The name of the kind.
+        document: The decoded config.json.
+
+    Returns:
+        The model that it describes.
+
+    Raises:
+        PluginError: The plugin is not installed, or it fails.
+        SchemaError: The plugin refuses a field.
+    """
+    if FORMATS.entry(kind) is None and kind in SIGNATURES:
+        needed = SIGNATURES[kind].distribution
+        raise PluginError(f"it is a repository of {kind}, which the plugin {needed} reads: pip install {needed}")
     reader = FORMATS.load(kind)
     with FORMATS.guarded(kind, passes=(SchemaError,)):
         return reader.read(document)

@@ -1,7 +1,8 @@
-"""The card of a model, README.md: `card.md.j2`, rendered from the record, the log and the plugin's description.
+"""Render the card of a model, README.md, from its record, its log and the description of its architecture.
 
-The last line of a card has the SHA-256 of the text above it, which distinguishes an edited card from a stale one.
-Results are in `model-index`; a file in `.eval_results/` may name only data sets that are benchmarks of the Hub.
+The template is `card.md.j2`. The last line of a card has the SHA-256 of the text above it, which distinguishes an
+edited card from a stale one. Results are in `model-index`, because files in `.eval_results/` may name only data sets
+that are benchmarks of the Hub.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 State = Literal["current", "stale", "edited"]
-MOST_NAMED: Final = 20  # classes whose names are in the sentence about the intended use
+MOST_NAMED: Final = 20  # with more classes, the sentence about the intended use does not name them
 SIGNATURE = re.compile(
     r"<!-- Written by zoo (?P<version>\S+), SHA-256 of the text above: (?P<sha256>[0-9a-f]{64}) -->\s*\Z"
 )
-HUB_MODEL = re.compile(r"hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+)(?:@[^@]*)?")  # an address, its repository
+HUB_MODEL = re.compile(r"hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+)(?:@[^@]*)?")  # group 1 is the repository
 
 
 def render(record: Record, log: Sequence[EpochRow], model: Model | Architecture, address: str | None = None) -> str:
@@ -193,7 +194,7 @@ def _model_index(record: Record, hub_id: str, dataset: Dataset | None) -> list[o
 
 
 def _base_model(record: Record) -> dict[str, object]:
-    """The repository on the Hub of the model that training started from, else of the teacher."""
+    """The repository on the Hub of the weights that training started from, or of the teacher."""
     if isinstance(record, Trained):
         for origin, relation in ((record.job.start, {"base_model_relation": "finetune"}), (record.job.teacher, {})):
             if origin and (match := HUB_MODEL.fullmatch(origin.address)):
@@ -217,7 +218,7 @@ def _license(text: str) -> _License:
 
 
 def _intended_use(record: Record, title: str) -> str:
-    """Two sentences: the images and classes that the model is for, and its limits."""
+    """Two sentences about the images and classes that the model is for, and about its limits."""
     channels, height, width = record.input_size
     kind = {1: "grayscale images", 3: "color images"}.get(channels, f"images of {channels} channels")
     classes = "1 class" if len(record.classes) == 1 else f"{len(record.classes):,} classes"
@@ -239,7 +240,7 @@ def _hyper_parameters(recipe: Recipe) -> tuple[dict[str, object], dict[str, obje
 
 
 def _resized(record: Record) -> str:
-    """How a picture of another size is resized."""
+    """Describe how a picture of another size is resized."""
     resizing, (_, height, width) = record.resizing, record.input_size
     larger = f"{math.floor(height / resizing.crop_pct)}×{math.floor(width / resizing.crop_pct)}"
     how = {
@@ -269,7 +270,7 @@ def _tested(record: Trained, dataset: Dataset | None) -> str:
 
 
 def _how(record: Trained) -> list[str]:
-    """The numeric type, threads, processes and compiler of the training, a phrase each."""
+    """A phrase for each: numeric type, threads, processes and compiler of the training."""
     job, training = record.job, record.training
     how = ["bf16 autocast" if job.amp else "fp32", _plural(job.threads, "thread")]
     if job.processes > 1:
@@ -308,14 +309,14 @@ def _duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Snippet:
-    """A piece of Python, and the line above it."""
+    """A piece of Python, and a line about it."""
 
-    about: str  # text between backticks is code
+    about: str  # in Markdown
     code: str
 
 
 def snippets(record: Record, model: Model | Architecture | None, address: str | None) -> tuple[Snippet, ...]:
-    """Python that loads the weights with the zoo and with torch.hub.
+    """Write the Python that loads the weights, with the zoo and with torch.hub.
 
     Args:
         record: The record of the model.
@@ -353,9 +354,9 @@ model = torch.hub.load("PATH/TO/CHECKOUT", {entry}, source="local", pretrained=T
 
 
 def install(record: Record) -> str:
-    """The command that installs the zoo and, if the plugin of the model comes with the zoo, the plugin.
+    """Write the command that installs the zoo, and the plugin of the model if it comes with the zoo.
 
-    It installs from the public repository of the zoo if there is one, else from a checkout.
+    The command installs from the public repository of the zoo, or from a checkout if there is none.
     """
     url = plugins.repository()
     words = ["pip", "install", f"{plugins.DISTRIBUTION} @ git+{url}" if url else "PATH/TO/CHECKOUT"]
@@ -376,7 +377,7 @@ FLAGS: Final = {"amp": ("--amp", "--no-amp"), "deterministic": ("--deterministic
 
 
 def command(job: Job, model: Model | Architecture, seeds: int = 1) -> str:
-    """The `zoo train` command that repeats a job, with every option that is otherwise chosen by the machine.
+    """Write the `zoo train` command that repeats a job, with every option whose default depends on the machine.
 
     Args:
         job: The job.
@@ -399,10 +400,18 @@ def command(job: Job, model: Model | Architecture, seeds: int = 1) -> str:
 
 
 def job_options(job: Job, model: Model | Architecture, seeds: int = 1) -> dict[str, Any]:
-    """The arguments of `zoo.train` that repeat a job, by name, in the order of a command.
+    """List the arguments of `zoo.train` that repeat a job.
 
-    `settings` has the fields that differ from the recipe as the plugin declares it now. A model of a data set by
-    address is named by its architecture and this address. Takes the arguments of `command`.
+    `settings` has the fields that differ from the recipe that the plugin declares now. For a data set by address,
+    `model` is the architecture, and `dataset` the address.
+
+    Args:
+        job: The job.
+        model: The model, or only its architecture if no plugin declares the data set.
+        seeds: The number of seeds.
+
+    Returns:
+        The arguments by name, in the order of the command line.
     """
     options: dict[str, Any] = {"model": job.name}
     pictures = model.dataset.pictures if isinstance(model, Model) else None

@@ -1,4 +1,4 @@
-"""Plots: the curves of runs from their logs, and accuracy against parameters; the same rows give the same bytes."""
+"""Plot the logs of runs, and accuracy against parameters. The same values give the same bytes of SVG."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ Runs = Mapping[str, Sequence[EpochRow]]
 
 @dataclass(frozen=True)
 class Sized:
-    """A model as a point: its parameters, its top-1 in percent, and whether the zoo trained it."""
+    """A model as a point of a plot."""
 
     name: str
     parameters: int
-    top1: float
-    own: bool
+    top1: float  # percent
+    own: bool  # whether the zoo trained it
 
 
 def kind_of(out: Path) -> str:
-    """The kind of picture by the ending of a file's name; raises FolderError if it is none of FORMATS."""
+    """Return the suffix of a file name without its dot; raises FolderError if it is not in FORMATS."""
     kind = out.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise FolderError(f"{out} should end in .{', .'.join(FORMATS)}: the kind of picture to draw")
@@ -47,7 +47,7 @@ def kind_of(out: Path) -> str:
 
 
 def write(out: Path, picture: bytes) -> Path:
-    """Write a picture, and create its folder if it is missing; raises FolderError."""
+    """Write a plot, and create missing parent folders; raises FolderError."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(picture)
@@ -57,7 +57,11 @@ def write(out: Path, picture: bytes) -> Path:
 
 
 def draw(title: str, rows: Sequence[EpochRow], *, stacked: bool = False) -> str:
-    """Loss and top-1 of one run against epoch, as SVG: side by side, or `stacked` for a narrow screen."""
+    """Plot loss and top-1 of a run against epoch, side by side or `stacked`.
+
+    Returns:
+        The text of an SVG.
+    """
     with new_figure(*(4.4, 6) if stacked else (9, 3.4)) as figure:
         figure.suptitle(title)
         loss, top1 = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
@@ -72,7 +76,15 @@ def draw(title: str, rows: Sequence[EpochRow], *, stacked: bool = False) -> str:
 
 
 def overlay(runs: Runs, kind: str) -> bytes:
-    """Loss, top-1 and learning rate of several runs over one another; a picture of that kind (FORMATS)."""
+    """Plot loss, top-1 and learning rate of several runs against epoch.
+
+    Args:
+        runs: The rows of the logs, by the names in the legend.
+        kind: One of FORMATS.
+
+    Returns:
+        The bytes of the file.
+    """
     with new_figure(13, 3.8 + 0.2 * math.ceil(len(runs) / 4)) as figure:
         panels = figure.subplots(1, 3)
         labels = (("loss", "loss"), ("top1", "top-1 (%)"), ("lr", "learning rate"))
@@ -99,9 +111,17 @@ def overlay(runs: Runs, kind: str) -> bytes:
 
 
 def errors(runs: Runs, kind: str, title: str) -> bytes:
-    """Error against epoch, train dashed and test solid, as figure 6 of arXiv:1512.03385.
+    """Plot error against epoch, train dashed and test solid, as figure 6 of arXiv:1512.03385.
 
-    There is a panel for each family of names: names that are equal without their numbers.
+    Names that differ only in their numbers share a panel.
+
+    Args:
+        runs: The rows of the logs, by name.
+        kind: One of FORMATS.
+        title: The beginning of the title.
+
+    Returns:
+        The bytes of the file.
     """
     families: dict[str, list[str]] = {}
     for name in runs:
@@ -121,7 +141,14 @@ def errors(runs: Runs, kind: str, title: str) -> bytes:
 
 
 def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
-    """Top-1 against parameters, as SVG, with a panel for each title; models by other authors are hollow."""
+    """Plot top-1 against parameters, with hollow points for models that the zoo did not train.
+
+    Args:
+        panels: The models of each panel, by its title.
+
+    Returns:
+        The text of an SVG.
+    """
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     with new_figure(5.5 * len(panels), 4.2) as figure:
@@ -141,17 +168,17 @@ def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.margins(x=0.35)
             axes.grid(alpha=0.3)
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)  # below the axes, where no point is
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)  # below the axes, away from points
         return picture_of(figure, "svg").decode()
 
 
 def _line(
     axes: Axes, rows: Sequence[EpochRow], quantity: str, style: str, color: str, label: str = "", *, error: bool = False
 ) -> None:
-    """Draw a quantity of a run if it was measured; with `error`, 100 minus its values."""
+    """Draw the measured values of a quantity, or with `error` 100 minus the values."""
     points = [(row.epoch, getattr(row, quantity)) for row in rows if getattr(row, quantity) is not None]
     marker = "." if len(points) < len(rows) else None
-    if len(rows) == 1:  # no line
+    if len(rows) == 1:  # a line needs two points
         marker = "x" if quantity.startswith("train") else "o"
     if points:
         epochs, values = zip(*points, strict=True)
@@ -169,7 +196,7 @@ def _epochs(axes: Axes) -> None:
 
 @contextlib.contextmanager
 def new_figure(width: float, height: float, font_size: float = 9) -> Iterator[Figure]:
-    """A figure of that size in inches. A `$` in its texts is a `$`: names of classes and paths are no formulas."""
+    """Yield a figure of this size in inches. `$` in its texts does not begin a formula."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -180,11 +207,11 @@ def new_figure(width: float, height: float, font_size: float = 9) -> Iterator[Fi
 
 
 def picture_of(figure: Figure, kind: str) -> bytes:
-    """The bytes of a figure as a picture of that kind (FORMATS)."""
+    """Encode a figure as a file of a kind in FORMATS."""
     buffer = io.BytesIO()
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     with warnings.catch_warnings():
-        # An SVG has the text itself, and its viewer has other fonts; there is none to add to a PNG or PDF.
+        # The viewer of an SVG has fonts of its own. For a PNG or PDF nothing can be done about a missing glyph.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
     if kind != "svg":

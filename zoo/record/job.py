@@ -10,21 +10,21 @@ from msgspec import Meta, Struct
 from zoo.decoding import Line, Name, Positive, Sha256
 from zoo.spec import Recipe
 
-# Fields of a job that by default depend on the machine.
+# Fields of a job whose defaults depend on the machine.
 ENVIRONMENT = frozenset({"device", "amp", "compile", "deterministic", "threads", "processes", "versions"})
 
-# How a step is run: eagerly, as a CUDA graph, or compiled.
+# How a training step runs: eagerly, as a CUDA graph, or compiled.
 How = Literal["none", "graph", "default"]
-# What weights are stored in.
+# The data type in which weights are stored.
 DType = Literal["fp32", "fp16"]
 
 
 class Origin(Struct, frozen=True, forbid_unknown_fields=True):
-    """Published weights: their name, path or address, and the SHA-256 of their file."""
+    """The published weights that a training starts from, or those of its teacher."""
 
-    address: Line  # with the revision, where they are in a hub
-    sha256: Sha256
-    shallower: Line = ""  # their architecture, if the net of the job is a deeper one
+    address: Line  # a name, path or address; an address in a hub has its revision
+    sha256: Sha256  # of the file
+    shallower: Line = ""  # the architecture of the weights, if it is shallower than the job's
 
 
 class Versions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,18 +49,18 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recipe_name: Name
     recipe: Recipe
     seed: int
-    train_images: int  # the first ones of the training set that the recipe does not hold out
-    device: Line  # its kind: cpu, cuda
-    amp: bool  # bf16 autocast; evaluation is always fp32
+    train_images: int  # number of training images: the first ones that the recipe does not hold out
+    device: Line  # the type, as in torch: "cpu", "cuda"
+    amp: bool  # bf16 autocast in training; evaluation is always in fp32
     compile: How
-    deterministic: bool  # a GPU computes the same bits every time; a CPU does anyway
-    grad_checkpointing: bool  # activations computed again in the backward pass, for less memory
-    threads: int  # of the processor, in each process
-    processes: Positive
-    dtype: DType
+    deterministic: bool  # use deterministic algorithms on a GPU; a CPU always does
+    grad_checkpointing: bool  # recompute activations in the backward pass, which needs less memory
+    threads: int  # number of CPU threads of each process
+    processes: Positive  # number of processes, one per device
+    dtype: DType  # of the stored weights
     versions: Versions
-    start: Origin | None = None  # None for the architecture's own initialisation
-    teacher: Origin | None = None  # whose logits are distilled
+    start: Origin | None = None  # None for the initialization of the architecture
+    teacher: Origin | None = None  # for distillation
     # SHA-256 of all pictures, if the data set is a folder of pictures.
     pictures: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")] = ""
 
@@ -70,30 +70,41 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return f"{self.architecture}_{self.dataset}"
 
     def to_json(self) -> dict[str, Any]:
-        """Every field, as JSON types."""
+        """Convert all fields to types of JSON."""
         values: dict[str, Any] = msgspec.to_builtins(self)
         return values
 
     def differences(self, other: Job, *, environment: bool = True) -> list[str]:
-        """The values that differ in another job, a phrase each: "seed 0, not 7"; all, or none of the environment's."""
+        """List the values that differ in another job.
+
+        Args:
+            other: The other job.
+            environment: Include the fields of ENVIRONMENT.
+
+        Returns:
+            A phrase per value: "seed 0, not 7".
+        """
         return [
-            f"{name} {value!r}, not {its!r}"
-            for name, value, its in self.pairs(other)
-            if value != its and (environment or name.partition(" ")[0] not in ENVIRONMENT)
+            f"{name} {value!r}, not {other_value!r}"
+            for name, value, other_value in self.pairs(other)
+            if value != other_value and (environment or name.partition(" ")[0] not in ENVIRONMENT)
         ]
 
     def environment_changes(self, other: Job) -> list[str]:
-        """How the environment of another job differs, a phrase each: "torch 2.14.1 instead of 2.13.0"."""
+        """List the differences in the environment of another job: "torch 2.14.1 instead of 2.13.0"."""
         return [
-            f"{name.removeprefix('versions ')} {its} instead of {value}"
-            for name, value, its in self.pairs(other)
-            if value != its and name.partition(" ")[0] in ENVIRONMENT
+            f"{name.removeprefix('versions ')} {other_value} instead of {value}"
+            for name, value, other_value in self.pairs(other)
+            if value != other_value and name.partition(" ")[0] in ENVIRONMENT
         ]
 
     def pairs(self, other: Job) -> list[tuple[str, object, object]]:
-        """Every value of the job by its path, "recipe lr", and the other's beside it.
+        """Pair each value of the job with that of another job.
 
-        A start or a teacher is identified by the hash of its weights, however its address was written.
+        The start and the teacher are compared by the hashes of their weights, not by their addresses.
+
+        Returns:
+            Triples of the path of a value, such as "recipe lr", this job's value and the other job's.
         """
         own, others = _flat(self), _flat(other)
         if self.teacher and other.teacher and self.teacher.sha256 == other.teacher.sha256:
@@ -102,11 +113,11 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def _flat(job: Job) -> dict[str, object]:
-    """Values by their path, "recipe lr"; of a start or a teacher the hash, which may be None."""
+    """The values by path, such as "recipe lr", with the hash, or None, for the start and the teacher."""
     flat: dict[str, object] = {}
     for name, value in job.to_json().items():
         if name in ("recipe", "versions"):
-            flat |= {f"{name} {inner}": deep for inner, deep in value.items()}
+            flat |= {f"{name} {key}": item for key, item in value.items()}
         elif name in ("start", "teacher"):
             flat[f"{name} SHA-256"] = value and value["sha256"]
         else:

@@ -1,6 +1,7 @@
-"""A lock for the writer of a folder; it is released when its process ends, however that ends.
+"""A lock that allows one process at a time to write a folder. The system releases it when the process ends.
 
-The lock is a file beside the folder, `.NAME.lock`, that exists while the lock is held. `.NAME.writer` names the holder.
+The lock is the file `.NAME.lock` beside the folder, which exists while the lock is held. `.NAME.writer` names the
+process that holds it.
 """
 
 from __future__ import annotations
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def alone(target: Path, doing: str = "written", *, wait: float = 0) -> Iterator[None]:
-    """Be the only process that writes a folder, and recover it from a writer that was killed.
+    """Hold the lock of a folder, and recover the folder if an earlier writer was killed.
 
-    Waits `wait` seconds for another process. Raises FolderError, which says what is being `doing` to the folder.
+    Args:
+        target: The folder, which may be missing.
+        doing: What the lock's holder does to the folder, a past participle for the error.
+        wait: Seconds to wait for another process.
+
+    Raises:
+        FolderError: Another process holds the lock, or the folder can't be written or is a link.
     """
     require_named(target)
     path, writer = _lock(target), _writer(target)
@@ -48,16 +55,16 @@ def alone(target: Path, doing: str = "written", *, wait: float = 0) -> Iterator[
         yield
     finally:
         writer.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # a system may keep a file that is open
+        with contextlib.suppress(OSError):  # Windows does not delete an open file
             path.unlink()
         lock.release()
-        with contextlib.suppress(OSError):  # a refused write leaves no empty folders
+        with contextlib.suppress(OSError):  # remove the folders that were made for the lock, if nothing was written
             for folder in made:
                 folder.rmdir()
 
 
 def owner(target: Path) -> str | None:
-    """The process that is writing a folder now, "pid 7 on here", or None."""
+    """Return the process that holds the lock of a folder, such as "pid 7 on HOST", or None."""
     path = _lock(target)
     if not path.is_file():
         return None
@@ -68,13 +75,13 @@ def owner(target: Path) -> str | None:
     if lock is None:
         return _named(_writer(target))
     with contextlib.suppress(OSError):
-        path.unlink()  # of a process that was killed
+        path.unlink()  # the lock file of a killed process
     lock.release()
     return None
 
 
 def _acquired(path: Path, wait: float) -> BaseFileLock | None:
-    """The lock, held; None where another process holds it. Raises OSError."""
+    """Acquire the lock; None if another process holds it. Raises OSError."""
     from filelock import FileLock, Timeout
 
     while True:

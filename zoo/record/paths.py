@@ -1,4 +1,4 @@
-"""Paths that a user gives: checked, with `~` expanded."""
+"""Check the paths that a user gives."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from zoo.errors import FolderError
 
-LONGEST = 255  # bytes of a name, on every file system that people have
+LONGEST = 255  # bytes of a file name, the limit of the usual file systems
 
 
 def path_of(given: str | Path) -> Path:
-    """A path with `~` expanded; raises FolderError for a text that can't be a path."""
+    """Convert a text to a path, with `~` expanded; raises FolderError if it can't be a path."""
     try:
         path = Path(given).expanduser()
     except RuntimeError:
@@ -27,13 +27,13 @@ def path_of(given: str | Path) -> Path:
 
 
 def require_named(target: Path) -> None:
-    """Refuse a folder to be made that has no name of its own, as ".", ".." and "/"; raises FolderError."""
+    """Raise FolderError for an output path without a folder name: ".", ".." or "/"."""
     if target.name in ("", ".."):
         raise FolderError(f"out should name a folder to be made, not {str(target)!r}; give ./NAME")
 
 
 def cache() -> Path:
-    """The cache folder: ZOO_CACHE, else ~/.cache/zoo."""
+    """Return the cache folder: ZOO_CACHE, else ~/.cache/zoo; raises FolderError if there is no home folder."""
     if named := os.environ.get("ZOO_CACHE"):
         return path_of(named)
     try:
@@ -43,7 +43,7 @@ def cache() -> Path:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder; False if that can't be found out."""
+    """Whether a path is a folder; False if the path can't be read."""
     try:
         return path.is_dir()
     except OSError:

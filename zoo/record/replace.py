@@ -1,7 +1,7 @@
 """Replace files and folders in one step, so that a killed process leaves either the old state or the new one.
 
-Content is written under a name that ends in `.aside`, flushed to the disk, and renamed. An old folder is called
-`.NAME.before` until the new one has its name, and `recover` restores it after a kill in between.
+Content is written under a name that ends in `.aside`, flushed to disk and renamed. An existing folder is first renamed
+to `.NAME.before`. If the process is killed before the second rename, `recover` restores that folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ASIDE, BEFORE = ".aside", ".before"
 
 @contextlib.contextmanager
 def file_written_aside(target: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that becomes `target` when the body ends without an error; raises OSError."""
+    """Yield a file that is renamed to `target` when the block ends without an error; raises OSError."""
     aside = target.with_name(f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}{ASIDE}")
     try:
         with aside.open("xb") as file:
@@ -35,22 +35,22 @@ def file_written_aside(target: Path) -> Iterator[IO[bytes]]:
 
 
 def write_file(target: Path, content: bytes) -> None:
-    """Write a file in one step, and create missing folders above it; raises OSError."""
+    """Write a file in one step, and create missing parent folders; raises OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with file_written_aside(target) as file:
         file.write(content)
 
 
 def left_aside(target: Path) -> list[Path]:
-    """What killed processes have left of a file that they were writing."""
+    """List the temporary files of killed processes that were writing a file."""
     return sorted(target.parent.glob(f".{glob.escape(target.name[:200])}.*{ASIDE}"))
 
 
 @contextlib.contextmanager
 def written_aside(target: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `target` when the body ends without an error; raises FolderError.
+    """Yield an empty folder that is renamed to `target` when the block ends without an error.
 
-    Only one process may do this for a target at a time (`zoo.record.lock`).
+    Hold the lock of `target` (`zoo.record.lock`). Raises FolderError if the folder can't be written.
     """
     aside = _beside(target, ASIDE)
     try:
@@ -72,9 +72,9 @@ def written_aside(target: Path) -> Iterator[Path]:
 
 
 def recover(target: Path) -> None:
-    """Restore a folder that a killed process had moved away, and remove what it left beside the folder.
+    """Restore a folder that a killed process had renamed, and remove its temporary folders.
 
-    No other process may be writing there meanwhile.
+    Hold the lock of `target` (`zoo.record.lock`).
     """
     before = _beside(target, BEFORE)
     if before.exists() and not target.exists():
@@ -84,12 +84,12 @@ def recover(target: Path) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Flush every file below a folder to the disk, and the folders where the system can."""
+    """Flush all files in a folder and its subfolders to disk, and on POSIX the folders too."""
     for path in (*folder.rglob("*"), folder):
         if path.is_file():
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
-        elif os.name == "posix":  # elsewhere a folder can't be opened
+        elif os.name == "posix":  # Windows can't open a folder
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(descriptor)

@@ -1,11 +1,12 @@
-"""A model folder on disk: a finished run leaves one, a hub keeps them, `zoo.load` reads one.
+"""Read, check and write model folders.
 
-    config.json          the record (`zoo.record.types.Record`), with the hash and size of every file that it names
-    model.safetensors    the weights, fp32 or fp16, with name, recipe, its hash and the normalisation as metadata
-    log.jsonl            a row an epoch (`EpochRow`), of a model that the zoo trained
-    README.md, curve.svg the card and the curve, which may be edited or missing
+    config.json          the record (`zoo.record.types.Record`), with the hash and size of each file
+    model.safetensors    the weights, fp32 or fp16, with name, recipe, hash of the recipe and normalization as metadata
+    log.jsonl            a row per epoch (`EpochRow`), if the zoo trained the model
+    README.md, curve.svg the card and the curve, which have no hash: they may be edited or missing
 
-The id of a folder is the SHA-256 of the record's JSON, whatever its spacing and order; it stands for all hashed files.
+The id of a folder is the SHA-256 of the record's JSON with sorted keys and without white space. It identifies all
+hashed files.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from zoo.record.types import WEIGHTS as WEIGHTS
 FILES: Final = (README, CONFIG, WEIGHTS, LOG, CURVE)
 
 CONFIG_BYTES: Final = 32 * 2**20  # a config.json of 10,000 classes has a megabyte
-LOG_BYTES: Final = 64 * 2**20  # 200 bytes an epoch
+LOG_BYTES: Final = 64 * 2**20  # an epoch has about 200 bytes
 PRESENTATION_BYTES: Final = 16 * 2**20
 
-STORED_AS: Final = {"fp32": "F32", "fp16": "F16"}  # by the dtype of a job, as safetensors says it
-# The bits of a number's exponent, all of which are set if it is not finite; by safetensors' names.
+STORED_AS: Final = {"fp32": "F32", "fp16": "F16"}  # a job's dtype, and its name in safetensors
+# By dtype: the unsigned integer of the same size, and the bits of the exponent, which are all set in NaN and infinity.
 EXPONENTS: Final = {
     "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80), "F32": ("<u4", 0x7F80_0000), "F64": ("<u8", 0x7FF << 52),
 }  # fmt: skip
@@ -54,7 +55,7 @@ def read_record(folder: Path) -> Record:
 
 
 def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
-    """The record in the files of a model folder; errors name `folder`. Raises what `read_record` raises."""
+    """Decode the record in the files of a model folder, as `read_record`; errors name `folder`."""
     try:
         return DECODER.decode(files[CONFIG])
     except (msgspec.MsgspecError, RecipeError, RecursionError, UnicodeError) as error:
@@ -62,7 +63,7 @@ def record_of(files: Mapping[str, bytes], folder: Path = Path()) -> Record:
 
 
 def read_summary(folder: str | Path) -> Summary:
-    """Read the part of a folder's config.json that a listing shows; raises FolderError."""
+    """Read the fields of a folder's config.json that a list shows; raises FolderError."""
     content = config_bytes(folder)
     try:
         return SUMMARY.decode(content)
@@ -71,10 +72,10 @@ def read_summary(folder: str | Path) -> Summary:
 
 
 def encode(record: Record) -> bytes:
-    """The text of config.json; raises FolderError for a value that a record can't have."""
+    """Encode a record as config.json; raises FolderError if a value is out of bounds."""
     content = msgspec.json.encode(record)
     try:
-        DECODER.decode(content)  # a call, unlike decoding, checks no bounds
+        DECODER.decode(content)  # msgspec checks the bounds only when it decodes
     except (msgspec.MsgspecError, RecipeError) as error:
         said = str(error) if isinstance(error, RecipeError) else explain(error)
         raise FolderError(f"{record.name} can't be written: {said}") from None
@@ -82,21 +83,30 @@ def encode(record: Record) -> bytes:
 
 
 def identity(folder: Path) -> str:
-    """The folder's id: 64 hex digits; raises FolderError."""
+    """Return the id of a folder, 64 hex digits; raises FolderError."""
     return identity_of({CONFIG: config_bytes(folder)}, folder)
 
 
 def identity_of(files: Mapping[str, bytes], folder: Path = Path()) -> str:
-    """The id of a folder whose files were read; raises FolderError, which names `folder`."""
+    """Return the id of a folder from its files; raises FolderError, which names `folder`."""
     values = _document(files[CONFIG], folder)
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return _sha256(text.encode())
 
 
 def write(folder: Path, record: Record, files: Mapping[str, bytes]) -> Record:
-    """Write a model folder into an empty folder; raises FolderError, before that, for an impossible record.
+    """Write a model folder.
 
-    `files` are all files but config.json. Returns the record that was written, which has their hashes.
+    Args:
+        folder: An empty folder.
+        record: The record; its `files` are replaced.
+        files: The contents of all files but config.json, by name.
+
+    Returns:
+        The written record, with the hashes of the files.
+
+    Raises:
+        FolderError: A value of the record is out of bounds. Nothing is written then.
     """
     hashed = {name: file_facts(content) for name, content in files.items() if name not in PRESENTATION}
     record = msgspec.structs.replace(record, files=hashed, format=FORMAT)
@@ -105,7 +115,7 @@ def write(folder: Path, record: Record, files: Mapping[str, bytes]) -> Record:
 
 
 def read_file(folder: Path, record: Record, name: str) -> bytes:
-    """Read a file that the record names, size and hash checked; raises FolderError or HashMismatch."""
+    """Read a file of the record, and check its size and hash; raises FolderError or HashMismatch."""
     path, expected = folder / name, record.files[name]
     content = read_regular(folder, name, expected.bytes)
     actual = _sha256(content)
@@ -118,7 +128,7 @@ def read_file(folder: Path, record: Record, name: str) -> bytes:
 
 
 def read_weights(folder: Path, record: Record) -> bytes:
-    """Read the weights of a folder: hash, types and values checked; raises FolderError or HashMismatch."""
+    """Read the weights, and check their hash, types and values; raises FolderError or HashMismatch."""
     require_weights(folder, record)
     content = read_file(folder, record, WEIGHTS)
     require_sound_weights(content, record, folder / WEIGHTS)
@@ -126,8 +136,8 @@ def read_weights(folder: Path, record: Record) -> bytes:
 
 
 def require_sound_weights(content: bytes, record: Record, path: Path) -> None:
-    """Raise FolderError where a tensor has another type than the record says, or a value that is not finite."""
-    import numpy as np  # a listing needs neither
+    """Raise FolderError if a tensor does not have the dtype of the record, or has a value that is not finite."""
+    import numpy as np  # imported here because a list of models needs neither
     from safetensors import SafetensorError, deserialize
 
     try:
@@ -148,12 +158,12 @@ def require_sound_weights(content: bytes, record: Record, path: Path) -> None:
 
 
 def read_log(folder: Path) -> list[EpochRow]:
-    """Read the log.jsonl of a model folder, or of a run that is still going on; raises FolderError."""
+    """Read the log.jsonl of a model folder or of a run in progress; raises FolderError."""
     return _rows(read_regular(folder, LOG, LOG_BYTES), folder / LOG)
 
 
 def log_rows(content: bytes, where: str | Path) -> list[EpochRow]:
-    """The rows of a published log.jsonl; raises FolderError, which names `where`, for a damaged or empty one."""
+    """Decode a published log.jsonl; raises FolderError, which names `where`, if it is damaged or empty."""
     rows = _rows(content, where)
     if not rows:
         raise FolderError(f"{where} has no epoch; fetch or train the model again")
@@ -161,9 +171,17 @@ def log_rows(content: bytes, where: str | Path) -> list[EpochRow]:
 
 
 def check(folder: Path) -> Record:
-    """Check every file in the record, but for missing weights that can be downloaded.
+    """Check every file of the record; weights that can be downloaded may be missing.
 
-    Raises FolderError or HashMismatch.
+    Args:
+        folder: The model folder.
+
+    Returns:
+        The record.
+
+    Raises:
+        FolderError: A file is missing or invalid.
+        HashMismatch: A file does not have the hash of the record.
     """
     record = read_record(folder)
     for _ in _contents(folder, record):
@@ -172,14 +190,14 @@ def check(folder: Path) -> Record:
 
 
 def check_whole(folder: Path) -> Record:
-    """As `check`, and the weights must exist; raises FolderError or HashMismatch."""
+    """Check every file of the record as `check`, and require the weights; raises FolderError or HashMismatch."""
     record = check(folder)
     require_weights(folder, record)
     return record
 
 
 def require_weights(folder: Path, record: Record) -> None:
-    """Raise FolderError for a folder without its weights."""
+    """Raise FolderError if a folder has no weights."""
     if is_missing(folder / WEIGHTS):
         if record.download is None:
             raise FolderError(f"{folder} has no {WEIGHTS}; copy it from where the model was published, or train again")
@@ -190,14 +208,14 @@ def require_weights(folder: Path, record: Record) -> None:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Read every file of a model folder, checked as by `check`; raises FolderError or HashMismatch."""
+    """Read every file of a model folder, and check it as `check`; raises FolderError or HashMismatch."""
     config = {CONFIG: config_bytes(folder)}
     shown = {name: read_regular(folder, name, PRESENTATION_BYTES) for name in presentation(folder)}
     return {**config, **dict(_contents(folder, record_of(config, folder))), **shown}
 
 
 def presentation(folder: Path) -> list[str]:
-    """The names of the card and the curve, as far as a folder has them."""
+    """List the names of the card and the curve, if the folder has them."""
     return [name for name in PRESENTATION if (folder / name).is_file()]
 
 
@@ -209,7 +227,7 @@ def write_files(files: Mapping[str, bytes], target: Path) -> None:
 
 
 def copy_files(source: Path, target: Path, *, weights: bool = True) -> None:
-    """Copy the files of a model folder into an existing folder, once `check` has passed."""
+    """Check a model folder, and copy its files into an existing folder; raises FolderError or HashMismatch."""
     files = read_files(source)
     write_files(files if weights else {name: files[name] for name in files if name != WEIGHTS}, target)
 
@@ -222,7 +240,7 @@ def file_facts(content: bytes) -> File:
 def is_missing(path: str | Path) -> bool:
     """Whether a path does not exist; a path without permission counts as existing."""
     try:
-        os.stat(path)  # noqa: PTH116 - a listing of ten thousand models makes no Path of each file
+        os.stat(path)  # noqa: PTH116 - a Path per file would slow down the list of ten thousand models
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return True
     except OSError as error:
@@ -231,14 +249,14 @@ def is_missing(path: str | Path) -> bool:
 
 
 def ground(path: Path) -> Path:
-    """The path itself if it exists, else the nearest folder above it that does."""
+    """Return the path if it exists, else its nearest parent folder that exists."""
     while is_missing(path) and path != path.parent:
         path = path.parent
     return path
 
 
 def document(folder: Path) -> Mapping[str, Any]:
-    """A folder's config.json as plain JSON values; raises FolderError."""
+    """Decode a folder's config.json to plain JSON values; raises FolderError."""
     return _document(config_bytes(folder), folder)
 
 
@@ -250,7 +268,7 @@ def _document(content: bytes, folder: Path) -> Mapping[str, Any]:
 
 
 def config_bytes(folder: str | Path) -> bytes:
-    """Read a folder's config.json as it is; raises FolderError."""
+    """Read the bytes of a folder's config.json; raises FolderError."""
     try:
         return read_regular(folder, CONFIG, CONFIG_BYTES)
     except FolderError:
@@ -260,7 +278,7 @@ def config_bytes(folder: str | Path) -> bytes:
 
 
 def _refused(content: bytes, folder: Path, error: Exception) -> FolderError:
-    """The error for a config.json that is no record: of a newer zoo, of another library, or invalid."""
+    """The error for an invalid config.json, or for that of a newer zoo or of another library."""
     values = _document(content, folder)
     number = values.get("format")
     if isinstance(number, int) and number > FORMAT:
@@ -277,7 +295,7 @@ def _unreadable(folder: Path, error: Exception) -> FolderError:
 
 
 def _contents(folder: Path, record: Record) -> Iterator[tuple[str, bytes]]:
-    """Yield every file that the record names, checked as `check` does."""
+    """Yield the name and content of every file of the record, checked as by `check`."""
     absent = {WEIGHTS} if record.download is not None and is_missing(folder / WEIGHTS) else set()
     here = [name for name in record.files if name not in absent]
     if missing := [name for name in here if is_missing(folder / name)]:
@@ -298,12 +316,12 @@ def _rows(content: bytes, where: str | Path) -> list[EpochRow]:
 
 
 def read_regular(folder: str | Path, name: str, most: int) -> bytes:
-    """Read a regular file of a folder, of at most `most` bytes; raises FolderError for anything else."""
+    """Read a regular file of at most `most` bytes; raises FolderError for anything else."""
     path = os.path.join(folder, name)  # noqa: PTH118
     try:
-        # A file directly in the folder that is no link is inside the folder.
+        # Only a link or a name with folders can lead out of the folder.
         real = _inside(Path(folder), name) if "/" in name or os.path.islink(path) else path  # noqa: PTH114
-        # Do not wait for the writer of a pipe, and do not follow a link that was created meanwhile.
+        # Do not wait for the writer of a pipe, and do not follow a link that was created since the check.
         flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         descriptor = os.open(real, os.O_RDONLY | flags)
         with os.fdopen(descriptor, "rb") as file:
@@ -312,7 +330,7 @@ def read_regular(folder: str | Path, name: str, most: int) -> bytes:
                 raise FolderError(f"{path} is no regular file; fetch or train the model again")
             if status.st_size > most:
                 raise FolderError(f"{path} has {status.st_size:,} bytes, expected up to {most:,}; fetch it again")
-            return file.read(status.st_size)  # reading up to `most` would allocate that much
+            return file.read(status.st_size)  # read(most) would allocate `most` bytes
     except OSError as error:
         raise FolderError(f"{path} can't be read: {error.strerror}") from None
 
@@ -337,6 +355,6 @@ def _short(text: str) -> str:
 
 
 def _sha256(content: bytes) -> str:
-    import hashlib  # a listing hashes nothing, and OpenSSL takes its time to load
+    import hashlib  # imported here because OpenSSL loads slowly and a list of models needs no hash
 
     return hashlib.sha256(content).hexdigest()

@@ -1,6 +1,6 @@
-"""The record of a model, which is its config.json, and the rows of its log.jsonl.
+"""The types of config.json (the record of a model) and of the rows of log.jsonl.
 
-`Record` is either `Trained` or `Imported`. Decoding checks all bounds and rules; a record that is made by a call is
+`Record` is either `Trained` or `Imported`. Decoding checks all bounds. A record that was constructed in Python is
 checked when it is written (`zoo.record.store`).
 """
 
@@ -39,24 +39,25 @@ CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 LOG: Final = "log.jsonl"
 CURVE: Final = "curve.svg"
-PRESENTATION: Final = (README, CURVE)  # rendered from record and log, and no part of the record
+PRESENTATION: Final = (README, CURVE)  # rendered from record and log; the record has no hash of them
 
-UNKNOWN_LICENSE: Final = "unknown"  # the Hub's id for it
+UNKNOWN_LICENSE: Final = "unknown"  # license id of the Hugging Face Hub
 
 MOST_CLASSES: Final = 100_000
 MOST_CHANNELS: Final = 64
-MOST_PIXELS: Final = 4096  # of a side
+MOST_PIXELS: Final = 4096  # of height and width
 
 Channels = Annotated[int, Meta(ge=1, le=MOST_CHANNELS)]
 Side = Annotated[int, Meta(ge=1, le=MOST_PIXELS)]
 Classes = Annotated[tuple[Line, ...], Meta(min_length=1, max_length=MOST_CLASSES)]
+LayerNames = Annotated[tuple[Line, ...], Meta(max_length=16)]
 Threads = Annotated[int, Meta(ge=1, lt=2**20)]
-Loss = Annotated[float, Meta(ge=-1e39, le=1e39)]  # nothing beyond float32's range can be drawn
+Loss = Annotated[float, Meta(ge=-1e39, le=1e39)]  # a plot needs values in the range of float32
 TAG: Final = r"\A[a-z0-9][a-z0-9_-]{0,39}\Z"
 
 
 class Results(Struct, frozen=True, forbid_unknown_fields=True):
-    """The accuracy of a model on all test images, one forward pass each; percent."""
+    """The accuracy of a model on all test images, in percent, with one forward pass per image."""
 
     test_top1: Percent
     test_top5: Percent
@@ -65,7 +66,7 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95% confidence interval of top-1 (Wilson 1927), in percent."""
+        """The 95% confidence interval of top-1 in percent (Wilson's score interval, 1927)."""
         z, n, p = 1.959964, self.test_images, self.test_top1 / 100
         middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
         margin = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
@@ -73,7 +74,7 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EpochRow(Struct, frozen=True, forbid_unknown_fields=True):
-    """An epoch of a run: mean losses, top-1 in percent; no choice is made by the test values."""
+    """The log of an epoch: mean losses and top-1 in percent. Nothing is chosen by the test values."""
 
     epoch: Annotated[int, Meta(ge=1, lt=2**31)]
     lr: Loss  # of the last step
@@ -82,16 +83,16 @@ class EpochRow(Struct, frozen=True, forbid_unknown_fields=True):
     train_seconds: Loss
     test_loss: Loss | None = None
     test_top1: Loss | None = None
-    val_loss: Loss | None = None  # on the images of the training set that the recipe holds out
+    val_loss: Loss | None = None  # on the training images that the recipe holds out
     val_top1: Loss | None = None
-    compile_seconds: Loss = 0.0  # beside train_seconds
+    compile_seconds: Loss = 0.0  # not in train_seconds
 
     def validated(self, results: Results) -> EpochRow:
-        """The row with the results on the held-out images."""
+        """Return the row with the results on the held-out images."""
         return msgspec.structs.replace(self, val_loss=results.test_loss, val_top1=results.test_top1)
 
     def tested(self, results: Results) -> EpochRow:
-        """The row with the results on the test set."""
+        """Return the row with the results on the test set."""
         return msgspec.structs.replace(self, test_loss=results.test_loss, test_top1=results.test_top1)
 
 
@@ -103,14 +104,14 @@ class Continuation(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Training(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a job was run, and what had been requested if something else was done."""
+    """How long a job ran, how it was compiled, and where it was resumed."""
 
     epochs: Count
     train_seconds: Seconds
-    compile_seconds: Seconds = 0.0  # beside train_seconds
+    compile_seconds: Seconds = 0.0  # not in train_seconds
     compile_why: Line = ""  # the reason for the job's `compile`
-    compile_requested: How | None = None  # if compiling failed
-    batch_norm_images: Positive | None = None  # images of a batch in the batch norm of each process, if not all
+    compile_requested: How | None = None  # the requested `compile`, if compiling failed
+    batch_norm_images: Positive | None = None  # images per process in batch norm, if not the whole batch
     continued: tuple[Continuation, ...] | UnsetType = UNSET
 
 
@@ -127,10 +128,10 @@ class SeedResults(Struct, frozen=True, forbid_unknown_fields=True):
 class Environment(Struct, frozen=True, forbid_unknown_fields=True):
     """The machine on which the weights were trained or measured."""
 
-    device: Line  # its name by its maker
+    device: Line  # the manufacturer's name of the CPU or GPU
     python: Line
-    commit: Line | None  # of the zoo's checkout, if it ran from one
-    plugin_commit: Line | None = None  # of the plugin's own checkout, if it ran from another one
+    commit: Line | None  # of the zoo's git checkout; None if the zoo was installed
+    plugin_commit: Line | None = None  # of the plugin's git checkout, if it is not the zoo's
 
 
 class File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,22 +142,25 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Download(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The address of weights that are not in the folder: `model.safetensors`, or a file that is converted to it."""
+    """The address of weights that may be missing in the folder.
+
+    The file is `model.safetensors`, or is converted to it.
+    """
 
     address: Address
     file: FileName
-    sha256: Sha256OrDigits  # of the file; its first 8 digits if only those are known
+    sha256: Sha256OrDigits  # of the file; or the first 8 digits
     bytes: Positive | None = None
     # Over the names, types, shapes and values of the file's tensors (`zoo.nets.weights.tensors_sha256`).
     tensors_sha256: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")] = ""
 
     def is_of(self, sha256: str) -> bool:
-        """Whether the file may have this SHA-256."""
+        """Whether this SHA-256 has the recorded digits."""
         return sha256.startswith(self.sha256)
 
 
 class Claim(Struct, frozen=True, forbid_unknown_fields=True):
-    """The top-1 that the author of weights publishes, in percent, and how it was obtained."""
+    """The top-1 in percent that the author of the weights published, and how it was measured."""
 
     test_top1: Percent
     meaning: Line = ""  # "best over test epochs"
@@ -168,11 +172,11 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     by: Annotated[Line, Meta(min_length=1)]
     revision: Line = ""  # of the repository that their file is in
     citation: Line = ""
-    mapped: Line = ""  # how the names of its tensors became the net's
-    # Regular expressions and their replacements, that were applied to the names first.
+    mapped: Line = ""  # how the tensors were renamed, in words
+    # Regular expressions and replacements that were applied to the names of the tensors first.
     rename: Annotated[tuple[tuple[Line, Line], ...], Meta(max_length=100)] | UnsetType = UNSET
     claim: Claim | None = None
-    threads: Threads  # of the processor that measured it
+    threads: Threads  # number of CPU threads of the measurement
     versions: Versions
 
 
@@ -181,7 +185,7 @@ class ExportTest(Struct, frozen=True, forbid_unknown_fields=True):
 
     test_top1: Percent
     test_images: Positive
-    otherwise: Count  # images with another predicted class than the net's
+    otherwise: Count  # number of images for which the predicted class differs from the net's
     logits: Distance  # the largest difference from the net's
 
     def __post_init__(self) -> None:
@@ -189,16 +193,35 @@ class ExportTest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Export(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An exported file of the folder, and how it was compared with the net."""
+    """An exported file of the folder, and its comparison with the net."""
 
     format: Name  # as `zoo export --to` names it
     file: FilePath  # its name in the folder
     runtime: Line  # with its version
-    device: Line  # that it ran on, by its maker's name
+    device: Line  # the manufacturer's name of the CPU or GPU that ran it
     threads: Threads
     known_logits: Distance  # the largest difference from the net's logits of the fixed inputs
-    test: ExportTest | None  # None if the data was not there
-    any_size: bool = False  # takes images of any height and width, not only the model's
+    test: ExportTest | None  # None if the data set was missing
+    any_size: bool = False  # accepts images of any height and width
+
+
+class PretrainedCfg(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What timm reads beside `architecture` to load the weights, under the names of its own `PretrainedCfg`.
+
+    The first seven fields repeat fields of the record; the others are the net's.
+    """
+
+    input_size: tuple[Channels, Side, Side]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop_pct: float
+    interpolation: Line
+    crop_mode: Line
+    label_names: Classes
+    num_classes: Positive
+    first_conv: Line | LayerNames | None = None
+    classifier: Line | LayerNames | None = None
+    fixed_input_size: bool = False
 
 
 class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -221,6 +244,7 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     files: Annotated[Mapping[FilePath, File], Meta(max_length=1_000)]  # all but config.json, card and curve
     exports: Annotated[tuple[Export, ...], Meta(max_length=16)] = ()
     download: Download | None = None  # of the weights, which may be missing in the folder then
+    pretrained_cfg: PretrainedCfg | UnsetType = UNSET  # if timm has the net too
 
     def __post_init__(self) -> None:
         channels = self.input_size[0]
@@ -236,10 +260,16 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             _require(len(set(values)) == len(values), f"exports should each have a {field} of its own")
         exported = all(export.file in self.files and export.file not in (WEIGHTS, LOG) for export in self.exports)
         _require(exported, "exports should each have a file that is among files")
+        if self.pretrained_cfg is not UNSET:
+            resized = msgspec.structs.asdict(self.resizing)
+            same = {"input_size": self.input_size, "mean": self.mean, "std": self.std, "label_names": self.classes}
+            for field, value in {**same, **resized, "num_classes": len(self.classes)}.items():
+                agrees = getattr(self.pretrained_cfg, field) == value
+                _require(agrees, f"pretrained_cfg.{field} should be the record's")
 
     @property
     def computation(self) -> Job | Source:
-        """What has the versions and threads that trained it, or measured it if it was imported."""
+        """The job, or the source of an imported model: each has `versions` and `threads`."""
         raise NotImplementedError
 
     @property
@@ -253,7 +283,7 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         return self.computation.versions.distribution
 
     def fits(self, dataset: Dataset) -> bool:
-        """Whether its images and classes are those of a data set."""
+        """Whether a data set has the same image size and classes."""
         return (self.input_size, self.classes) == (dataset.input_size, dataset.classes)
 
 
@@ -265,8 +295,8 @@ class Trained(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     training: Training
     results: Results
     environment: Environment
-    seeds: tuple[SeedResults, ...] = ()  # of a training from several seeds, the one of this folder first
-    pictures: Pictures | None = None  # if it was trained on a folder of pictures
+    seeds: tuple[SeedResults, ...] = ()  # if it was trained from several seeds, its own seed first
+    pictures: Pictures | None = None  # of a data set by address
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -285,13 +315,13 @@ class Trained(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
     @property
     def seed_results(self) -> SeedResults:
-        """Its results, as those of one of several seeds."""
+        """The results, with seed and hash."""
         top1, top5, loss = self.results.test_top1, self.results.test_top5, self.results.test_loss
         return SeedResults(self.job.seed, top1, top5, loss, self.weights.sha256)
 
     @property
     def requested_job(self) -> Job:
-        """The job as it was requested, before compiling failed."""
+        """The job with the requested `compile`, also if compiling failed."""
         return msgspec.structs.replace(self.job, compile=self.training.compile_requested or self.job.compile)
 
 
@@ -328,7 +358,7 @@ class _Author(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """The part of a record that a listing shows, which is decoded faster."""
+    """The fields of a record that a list shows. It is decoded faster than the record."""
 
     name: Name
     dataset: Name
@@ -355,7 +385,7 @@ Record: TypeAlias = Trained | Imported
 
 
 def require_trained(record: Record) -> Trained:
-    """Return the record of a model that the zoo trained; raises FolderError for an imported model."""
+    """Return the record if the zoo trained the model; raises FolderError for an imported model."""
     if isinstance(record, Trained):
         return record
     by = record.source.by
@@ -363,7 +393,15 @@ def require_trained(record: Record) -> Trained:
 
 
 def obstacles(here: Trained, there: Trained) -> list[str]:
-    """The reasons, a phrase each, why two trainings of one job may have other bytes; empty if they should be equal."""
+    """List the reasons why two trainings of the same job may have different weights.
+
+    Args:
+        here: The record of the training on this machine.
+        there: The record of the training that it repeats.
+
+    Returns:
+        A phrase per reason; empty if the weights should be equal byte for byte.
+    """
     recipe = there.job.recipe
     uses_numpy = bool(recipe.mixup or recipe.cutmix or recipe.cutout)
     different = [
@@ -382,12 +420,13 @@ def obstacles(here: Trained, there: Trained) -> list[str]:
 
 
 def differences(a: Record, b: Record) -> dict[str, tuple[object, object]]:
-    """The fields in which two records differ, as `job.recipe.lr` or `classes[3]`, with both values, None if missing.
+    """List the fields in which two records differ, without `known_answers`, which depend on the weights only.
 
-    `known_answers` are left out: they follow from the weights.
+    Returns:
+        Both values by field, such as `job.recipe.lr` or `classes[3]`; None for a missing value.
     """
-    ours, theirs = (dict(_leaves(msgspec.to_builtins(record))) for record in (a, b))
-    pairs = {path: (ours.get(path), theirs.get(path)) for path in ours | theirs}
+    first, second = (dict(_leaves(msgspec.to_builtins(record))) for record in (a, b))
+    pairs = {path: (first.get(path), second.get(path)) for path in first | second}
     return {path: pair for path, pair in pairs.items() if pair[0] != pair[1] and not path.startswith("known_answers")}
 
 
@@ -402,30 +441,20 @@ def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
         yield path, value
 
 
-def _mixes(job: Job) -> bool:
-    """Whether a training draws random numbers from NumPy: with mixup, CutMix or cutout."""
-    recipe = job.recipe
-    return bool(recipe.mixup or recipe.cutmix or recipe.cutout)
-
-
-def _said(value: object) -> str:
-    return "unknown" if value == "" else str(value)
-
-
 def is_tag(text: str) -> bool:
-    """Whether a text can be the tag of imported weights, the last part of their name."""
+    """Whether a text can be the tag of imported weights, the part of the name after the dot."""
     return re.match(TAG, text) is not None
 
 
 def spread(percents: Sequence[float]) -> str:
-    """Mean ± standard deviation (of a sample: over n − 1) of two or more values in percent: `92.44 ± 0.13`."""
-    from statistics import mean, stdev  # takes its time to load, and few models have several seeds
+    """Format the mean ± sample standard deviation of at least two values in percent: `92.44 ± 0.13`."""
+    from statistics import mean, stdev  # imported here because it loads slowly and few models have several seeds
 
     return f"{mean(percents):.2f} ± {stdev(percents):.2f}"
 
 
 def log_text(rows: Iterable[EpochRow]) -> str:
-    """The text of log.jsonl."""
+    """Encode log.jsonl."""
     return "".join(f"{msgspec.json.encode(row).decode()}\n" for row in rows)
 
 

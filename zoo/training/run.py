@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 import torch
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from torch import nn
 
 from zoo.data import batches, sources
@@ -29,7 +29,7 @@ from zoo.nets.device import enough_memory
 from zoo.record import card, curve, store
 from zoo.record.job import Job
 from zoo.record.replace import written_aside
-from zoo.record.types import EpochRow, Trained, log_text, require_trained
+from zoo.record.types import EpochRow, PretrainedCfg, Trained, log_text, require_trained
 from zoo.record.types import Training as TrainingRecord
 from zoo.spec import Model
 from zoo.training import distributed
@@ -244,11 +244,35 @@ def _result(training: Training) -> Trained:
         known_answers=tuple(
             tuple(row) for row in known_answers(net, training.pixels, model.dataset.input_size).tolist()
         ),
+        pretrained_cfg=_pretrained_cfg(net, model, mean, std),
     )
     try:
         return _write(plan.output.folder, record, rows, model, content)
     except FolderError as error:
         raise FolderError(f"{error}; the trained net is in {plan.output.run}: resume continues from there") from None
+
+
+def _pretrained_cfg(
+    net: nn.Module, model: Model, mean: tuple[float, ...], std: tuple[float, ...]
+) -> PretrainedCfg | UnsetType:
+    """What timm needs to load the weights, if the net is timm's under the same name: it has timm's `pretrained_cfg`."""
+    cfg = getattr(net, "pretrained_cfg", None)
+    if not isinstance(cfg, dict) or cfg.get("architecture") != model.architecture.name:
+        return UNSET
+    dataset, resizing = model.dataset, model.dataset.resizing
+    return PretrainedCfg(
+        input_size=dataset.input_size,
+        mean=mean,
+        std=std,
+        crop_pct=resizing.crop_pct,
+        interpolation=resizing.interpolation,
+        crop_mode=resizing.crop_mode,
+        label_names=dataset.classes,
+        num_classes=len(dataset.classes),
+        first_conv=cfg.get("first_conv"),
+        classifier=cfg.get("classifier"),
+        fixed_input_size=cfg.get("fixed_input_size", False),
+    )
 
 
 def _record_seeds(out: Path, repetitions: list[Trained], model: Model) -> Trained:

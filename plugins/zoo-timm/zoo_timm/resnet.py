@@ -40,6 +40,7 @@ def small_image_resnet(name: str, input_size: tuple[int, int, int], num_classes:
     net.set_submodule("maxpool", nn.Identity())
     for stage in net.feature_info:  # type: ignore[union-attr]
         stage["reduction"] = max(1, stage["reduction"] // 4)
+    del net.pretrained_cfg, net.default_cfg  # timm can't build this net under this name
     return net
 
 
