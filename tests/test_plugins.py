@@ -279,7 +279,7 @@ READER = "data set pix: its reader, of plugin zoo-pix, "
             "build(c, n)",
             "architecture net: its build, of plugin zoo-pix, should take (input_size, num_classes), by these names",
         ),
-        ("return nn.Sequential", "return str(nn.Linear) or ", "build, of plugin zoo-pix, gives a str, expected"),
+        ("return nn.Sequential", "return str(nn.Linear) or ", "build, of plugin zoo-pix, returns a str, expected"),
         (
             "images.astype(np.uint8)",
             "(images / 255).astype(np.float32)",
