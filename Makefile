@@ -1,4 +1,4 @@
-# Two commands on a fresh machine with Python >= 3.11: make demo, make test. Both may be repeated.
+# Start with `make demo` and `make test`; they need Python >= 3.11, and install everything into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,33 +15,33 @@ $(INSTALLED): pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' $(PLUGINS:%=-e %)
 	touch $@
 
-# The main job on the embedded data set: train, publish to a folder, list, load back, predict.
+# Train, publish to a folder hub, list, evaluate and predict, on the digits of scikit-learn.
 demo: $(INSTALLED)
 	$(BIN)/zoo train resnet8_digits --out demo/resnet8_digits --overwrite --push --hub file:demo/hub
 	$(BIN)/zoo list --hub file:demo/hub
 	$(BIN)/zoo eval resnet8_digits --hub file:demo/hub
 	$(BIN)/python examples/predict_digits.py file:demo/hub
 
-# Two workers with one torch thread each: the threads of several torch processes on the same cores stall one another.
-# loadscope runs a module in one worker, so that the module's fixtures are made once.
+# Each worker uses a single torch thread, because torch processes with more threads than cores slow each other down.
+# loadscope runs all tests of a module in the same worker, so that its fixtures are created once.
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadscope
 
-# Files and words that chance has written: 50,000, and others each time. The suite asks 250, always the same.
+# Fuzz tests: 50,000 random files and arguments, with a new seed each time. `make test` runs 250 with a fixed seed.
 fuzz: $(INSTALLED)
 	ZOO_FUZZ_CASES=50000 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_fuzz.py
 
-# What people do one after another: 2,000 random steps, and others each time. The suite takes 200, always the same.
+# Random sequences of 2,000 user actions, with a new seed each time. `make test` runs 200 with a fixed seed.
 journeys: $(INSTALLED)
 	ZOO_JOURNEY_STEPS=2000 OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_journeys.py
 
-# The tests of the Hub once more, with the oldest client that pyproject.toml allows.
+# The tests of the Hugging Face Hub, with the oldest huggingface_hub that pyproject.toml allows.
 test-hub-old: $(INSTALLED)
 	test -d $(VENV)/hub-1.33.0 || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/hub-1.33.0 'huggingface_hub==1.33.0'
 	PYTHONPATH=$(VENV)/hub-1.33.0 $(BIN)/python -c 'import huggingface_hub as client; assert client.__version__ == "1.33.0", client'
 	PYTHONPATH=$(CURDIR)/$(VENV)/hub-1.33.0 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_hub_hugging_face.py tests/test_faults.py tests/test_check_hub.py
 
-# timm's own tests of its models, from its source distribution of the version that is installed, asked of the zoo's.
+# timm's tests of models, from the source distribution of the installed version, run on the zoo's models.
 TIMM_TESTS := forward or backward or default_cfgs or load_pretrained or features_pretrained
 test-timm: $(INSTALLED)
 	test -d $(VENV)/timm || $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary timm \
@@ -50,7 +50,7 @@ test-timm: $(INSTALLED)
 	PYTHONPATH=$(CURDIR)/plugins/zoo-timm/tests OMP_NUM_THREADS=1 $(BIN)/pytest -c /dev/null --rootdir $(VENV)/timm \
 		-p timms_suite -p no:cacheprovider -W ignore -rs -k '(cifar or digits) and ($(TIMM_TESTS))' $(VENV)/timm/tests/test_models.py
 
-# The site of zoo page in a real browser, which Debian has as chromium and chromium-driver; npm comes with Node.js.
+# The site of `zoo page` in a browser. Needs chromium and chromium-driver (packages of Debian), and npm.
 BROWSER := $(VENV)/browser
 test-browser: $(INSTALLED)
 	test -d $(BROWSER)/selenium || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(BROWSER)/selenium selenium
@@ -62,11 +62,11 @@ test-extras: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_trackers.py tests/test_notebook.py
 
-# The tests marked slow: several machines, more kills, compiled steps, benchmarks, the deep nets of timm.
+# The tests marked slow: several machines, more kills, compiled steps, benchmarks, timm's deep nets.
 test-slow: $(INSTALLED)
 	ZOO_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadscope -m slow
 
-# Kill a training, a push and a pull before each of their file operations; the suite kills before a few.
+# Kill a training, a push and a pull before every file operation; `make test` kills before a few.
 test-kill: $(INSTALLED)
 	ZOO_SLOW=1 ZOO_KILL_EVERY=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_kill.py
 
@@ -75,7 +75,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# What is made and not written: the catalogue's cards, the README's table.
+# Regenerate the catalogue's cards and the README's table.
 generated: $(INSTALLED)
 	$(BIN)/python docs/generate.py
 

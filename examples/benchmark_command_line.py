@@ -1,12 +1,11 @@
-"""How long `zoo list` and `zoo --help` take, beside the same words to a typer app that does nothing.
+"""Compare the time of `zoo list` and `zoo --help` with a minimal typer app.
 
 python examples/benchmark_command_line.py [--pairs 25] [--json]
 
-The bare app has two commands and the settings of the zoo's, so what it takes is Python, typer and (where a command is
-called) pydantic, which typer checks arguments with. `zoo list` reads entry points, imports the plugins' facts and reads
-the catalogue; `zoo --help` imports no command. The two are run by turns, each in a process of its own, with compiled
-bytecode as after a first run. Other work on the machine slows both, mostly: quote the ratios, medians over the pairs,
-and the processor's seconds before the clock's.
+The bare app has two commands that print a line, and the zoo's settings of typer. Its time is that of Python, typer and,
+if a command is called, pydantic. `zoo list` also reads entry points, the plugins' declarations and the catalogue;
+`zoo --help` imports no command. The apps run alternately in separate processes, with bytecode already compiled. Other
+work on the machine slows both, so quote the ratios, which are medians over the pairs, and prefer CPU time.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ app()
 
 @dataclass(frozen=True)
 class Cost:
-    """What one process took: seconds of the processor, in it and in the system for it, and of the clock."""
+    """The seconds of a process: CPU time, user and system, and wall-clock time."""
 
     cpu: float
     wall: float
@@ -57,7 +56,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A command of the zoo beside the bare app's: medians in seconds, and the median of the pairs' ratios."""
+    """A command of the zoo and of the bare app: medians in seconds, and medians of the ratios."""
 
     command: str
     bare_command: str
@@ -70,7 +69,7 @@ class Comparison:
 
 
 def run(module: str, word: str, environment: Mapping[str, str]) -> Cost:
-    """Run a module with one word in a process of its own."""
+    """Run a module with an argument in a new process."""
     started = time.perf_counter()
     command = [sys.executable, "-m", module, word]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
@@ -82,7 +81,7 @@ def run(module: str, word: str, environment: Mapping[str, str]) -> Cost:
 
 
 def compare(word: str, pairs: int, environment: Mapping[str, str]) -> Comparison:
-    """Run both by turns, after a run of each that compiles what is not yet compiled."""
+    """Run both apps alternately, after a run of each that compiles bytecode."""
     modules = ("zoo", "bare")
     for module in modules:
         run(module, word, environment)
@@ -90,11 +89,11 @@ def compare(word: str, pairs: int, environment: Mapping[str, str]) -> Comparison
     return Comparison(
         command=f"zoo {word}",
         bare_command=f"bare {word}",
-        cpu=median(one.cpu for one in zoo),
-        bare_cpu=median(one.cpu for one in bare),
+        cpu=median(cost.cpu for cost in zoo),
+        bare_cpu=median(cost.cpu for cost in bare),
         cpu_ratio=median(ours.cpu / theirs.cpu for ours, theirs in zip(zoo, bare, strict=True)),
-        wall=median(one.wall for one in zoo),
-        bare_wall=median(one.wall for one in bare),
+        wall=median(cost.wall for cost in zoo),
+        bare_wall=median(cost.wall for cost in bare),
         wall_ratio=median(ours.wall / theirs.wall for ours, theirs in zip(zoo, bare, strict=True)),
     )
 
@@ -105,23 +104,23 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=25)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    facts = {"python": sys.version.split()[0], "typer": version("typer"), "pairs": arguments.pairs}
+    setup = {"python": sys.version.split()[0], "typer": version("typer"), "pairs": arguments.pairs}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "bare.py").write_text(BARE)
-        # A plain checkout is enough; and compiled files go into a folder that is thrown away.
+        # Import the zoo of this checkout, installed or not, and write bytecode to the temporary folder.
         path = os.pathsep.join(filter(None, [str(CHECKOUT), folder, os.environ.get("PYTHONPATH")]))
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(Path(folder) / "compiled")}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        found = [compare(word, arguments.pairs, environment) for word in ("list", "--help")]
+        comparisons = [compare(word, arguments.pairs, environment) for word in ("list", "--help")]
     if arguments.json:
-        print(json.dumps({**facts, "commands": [asdict(one) for one in found]}, indent=1))
+        print(json.dumps({**setup, "commands": [asdict(comparison) for comparison in comparisons]}, indent=1))
         return
-    print(f"Python {facts['python']}, typer {facts['typer']}, medians of {arguments.pairs} pairs, in milliseconds")
-    print(f"{'':<12}{'processor':>12}{'clock':>10}")
-    for one in found:
-        print(f"{one.command:<12}{1000 * one.cpu:>12.0f}{1000 * one.wall:>10.0f}")
-        print(f"{one.bare_command:<12}{1000 * one.bare_cpu:>12.0f}{1000 * one.bare_wall:>10.0f}")
-        print(f"{'ratio':<12}{one.cpu_ratio:>12.2f}{one.wall_ratio:>10.2f}")
+    print(f"Python {setup['python']}, typer {setup['typer']}, medians of {arguments.pairs} pairs, in milliseconds")
+    print(f"{'':<12}{'CPU':>12}{'wall':>10}")
+    for pair in comparisons:
+        print(f"{pair.command:<12}{1000 * pair.cpu:>12.0f}{1000 * pair.wall:>10.0f}")
+        print(f"{pair.bare_command:<12}{1000 * pair.bare_cpu:>12.0f}{1000 * pair.bare_wall:>10.0f}")
+        print(f"{'ratio':<12}{pair.cpu_ratio:>12.2f}{pair.wall_ratio:>10.2f}")
 
 
 if __name__ == "__main__":

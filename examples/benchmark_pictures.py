@@ -1,17 +1,17 @@
-"""How fast pictures of one's own are delivered and trained on, beside torchvision's ImageFolder with a DataLoader.
+"""Compare loading and training speed on a folder of pictures with torchvision's ImageFolder and a DataLoader.
 
 python examples/benchmark_pictures.py data [--size 64] [--pictures 2000] [--workers 2,4]
 python examples/benchmark_pictures.py training [--size 64] [--pictures 2000]
 python examples/benchmark_pictures.py memory [--size 64] --pictures 60000
 
-    data       batches alone: cropped, flipped, normalised (and random resized crops), images a second from the
-               second epoch on, in turn, round by round
-    training   the same net, batch and optimizer: `zoo train`, and the loop that one finds in a tutorial
-    memory     a set ten times as large as what may be kept of it, in a process whose memory is limited so that the
-               whole of it doesn't fit: the weights, images a second, and what the process's own memory came to
+    data       load batches, with padded or random resized crops, flips and normalization; images per second from the
+               second epoch on
+    training   train the same net with the same batch size and optimizer, by `zoo train` and by a plain training loop
+    memory     train on a data set that does not fit the memory limit of the process: the hash of the weights, images
+               per second and the peak memory of the process
 
-The pictures are drawn, JPEG files a quarter larger than the size and not square. Figures are medians; quote the ratios,
-which are of one run.
+The pictures are generated JPEG files, larger than --size and not square. Speeds are medians. Quote the ratios rather
+than the speeds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT))  # a plain checkout is enough
+sys.path.append(str(ROOT))  # imports the zoo of this checkout, installed or not
 
 from zoo.data import batches, sources  # noqa: E402
 from zoo.data.collection import DatasetRequest  # noqa: E402
@@ -51,7 +51,7 @@ CPU = torch.device("cpu")
 
 
 def draw(folder: Path, pictures: int, size: int) -> None:
-    """A folder of JPEG files: a class each has a colour and a direction of its stripes."""
+    """Write a folder of JPEG files; each class has a color and a direction of stripes."""
     numbers = np.random.default_rng(0)
     height, width = round(size * 1.25), round(size * 1.5)
     down, across = np.mgrid[:height, :width]
@@ -62,18 +62,19 @@ def draw(folder: Path, pictures: int, size: int) -> None:
             colour = (
                 128 + 60 * stripes[..., None] * np.cos(label + np.arange(3)) + numbers.normal(0, 20, (height, width, 3))
             )
-            place = folder / half / f"class{label}"
-            place.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8)).save(place / f"{number:06}.jpg", quality=90)
+            class_folder = folder / half / f"class{label}"
+            class_folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8)).save(
+                class_folder / f"{number:06}.jpg", quality=90
+            )
 
 
 def zoos(folder: Path, recipe: Recipe, *, compiled: bool) -> Callable[[], Iterator[Tensor]]:
-    """An epoch of the zoo's batches; images that don't fit are mapped, as in a training."""
+    """A function that iterates over an epoch of the zoo's batches."""
     dataset = open_dataset(DatasetRequest(f"folder:{folder}"), recipe, Path(), lambda *_: None)
     split = sources.read_splits(dataset, recipe, Path(), device=CPU, train_images=dataset.train_images).train
     pixels, sides = batches.pixels(dataset.mean, dataset.std, CPU), (split.images.shape[1], split.images.shape[2])
     drawn = batches.draw(len(split), recipe, seed=0, epoch=1, sides=sides)
-    # Compiled, as a training's step has it where it is worth it.
     fed, epoch = batches.feed(split, drawn.to(CPU), pixels, recipe, rank=0, world=1), iter(range(2, 10_000))
 
     made = torch.compile(lambda positions: fed.at(positions)[0], dynamic=False) if compiled else lambda p: fed.at(p)[0]
@@ -90,7 +91,7 @@ def zoos(folder: Path, recipe: Recipe, *, compiled: bool) -> Callable[[], Iterat
 
 
 def usual(folder: Path, size: int, workers: int, *, resized: bool) -> Callable[[], Iterator[Tensor]]:
-    """An epoch of ImageFolder's batches, as a tutorial has them; its workers stay."""
+    """A function that iterates over an epoch of ImageFolder's batches, with persistent workers."""
     crop = (
         [transforms.RandomResizedCrop(size)]
         if resized
@@ -108,7 +109,7 @@ def usual(folder: Path, size: int, workers: int, *, resized: bool) -> Callable[[
 
 
 def seconds(epoch: Callable[[], Iterator[Tensor]]) -> float:
-    """Of an epoch, every batch touched."""
+    """Seconds of an epoch in which a value of every batch is read."""
     began = time.perf_counter()
     for images in epoch():
         images[0, 0, 0, 0].item()
@@ -116,7 +117,7 @@ def seconds(epoch: Callable[[], Iterator[Tensor]]) -> float:
 
 
 def data(options: argparse.Namespace, folder: Path) -> None:
-    """Print images a second of each way."""
+    """Print images per second of each way to load batches."""
     size = options.size
     for resized in (False, True):
         crop = {"scale": (0.08, 1.0)} if resized else {"crop_padding": size // 8}
@@ -130,17 +131,17 @@ def data(options: argparse.Namespace, folder: Path) -> None:
         for workers in map(int, options.workers.split(",")):
             ways[f"DataLoader, {workers} workers"] = usual(folder, size, workers, resized=resized)
         for way in ways.values():
-            seconds(way)  # the first epoch, in which workers start and files are read
+            seconds(way)  # the first epoch starts workers and reads files
         rounds = [{name: seconds(way) for name, way in ways.items()} for _ in range(options.rounds)]
         print(f"{size} pixels, {'random resized crop' if resized else 'padded crop'}, flip, normalise:")
         for name in ways:
-            pace = statistics.median(options.pictures / one[name] for one in rounds)
-            ratios = [min(two[n] for n in ways if n.startswith("Data")) / two[name] for two in rounds]
+            pace = statistics.median(options.pictures / times[name] for times in rounds)
+            ratios = [min(times[way] for way in ways if way.startswith("DataLoader")) / times[name] for times in rounds]
             print(f"  {name:24} {pace:9,.0f} images/s   {statistics.median(ratios):5.1f} times the fastest DataLoader")
 
 
 def tutorial(folder: Path, size: int, workers: int, epochs: int) -> float:
-    """Images a second of the usual loop, from the second epoch on."""
+    """Images per second of a plain training loop, from the second epoch on."""
     net = architecture("resnet20").build((3, size, size), CLASSES)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     steps = [
@@ -162,7 +163,7 @@ def tutorial(folder: Path, size: int, workers: int, epochs: int) -> float:
 
 
 def training(options: argparse.Namespace, folder: Path) -> None:
-    """Print images a second of a whole training."""
+    """Print images per second of a training."""
     from zoo import api
     from zoo.record import store
 
@@ -176,10 +177,10 @@ def training(options: argparse.Namespace, folder: Path) -> None:
         print(f"zoo train, compile {done.config.job.compile}, amp {done.config.job.amp}: {own:,.0f} images/s")
     for workers in map(int, options.workers.split(",")):
         pace = tutorial(folder, options.size, workers, 3)
-        print(f"the usual loop, {workers} workers: {pace:,.0f} images/s; the zoo's is {own / pace:.2f} times that")
+        print(f"plain loop, {workers} workers: {pace:,.0f} images/s; zoo train is {own / pace:.2f} times as fast")
 
 
-# Trains where the system gives no more memory of its own than is asked for, and says what it came to at most.
+# Trains with a limit of the process's memory in bytes (0 for none), and prints its peak in MiB.
 CHILD = """
 import resource, sys, threading, time
 from pathlib import Path
@@ -206,10 +207,10 @@ print(done.config.weights.sha256, done.config.job.train_images / rows[-1].train_
 
 
 def memory(options: argparse.Namespace, folder: Path) -> None:
-    """Print the weights' hash, the pace and the memory of a process without a limit, and of some with one."""
+    """Print the hash of the weights, images per second and peak memory, with and without a memory limit."""
     size, whole = str(options.size), options.pictures * options.size**2 * 3
     _, recipe = TrainOptions(settings={"img_size": size}).recipe_of(architecture("resnet8"))
-    open_dataset(DatasetRequest(f"folder:{folder}"), recipe, Path(), lambda *_: None)  # prepares
+    open_dataset(DatasetRequest(f"folder:{folder}"), recipe, Path(), lambda *_: None)  # prepares the images once
 
     def child(limit: int, most: int | None) -> list[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -218,20 +219,20 @@ def memory(options: argparse.Namespace, folder: Path) -> None:
         words = [sys.executable, "-W", "ignore", "-c", CHILD, folder, size, folder.parent / "m", limit]
         finished = subprocess.run([*map(str, words)], capture_output=True, text=True, env=environment)
         if finished.returncode == 0:
-            sha256, pace, came_to = finished.stdout.split()
-            return [f"weights {sha256[:12]}", f"{float(pace):,.0f} images/s", f"{int(came_to):,} MiB", came_to]
+            sha256, pace, peak = finished.stdout.split()
+            return [f"weights {sha256[:12]}", f"{float(pace):,.0f} images/s", f"{int(peak):,} MiB", peak]
         return ["fails: " + (finished.stderr.strip().splitlines() or ["killed"])[-1][:100]]
 
     kept = child(0, 2**40)
     print(f"{options.pictures:,} pictures of {size} pixels: {whole / 2**20:,.0f} MiB")
-    print("  all of it kept, no limit:", *kept[:3], flush=True)
+    print("  all images in memory, no limit:", *kept[:3], flush=True)
     bound = int(kept[3]) * 2**20 - whole // 2
-    for name, most in (("all of it kept", 2**40), ("a tenth may be kept", whole // 10), ("left to itself", None)):
-        print(f"  {name}, a process of no more than {bound // 2**20:,} MiB:", *child(bound, most)[:3], flush=True)
+    for name, most in (("all images in memory", 2**40), ("a tenth in memory", whole // 10), ("by default", None)):
+        print(f"  {name}, limit of {bound // 2**20:,} MiB:", *child(bound, most)[:3], flush=True)
 
 
 def main() -> None:
-    """Draw, measure, print."""
+    """Generate pictures, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["data", "training", "memory"])
     parser.add_argument("--size", type=int, default=64)
@@ -241,11 +242,11 @@ def main() -> None:
     parser.add_argument("--compile", default="auto")
     options = parser.parse_args()
     keep_memory()  # as the command line does
-    warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores, as asked for
-    with tempfile.TemporaryDirectory() as place:
-        os.environ["ZOO_CACHE"] = f"{place}/cache"
-        draw(Path(place) / "pictures", options.pictures, options.size)
-        {"data": data, "training": training, "memory": memory}[options.what](options, Path(place) / "pictures")
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # --workers may exceed the number of cores
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["ZOO_CACHE"] = f"{scratch}/cache"
+        draw(Path(scratch) / "pictures", options.pictures, options.size)
+        {"data": data, "training": training, "memory": memory}[options.what](options, Path(scratch) / "pictures")
 
 
 if __name__ == "__main__":

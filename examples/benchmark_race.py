@@ -1,10 +1,10 @@
-"""One process publishes to a folder hub without a pause while four read it: does any of them ever get half a model?
+"""Publish to a folder hub in a process while others read it, and count reads that fail or mix two revisions.
 
 python examples/benchmark_race.py [--seconds 30] [--readers 4]
 
-The writer publishes two revisions of the digits' model by turns: the same weights, each with a license and a file of
-its own. Each reader does by turns what people do: it loads the weights, pulls the folder, reads the record, lists the
-hub. An error of any kind is a failure, as is a list without the model; mixed is a folder with files of both.
+The writer alternates between two revisions of resnet8_digits, with the same weights, other licenses and an additional
+file. Each reader loads the weights, pulls the folder, reads the record and lists the hub, repeatedly. Any error counts
+as a failure, as does a list without the model. A pulled folder with files of both revisions counts as mixed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-# A plain checkout is enough: nothing of it has to be installed.
+# Import the zoo of this checkout, installed or not.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import api
@@ -39,17 +39,17 @@ Counts = Counter[str]
 
 
 class Mixed(Exception):
-    """A folder that has files of two revisions."""
+    """A pulled folder has files of two revisions."""
 
 
 def write_revision(folder: Path, license: str) -> Path:  # noqa: A002
-    """A model folder under a license, with a file that says the same."""
+    """Write a model folder with a license, and an additional file that names the license."""
     shutil.copytree(MODEL, folder)
     (folder / TERMS).write_text(license)
-    facts = store.file_facts(license.encode())
+    terms = store.file_facts(license.encode())
     config = json.loads((folder / store.CONFIG).read_text())
     config["license"] = license
-    config["files"][TERMS] = {"sha256": facts.sha256, "bytes": facts.bytes}
+    config["files"][TERMS] = {"sha256": terms.sha256, "bytes": terms.bytes}
     (folder / store.CONFIG).write_text(json.dumps(config))
     return folder
 
@@ -60,7 +60,7 @@ def load(hub: str, _: Path) -> None:
 
 
 def pull(hub: str, scratch: Path) -> None:
-    """Copy the folder, and look whether it is one."""
+    """Pull the folder, and check that its files are of the same revision."""
     pulled = api.pull(NAME, hub=hub, out=scratch / "pulled")
     if (pulled / TERMS).read_text() != store.read_record(pulled).license:
         raise Mixed
@@ -69,7 +69,7 @@ def pull(hub: str, scratch: Path) -> None:
 
 
 def info(hub: str, _: Path) -> None:
-    """Read the facts."""
+    """Read the record."""
     config = api.info(NAME, hub=hub).config
     assert config is not None
     assert config.license in LICENSES
@@ -81,15 +81,15 @@ def listing(hub: str, _: Path) -> None:
     assert names == [NAME], names
 
 
-def again(turns: dict[str, Callable[[], object]], start: Barrier, seconds: float, counted: Queue[Counts]) -> None:
-    """Take the turns for so long, once at least, and count what came of each."""
+def repeat(actions: dict[str, Callable[[], object]], start: Barrier, seconds: float, counted: Queue[Counts]) -> None:
+    """Repeat the actions for some seconds, at least once, and count their outcomes."""
     counts: Counts = Counter()
     start.wait()
     until = time.monotonic() + seconds
     while not counts or time.monotonic() < until:
-        for name, turn in turns.items():
+        for name, action in actions.items():
             try:
-                turn()
+                action()
                 counts[name] += 1
             except Mixed:
                 counts["mixed"] += 1
@@ -100,20 +100,20 @@ def again(turns: dict[str, Callable[[], object]], start: Barrier, seconds: float
 
 
 def read(hub: str, scratch: Path, start: Barrier, seconds: float, counted: Queue[Counts]) -> None:
-    """A reader: loads, pulls, asks and lists by turns."""
+    """Run a reader."""
     scratch.mkdir()
-    load(hub, scratch)  # imports torch, which takes its time
-    kinds = {"loaded": load, "pulled": pull, "asked": info, "listed": listing}
-    again({name: partial(kind, hub, scratch) for name, kind in kinds.items()}, start, seconds, counted)
+    load(hub, scratch)  # imports torch before the start
+    kinds = {"loaded": load, "pulled": pull, "read": info, "listed": listing}
+    repeat({name: partial(kind, hub, scratch) for name, kind in kinds.items()}, start, seconds, counted)
 
 
 def push(hub: str, revisions: list[Path], start: Barrier, seconds: float, counted: Queue[Counts]) -> None:
-    """The pusher: one revision and the other, by turns."""
-    again({"pushed": lambda: [publish(folder, open_hub(hub)) for folder in revisions]}, start, seconds, counted)
+    """Run the writer, which alternates between the revisions."""
+    repeat({"pushed": lambda: [publish(folder, open_hub(hub)) for folder in revisions]}, start, seconds, counted)
 
 
 def main() -> None:
-    """Let them run, and print what came of it; the exit code is 1 where anything failed or was mixed."""
+    """Run the writer and the readers, and print the counts; the exit code is 1 if any read failed or was mixed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--readers", type=int, default=4)
@@ -135,7 +135,7 @@ def main() -> None:
         total: Counts = sum((counted.get() for _ in processes), Counter())
         for process in processes:
             process.join()
-    counts = ", ".join(f"{total[name]:,} {name}" for name in ("loaded", "pulled", "asked", "listed"))
+    counts = ", ".join(f"{total[name]:,} {name}" for name in ("loaded", "pulled", "read", "listed"))
     print(f"pushed {2 * total['pushed']:,} times, meanwhile {counts}: {total['failed']} failed, {total['mixed']} mixed")
     sys.exit(1 if total["failed"] or total["mixed"] else 0)
 

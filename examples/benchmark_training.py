@@ -1,36 +1,32 @@
-"""How fast the zoo trains resnet20, side by side with the loops that people use, on the device there is.
+"""Compare the training speed of the zoo with that of common training loops.
 
 python examples/benchmark_training.py [--images N] [--batch-size 128] [--model resnet20_cifar10] [--only LOOP] [--json]
 
-The loops train the same net on the same images, an epoch to warm up and an epoch that is timed, each in a
-process of its own:
-  zoo                       the zoo's own loop, as a long `zoo train` runs here; compiled before the clock starts
-  zoo, eager                the same without compiling
-  zoo, eager fp32           and without bf16
-  DataLoader, 2, 4 workers  per-image transforms of torchvision, fp32: the usual script
+All loops train the same net on the same images, for an epoch of warm-up and a timed epoch, each in a separate
+process:
+  zoo                       the zoo's loop with the settings of a long `zoo train`; compilation is not timed
+  zoo, eager                the same without compilation
+  zoo, eager fp32           the same without compilation and bf16
+  DataLoader, 2, 4 workers  a plain training loop with per-image transforms of torchvision, fp32
   timm, 2, 4 workers        timm's loader with its training transforms, fp32
 
-Run it alone on the machine, and quote the ratios: they come from one run.
+Run nothing else on the machine. Quote the ratios rather than the speeds.
 
-The two numbers, for one image of resnet20 and training = 3 × forward: 3 × 40.6 million multiply-adds
-are 0.24 GFLOP, 0.24 µs on a GPU of 1,000 TFLOP/s in bf16. Its convolutions' outputs are 188,416
-values, 377 kB in bf16; with batch norm in training each crosses the memory about PASSES times, 6 MB,
-1.8 µs at 3.35 TB/s. So memory bounds such a GPU more than arithmetic does. And a kernel takes its
-time however little it does, even in a CUDA graph: a step of many small ones is bound by their number.
-On a GPU the table sets the zoo beside both bounds, from what is measured there:
+Lower bounds for an image of resnet20, if training costs 3 × forward: the arithmetic is 3 × 40.6 million multiply-adds,
+0.24 GFLOP, which takes 0.24 µs on a GPU with 1,000 TFLOP/s in bf16. The convolutions' outputs are 188,416 values,
+377 kB in bf16. With batch norm in training, each value is read or written about PASSES times, 6 MB, which takes 1.8 µs
+at 3.35 TB/s. So memory limits such a GPU more than arithmetic does. A kernel also has a minimum duration, even in a
+CUDA graph, so the number of kernels limits a step of many small kernels.
+On a GPU the table has both bounds, computed from measurements on that GPU:
   bound by memory           the bandwidth of a copy
-  bound by launches         an eager step's kernels, were each as short as the smallest in a graph; a step of
-                            fewer kernels, compiled, may pass it
+  bound by launches         the kernels of an eager step, each with the duration of the smallest kernel in a graph; a
+                            compiled step has fewer kernels, and may be faster
 
-On two AMX cores of a Xeon the step was profiled (torch 2.15, bf16, channels_last, batch 128): convolutions were 40%
-of it (most of that backward), batch norm 25%, ReLU and the additions 26%, and making the batch, the optimizer and all
-else under 5%. Two things were in the way. glibc took the memory of every step's activations from the system anew,
-with 10,000 page faults a step (`zoo.training.environment.keep_memory`). And each small operation crossed the memory
-by itself, which compiling fuses. ReLU in place, Inductor's flags for floating point and variance as E[x²] − E[x]²
-changed nothing.
-
-Ratios to the DataLoader's loop that were once written here came from a zoo loop that trained on images of 24×24
-pixels, for want of the border that a step crops. They were 1.6 times too good, and are gone.
+Profile on two AMX cores of a Xeon (torch 2.15, bf16, channels_last, batch 128): convolutions 40% (mostly backward),
+batch norm 25%, ReLU and additions 26%; the batch, the optimizer and the rest under 5%. Two changes made it faster:
+keeping freed memory in the process, because glibc requested the memory of all activations from the system in each
+step, with 10,000 page faults (`zoo.training.environment.keep_memory`); and compilation, which fuses small operations.
+In-place ReLU, Inductor's floating point flags and variance as E[x²] − E[x]² made no difference.
 """
 
 from __future__ import annotations
@@ -58,7 +54,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
 
-# A plain checkout is enough: nothing of it has to be installed.
+# Import the zoo of this checkout, installed or not.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import registry
@@ -83,30 +79,30 @@ from zoo.training.output import Output
 from zoo.training.plan import Plan
 from zoo.training.reporting import Reporting
 
-# Of a convolution's output in bf16: written, read for its statistics, read and written normalised, read by the
-# next convolution; about twice that backward; and once for the addition.
+# Memory accesses for a convolution's output. Forward: written, read for the statistics, read and written by the
+# normalization, read by the next convolution. Backward: about twice as many. One more for the addition.
 PASSES = 16
-SMALLEST_KERNELS = 1000  # in one graph, to time one of them
+SMALLEST_KERNELS = 1000  # in the CUDA graph that times a kernel
 COUNTED_STEPS = 4
 
 
 @dataclass(frozen=True)
 class Task:
-    """What every loop trains."""
+    """The model, images and device that every loop trains with."""
 
     model: str
-    images: int  # of an epoch
+    images: int  # in an epoch
     batch_size: int
     device: str
 
-    def facts(self) -> tuple[Model, torch.device]:
+    def loaded(self) -> tuple[Model, torch.device]:
         """The model and the device."""
         return registry.load(self.model), torch.device(self.device)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """A loop's speed; `ratio` is how many times as fast the zoo's loop is."""
+    """The speed of a loop; `ratio` is the speed of the zoo's loop divided by it."""
 
     loop: str
     images_per_second: float
@@ -116,7 +112,7 @@ class Timing:
 
 
 class Pictures(TorchDataset[tuple[Tensor, int]]):
-    """Images as PIL gives them, transformed one by one."""
+    """A torch data set of PIL images, each transformed when it is read."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.images, self.labels = images, labels
@@ -134,11 +130,11 @@ Loader = Callable[[Model, Pictures, int, int, torch.device], Batches]
 
 
 def read(model: Model, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first images of the data set where it is there, else random ones, which train as fast."""
+    """The first `count` images of the data set, or random images if it is missing; they train as fast."""
     channels, height, width = model.dataset.input_size
     try:
         if not root_of().is_dir():
-            raise DataError("nothing there")
+            raise DataError("the data folder is missing")
         images, labels = model.dataset.read(root_of(), train=True)
         return images[:count], labels[:count]
     except DataError:
@@ -148,8 +144,8 @@ def read(model: Model, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
-    """Images a second of the zoo's loop, and the seconds it was compiled before."""
-    model, device = task.facts()
+    """Images per second of the zoo's loop, and seconds of compilation."""
+    model, device = task.loaded()
     images, labels = read(model, task.images)
     recipe = model.recipes[model.default_recipe].replace(epochs=2, batch_size=task.batch_size, val_images=0)
     job = Job(
@@ -169,7 +165,7 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
         dtype="fp32",
         versions=versions(model.architecture),
     )
-    border = recipe.crop_padding  # as `sources.read_splits` leaves around images that a step crops
+    border = recipe.crop_padding  # `sources.read_splits` pads images that a step crops
     padded = F.pad(torch.from_numpy(images).to(device), (0, 0, border, border, border, border))
     split = sources.Split(padded, torch.from_numpy(labels).to(device), margin=2 * border)
     test = split.uncropped()
@@ -194,8 +190,8 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
 
 
 def usual_loop(task: Task, loader: Loader, workers: int) -> tuple[float, float]:
-    """Images a second of the loop that most scripts have, over one of the loaders."""
-    model, device = task.facts()
+    """Images per second of a plain training loop with a loader."""
+    model, device = task.loaded()
     images, labels = read(model, task.images)
     batches = loader(model, Pictures(images, labels), task.batch_size, workers, device)
     net = build(model.architecture, model.dataset).to(device).train()
@@ -216,7 +212,7 @@ def usual_loop(task: Task, loader: Loader, workers: int) -> tuple[float, float]:
 def torchvision_loader(
     model: Model, pictures: Pictures, batch_size: int, workers: int, device: torch.device
 ) -> Batches:
-    """A DataLoader over crop, flip and normalise, one image at a time."""
+    """A DataLoader that crops, flips and normalises each image with torchvision."""
     pictures.transform = v2.Compose(
         [
             v2.RandomCrop(model.dataset.input_size[1], padding=4),
@@ -237,7 +233,7 @@ def torchvision_loader(
 
 
 def timm_loader(model: Model, pictures: Pictures, batch_size: int, workers: int, device: torch.device) -> Batches:
-    """timm's loader with its training transforms, which it sets itself."""
+    """timm's loader with its default training transforms."""
     from timm.data import create_loader
 
     loader: Batches = create_loader(
@@ -256,13 +252,13 @@ def timm_loader(model: Model, pictures: Pictures, batch_size: int, workers: int,
 
 
 def memory_bound(task: Task) -> tuple[float, float]:
-    """Images a second that the GPU's measured bandwidth allows."""
-    model, device = task.facts()
+    """Images per second at the GPU's measured memory bandwidth."""
+    model, device = task.loaded()
     net = build(model.architecture, model.dataset).to(device)
     source = torch.empty(2**30, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     rates = []
-    with torch.cuda.device(device):  # whose stream the events are recorded on
+    with torch.cuda.device(device):  # the events are recorded on its stream
         for _ in range(10):
             start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
             start.record()
@@ -270,29 +266,29 @@ def memory_bound(task: Task) -> tuple[float, float]:
             end.record()
             end.synchronize()
             rates.append(2 * source.numel() / (start.elapsed_time(end) / 1000))
-    shapes = [one.output_shape for one in layers(net, model.dataset.input_size, depth=9) if one.type == "Conv2d"]
+    shapes = [layer.output_shape for layer in layers(net, model.dataset.input_size, depth=9) if layer.type == "Conv2d"]
     values = sum(int(np.prod(shape)) for shape in shapes if shape)
     return float(np.median(rates)) / (values * 2 * PASSES), 0.0
 
 
 def fastest_way(device: torch.device) -> How:
-    """How a long `zoo train` runs its steps here."""
+    """The compile mode that a long `zoo train` chooses on this device."""
     recipe = Recipe(epochs=1)
     return step.choose("auto", recipe, device=device, amp=has_bf16(device), images=10**9, processes=1).how
 
 
 def launch_bound(task: Task) -> tuple[float, float]:
-    """Images a second if every kernel of an eager step took as long as the smallest one."""
+    """Images per second if every kernel of an eager step took as long as the smallest kernel."""
     kernels_a_second = 1000 / smallest_kernel_milliseconds(torch.device(task.device))
     return task.batch_size * kernels_a_second / kernels_a_step(task), 0.0
 
 
 def smallest_kernel_milliseconds(device: torch.device) -> float:
-    """Milliseconds from a kernel that does next to nothing to the next one, in a CUDA graph of many."""
+    """Milliseconds of a kernel that adds 1 to a number, in a CUDA graph of many."""
     times = []
     with torch.cuda.device(device):
         number = torch.zeros(1, device=device)
-        number.add_(1)  # so that its kernel is loaded before the capture, and not in it
+        number.add_(1)  # loads the kernel before the capture
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             for _ in range(SMALLEST_KERNELS):
@@ -308,23 +304,23 @@ def smallest_kernel_milliseconds(device: torch.device) -> float:
 
 
 def kernels_a_step(task: Task) -> float:
-    """Kernels, copies and fills of an eager step: what a longer epoch has more of than a shorter one."""
+    """Kernels, copies and fills of an eager step: the difference between a long and a short epoch, per step."""
     device, epochs = torch.device(task.device), 2  # of zoo_loop
 
     def launched(steps: int) -> int:
         with profile(activities=[ProfilerActivity.CUDA]) as seen:
             zoo_loop(replace(task, images=steps * task.batch_size), how="none", amp=has_bf16(device))
         events = seen.key_averages()
-        return sum(one.count for one in events if one.device_type.name == "CUDA" and not one.is_user_annotation)
+        return sum(event.count for event in events if event.device_type.name == "CUDA" and not event.is_user_annotation)
 
-    launched(1)  # cuDNN tries its kernels, once for all
+    launched(1)  # cuDNN tries its kernels in the first run
     return (launched(1 + COUNTED_STEPS) - launched(1)) / COUNTED_STEPS / epochs
 
 
 def loops(device: torch.device) -> dict[str, Callable[[Task], tuple[float, float]]]:
-    """Every loop by its name; each gives images a second, and seconds of compiling before."""
+    """The loops by name; each returns images per second, and seconds of compilation."""
     amp, how = has_bf16(device), fastest_way(device)
-    found: dict[str, Callable[[Task], tuple[float, float]]] = {
+    by_name: dict[str, Callable[[Task], tuple[float, float]]] = {
         "zoo": partial(zoo_loop, how=how, amp=amp),
         "zoo, eager": partial(zoo_loop, how="none", amp=amp),
         "zoo, eager fp32": partial(zoo_loop, how="none", amp=False),
@@ -335,41 +331,43 @@ def loops(device: torch.device) -> dict[str, Callable[[Task], tuple[float, float
         "zoo again": partial(zoo_loop, how=how, amp=amp),
     }
     bounds = {"bound by memory": memory_bound, "bound by launches": launch_bound}
-    return found | (bounds if device.type == "cuda" else {})
+    return by_name | (bounds if device.type == "cuda" else {})
 
 
 def main() -> None:
     """Measure, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="resnet20_cifar10")
-    parser.add_argument("--images", type=int, help="of an epoch [default: 10,240 on a CPU, 50,000 on a GPU]")
+    parser.add_argument("--images", type=int, help="images in an epoch [default: 10,240 on a CPU, 50,000 on a GPU]")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--device")
-    parser.add_argument("--only", metavar="LOOP", action="append", help="by its name; may be repeated [default: all]")
+    parser.add_argument(
+        "--only", metavar="LOOP", action="append", help="name of a loop; may be repeated [default: all]"
+    )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     device, model = choose(arguments.device), registry.load(registry.resolve(arguments.model))
     count = arguments.images or (10_240 if device.type == "cpu" else 50_000)
     task = Task(model.name, count, arguments.batch_size, str(device))
-    found: list[Timing] = []
+    timings: list[Timing] = []
     if not arguments.json:
         print(f"{model.name} on {describe(device)}, {torch.get_num_threads()} threads, {os.cpu_count()} cores, "
               f"torch {torch.__version__}, batch {task.batch_size}, {count:,} images")  # fmt: skip
         print(f"{'loop':<24}{'images/s':>12}{'s an epoch':>12}{'the zoo is':>12}{'s to compile':>14}")
-    # A process each: what one leaves behind (threads, memory, compiled code) is no other's.
+    # A process per loop, so that threads, memory and compiled code of a loop do not affect the next.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as processes:
         for name, loop in loops(device).items():
             if arguments.only and name not in arguments.only:
                 continue
             rate, compiled = processes.submit(loop, task).result()
-            ratio = (found[0].images_per_second if found else rate) / rate
-            found.append(Timing(name, rate, model.dataset.train_images / rate, compiled, ratio))
+            ratio = (timings[0].images_per_second if timings else rate) / rate
+            timings.append(Timing(name, rate, model.dataset.train_images / rate, compiled, ratio))
             if not arguments.json:
-                print(f"{name:<24}{rate:>12,.0f}{found[-1].epoch_seconds:>12.1f}{ratio:>11.2f}×{compiled:>14.0f}",
+                print(f"{name:<24}{rate:>12,.0f}{timings[-1].epoch_seconds:>12.1f}{ratio:>11.2f}×{compiled:>14.0f}",
                       flush=True)  # fmt: skip
     if arguments.json:
-        facts = {"model": model.name, "device": describe(device), "torch": str(torch.__version__), "images": count}
-        print(json.dumps({**facts, "loops": [asdict(one) for one in found]}, indent=1))
+        setup = {"model": model.name, "device": describe(device), "torch": str(torch.__version__), "images": count}
+        print(json.dumps({**setup, "loops": [asdict(timing) for timing in timings]}, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,21 @@
-"""The first half hour on a new GPU: does everything work there, and which way to train is the fastest?
+"""Test the zoo on a new GPU in half an hour, and find the fastest way to train on it.
 
 python examples/gpu_first_half_hour.py --out results [--data DIR] [--minutes 10] [--only NAME] [--list]
 
-The steps run in this order, each in a process of its own:
+The steps run in this order, each in a separate process:
   tests         the tests that need a GPU
-  ways          milliseconds and kernels of a training step of resnet20, for every way to run one that compiles nothing
+  ways          milliseconds and kernels of a training step of resnet20, for every way without compilation
   convolutions  each convolution of resnet20 in both memory layouts, for three, four and eight input channels
-  compiled      the same for every way that compiles
-  plans         the two fastest ways once more, with all of cuDNN's plans tried
-  deep          a step of resnet56 and of resnet110
+  compiled      the same for every way with compilation
+  plans         the two fastest ways again, with all plans of cuDNN tried
+  deep          a training step of resnet56
   training      200 epochs of resnet20_cifar10 by recipe `paper`, on the real data
-  benchmark     the zoo's loop beside the usual ones
+  benchmark     the zoo's training loop and others, by benchmark_training.py
 
-A step's output is written into --out as NAME.log while it runs, and NAME.json when it is done. A step that is done
-there is not run again, so that a command that was cut off goes on where it was: give the same --out. --minutes stops
-before a step that might not end in time. At the end, and with --list at once, a table sets the measured milliseconds
-beside what was estimated for an H100 without one. Exit code: the number of steps that failed.
+A running step writes its output to NAME.log in --out, and NAME.json when it ends. To resume an interrupted command, run
+it again with the same --out: completed steps are skipped. --minutes skips steps that might not end in time. At the end,
+a table compares the measured milliseconds with estimates for an H100; --list only prints it. The exit code is the
+number of failed steps.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 EXAMPLES = CHECKOUT / "examples"
 PROFILE = (sys.executable, str(EXAMPLES / "profile_training_step.py"))
 BATCHES = 391  # of 128 images, in an epoch of CIFAR
-STEP = "ms a step"  # as profile_training_step.py names it
+STEP = "ms a step"  # a figure of profile_training_step.py
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command, and the minutes that it may take."""
+    """A command, and the minutes that it takes at most."""
 
     name: str
     command: tuple[str, ...]
@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Milliseconds of a step of resnet20 at batch 128, estimated from kernels and bytes before there was a GPU."""
+    """Milliseconds of a step of resnet20 at batch size 128 on an H100, estimated from kernels and memory traffic."""
 
     way: str
     lowest: float
@@ -64,7 +64,7 @@ ESTIMATES = (
 
 
 def steps(out: Path, data: Path | None) -> list[Step]:
-    """All steps, in their order."""
+    """All steps in order."""
     profile = (*PROFILE, "--out", str(out / "profile"))
     train = (
         sys.executable, "-m", "zoo", "train", "resnet20", "--recipe", "paper", "--eval-every", "10",
@@ -86,7 +86,7 @@ def steps(out: Path, data: Path | None) -> list[Step]:
 
 
 def run(step: Step, out: Path) -> int:
-    """Run a step, and write its output while it runs; its exit code."""
+    """Run a step, write its output to files, and return its exit code."""
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     started = time.monotonic()
     with (out / f"{step.name}.log").open("w", encoding="utf-8") as log:
@@ -106,15 +106,15 @@ def run(step: Step, out: Path) -> int:
 
 
 def table(out: Path) -> str:
-    """Milliseconds of a step of resnet20 as estimated and as measured, the kernels, and seconds for 200 epochs."""
-    measured: dict[str, dict[str, float]] = {}  # the fastest of several measurements of a way
+    """A table of estimated and measured milliseconds per step, kernels, and seconds for 200 epochs."""
+    measured: dict[str, dict[str, float]] = {}  # the fastest measurement of each way
     for file in (out / "profile").glob("resnet20_cifar10-*.json"):
         content = json.loads(file.read_text(encoding="utf-8"))
         way, figures = content["part"], content["figures"]
         if STEP in figures and (way not in measured or figures[STEP] < measured[way][STEP]):
             measured[way] = figures
     lines = [f"{'a step of resnet20':<34}{'estimated ms':>14}{'measured':>10}{'kernels':>9}{'200 epochs':>12}"]
-    estimates = {each.way: f"{each.lowest:.2f}-{each.highest:.2f}" for each in ESTIMATES}
+    estimates = {estimate.way: f"{estimate.lowest:.2f}-{estimate.highest:.2f}" for estimate in ESTIMATES}
     for way in dict.fromkeys((*estimates, *measured)):
         figures = measured.get(way, {})
         milliseconds, kernels = figures.get(STEP), figures.get("kernels a step")
@@ -128,13 +128,15 @@ def table(out: Path) -> str:
 
 
 def main() -> int:
-    """Run the steps that are not done; the number of failures."""
+    """Run the steps that are not done, and return the number of failures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="the folder that results are written into")
+    parser.add_argument("--out", type=Path, required=True, help="the folder for results")
     parser.add_argument("--data", type=Path, help="the folder of the real data sets [default: as `zoo train` finds it]")
-    parser.add_argument("--minutes", type=float, help="start no step that might not end in so many")
-    parser.add_argument("--only", action="append", metavar="NAME", help="a step by its name; may be repeated")
-    parser.add_argument("--list", action="store_true", help="run no step; print the state of each step, and the table")
+    parser.add_argument("--minutes", type=float, help="skip steps that might not end within this time")
+    parser.add_argument("--only", action="append", metavar="NAME", help="name of a step; may be repeated")
+    parser.add_argument(
+        "--list", action="store_true", help="print the state of each step and the table, without running steps"
+    )
     arguments = parser.parse_args()
     out: Path = arguments.out.resolve()
     all_steps = steps(out, arguments.data and arguments.data.resolve())

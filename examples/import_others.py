@@ -1,11 +1,11 @@
-"""What the catalogue has of other people: published weights for the zoo's nets, each with whose it is and from where.
+"""Import the published weights of other authors to the catalogue.
 
 python examples/import_others.py [--files FOLDER] [--out hub_cards]
 
-A file that is in FOLDER, or can be fetched, is imported and measured (`zoo import`); one that can't be had is left out.
-FOLDER may have copies that were saved anew, without the digits in their names: then the record has a hash of the
-tensors. No weights enter the catalogue: they stay where their authors put them, and are fetched, hashed and converted
-when somebody first loads them.
+Each file is imported and evaluated as by `zoo import`. It is read from FOLDER, or else downloaded; a file that can't be
+downloaded is left out. FOLDER may have re-saved copies, without the hash in their names: then the record has a hash of
+the tensors. The catalogue gets no weights: they are downloaded from their author, checked and converted when a model
+is first loaded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# A plain checkout is enough: nothing of it has to be installed.
+# Import the zoo of this checkout, installed or not.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 
@@ -28,26 +28,26 @@ from zoo.record import store
 from zoo.record.replace import written_aside
 
 IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# The deviations are means of per-image ones; both as the authors' own configuration has them.
+# From the authors' configurations; the std is the mean of the std of each image.
 CIFAR10: Normalisation = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 CIFAR100: Normalisation = ((0.5070, 0.4865, 0.4409), (0.2673, 0.2564, 0.2761))
 
 
 @dataclass(frozen=True)
 class Author:
-    """Somebody's collection: whose it is, and where its files are."""
+    """An author's collection of files."""
 
     by: str
     license: str
-    folder: str  # of the files' addresses
+    folder: str  # the start of the files' addresses
     citation: str
     revision: str = ""
-    meaning: str = ""  # of the accuracies that are claimed
+    meaning: str = ""  # of the claimed accuracies
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of a collection: for which model, and what its author says that it scores."""
+    """A file of a collection, with its model and the top-1 that its author claims, in percent."""
 
     model: str
     author: Author
@@ -57,12 +57,12 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The variant's."""
+        """The name of the imported model."""
         return f"{self.model}.{self.author.by}"
 
     @property
     def address(self) -> str:
-        """The author's address of the file."""
+        """The address of the file."""
         return f"{self.author.folder}/{self.file}"
 
 
@@ -99,14 +99,14 @@ ENTRIES = (
 
 
 def source_of(entry: Entry, files: Path | None) -> Path | str:
-    """The author's file where it is in the folder, or a copy of it that was saved anew, else its address."""
+    """The path of the author's file, or of a re-saved copy, if the folder has it; else its address."""
     copy = f"{re.sub(r'-[0-9a-f]{8}$', '', Path(entry.file).stem)}.pth"
     local = [path for name in (entry.file, copy) if files is not None and (path := files / name).is_file()]
     return local[0] if local else entry.address
 
 
-def take_in(entry: Entry, files: Path | None, data: Path | None, place: Path) -> str:
-    """Write an entry's folder at `place`, without its weights; what came of it, in a phrase."""
+def import_entry(entry: Entry, files: Path | None, data: Path | None, target: Path) -> str:
+    """Import an entry into the folder `target`, without its weights; returns the outcome as text."""
     author, (mean, std) = entry.author, entry.normalisation
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -127,25 +127,27 @@ def take_in(entry: Entry, files: Path | None, data: Path | None, place: Path) ->
             )
         except HubError as error:
             return f"left out ({error})"
-        with written_aside(place) as aside:
+        with written_aside(target) as aside:
             store.copy_files(folder, aside, weights=False)
-    return f"top-1 {config.results.test_top1:.2f}%" if config.results else "not measured here, the data is not there"
+    return f"top-1 {config.results.test_top1:.2f}%" if config.results else "not evaluated, the data set is missing"
 
 
 def main() -> None:
-    """Take in all that is declared above."""
+    """Import the entries."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only these, as resnet20_cifar10.akamaster")
-    parser.add_argument("--files", type=Path, help="a folder with files that were fetched already")
-    parser.add_argument("--data", type=Path, help="where the data sets are")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="models to import, such as resnet20_cifar10.akamaster [default: all]"
+    )
+    parser.add_argument("--files", type=Path, help="a folder with downloaded files")
+    parser.add_argument("--data", type=Path, help="the data folder")
     parser.add_argument("--out", type=Path, default=Path("hub_cards"), help="the catalogue")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - {entry.name for entry in ENTRIES}:
-        parser.error(f"not declared: {', '.join(sorted(unknown))}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; expected names such as {ENTRIES[0].name}")
     for entry in ENTRIES:
         if not arguments.names or entry.name in arguments.names:
-            place = arguments.out / entry.name
-            print(f"{entry.name}: {take_in(entry, arguments.files, arguments.data, place)}", flush=True)
+            outcome = import_entry(entry, arguments.files, arguments.data, arguments.out / entry.name)
+            print(f"{entry.name}: {outcome}", flush=True)
 
 
 if __name__ == "__main__":

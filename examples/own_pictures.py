@@ -1,9 +1,9 @@
-"""A folder of pictures becomes models: one from scratch, two begun with weights that know other pictures.
+"""Train models on a folder of pictures: from scratch, by fine-tuning, and by training only the last layer.
 
 python examples/own_pictures.py [--pictures 40] [--epochs 12] [--out own_pictures]
 
-The pictures are drawn here: four shapes, in any colour, size and place, on pictures of any size. It takes about a
-minute on two cores. With pictures of your own it is three commands: docs/pictures.md.
+The script draws the pictures: four shapes of random color, size and position, on pictures of various sizes. It takes
+about a minute on two cores. docs/pictures.md shows the commands for your own pictures.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter
 
-# A plain checkout is enough: nothing of it has to be installed.
+# Import the zoo of this checkout, installed or not.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import zoo
 from zoo import api
 
-CORNERS: dict[str, list[tuple[float, float]]] = {  # of a shape in a square from -1 to 1
+CORNERS: dict[str, list[tuple[float, float]]] = {  # of shapes, within -1 to 1
     "bar": [(-1, -0.3), (1, -0.3), (1, 0.3), (-1, 0.3)],
     "square": [(-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)],
     "star": [(0, -1), (0.25, -0.25), (1, 0), (0.25, 0.25), (0, 1), (-0.25, 0.25), (-1, 0), (-0.25, -0.25)],
     "triangle": [(0, -0.9), (0.9, 0.7), (-0.9, 0.7)],
 }
-HOW = {"img_size": "32", "batch_size": "16", "hflip": "0.5"}
+SETTINGS = {"img_size": "32", "batch_size": "16", "hflip": "0.5"}
 
 
 def draw(folder: Path, pictures: int, chance: random.Random) -> None:
-    """Draw so many pictures of each shape into `folder/SHAPE`."""
+    """Draw pictures of each shape into `folder/SHAPE`."""
     for name, corners in CORNERS.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(pictures):
@@ -46,26 +46,26 @@ def draw(folder: Path, pictures: int, chance: random.Random) -> None:
 
 
 def main(out: Path, pictures: int, epochs: int) -> None:
-    """Draw, look, train three times, and say what each came to; publish the second, load it back, and ask it."""
+    """Draw pictures, train three models, print their accuracy, then publish, load and use the second model."""
     folder, hub = out / "shapes", f"file:{out / 'hub'}"
     draw(folder / "train", pictures, random.Random(0))
     draw(folder / "test", pictures // 2, random.Random(1))
     address = f"folder:{folder}"
 
-    found = api.survey(address)
-    print(f"{found.collection.name}: {len(found.train)} pictures to train on, {len(found.test)} to test with")
-    for name, train, test in found.counts():
+    survey = api.survey(address)
+    print(f"{survey.collection.name}: {len(survey.train)} pictures to train on, {len(survey.test)} to test with")
+    for name, train, test in survey.counts():
         print(f"  {name:<8} {train:>3} {test:>3}")
 
-    ways: dict[str, str | None] = {"quick": None, "finetune": "resnet20_cifar10", "linear": "resnet20_cifar10"}
-    for recipe, start in ways.items():
+    starts: dict[str, str | None] = {"quick": None, "finetune": "resnet20_cifar10", "linear": "resnet20_cifar10"}
+    for recipe, start in starts.items():
         done = zoo.train(
             "resnet20",
             dataset=address,
             start=start,
             recipe=recipe,
             epochs=epochs,
-            settings=HOW,
+            settings=SETTINGS,
             license="cc0-1.0",
             out=out / recipe,
             overwrite=True,
@@ -80,16 +80,18 @@ def main(out: Path, pictures: int, epochs: int) -> None:
     pushed = zoo.push(out / "finetune", hub=hub)
     print(f"published as {pushed.address}")
     net = zoo.load(str(pushed.address), pretrained=True)
-    print(f"loaded back: {sum(one.numel() for one in net.parameters()):,} parameters")
+    print(f"loaded back: {sum(parameter.numel() for parameter in net.parameters()):,} parameters")
     draw(out / "new", 1, random.Random(2))
-    for seen in zoo.predict(str(pushed.address), [out / "new"]):
-        guesses = ", ".join(f"{one.label} {one.probability:.0%}" for one in seen.guesses[:2])
-        print(f"a new {seen.path.parent.name}: {guesses}")
+    for prediction in zoo.predict(str(pushed.address), [out / "new"]):
+        guesses = ", ".join(f"{guess.label} {guess.probability:.0%}" for guess in prediction.guesses[:2])
+        print(f"a new {prediction.path.parent.name}: {guesses}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=40, help="of each shape to train on; half as many to test with")
+    parser.add_argument(
+        "--pictures", type=int, default=40, help="training pictures of each shape; half as many for the test"
+    )
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--out", type=Path, default=Path("own_pictures"))
     arguments = parser.parse_args()

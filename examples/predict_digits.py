@@ -1,6 +1,6 @@
-"""Load a published model back from a hub and let it read six digits it has never seen.
+"""Load a published model from a hub, and classify six test images of digits.
 
-python examples/predict_digits.py [HUB]        # the catalogue without a hub, file:PATH, hf://NAMESPACE
+python examples/predict_digits.py [HUB]        # HUB is file:PATH or hf://NAMESPACE [default: the catalogue]
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-# A plain checkout is enough: nothing of it has to be installed.
+# Import the zoo of this checkout, installed or not.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import zoo
 
 
 def main(hub: str | None) -> None:
-    """Print what is on six test images, and what the model says is."""
+    """Print the labels and predictions of six test images."""
     model = zoo.load("resnet8_digits", pretrained=True, hub=hub)
     preprocess = zoo.transforms("resnet8_digits", hub=hub)
     digits = load_digits()

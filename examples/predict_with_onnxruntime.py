@@ -1,4 +1,4 @@
-"""Predict with an exported file: onnxruntime, NumPy and Pillow, no zoo and no torch.
+"""Predict with an exported file, using onnxruntime, NumPy and Pillow but neither the zoo nor torch.
 
 zoo export resnet20_cifar10
 python examples/predict_with_onnxruntime.py resnet20_cifar10-export/onnx/model.onnx photo.png
@@ -17,14 +17,14 @@ metadata = session.get_modelmeta().custom_metadata_map
 classes = json.loads(metadata["classes"])
 _, height, width, channels = session.get_inputs()[0].shape
 
-image = ImageOps.exif_transpose(Image.open(picture))  # upright by its EXIF orientation
+image = ImageOps.exif_transpose(Image.open(picture))  # rotated by its EXIF orientation
 if image.mode in ("F", "LAB"):
     sys.exit(f"{picture} has pixels of mode {image.mode}; save it as RGB with 8 or 16 bits a pixel")
 if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip
     image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
 image = image.convert("L" if channels == 1 else "RGB")
 
-# Resized as in the evaluation: by default straight to the model's size; else larger, and the middle is cut out.
+# Resize as in the evaluation: by default directly to the model's size, else to a larger size and crop the center.
 resizing = {"crop_pct": 1, "interpolation": "bilinear", "crop_mode": "squash"} | json.loads(
     metadata.get("resizing", "{}")
 )
@@ -33,7 +33,7 @@ if resizing["crop_mode"] == "center" and width == height:
     side, shorter = larger[0], min(image.size)
     larger = (int(side * image.width / shorter), int(side * image.height / shorter))
 elif resizing["crop_mode"] != "squash":
-    sys.exit(f"this example does not resize as {model} needs it: {resizing} to {width}x{height}; use zoo predict")
+    sys.exit(f"this example does not support the resizing of {model}: {resizing} to {width}x{height}; use zoo predict")
 image = image.resize(larger, Image.Resampling[resizing["interpolation"].upper()])
 left, top = round((image.width - width) / 2), round((image.height - height) / 2)
 image = image.crop((left, top, left + width, top + height))

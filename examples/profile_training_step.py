@@ -1,19 +1,19 @@
-"""Where the time of a training step goes, for each way to run one, on the device there is.
+"""Profile a training step on this machine's device, for each way to run it.
 
 python examples/profile_training_step.py [--model resnet20_cifar10] [--device cpu] [--out runs/profile]
     [--only NAME,NAME] [--limit 10] [--convolutions] [--together N]
 
-Each way trains a net of its own on random images, which train as fast as real ones:
-  on a CPU  eager in fp32, in bf16 where the hardware has it, and compiled where there is a C++ compiler
-  on a GPU  eager, with the zoo's fused kernels, and compiled, each as a CUDA graph; a graph in fp32; and graphs
-            compiled with settings of Inductor that launch fewer kernels, or launch them earlier
-Printed are the milliseconds of a step and what they go into: operators by their own time on a CPU, kernels on a GPU.
-On a CPU follow the shares of data, forward, loss, backward and optimizer, and how much of them is Python; on a GPU an
-evaluation and the draw of an epoch. --convolutions sets a net's convolutions side by side in both layouts, and
---together trains up to N nets at once, each on a stream of its own.
+Each way trains a new net on random images, which train as fast as real ones:
+  on a CPU  eager in fp32, eager in bf16 if the hardware has it, and compiled if there is a C++ compiler
+  on a GPU  CUDA graphs of the eager step, of the zoo's fused kernels and of the compiled step; a graph in fp32; and
+            graphs compiled with settings of Inductor that launch fewer kernels, or launch them earlier
+The script prints the milliseconds of a step, then its operators by self time on a CPU, or its kernels on a GPU.
+On a CPU it also prints the shares of data, forward, loss, backward and optimizer, and the share of Python. On a GPU it
+also times an evaluation and the draw of an epoch. --convolutions compares the memory layouts of each convolution, and
+--together trains up to N nets at once, each on its own CUDA stream.
 
-What is measured is written into --out at once: NAME.json, and NAME.txt with every kernel or operator. A part that
-fails says why, and the others go on; the number of failures is the exit code. Run it alone on the machine.
+Each part writes its results to --out: NAME.json, and NAME.txt with every kernel or operator. If a part fails, the
+script prints the error and continues; the exit code is the number of failures. Run nothing else on the machine.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-# A plain checkout is enough: nothing of it has to be installed.
+# Import the zoo of this checkout, installed or not.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import registry
@@ -56,13 +56,13 @@ from zoo.training.objective import Loss, objective
 from zoo.training.optimizer import BatchCounts
 from zoo.training.step import STEPS_BEFORE_CAPTURE, GraphedStep, Step, StepState, Stopwatch
 
-ROUNDS = 5  # the median of so many is what counts
-FIRST_STEPS = STEPS_BEFORE_CAPTURE + 2  # compiling and capturing are over after these
+ROUNDS = 5  # times are medians over the rounds
+FIRST_STEPS = STEPS_BEFORE_CAPTURE + 2  # not timed: compilation and capture happen in them
 PROFILED_STEPS = 3
 REPEATS = 20  # of a convolution within a graph
-ROWS = 15  # of a table that is printed
+ROWS = 15  # of a printed table
 
-# What a kernel does, by what its name has in it; the first that fits. Inductor's names have all that they fuse.
+# Kinds of kernels by words in their names; the first match counts. Inductor's names list all fused operations.
 KINDS = (
     ("Inductor's", ("triton_",)),
     ("layout", ("nchwtonhwc", "nhwctonchw", "nhwcaddpadding")),
@@ -87,13 +87,13 @@ class Way:
 
 @dataclass(frozen=True)
 class Subject:
-    """What every way trains, and how long it is measured."""
+    """The model, images and settings that every way is measured with."""
 
     model: Model
     split: sources.Split  # random images
     device: torch.device
     batch_size: int
-    steps: int  # of each round
+    steps: int  # in a round
 
     @property
     def recipe(self) -> Recipe:
@@ -116,28 +116,28 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a part measured: figures by their units, and rows, of which so many are printed."""
+class Measurement:
+    """The result of a part: figures by unit, and rows, of which the first `printed` are printed."""
 
     figures: Mapping[str, float]
     rows: list[Row] = field(default_factory=list)
     printed: int = ROWS
 
 
-Part = Callable[[], Found]
+Part = Callable[[], Measurement]
 
 
 def ways(device: torch.device) -> dict[str, Way]:
     """The ways to run a step on this device, by name."""
     amp = has_bf16(device)
     if device.type == "cpu":
-        found = {"eager fp32": Way(amp=False)}
+        by_name = {"eager fp32": Way(amp=False)}
         if amp:
-            found["eager bf16"] = Way(amp=True)
+            by_name["eager bf16"] = Way(amp=True)
         if shutil.which(os.environ.get("CXX", "g++")):
-            # Without the setting its kernels have no names in a profile.
-            found["compiled"] = Way(amp, compiled=True, inductor={"cpp.enable_kernel_profile": True})
-        return found
+            # Without this setting a profile has no names of kernels.
+            by_name["compiled"] = Way(amp, compiled=True, inductor={"cpp.enable_kernel_profile": True})
+        return by_name
     graph = Way(amp, compiled=True, graph=True)
     combined, early = {"combo_kernels": True}, {"triton.enable_pdl": True}
     return {
@@ -154,7 +154,7 @@ def ways(device: torch.device) -> dict[str, Way]:
 
 
 def make_net(subject: Subject) -> nn.Module:
-    """A fresh net, ready to be trained."""
+    """Build a new net for training."""
     torch.manual_seed(0)
     net = build(subject.model.architecture, subject.model.dataset)
     return net.to(subject.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload, no-any-return]
@@ -172,7 +172,7 @@ def make_feed(subject: Subject) -> batches.Feed:
 
 
 def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
-    """A step over the subject's images, with a fresh net: the one place that knows how a step is put together."""
+    """Build a training step on the subject's images, with a new net."""
     recipe, device, net = subject.recipe, subject.device, make_net(subject)
     state = StepState(
         net,
@@ -187,7 +187,7 @@ def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
 
 
 def runner(subject: Subject, way: Way) -> Callable[[int], None]:
-    """Run the step of that number, counted from 0 and over any number of epochs."""
+    """A function that runs the step with a given number, counted from 0 over all epochs."""
     step, size = make_step(subject, way), subject.batch_size
     epoch = len(subject.split) // size
 
@@ -199,7 +199,7 @@ def runner(subject: Subject, way: Way) -> Callable[[int], None]:
 
 
 def elapsed(work: Callable[[], object], device: torch.device) -> float:
-    """Milliseconds from the start of `work` to the end of all that it gave the device to do."""
+    """Milliseconds from the start of `work` until the device has finished it."""
     if device.type == "cpu":
         started = time.perf_counter()
         work()
@@ -213,21 +213,21 @@ def elapsed(work: Callable[[], object], device: torch.device) -> float:
 
 
 def repeated(run: Callable[[int], object], times: int) -> None:
-    """Run it so many times."""
+    """Call `run` with each number below `times`."""
     for number in range(times):
         run(number)
 
 
 def milliseconds(run: Callable[[int], object], times: int, device: torch.device) -> float:
-    """Milliseconds of one run: the median of rounds of so many."""
+    """Milliseconds of a run: the median over rounds of `times` runs."""
     return statistics.median(elapsed(partial(repeated, run, times), device) for _ in range(ROUNDS)) / times
 
 
-def measure_way(subject: Subject, way: Way) -> Found:
+def measure_way(subject: Subject, way: Way) -> Measurement:
     """A step's milliseconds, and its kernels or operators."""
     device = subject.device
     with compiling(way), warnings.catch_warnings():
-        warnings.simplefilter("error", CompileWarning)  # a step that fell back would be another way's
+        warnings.simplefilter("error", CompileWarning)  # a fallback would measure another way
         run = runner(subject, way)
         first = elapsed(partial(repeated, run, FIRST_STEPS), device)
         figures = {"ms a step": milliseconds(run, subject.steps, device), "s for the first steps": first / 1000}
@@ -236,11 +236,11 @@ def measure_way(subject: Subject, way: Way) -> Found:
         figures["kernels a step"] = sum(row.calls for row in rows)
         figures["ms in kernels"] = sum(row.milliseconds for row in rows)
         figures |= {f"ms in {kind}": spent for kind, spent in by_kind(rows).items()}
-    return Found(figures, rows)
+    return Measurement(figures, rows)
 
 
-def measure_shares(subject: Subject, way: Way) -> Found:
-    """The percentage of each part of an eager step on a CPU, and of Python: time that no operator takes."""
+def measure_shares(subject: Subject, way: Way) -> Measurement:
+    """Percentages of the parts of an eager step on a CPU, and of Python, which is the time outside operators."""
     recipe, net, feed = subject.recipe, make_net(subject), make_feed(subject)
     optimizer, counts, judge = optim.build(recipe, net.parameters()), BatchCounts(net), Loss(recipe)
     spent: dict[str, list[float]] = {part: [] for part in ("data", "forward", "loss", "backward", "optimizer")}
@@ -272,35 +272,35 @@ def measure_shares(subject: Subject, way: Way) -> Found:
         wall = elapsed(partial(repeated, run, PROFILED_STEPS), subject.device)
     operators = sum(row.self_cpu_time_total for row in seen.key_averages()) / 1000
     shares = {f"% {part}": 100 * seconds / sum(medians.values()) for part, seconds in medians.items()}
-    return Found({**shares, "% of them in Python": 100 * (1 - operators / wall)})
+    return Measurement({**shares, "% in Python": 100 * (1 - operators / wall)})
 
 
 def profiled(run: Callable[[int], object], device: torch.device) -> list[Row]:
-    """A step's kernels on a GPU, its operators by their own time on a CPU; the longest first."""
+    """A step's kernels on a GPU, or its operators by self time on a CPU, longest first."""
     on_gpu = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as seen:
         elapsed(partial(repeated, run, PROFILED_STEPS), device)
     rows = [
         Row(
-            one.key,
-            (one.self_device_time_total if on_gpu else one.self_cpu_time_total) / 1000 / PROFILED_STEPS,
-            one.count / PROFILED_STEPS,
+            event.key,
+            (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1000 / PROFILED_STEPS,
+            event.count / PROFILED_STEPS,
         )
-        for one in seen.key_averages()
-        # An annotation has the time of the kernels under it once more.
-        if not on_gpu or (one.device_type.name == "CUDA" and not one.is_user_annotation)
+        for event in seen.key_averages()
+        # The time of an annotation is that of its kernels, which are listed too.
+        if not on_gpu or (event.device_type.name == "CUDA" and not event.is_user_annotation)
     ]
     return sorted(rows, key=lambda row: row.milliseconds, reverse=True)
 
 
 def by_kind(rows: list[Row]) -> dict[str, float]:
-    """Milliseconds of the kernels of each kind, the longest first."""
-    found: dict[str, float] = {}
+    """Total milliseconds of each kind of kernel, longest first."""
+    totals: dict[str, float] = {}
     for row in rows:
         name = row.name.lower()
         kind = next((kind for kind, words in KINDS if any(word in name for word in words)), "others")
-        found[kind] = found.get(kind, 0.0) + row.milliseconds
-    return dict(sorted(found.items(), key=lambda one: one[1], reverse=True))
+        totals[kind] = totals.get(kind, 0.0) + row.milliseconds
+    return dict(sorted(totals.items(), key=lambda item: item[1], reverse=True))
 
 
 @contextlib.contextmanager
@@ -311,32 +311,32 @@ def compiling(way: Way) -> Iterator[None]:
         return
     from torch._inductor import config
 
-    # Settings hold for a thread, and a backward pass is compiled where it first runs.
+    # The settings apply to this thread, so the backward pass must be compiled in it too.
     with config.patch(dict(way.inductor)), torch.autograd.set_multithreading_enabled(False):
         yield
 
 
-def measure_evaluation(subject: Subject) -> Found:
-    """Milliseconds of an evaluation of as many images as the test set has."""
+def measure_evaluation(subject: Subject) -> Measurement:
+    """Milliseconds of an evaluation, on as many images as the test set has."""
     net = build(subject.model.architecture, subject.model.dataset).to(subject.device)
     count = subject.model.dataset.test_images
     split, pixels = sources.Split(subject.split.images[:count], subject.split.labels[:count]), subject.pixels
     evaluate(net, split, pixels)
-    return Found({"ms": milliseconds(lambda _: evaluate(net, split, pixels), 1, subject.device)})
+    return Measurement({"ms": milliseconds(lambda _: evaluate(net, split, pixels), 1, subject.device)})
 
 
-def measure_draw(subject: Subject, recipe: Recipe) -> Found:
+def measure_draw(subject: Subject, recipe: Recipe) -> Measurement:
     """Milliseconds of drawing an epoch."""
     drawn = batches.draw(len(subject.split), recipe, seed=0, epoch=1).to(subject.device)
 
     def draw(epoch: int) -> None:
         batches.redraw(drawn, batches.draw(len(subject.split), recipe, seed=0, epoch=epoch))
 
-    return Found({"ms an epoch": milliseconds(draw, 1, subject.device)})
+    return Measurement({"ms an epoch": milliseconds(draw, 1, subject.device)})
 
 
-def measure_together(subject: Subject, way: Way, count: int) -> Found:
-    """Images a second of so many nets at once, each on a stream of its own."""
+def measure_together(subject: Subject, way: Way, count: int) -> Measurement:
+    """Images per second of `count` nets that train at once, each on its own CUDA stream."""
     current = torch.cuda.current_stream()
     streams = [torch.cuda.Stream() for _ in range(count)]  # type: ignore[no-untyped-call]
     runs = []
@@ -357,12 +357,12 @@ def measure_together(subject: Subject, way: Way, count: int) -> Found:
             current.wait_stream(stream)
 
     spent = statistics.median(elapsed(work, subject.device) for _ in range(ROUNDS))
-    return Found({"images/s": 1000 * count * subject.steps * subject.batch_size / spent})
+    return Measurement({"images/s": 1000 * count * subject.steps * subject.batch_size / spent})
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution as a net has it; sizes in torch's order, without the batch."""
+    """The sizes and settings of a convolution in a net, without the batch dimension."""
 
     images: tuple[int, ...]  # [C, H, W]
     weight: tuple[int, ...]
@@ -377,13 +377,13 @@ class Convolution:
 
 
 def convolutions(model: Model) -> list[Convolution]:
-    """The different convolutions of a net; one of three channels with four and eight, too."""
-    found: dict[Convolution, None] = {}
+    """The distinct convolutions of a net; those with three input channels also with four and eight."""
+    distinct: dict[Convolution, None] = {}
 
     def note(module: nn.Module, inputs: tuple[torch.Tensor], _: object) -> None:
         if isinstance(module, nn.Conv2d) and not isinstance(module.padding, str):
             sizes = tuple(inputs[0].shape[1:]), tuple(module.weight.shape)
-            found[Convolution(*sizes, module.stride, module.padding, module.dilation, module.groups)] = None
+            distinct[Convolution(*sizes, module.stride, module.padding, module.dilation, module.groups)] = None
 
     net = build(model.architecture, model.dataset).eval()
     for module in net.modules():
@@ -391,25 +391,25 @@ def convolutions(model: Model) -> list[Convolution]:
     with torch.no_grad():
         net(torch.zeros(1, *model.dataset.input_size))
     return [
-        replace(one, images=(channels, *one.images[1:]), weight=(one.weight[0], channels, *one.weight[2:]))
-        if one.images[0] == 3
-        else one
-        for one in found
-        # cuDNN has faster kernels where channels come in fours or eights.
-        for channels in ((3, 4, 8) if one.images[0] == 3 else one.images[:1])
+        replace(conv, images=(channels, *conv.images[1:]), weight=(conv.weight[0], channels, *conv.weight[2:]))
+        if conv.images[0] == 3
+        else conv
+        for conv in distinct
+        # cuDNN has faster kernels for multiples of four or eight channels.
+        for channels in ((3, 4, 8) if conv.images[0] == 3 else conv.images[:1])
     ]
 
 
-def measure_convolutions(subject: Subject) -> Found:
-    """Each convolution's three kernels in bf16 by layout, over and over on the same images."""
+def measure_convolutions(subject: Subject) -> Measurement:
+    """Time the forward and both backward kernels of each convolution in bf16, in both memory layouts."""
     forward, backward = torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default
     random = partial(torch.randn, device=subject.device, dtype=torch.bfloat16)
     rows = []
-    for one in convolutions(subject.model):
+    for conv in convolutions(subject.model):
         for layout in (torch.channels_last, torch.contiguous_format):
-            images = random(subject.batch_size, *one.images).to(memory_format=layout)
-            weight = random(*one.weight).to(memory_format=layout)
-            how = (one.stride, one.padding, one.dilation, False, (0, 0), one.groups)
+            images = random(subject.batch_size, *conv.images).to(memory_format=layout)
+            weight = random(*conv.weight).to(memory_format=layout)
+            how = (conv.stride, conv.padding, conv.dilation, False, (0, 0), conv.groups)
             gradient = torch.randn_like(forward(images, weight, None, *how))
             backwards = partial(backward, gradient, images, weight, None, *how)
             for name, run in {
@@ -417,13 +417,13 @@ def measure_convolutions(subject: Subject) -> Found:
                 "input gradient": partial(backwards, [True, False, False]),
                 "weight gradient": partial(backwards, [False, True, False]),
             }.items():
-                rows.append(Row(f"{one}, {layout}: {name}", in_graph(run, subject.device), 1))
-    return Found({}, rows, printed=len(rows))
+                rows.append(Row(f"{conv}, {layout}: {name}", in_graph(run, subject.device), 1))
+    return Measurement({}, rows, printed=len(rows))
 
 
 def in_graph(run: Callable[[], object], device: torch.device) -> float:
-    """Milliseconds of one run among many in a CUDA graph, where none waits for its launch."""
-    run()  # cuDNN chooses its kernel, which a graph can't hold
+    """Milliseconds of a run, repeated in a CUDA graph so that no run waits for its launch."""
+    run()  # cuDNN chooses its kernel here; it can't during a capture
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         for _ in range(REPEATS):
@@ -432,7 +432,7 @@ def in_graph(run: Callable[[], object], device: torch.device) -> float:
 
 
 def table(rows: list[Row], total: float) -> str:
-    """Rows as text, with their shares of a total in milliseconds."""
+    """A text table of rows, with their shares of `total` milliseconds."""
     head = f"{'µs a step':>12}{'share':>9}{'calls a step':>14}  name\n"
     return head + "".join(
         f"{1000 * row.milliseconds:>12.1f}{row.milliseconds / total:>9.1%}{row.calls:>14.1f}  {row.name[:160]}\n"
@@ -441,78 +441,82 @@ def table(rows: list[Row], total: float) -> str:
 
 
 def parts(subject: Subject) -> dict[str, Part]:
-    """What is measured where nothing else is asked for, by name."""
-    found: dict[str, Part] = {name: partial(measure_way, subject, way) for name, way in ways(subject.device).items()}
+    """The parts that are measured by default, by name."""
+    by_name: dict[str, Part] = {name: partial(measure_way, subject, way) for name, way in ways(subject.device).items()}
     if subject.device.type == "cpu":
         eager = {name: way for name, way in ways(subject.device).items() if not way.compiled}
-        found |= {f"shares {name}": partial(measure_shares, subject, way) for name, way in eager.items()}
+        by_name |= {f"shares {name}": partial(measure_shares, subject, way) for name, way in eager.items()}
     if subject.device.type == "cuda":
-        found["evaluation"] = partial(measure_evaluation, subject)
-        found["draw"] = partial(measure_draw, subject, subject.recipe)
-        found["draw mixed"] = partial(measure_draw, subject, subject.recipe.replace(mixup=0.2, cutmix=1.0))
-    return found
+        by_name["evaluation"] = partial(measure_evaluation, subject)
+        by_name["draw"] = partial(measure_draw, subject, subject.recipe)
+        by_name["draw mixed"] = partial(measure_draw, subject, subject.recipe.replace(mixup=0.2, cutmix=1.0))
+    return by_name
 
 
-def report(name: str, found: Found, facts: Mapping[str, object], out: Path, stem: str) -> None:
-    """Print what a part found, and write it into `out`."""
-    print(f"{name:<34}" + ", ".join(f"{value:,.3f} {unit}" for unit, value in found.figures.items()), flush=True)
-    (out / f"{stem}.json").write_text(json.dumps({**facts, "part": name, **asdict(found)}, indent=1) + "\n")
-    if found.rows:
-        total = sum(row.milliseconds for row in found.rows)
-        print(table(found.rows[: found.printed], total), flush=True)
-        (out / f"{stem}.txt").write_text(table(found.rows, total))
+def report(name: str, result: Measurement, setup: Mapping[str, object], out: Path, stem: str) -> None:
+    """Print the result of a part, and write it to `out`."""
+    print(f"{name:<34}" + ", ".join(f"{value:,.3f} {unit}" for unit, value in result.figures.items()), flush=True)
+    (out / f"{stem}.json").write_text(json.dumps({**setup, "part": name, **asdict(result)}, indent=1) + "\n")
+    if result.rows:
+        total = sum(row.milliseconds for row in result.rows)
+        print(table(result.rows[: result.printed], total), flush=True)
+        (out / f"{stem}.txt").write_text(table(result.rows, total))
 
 
 def main() -> None:
-    """Measure what is asked for; the number of failures is the exit code."""
+    """Measure the chosen parts; the exit code is the number of failures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="resnet20_cifar10")
     parser.add_argument("--device")
     parser.add_argument("--out", type=Path, default=Path("runs/profile"))
-    parser.add_argument("--only", help="names of parts, by commas [default: all]")
+    parser.add_argument("--only", help="names of parts, separated by commas [default: all]")
     parser.add_argument("--batch-size", type=int, help="[default: 64 on a CPU, 128 on a GPU]")
-    parser.add_argument("--steps", type=int, help="of each round that is timed [default: 4 on a CPU, 60 on a GPU]")
-    parser.add_argument("--limit", type=int, default=10, help="plans that cuDNN tries for a convolution; 0 for all")
-    parser.add_argument("--convolutions", action="store_true", help="each by layout; GPU only")
-    parser.add_argument("--together", type=int, default=0, help="1 to N nets at once; GPU only")
-    asked = parser.parse_args()
-    device, model = choose(asked.device), registry.load(registry.resolve(asked.model))
+    parser.add_argument("--steps", type=int, help="steps in a timed round [default: 4 on a CPU, 60 on a GPU]")
+    parser.add_argument(
+        "--limit", type=int, default=10, help="number of plans that cuDNN tries for a convolution; 0 for all"
+    )
+    parser.add_argument(
+        "--convolutions", action="store_true", help="compare the memory layouts of each convolution; GPU only"
+    )
+    parser.add_argument("--together", type=int, default=0, help="train 1 to N nets at once; GPU only")
+    options = parser.parse_args()
+    device, model = choose(options.device), registry.load(registry.resolve(options.model))
     on_gpu = device.type == "cuda"
-    torch.backends.cudnn.benchmark_limit = asked.limit
+    torch.backends.cudnn.benchmark_limit = options.limit
 
     channels, height, width = model.dataset.input_size
     count = model.dataset.train_images
-    batch_size = min(asked.batch_size or (128 if on_gpu else 64), count)
-    steps = asked.steps or (60 if on_gpu else 4)
+    batch_size = min(options.batch_size or (128 if on_gpu else 64), count)
+    steps = options.steps or (60 if on_gpu else 4)
     images = torch.randint(256, (count, height, width, channels), dtype=torch.uint8, device=device)
     labels = torch.randint(len(model.dataset.classes), (count,), device=device)
     subject = Subject(model, sources.Split(images, labels), device, batch_size, steps)
 
     chosen = parts(subject)
-    if asked.only:
-        if unknown := set(asked.only.split(",")) - chosen.keys():
-            parser.error(f"there is no {', '.join(sorted(unknown))} here; there are {', '.join(chosen)}")
-        chosen = {name: chosen[name] for name in asked.only.split(",")}
+    if options.only:
+        if unknown := set(options.only.split(",")) - chosen.keys():
+            parser.error(f"no part {', '.join(sorted(unknown))} on this device; the parts are {', '.join(chosen)}")
+        chosen = {name: chosen[name] for name in options.only.split(",")}
     if on_gpu:
         way = Way(has_bf16(device), graph=True)
-        for together in range(1, asked.together + 1):
+        for together in range(1, options.together + 1):
             chosen[f"{together} together"] = partial(measure_together, subject, way, together)
-        if asked.convolutions:
+        if options.convolutions:
             chosen["convolutions"] = partial(measure_convolutions, subject)
 
-    facts = {
+    setup = {
         "model": model.name,
         "device": describe(device),
         "torch": str(torch.__version__),
         "cudnn": torch.backends.cudnn.version() if on_gpu else None,  # type: ignore[no-untyped-call]
-        "limit": asked.limit if on_gpu else None,
+        "limit": options.limit if on_gpu else None,
         "threads": torch.get_num_threads(),
         "batch_size": batch_size,
         "steps": steps,
     }
-    print(", ".join(f"{name} {value}" for name, value in facts.items() if value is not None), flush=True)
-    asked.out.mkdir(parents=True, exist_ok=True)
-    stem = f"{model.name}-limit-{asked.limit}" if on_gpu else model.name
+    print(", ".join(f"{name} {value}" for name, value in setup.items() if value is not None), flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    stem = f"{model.name}-limit-{options.limit}" if on_gpu else model.name
     failures = 0
     keep_memory()  # as the command line does
     with (
@@ -521,7 +525,7 @@ def main() -> None:
     ):
         for name, part in chosen.items():
             try:
-                report(name, part(), facts, asked.out, f"{stem}-{name.replace(' ', '-')}")
+                report(name, part(), setup, options.out, f"{stem}-{name.replace(' ', '-')}")
             except Exception:
                 failures += 1
                 print(f"{name}: failed", file=sys.stderr)

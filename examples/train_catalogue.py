@@ -1,14 +1,15 @@
-"""Fill the catalogue: choose recipes on held-out images, then train each model on all of them and publish it.
+"""Train the models of the catalogue: choose recipes on held-out images, then train on all images and publish.
 
-python examples/train_catalogue.py tune [MODEL…]     # candidates on 45,000 images, judged by the 5,000 others
-python examples/train_catalogue.py tune --epochs 15 --only distilled --only decoupled     # some of them, and shorter
-python examples/train_catalogue.py train [MODEL…]    # the queue below, each model into hub_cards/ when it is done
-python examples/train_catalogue.py status [MODEL…]   # what is done, what is running and how far, what comes next
-python examples/train_catalogue.py plan [MODEL…]     # a command a model that isn't done, for a cluster's scheduler
+python examples/train_catalogue.py tune [MODEL…]     # train candidates on 45,000 images, evaluate on the other 5,000
+python examples/train_catalogue.py tune --epochs 15 --only distilled --only decoupled     # two candidates, fewer epochs
+python examples/train_catalogue.py train [MODEL…]    # train the queue, publish each model to hub_cards/
+python examples/train_catalogue.py status [MODEL…]   # print which entries are done, running or waiting
+python examples/train_catalogue.py plan [MODEL…]     # print a command for each entry that isn't done, for a scheduler
 
-A queue goes on after a failure, and where it was stopped: what is finished is taken as it is, and what another process
-trains is left to it. Seeds are declared here, before any run; the first one's weights are published, and all of them
-are on the card. The test set is run once, after the last epoch.
+The queue continues after a failure. When it is started again, finished entries are skipped and stopped entries are
+resumed; entries that another process trains are skipped too. Seeds are declared here, before any run. The weights of
+the first seed are published, and the card has the results of all seeds. The test set is evaluated only after the last
+epoch.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-# A plain checkout is enough: nothing of it has to be installed.
+# Import the zoo of this checkout, installed or not.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from zoo import api, registry
@@ -38,30 +39,29 @@ from zoo.training.reporting import Lines, clock
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of the catalogue: how it is trained, from how many seeds, and whether it is what the catalogue gets.
+    """A training of the queue.
 
-    What is not published is a proof: a system's own recipe, whose number is to be seen in its model folder, where the
-    catalogue has weights of that name by a recipe of the zoo's. Which one it has is said here, before either is run.
-    Or its weights are too large for the package (`publish=False`).
+    With `publish=False` the model is trained but not published, because its weights are too large for the package, or
+    because the catalogue has the model by another recipe, and this training only reproduces a paper's result.
     """
 
     model: str
     recipe: str
     seeds: int = 1
     settings: dict[str, str] = field(default_factory=dict)
-    start: str | None = None  # the weights that it begins with
-    dtype: str = "fp32"  # fp16 where the weights are too large for the package otherwise
+    start: str | None = None  # initial weights
+    dtype: str = "fp32"  # fp16 if fp32 is too large for the package
     publish: bool = True
 
     @property
     def train(self) -> Recipe:
-        """The recipe itself."""
+        """The recipe, with the settings of this entry."""
         return registry.load(self.model).recipes[self.recipe].changed(self.settings)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked for on the command line: which entries, trained how long, into which folder and hub."""
+class Options:
+    """The options of the command line for the queue."""
 
     entries: Sequence[Entry]
     epochs: int | None
@@ -74,17 +74,17 @@ class Asked:
         return Output(self.out / f"{entry.model}-{entry.recipe}", resume=True)
 
     def is_done(self, entry: Entry) -> bool:
-        """Whether its model folder is there, with all its seeds."""
+        """Whether the entry's model folder exists, with all seeds."""
         folder = self.output(entry).folder
         if not (folder / store.CONFIG).is_file():
             return False
         return max(1, len(require_trained(store.read_record(folder)).seeds)) >= entry.seeds
 
 
-# What stands first trains first: the first of its family, which two cores without bf16 finish in two hours; the two
-# teachers, the two families that have no weights yet by their own recipes, what the teachers teach. The first teacher
-# begins as resnet20, at half its first rate and for 22 epochs: from nothing those two cores take fourteen hours.
-# It ended no better than it began; where there is a GPU, a hundred epochs from nothing are to be declared in its place.
+# In the order of training: a wide net that takes two hours on two cores without bf16; the two teachers; the two
+# architectures without weights yet, by the recipes of their papers; the students of the teachers; all others.
+# resnet56_cifar10 starts from the weights of resnet20, for 22 epochs at half the learning rate, because training from
+# scratch takes fourteen hours on two cores. It did not improve on resnet20; on a GPU, train it from scratch instead.
 QUEUE = (
     Entry("resnet26_wide_cifar100", "quick", settings={"epochs": "10"}, dtype="fp16"),
     Entry(
@@ -111,15 +111,15 @@ QUEUE = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recipe that could be the better one, changed in one point."""
+    """A recipe with changed settings, to compare with the recipe itself."""
 
     name: str
     recipe: str = "long"
     settings: dict[str, str] = field(default_factory=dict)
 
 
-# Each is judged on its own and on top of nothing else. The recipe `distilled` is the decoupled one, which has a warm-up
-# of 8 of its 100 epochs; the other one is Hinton's.
+# Each candidate changes a single aspect of its recipe. The recipe `distilled` is decoupled distillation, with a warm-up
+# of 8 of 100 epochs; the candidate "distilled" is Hinton's distillation.
 CANDIDATES = (
     Candidate("as it is"),
     Candidate("lr 0.2", settings={"lr": "0.2"}),
@@ -138,32 +138,32 @@ HELD_OUT = 5_000
 
 @dataclass(frozen=True)
 class Tuning:
-    """What is asked for of `tune`: which candidates on which models, trained how long, from which teacher."""
+    """The options of the command line for `tune`."""
 
     models: Sequence[str]
     candidates: Sequence[Candidate]
     epochs: int | None
     limit_train: int | None
     out: Path
-    teacher: str | None  # in place of the recipe's
+    teacher: str | None  # instead of the recipe's
 
     def settings(self, candidate: Candidate) -> dict[str, str]:
-        """Every field in which a candidate is another than its recipe."""
-        taught = {"teacher": self.teacher} if self.teacher and candidate.recipe == "distilled" else {}
-        return {**candidate.settings, **taught, "val_images": str(HELD_OUT)}
+        """The settings of a candidate, with its teacher and the held-out images."""
+        teacher = {"teacher": self.teacher} if self.teacher and candidate.recipe == "distilled" else {}
+        return {**candidate.settings, **teacher, "val_images": str(HELD_OUT)}
 
 
 def tune(tuning: Tuning) -> int:
-    """Train every candidate on the images that are not held out, and print what those say."""
+    """Train every candidate, and print the results on the held-out images; returns the number of failures."""
     failures = 0
     for model in tuning.models:
         for candidate in tuning.candidates:
-            place = tuning.out / f"{model}-{candidate.name.replace(' ', '-')}"
-            print(f"{model}  {candidate.name}: in {place}", flush=True)
+            folder = tuning.out / f"{model}-{candidate.name.replace(' ', '-')}"
+            print(f"{model}  {candidate.name}: in {folder}", flush=True)
             try:
                 done = api.train(
                     model, recipe=candidate.recipe, settings=tuning.settings(candidate), epochs=tuning.epochs,
-                    out=place, limit_train=tuning.limit_train, resume=True, eval_every=10**6, save_every=1,
+                    out=folder, limit_train=tuning.limit_train, resume=True, eval_every=10**6, save_every=1,
                     report=Lines(Console()),
                 )  # fmt: skip
             except Interrupted:
@@ -179,25 +179,25 @@ def tune(tuning: Tuning) -> int:
     return failures
 
 
-def train(asked: Asked) -> int:
-    """Train what the queue says, and publish each as soon as it is done; what another process trains is left to it."""
+def train(options: Options) -> int:
+    """Train the entries, and publish each when it is done; returns the number of failures."""
     failures = 0
-    for entry in asked.entries:
-        place = asked.output(entry).folder
-        if _left_alone(entry, place):
+    for entry in options.entries:
+        folder = options.output(entry).folder
+        if _is_being_trained(entry, folder):
             continue
-        print(f"{entry.model}: recipe {entry.recipe}, {entry.seeds} seeds, in {place}", flush=True)
+        print(f"{entry.model}: recipe {entry.recipe}, {entry.seeds} seeds, in {folder}", flush=True)
         try:
             done = api.train(
-                entry.model, recipe=entry.recipe, settings=entry.settings, epochs=asked.epochs, seeds=entry.seeds,
-                start=entry.start, out=place, limit_train=asked.limit_train, dtype=entry.dtype, resume=True,
+                entry.model, recipe=entry.recipe, settings=entry.settings, epochs=options.epochs, seeds=entry.seeds,
+                start=entry.start, out=folder, limit_train=options.limit_train, dtype=entry.dtype, resume=True,
                 eval_every=10, save_every=1, push=entry.publish,
-                hub=asked.hub if entry.publish else None, report=Lines(Console()),
+                hub=options.hub if entry.publish else None, report=Lines(Console()),
             )  # fmt: skip
         except Interrupted:
             raise
         except ZooError as error:
-            if _left_alone(entry, place):  # somebody else was the first
+            if _is_being_trained(entry, folder):  # another process started it first
                 continue
             failures += 1
             print(f"{entry.model}: {error}", file=sys.stderr, flush=True)
@@ -206,73 +206,77 @@ def train(asked: Asked) -> int:
     return failures
 
 
-def _left_alone(entry: Entry, place: Path) -> bool:
-    """Whether another process is training it, which is said then."""
-    owner = lock.owner(place)
+def _is_being_trained(entry: Entry, folder: Path) -> bool:
+    """Whether another process is training the entry; prints which process."""
+    owner = lock.owner(folder)
     if owner is not None:
-        print(f"{entry.model}: recipe {entry.recipe} is being trained by {owner}, and left to it", flush=True)
+        print(f"{entry.model}: recipe {entry.recipe} is being trained by {owner}, skipped", flush=True)
     return owner is not None
 
 
-def status(asked: Asked) -> int:
-    """Print a line an entry: done, running and how far, stopped and how far, or waiting; the first of these is next."""
+def status(options: Options) -> int:
+    """Print the state of each entry: done, running, next or waiting, with the progress of unfinished runs."""
     come_next = "next"
-    for entry in asked.entries:
-        place, owner = asked.output(entry), lock.owner(asked.output(entry).folder)
+    for entry in options.entries:
+        output, owner = options.output(entry), lock.owner(options.output(entry).folder)
         if owner is not None:
-            said = f"running by {owner}{_progress(asked, entry)}"
-        elif asked.is_done(entry):
-            said = f"done, top-1 {require_trained(store.read_record(place.folder)).results.test_top1:.2f}%"
+            state = f"running by {owner}{_progress(options, entry)}"
+        elif options.is_done(entry):
+            state = f"done, top-1 {require_trained(store.read_record(output.folder)).results.test_top1:.2f}%"
         else:
-            said, come_next = f"{come_next}{_progress(asked, entry) if place.run.is_dir() else ''}", "waiting"
-        print(f"{entry.model:24} {entry.recipe:10} {said}", flush=True)
+            state, come_next = f"{come_next}{_progress(options, entry) if output.run.is_dir() else ''}", "waiting"
+        print(f"{entry.model:24} {entry.recipe:10} {state}", flush=True)
     return 0
 
 
-def _progress(asked: Asked, entry: Entry) -> str:
-    """How far a run has come by its log: its last epoch, of how many, and at the pace of that one how long it takes."""
+def _progress(options: Options, entry: Entry) -> str:
+    """The progress of a run by its log: the last epoch, its speed, and the time left at that speed."""
     recipe, dataset = entry.train, registry.load(entry.model).dataset
-    epochs = asked.epochs or recipe.epochs
+    epochs = options.epochs or recipe.epochs
     rows = []
-    with contextlib.suppress(FolderError):  # none yet, or in the middle of a line
-        rows = store.read_log(asked.output(entry).run)
+    with contextlib.suppress(FolderError):  # no log yet, or an incomplete line
+        rows = store.read_log(options.output(entry).run)
     if not rows:
         return f", before the end of epoch 1 of {epochs}"
-    images, seconds = asked.limit_train or dataset.train_images - recipe.val_images, rows[-1].train_seconds
+    images, seconds = options.limit_train or dataset.train_images - recipe.val_images, rows[-1].train_seconds
     left = clock(seconds * (epochs - rows[-1].epoch))
     return f", after epoch {rows[-1].epoch} of {epochs}, {images / max(seconds, 1e-9):,.0f} images/s, left {left}"
 
 
-def plan(asked: Asked) -> int:
-    """Print a command for every entry that isn't done; a teacher of the same queue has to be published before it."""
-    coming = {entry.model for entry in QUEUE if entry.publish and not asked.is_done(entry)}
-    for entry in asked.entries:
-        if asked.is_done(entry):
+def plan(options: Options) -> int:
+    """Print a command for every entry that isn't done; a comment names a teacher that must be published first."""
+    unpublished = {entry.model for entry in QUEUE if entry.publish and not options.is_done(entry)}
+    for entry in options.entries:
+        if options.is_done(entry):
             continue
         words = ["zoo", "train", entry.model, "--recipe", entry.recipe]
         words += [word for name, value in entry.settings.items() for word in ("--set", f"{name}={value}")]
-        words += ["--epochs", str(asked.epochs)] if asked.epochs else []
-        words += ["--limit-train", str(asked.limit_train)] if asked.limit_train else []
+        words += ["--epochs", str(options.epochs)] if options.epochs else []
+        words += ["--limit-train", str(options.limit_train)] if options.limit_train else []
         words += ["--start", entry.start] if entry.start else []
         words += ["--seeds", str(entry.seeds)] if entry.seeds > 1 else []
         words += ["--dtype", entry.dtype] if entry.dtype != "fp32" else []
-        words += ["--out", str(asked.output(entry).folder), "--resume", "--eval-every", "10"]
-        words += ["--push", "--hub", asked.hub] if entry.publish else []
+        words += ["--out", str(options.output(entry).folder), "--resume", "--eval-every", "10"]
+        words += ["--push", "--hub", options.hub] if entry.publish else []
         teacher = f"{entry.train.teacher}_{registry.load(entry.model).dataset.name}"
-        after = f"  # after {teacher}" if teacher in coming else ""
+        after = f"  # after {teacher}" if teacher in unpublished else ""
         print(f"{shlex.join(words)}{after}", flush=True)
     return 0
 
 
 def main() -> None:
-    """Tune, train, or say how it stands; the number of failures is the exit code."""
+    """Run the chosen command; the exit code is the number of failures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("tune", "train", "status", "plan"))
     parser.add_argument("models", nargs="*", help="[default: resnet20_cifar10 to tune, else the whole queue]")
     parser.add_argument("--epochs", type=int, help="[default: the recipe's]")
     parser.add_argument("--limit-train", type=int)
-    parser.add_argument("--only", action="append", metavar="CANDIDATE", help="to tune; may be repeated [default: all]")
-    parser.add_argument("--teacher", metavar="MODEL", help="of the candidates that have one [default: the recipe's]")
+    parser.add_argument(
+        "--only", action="append", metavar="CANDIDATE", help="a candidate of tune; may be repeated [default: all]"
+    )
+    parser.add_argument(
+        "--teacher", metavar="MODEL", help="the teacher of candidates with distillation [default: the recipe's]"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--hub", default="file:hub_cards")
     words = parser.parse_args()
@@ -280,14 +284,14 @@ def main() -> None:
         if words.what == "tune":
             models, candidates = words.models or ["resnet20_cifar10"], _candidates(words.only)
             for name in models:
-                registry.resolve(name)  # a name that is none is refused before anything is trained
+                registry.resolve(name)  # raises for an unknown name before the first training
             keep_memory()
             out = words.out / "tune"
             sys.exit(tune(Tuning(models, candidates, words.epochs, words.limit_train, out, words.teacher)))
-        asked = Asked(_entries(words.models), words.epochs, words.limit_train, words.out, words.hub)
+        options = Options(_entries(words.models), words.epochs, words.limit_train, words.out, words.hub)
         if words.what == "train":
             keep_memory()
-        sys.exit({"train": train, "status": status, "plan": plan}[words.what](asked))
+        sys.exit({"train": train, "status": status, "plan": plan}[words.what](options))
     except Interrupted as stopped:
         print(f"{stopped}, or start this queue again", file=sys.stderr)
         sys.exit(stopped.exit_code)
@@ -296,18 +300,18 @@ def main() -> None:
 
 
 def _candidates(names: list[str] | None) -> list[Candidate]:
-    """The candidates of these names, in their order; all where none is named."""
-    known = [candidate.name for candidate in CANDIDATES]
-    if unknown := [one for one in names or () if one not in known]:
-        sys.exit(f"{unknown[0]} is no candidate; there are {', '.join(known)}")
+    """The candidates with these names; all if there are no names."""
+    available = [candidate.name for candidate in CANDIDATES]
+    if unknown := [name for name in names or () if name not in available]:
+        sys.exit(f"{unknown[0]} is no candidate; the candidates are {', '.join(available)}")
     return [candidate for candidate in CANDIDATES if not names or candidate.name in names]
 
 
 def _entries(models: list[str]) -> list[Entry]:
-    """What the queue has of these models, in its order; all of it where none is named."""
-    known = list(dict.fromkeys(entry.model for entry in QUEUE))
-    if unknown := [one for one in models if one not in known]:
-        sys.exit(f"{unknown[0]} is not in the queue; it has {', '.join(known)}")
+    """The queue's entries of these models; all if no models are named."""
+    queued = list(dict.fromkeys(entry.model for entry in QUEUE))
+    if unknown := [model for model in models if model not in queued]:
+        sys.exit(f"{unknown[0]} is not in the queue; it has {', '.join(queued)}")
     return [entry for entry in QUEUE if not models or entry.model in models]
 
 

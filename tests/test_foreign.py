@@ -136,7 +136,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
     ("content", "reason"),
     [
         (b"", "is empty"),
-        (b"\n<!DOCTYPE html><html><body>Not found</body></html>", "is a page of HTML"),
+        (b"\n<!DOCTYPE html><html><body>Not found</body></html>", "is an HTML page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "is a git-lfs pointer"),
         (b'{"error": "rate limit exceeded"}', "is neither safetensors nor a torch checkpoint"),
         (b"PK\x03\x04 and no more", "is cut off, damaged or no torch checkpoint"),
@@ -168,7 +168,7 @@ def test_a_compressed_archive_is_refused() -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("net/data.pkl", bytes(1_000_000))
-    with pytest.raises(WeightsError, match="is a packed archive and no torch checkpoint"):
+    with pytest.raises(WeightsError, match="is a compressed archive"):
         read(file.getvalue(), "net.pth")
 
 
@@ -230,13 +230,13 @@ def with_(**tensors: Tensor) -> Callable[[State], State]:
         (without("fc.weight", "fc.bias"), r"fc\.weight of shape \(10, 64\) is missing"),
         (without("bn1.running_mean"), r"bn1\.running_mean of shape \(16,\) is missing"),
         (lambda state: dict(list(state.items())[: len(state) // 2]), r"layer2\S+ of shape \(32,\) is missing"),
-        (with_(more=torch.ones(1)), "more is there, which the net has not"),
+        (with_(more=torch.ones(1)), "more is not in the net"),
         (with_(fc__weight=torch.ones(10, 32)), r"fc\.weight has shape \(10, 32\), expected \(10, 64\)"),
         (
             with_(fc__weight=torch.ones(100, 64), fc__bias=torch.ones(100)),
-            r"they are for 100 classes and the net for 10: fc\.weight has shape \(100, 64\), expected \(10, 64\)",
+            r"they are for 100 classes, the net is for 10: fc\.weight has shape \(100, 64\), expected \(10, 64\)",
         ),
-        (with_(bn1__num_batches_tracked=torch.tensor(1.0)), r"bn1\.num_batches_tracked is of torch\.float32"),
+        (with_(bn1__num_batches_tracked=torch.tensor(1.0)), r"bn1\.num_batches_tracked has type torch\.float32"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_with_the_first_mismatch(
@@ -270,5 +270,7 @@ def test_a_shared_tensor_may_have_one_or_all_of_its_names() -> None:
 def test_different_values_of_a_shared_tensor_are_refused() -> None:
     net = Tied(IMAGE, 10)
     state = {**net.state_dict(), "blocks.2.0.bias": net.state_dict()["blocks.0.0.bias"] + 1}
-    with pytest.raises(WeightsError, match=r"blocks\.0\.0\.bias and .* are one tensor of the net and differ"):
+    with pytest.raises(
+        WeightsError, match=r"blocks\.0\.0\.bias and .* are the same tensor in the net, but differ here"
+    ):
         fit(net, state)

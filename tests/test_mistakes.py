@@ -114,7 +114,7 @@ MISTAKES = {
         ("train resnet8 --device tpu", "there is cpu"),
         ("train resnet8 --track neptune", "there is no tracker 'neptune'; there are tensorboard"),
         ("train resnet8 --start resnet20_cifar10", "train resnet20, or start from other weights"),
-        ("predict resnet8 photo.png --with onnx", "make a folder that has: zoo export resnet8_digits --to onnx"),
+        ("predict resnet8 photo.png --with onnx", "write it with: zoo export resnet8_digits --to onnx"),
         ("export resnet8 --to onxx", "did you mean onnx?"),
         ("page --try nowhere", "have it with: npm pack onnxruntime-web"),
     ],

@@ -298,14 +298,19 @@ def test_a_page_says_why_its_model_cannot_be_tried(trained: Path, exported: str,
     made = pages(exported)
     page = Page(made["models/resnet8_digits.html"])
     assert "Exported files" in page.text
-    assert "It can't be tried in this page. This site has no onnxruntime-web; zoo page --try adds it." in page.text
+    assert (
+        "The model can't be tried in this page. This site has no onnxruntime-web; zoo page --try adds it." in page.text
+    )
     assert page.all("script", "src") == []
     assert not [name for name in made if name.startswith("runtime/")]
 
     hub = hub_of(trained, "resnet8_digits", tmp_path)
     made = dict(site.pages(models.shown(hub, with_files=True), read(runtime)))
     text = Page(made["models/resnet8_digits.html"]).text
-    assert "It can't be tried in this page. It has no ONNX file; zoo export resnet8_digits --to onnx makes one." in text
+    assert (
+        "The model can't be tried in this page. It has no ONNX file; zoo export resnet8_digits --to onnx makes one."
+        in text
+    )
 
 
 def test_a_model_with_another_resizing_is_tried_with_that(exported: str, runtime: Path, tmp_path: Path) -> None:
@@ -439,13 +444,13 @@ def test_a_place_that_holds_anything_else_is_left_alone(trained: Path, tmp_path:
 
 
 def test_a_folder_that_is_no_runtime_is_named_with_how_to_have_one(tmp_path: Path) -> None:
-    with pytest.raises(PageError, match=r"it lacks package\.json; have it with: npm pack onnxruntime-web"):
+    with pytest.raises(PageError, match=r"it lacks package\.json; get it with: npm pack onnxruntime-web"):
         api.page(tmp_path / "site", runtime=tmp_path)
     (tmp_path / "package.json").write_text('{"version": "1"}')
     with pytest.raises(PageError, match=r"it lacks ort\.wasm\.min\.js"):
         api.page(tmp_path / "site", runtime=tmp_path)
     (tmp_path / "package.json").write_text("[]")
-    with pytest.raises(PageError, match=r"a sound package\.json"):
+    with pytest.raises(PageError, match=r"a valid package\.json"):
         api.page(tmp_path / "site", runtime=tmp_path)
     assert not (tmp_path / "site").exists()
 

@@ -230,7 +230,7 @@ def test_a_picture_has_the_probabilities_that_predict_has(
 ) -> None:
     browser.screen(1280)
     browser.open(f"{at(tried_site)}/models/{name}.html")
-    assert browser.give(PHOTO).startswith("What it sees in photo.png, shrunk to ")
+    assert browser.give(PHOTO).startswith("Prediction for photo.png, resized to ")
     (found,) = api.predict(name, [PHOTO], hub=hub, runtime="onnx")
     assert browser.guesses() == {one.label: pytest.approx(one.probability, abs=1e-4) for one in found.guesses}
 
@@ -256,9 +256,9 @@ def test_what_is_no_picture_is_said_in_one_line_and_the_next_one_is_seen(
     (tmp_path / "notes.png").write_text("nothing of the kind")
     browser.open(f"file://{tried_site}/models/resnet8_digits.html")
     browser.give(PHOTO)
-    assert browser.give(tmp_path / "notes.png") == "notes.png is no picture that this browser can read."
+    assert browser.give(tmp_path / "notes.png") == "notes.png can't be read as a picture by this browser."
     assert browser.guesses() == {}
-    assert browser.give(PHOTO).startswith("What it sees in photo.png")
+    assert browser.give(PHOTO).startswith("Prediction for photo.png")
     assert len(browser.guesses()) == 5
 
 

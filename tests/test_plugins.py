@@ -272,14 +272,14 @@ READER = "data set pix: its reader, of plugin zoo-pix, "
     ("right", "wrong", "message"),
     [
         ("parameters=147", "parameters=999", f"{NET_OF} has 147 parameters, it declares 999; write parameters=147"),
-        ("4 * 4, num_classes", "4 * 4, 5", f"{NET_OF} gives (1, 5) for an image, expected (1, 3)"),
+        ("4 * 4, num_classes", "4 * 4, 5", f"{NET_OF} returns shape (1, 5) for an image, expected (1, 3)"),
         ("3 * 4 * 4,", "7,", f"{NET_OF} fails on an image of (3, 4, 4) (RuntimeError: "),
         (
             "build(input_size, num_classes)",
             "build(c, n)",
             "architecture net: its build, of plugin zoo-pix, should take (input_size, num_classes), by these names",
         ),
-        ("return nn.Sequential", "return str(nn.Linear) or ", "build, of plugin zoo-pix, gives a str, expected"),
+        ("return nn.Sequential", "return str(nn.Linear) or ", "build, of plugin zoo-pix, returns a str, expected"),
         (
             "images.astype(np.uint8)",
             "(images / 255).astype(np.float32)",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from examples import train_catalogue
-from examples.train_catalogue import Asked, Candidate, Entry
+from examples.train_catalogue import Candidate, Entry, Options
 from zoo import api, registry
 from zoo.record import store
 from zoo.record.types import EpochRow, log_text, require_trained
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.StartWarning")
 QUICK, LINEAR = Entry("resnet8_digits", "quick"), Entry("resnet8_digits", "linear", settings={"batch_size": "32"})
 
 
-def queue_of(tmp_path: Path, *entries: Entry) -> Asked:
-    return Asked(entries or (QUICK, LINEAR), 2, 64, tmp_path / "runs", f"file:{tmp_path / 'hub'}")
+def queue_of(tmp_path: Path, *entries: Entry) -> Options:
+    return Options(entries or (QUICK, LINEAR), 2, 64, tmp_path / "runs", f"file:{tmp_path / 'hub'}")
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,7 @@ def test_a_candidate_is_measured_on_held_out_images(
     assert [path.name for path in (tmp_path / "tune").iterdir() if path.is_dir()] == [folder.name]
     with pytest.raises(SystemExit) as refused:
         call(monkeypatch, ["tune", "--only", "at 0.3"])
-    assert refused.value.code == "at 0.3 is no candidate; there are as it is, at 0.2"
+    assert refused.value.code == "at 0.3 is no candidate; the candidates are as it is, at 0.2"
 
 
 @pytest.mark.parametrize("candidate", train_catalogue.CANDIDATES, ids=lambda candidate: candidate.name)

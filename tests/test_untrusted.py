@@ -88,7 +88,7 @@ def test_a_weights_file_of_an_unknown_recipe_is_not_evaluated(model_folder: Path
     alone = tmp_path / "alone.safetensors"
     tensors = load_file(model_folder / store.WEIGHTS)
     save_file(tensors, alone, {"recipe": "quick", "recipe_sha256": "0" * 64})
-    with pytest.raises(FolderError, match="does not say how its images were normalised"):
+    with pytest.raises(FolderError, match="has no mean and std in its metadata"):
         api.evaluate(NAME, weights=alone)
     save_file(tensors, alone)
     assert api.evaluate(NAME, weights=alone).results == trained_record(model_folder).results

@@ -1,1 +1,1 @@
-"""Is a model what it says? The one place where accuracies, known answers and predictions are made."""
+"""Evaluate models, verify them against their records, and predict pictures."""

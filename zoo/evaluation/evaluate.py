@@ -1,4 +1,4 @@
-"""Evaluation: accuracy on a test set, and known answers, the logits of a net for a few fixed inputs."""
+"""Evaluate a net on a test set, and compute its known answers: its logits for a few fixed inputs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from zoo.nets.device import exact
 from zoo.record.types import Record, Results
 from zoo.spec import Model
 
-INPUTS = 4  # with known answers
+INPUTS = 4  # number of fixed inputs
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The results of a model on its test set, and its record if it has one."""
+    """The results of a model on its test set, and its record if it was published."""
 
     name: str
     classes: tuple[str, ...]
@@ -32,16 +32,22 @@ class Evaluated:
 
 
 def evaluate(net: nn.Module, split: Split, pixels: Pixels) -> Results:
-    """Run every image of the split once, in evaluation mode and fp32: top-1, top-5 (percent), mean loss.
+    """Evaluate a net on a split, in evaluation mode and fp32, with a single forward pass per image.
 
-    Leaves the net in the mode it was in. With fewer than five classes, top-5 counts all of them.
+    Args:
+        net: The net. It keeps its mode.
+        split: The images and labels.
+        pixels: The normalization, on the net's device.
+
+    Returns:
+        Top-1 and top-5 in percent, and the mean loss. With fewer than five classes, top-5 counts all of them.
     """
     return measure(net, split, pixels)[0]
 
 
 def measure(net: nn.Module, split: Split, pixels: Pixels) -> tuple[Results, Tensor]:
-    """The same, with the confusion matrix [classes, classes] int64: true class by row, predicted by column."""
-    net.to(memory_format=torch.channels_last)  # the layout it was trained in
+    """Like `evaluate`; also returns the confusion matrix [num_classes, num_classes] int64, true classes as rows."""
+    net.to(memory_format=torch.channels_last)  # the memory layout of its training
     was_training = net.training
     net.eval()
     try:
@@ -59,14 +65,26 @@ def evaluated(
     device: torch.device,
     record: Record | None,
 ) -> Evaluated:
-    """The score of a net on the whole test set of a model, which is read from `root`; raises DataError."""
+    """Evaluate a net on the whole test set of its model.
+
+    Args:
+        model: The model that the net belongs to.
+        net: The net; it is moved to `device`.
+        normalisation: The mean and the std per channel.
+        root: The data folder.
+        device: The device to compute on.
+        record: The model's record, for the result.
+
+    Raises:
+        DataError: The test set is missing or damaged.
+    """
     test = sources.read_split(model.dataset, root, train=False, device=device)
     results, confusion = measure(net.to(device), test, batches.pixels(*normalisation, device))
     return Evaluated(model.name, model.dataset.classes, results, tuple(map(tuple, confusion.tolist())), record)
 
 
 def score(logits_of: Callable[[Tensor], Tensor], split: Split) -> tuple[Results, Tensor]:
-    """The same of whatever answers to images [N, H, W, C] uint8 with logits [N, num_classes] float32."""
+    """Evaluate a function from images [N, H, W, C] uint8 to logits [N, num_classes] float32; returns as `measure`."""
     device = split.labels.device
     hits: list[Tensor] = []
     losses: list[Tensor] = []
@@ -82,7 +100,8 @@ def score(logits_of: Callable[[Tensor], Tensor], split: Split) -> tuple[Results,
     results = Results(
         test_top1=100 * int(correct[:, 0].sum()) / len(split),
         test_top5=100 * int(correct.sum()) / len(split),
-        test_loss=sum(loss.item() for loss in losses) / len(split),  # in 64 bits, which not every device has
+        test_loss=sum(loss.item() for loss in losses)
+        / len(split),  # summed as Python floats: not every device has float64
         test_images=len(split),
     )
     classes = logits.shape[1]
@@ -91,7 +110,7 @@ def score(logits_of: Callable[[Tensor], Tensor], split: Split) -> tuple[Results,
 
 
 def fixed_inputs(input_size: tuple[int, int, int]) -> Tensor:
-    """Images [INPUTS, H, W, C] uint8, the same on every machine and with every version: stripes, no random numbers."""
+    """Images of stripes [INPUTS, H, W, C] uint8; the same on every machine and with every version of torch."""
     channels, height, width = input_size
     image = torch.arange(INPUTS)[:, None, None, None]
     row, column = torch.arange(height)[None, :, None, None], torch.arange(width)[None, None, :, None]
@@ -100,7 +119,7 @@ def fixed_inputs(input_size: tuple[int, int, int]) -> Tensor:
 
 
 def known_answers(net: nn.Module, pixels: Pixels, input_size: tuple[int, int, int]) -> Tensor:
-    """The logits [INPUTS, num_classes] float32 of the fixed inputs, in evaluation mode and fp32, on the CPU."""
+    """Compute the logits [INPUTS, num_classes] of the fixed inputs in evaluation mode; float32, on the CPU."""
     was_training = net.training
     try:
         with exact():

@@ -1,4 +1,4 @@
-"""The result of verifying a model; imports no torch."""
+"""The result of verifying a model. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Outcome = Literal["as published", "differs", "not measured"]
 
 @dataclass(frozen=True)
 class Check:
-    """A property of a model that was compared with its record."""
+    """The comparison of a property of a model with its record."""
 
     name: str
     outcome: Outcome
@@ -19,23 +19,23 @@ class Check:
 
 @dataclass(frozen=True)
 class Verified:
-    """The result of verifying a model, check by check."""
+    """The result of verifying a model: its name and all checks."""
 
     name: str
     checks: tuple[Check, ...]
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome of all checks: "differs" where any differs, else "not measured" where any was not made."""
+        """The outcome of all checks: "differs" if any differs, else "not measured" if any was not measured."""
         outcomes = {check.outcome for check in self.checks}
         return "differs" if "differs" in outcomes else "not measured" if "not measured" in outcomes else "as published"
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """The findings of the checks that differ, a line each."""
+        """The findings of the checks that differ."""
         return tuple(check.finding for check in self.checks if check.outcome == "differs")
 
     @property
     def not_measured(self) -> tuple[str, ...]:
-        """The names of the checks that could not be made."""
+        """The names of the checks that were not measured."""
         return tuple(check.name for check in self.checks if check.outcome == "not measured")

@@ -17,7 +17,7 @@ from zoo.notebook import table
 
 @dataclass(frozen=True)
 class Guess:
-    """A class, and the probability from 0 to 1 that the model gives it."""
+    """A class and its probability, from 0 to 1."""
 
     label: str
     probability: float
@@ -25,7 +25,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The guesses of a model for a picture, best first; `error` says why a picture can't be read."""
+    """The most probable classes of a picture, best first; `error` says why a picture can't be read."""
 
     path: Path
     guesses: tuple[Guess, ...]
@@ -37,28 +37,41 @@ class Prediction:
 
 
 Preprocess = Callable[[Image.Image], Tensor]
-Look = Callable[[Image.Image], Tensor]  # from a picture to the probability of every class [num_classes]
+Look = Callable[[Image.Image], Tensor]  # from a picture to the probabilities of all classes [num_classes]
 
 
 def predictions(look: Look, classes: Sequence[str], paths: Iterable[Path], *, top: int) -> Iterator[Prediction]:
-    """Predict pictures, of which `paths` are files and folders, one by one; raises ImageError if there is none."""
-    given = list(paths)
-    pictures = list(image_files(given))
+    """Predict pictures.
+
+    Args:
+        look: Computes the probabilities for a picture.
+        classes: The names of the classes.
+        paths: Picture files, and folders of them.
+        top: The number of guesses for a picture.
+
+    Returns:
+        An iterator over the predictions, in the order of the pictures.
+
+    Raises:
+        ImageError: The paths contain no picture.
+    """
+    sources = list(paths)
+    pictures = list(image_files(sources))
     if not pictures:
-        raise ImageError(f"there is no picture in {', '.join(map(str, given)) or 'nothing'}; name files or folders")
+        raise ImageError(f"there is no picture in {', '.join(map(str, sources)) or 'nothing'}; name files or folders")
     for picture in pictures:
         try:
-            likely = look(read_image(picture))
+            scores = look(read_image(picture))
         except ImageError as error:
             yield Prediction(picture, (), str(error))
             continue
-        best = likely.topk(min(top, len(likely)))
+        best = scores.topk(min(top, len(scores)))
         guesses = (Guess(classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True))
         yield Prediction(picture, tuple(guesses))
 
 
 def probabilities(net: nn.Module, preprocess: Preprocess, image: Image.Image) -> Tensor:
-    """The probability of every class [num_classes] for one picture, as a batch of its own, on the CPU."""
+    """The probabilities of all classes [num_classes] for a picture, computed as a batch of 1; on the CPU."""
     device = next(net.parameters()).device
     with exact():
         logits: Tensor = net(preprocess(image)[None].to(device))

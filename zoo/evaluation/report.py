@@ -1,4 +1,4 @@
-"""The report of an evaluation: results by class, as JSON and as a picture of the confusion matrix."""
+"""Write the report of an evaluation: results by class as JSON, and the confusion matrix as a picture."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ NUMBERS = "report.json"
 
 @dataclass(frozen=True)
 class ClassResults:
-    """The results of the test images of a class: top-1 in percent, and the class predicted most often instead."""
+    """The results on the test images of a class; `mistaken_for` is the class most often predicted instead."""
 
     name: str
     images: int
-    top1: float
+    top1: float  # percent
     mistaken_for: str | None
-    mistakes: int  # images of which that class was predicted
+    mistakes: int  # number of images predicted as `mistaken_for`
 
 
 def by_class(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[ClassResults]:
-    """The results of each class; `confusion[i][j]` counts the images of class i that were predicted as class j."""
+    """Compute the results of each class; `confusion[i][j]` counts images of class i that were predicted as class j."""
     rows = []
     for i, (name, counts) in enumerate(zip(classes, confusion, strict=True)):
         wrong = [(count, other) for j, (count, other) in enumerate(zip(counts, classes, strict=True)) if j != i]
@@ -42,7 +42,7 @@ def by_class(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list
 
 
 def require_writable(folder: Path) -> None:
-    """Raise FolderError for a model folder, where a report must not be written."""
+    """Raise FolderError if the folder is a model folder, which must not get a report."""
     for name in (store.CONFIG, store.LOG):
         if (folder / name).is_file():
             raise FolderError(f"{folder} is a model folder, it has {name}; name another folder for the report as out")
@@ -51,7 +51,21 @@ def require_writable(folder: Path) -> None:
 def write(
     folder: Path, title: str, results: Results, classes: Sequence[str], confusion: Sequence[Sequence[int]]
 ) -> list[ClassResults]:
-    """Write the report of an evaluation, and return the results of each class; raises FolderError."""
+    """Write the report of an evaluation.
+
+    Args:
+        folder: The folder for report.json and confusion.svg; it is created if it is missing.
+        title: The name of the model.
+        results: The results on the test set.
+        classes: The names of the classes.
+        confusion: The confusion matrix; `confusion[i][j]` counts images of class i that were predicted as class j.
+
+    Returns:
+        The results of each class.
+
+    Raises:
+        FolderError: The folder is a model folder, or can't be written.
+    """
     require_writable(folder)
     rows = by_class(classes, confusion)
     numbers = {

@@ -17,29 +17,36 @@ from zoo.nets.device import describe
 from zoo.record.types import Imported, Record, Results
 from zoo.spec import Architecture, Model
 
-# Another processor, another number of threads or another version of torch sums in another order.
-LOGITS_TOLERANCE = 1e-3
-POINTS_TOLERANCE = 0.05
-LOSS_TOLERANCE = 1e-4  # of the test loss; from a Xeon to an EPYC it moved by up to 1e-7 of itself
+# Processors, numbers of threads and versions of torch differ in the order of sums.
+LOGITS_TOLERANCE = 1e-3  # of the largest logit
+POINTS_TOLERANCE = 0.05  # percentage points of top-1 and top-5
+LOSS_TOLERANCE = 1e-4  # relative; between a Xeon and an EPYC the test loss differed by up to 1e-7
 
 
-def verify(config: Record, known: Model | Architecture, net: nn.Module, root: Path) -> Verified:
-    """Compare a net with the record of its folder, also on the test set if that is in `root`.
+def verify(config: Record, declared: Model | Architecture, net: nn.Module, root: Path) -> Verified:
+    """Compare a net with the record of its model folder.
 
-    Its weights were loaded, so hash and parameters were checked.
+    Args:
+        config: The record.
+        declared: The model that a plugin declares for it, or only its architecture.
+        net: The net with the published weights. Loading them has checked their hash and the number of parameters.
+        root: The data folder. If it has no test set, the test set's check is "not measured".
+
+    Returns:
+        The checks of hash, strict load, known answers and test set.
     """
     pixels = batches.pixels(config.mean, config.std, next(net.parameters()).device)
     checks = (
         Check("hash", "as published", f"weights {config.weights.sha256[:12]}"),
         Check("strict load", "as published", f"{config.parameters:,} parameters"),
         _answers(config, net, pixels),
-        _test(config, known, net, pixels, root),
+        _test(config, declared, net, pixels, root),
     )
     return Verified(config.name, checks)
 
 
 def _answers(config: Record, net: nn.Module, pixels: Pixels) -> Check:
-    """The logits of the fixed inputs; only a repository of another library may be without."""
+    """Compare the logits of the fixed inputs; only a repository of another library may lack them in its record."""
     name = "known answers"
     if not config.known_answers and isinstance(config, Imported):
         return Check(name, "not measured", "the repository has none")
@@ -52,17 +59,17 @@ def _answers(config: Record, net: nn.Module, pixels: Pixels) -> Check:
     return Check(name, "as published", f"within {distance:.1e}")
 
 
-def _test(config: Record, known: Model | Architecture, net: nn.Module, pixels: Pixels, root: Path) -> Check:
-    """Accuracies and loss on the test set."""
+def _test(config: Record, declared: Model | Architecture, net: nn.Module, pixels: Pixels, root: Path) -> Check:
+    """Compare accuracies and loss on the test set."""
     name, device = "test set", pixels.mean.device
-    if not isinstance(known, Model):
+    if not isinstance(declared, Model):
         return Check(name, "not measured", f"not run, {config.dataset} is declared by no plugin here")
-    if not config.fits(known.dataset):
+    if not config.fits(declared.dataset):
         return Check(name, "differs", f"its classes or the size of its images are not those of {config.dataset}")
-    if not sources.is_there(known.dataset, root):
+    if not sources.is_there(declared.dataset, root):
         return Check(name, "not measured", f"not run, {config.dataset} is not there, or not whole")
     try:
-        test = sources.read_split(known.dataset, root, train=False, device=device)
+        test = sources.read_split(declared.dataset, root, train=False, device=device)
     except DataError as error:
         return Check(name, "not measured", f"not run, {error}")
     now, exact = evaluate(net, test, pixels), _computes_as_then(config, device)
@@ -79,7 +86,7 @@ def _test(config: Record, known: Model | Architecture, net: nn.Module, pixels: P
 
 
 def _computes_as_then(config: Record, device: torch.device) -> bool:
-    """Whether the same numbers are to be expected to the last bit: the same processor, threads and torch."""
+    """Whether results should be bit-identical: processor, number of threads and version of torch are the record's."""
     return (
         config.environment is not None
         and describe(device) == config.environment.device
@@ -89,7 +96,7 @@ def _computes_as_then(config: Record, device: torch.device) -> bool:
 
 
 def _differences(now: Results, card: Results, *, exact: bool) -> list[str]:
-    """Where results differ: at all where the same are to be expected, else by more than rounding explains."""
+    """The differences between results: any difference if `exact`, else only those beyond the tolerances."""
     allowed = 0.0 if exact else POINTS_TOLERANCE
     percents = (("top-1", now.test_top1, card.test_top1), ("top-5", now.test_top5, card.test_top5))
     differences = [

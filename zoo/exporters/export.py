@@ -1,4 +1,4 @@
-"""Export a published model: write its file in other formats, compare each with the net, and write a model folder."""
+"""Export a published model: write files in other formats, compare each with the net, and write a model folder."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from zoo.record.replace import written_aside
 from zoo.record.types import Export, Record
 
 CPU = torch.device("cpu")
-MOST_LOSS = 0.5  # points of top-1 that a format which is not exact may cost
+MOST_LOSS = 0.5  # percentage points of top-1 that an inexact format may lose
 
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """A file in another format, and its entry in the record."""
+    """An exported file, and its entry in the record."""
 
     content: bytes
     entry: Export
@@ -43,16 +43,21 @@ class Exported:
 
 @dataclass(frozen=True, eq=False)
 class _Expected:
-    """The net's own logits: for the fixed inputs, and for the test set where that is there."""
+    """The net's logits for the fixed inputs, and for the test set if it is present."""
 
-    known: Tensor
+    fixed: Tensor
     test: tuple[Split, Tensor] | None
 
 
 def exporters(names: Sequence[str]) -> list[Exporter]:
-    """Load exporters by name; raises ExportError if one is unknown or needs a missing module, or PluginError."""
+    """Load exporters by the names of their formats.
+
+    Raises:
+        ExportError: No name is given, a name is unknown, or an exporter needs a module that is not installed.
+        PluginError: A plugin can't be loaded.
+    """
     if not names:
-        raise ExportError(f"there is nothing to export to; name formats of {', '.join(formats.EXPORTERS.names())}")
+        raise ExportError(f"there is nothing to export to; name formats among {', '.join(formats.EXPORTERS.names())}")
     loaded = [formats.EXPORTERS.load(name) for name in dict.fromkeys(names)]
     for exporter in loaded:
         formats.require_installed((*exporter.needs, exporter.runtime), f"to export to {exporter.format}")
@@ -60,35 +65,58 @@ def exporters(names: Sequence[str]) -> list[Exporter]:
 
 
 def subject(model: Published, root: Path) -> Subject:
-    """The input of an exporter for a model, whose data set is in `root`."""
+    """The input of an exporter for a model; `root` is the data folder."""
     return Subject(model.net(), model.config, store.identity(model.folder), partial(_training_images, model, root))
 
 
 def require_free(out: Path) -> None:
-    """Raise FolderError where the output path exists already."""
+    """Raise FolderError if the output path already exists."""
     if os.path.lexists(target := path_of(out)):
         raise FolderError(f"{target} is there already; remove it or name another folder as out")
 
 
 def export(model: Published, wanted: Sequence[Exporter], root: Path, *, allow_loss: bool) -> list[Exported]:
-    """Write a model in these formats, and run each file by its own runtime, on the test set too where it is there.
+    """Export a model, and compare each file with the net by running it with its runtime.
 
-    Raises ExportError, also for a loss above MOST_LOSS without `allow_loss`, and DataError for missing images.
+    Args:
+        model: The published model.
+        wanted: The exporters of the formats to write.
+        root: The data folder. The comparison includes the test set if it is there.
+        allow_loss: Whether a format may lose more than MOST_LOSS points of top-1.
+
+    Returns:
+        The exported files, in the order of `wanted`.
+
+    Raises:
+        ExportError: A file can't be written or run, or its output differs too much.
+        DataError: A format needs training images, and they are missing.
     """
-    given = subject(model, root)
-    expected = _expected(given, test_set(model, root))
+    exported_model = subject(model, root)
+    expected = _expected(exported_model, test_set(model, root))
     made = []
     for exporter in wanted:
-        content = exporter.write(given)
-        entry = _compared(exporter, content, given.config, expected)
+        content = exporter.write(exported_model)
+        entry = _compared(exporter, content, model.config, expected)
         if not allow_loss:
-            _require_accurate(exporter, entry, expected, given.config)
+            _require_accurate(exporter, entry, expected, model.config)
         made.append(Exported(content, entry))
     return made
 
 
 def write(model: Published, made: Sequence[Exported], out: Path) -> tuple[Path, Record]:
-    """Write a copy of the model folder with the exported files; raises FolderError."""
+    """Write a copy of the model folder with the exported files.
+
+    Args:
+        model: The published model.
+        made: The exported files.
+        out: The new folder.
+
+    Returns:
+        The path of the folder, and its record.
+
+    Raises:
+        FolderError: The folder exists already, or can't be written.
+    """
     base = model.config
     new = {exported.entry.file: exported.content for exported in made}
     files = {name: model.read(name) for name in base.files if name not in new} | new
@@ -110,31 +138,29 @@ def write(model: Published, made: Sequence[Exported], out: Path) -> tuple[Path, 
 
 def _expected(given: Subject, split: Split | None) -> _Expected:
     pixels = batches.pixels(given.config.mean, given.config.std, CPU)
-    known = known_answers(given.net, pixels, given.config.input_size)
+    fixed = known_answers(given.net, pixels, given.config.input_size)
     if split is None:
-        return _Expected(known, None)
+        return _Expected(fixed, None)
     with exact():
         logits = torch.cat([given.net(pixels.normalise(images)).float() for images in parts(split.images)])
-    return _Expected(known, (split, logits))
+    return _Expected(fixed, (split, logits))
 
 
 def _compared(exporter: Exporter, content: bytes, config: Record, expected: _Expected) -> Export:
-    """Run a new file and compare it with the net; raises ExportError where it fails or gives other answers."""
+    """Run a new file and compare it with the net; raises ExportError if it fails or its logits differ."""
     threads, runtime = torch.get_num_threads(), formats.runtime(exporter)
     try:
         run = exporter.open(content, threads)
-        known = known_logits(run, config)
+        fixed = known_logits(run, config)
         test = measured(run, *expected.test) if expected.test else None
     except Exception as error:  # a runtime may raise anything
-        why = str(error) if isinstance(error, ExportError) else reason(error)
+        cause = str(error) if isinstance(error, ExportError) else reason(error)
+        raise ExportError(f"{config.name}: {runtime} can't run the exported {exporter.format} file: {cause}") from error
+    distance = (fixed - expected.fixed).abs().max().item()
+    if exporter.is_exact and not distance <= LOGITS_TOLERANCE * expected.fixed.abs().max().item():
         raise ExportError(
-            f"{config.name}: {runtime} can't run the {exporter.format} file just written: {why}"
-        ) from error
-    distance = (known - expected.known).abs().max().item()
-    if exporter.is_exact and not distance <= LOGITS_TOLERANCE * expected.known.abs().max().item():
-        raise ExportError(
-            f"{config.name}: {runtime} answers otherwise than the net: logits of the fixed inputs "
-            f"differ by up to {distance:.1e}; nothing was written"
+            f"{config.name}: logits by {runtime} differ from the net's by up to {distance:.1e} for the "
+            "fixed inputs; nothing was written"
         )
     return Export(
         format=exporter.format,
@@ -149,24 +175,26 @@ def _compared(exporter: Exporter, content: bytes, config: Record, expected: _Exp
 
 
 def _require_accurate(exporter: Exporter, entry: Export, expected: _Expected, config: Record) -> None:
-    """Refuse a format that costs too much, or that may and could not be measured; raises ExportError."""
+    """Raise ExportError if a format loses too much top-1, or if an inexact format was not run on the test set."""
     if entry.test and expected.test:
         split, logits = expected.test
         before = top1(logits, split.labels)
         if before - entry.test.test_top1 > MOST_LOSS:
             raise ExportError(
                 f"{config.name}: {exporter.format} has a top-1 of {entry.test.test_top1:.2f}%, the net {before:.2f}%, "
-                f"expected up to {MOST_LOSS} points less; to have it all the same: allow_loss"
+                f"expected at most {MOST_LOSS} points less; pass allow_loss to export it anyway"
             )
     elif not exporter.is_exact:
         raise ExportError(
-            f"{config.name}: what {exporter.format} costs can't be measured, its test set is not there: "
-            "name its folder as data, or allow any loss with allow_loss"
+            f"{config.name}: the loss of accuracy by {exporter.format} can't be measured without its test set; "
+            "name its folder as data, or pass allow_loss"
         )
 
 
 def _training_images(model: Published, root: Path, count: int) -> Tensor:
     dataset = model.model.dataset
     if not sources.is_there(dataset, root):
-        raise DataError(f"{dataset.name} is not in {root}, and its training images are needed; name its folder as data")
+        raise DataError(
+            f"training images of {dataset.name} are needed, and are not in {root}; name their folder as data"
+        )
     return sources.read_split(dataset, root, train=True, device=CPU, part=slice(count)).uncropped().images

@@ -1,7 +1,7 @@
-"""Export formats: the type `Exporter`, and the formats that are installed.
+"""Export formats: the type `Exporter`, and the installed formats.
 
 An exporter writes the graph of `zoo.exporters.graph`, which takes pixels and returns probabilities. The zoo runs the
-file, compares its answers with the net's, and writes the model folder.
+file, compares its output with the net's, and writes the model folder.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answers:
-    """A runtime's output for N images: both [N, num_classes] float32, on the CPU."""
+    """The output of an exported file for N images: two tensors [N, num_classes] float32 on the CPU."""
 
     logits: Tensor
     probabilities: Tensor
 
 
-# From images [N, H, W, C] uint8, on the CPU.
+# From images [N, H, W, C] uint8 on the CPU.
 Run = Callable[["Tensor"], Answers]
 
 
@@ -42,18 +42,22 @@ class Subject:
 
     net: nn.Module
     config: Record
-    id: str  # of its model folder
-    training_images: Callable[[int], Tensor]  # the first so many [N, H, W, C] uint8; raises DataError
+    id: str  # of the model folder
+    training_images: Callable[[int], Tensor]  # from a count N to the first images [N, H, W, C] uint8; raises DataError
 
     def metadata(self, *, any_size: bool) -> dict[str, str]:
-        """The metadata that an exported file carries."""
+        """The metadata to store in an exported file.
+
+        Args:
+            any_size: Whether the file takes images of any size, instead of only the model's.
+        """
         _, height, width = self.config.input_size
         values = {
             "name": self.config.name,
             "id": self.id,
             "license": self.config.license,
             "classes": json.dumps(self.config.classes, ensure_ascii=False),
-            "size": "any" if any_size else f"{height}x{width}",  # of the images that it takes
+            "size": "any" if any_size else f"{height}x{width}",  # of input images
         }
         if not self.config.resizing.is_plain:
             values["resizing"] = json.dumps(msgspec.structs.asdict(self.config.resizing))
@@ -62,17 +66,27 @@ class Subject:
 
 @dataclass(frozen=True)
 class Exporter:
-    """An export format: how its file is written, and how it is run."""
+    """An export format, as a plugin declares it under the entry point group `zoo.exporters`.
+
+    Example:
+        >>> from zoo.plugin import Answers, Exporter
+        >>> def write(subject):
+        ...     return b"a file with the weights of subject.net"
+        >>> def open_file(content, threads):
+        ...     return lambda images: Answers(logits=..., probabilities=...)
+        >>> Exporter("mine", "mine/model.bin", needs=(), runtime="torch", write=write, open=open_file).is_exact
+        True
+    """
 
     format: str
     file: str  # in the model folder
-    needs: tuple[str, ...]  # modules to write one
-    runtime: str  # the module and distribution that runs one
+    needs: tuple[str, ...]  # modules that `write` imports
+    runtime: str  # the module, and distribution, that `open` imports
     write: Callable[[Subject], bytes]  # raises ExportError
-    open: Callable[[bytes, int], Run]  # with a number of threads; may raise anything for an invalid file
-    is_exact: bool = True  # gives the net's answers up to rounding
-    any_size: bool = False  # takes images of any height and width, where the model's resizing is plain
-    runs_code: bool = False  # opening a file runs code of its author
+    open: Callable[[bytes, int], Run]  # from a file and a number of threads; may raise anything for an invalid file
+    is_exact: bool = True  # logits equal the net's up to rounding
+    any_size: bool = False  # takes images of any height and width, if the model's resizing is plain
+    runs_code: bool = False  # opening a file runs code that its author wrote
 
 
 EXPORTERS: Final = Group[Exporter](
@@ -90,12 +104,12 @@ EXPORTERS: Final = Group[Exporter](
 
 
 def require_installed(modules: Iterable[str], purpose: str) -> None:
-    """Raise ExportError, with the installation command, where a module is missing."""
+    """Raise ExportError, with a pip command, if a module is missing; `purpose` begins the message."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         raise ExportError(f"{purpose} needs {' and '.join(missing)}: pip install 'residual-zoo[export]'")
 
 
 def runtime(exporter: Exporter) -> str:
-    """The runtime of an exporter with its version: `onnxruntime 1.32.0`."""
+    """The runtime of an exporter with its version, such as `onnxruntime 1.32.0`."""
     return f"{exporter.runtime} {version(exporter.runtime)}"

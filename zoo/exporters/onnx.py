@@ -1,9 +1,9 @@
 """The formats `onnx` and `int8`, for onnxruntime and other ONNX runtimes.
 
-`onnx` is for images of the model's size only: the antialiased Resize of onnxruntime is not that of torchvision.
+`onnx` takes only images of the model's size, because the antialiased Resize of onnxruntime differs from torchvision's.
 
-`int8` is the same graph by onnxruntime's static quantization, with the ranges of training images. Weights use 7 of the
-8 bits: a processor without VNNI adds two products in 16 bits, which 8 bits would overflow.
+`int8` is the same graph after static quantization by onnxruntime, calibrated on training images. Weights use 7 of 8
+bits: a processor without VNNI adds two products in 16 bits, which would overflow with 8 bits.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 
 def write(subject: Subject) -> bytes:
-    """The model as an ONNX file; raises ExportError."""
+    """Write the model as an ONNX file; raises ExportError."""
     return _serialized(_translated(subject), subject)
 
 
 def _translated(subject: Subject) -> onnx.ModelProto:
-    """The model's graph in ONNX with its weights; raises ExportError."""
+    """Translate the model's graph to ONNX, with its weights; raises ExportError."""
     traced = program(subject.net, subject.config, any_size=False)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's warnings are for its developers
+            warnings.simplefilter("ignore")  # addressed to torch's developers
             exported = torch.onnx.export(
                 traced,
                 dynamo=True,
@@ -44,22 +44,22 @@ def _translated(subject: Subject) -> onnx.ModelProto:
             )
     except Exception as error:  # translation may raise anything
         raise ExportError(
-            f"{subject.config.name} can't be exported to onnx: an operation of its net has no translation "
-            f"({reason(error)}); try pt2, or write the net with other operations"
+            f"{subject.config.name} can't be exported to onnx: torch can't translate an operation of its net "
+            f"({reason(error)}); export to pt2, or use other operations in the net"
         ) from error
     assert exported is not None
     return exported.model_proto
 
 
 def _serialized(model: onnx.ModelProto, subject: Subject) -> bytes:
-    """The bytes of the file, with the model's metadata and nothing of this machine."""
+    """Serialize a graph with the model's metadata, without paths and source lines of this machine."""
     from onnx import helper
 
     model.producer_name, model.doc_string = "zoo", ""
     del model.metadata_props[:], model.graph.metadata_props[:]
     for part in (*model.graph.node, *model.graph.initializer, *model.graph.value_info):
         part.doc_string = ""
-        del part.metadata_props[:]  # those of a node have source lines
+        del part.metadata_props[:]  # a node's metadata contain source lines
     used = {node.domain for node in model.graph.node}
     imports = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:]
@@ -70,7 +70,7 @@ def _serialized(model: onnx.ModelProto, subject: Subject) -> bytes:
 
 
 def open_file(content: bytes, threads: int) -> Run:
-    """Open a file from its bytes; no other file and no library is opened."""
+    """Open a file with onnxruntime on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -94,19 +94,19 @@ ONNX = Exporter(
 )
 
 
-# The operations to quantize. Normalization, last layer and logits stay in floating point.
+# The operations to quantize. Normalization and the last layer stay in floating point.
 LAYERS = ["Conv", "Relu", "Clip", "Add", "Concat", "Pad", "Slice", "MaxPool", "AveragePool", "GlobalAveragePool"]
 IMAGES = 1_024  # for calibration
 BATCH = 128
 
 
 def write_int8(subject: Subject) -> bytes:
-    """The model as an ONNX file in int8; raises ExportError, or DataError where there are no training images."""
+    """Write the model as a quantized ONNX file; raises ExportError, or DataError if training images are missing."""
     import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, unused-ignore]  # onnxruntime asks one
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, unused-ignore]
         def __init__(self, images: Tensor) -> None:
             self.batches = iter(torch.split(images, BATCH))
 

@@ -1,7 +1,7 @@
-"""The format `pt2`: the archive of torch.export, for torch without the zoo and without the net's source.
+"""The format `pt2`: an archive of torch.export, which torch runs without the zoo and the net's source.
 
-It takes pictures of any size, and resizes them as torchvision does, unless the model has another resizing. Opening an
-archive runs code: torch evaluates expressions and objects in it with Python.
+It takes images of any size, and resizes them as torchvision does, unless the model's resizing is not plain. Opening an
+archive can run its author's code, because torch evaluates Python expressions in it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zoo.exporters.graph import program
 
 
 def write(subject: Subject) -> bytes:
-    """The model as a .pt2 archive, its metadata in extra/; raises ExportError."""
+    """Write the model as a .pt2 archive, with the metadata in `extra/`; raises ExportError."""
     target = io.BytesIO()
     any_size = subject.config.resizing.is_plain
     traced = program(subject.net, subject.config, any_size=any_size)
@@ -26,7 +26,7 @@ def write(subject: Subject) -> bytes:
 
 
 def open_file(content: bytes, threads: int) -> Run:
-    """Open an archive; it runs with the threads of this process."""
+    """Open an archive; `threads` is ignored, torch uses the threads of this process."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = torch.export.load(io.BytesIO(content)).module()

@@ -1,4 +1,4 @@
-"""Untrained nets: an architecture for the images and classes of a data set or a record."""
+"""Build untrained nets of an architecture, for the images and classes of a data set or a record."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ RANDOM: Final = frozenset[Callable[..., object]](
 
 
 class OwnRandomness(TorchFunctionMode):
-    """A context in which initialization draws from its own generator, and not from torch's global one.
+    """A context in which initialization draws from a separate generator instead of torch's global generator.
 
-    It holds for this thread; `torch.random.fork_rng` would change the state of other threads.
+    It affects only this thread; `torch.random.fork_rng` would change the state of other threads.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class OwnRandomness(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
-        """Call the function, with the own generator if it draws random numbers."""
+        """Call the function, with this context's generator if it draws random numbers."""
         more = dict(kwargs or {})
         if func in RANDOM and more.get("generator") is None:
             more["generator"] = self._generator
@@ -67,15 +67,19 @@ def build(
     """Build an untrained net, in training mode and float32.
 
     Args:
-        architecture: What builds it.
-        on: The data set or the record that has its images and classes.
-        num_classes: Another number of classes; 0 for features, if the net has timm's `reset_classifier`.
-        in_channels: Another number of channels.
+        architecture: The architecture to build.
+        on: The data set or record that gives the size of the images and the classes.
+        num_classes: The number of classes [default: those of `on`]; 0 for a net that returns features, if it has
+            timm's `reset_classifier`.
+        in_channels: The number of input channels [default: those of `on`].
         device: The device of its tensors.
+
+    Returns:
+        The net. It maps images [N, C, H, W] to logits [N, num_classes].
 
     Raises:
         BuildError: The number of classes or channels is impossible, or a library that the net needs is missing.
-        PluginError: The builder has other parameters, or returns no module.
+        PluginError: The plugin's build function has other parameters, or does not return a module.
     """
     if num_classes == 0:
         net = build(architecture, on, None, in_channels, device=device)
@@ -91,30 +95,39 @@ def build(
     try:
         inspect.signature(architecture.build).bind(input_size=size, num_classes=classes)
     except (TypeError, ValueError) as error:
-        raise PluginError(f"{by} should take (input_size, num_classes), by these names ({error}); fix it") from None
+        raise PluginError(f"{by} should take (input_size, num_classes), by these names ({error})") from None
     try:
         with as_by_default(device):
             built: object = architecture.build(input_size=size, num_classes=classes)
-    except ModuleNotFoundError as error:  # in a plain checkout nothing is installed that only a plugin needs
+    except ModuleNotFoundError as error:  # a checkout that is not installed lacks the plugins' dependencies
         needed = (error.name or "").partition(".")[0]
         raise BuildError(
             f"{architecture.name} of {registry.provider(architecture)} needs {needed}, which is not installed; "
             f"install it with: pip install {needed}"
         ) from error
     if not isinstance(built, nn.Module):
-        raise PluginError(f"{by} gives a {type(built).__name__}, expected a torch.nn.Module; fix it")
+        raise PluginError(f"{by} returns a {type(built).__name__}, expected a torch.nn.Module")
     return built
 
 
 def outline(architecture: Architecture, input_size: InputSize, num_classes: int) -> tuple[int, int]:
-    """Count the values in the state of a net and its trainable parameters, without memory for them.
+    """Count the values and the trainable parameters of a net without allocating them.
 
-    Raises BuildError if the architecture can't have such images or classes.
+    Args:
+        architecture: The architecture of the net.
+        input_size: Channels, height and width of an image.
+        num_classes: The number of classes.
+
+    Returns:
+        The number of values in its state dict, and the number of trainable parameters.
+
+    Raises:
+        BuildError: The architecture can't be built for these images or classes.
     """
     try:
         with torch.device("meta"):
             net = architecture.build(input_size=input_size, num_classes=num_classes)
-    except Exception as error:  # a net may raise anything for images that it was not made for
+    except Exception as error:  # a net may raise anything for unsupported sizes
         reason = (f"{type(error).__name__}: {error}".splitlines() or [""])[0][:300]
         raise BuildError(
             f"{architecture.name} can't be built for images of {input_size} and {num_classes} classes ({reason})"
@@ -123,7 +136,7 @@ def outline(architecture: Architecture, input_size: InputSize, num_classes: int)
 
 
 def shapes(architecture: Architecture, input_size: InputSize, num_classes: int) -> dict[str, torch.Size]:
-    """The shapes of a net's state by name."""
+    """The shapes of the tensors in a net's state dict, by name."""
 
     def built(device: str) -> nn.Module:
         with torch.device(device), OwnRandomness():
@@ -136,12 +149,12 @@ def _on_meta_or_cpu(call: Callable[[str], T]) -> T:
     """Call a function with the device "meta", which needs no memory, or with "cpu" if the net's code needs values."""
     try:
         return call("meta")
-    except Exception:  # code that needs values may raise anything
+    except Exception:  # may raise anything on the meta device
         return call("cpu")
 
 
 def to_be_filled(architecture: Architecture, on: Dataset | Record, device: str = "cpu") -> nn.Module:
-    """Build a net whose weights will be replaced; torch's global generator stays as it is."""
+    """Build a net for weights that are loaded later, without a change to torch's global generator."""
     with OwnRandomness():
         return build(architecture, on, device=device)
 
@@ -149,24 +162,24 @@ def to_be_filled(architecture: Architecture, on: Dataset | Record, device: str =
 def _checked(name: str, value: int, most: int) -> int:
     if not (isinstance(value, int) and 1 <= value <= most):
         raise BuildError(
-            f"{name} should be at least 1 and up to {most:,}, not {value!r}; leave it out for the model's own"
+            f"{name} should be at least 1 and up to {most:,}, not {value!r}; omit it for the model's default"
         )
     return value
 
 
 def count(net: nn.Module) -> int:
-    """The number of trainable parameters; a tensor that is tied under several names counts once."""
+    """The number of trainable parameters; a tied tensor, which has several names, counts once."""
     return sum(parameter.numel() for parameter in net.parameters())
 
 
 def require_counted(net: nn.Module, config: Record, what: object) -> None:
-    """Raise FolderError, which names `what`, if the net has another number of parameters than its record."""
+    """Raise FolderError if the net has another number of parameters than its record; `what` begins the message."""
     if count(net) != config.parameters:
         raise FolderError(f"{what} has {count(net):,} parameters, its config.json says {config.parameters:,}")
 
 
 def require_as_declared(model: Model) -> None:
-    """Raise PluginError if a net has other parameters than its plugin declares, or not a logit for each class."""
+    """Raise PluginError if a model's net has not the declared number of parameters, or not a logit per class."""
     by = f"model {model.name}, of {registry.whose(model.architecture.build)}:"
 
     def measured(device: str) -> tuple[int, tuple[int, ...] | None]:
@@ -185,8 +198,8 @@ def require_as_declared(model: Model) -> None:
     classes = len(model.dataset.classes)
     if shape != (1, classes):
         raise PluginError(
-            f"{by} its net gives {shape} for an image, expected {(1, classes)}, a logit for each of {classes} classes; "
-            "fix its build, which gets num_classes"
+            f"{by} its net returns shape {shape} for an image, expected {(1, classes)}, a logit for each of {classes} "
+            "classes; use the num_classes that its build gets"
         )
     if model.parameters not in (None, counted):
         raise PluginError(
@@ -195,7 +208,7 @@ def require_as_declared(model: Model) -> None:
 
 
 def parameters(model: Model) -> int:
-    """The number of trainable parameters of a model: as declared, else counted."""
+    """The number of trainable parameters of a model, as declared or else counted."""
     if model.parameters is not None:
         return model.parameters
     return count(to_be_filled(model.architecture, model.dataset))

@@ -1,4 +1,4 @@
-"""Other people's weights: read without running their code, and renamed to the names of a net of the zoo."""
+"""Read weights of other libraries without running their code, and rename their tensors to the names of a net."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from zoo.errors import WeightsError
 from zoo.nets.weights import first_names
 from zoo.spec import Renaming
 
-# Where a training's checkpoint has its net; the averaged one is taken where there is no other.
-PLACES = ("state_dict", "model_state_dict", "model", "net")
+# Keys of the state dict in a training checkpoint. The averaged net is used only if there is no other.
+KEYS = ("state_dict", "model_state_dict", "model", "net")
 AVERAGED = ("state_dict_ema", "model_ema")
-DEEPEST = 4  # places in places
-PREFIXES = ("module.", "model.", "net.", "_orig_mod.")  # what DataParallel, torch.compile and the like put before names
-HEADER_BYTES = 100_000_000  # of safetensors, by its own limit
+DEEPEST = 4  # levels of nested dictionaries
+PREFIXES = ("module.", "model.", "net.", "_orig_mod.")  # of DataParallel, Lightning, torch.compile and others
+HEADER_BYTES = 100_000_000  # the limit of the safetensors format
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 LOADING = threading.Lock()
-AVERAGES = "n_averaged"  # the counter of torch.optim.swa_utils.AveragedModel, beside the net under `module.`
-# Harmless types that checkpoints have beside the weights: options, best accuracies, paths.
+AVERAGES = "n_averaged"  # the counter of torch.optim.swa_utils.AveragedModel; its net has the prefix `module.`
+# Harmless types that checkpoints contain besides tensors: options, best accuracies, paths.
 HARMLESS = (
     argparse.Namespace,
     np.dtype,
@@ -47,7 +47,7 @@ HARMLESS = (
     pathlib.PosixPath,
     pathlib.PurePosixPath,
 )
-COUNTER = "num_batches_tracked"  # which files from before 2018 lack; evaluation does not look at it
+COUNTER = "num_batches_tracked"  # missing in files from before 2018; evaluation does not use it
 
 
 Rule = tuple[str, str]  # a regular expression and its replacement, as `re.sub` takes them
@@ -55,16 +55,24 @@ Rule = tuple[str, str]  # a regular expression and its replacement, as `re.sub` 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """Weights under a net's own names, in its own types, and in one line how they came there."""
+    """A state dict for a net, and a line that says how the names were changed."""
 
     state_dict: Mapping[str, Tensor]
     how: str
 
 
 def read(content: bytes, name: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or a torch checkpoint, on the CPU, without a prefix that all names have.
+    """Read the tensors of a safetensors file or a torch checkpoint, without running code of the file.
 
-    No code of the file is run. Raises WeightsError, which calls the file `name`.
+    Args:
+        content: The bytes of the file.
+        name: The name of the file in error messages.
+
+    Returns:
+        The tensors by name, on the CPU. Prefixes that all names share, such as `module.`, are removed.
+
+    Raises:
+        WeightsError: The file is damaged, has no state dict or several, or is a pickle that would run code.
     """
     if content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= HEADER_BYTES:
         try:
@@ -80,18 +88,27 @@ def read(content: bytes, name: str) -> dict[str, Tensor]:
 
 
 def fitted(
-    net: nn.Module, found: Mapping[str, Tensor], renamings: Iterable[Renaming], rename: Sequence[Rule] = ()
+    net: nn.Module, tensors: Mapping[str, Tensor], renamings: Iterable[Renaming], rename: Sequence[Rule] = ()
 ) -> Fitted:
-    """Somebody's tensors as a state dict that the net loads strictly; the net is left as it is.
+    """Convert tensors to a state dict that the net can load strictly. The net itself is not changed.
 
-    The names are changed by `rename`, then taken as they are, or as one of `renamings` translates them. Floating point
-    values become the net's type. Raises WeightsError with the first difference, in the order of the net.
+    Args:
+        net: The net that the tensors are for.
+        tensors: Tensors by name, as `read` returns them.
+        renamings: Name translations to try, after the names as they are.
+        rename: Rules that change the names first, in order.
+
+    Returns:
+        The state dict, with floating point values in the net's types.
+
+    Raises:
+        WeightsError: The tensors do not fit the net; the message has the first difference in the order of the net.
     """
     own = net.state_dict()
-    names, changes = _renamed(list(_without_prefixes(found)), rename)
+    names, changes = _renamed(list(_without_prefixes(tensors)), rename)
     if duplicate := next((name for name in names if names.count(name) > 1), None):
-        raise WeightsError(f"rename gives two tensors the name {duplicate}; write the patterns for one of them each")
-    tensors = dict(zip(names, found.values(), strict=True))
+        raise WeightsError(f"rename gives the name {duplicate} to several tensors; make its patterns more specific")
+    tensors = dict(zip(names, tensors.values(), strict=True))
     tensors = {_prefix(own) + name: tensor for name, tensor in _without_prefixes(tensors).items()}
     given = f"renamed: {', '.join(changes)}" if changes else ""
     attempts = [(given or "the net's own names", tensors)]
@@ -106,13 +123,13 @@ def fitted(
 
 
 def require_rules(rename: Iterable[Rule]) -> None:
-    """Refuse a rule that `re.sub` can't apply; raises WeightsError."""
+    """Raise WeightsError if `re.sub` can't apply a rule."""
     for pattern, replacement in rename:
         try:
-            re.sub(f"{pattern}|", replacement, "")  # matches the empty text, so that the replacement is read too
+            re.sub(f"{pattern}|", replacement, "")  # matches the empty string, so that the replacement is parsed too
         except (re.error, IndexError) as error:
             raise WeightsError(
-                f"rename: {pattern!r} to {replacement!r} is no regular expression with its replacement ({error})"
+                f"rename: {pattern!r} to {replacement!r} is not a valid regular expression and replacement ({error})"
             ) from None
 
 
@@ -120,103 +137,110 @@ def require_rules(rename: Iterable[Rule]) -> None:
 
 
 def _no_weights(content: bytes) -> str | None:
-    """What a file is that can be no weights; None where it may be a torch checkpoint."""
+    """Why a file can't be a torch checkpoint; None if it may be."""
     beginning = content[:1024].lstrip().lower()
     if not content:
         return "is empty; fetch it again"
     if beginning.startswith((b"<!doctype html", b"<html")):
-        return "is a page of HTML and no weights; fetch the file itself, not the page about it"
+        return "is an HTML page, not weights; download the file itself"
     if beginning.startswith(b"version https://git-lfs"):
-        return "is a git-lfs pointer and not the file itself; fetch that with `git lfs pull`"
+        return "is a git-lfs pointer, not the file itself; fetch the file with `git lfs pull`"
     if not content.startswith((b"PK\x03\x04", b"\x80")):
-        return "is neither safetensors nor a torch checkpoint; expected one of them"
+        return "is neither safetensors nor a torch checkpoint; expected a .safetensors, .pt or .pth file"
     return None
 
 
 def _unpickled(content: bytes, name: str) -> object:
-    """What a torch checkpoint holds, of either kind, as far as it is tensors and plain values."""
+    """Load a torch checkpoint, zip archive or plain pickle, if it contains only tensors and plain values."""
     try:
         if content.startswith(b"PK"):
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                if sum(one.file_size for one in archive.infolist()) > len(content):
-                    raise WeightsError(f"{name} is a packed archive and no torch checkpoint; those are not packed")
+                if sum(member.file_size for member in archive.infolist()) > len(content):
+                    raise WeightsError(
+                        f"{name} is a compressed archive; expected a torch checkpoint, which is not compressed"
+                    )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what it goes on to refuse
+            warnings.simplefilter("ignore")  # about content that is refused below
             with torch.serialization.safe_globals(list(HARMLESS)):
                 return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except WeightsError:
         raise
-    except Exception as error:  # a damaged file fails in any way
+    except Exception as error:  # torch may raise anything for a damaged file
         if (code := _code(content, error)) is not None:
             raise WeightsError(
                 f"{name} is a pickle that is refused: it would run code ({code}); "
-                "save the net alone, torch.save(net.state_dict(), PATH), or ask its author to"
+                "save only the state dict, torch.save(net.state_dict(), PATH), or ask its author to"
             ) from None
         raise WeightsError(f"{name} is cut off, damaged or no torch checkpoint; fetch it again") from None
 
 
 def _code(content: bytes, error: Exception) -> str | None:
-    """What a pickle wanted to call when it was refused; None where it failed otherwise."""
+    """The name of the code that a refused pickle would run; None if it failed for another reason."""
     if match := re.search(r"GLOBAL ([\w.]+)", str(error)):
         return match[1][:100]
     if "TorchScript" in str(error):
         return "TorchScript"
-    try:  # newer protocols name what they call in ways that torch does not read
+    try:  # newer pickle protocols refer to functions by operations that torch does not support
         calls = {"STACK_GLOBAL", "INST", "OBJ"} & {operation.name for operation, _, _ in pickletools.genops(content)}
     except (ValueError, LookupError, EOFError):
         return None
-    return "calls of Python's own" if calls else None
+    return "calls of Python objects" if calls else None
 
 
-def _state_dict(found: object, name: str) -> dict[str, Tensor]:
-    """The state dict in a checkpoint; raises WeightsError where there is none, or more than one."""
+def _state_dict(checkpoint: object, name: str) -> dict[str, Tensor]:
+    """The state dict in a checkpoint; raises WeightsError if there is none or several."""
     for _ in range(DEEPEST):
-        if not isinstance(found, Mapping):
+        if not isinstance(checkpoint, Mapping):
             break
-        places = [place for place in PLACES if isinstance(found.get(place), Mapping)]
-        places = places or [place for place in AVERAGED if isinstance(found.get(place), Mapping)]
-        if len(places) > 1:
-            raise WeightsError(f"{name} holds several nets ({', '.join(places)}); save the one that is meant alone")
-        if not places:
-            tensors = {key: value for key, value in found.items() if isinstance(key, str) and isinstance(value, Tensor)}
+        keys = [key for key in KEYS if isinstance(checkpoint.get(key), Mapping)]
+        keys = keys or [key for key in AVERAGED if isinstance(checkpoint.get(key), Mapping)]
+        if len(keys) > 1:
+            raise WeightsError(f"{name} holds several nets ({', '.join(keys)}); save only the state dict to import")
+        if not keys:
+            tensors = {
+                key: value for key, value in checkpoint.items() if isinstance(key, str) and isinstance(value, Tensor)
+            }
             if AVERAGES in tensors and all(key.startswith("module.") for key in tensors if key != AVERAGES):
                 del tensors[AVERAGES]
             if tensors:
                 return tensors
             break
-        found = found[places[0]]
-    raise WeightsError(f"{name} holds no state dict: there are no tensors in it under names; save net.state_dict()")
+        checkpoint = checkpoint[keys[0]]
+    raise WeightsError(f"{name} holds no state dict, a dictionary of tensors by name; save net.state_dict()")
 
 
-def _dense(found: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The same, once it is sure that all of them are values in memory."""
-    if not found:
-        raise WeightsError(f"{name} holds no tensors; expected a net's")
-    for key, tensor in found.items():
+def _dense(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return the tensors unchanged; raises WeightsError if there are none, or any has no dense values on the CPU."""
+    if not tensors:
+        raise WeightsError(f"{name} holds no tensors; expected the state dict of a net")
+    for key, tensor in tensors.items():
         plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided and not tensor.is_quantized
         if not plain or tensor.device.type != "cpu":
             raise WeightsError(f"{name} holds {key} sparse, quantized or without values; save it as a dense tensor")
-    return found
+    return tensors
 
 
-def _without_prefixes(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    length = len(_prefix(found))
-    return {name[length:]: tensor for name, tensor in found.items()}
+def _without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    length = len(_prefix(tensors))
+    return {name[length:]: tensor for name, tensor in tensors.items()}
 
 
 def _prefix(names: Iterable[str]) -> str:
-    """What stands before all names, of what usually does."""
+    """The longest prefix, made of PREFIXES, that all names share."""
     names, prefix = list(names), ""
-    while more := next((one for one in PREFIXES if names and all(name.startswith(prefix + one) for name in names)), ""):
-        prefix += more
+    while names:
+        longer = (prefix + part for part in PREFIXES if all(name.startswith(prefix + part) for name in names))
+        if (candidate := next(longer, None)) is None:
+            break
+        prefix = candidate
     return prefix
 
 
-# -- by names --------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
 
 def _renamed(names: list[str], rules: Iterable[Rule]) -> tuple[list[str], list[str]]:
-    """The names after the rules, one after another, and for each rule that matches an example of what it changes."""
+    """Apply the rules to the names in order; returns the new names, and an example for each rule that matches."""
     changes = []
     for pattern, replacement in rules:
         matches = (re.search(pattern, name) for name in names)
@@ -227,51 +251,52 @@ def _renamed(names: list[str], rules: Iterable[Rule]) -> tuple[list[str], list[s
 
 
 def _translated(tensors: Mapping[str, Tensor], renaming: Renaming) -> tuple[str, dict[str, Tensor]]:
-    """The tensors under their new names, and what was changed; no tensors at all where two would have one name."""
+    """Rename tensors; returns a description, and the tensors, none if two would get the same name."""
     names, changes = _renamed(list(tensors), renaming.rules)
     translated = dict(zip(names, tensors.values(), strict=True))
     return f"{renaming.by}'s names: {', '.join(changes)}", translated if len(translated) == len(tensors) else {}
 
 
-def _difference(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
-    """The first thing, in the order of the net, by which tensors do not fit it; None where they fit."""
+def _difference(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str | None:
+    """The first difference between tensors and the state of a net, in its order; None if they fit."""
     tied = _tied(own)
     last = list(own)[-1].rpartition(".")[0]
     for name, wanted in own.items():
-        theirs = [found[one] for one in tied[name] if one in found]
+        theirs = [tensors[alias] for alias in tied[name] if alias in tensors]
         if not theirs:
             if name.endswith(COUNTER):
                 continue
             return f"{name} of shape {tuple(wanted.shape)} is missing"
-        tensor = found.get(name, theirs[0])
+        tensor = tensors.get(name, theirs[0])
         if tensor.shape != wanted.shape:
             shapes = f"{name} has shape {tuple(tensor.shape)}, expected {tuple(wanted.shape)}"
             if name.rpartition(".")[0] == last and tensor.dim() and tensor.shape[1:] == wanted.shape[1:]:
-                return f"they are for {len(tensor)} classes and the net for {len(wanted)}: {shapes}"
+                return f"they are for {len(tensor)} classes, the net is for {len(wanted)}: {shapes}"
             return shapes
         if not (tensor.dtype in FLOATS if wanted.is_floating_point() else tensor.dtype == wanted.dtype):
-            return f"{name} is of {tensor.dtype}, expected {wanted.dtype}"
-        if not all(torch.equal(tensor, one) for one in theirs if one is not tensor):
-            return f"{' and '.join(tied[name])} are one tensor of the net and differ"
-    return next((f"{name} is there, which the net has not" for name in found if name not in own), None)
+            return f"{name} has type {tensor.dtype}, expected {wanted.dtype}"
+        if not all(torch.equal(tensor, other) for other in theirs if other is not tensor):
+            return f"{' and '.join(tied[name])} are the same tensor in the net, but differ here"
+    return next((f"{name} is not in the net" for name in tensors if name not in own), None)
 
 
-def _cast(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors that fit, in the net's own types, under each of its names; raises WeightsError for what is not finite."""
+def _cast(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Cast fitting tensors to the types of a net, under each name; raises WeightsError if any is not finite."""
     tied = _tied(own)
     cast = {}
     for name, wanted in own.items():
         theirs = next(
-            (found[one] for one in (name, *tied[name]) if one in found), torch.zeros_like(wanted, device="cpu")
+            (tensors[alias] for alias in (name, *tied[name]) if alias in tensors),
+            torch.zeros_like(wanted, device="cpu"),
         )
         cast[name] = theirs.detach().to(wanted.dtype).contiguous()
         if not bool(torch.isfinite(cast[name]).all()):
-            raise WeightsError(f"{name} has values that are not finite in {wanted.dtype}; these weights are of no use")
+            raise WeightsError(f"{name} has values that are not finite in {wanted.dtype}; use other weights")
     return cast
 
 
 def _tied(own: Mapping[str, Tensor]) -> dict[str, list[str]]:
-    """Every name of a net's state to all names of the same tensor, itself among them."""
+    """Map each name of a state dict to all names of the same tensor, including itself."""
     first = first_names(own)
     names: dict[str, list[str]] = {}
     for name in own:

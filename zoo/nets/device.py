@@ -1,4 +1,4 @@
-"""Devices: choose one, describe it, and compute exactly on it."""
+"""Choose devices, describe them, and compute reproducibly on them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ import torch
 
 from zoo.errors import DeviceError, TrainingError
 
-KINDS: Final = ("cpu", "cuda", "mps", "xpu", "mtia")  # the kinds of device that torch has a module for
+KINDS: Final = ("cpu", "cuda", "mps", "xpu", "mtia")  # device types that torch has a module for
 TRAINED_ON: Final = ("cpu", "cuda", "mps")
 
-_PRECISION: Final = threading.RLock()  # held by the thread that has set a GPU's precision and algorithms
+_PRECISION: Final = threading.RLock()  # held while a thread has changed the precision and algorithms of GPUs
 
 
 def choose(name: str | None) -> torch.device:
-    """The device of a name (`cpu`, `cuda:1`, `mps`), by default a GPU if there is one; raises DeviceError."""
+    """Choose a torch device.
+
+    Args:
+        name: `cpu`, `cuda`, `cuda:1`, `mps` or another torch device; None for a CUDA GPU if present, else the CPU.
+
+    Raises:
+        DeviceError: torch does not support the device, or does not find it on this machine.
+    """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -37,22 +44,22 @@ def choose(name: str | None) -> torch.device:
 
 
 def choose_for_training(name: str | None) -> torch.device:
-    """As `choose`, for a training; raises TrainingError for a device that no training runs on."""
+    """Like `choose`; also raises TrainingError for a device that the zoo can't train on."""
     device = choose(name)
     if device.type not in TRAINED_ON:
-        raise TrainingError(f"a training runs on {', '.join(TRAINED_ON)}, not on {device.type}; name one of them")
+        raise TrainingError(f"a training runs on {', '.join(TRAINED_ON)}, not on {device.type}; choose one of these")
     return device
 
 
 def _count(kind: str) -> int:
-    """The number of devices of a kind that torch has here; 0 for meta."""
+    """The number of devices of a kind that torch finds; 0 for meta."""
     if kind not in KINDS:
         return 0
     return 1 if kind == "cpu" else int(torch.get_device_module(kind).device_count())
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the hardware computes in bf16, so that autocast is faster."""
+    """Whether the hardware supports bf16, so that autocast is faster than fp32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "mps":
@@ -63,7 +70,7 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def describe(device: torch.device) -> str:
-    """The name of the device by its maker, or its kind if torch does not know the name."""
+    """The product name of the device, such as `NVIDIA H200`, or its kind if torch does not tell the name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type != "cpu":
@@ -75,7 +82,7 @@ def describe(device: torch.device) -> str:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for the work that is queued on a GPU, on CUDA that of the current stream, before a time is read."""
+    """Wait for the work queued on a GPU; on CUDA only for the current stream. Call it before reading a clock."""
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()
     elif device.type == "mps":
@@ -83,14 +90,14 @@ def synchronize(device: torch.device) -> None:
 
 
 def random_state(device: torch.device) -> torch.Tensor | None:
-    """The state of a GPU's random numbers; None for a CPU, whose state is `torch.get_rng_state()`."""
+    """The state of a GPU's random generator; None for a CPU, whose state is `torch.get_rng_state()`."""
     if device.type == "cuda":
         return torch.cuda.get_rng_state(device)
     return torch.mps.get_rng_state() if device.type == "mps" else None
 
 
 def set_random_state(device: torch.device, state: torch.Tensor | None) -> None:
-    """Restore a state that `random_state` returned; a CPU ignores the state of another device."""
+    """Restore a state that `random_state` returned; on a CPU the state is ignored."""
     if state is None:
         return
     if device.type == "cuda":
@@ -101,11 +108,11 @@ def set_random_state(device: torch.device, state: torch.Tensor | None) -> None:
 
 @contextlib.contextmanager
 def enough_memory(device: torch.device, what: str) -> Iterator[None]:
-    """Raise TrainingError, which names `what`, if the device has too little memory for the body."""
+    """Raise TrainingError if the body runs out of the device's memory; `what` names the work in the message."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # On CPU and MPS torch has no error class for it, only a message.
+        # On CPU and MPS torch raises a RuntimeError, recognized only by its message.
         messages = ("you tried to allocate", "MPS backend out of memory")
         if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(m in str(error) for m in messages):
             raise
@@ -113,7 +120,7 @@ def enough_memory(device: torch.device, what: str) -> Iterator[None]:
 
 
 class _Float32:
-    """Lets new tensors be float32, whatever torch's default is; the threads that are inside share the setting."""
+    """Set torch's default type, a setting of the process, to float32 while any thread is inside this context."""
 
     def __init__(self) -> None:
         self._lock, self._inside, self._before = threading.Lock(), 0, torch.float32
@@ -138,7 +145,7 @@ _FLOAT32: Final = _Float32()
 
 @contextlib.contextmanager
 def as_by_default(device: str = "cpu") -> Iterator[None]:
-    """Compute as torch does in a new process, whatever default type, default device and mode the caller has set."""
+    """Compute with torch's initial default type, default device and gradient mode, whatever the caller has set."""
     with contextlib.ExitStack() as settings:
         settings.enter_context(_FLOAT32)
         if torch.get_default_device() != torch.device(device):
@@ -150,9 +157,9 @@ def as_by_default(device: str = "cpu") -> Iterator[None]:
 
 @contextlib.contextmanager
 def exact() -> Iterator[None]:
-    """Compute in full fp32 instead of TF32, by the same algorithm each time, without gradients.
+    """Compute in full fp32 instead of TF32, with deterministic algorithms, without gradients.
 
-    A GPU's settings are the whole process's, so one thread at a time computes while they are set.
+    torch's GPU settings apply to the whole process, so on a GPU only a single thread at a time is inside.
     """
     with as_by_default(), torch.inference_mode():
         if not torch.cuda.is_available():
@@ -163,7 +170,7 @@ def exact() -> Iterator[None]:
         with _PRECISION:
             before = cudnn.benchmark, cudnn.deterministic, cudnn.conv.fp32_precision, matmul.fp32_precision
             cudnn.benchmark, cudnn.deterministic = False, True
-            # By torch's newer names: its older ones raise an error where a caller has used these.
+            # torch's older names of these settings raise an error if a caller has used the newer names.
             cudnn.conv.fp32_precision = matmul.fp32_precision = "ieee"
             try:
                 yield

@@ -11,17 +11,26 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Layer:
-    """A module of a net with its submodules; multiply-adds are for one image, and count every call."""
+    """A module of a net, including its submodules."""
 
-    name: str  # as in the state dict; empty for the whole net
+    name: str  # prefix in the state dict; empty for the whole net
     type: str
-    output_shape: tuple[int, ...] | None  # without the batch; None where it is never called itself
+    output_shape: tuple[int, ...] | None  # without the batch dimension; None if the module is not called
     parameters: int
-    multiply_adds: int  # of convolutions and matrix products, as the literature counts them
+    multiply_adds: int  # of convolutions and matrix products, over all calls for an image
 
 
 def layers(net: nn.Module, input_size: tuple[int, int, int], *, depth: int) -> list[Layer]:
-    """The net itself, then its modules in order, down to `depth` levels."""
+    """List the net and its modules in order, with output shapes and multiply-adds.
+
+    Args:
+        net: The net; it is run once on an image of zeros, and keeps its mode.
+        input_size: Channels, height and width of an image.
+        depth: How many levels of modules to list.
+
+    Returns:
+        The net itself, then its modules.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     names = {module: name for name, module in net.named_modules()}
 

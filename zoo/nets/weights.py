@@ -1,4 +1,4 @@
-"""Save the weights of nets as safetensors, and load them strictly."""
+"""Save and load the weights of nets as safetensors files."""
 
 from __future__ import annotations
 
@@ -21,9 +21,15 @@ from zoo.spec import Architecture, Dataset, Model
 
 
 def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> bytes:
-    """The bytes of a safetensors file of a net's state dict, which are the same every time; with `half` in fp16.
+    """Serialize a net's state dict as a safetensors file.
 
-    A tensor that is tied under several names is written once, under the first.
+    Args:
+        net: The net. A tied tensor, which has several names, is written once, under the first.
+        metadata: The metadata of the file.
+        half: Whether to write floating point tensors in fp16.
+
+    Returns:
+        The bytes of the file; the same for the same weights and metadata.
     """
     state = net.state_dict()
     first = first_names(state)
@@ -31,8 +37,8 @@ def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> 
     if half:
         state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     content = save_safetensors(state, dict(metadata))
-    # The library writes metadata in an order that changes from process to process. So its header (8 bytes of length,
-    # JSON, spaces up to a multiple of 8) is written again with sorted keys.
+    # The library writes metadata in an order that varies between processes. So the header (8 bytes of length, JSON,
+    # spaces up to a multiple of 8) is rewritten with sorted keys.
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -42,7 +48,7 @@ def dump(net: nn.Module, metadata: Mapping[str, str], *, half: bool = False) -> 
 
 
 def not_finite(net: nn.Module) -> str | None:
-    """The name of the first tensor with a value that is not finite; None if there is none."""
+    """The name of the first tensor with a value that is not finite; None if all values are finite."""
     state = net.state_dict()
     return next((name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())), None)
 
@@ -59,7 +65,7 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def rounded_to_half(net: nn.Module) -> dict[str, Tensor]:
-    """The net's state rounded to fp16, in its own types; a value beyond the range of fp16 becomes infinite."""
+    """The net's state dict rounded to fp16 but in the net's types; values beyond fp16's range become infinite."""
     state = net.state_dict()
     return {name: tensor.half().to(tensor) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
@@ -73,11 +79,22 @@ def filled(
     num_classes: int | None = None,
     in_channels: int | None = None,
 ) -> nn.Module:
-    """Build the net of a record with the weights that a file contains, in evaluation mode.
+    """Build the net of a record, and load the weights of its file.
 
-    The tensors must be the net's, by name, shape and type. With another number of classes, the tensors whose shapes
-    depend on it keep their initialization. With another number of channels, the weights of the first convolution are
-    summed or repeated. Raises FolderError, which names `file`.
+    Args:
+        architecture: The architecture of the net.
+        content: The bytes of the safetensors file; names, shapes and types of its tensors must match the net.
+        file: The path of the file in error messages.
+        config: The record.
+        num_classes: Another number of classes; tensors with other shapes then keep their initialization.
+        in_channels: Another number of channels; the first convolution's weights are then summed or repeated.
+
+    Returns:
+        The net in evaluation mode.
+
+    Raises:
+        FolderError: The file is no safetensors file, or does not fit the net.
+        BuildError: The number of classes or channels is impossible.
     """
     tensors = _tensors(content, file, "fetch it again")
     net = to_be_filled(architecture, config)
@@ -93,17 +110,26 @@ def filled(
 
 @as_by_default()
 def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple[nn.Module, Mapping[str, str]]:
-    """Build a net for a data set with the weights of a safetensors file; returns it with the file's metadata.
+    """Build a net for a data set, and load the weights of a safetensors file.
 
-    The tensors must be the net's, by name and shape. Raises FolderError.
+    Args:
+        architecture: The architecture of the net.
+        dataset: The data set that gives the size of the images and the classes.
+        path: The file; names and shapes of its tensors must match the net.
+
+    Returns:
+        The net in evaluation mode, and the metadata of the file.
+
+    Raises:
+        FolderError: The file can't be read, or does not fit the net.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise FolderError(f"{path} can't be read: {error.strerror}") from None
     remedy = (
-        "a pickle can run code when it is opened: write its state dict with safetensors.torch.save_file where you "
-        "trust it"
+        "a pickle can run code when it is opened; if you trust it, load it and save its state dict with "
+        "safetensors.torch.save_file"
     )
     tensors = _tensors(content, path, remedy)
     net = to_be_filled(architecture, dataset)
@@ -115,19 +141,22 @@ def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple
 def normalisation_of(
     metadata: Mapping[str, str], model: Model, path: Path
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and std that weights were trained with: from their file's metadata, else the data set's."""
+    """The mean and std that weights were trained with, from the metadata of their file or else the data set.
+
+    Raises FolderError if the metadata are invalid, or name a recipe that the model's plugin does not have.
+    """
     if "mean" in metadata and "std" in metadata:
         try:
             mean, std = (tuple(map(float, json.loads(metadata[name]))) for name in ("mean", "std"))
         except (ValueError, TypeError):
-            raise FolderError(f"{path} names a mean or std that is none; evaluate its model folder instead") from None
+            raise FolderError(f"{path} has an invalid mean or std in its metadata; name its model folder") from None
         return mean, std
     recipe, sha256 = model.recipes.get(metadata.get("recipe", "")), metadata.get("recipe_sha256")
     if sha256 is None or (recipe and sha256 == recipe.sha256()):
         return model.normalisation(recipe)
     raise FolderError(
-        f"{path} was trained by another recipe {metadata.get('recipe')!r} than the plugin's, and does not say how its "
-        "images were normalised; name its model folder"
+        f"{path} was trained by a recipe {metadata.get('recipe')!r} that differs from the plugin's, and has no mean "
+        "and std in its metadata; name its model folder"
     )
 
 
@@ -139,7 +168,7 @@ def _tensors(content: bytes, path: Path, remedy: str) -> dict[str, Tensor]:
 
 
 def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """Load the tensors that have the shapes of the net's own; returns the net in evaluation mode."""
+    """Load the tensors with matching shapes into a net; returns it in evaluation mode."""
     own = net.state_dict()
     first = first_names(own)
     tensors = {name: tensors[first[name]] for name in own}
@@ -151,8 +180,8 @@ def _filled(net: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
 def for_channels(kernel: Tensor, own: Tensor) -> Tensor:
     """Adapt the weights of a convolution [O, I, H, W] to another number of channels, as timm's adapt_input_conv does.
 
-    For one channel they are summed. For more they are repeated in turn, and scaled to keep the sum. Any other tensor is
-    returned as it is.
+    For a single channel they are summed. For more channels they are repeated, and scaled to keep the sum. A tensor
+    that is no such kernel is returned unchanged.
     """
     if kernel.ndim != 4 or own.ndim != 4 or kernel[:, :0].shape != own[:, :0].shape or kernel.shape == own.shape:
         return kernel
@@ -163,9 +192,9 @@ def for_channels(kernel: Tensor, own: Tensor) -> Tensor:
 
 
 def first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Map each name of a state dict to the first name of the same tensor: a tied tensor has several names.
+    """Map each name of a state dict to the first name of the same tensor; a tied tensor has several names.
 
-    A transposed view has the same memory but other strides, and is another tensor.
+    A transposed view shares memory but has other strides, and counts as another tensor.
     """
     seen: dict[object, str] = {}
     return {
@@ -175,10 +204,10 @@ def first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def _require_fit(path: Path, state: Mapping[str, Tensor], stored: Mapping[str, Tensor], *, halves: bool) -> None:
-    """Raise FolderError where stored tensors are not those of a state; with `halves`, fp16 may stand for any float."""
+    """Raise FolderError if stored tensors do not match a state dict; with `halves`, floats may be stored in fp16."""
     wanted = {name: state[name] for name in dict.fromkeys(first_names(state).values())}
     problems = [f"lacks {name}" for name in wanted.keys() - stored.keys()]
-    problems += [f"has {name}, which the net has not" for name in stored.keys() - wanted.keys()]
+    problems += [f"has {name}, which is not in the net" for name in stored.keys() - wanted.keys()]
     for name in wanted.keys() & stored.keys():
         own, given = wanted[name], stored[name]
         if own.shape != given.shape:
@@ -190,5 +219,5 @@ def _require_fit(path: Path, state: Mapping[str, Tensor], stored: Mapping[str, T
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise FolderError(
             f"{path} does not fit the architecture: it "
-            f"{'; '.join(sorted(problems)[:3])}{more}; is the plugin the version that it was trained with?"
+            f"{'; '.join(sorted(problems)[:3])}{more}; install the version of the plugin that it was trained with"
         )

@@ -1,1 +1,1 @@
-"""A hub's models as a static site: opens from a file and from any host, and asks no other."""
+"""Write the models of a hub as a static site, which works from a file and on any host, and loads nothing else."""

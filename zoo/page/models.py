@@ -1,4 +1,4 @@
-"""The contents of the pages: every model of a hub with its record, its log and its files."""
+"""Read the models of a hub for their pages: records, logs and files."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from zoo.record.card import Snippet, command, install, snippets
 from zoo.record.types import EpochRow, Imported, Record, Trained
 from zoo.spec import Architecture, Dataset, Model
 
-TRIED = "onnx"  # the format that a browser runs
-MOST_BYTES = 50 * 2**20  # of a file that is copied into the site
+TRIED = "onnx"  # the format that runs in a browser
+MOST_BYTES = 50 * 2**20  # of a file that is copied to the site
 
 
 @dataclass(frozen=True, eq=False)
 class Download:
-    """A file of a model that its page offers: at an address, or with its content in the site itself."""
+    """A file that a page links to: at an address, or in the site with this content."""
 
     file: str
     address: str | None
@@ -32,14 +32,14 @@ class Download:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A model of a hub, for its page. Its texts may be a stranger's: the templates escape them."""
+    """The contents of a model's page. Its texts may be malicious: the templates escape them."""
 
     config: Record
-    known: Model | Architecture | None  # None if no plugin here has its architecture
+    declared: Model | Architecture | None  # None if no plugin declares its architecture
     log: Sequence[EpochRow]
     address: str  # as `zoo.load` takes it
     downloads: tuple[Download, ...]
-    onnx: bytes | None  # its exported file, if it can be tried
+    onnx: bytes | None  # the exported file, if the model can be tried
 
     @property
     def name(self) -> str:
@@ -49,23 +49,23 @@ class Shown:
     @property
     def dataset(self) -> Dataset | None:
         """Its data set, if a plugin declares it."""
-        return self.known.dataset if isinstance(self.known, Model) else None
+        return self.declared.dataset if isinstance(self.declared, Model) else None
 
     @property
     def description(self) -> str:
-        """A description in one sentence."""
+        """The architecture and the data set, in a sentence."""
         title = self.dataset.title if self.dataset else self.config.dataset
-        if self.known is None:
+        if self.declared is None:
             return f"{self.config.architecture}, trained on {title}"
-        architecture = self.known.architecture if isinstance(self.known, Model) else self.known
+        architecture = self.declared.architecture if isinstance(self.declared, Model) else self.declared
         return architecture.trained_on(title)
 
     @property
     def command(self) -> str:
-        """The command that trains it again; empty if the zoo did not train it, or its plugin is missing."""
-        if not isinstance(self.config, Trained) or self.known is None:
+        """The command that repeats its training; empty for imported models, and if its plugin is missing."""
+        if not isinstance(self.config, Trained) or self.declared is None:
             return ""
-        return command(self.config.job, self.known, max(1, len(self.config.seeds)))
+        return command(self.config.job, self.declared, max(1, len(self.config.seeds)))
 
     @property
     def trained_by(self) -> str:
@@ -76,8 +76,8 @@ class Shown:
 
     @property
     def snippets(self) -> Sequence[Snippet]:
-        """Python that loads it."""
-        return snippets(self.config, self.known, self.address)
+        """Python code that loads it."""
+        return snippets(self.config, self.declared, self.address)
 
     @property
     def install(self) -> str:
@@ -86,7 +86,7 @@ class Shown:
 
     @property
     def resizing(self) -> dict[str, object] | None:
-        """How `pixels.js` resizes a picture; None for straight to the size of the model."""
+        """The resizing of pictures, for `pixels.js`; None for a plain resize to the model's size."""
         if self.config.resizing.is_plain:
             return None
         border = [round(255 * value) for value in self.config.mean]
@@ -94,44 +94,53 @@ class Shown:
 
     @property
     def obstacle(self) -> str:
-        """Why it can't be tried in a browser; empty where it can."""
+        """Why it can't be tried in a browser; empty if it can."""
         if all(export.format != TRIED for export in self.config.exports):
             return f"It has no ONNX file; `zoo export {self.name} --to onnx` makes one."
         channels = self.config.input_size[0]
         if channels not in (1, 3):
-            return f"It takes images of {channels} channels, and a browser's pictures have 1 or 3."
+            return f"It takes images of {channels} channels; a browser reads pictures of 1 or 3 channels."
         return ""
 
 
 def shown(hub: str | None, *, with_files: bool) -> list[Shown]:
-    """The published models of a hub, sorted by name, `with_files` of those that can be tried.
+    """Read the published models of a hub.
 
-    A model that can't be read is left out with a warning. Raises HubError, or PageError if none can be read.
+    Args:
+        hub: The address of the hub; None for the default hub and the catalogue.
+        with_files: Whether to read the ONNX files of models that can be tried.
+
+    Returns:
+        The models, sorted by name. A model that can't be read is left out with a HubWarning.
+
+    Raises:
+        HubError: The hub can't be read, or has no models.
+        PageError: No model can be read.
     """
     rows = listing.overview(pretrained=True, hub=hub)
     if not rows:
         raise listing.nothing(pretrained=True, hub=hub)
-    found = []
+    models = []
     for row in rows:
         name = row.name if row.weights in (None, "catalogue") else row.weights
         try:
-            found.append(_of(name, with_files=with_files))
+            models.append(_of(name, with_files=with_files))
         except ZooError as error:
             warnings.warn(HubWarning(f"{row.name} is left out: {error}"), stacklevel=2)
-    if not found:
+    if not models:
         raise PageError(
-            f"none of the {len(rows)} models can be read, each for the reason above: there is nothing to show"
+            f"none of the {len(rows)} models can be read, see the warnings; repair them or name another hub"
         )
-    return found
+    return models
 
 
 def _of(name: str, *, with_files: bool) -> Shown:
     model = published(name)
     try:
-        known = model.declared
+        declared = model.declared
     except PluginError:
-        known = None
-    shown = Shown(model.config, known, model.log(), name, tuple(_downloads(model)), None)
+        declared = None
+    shown = Shown(model.config, declared, model.log(), name, tuple(_downloads(model)), None)
     if with_files and not shown.obstacle:
         file = next(export.file for export in model.config.exports if export.format == TRIED)
         shown = replace(shown, onnx=model.read(file))
@@ -139,7 +148,7 @@ def _of(name: str, *, with_files: bool) -> Shown:
 
 
 def _downloads(model: Published) -> Iterator[Download]:
-    """The weights and the exported files: copied from a folder, linked to on the Hugging Face Hub."""
+    """The weights and exported files: links to the Hugging Face Hub, or copies from a folder."""
     address = model.source.hub.address if isinstance(model.source, InHub) else None
     for file in (store.WEIGHTS, *(export.file for export in model.config.exports)):
         if address is not None and address.scheme == "hf":
@@ -149,6 +158,6 @@ def _downloads(model: Published) -> Iterator[Download]:
             url = hf_hub_url(f"{address.place}/{model.config.name}", file, revision=model.source.revision)
             yield Download(file, url, None)
         elif address is not None and address.scheme != "file":
-            continue  # its files would have to be fetched for the site
+            continue  # the files would have to be downloaded first
         elif (model.folder / file).is_file() and model.config.files[file].bytes <= MOST_BYTES:
             yield Download(file, None, model.read(file))

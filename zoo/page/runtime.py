@@ -1,6 +1,6 @@
-"""onnxruntime in the browser: the files of an unpacked npm package, as scripts that need no server.
+"""Read onnxruntime-web from its npm package, as scripts that a page can load without a server.
 
-A page that is opened from a file may load scripts only, so other files are base64 text in scripts.
+A page that is opened from a file can load only scripts, so other files are embedded in scripts as base64.
 """
 
 from __future__ import annotations
@@ -20,30 +20,39 @@ PARTS = {"glue": "ort-wasm-simd-threaded.mjs", "wasm": "ort-wasm-simd-threaded.w
 
 @dataclass(frozen=True)
 class Runtime:
-    """onnxruntime-web: its version, and its files in a site."""
+    """onnxruntime-web: its version, and its files by their paths in a site."""
 
     version: str
     files: Mapping[str, bytes]
 
 
 def read(folder: Path) -> Runtime:
-    """Read an unpacked npm package onnxruntime-web; raises PageError for any other folder."""
+    """Read an unpacked npm package onnxruntime-web.
+
+    Args:
+        folder: The folder `package`, or the folder that contains it.
+
+    Raises:
+        PageError: The folder is no such package.
+    """
     try:
         root = path_of(folder)
-        root = root if (root / "package.json").is_file() else root / "package"  # as `tar` unpacks what `npm pack` made
+        root = (
+            root if (root / "package.json").is_file() else root / "package"
+        )  # the top folder in archives of `npm pack`
         version = str(json.loads((root / "package.json").read_text(encoding="utf-8"))["version"])
         script = (root / "dist" / SCRIPT).read_bytes()
         parts = {name: (root / "dist" / file).read_bytes() for name, file in PARTS.items()}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise PageError(
-            f"{folder} is no unpacked npm package onnxruntime-web, it lacks {_lacking(error)}; have it with: "
+            f"{folder} is no unpacked npm package onnxruntime-web, it lacks {_lacking(error)}; get it with: "
             "npm pack onnxruntime-web && tar -xf onnxruntime-web-*.tgz, and name the folder package as runtime"
         ) from None
     return Runtime(version, {f"runtime/{SCRIPT}": script, "runtime/parts.js": script_of(parts)})
 
 
 def script_of(parts: Mapping[str, bytes]) -> bytes:
-    """A script that stores bytes in base64 under their names, for the page's `bytesOf`."""
+    """A script that defines contents by name in base64; the page's `bytesOf` decodes them."""
     lines = [
         f"embedded[{json.dumps(name)}] = {json.dumps(base64.b64encode(content).decode())};"
         for name, content in parts.items()
@@ -52,4 +61,4 @@ def script_of(parts: Mapping[str, bytes]) -> bytes:
 
 
 def _lacking(error: Exception) -> str:
-    return Path(error.filename).name if isinstance(error, OSError) and error.filename else "a sound package.json"
+    return Path(error.filename).name if isinstance(error, OSError) and error.filename else "a valid package.json"

@@ -1,13 +1,14 @@
-"""The site: the content of each file, and writing all of them into a folder in one step.
+"""Render the files of a site, and write them to a folder in a single step.
 
 index.html             every model in a table
-accuracy-DATASET.svg   accuracy against parameters, of data sets with several models
-models/NAME.html       a model, with its curve (NAME.svg, narrow/NAME.svg), its files, and a form to try it
-files/NAME/            the files of a model, where its hub is a folder
-models/NAME.js         its ONNX file, if it can be tried
+accuracy-DATASET.svg   accuracy against parameters, for data sets with several models
+models/NAME.html       a model, with links to its files and a form to try it
+models/NAME.svg        its training curve; narrow/NAME.svg is for small screens
+files/NAME/            the files of a model, if its hub is a folder
+models/NAME.js         its ONNX file, if the model can be tried
 runtime/               onnxruntime, if models can be tried
 *.css, *.js            style and scripts of all pages
-zoo-page.json          the names of all these files, so that a later site may replace them
+zoo-page.json          the names of these files, so that a later site can replace them
 """
 
 from __future__ import annotations
@@ -36,43 +37,63 @@ SHARED: Final = ("site.css", "table.js", "pixels.js", "try.js")
 
 
 def require_replaceable(out: Path) -> None:
-    """Raise PageError for a path that has anything but an earlier site."""
+    """Raise PageError if the path exists and is anything but an earlier site."""
     target = path_of(out)
     require_named(target)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise PageError(f"{target} is no folder; name another one as out")
+        raise PageError(f"{target} is no folder; name another path as out")
     if not target.exists() or not any(target.iterdir()):
         return
     try:
         own = {MARK, *json.loads((target / MARK).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, LookupError, TypeError):
         raise PageError(f"{target} is there and is no site of zoo page; name another folder as out") from None
-    there = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
-    if strange := sorted(there - own):
+    present = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
+    if unexpected := sorted(present - own):
         raise PageError(
-            f"{target} has {strange[0]}, which zoo page did not write; move it away, or name another folder as out"
+            f"{target} has {unexpected[0]}, which zoo page did not write; move it away, or name another folder as out"
         )
 
 
 def pages(models: Sequence[Shown], runtime: Runtime | None) -> Mapping[str, bytes]:
-    """Every file of the site by its name."""
+    """Render the files of a site.
+
+    Args:
+        models: The models of the site.
+        runtime: onnxruntime-web, to try models in the browser; None for a site without it.
+
+    Returns:
+        The contents of the files by their paths in the site.
+    """
     templates, accuracies = _environment(), _accuracies(models)
     index = templates.get_template("index.html").render(
         models=models,
-        datasets=sorted({one.config.dataset for one in models}),
+        datasets=sorted({model.config.dataset for model in models}),
         pictures={dataset: _picture(dataset) for dataset in accuracies},
     )
     made = {"index.html": index.encode()}
     made |= {_picture(name): curve.against_size({name: points}).encode() for name, points in accuracies.items()}
     made |= {name: (files(__package__) / "templates" / name).read_bytes() for name in SHARED}
     made |= dict(runtime.files if runtime else {})
-    for one in models:
-        made |= dict(_model(one, runtime, templates))
+    for model in models:
+        made |= dict(_model(model, runtime, templates))
     return made
 
 
 def write(out: Path, made: Mapping[str, bytes]) -> Path:
-    """Write a site into a folder, and replace an earlier one; raises PageError or FolderError."""
+    """Write a site to a folder, and replace an earlier site.
+
+    Args:
+        out: The folder.
+        made: The files, as `pages` returns them.
+
+    Returns:
+        The absolute path of the folder.
+
+    Raises:
+        PageError: The folder exists and is not an earlier site.
+        FolderError: The folder can't be written.
+    """
     target = path_of(out).absolute()
     mark = json.dumps({"files": sorted(made)}, indent=2) + "\n"
     with alone(target):
@@ -104,7 +125,7 @@ def _model(model: Shown, runtime: Runtime | None, templates: Environment) -> Ite
     page = templates.get_template("model.html")
     obstacle = model.obstacle or ("" if runtime else "This site has no onnxruntime-web; `zoo page --try` adds it.")
     has_curve = len(model.log) > 1
-    text = page.render(one=model, runtime=runtime, obstacle=obstacle, has_curve=has_curve)
+    text = page.render(model=model, runtime=runtime, obstacle=obstacle, has_curve=has_curve)
     yield f"models/{model.name}.html", text.encode()
     if has_curve:
         yield f"models/{model.name}.svg", curve.draw(model.name, model.log).encode()

@@ -22,7 +22,7 @@ A site of pretrained residual networks, written by `zoo page`.
 
 
 def repository_of(address: str) -> str:
-    """The repository of a Space, from its address `hf://NAMESPACE/SPACE`; raises PageError for anything else."""
+    """The repository `NAMESPACE/SPACE` of an address `hf://NAMESPACE/SPACE`; raises PageError for other addresses."""
     match = re.fullmatch(r"hf://([^/@]+/[^/@]+)/?", address)
     if match is None:
         raise PageError(f"push should be the address of a Space, hf://NAMESPACE/SPACE, not {address!r}")
@@ -32,8 +32,7 @@ def repository_of(address: str) -> str:
 def publish(site: Path, repository: str) -> str:
     """Publish a site to a Space, which is created if it is missing.
 
-    Files of an earlier site that this one has not are deleted. Files that people added stay, and so does an edited
-    README.md.
+    Files of an earlier site that are not in this site are deleted. Other files are kept, including an edited README.md.
 
     Args:
         site: The folder of the site.

@@ -1,7 +1,7 @@
-// Resize a picture as the zoo's own preprocessing does.
+// Resize a picture as the zoo's preprocessing does.
 "use strict";
 
-// Pillow's filters: how far each reaches, and its weight at a distance from the middle.
+// Pillow's filters: support, and weight at a distance from the center.
 const FILTERS = {
   box: { reach: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { reach: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
@@ -24,7 +24,7 @@ function sinc(x) {
   return x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x);
 }
 
-// RGBA to what the model sees: [height, width, channels], its channels 1 or 3, as Pillow converts them.
+// Convert RGBA to pixels [height, width, channels] with 1 or 3 channels, as Pillow does.
 function channelsOf(rgba, channels) {
   const pixels = new Uint8Array((rgba.length / 4) * channels);
   for (let from = 0, to = 0; from < rgba.length; from += 4) {
@@ -35,8 +35,8 @@ function channelsOf(rgba, channels) {
   return pixels;
 }
 
-// The part of a side that each new pixel is made of, with whole weights. `bits` is their precision, as Pillow has it;
-// without it, it is chosen as torch's antialiased resize of uint8 does.
+// For each new pixel of a side: the range of old pixels, and their integer weights. `bits` is the precision of the
+// weights, as in Pillow; without it, the precision is chosen as torch's antialiased resize of uint8 does.
 function weightsOf(before, after, filter, bits) {
   const scale = before / after;
   const stretch = Math.max(scale, 1);
@@ -61,7 +61,7 @@ function weightsOf(before, after, filter, bits) {
   return { bits, rows };
 }
 
-// One side of [outer, before, inner] made as long as `after`.
+// Resize the middle side of [outer, before, inner] to `after`.
 function resizedSide(pixels, outer, before, inner, after, filter, precision) {
   if (before === after) return pixels;
   const { bits, rows } = weightsOf(before, after, filter, precision);
@@ -81,8 +81,8 @@ function resizedSide(pixels, outer, before, inner, after, filter, precision) {
   return resized;
 }
 
-// [height, width, channels] to another height and width: across first, then down, as torch does. Pillow 13 goes down
-// first where that takes away more than twice as many rows as columns; the result is rounded between the two.
+// Resize [height, width, channels], first the width, then the height, as torch does. Pillow 13 starts with the height if
+// that removes more than twice as many rows as columns. The result is rounded between the two steps.
 function resized(pixels, [height, width, channels], [newHeight, newWidth], filter = FILTERS.bilinear, bits) {
   const isDownFirst = bits !== undefined && height > newHeight && height - newHeight > 2 * (width - newWidth);
   if (isDownFirst) {
@@ -93,8 +93,8 @@ function resized(pixels, [height, width, channels], [newHeight, newWidth], filte
   return resizedSide(across, 1, height, newWidth * channels, newHeight, filter, bits);
 }
 
-// The old index of each new pixel of a side: the pixel that its middle lies in. Added up step by step as Pillow does,
-// which rounds otherwise than a product.
+// The index of the old pixel that contains the center of each new pixel. The centers are added up step by step, as in
+// Pillow, because a product would be rounded differently.
 function nearestOf(before, after) {
   const indices = [];
   for (let index = 0, middle = (before / after) * 0.5; index < after; index++, middle += before / after) {
@@ -115,14 +115,14 @@ function nearest(pixels, [height, width, channels], [newHeight, newWidth]) {
   return chosen;
 }
 
-// Python's round: of two whole numbers that are as near, the even one.
+// Round halves to the even integer, as Python's round does.
 function rounded(value) {
   const below = Math.floor(value);
   if (value - below !== 0.5) return Math.round(value);
   return below % 2 === 0 ? below : below + 1;
 }
 
-// The height and width that a picture is resized to before it is cut or bordered.
+// The height and width to resize a picture to, before it is cropped or padded.
 function largerOf([height, width], [newHeight, newWidth], { crop_pct: part, crop_mode: mode }) {
   const target = [Math.floor(newHeight / part), Math.floor(newWidth / part)];
   if (mode === "squash") return target;
@@ -135,7 +135,7 @@ function largerOf([height, width], [newHeight, newWidth], { crop_pct: part, crop
   return [Math.max(1, rounded(height / ratio)), Math.max(1, rounded(width / ratio))];
 }
 
-// Cut in the middle where a side is too long, with a border where it is too short.
+// Crop the center of a side that is too long, and pad a side that is too short.
 function fitted(pixels, [height, width, channels], [newHeight, newWidth], { border }) {
   const before = (side, wanted) => {
     if (side >= wanted) return -rounded((side - wanted) / 2);
@@ -156,8 +156,8 @@ function fitted(pixels, [height, width, channels], [newHeight, newWidth], { bord
   return result;
 }
 
-// [height, width, channels] to what the model sees, [newHeight, newWidth, channels]. `resizing` has timm's words, and
-// the colour of a border; null resizes straight to the new height and width.
+// Prepare pixels [height, width, channels] as input of size [newHeight, newWidth, channels]. `resizing` has timm's
+// parameters and the colour of the padding; null resizes directly to the new height and width.
 function prepared(pixels, [height, width, channels], size, resizing) {
   if (resizing === null) return resized(pixels, [height, width, channels], size);
   const larger = largerOf([height, width], size, resizing);

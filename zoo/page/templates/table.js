@@ -1,4 +1,4 @@
-// The table: sorted by what is clicked, filtered by what is typed. Works from a file: it asks nobody for anything.
+// Sort and filter the table of models. It works from a file, without any request.
 "use strict";
 
 const table = document.getElementById("models");
@@ -6,10 +6,10 @@ const rows = [...table.tBodies[0].rows];
 const heads = [...table.tHead.rows[0].cells];
 const [text, dataset, count] = ["text", "dataset", "count"].map((id) => document.getElementById(id));
 
-// What has no value stands last, whichever way it is sorted.
-function compared(one, other, sign) {
-  if (one === "" || other === "") return (one === "") - (other === "");
-  const difference = Number.isNaN(Number(one) - Number(other)) ? one.localeCompare(other) : one - other;
+// Models without a value come last, in both orders.
+function compared(left, right, sign) {
+  if (left === "" || right === "") return (left === "") - (right === "");
+  const difference = Number.isNaN(Number(left) - Number(right)) ? left.localeCompare(right) : left - right;
   return sign * difference;
 }
 
@@ -20,15 +20,15 @@ function sort(column) {
   for (const head of heads) head.removeAttribute("aria-sort");
   heads[column].setAttribute("aria-sort", order);
   const sign = order === "ascending" ? 1 : -1;
-  rows.sort((one, other) => compared(one.cells[column].dataset.value, other.cells[column].dataset.value, sign));
+  rows.sort((left, right) => compared(left.cells[column].dataset.value, right.cells[column].dataset.value, sign));
   table.tBodies[0].append(...rows);
 }
 
 function filter() {
   const words = text.value.toLowerCase().split(/\s+/);
   for (const row of rows) {
-    const said = row.textContent.toLowerCase();
-    row.hidden = !words.every((word) => said.includes(word)) || (dataset.value && row.dataset.dataset !== dataset.value);
+    const content = row.textContent.toLowerCase();
+    row.hidden = !words.every((word) => content.includes(word)) || (dataset.value && row.dataset.dataset !== dataset.value);
   }
   count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} models`;
 }
@@ -37,4 +37,4 @@ heads.forEach((head, column) => head.querySelector("button").addEventListener("c
 text.addEventListener("input", filter);
 dataset.addEventListener("input", filter);
 text.form.addEventListener("submit", (event) => event.preventDefault());
-filter(); // a browser keeps what was typed when a page is opened again
+filter(); // a browser restores the text of the form when a page is reloaded

@@ -1,13 +1,13 @@
-// Run the model on a picture in this page; the picture does not leave it.
+// Run the model on a picture in the browser; the picture is not sent anywhere.
 "use strict";
 
-const MOST = 50_000_000; // pixels, as zoo predict has it
-const embedded = {}; // what the scripts in runtime/ and beside this page leave, in base64
+const MOST = 50_000_000; // pixels, the limit of zoo predict
+const embedded = {}; // contents by name in base64, set by the scripts in runtime/ and beside this page
 const trial = document.getElementById("trial");
 const [picture, state, seen, guesses] = ["picture", "state", "seen", "guesses"].map((id) => document.getElementById(id));
 const { size, classes, resizing } = JSON.parse(trial.dataset.model);
 const [channels, height, width] = size;
-let session; // a promise of it, from the first picture on
+let session; // a promise, set with the first picture
 
 function script(source) {
   return new Promise((resolve, reject) => {
@@ -23,7 +23,7 @@ function bytesOf(name) {
   return Uint8Array.from(atob(embedded[name]), (letter) => letter.charCodeAt(0));
 }
 
-// From a file a browser imports no module but one that the page itself has made.
+// On a page that was opened from a file, a browser imports a module only from a Blob of the page.
 async function opened() {
   await Promise.all(["../runtime/ort.wasm.min.js", "../runtime/parts.js", trial.dataset.file].map(script));
   const glue = new Blob([bytesOf("glue")], { type: "text/javascript" });
@@ -37,7 +37,7 @@ async function opened() {
 async function pixelsOf(file) {
   const options = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
   const image = await createImageBitmap(file, options).catch(() => {
-    throw new Error(`${file.name} is no picture that this browser can read`);
+    throw new Error(`${file.name} can't be read as a picture by this browser`);
   });
   if (image.width * image.height > MOST) {
     throw new Error(`${file.name} has more than ${MOST.toLocaleString("en")} pixels; make it smaller`);
@@ -48,7 +48,7 @@ async function pixelsOf(file) {
   context.drawImage(image, 0, 0);
   const { data } = context.getImageData(0, 0, image.width, image.height);
   const [tall, wide] = resizing === null ? [1, 1] : largerOf([image.height, image.width], [height, width], resizing);
-  if (tall * wide > MOST) throw new Error(`${file.name} is too narrow to be cut; give one that is more of a square`);
+  if (tall * wide > MOST) throw new Error(`${file.name} is too narrow to crop; choose a picture with a smaller aspect ratio`);
   return prepared(channelsOf(data, channels), [image.height, image.width, channels], [height, width], resizing);
 }
 
@@ -63,7 +63,7 @@ function show(pixels) {
 }
 
 function list(probabilities) {
-  const best = [...probabilities.keys()].sort((one, other) => probabilities[other] - probabilities[one]).slice(0, 5);
+  const best = [...probabilities.keys()].sort((left, right) => probabilities[right] - probabilities[left]).slice(0, 5);
   guesses.replaceChildren(
     ...best.map((index) => {
       const [item, name, bar] = ["li", "span", "meter"].map((kind) => document.createElement(kind));
@@ -90,17 +90,17 @@ async function tryIt(file) {
     const pixels = await pixelsOf(file);
     const answers = await run(pixels).catch((error) => {
       session = undefined;
-      const server = location.protocol === "file:" ? "; from a server it may: python -m http.server" : "";
+      const server = location.protocol === "file:" ? "; try a server: python -m http.server" : "";
       throw new Error(`This browser can't run the model here (${error.message ?? error})${server}`);
     });
     show(pixels);
     list(answers.probabilities.data);
-    state.textContent = `What it sees in ${file.name}, shrunk to ${width}×${height}:`;
+    state.textContent = `Prediction for ${file.name}, resized to ${width}×${height}:`;
   } catch (error) {
     state.textContent = `${error.message}.`;
   }
 }
 
 picture.disabled = false;
-state.textContent = `A picture of any size; the model sees ${width}×${height} pixels of it.`;
+state.textContent = `A picture of any size; it is resized to ${width}×${height} pixels.`;
 picture.addEventListener("change", () => picture.files.length && tryIt(picture.files[0]));
