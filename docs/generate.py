@@ -189,7 +189,7 @@ def _placeholder(argument: Any) -> str:
 def table() -> str:
     """The Markdown table of all models with weights in the catalogue, and how many there are without."""
     lines = [
-        "| model | parameters | ours | recipe, epochs, seeds | trained on | weights by others: here (their claim) "
+        "| model | parameters | ours | recipe, epochs, seeds | trained on | other authors' weights: measured (claimed) "
         "| paper | reported by others |",
         "|---|---:|---:|---|---|---|---:|---:|",
     ]

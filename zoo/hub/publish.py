@@ -149,7 +149,7 @@ def _require_whole_test_set(record: Trained) -> None:
 def unlicensed(name: str) -> str:
     """The message for weights that can't be published without a license."""
     return (
-        f"{name} was trained on pictures of somebody's own, and may not be used by others until its license is said: "
+        f"{name} was trained on your own pictures and has no license; "
         "give a license, as the Hub spells it: apache-2.0, cc-by-4.0, …"
     )
 
