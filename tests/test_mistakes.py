@@ -84,7 +84,7 @@ MISTAKES = {
         ("plot ./nowhere", "there is no folder nowhere"),
         ("eval ./empty", "is not a model folder: it has no config.json"),
         ("eval ./begun.run", "is not a model folder: it has no config.json"),
-        ("eval ./model --weights photo.png", "write its state dict with safetensors.torch.save_file"),
+        ("eval ./model --weights photo.png", "save its state dict with safetensors.torch.save_file"),
         ("eval resnet8 --weights none", "none can't be read"),
         ("import resnet8 nowhere.pth --by me --license mit", "expected a path, https://… or hf://…"),
         (f"{IMPORT} --mean 0.1,0.2", "mean should have 1 numbers, one per channel, not 2"),
@@ -116,7 +116,7 @@ MISTAKES = {
         ("train resnet8 --start resnet20_cifar10", "train resnet20, or start from other weights"),
         ("predict resnet8 photo.png --with onnx", "write it with: zoo export resnet8_digits --to onnx"),
         ("export resnet8 --to onxx", "did you mean onnx?"),
-        ("page --try nowhere", "have it with: npm pack onnxruntime-web"),
+        ("page --try nowhere", "get it with: npm pack onnxruntime-web"),
     ],
 }
 MISUSES = [

@@ -49,7 +49,7 @@ def test_the_workflow_runs_tests_that_exist_on_three_systems() -> None:
     assert all((CHECKOUT / file).exists() for file in files)
 
 
-def test_the_extra_all_has_every_other_extra_but_the_one_for_development() -> None:
+def test_the_extra_all_has_every_extra_for_users() -> None:
     extras = PROJECT["optional-dependencies"]
     (everything,) = extras["all"]
-    assert set(re.findall(r"[\w-]+", everything.partition("[")[2])) == set(extras) - {"all", "dev"}
+    assert set(re.findall(r"[\w-]+", everything.partition("[")[2])) == set(extras) - {"all", "dev", "docs"}
