@@ -117,7 +117,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The result of a part: figures by unit, and rows, of which the first `printed` are printed."""
+    """The result of a part: figures by unit, and rows. Only the first `printed` rows are printed."""
 
     figures: Mapping[str, float]
     rows: list[Row] = field(default_factory=list)

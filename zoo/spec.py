@@ -480,7 +480,7 @@ class Renaming:
 
 @dataclass(frozen=True)
 class Deepening:
-    """Shallower architectures whose weights a deeper net can start from (Net2DeeperNet, arXiv:1511.05641, section 2.3).
+    """Shallower architectures that can give a deeper net its initial weights (Net2DeeperNet, arXiv:1511.05641, 2.3).
 
     The deeper net has all tensors of the shallower one, under the same names. Tensors with names that match `zeroed`
     are set to 0, so that an added block is the identity; other added tensors are initialized from the seed.

@@ -74,7 +74,7 @@ def pull(
 ) -> None:
     """Download a published model with all its files, and check their hashes.
 
-    Weights that the hub does not store are downloaded from the URL in the record, if ZOO_TRUST lists its host.
+    Weights that the hub does not store are downloaded from the URL in the record, if ZOO_TRUST lists it.
     """
     folder = api.pull(name, hub=hub, revision=revision, out=out)
     path = f"./{folder}" if isinstance(parse(str(folder)), Name) else str(folder)

@@ -100,8 +100,7 @@ def score(logits_of: Callable[[Tensor], Tensor], split: Split) -> tuple[Results,
     results = Results(
         test_top1=100 * int(correct[:, 0].sum()) / len(split),
         test_top5=100 * int(correct.sum()) / len(split),
-        test_loss=sum(loss.item() for loss in losses)
-        / len(split),  # summed as Python floats: not every device has float64
+        test_loss=sum(loss.item() for loss in losses) / len(split),  # Python floats: MPS has no float64
         test_images=len(split),
     )
     classes = logits.shape[1]

@@ -1,8 +1,7 @@
 """Render the card of a model, README.md, from its record, its log and the description of its architecture.
 
 The template is `card.md.j2`. The last line of a card has the SHA-256 of the text above it, which distinguishes an
-edited card from a stale one. Results are in `model-index`, because files in `.eval_results/` may name only data sets
-that are benchmarks of the Hub.
+edited card from a stale one. Results are in `model-index`; `zoo.hub.hugging_face` also writes them to `.eval_results/`.
 """
 
 from __future__ import annotations

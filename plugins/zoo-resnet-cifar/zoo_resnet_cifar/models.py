@@ -182,7 +182,7 @@ WORDS = {
 
 
 # Projects that published weights of these nets: akamaster with shortcuts A and B, chenyaofo with B.
-# akamaster's names come from kuangliu/pytorch-cifar, whose nets are wider and have four stages.
+# akamaster's names come from kuangliu/pytorch-cifar. The nets there are wider and have four stages.
 AKAMASTER = Renaming("akamaster", ((r"^linear\.", "fc."),))
 CHENYAOFO = Renaming("chenyaofo", ((r"(?<=\.)downsample\.", "shortcut."),))
 RENAMINGS = {Shortcut.NONE: (), Shortcut.A: (AKAMASTER,), Shortcut.B: (AKAMASTER, CHENYAOFO)}

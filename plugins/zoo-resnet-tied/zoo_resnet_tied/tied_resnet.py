@@ -1,4 +1,4 @@
-"""A residual network whose stages repeat a block with the same weights (a course document, 2021–22).
+"""A residual network in which each stage repeats one block with shared weights (a course document, 2021–22).
 
 The repeated block is one module that is called in a loop: its weights are stored once, its gradients add up, and its
 batch norms have one running mean over all calls.

@@ -21,8 +21,8 @@ from torch import nn
 
 import zoo
 
-ZOO_URL = "zoo:"  # prefix of the `url` in a pretrained_cfg whose weights the zoo loads
-SOURCES = ("file", "state_dict", "hf_hub_id")  # fields of a pretrained_cfg whose weights timm loads
+ZOO_URL = "zoo:"  # prefix of `url` in a pretrained_cfg: the zoo loads the weights
+SOURCES = ("file", "state_dict", "hf_hub_id")  # fields of a pretrained_cfg: timm loads the weights
 
 default_cfgs: dict[str, DefaultCfg] = {}  # timm reads this variable of the module of a registered function
 
