@@ -58,5 +58,5 @@ def _entry(name: str) -> _Callable[..., nn.Module]:
     return entry
 
 
-load = zoo.load  # of any model folder, also on a data set of your own
+load = zoo.load  # of any model folder, also on a dataset of your own
 globals().update({_name: _entry(_name) for _name in (*zoo.list_models(), *zoo.list_models(pretrained=True))})

@@ -1,6 +1,6 @@
 """Write what this repository has generated.
 
-The catalogue's cards, curves, ids and picture, the README's table, the contract of plugins, the command line.
+The catalogue's cards, curves, ids and chart, the README's table, the contract of plugins, the command line.
 
 python docs/generate.py             # or: make generated
 python docs/generate.py --check     # say what would change, and fail where anything would
@@ -55,7 +55,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     text = README.read_text(encoding="utf-8")
     yield README, re.sub(marked, lambda match: match[1] + table() + match[2], text, flags=re.DOTALL)
     text = PLUGINS.read_text(encoding="utf-8")
-    for name, part in (("contract", contract()), ("data set", example()), ("checks", checks())):
+    for name, part in (("contract", contract()), ("dataset", example()), ("checks", checks())):
         before, begin, rest = text.partition(f"<!-- python docs/generate.py: {name} -->\n")
         _, end, after = rest.partition(f"<!-- /{name} -->")
         text = f"{before}{begin}\n{part.rstrip()}\n\n{end}{after}"
@@ -64,7 +64,7 @@ def generated() -> Iterator[tuple[Path, str]]:
 
 
 def measured() -> dict[str, list[curve.Sized]]:
-    """What the catalogue has measured, by the title of the data set, where there is something to compare."""
+    """What the catalogue has measured, by the title of the dataset, where there is something to compare."""
     found: dict[str, list[curve.Sized]] = {}
     for one in catalogue().models():
         model = published(catalogue().path / one.name)
@@ -125,7 +125,7 @@ def _bounded(hint: Any) -> str:
 
 
 def example() -> str:
-    """The data set of a new plugin, as `zoo new plugin mine --dataset petals` writes it."""
+    """The dataset of a new plugin, as `zoo new plugin mine --dataset petals` writes it."""
     files = dict(templates.written("mine", "petals"))
     return "\n\n".join(
         f"```python\n# zoo-mine/{name}\n{files[name]}```" for name in ("zoo_mine_data.py", "zoo_mine.py")

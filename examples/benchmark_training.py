@@ -112,7 +112,7 @@ class Timing:
 
 
 class Pictures(TorchDataset[tuple[Tensor, int]]):
-    """A torch data set of PIL images, each transformed when it is read."""
+    """A torch dataset of PIL images, each transformed when it is read."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.images, self.labels = images, labels
@@ -130,7 +130,7 @@ Loader = Callable[[Model, Pictures, int, int, torch.device], Batches]
 
 
 def read(model: Model, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` images of the data set, or random images if it is missing; they train as fast."""
+    """The first `count` images of the dataset, or random images if it is missing; they train as fast."""
     channels, height, width = model.dataset.input_size
     try:
         if not root_of().is_dir():

@@ -131,7 +131,7 @@ def main() -> int:
     """Run the steps that are not done, and return the number of failures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the folder for results")
-    parser.add_argument("--data", type=Path, help="the folder of the real data sets [default: as `zoo train` finds it]")
+    parser.add_argument("--data", type=Path, help="the folder of the real datasets [default: as `zoo train` finds it]")
     parser.add_argument("--minutes", type=float, help="skip steps that might not end within this time")
     parser.add_argument("--only", action="append", metavar="NAME", help="name of a step; may be repeated")
     parser.add_argument(

@@ -129,7 +129,7 @@ def import_entry(entry: Entry, files: Path | None, data: Path | None, target: Pa
             return f"left out ({error})"
         with written_aside(target) as aside:
             store.copy_files(folder, aside, weights=False)
-    return f"top-1 {config.results.test_top1:.2f}%" if config.results else "not evaluated, the data set is missing"
+    return f"top-1 {config.results.test_top1:.2f}%" if config.results else "not evaluated, the dataset is missing"
 
 
 def main() -> None:

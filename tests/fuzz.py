@@ -1,4 +1,4 @@
-"""Random model folders and pictures: the zoo answers correctly or refuses them with a ZooError.
+"""Random model folders and images: the zoo answers correctly or refuses them with a ZooError.
 
 The code under test runs in a new process (`bounded`) with limits: 1 GB of additional memory and 5 seconds of CPU time.
 """
@@ -390,7 +390,7 @@ CHECKS: dict[str, Callable[[Path, Folder, Path], None]] = {
 }
 
 
-# Pictures.
+# Images.
 
 MODES = [
     "1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16",
@@ -399,7 +399,7 @@ MODES = [
 
 @dataclass(frozen=True)
 class Picture:
-    """A file that may be a picture."""
+    """A file that may be an image."""
 
     suffix: str
     note: str
@@ -408,7 +408,7 @@ class Picture:
 
 @st.composite
 def pictures(draw: st.DrawFn, _: Path) -> Picture:
-    """A picture of any mode, size, format and orientation, possibly damaged."""
+    """An image of any mode, size, format and orientation, possibly damaged."""
     suffix = draw(st.sampled_from(["png", "jpg", "webp", "gif", "bmp", "tiff", "ppm", "tga", "ico", "jp2", "eps"]))
     mode = draw(st.sampled_from(MODES))
     size = draw(st.sampled_from([(8, 8), (1, 1), (32, 32), (1, 3000), (3000, 1), (300, 200)]))
@@ -433,7 +433,7 @@ def check_picture(model: Path, case: Picture) -> None:
     """Predict: the result is probabilities or an error of one line."""
     predict = functools.partial(probabilities, *published_net(model))
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / f"picture.{case.suffix}"
+        path = Path(scratch) / f"image.{case.suffix}"
         path.write_bytes(case.content)
         answers = attempt(lambda: list(predictions(predict, DIGITS.classes, [path], top=10)))
     assert answers is not None

@@ -31,7 +31,7 @@ from .loopback_hub import Hub
 MODEL = registry.load("resnet8_digits")
 
 
-def test_the_hub_reads_license_tags_data_set_and_results_from_it(trained: Path) -> None:
+def test_the_hub_reads_license_tags_dataset_and_results_from_it(trained: Path) -> None:
     data = ModelCard((trained / store.README).read_text()).data
     assert isinstance(data, ModelCardData)
     config = trained_record(trained)

@@ -111,12 +111,12 @@ def test_eval_report_prints_a_row_per_class(run_here: Run, tmp_path: Path) -> No
     ]
 
 
-def test_predict_continues_after_an_unreadable_picture_and_exits_1(run_here: Run, tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+def test_predict_continues_after_an_unreadable_image_and_exits_1(run_here: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
     photo = CHECKOUT / "tests" / "photo.png"
     finished = run_here("predict", "resnet20", tmp_path / "bad.png", photo)
     assert finished.returncode == 1
-    assert finished.stderr.startswith(f"zoo: {tmp_path}/bad.png can't be read as a picture")
+    assert finished.stderr.startswith(f"zoo: {tmp_path}/bad.png can't be read as an image")
     assert finished.stderr.count("\n") == 1
     name, *guesses = finished.stdout.splitlines()
     assert name == str(photo)
@@ -132,7 +132,7 @@ def test_predict_prints_json(run_here: Run) -> None:
     assert len(prediction["guesses"]) == 2
 
 
-def test_plot_and_compare_write_pictures(run_here: Run, tmp_path: Path) -> None:
+def test_plot_and_compare_write_charts(run_here: Run, tmp_path: Path) -> None:
     assert run_here("plot", "resnet8", "resnet20", "--out", "p.png").stdout == "written to p.png\n"
     assert (tmp_path / "work" / "p.png").stat().st_size > 10_000
     finished = run_here("compare", "resnet8", "--epochs", "1", "--limit-train", "100", "--quiet")

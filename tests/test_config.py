@@ -14,7 +14,7 @@ from zoo.record.types import Trained
 from zoo.training import config
 
 from .conftest import Run
-from .pictures import flowers
+from .images import flowers
 
 FILE = """
 model = "resnet8_digits"
@@ -61,7 +61,7 @@ def test_options_of_the_command_take_precedence(file: Path, tmp_path: Path, run_
     assert (job.seed, job.recipe.lr, job.recipe.epochs) == (4, 0.01, 1)
 
 
-def test_a_printed_job_trains_the_same_model_on_a_folder_of_pictures(tmp_path: Path, run_here: Run) -> None:
+def test_a_printed_job_trains_the_same_model_on_a_folder_of_images(tmp_path: Path, run_here: Run) -> None:
     flowers(tmp_path / "work" / "flowers", size=(12, 12))
     words = "train resnet8 --dataset folder:flowers --epochs 1 --seed 3 --set batch_size=8 --quiet"
     finished = run_here(*words.split(), "--out", tmp_path / "out")

@@ -50,7 +50,7 @@ def test_errors_have_a_panel_per_family() -> None:
 
 
 @pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
-def test_a_picture_has_the_requested_format_and_reproducible_bytes(kind: str, start: bytes) -> None:
+def test_an_image_has_the_requested_format_and_reproducible_bytes(kind: str, start: bytes) -> None:
     runs = {"resnet20": ROWS}
     picture = curve.overlay(runs, kind)
     assert picture.startswith(start)

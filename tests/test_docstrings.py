@@ -47,7 +47,7 @@ def test_every_public_function_and_class_has_an_example_but_the_listed_ones() ->
 
 @pytest.fixture
 def working_directory(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model folder `runs/resnet8_digits`, and a picture `photo.png`."""
+    """A model folder `runs/resnet8_digits`, and an image `photo.png`."""
     shutil.copytree(trained, tmp_path / "runs" / "resnet8_digits")
     images, _ = DIGITS.read(tmp_path, train=False)
     Image.fromarray(np.squeeze(images[0])).save(tmp_path / "photo.png")

@@ -13,12 +13,12 @@ import pytest
 from .conftest import CHECKOUT, Run
 
 # The distribution that a page shows, and its module. The others are run by test_trackers, test_check_hub and
-# test_pictures.
+# test_images.
 SHOWN = {
     "trackers.md": ("zoo-jsonl", "zoo_jsonl"),
     "plugins.md": ("zoo-double", "zoo_double"),
     "hubs.md": ("zoo-memory", "zoo_memory"),
-    "pictures.md": ("zoo-table", "zoo_table"),
+    "images.md": ("zoo-table", "zoo_table"),
 }
 
 
@@ -35,7 +35,7 @@ def test_a_plugin_in_the_documentation_is_one_file(page: str) -> None:
     assert files == [f"{distribution}/pyproject.toml", f"{distribution}/{module}.py"]
 
 
-@pytest.mark.parametrize("page", ["trackers.md", "plugins.md", "pictures.md"])
+@pytest.mark.parametrize("page", ["trackers.md", "plugins.md", "images.md"])
 def test_a_plugin_in_the_documentation_imports_zoo_plugin_only(page: str) -> None:
     distribution, module = SHOWN[page]
     tree = ast.parse(blocks(page)[f"{distribution}/{module}.py"])

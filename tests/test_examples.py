@@ -25,15 +25,15 @@ ARGUMENTS = {
     ],
     "benchmark_race.py": ["--seconds", "1", "--readers", "2"],
     "benchmark_scale.py": ["--models", "20", "--rows", "20", "--pairs", "1"],
-    "benchmark_pictures.py": [
-        "data", "--size", "16", "--pictures", "40", "--workers", "1", "--rounds", "1", "--compile", "none",
+    "benchmark_images.py": [
+        "data", "--size", "16", "--images", "40", "--workers", "1", "--rounds", "1", "--compile", "none",
     ],
     "benchmark_training.py": [
         "--images", "192", "--batch-size", "64", "--model", "resnet8_digits", "--json",
         "--only", "zoo, eager fp32", "--only", "DataLoader, 2 workers",
     ],
     "gpu_first_half_hour.py": ["--out", "half_hour", "--list"],
-    "own_pictures.py": ["--pictures", "6", "--epochs", "2"],
+    "own_images.py": ["--images", "6", "--epochs", "2"],
     "profile_training_step.py": [
         "--device", "cpu", "--only", "eager fp32", "--steps", "2", "--batch-size", "16", "--model", "resnet8_digits",
     ],
@@ -44,8 +44,8 @@ ARGUMENTS = {
 # Needs an exported file; has its own test below.
 NEEDS_A_FILE = {"predict_with_onnxruntime.py"}
 NAMES = sorted({path.name for path in (CHECKOUT / "examples").glob("*.py")} - NEEDS_A_FILE)
-# A benchmark of inference runs below; test_own_data_set and test_pictures train on a folder of pictures.
-SLOW = {name for name in NAMES if name.startswith("benchmark_")} | {"own_pictures.py", "profile_training_step.py"}
+# A benchmark of inference runs below; test_own_dataset and test_images train on a folder of images.
+SLOW = {name for name in NAMES if name.startswith("benchmark_")} | {"own_images.py", "profile_training_step.py"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES])
@@ -63,14 +63,14 @@ def test_an_example_runs_without_an_installed_zoo(name: str, bare_python: Path, 
 
 
 def sideways() -> Image.Image:
-    """A picture of the model's size with 16 bits per pixel and an EXIF orientation."""
+    """An image of the model's size with 16 bits per pixel and an EXIF orientation."""
     picture = Image.fromarray(257 * np.asarray(photo().resize((8, 8))).astype(np.uint16))
     picture.getexif()[0x0112] = 6  # rotate by 90 degrees
     return picture
 
 
 def wide() -> Image.Image:
-    """The photo in the middle of a wider black picture."""
+    """The photo in the middle of a wider black image."""
     picture = Image.new("L", (91, 32))
     picture.paste(photo(), (30, 0))
     return picture
@@ -81,7 +81,7 @@ def photo() -> Image.Image:
         return image.convert("L")
 
 
-# The first picture needs no resizing: torchvision and Pillow round some resized pixels differently. The zoo uses Pillow
+# The first image needs no resizing: torchvision and Pillow round some resized pixels differently. The zoo uses Pillow
 # for the other two ways of resizing.
 @pytest.mark.parametrize(
     ("resizing", "draw"),

@@ -252,7 +252,7 @@ INJECTED: dict[str, Callable[[Scene], None]] = {
     "push without weights": lambda at: at.without_weights().push(),
     "link out of the folder": link_out,
     "teacher on this machine": teacher_here,
-    "classes of another data set": lambda at: at.config(classes=list("abcdefghij")).load(),
+    "classes of another dataset": lambda at: at.config(classes=list("abcdefghij")).load(),
     "plugin that is not installed": missing_plugin,
     "card that the Hub refuses": refused_card,
     "classes in another order": other_order,

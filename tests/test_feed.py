@@ -18,7 +18,7 @@ from zoo.errors import DataError, Interrupted
 from zoo.spec import Recipe
 from zoo.training.reporting import Report
 
-from .pictures import flowers
+from .images import flowers
 from .test_train import StopAfter
 
 pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.DataWarning")
@@ -92,7 +92,7 @@ def test_cropping_a_whole_epoch_at_once_gives_the_same_batches(
 def train(
     folder: Path, out: Path, settings: dict[str, str], *, resume: bool = False, report: Report | None = None
 ) -> str:
-    """Train two epochs on a folder of pictures; returns the hash of the weights."""
+    """Train two epochs on a folder of images; returns the hash of the weights."""
     dataset, settings = f"folder:{folder}", SMALL | settings
     done = api.train(
         "resnet8", dataset=dataset, epochs=2, settings=settings, out=out, compile="none", resume=resume, report=report

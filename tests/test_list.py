@@ -50,7 +50,7 @@ def listed(run: Run, *words: str) -> list[str]:
     return [line.partition("\t")[0] for line in finished.stdout.splitlines()[1:]]
 
 
-def test_one_command_finds_the_best_small_model_of_a_data_set(run_here: Run) -> None:
+def test_one_command_finds_the_best_small_model_of_a_dataset(run_here: Run) -> None:
     records = [store.read_record(path.parent) for path in (CHECKOUT / "hub_cards").glob("*/config.json")]
     small = [record for record in records if record.dataset == "cifar100" and record.parameters <= 1_000_000]
     best = max(small, key=lambda record: record.results.test_top1 if record.results else 0.0).name
@@ -102,7 +102,7 @@ def test_the_command_sorts_by_parameters(run_here: Run) -> None:
     [
         (["resnt20_cifar10"], "the zoo has no model 'resnt20_cifar10'; did you mean resnet20_cifar10 or "),
         (["nosuch"], "the zoo has no model 'nosuch'; zoo list shows all"),
-        (["--dataset", "cifar"], "the zoo has no models on a data set 'cifar'; did you mean cifar10 or cifar100?"),
+        (["--dataset", "cifar"], "the zoo has no models on a dataset 'cifar'; did you mean cifar10 or cifar100?"),
         (["--hub", "file:nosuch"], "file:nosuch has no models, and there is no such folder; push one there with"),
         (["--max-parameters", "9"], "the zoo has no model of at most 9 parameters; leave out one of these"),
         (["plain20*", "--pretrained"], "the zoo has no model named 'plain20*' with weights; leave out one of these"),

@@ -15,7 +15,7 @@ import zoo
 from zoo.errors import Interrupted
 
 from .conftest import CHECKOUT, Run
-from .pictures import draw
+from .images import draw
 from .test_train import StopAfter
 
 LARGE = str(10**30)
@@ -25,7 +25,7 @@ MISTAKES = {
         ("info nothing", "there is no model 'nothing'"),
         ("train resnet80", "did you mean resnet8 or"),
         ("train resnet8_digit", "did you mean resnet8_digits"),
-        ("train 'folder:my pics'", "is an address, not a model's name; pictures are given as dataset"),
+        ("train 'folder:my pics'", "is an address, not a model's name; images are given as dataset"),
         ("predict photo.png resnet8", "photo.png is a file: name a model before it"),
         ("info resnet8_digits.nobody", "it has no imported weights for resnet8_digits: leave out .nobody"),
         ("info model", "to use the folder of that name, write ./model"),
@@ -37,7 +37,7 @@ MISTAKES = {
         ("verify plain20", "or train it: zoo train plain20_cifar10"),
         ("reproduce plain20", "or train it: zoo train plain20_cifar10"),
         ("compare plain21", "did you mean plain32 or plain20"),
-        ("compare resnet8 resnet20", "name models of one data set"),
+        ("compare resnet8 resnet20", "name models of one dataset"),
         ("train resnet56_cifar10.akamaster", "there is no model 'resnet56_cifar10.akamaster'; did you mean"),
     ],
     "recipes": [
@@ -60,22 +60,22 @@ MISTAKES = {
     ],
     "pictures": [
         ("train resnet8 --dataset CIFAR11", "did you mean cifar10 or cifar100?"),
-        ("train resnet8 --dataset 'my pics'", "for your own pictures set dataset to folder:my pics"),
+        ("train resnet8 --dataset 'my pics'", "for your own images set dataset to folder:my pics"),
         (
             "train resnet8 --dataset 'folder:my pics'",
             "or take a part of them, chosen by their bytes, with test_part 0.2",
         ),
-        ("train resnet8 --dataset folder:nowhere", "name one that has a folder of pictures for each class"),
-        ("train resnet8 --test-part 0.2", "need your own pictures (dataset folder:PATH)"),
+        ("train resnet8 --dataset folder:nowhere", "name one that has a folder of images for each class"),
+        ("train resnet8 --test-part 0.2", "need your own images (dataset folder:PATH)"),
         ("train resnet8 --set img_size=16", "img_size should be null, not 16: all images of digits have size 8"),
         ("data 'my pics'", "for a folder write folder:my pics"),
         ("data fodler:flowers", "did you mean folder?"),
         ("data folder:halves", "or rename train/ if it is a class"),
-        ("data folder:phone", "no picture in phone (.heic 2 left out); expected files such as phone/a/one.jpg"),
-        ("predict resnet8 nowhere.png", "nowhere.png can't be read as a picture: No such file"),
+        ("data folder:phone", "no image in phone (.heic 2 left out); expected files such as phone/a/one.jpg"),
+        ("predict resnet8 nowhere.png", "nowhere.png can't be read as an image: No such file"),
         ("predict resnet8 broken.png", "it has none of the formats"),
-        ("predict resnet8 empty", "there is no picture in empty; name files or folders"),
-        ("eval resnet8 --dataset cifar10", "name the data set that the model was trained on"),
+        ("predict resnet8 empty", "there is no image in empty; name files or folders"),
+        ("eval resnet8 --dataset cifar10", "name the dataset that the model was trained on"),
     ],
     "files": [
         ("predict ./model/model.safetensors photo.png", "give its folder, model"),
@@ -144,7 +144,7 @@ MISUSES = [
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model, pictures and an interrupted training. Not to be written to."""
+    """A folder with a model, images and an interrupted training. Not to be written to."""
     work = tmp_path_factory.mktemp("mistakes") / "work"
     shutil.copytree(CHECKOUT / "hub_cards" / "resnet8_digits", work / "model")
     shutil.copy(CHECKOUT / "tests" / "photo.png", work)

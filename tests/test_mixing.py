@@ -154,7 +154,7 @@ def test_a_resumed_run_keeps_the_revision_of_its_teacher(trained: Path, model_fo
     assert resumed.weights == whole.weights
 
 
-def test_a_teacher_given_as_an_architecture_is_its_model_on_the_same_data_set() -> None:
+def test_a_teacher_given_as_an_architecture_is_its_model_on_the_same_dataset() -> None:
     with pytest.raises(NotFound, match="the catalogue has no weights of resnet20_digits"):
         api.train("resnet8", settings={"teacher": "resnet20"})
 

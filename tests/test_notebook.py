@@ -28,7 +28,7 @@ def test_a_prediction_is_a_table_of_classes_with_probabilities() -> None:
     assert cells(prediction._repr_html_()) == [["cat", "87.50%"], ["dog", "12.50%"]]
 
 
-def test_a_prediction_of_an_unreadable_picture_shows_the_error() -> None:
+def test_a_prediction_of_an_unreadable_image_shows_the_error() -> None:
     assert cells(Prediction(Path("cat.png"), (), "it is damaged")._repr_html_()) == [["it is damaged"]]
 
 

@@ -258,10 +258,10 @@ def test_where_no_model_can_be_read_there_is_no_site(trained: Path, tmp_path: Pa
     assert not (tmp_path / "site").exists()
 
 
-# Pictures of accuracy.
+# Charts of accuracy.
 
 
-def test_models_on_different_data_sets_are_in_different_pictures(shipped: dict[str, bytes]) -> None:
+def test_models_on_different_datasets_are_in_different_charts(shipped: dict[str, bytes]) -> None:
     pictures = Page(shipped["index.html"]).all("img", "src")
     assert pictures == ["accuracy-cifar10.svg", "accuracy-cifar100.svg"]  # there is one model on digits
     for row in api.overview(pretrained=True):
@@ -326,7 +326,7 @@ def test_a_model_with_another_resizing_is_tried_with_that(exported: str, runtime
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 @pytest.mark.parametrize("crop_mode", ["squash", "center", "border", None])
-def test_a_picture_of_any_size_is_prepared_as_predict_does_it(crop_mode: Any) -> None:
+def test_an_image_of_any_size_is_prepared_as_predict_does_it(crop_mode: Any) -> None:
     random = np.random.default_rng(0)
     cases: list[object] = []
     expected: list[list[int]] = []
@@ -355,7 +355,7 @@ console.log(JSON.stringify(made));
     done = subprocess.run(["node", "-e", script], input=json.dumps(cases), capture_output=True, text=True, check=True)
     for row, pixels in zip(json.loads(done.stdout), expected, strict=True):
         difference = np.abs(np.subtract(row, pixels))
-        # To the byte with Pillow 13; an older one resizes every picture across first, which rounds otherwise.
+        # To the byte with Pillow 13; an older one resizes every image across first, which rounds otherwise.
         assert difference.max() <= (0 if crop_mode is None or int(PIL.__version__.partition(".")[0]) >= 13 else 12)
 
 

@@ -86,8 +86,8 @@ class Browser:
         return found
 
     def give(self, picture: Path) -> str:
-        """Give the page a picture; what it says of it."""
-        field = self.find("#picture")
+        """Give the page an image; what it says of it."""
+        field = self.find("#image")
         self.run("document.getElementById('state').textContent = ''; arguments[0].value = ''", field)
         field.send_keys(str(picture))
         self.wait(lambda: self.find("#state").text and not self.find("#state").text.startswith(("Loading", "Looking")))
@@ -198,7 +198,7 @@ def test_it_is_used_by_keyboard_alone(browser: Browser, catalogue_site: Path) ->
     for _ in range(5):
         browser.press(Keys.TAB)
         order.append(browser.run(focused))
-    assert order == ["text", "dataset", "Model", "Data set", "Parameters"]
+    assert order == ["text", "dataset", "Model", "Dataset", "Parameters"]
     assert browser.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
     browser.press(Keys.ENTER)
     assert browser.names()[0] == LARGEST
@@ -220,12 +220,12 @@ def test_nothing_is_wider_than_a_telephone(browser: Browser, catalogue_site: Pat
         assert browser.run("return document.documentElement.scrollWidth") <= 390, name
 
 
-# One's own picture.
+# One's own image.
 
 
 @has_runtime
 @pytest.mark.parametrize("name", ["resnet8_digits", "resnet20_cifar10"])
-def test_a_picture_has_the_probabilities_that_predict_has(
+def test_an_image_has_the_probabilities_that_predict_has(
     browser: Browser, tried_site: Path, hub: str, at: Callable[[Path], str], name: str
 ) -> None:
     browser.screen(1280)
@@ -250,13 +250,13 @@ def test_no_page_asks_another_host_for_anything(browser: Browser, tried_site: Pa
 
 
 @has_runtime
-def test_what_is_no_picture_is_said_in_one_line_and_the_next_one_is_seen(
+def test_what_is_no_image_is_said_in_one_line_and_the_next_one_is_seen(
     browser: Browser, tried_site: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "notes.png").write_text("nothing of the kind")
     browser.open(f"file://{tried_site}/models/resnet8_digits.html")
     browser.give(PHOTO)
-    assert browser.give(tmp_path / "notes.png") == "notes.png can't be read as a picture by this browser."
+    assert browser.give(tmp_path / "notes.png") == "notes.png can't be read as an image by this browser."
     assert browser.guesses() == {}
     assert browser.give(PHOTO).startswith("Prediction for photo.png")
     assert len(browser.guesses()) == 5

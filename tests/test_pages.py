@@ -20,7 +20,7 @@ from zoo.cli.app import COMMANDS, load
 from zoo.testing import check_model
 
 from .conftest import CHECKOUT, Run
-from .pictures import draw, flowers
+from .images import draw, flowers
 
 PAGES = {
     path.relative_to(CHECKOUT).as_posix(): path
@@ -42,7 +42,7 @@ def is_program(code: str) -> bool:
 # The commands and programs of these pages are run, without a recipe for one epoch; others.md and trackers.md have tests
 # of their own.
 RUN = (
-    "README.md", "docs/training.md", "docs/pictures.md", "docs/evaluating.md", "docs/plugins.md",
+    "README.md", "docs/training.md", "docs/images.md", "docs/evaluating.md", "docs/plugins.md",
     pytest.param("docs/export.md", marks=pytest.mark.slow),  # test_export runs the same commands
 )  # fmt: skip
 # Trains for minutes; runs with `make test-slow`.
@@ -59,10 +59,10 @@ def test_its_commands_and_its_python_run(
     work.mkdir()
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     shutil.copyfile(CHECKOUT / "tests" / "photo.png", work / "photo.png")
-    if page == "docs/pictures.md":
+    if page == "docs/images.md":
         flowers(work / "flowers", size=(40, 30))
         draw(work / "unsorted", 40, size=(30, 40))
-        (work / "unsorted" / "rose" / "bad.jpg").write_text("no picture")
+        (work / "unsorted" / "rose" / "bad.jpg").write_text("no image")
     commands = [line for code in blocks(page, "sh") for line in code.splitlines()]
     assert commands
     for line in commands:

@@ -265,7 +265,7 @@ net_pix = Model(Architecture("net", build, {"r": Recipe(epochs=1)}), PIX, parame
 
 
 NET_OF = "model net_pix, of plugin zoo-pix: its net"
-READER = "data set pix: its reader, of plugin zoo-pix, "
+READER = "dataset pix: its reader, of plugin zoo-pix, "
 
 
 @pytest.mark.parametrize(
@@ -297,11 +297,11 @@ READER = "data set pix: its reader, of plugin zoo-pix, "
         (
             "(0.5, 0.5, 0.5)",
             "(0.5,)",
-            "plugin zoo-pix can't be imported (data set pix: mean should be 3 numbers, one per channel, not 1)",
+            "plugin zoo-pix can't be imported (dataset pix: mean should be 3 numbers, one per channel, not 1)",
         ),
-        ("(0.3, 0.3, 0.3)", "(0.3, 0.3, 0.0)", "data set pix: std should be above 0, not (0.3, 0.3, 0.0)"),
-        ('"b", "c"', '"b", "b"', "data set pix: classes should be all different, not ['b']"),
-        ("64, 16, hub", "0, 16, hub", "data set pix: train_images should be at least 1, not 0"),
+        ("(0.3, 0.3, 0.3)", "(0.3, 0.3, 0.0)", "dataset pix: std should be above 0, not (0.3, 0.3, 0.0)"),
+        ('"b", "c"', '"b", "b"', "dataset pix: classes should be all different, not ['b']"),
+        ("64, 16, hub", "0, 16, hub", "dataset pix: train_images should be at least 1, not 0"),
         ("parameters=147", "parameters=0", "model net_pix: parameters should be at least 1, or None, not 0"),
         (', PIX, par', ', "pix", par', "a model's dataset should be a zoo.plugin.Dataset, not a str"),
     ],
@@ -321,19 +321,19 @@ def test_a_wrong_plugin_is_refused_before_the_first_step(
     assert str(tmp_path) not in without_site or "ROOT" in message
 
 
-def test_a_plugin_cannot_redefine_a_data_set_of_the_zoo(fake_plugin: Install) -> None:
+def test_a_plugin_cannot_redefine_a_dataset_of_the_zoo(fake_plugin: Install) -> None:
     code = PIX.replace('"pix", ', '"digits", ')
     fake_plugin("zoo-pix", {"net_digits": "pix:net_pix"}, "pix", code)
-    with pytest.raises(PluginError, match="plugin zoo-pix has a data set of its own by the name digits"):
+    with pytest.raises(PluginError, match="plugin zoo-pix has a dataset of its own by the name digits"):
         registry.load("net_digits")
 
 
-def test_two_plugins_with_the_same_data_set_name_give_a_warning(fake_plugin: Install) -> None:
+def test_two_plugins_with_the_same_dataset_name_give_a_warning(fake_plugin: Install) -> None:
     fake_plugin("zoo-pix", {"net_pix": "pix:net_pix"}, "pix", PIX)
     fake_plugin("zoo-pox", {"other_pix": "pox:net_pix"}, "pox", PIX.replace('"net"', '"other"').replace("64", "65"))
     assert registry.load("net_pix").dataset.train_images == 64
     assert registry.load("other_pix").dataset.train_images == 65
-    with pytest.warns(PluginWarning, match="both zoo-pix and zoo-pox claim the data set name pix; zoo-pix's is used"):
+    with pytest.warns(PluginWarning, match="both zoo-pix and zoo-pox claim the dataset name pix; zoo-pix's is used"):
         assert registry.resolve("resnet8", "pix") == "resnet8_pix"
 
 
@@ -366,12 +366,12 @@ def published(fake_plugin: Install, tmp_path: Path) -> Path:
     return tmp_path / "hub"
 
 
-def test_the_card_of_a_plugin_model_has_its_tags_data_set_and_commit(published: Path, tmp_path: Path) -> None:
+def test_the_card_of_a_plugin_model_has_its_tags_dataset_and_commit(published: Path, tmp_path: Path) -> None:
     text = (published / "net_pix" / "README.md").read_text()
     data = yaml.safe_load(text.split("---")[1])
     assert data["tags"] == ["zoo", "linear", "tiny", "net", "pix"]
     assert "datasets" not in data
-    assert "The data set: [Pixels](https://pix.example), cc0-1.0." in text
+    assert "The dataset: [Pixels](https://pix.example), cc0-1.0." in text
     words = ["git", "-C", str(tmp_path / "site" / "zoo-pix"), "rev-parse", "--short=12", "HEAD"]
     head = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
     assert re.search(rf"zoo-pix 1\.0 \(commit {head}(-dirty)?\)\.", text)

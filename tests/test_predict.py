@@ -31,7 +31,7 @@ def test_the_probabilities_are_those_of_the_net_and_add_up_to_1() -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I"])
-def test_a_picture_of_any_mode_is_converted_to_rgb(mode: str, tmp_path: Path) -> None:
+def test_an_image_of_any_mode_is_converted_to_rgb(mode: str, tmp_path: Path) -> None:
     white = {"I;16": 65_535, "I": 65_535}.get(mode)
     image = Image.new(mode, (50, 40), white) if white else Image.new("RGB", (50, 40), "white").convert(mode)
     suffix = ".tif" if mode in ("CMYK", "YCbCr", "I") else ".png"
@@ -48,20 +48,20 @@ def test_16_bit_pixels_are_scaled_and_not_clipped(tmp_path: Path) -> None:
     assert values.flatten().numpy() == pytest.approx(np.linspace(0, 1, 32 * 32), abs=0.005)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", PHOTO.read_bytes()[:200]])
-def test_a_file_that_is_not_a_picture_is_one_line_that_names_it(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"no image", PHOTO.read_bytes()[:200]])
+def test_a_file_that_is_not_an_image_is_one_line_that_names_it(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(content)
-    with pytest.raises(ImageError, match=r"bad\.png can't be read as a picture: ") as caught:
+    with pytest.raises(ImageError, match=r"bad\.png can't be read as an image: ") as caught:
         read_image(tmp_path / "bad.png")
     assert "\n" not in str(caught.value)
 
 
-def test_no_program_is_started_for_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_program_is_started_for_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
     (tmp_path / "gs").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "cat.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
-    with pytest.raises(ImageError, match="can't be read as a picture"):
+    with pytest.raises(ImageError, match="can't be read as an image"):
         read_image(tmp_path / "cat.png")
     assert not (tmp_path / "started").exists()
 
@@ -72,7 +72,7 @@ def test_a_colour_space_that_pillow_cannot_convert_is_refused(tmp_path: Path) ->
         read_image(tmp_path / "lab.tiff")
 
 
-def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
+def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
     Image.new("1", (10_000, 6_000)).save(tmp_path / "large.png")
     with pytest.raises(
         ImageError, match=r"it has 10,000×6,000 pixels, expected up to 50,000,000, or 250,000,000 as JPEG; make"
@@ -86,7 +86,7 @@ def test_a_named_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
         read_image(tmp_path / "pipe.png")
 
 
-def test_a_folder_means_every_visible_picture_below_it_once(tmp_path: Path) -> None:
+def test_a_folder_means_every_visible_image_below_it_once(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     for name in ("b.png", "a.JPG", "sub/c.webp", "notes.txt", "._b.png", ".ipynb_checkpoints/b.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def test_an_unknown_format_is_an_error_that_lists_the_formats(tmp_path: Path) ->
         read_image(tmp_path / "x.heic")
 
 
-def test_a_picture_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None:
+def test_an_image_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # rotate by 90 degrees clockwise
     with Image.open(PHOTO) as photo:
@@ -122,7 +122,7 @@ def test_a_picture_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None:
         assert torch.equal(transforms(turned), transforms(read_image(tmp_path / "turned.png")))
 
 
-def test_a_floating_point_picture_is_refused(tmp_path: Path) -> None:
+def test_a_floating_point_image_is_refused(tmp_path: Path) -> None:
     Image.new("F", (8, 8), 0.5).save(tmp_path / "float.tif")
     (prediction,) = api.predict("resnet8_digits", [tmp_path / "float.tif"])
     assert "its pixels are floating point" in str(prediction.error)

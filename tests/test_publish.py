@@ -71,7 +71,7 @@ def test_weights_of_another_dtype_or_with_nan_are_not_published(model_folder: Pa
     assert FolderHub(tmp_path / "hub").models() == []
 
 
-def test_classes_in_another_order_than_the_data_set_declares_are_not_published(
+def test_classes_in_another_order_than_the_dataset_declares_are_not_published(
     model_folder: Path, tmp_path: Path
 ) -> None:
     classes = store.read_record(model_folder).classes

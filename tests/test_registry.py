@@ -45,14 +45,14 @@ mine_flowers =""",
         ("resnet8_cifar10", "digits", "resnet8_digits"),
     ],
 )
-def test_an_architecture_alone_means_its_default_data_set(name: str, dataset: str | None, expected: str) -> None:
+def test_an_architecture_alone_means_its_default_dataset(name: str, dataset: str | None, expected: str) -> None:
     assert registry.resolve(name, dataset) == expected
 
 
 def test_an_unknown_name_is_an_error_that_suggests_close_ones() -> None:
     with pytest.raises(UnknownModel, match=r"no model 'resnet23'; did you mean .*resnet32"):
         registry.resolve("resnet23")
-    with pytest.raises(UnknownModel, match=r"no data set 'cifar1000'; did you mean cifar100"):
+    with pytest.raises(UnknownModel, match=r"no dataset 'cifar1000'; did you mean cifar100"):
         registry.resolve("resnet20", "cifar1000")
     with pytest.raises(UnknownModel, match=r"no model 'resnet20_digit'; did you mean .*resnet20"):
         registry.resolve("resnet20_digit")
@@ -71,7 +71,7 @@ def test_at_most_three_close_names_are_suggested() -> None:
     assert registry.close_to("zzzz", many) == []
 
 
-def test_an_architecture_and_a_data_set_of_different_plugins_make_a_model(fake_plugin: Install) -> None:
+def test_an_architecture_and_a_dataset_of_different_plugins_make_a_model(fake_plugin: Install) -> None:
     fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"}, "flowers", FLOWERS)
     resnet8, flowers = registry.architecture("resnet8"), registry.dataset("flowers")
     joined = registry.join(resnet8, flowers)
@@ -80,7 +80,7 @@ def test_an_architecture_and_a_data_set_of_different_plugins_make_a_model(fake_p
     assert "resnet8_flowers" not in registry.entries()
 
 
-def test_another_data_set_of_a_declared_name_has_no_declared_parameters() -> None:
+def test_another_dataset_of_a_declared_name_has_no_declared_parameters() -> None:
     declared = registry.load("resnet8_digits")
     other = dataclasses.replace(DIGITS, classes=tuple("abcdefghij"))
     joined = registry.join(declared.architecture, other)
@@ -148,7 +148,7 @@ resnet8_qix = Model(RESNET8, replace(PIX, name="qix"), parameters=1, default=Tru
 """
 
 
-def test_another_plugin_does_not_change_the_default_data_set_of_an_architecture(fake_plugin: Install) -> None:
+def test_another_plugin_does_not_change_the_default_dataset_of_an_architecture(fake_plugin: Install) -> None:
     names = ("resnet8_pix", "resnet8_qix")
     fake_plugin("a-sibling", {name: f"sibling:{name}" for name in names}, "sibling", SIBLING)
     assert registry.resolve("resnet8") == "resnet8_digits"

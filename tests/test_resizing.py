@@ -1,4 +1,4 @@
-"""The resizing of a picture to the input of a net, as the record describes it."""
+"""The resizing of an image to the input of a net, as the record describes it."""
 
 from __future__ import annotations
 

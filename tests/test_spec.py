@@ -112,7 +112,7 @@ def test_a_model_has_the_name_and_the_recipes_of_its_architecture() -> None:
 def test_a_name_that_cannot_be_a_folder_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"architecture name '.*' should consist of lower-case letters"):
         dataclasses.replace(TINY, name=name)
-    with pytest.raises(ValueError, match=r"data set name '.*' should consist of lower-case letters"):
+    with pytest.raises(ValueError, match=r"dataset name '.*' should consist of lower-case letters"):
         dataclasses.replace(CIFAR10, name=name)
 
 
@@ -130,7 +130,7 @@ def test_recipes_of_a_model_come_first_and_replace_those_of_the_architecture() -
     assert dataclasses.replace(model, parameters=2).recipes == model.recipes
 
 
-def test_the_description_names_the_net_and_the_data_set() -> None:
+def test_the_description_names_the_net_and_the_dataset() -> None:
     assert Model(TINY, CIFAR10, 1).description == "A net of one block, trained on CIFAR-10."
     bare = dataclasses.replace(TINY, description="")
     assert Model(bare, CIFAR10, 1).description == "The architecture tiny, trained on CIFAR-10."

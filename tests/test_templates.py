@@ -43,7 +43,7 @@ def test_a_new_plugin_passes_its_own_tests(run_here: Run, tmp_path: Path, monkey
 
 
 @pytest.mark.slow
-def test_a_new_plugin_with_a_data_set_is_installed_and_passes_all_tests(tmp_path: Path) -> None:
+def test_a_new_plugin_with_a_dataset_is_installed_and_passes_all_tests(tmp_path: Path) -> None:
     folder, site = templates.new_plugin("mine", dataset="petals", out=tmp_path / "zoo-mine"), tmp_path / "site"
     assert "3 passed" in own_tests(folder)
     pip = f"{sys.executable} -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation"
@@ -72,7 +72,7 @@ def test_every_template_is_filled_in_and_used() -> None:
     ("name", "dataset", "message"),
     [
         ("Mine!", None, "'Mine!' can't be the name of an architecture"),
-        ("mine", "my_set", "'my_set' can't be the name of a data set"),
+        ("mine", "my_set", "'my_set' can't be the name of a dataset"),
         ("resnet20", None, "there is an architecture resnet20 already"),
     ],
 )
@@ -92,14 +92,14 @@ def test_an_existing_or_impossible_folder_is_one_line(tmp_path: Path) -> None:
             templates.new_plugin("mine", out=out)
 
 
-def test_a_new_plugin_on_a_data_set_of_the_zoo_declares_its_parameters(tmp_path: Path) -> None:
+def test_a_new_plugin_on_a_dataset_of_the_zoo_declares_its_parameters(tmp_path: Path) -> None:
     folder = templates.new_plugin("mine", dataset="cifar100", out=tmp_path / "zoo-mine")
     assert not (folder / "sample.py").exists()
     assert "from zoo.plugin import CIFAR100, Architecture" in (folder / "zoo_mine.py").read_text()
     assert "Model(MINE, CIFAR100, parameters=4_468)" in (folder / "zoo_mine.py").read_text()
 
 
-def test_the_data_set_of_another_plugin_is_refused(fake_plugin: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_dataset_of_another_plugin_is_refused(fake_plugin: Callable[..., Path], tmp_path: Path) -> None:
     fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"})
-    with pytest.raises(PluginError, match="there is a data set flowers already, of another plugin"):
+    with pytest.raises(PluginError, match="there is a dataset flowers already, of another plugin"):
         templates.new_plugin("other", dataset="flowers", out=tmp_path / "new")

@@ -18,7 +18,7 @@ from zoo.errors import FolderError
 from zoo.record.paths import cache
 
 from .conftest import Run
-from .pictures import draw
+from .images import draw
 
 Install = Callable[..., Path]
 ZOO = f"{shlex.quote(sys.executable)} -m zoo"

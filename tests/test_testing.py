@@ -65,7 +65,7 @@ def test_a_recipe_that_the_net_does_not_support_is_reported(settings: str, lacki
         check_model(Model(dataclasses.replace(SMALL, recipes={"finetune": recipe}), DIGITS, 2_610))
 
 
-# -- data sets and whole distributions -------------------------------------------------------------
+# -- datasets and whole distributions -------------------------------------------------------------
 
 
 def square(size: int, seed: int) -> Arrays:
@@ -115,7 +115,7 @@ def missing(root: Path, *, train: bool) -> Arrays:
         (dataclasses.replace(NOISE, folder="nowhere"), "it was read, and its folder or is_whole says it isn't there"),
     ],
 )
-def test_a_data_set_that_differs_from_its_declaration_is_reported(wrong: Dataset, message: str, tmp_path: Path) -> None:
+def test_a_dataset_that_differs_from_its_declaration_is_reported(wrong: Dataset, message: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=message):
         check_dataset(wrong, tmp_path)
 

@@ -28,8 +28,8 @@ from zoo.record.types import Imported
 from zoo.spec import Resizing
 
 from .conftest import Run
+from .images import flowers
 from .loopback_hub import Account, Hub
-from .pictures import flowers
 
 LABELS = ("acorn", "beech", "chestnut")
 SIDE = 96

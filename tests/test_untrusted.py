@@ -79,8 +79,8 @@ def test_a_new_head_is_not_compared_with_the_declared_classes(model_folder: Path
         zoo.load(folder, pretrained=True, in_channels=2)
 
 
-def test_a_model_name_must_be_that_of_its_architecture_and_data_set(model_folder: Path) -> None:
-    with pytest.raises(FolderError, match="name should be resnet8_digits, its architecture's and its data set's"):
+def test_a_model_name_must_be_that_of_its_architecture_and_dataset(model_folder: Path) -> None:
+    with pytest.raises(FolderError, match="name should be resnet8_digits, its architecture's and its dataset's"):
         zoo.load(config_of(model_folder, name="resnet20_cifar10"), pretrained=True)
 
 

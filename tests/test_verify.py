@@ -118,7 +118,7 @@ def test_reproduce_uses_the_published_normalization(
     assert (done.config.mean, done.config.std) == (published.mean, published.std)
 
 
-def test_a_model_is_not_reproduced_on_another_data_set_than_its_own(model_folder: Path, tmp_path: Path) -> None:
+def test_a_model_is_not_reproduced_on_another_dataset_than_its_own(model_folder: Path, tmp_path: Path) -> None:
     config = json.loads((model_folder / store.CONFIG).read_text())
     results = {**config["results"], "test_images": 200}
     with pytest.raises(TrainingError, match="measured on 200 test images, but digits as declared here has 360"):

@@ -145,7 +145,7 @@ def load(
 def transforms(model: str | Path, *, hub: str | None = None, revision: str | None = None) -> v2.Compose:
     """Return the preprocessing that a model was evaluated with.
 
-    Size, mean and std are those of the published model; for a model without published weights, those of its data set.
+    Size, mean and std are those of the published model; for a model without published weights, those of its dataset.
 
     Args:
         model: A name, a path or an address.
@@ -184,12 +184,12 @@ def train(model: str, options: TrainOptions) -> Trained:
     Args:
         model: The name of a model or an architecture. If no plugin declares the architecture, it is that of `start`.
         recipe: The name of a recipe. Default: `finetune` with a `start`, if the model has it, else the model's first.
-        dataset: A data set's name, or your own pictures, `folder:PATH`. Default: the architecture's data set.
+        dataset: A dataset's name, or your own images, `folder:PATH`. Default: the architecture's dataset.
         start: The weights to start from: a name, a path or an address. For other classes the head is initialized from
             `seed`; for another number of channels the first convolution is adapted as `load` does.
-        test_part: The fraction of your own pictures to hold out as the test set, from 0 to 1.
-        skip_bad: Leave out pictures that can't be read.
-        license: The license of the weights. Required for publishing a model that is trained on your own pictures.
+        test_part: The fraction of your own images to hold out as the test set, from 0 to 1.
+        skip_bad: Leave out images that can't be read.
+        license: The license of the weights. Required for publishing a model that is trained on your own images.
         settings: Changes of the recipe's fields, by name.
         epochs: The number of epochs. Default: that of the recipe.
         seed: The random seed.
@@ -203,7 +203,7 @@ def train(model: str, options: TrainOptions) -> Trained:
         grad_checkpointing: Recompute activations in the backward pass, to use less memory.
         dtype: The type of the stored weights: "fp32" or "fp16". Weights are rounded before they are evaluated.
         threads: The number of CPU threads. Default: torch's.
-        data: The directory of data sets.
+        data: The directory of datasets.
         limit_train: Train on this many images only.
         limit_test: Test on this many images only. Such a model can't be published.
         out: The model folder to create.
@@ -217,15 +217,15 @@ def train(model: str, options: TrainOptions) -> Trained:
         hub: The hub to publish to.
         track: Names of trackers: "tensorboard", "wandb", "mlflow", "trackio", or a plugin's.
         report: A `zoo.plugin.Report`, which receives each epoch's results. Default: a progress bar in Jupyter.
-        tell: A function `(task, done, total)` that is called with the progress of reading your pictures.
+        tell: A function `(task, done, total)` that is called with the progress of reading your images.
 
     Returns:
         The model folder, its record, and where it was published.
 
     Raises:
-        RegistryError: There is no such model, architecture or data set.
+        RegistryError: There is no such model, architecture or dataset.
         RecipeError: There is no such recipe, or a field has an impossible value.
-        DataError: The data set is missing or damaged.
+        DataError: The dataset is missing or damaged.
         TrainingError: The run can't start or continue.
         FolderError: The model folder can't be written.
         HubError: The hub can't be read or written.
@@ -248,7 +248,7 @@ def compare(models: Sequence[str], options: CompareOptions) -> list[Trained]:
     Args:
         models: Names of models.
         out: The folder for the model folders and the plot. Default: `./compare`.
-        mixed: Allow models on different data sets.
+        mixed: Allow models on different datasets.
 
     The other arguments are those of `train`.
 
@@ -256,7 +256,7 @@ def compare(models: Sequence[str], options: CompareOptions) -> list[Trained]:
         The result of each training.
 
     Raises:
-        TrainingError: The models are on different data sets without `mixed`, or a run can't start.
+        TrainingError: The models are on different datasets without `mixed`, or a run can't start.
     """
     return launch.compare(models, options)
 
@@ -280,19 +280,19 @@ def evaluate(
         hub: The hub of a name.
         revision: A revision of the model.
         weights: A safetensors file to evaluate in the net of `model`. Images are normalized by the mean and std of its
-            metadata, else by those of the model or the data set.
+            metadata, else by those of the model or the dataset.
         device: A device of torch. Default: a GPU if there is one.
-        data: The directory of data sets.
-        dataset: The address of the pictures that the model was trained on, if this machine has not prepared them. For
-            imported weights, the name of a data set with the same classes.
+        data: The directory of datasets.
+        dataset: The address of the images that the model was trained on, if this machine has not prepared them. For
+            imported weights, the name of a dataset with the same classes.
         runtime: A format that the model was exported to (`export`). Its file is run on the CPU in place of the net.
-        tell: A function `(task, done, total)` that is called with the progress of reading your pictures.
+        tell: A function `(task, done, total)` that is called with the progress of reading your images.
 
     Returns:
         The results, the confusion matrix, and the record with the published results.
 
     Raises:
-        DataError: The data set is missing, or differs from the model's.
+        DataError: The dataset is missing, or differs from the model's.
         ExportError: The folder has no file of this format, or its runtime is missing.
         UnknownModel, FolderError, HubError: As `load` raises them.
 
@@ -350,7 +350,7 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def _prepare(source: Published, dataset: str, data: str | Path | None, tell: Tell | None) -> None:
-    """Prepare the pictures that a model was trained on; raises DataError for imported weights."""
+    """Prepare the images that a model was trained on; raises DataError for imported weights."""
     from zoo.data.prepared import prepare_again
 
     prepare_again(DatasetRequest(dataset), source.config, root_of(data), tell or _silent)
@@ -398,22 +398,22 @@ def predict(
     device: str | None = None,
     runtime: str | None = None,
 ) -> Iterator[Prediction]:
-    """Classify pictures of any size and mode.
+    """Classify images of any size and mode.
 
     Args:
         model: A name, a path or an address.
-        pictures: The path of a picture or of a folder of pictures, or several paths.
-        top: The number of classes to return for each picture.
+        images: The path of an image or of a folder of images, or several paths.
+        top: The number of classes to return for each image.
         hub: The hub of a name.
         revision: A revision of the model.
         device: A device of torch. Default: a GPU if there is one.
         runtime: A format that the model was exported to (`export`). Its file is run on the CPU in place of the net.
 
     Returns:
-        An iterator of a Prediction for each picture. If a picture can't be read, its Prediction has an error.
+        An iterator of a Prediction for each image. If an image can't be read, its Prediction has an error.
 
     Raises:
-        ImageError: There are no pictures.
+        ImageError: There are no images.
         ExportError: The folder has no file of this format, or its runtime is missing.
         UnknownModel, FolderError, HubError: As `load` raises them.
 
@@ -475,20 +475,20 @@ def survey(
     data: str | Path | None = None,
     tell: Tell | None = None,
 ) -> Survey:
-    """Read your own pictures, and report classes, sizes, copies in both splits and unreadable files.
+    """Read your own images, and report classes, sizes, copies in both splits and unreadable files.
 
     Args:
-        address: The address of the pictures, `folder:PATH`.
+        address: The address of the images, `folder:PATH`.
         test_part: The fraction to hold out as the test set, from 0 to 1.
-        skip_bad: Leave out pictures that can't be read.
-        data: The directory of data sets.
-        tell: A function `(task, done, total)` that is called with the progress of reading the pictures.
+        skip_bad: Leave out images that can't be read.
+        data: The directory of datasets.
+        tell: A function `(task, done, total)` that is called with the progress of reading the images.
 
     Returns:
-        The pictures of each split, with their classes, sizes, copies and errors.
+        The images of each split, with their classes, sizes, copies and errors.
 
     Raises:
-        DataError: There are no pictures, or neither a test set nor a `test_part`.
+        DataError: There are no images, or neither a test set nor a `test_part`.
         PluginError: The plugin that reads this kind of address fails.
     """
     plugins.declared()  # leaves out a damaged distribution, on which importing torch would fail
@@ -543,9 +543,9 @@ def verify(
         hub: The hub of a name.
         revision: A revision of the model.
         device: A device of torch. Default: a GPU if there is one.
-        data: The directory of data sets.
-        dataset: The address of the pictures that the model was trained on, if this machine has not prepared them.
-        tell: A function `(task, done, total)` that is called with the progress of reading your pictures.
+        data: The directory of datasets.
+        dataset: The address of the images that the model was trained on, if this machine has not prepared them.
+        tell: A function `(task, done, total)` that is called with the progress of reading your images.
 
     Returns:
         The outcome of the whole and of each check: "as published", "differs" or "not measured".
@@ -597,20 +597,20 @@ def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, Tr
         hub: The hub of a name.
         revision: A revision of the model.
         device: cpu, cuda, cuda:N or mps. Default: a GPU if there is one.
-        data: The directory of data sets.
-        dataset: The address of the pictures that the model was trained on, if this machine has not prepared them.
+        data: The directory of datasets.
+        dataset: The address of the images that the model was trained on, if this machine has not prepared them.
         out: The model folder to create. Default: `runs/MODEL-reproduced`.
         resume: Continue a stopped run.
         overwrite: Replace an existing run or model folder.
         track: Names of trackers.
         report: A `zoo.plugin.Report`, which receives each epoch's results. Default: a progress bar in Jupyter.
-        tell: A function `(task, done, total)` that is called with the progress of reading your pictures.
+        tell: A function `(task, done, total)` that is called with the progress of reading your images.
 
     Returns:
         The result of the training, and the published record.
 
     Raises:
-        TrainingError: The start, the teacher or the data set differs from that of the record.
+        TrainingError: The start, the teacher or the dataset differs from that of the record.
         UnknownModel, FolderError, HubError: As `load` raises them.
 
     Example:
@@ -729,7 +729,7 @@ def export(
         out: The folder to create. Default: `./NAME-export`.
         hub: The hub of a name.
         revision: A revision of the model.
-        data: The directory of data sets.
+        data: The directory of datasets.
         allow_loss: Keep a format that loses more than half a point of top-1.
 
     Returns:
@@ -802,7 +802,7 @@ def page(
 def import_model(model: str, options: ImportOptions) -> tuple[Path, Record]:
     """Import weights of another author, evaluate them, and write a model folder.
 
-    Accuracy is measured if the data set is on this machine; no data is downloaded.
+    Accuracy is measured if the dataset is on this machine; no data is downloaded.
 
     Args:
         model: The name of the model with the net of these weights.
@@ -811,8 +811,8 @@ def import_model(model: str, options: ImportOptions) -> tuple[Path, Record]:
         by: The author of the weights.
         license: The license of the weights.
         tag: The tag in the name MODEL.TAG. Default: the author's name.
-        mean: The mean that the weights were trained with. Default: that of the data set.
-        std: The standard deviation that the weights were trained with. Default: that of the data set.
+        mean: The mean that the weights were trained with. Default: that of the dataset.
+        std: The standard deviation that the weights were trained with. Default: that of the dataset.
         sha256: The expected SHA-256 of the file.
         rename: Pairs of a regular expression and its replacement, applied to the tensors' names as `re.sub` does.
         address: The URL at which a local file is published.
@@ -822,7 +822,7 @@ def import_model(model: str, options: ImportOptions) -> tuple[Path, Record]:
         claim_means: A remark about that number, such as "best over test epochs".
         out: The folder to create. Default: `./MODEL.TAG`.
         device: A device of torch. Default: a GPU if there is one.
-        data: The directory of data sets.
+        data: The directory of datasets.
 
     Returns:
         The path of the folder, and its record.

@@ -1,4 +1,4 @@
-"""The zoo's data sets: CIFAR-10, CIFAR-100 and the digits of scikit-learn.
+"""The zoo's datasets: CIFAR-10, CIFAR-100 and the digits of scikit-learn.
 
 Means and standard deviations are those of all training pixels. Many scripts for CIFAR-10 use the mean of per-image
 deviations, (0.2023, 0.1994, 0.2010); recipes that were published with it set it as their `std`.

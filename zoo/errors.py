@@ -2,13 +2,13 @@
 
     ZooError
     ├── RegistryError
-    │   ├── UnknownModel         no plugin provides a model, architecture or data set of that name
+    │   ├── UnknownModel         no plugin provides a model, architecture or dataset of that name
     │   └── PluginError          a plugin can't be used
     ├── DeviceError              torch does not have the device
     ├── BuildError               the net can't be built for these classes and channels
     ├── RecipeError              a hyper-parameter does not exist or has an impossible value
-    ├── DataError                a data set is missing, incomplete or damaged
-    ├── ImageError               a file can't be read as a picture
+    ├── DataError                a dataset is missing, incomplete or damaged
+    ├── ImageError               a file can't be read as an image
     ├── TrainingError            a run can't start or continue
     │   ├── NonFiniteLoss
     │   └── Interrupted          stopped by Ctrl-C or SIGTERM, after a checkpoint
@@ -62,7 +62,7 @@ class RegistryError(ZooError):
 
 
 class UnknownModel(RegistryError):
-    """No plugin provides a model, architecture or data set of that name."""
+    """No plugin provides a model, architecture or dataset of that name."""
 
 
 class PluginError(RegistryError):
@@ -103,7 +103,7 @@ class StartWarning(UserWarning):
 
 
 class DataWarning(UserWarning):
-    """A data set can be used, but its accuracy may mean little."""
+    """A dataset can be used, but its accuracy may mean little."""
 
 
 class DeviceError(ZooError):
@@ -119,7 +119,7 @@ class RecipeError(ZooError):
 
 
 class DataError(ZooError):
-    """A data set is missing, incomplete or damaged. A reader of a data set raises it.
+    """A dataset is missing, incomplete or damaged. A reader of a dataset raises it.
 
     Example:
         >>> from pathlib import Path
@@ -132,7 +132,7 @@ class DataError(ZooError):
 
 
 class ImageError(ZooError):
-    """A file can't be read as a picture."""
+    """A file can't be read as an image."""
 
 
 class TrainingError(ZooError):

@@ -23,7 +23,7 @@ from zoo.errors import PluginError
 from zoo.plugins import Group
 from zoo.spec import Architecture, InputSize, Resizing
 
-UNNAMED: Final = "unnamed"  # the data set of a repository that names none
+UNNAMED: Final = "unnamed"  # the dataset of a repository that names none
 
 Document = Mapping[str, object]
 
@@ -37,7 +37,7 @@ class Foreign:
     input_size: InputSize
     mean: tuple[float, ...]  # on the scale 0 to 1, one number per channel
     std: tuple[float, ...]  # standard deviation, like mean
-    resizing: Resizing  # of pictures of another size
+    resizing: Resizing  # of images of another size
     dataset: str = UNNAMED  # that it was trained on, in lower-case letters, digits, '.', '_' and '-'
     license: str = ""  # a license id of the Hugging Face Hub; empty if unknown
 

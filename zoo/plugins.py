@@ -179,7 +179,7 @@ def load(entry: Entry) -> Model:
     own = datasets.OWN.get(model.dataset.name, model.dataset)
     if own is not model.dataset and own != model.dataset:
         raise PluginError(
-            f"model {entry.name}: plugin {entry.distribution} has a data set of its own by the name {own.name}, "
+            f"model {entry.name}: plugin {entry.distribution} has a dataset of its own by the name {own.name}, "
             "which is one of the zoo's; give it another name"
         )
     return model

@@ -1,6 +1,6 @@
-"""Names to models: the model, architecture or data set of a name.
+"""Names to models: the model, architecture or dataset of a name.
 
-Architectures and data sets are those of the declared models (`zoo.plugins`), and any two of them can be joined
+Architectures and datasets are those of the declared models (`zoo.plugins`), and any two of them can be joined
 to a model that nobody declares. A name that several distributions claim belongs to one of them, see `zoo.plugins`.
 """
 
@@ -28,10 +28,10 @@ def entries() -> Mapping[str, Entry]:
 
 
 def resolve(name: str, on_dataset: str | None = None) -> str:
-    """The full name of a model: `resnet32` on `cifar100`, or on its default data set where none is named.
+    """The full name of a model: `resnet32` on `cifar100`, or on its default dataset where none is named.
 
-    An architecture's default data set is that of the distribution that provides it, whatever others put it on. An
-    architecture and a data set that are both declared give a name also where no plugin declares the pair.
+    An architecture's default dataset is that of the distribution that provides it, whatever others put it on. An
+    architecture and a dataset that are both declared give a name also where no plugin declares the pair.
     Raises UnknownModel, with close names, where there is none.
     """
     if name in entries() and on_dataset is None:
@@ -47,7 +47,7 @@ def resolve(name: str, on_dataset: str | None = None) -> str:
     chosen = models if len(models) == 1 else [model for model in models if model.default]
     if len(chosen) != 1:
         sets = ", ".join([model.dataset.name for model in models[:5]] + ["…"] * (len(models) > 5))
-        raise UnknownModel(f"{name} has no default data set; name one of them as dataset: {sets}")
+        raise UnknownModel(f"{name} has no default dataset; name one of them as dataset: {sets}")
     return chosen[0].name
 
 
@@ -91,7 +91,7 @@ def recorded(name: str, distribution: str) -> Architecture:
 
 
 def dataset(name: str) -> Dataset:
-    """The data set of that name: one of the zoo's own, or one that a declared model is on.
+    """The dataset of that name: one of the zoo's own, or one that a declared model is on.
 
     Imports only plugins that may declare it. Raises UnknownModel where none does.
     """
@@ -102,19 +102,19 @@ def dataset(name: str) -> Dataset:
         warnings.warn(PluginWarning(str(error)), stacklevel=2)
     models = [(entry, model) for entry, model in loaded if model.dataset.name == name]
     if not models:
-        raise UnknownModel(_unknown("data set", name, {full.rpartition("_")[2] for full in entries()}))
-    owner = _owner(models, f"data set name {name}", lambda model: model.dataset)
+        raise UnknownModel(_unknown("dataset", name, {full.rpartition("_")[2] for full in entries()}))
+    owner = _owner(models, f"dataset name {name}", lambda model: model.dataset)
     return next(model.dataset for entry, model in models if entry is owner)
 
 
 def on(architecture: Architecture, dataset_name: str) -> Model:
-    """Return the model of an architecture on a data set; raises UnknownModel for an unknown data set."""
+    """Return the model of an architecture on a dataset; raises UnknownModel for an unknown dataset."""
     declared = _declared(f"{architecture.name}_{dataset_name}", lambda model: model.architecture == architecture)
     return declared or join(architecture, dataset(dataset_name))
 
 
 def join(architecture: Architecture, dataset: Dataset) -> Model:
-    """Return the declared model of an architecture and a data set, else a new one without a parameter count."""
+    """Return the declared model of an architecture and a dataset, else a new one without a parameter count."""
     joined = Model(architecture, dataset, parameters=None)
     parts = architecture, dataset
     return _declared(joined.name, lambda model: (model.architecture, model.dataset) == parts) or joined
@@ -141,7 +141,7 @@ def provider(architecture: Architecture) -> str:
     """Return the distribution of an architecture with its version, or its package if no plugin declares it."""
     loaded, _ = _loaded(entry for entry in plugins.declared() if entry.name.startswith(f"{architecture.name}_"))
     declared = [entry for entry, model in loaded if model.architecture == architecture]
-    # Prefer its own package: another plugin may declare the architecture on another data set.
+    # Prefer its own package: another plugin may declare the architecture on another dataset.
     entry = min(declared, key=lambda entry: entry.package != _package(architecture), default=None)
     if entry is None:  # then it may be one that a plugin knows beside its models
         claims = plugins.claims(plugins.ARCHITECTURES)
@@ -186,7 +186,7 @@ def _models_of(name: str, declared: Iterable[Entry] | None = None) -> list[Model
 
 
 def _owner(models: list[tuple[Entry, Model]], claimed: str, part: Callable[[Model], Architecture | Dataset]) -> Entry:
-    """The entry point that a name belongs to; another architecture or data set of the name is a PluginWarning.
+    """The entry point that a name belongs to; another architecture or dataset of the name is a PluginWarning.
 
     A distribution that ships with the zoo comes first, then one with the builder or the reader, then the first by name.
     """
@@ -206,7 +206,7 @@ def _owner(models: list[tuple[Entry, Model]], claimed: str, part: Callable[[Mode
 
 
 def _package(part: Architecture | Dataset) -> str:
-    """The package of the function that builds a net or reads a data set."""
+    """The package of the function that builds a net or reads a dataset."""
     function = part.build if isinstance(part, Architecture) else part.read
     return str(getattr(function, "__module__", None) or "").partition(".")[0]
 
@@ -225,7 +225,7 @@ def _loaded(declared: Iterable[Entry]) -> tuple[list[tuple[Entry, Model]], list[
 
 def _unknown(what: str, name: str, names: Iterable[str]) -> str:
     if what == "model" and ":" in name:
-        return f"{name[:100]!r} is an address, not a model's name; pictures are given as dataset, weights as start"
+        return f"{name[:100]!r} is an address, not a model's name; images are given as dataset, weights as start"
     close = close_to(name, names)
     hint = f"did you mean {' or '.join(close)}?" if close else "no plugin provides it"
     shown = name if len(name) <= 100 else f"{name[:100]}…"

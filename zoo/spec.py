@@ -1,4 +1,4 @@
-"""The values that plugins declare: data sets, recipes, architectures and models. Imports no torch."""
+"""The values that plugins declare: datasets, recipes, architectures and models. Imports no torch."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ class Builder(Protocol):
 
 
 class Reader(Protocol):
-    """A function that reads the training set or the test set of a data set."""
+    """A function that reads the training set or the test set of a dataset."""
 
     def __call__(self, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Read all images, always in the same order.
 
         Args:
-            root: The directory of data sets.
+            root: The directory of datasets.
             train: Read the training set, else the test set.
 
         Returns:
@@ -82,9 +82,9 @@ class Reader(Protocol):
 
 
 class Resizing(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a picture of any size is resized to `input_size`, with timm's parameters and results.
+    """How an image of any size is resized to `input_size`, with timm's parameters and results.
 
-    The picture is resized to the net's size divided by `crop_pct`, and the center of the net's size is cropped.
+    The image is resized to the net's size divided by `crop_pct`, and the center of the net's size is cropped.
 
     Example:
         >>> from zoo.plugin import Resizing
@@ -113,9 +113,9 @@ PLAIN: Final = Resizing()
 
 @dataclass(frozen=True)
 class Half:
-    """The training or the test pictures of a collection.
+    """The training or the test images of a collection.
 
-    `read` returns the bytes of the picture at an index, in a file format that Pillow decodes, or raises OSError.
+    `read` returns the bytes of the image at an index, in a file format that Pillow decodes, or raises OSError.
 
     Example:
         >>> from zoo.plugin import Half
@@ -125,8 +125,8 @@ class Half:
         2
     """
 
-    names: tuple[str, ...]  # names of the pictures in messages, such as paths
-    labels: tuple[int, ...]  # the class of each picture
+    names: tuple[str, ...]  # names of the images in messages, such as paths
+    labels: tuple[int, ...]  # the class of each image
     read: Callable[[int], bytes] = field(repr=False)
 
     def __len__(self) -> int:
@@ -135,10 +135,10 @@ class Half:
 
 @dataclass(frozen=True)
 class Collection:
-    """Labeled pictures of any size, before any of them is read.
+    """Labeled images of any size, before any of them is read.
 
     An entry point of the group `zoo.datasets` is a function `(rest: str, root: Path) -> Collection` that opens the
-    address `KIND:REST`. `root` is the directory of data sets. The function raises DataError.
+    address `KIND:REST`. `root` is the directory of datasets. The function raises DataError.
 
     Example:
         >>> from zoo.plugin import Collection, Half
@@ -146,31 +146,31 @@ class Collection:
         >>> flowers = Collection("flowers", "Flowers", ("daisy", "rose"), train, test=None, stamp="version 1")
     """
 
-    name: str  # of the data set, in lower-case letters, digits, '.', '_' and '-'
+    name: str  # of the dataset, in lower-case letters, digits, '.', '_' and '-'
     title: str  # the name in texts: "Oxford Flowers"
     classes: tuple[str, ...]  # names of the classes, by label
     train: Half
     test: Half | None  # None if there is no test set
-    stamp: str  # any text that changes when a picture changes
-    license: str = ""  # of the pictures, a license id of the Hugging Face Hub, for the card
+    stamp: str  # any text that changes when an image changes
+    license: str = ""  # of the images, a license id of the Hugging Face Hub, for the card
     homepage: str = ""  # a URL, for the card
-    hub_id: str = ""  # of the data set on the Hugging Face Hub, for the card
-    other_files: tuple[tuple[str, int], ...] = ()  # files that are no pictures: a suffix, and the number of files
+    hub_id: str = ""  # of the dataset on the Hugging Face Hub, for the card
+    other_files: tuple[tuple[str, int], ...] = ()  # files that are no images: a suffix, and the number of files
 
 
-FEW: Final = 10  # with fewer test pictures of a class, its accuracy means little
+FEW: Final = 10  # with fewer test images of a class, its accuracy means little
 
 
 class Pictures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The pictures of a data set that was read from an address, as a record stores them."""
+    """The images of a dataset that was read from an address, as a record stores them."""
 
     address: Line  # without the path on this machine: "folder:flowers"
     title: Line
-    sha256: Sha256  # of the classes, the pictures and their labels, in order
+    sha256: Sha256  # of the classes, the images and their labels, in order
     train_images: Positive
     test_images: Positive
-    fewest: Positive  # number of test pictures of the class with the fewest
-    skipped: Count = 0  # number of unreadable pictures that were left out
+    fewest: Positive  # number of test images of the class with the fewest
+    skipped: Count = 0  # number of unreadable images that were left out
     test_part: Annotated[float, Meta(gt=0, lt=1)] | None = None  # fraction held out; None if there is a test set
     license: Line = ""
     homepage: Line = ""
@@ -179,10 +179,10 @@ class Pictures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A classification data set: images of one size, with a training set and a test set.
+    """A classification dataset: images of one size, with a training set and a test set.
 
-    `is_whole` gets the directory of data sets and returns whether `folder` is complete there, so that `read` downloads
-    nothing. None for a data set that is never downloaded.
+    `is_whole` gets the directory of datasets and returns whether `folder` is complete there, so that `read` downloads
+    nothing. None for a dataset that is never downloaded.
 
     Example:
         >>> import numpy as np
@@ -207,12 +207,12 @@ class Dataset:
     read: Reader = field(kw_only=True, repr=False)  # the function that reads the images
     license: str = field(default="", kw_only=True)  # a license id of the Hugging Face Hub, for the card
     homepage: str = field(default="", kw_only=True)  # a URL, for the card
-    resizing: Resizing = field(default=PLAIN, kw_only=True)  # of pictures of another size
-    pictures: Pictures | None = field(default=None, kw_only=True)  # of a data set by address; None if it is declared
+    resizing: Resizing = field(default=PLAIN, kw_only=True)  # of images of another size
+    pictures: Pictures | None = field(default=None, kw_only=True)  # of a dataset by address; None if it is declared
     margin: int = field(default=0, kw_only=True)  # pixels by which training images are larger, for random crops
 
     def __post_init__(self) -> None:
-        _require_name("data set", self.name)
+        _require_name("dataset", self.name)
         channels = self.input_size[0]
         for name in ("mean", "std"):
             values = getattr(self, name)
@@ -228,7 +228,7 @@ class Dataset:
 
     def _require(self, condition: bool, name: str, expected: str, value: object) -> None:
         if not condition:
-            raise PluginError(f"data set {self.name}: {name} should be {expected}, not {value}")
+            raise PluginError(f"dataset {self.name}: {name} should be {expected}, not {value}")
 
 
 # Upper bounds keep a typo or a hostile record from exhausting memory or time.
@@ -292,7 +292,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mixup_switch_prob: Fraction = 0.5  # probability of CutMix, if both are used
     cutout: Pixels = 0  # side of the black square, in pixels
 
-    # An architecture's name stands for its model on the student's data set.
+    # An architecture's name stands for its model on the student's dataset.
     teacher: Line | None = None  # for distillation: a model's name or address, or an architecture's name
     distill: Fraction = 0.9  # weight of the teacher's loss; that of the labels is 1 - distill with kd, 1 with dkd
     temperature: Rate = 4.0  # of the distillation
@@ -300,10 +300,10 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dkd_alpha: Weight = 1.0  # dkd: weight of the target class
     dkd_beta: Weight = 8.0  # dkd: weight of the other classes
     distill_warmup_epochs: Epochs = 0  # in which the weight of the teacher's loss rises from 0
-    mean: tuple[float, ...] | None = None  # None for that of the data set
-    std: tuple[Rate, ...] | None = None  # None for that of the data set
+    mean: tuple[float, ...] | None = None  # None for that of the dataset
+    std: tuple[Rate, ...] | None = None  # None for that of the dataset
 
-    img_size: Annotated[int, Meta(ge=1, le=4096)] | None = None  # height and width; None for those of the data set
+    img_size: Annotated[int, Meta(ge=1, le=4096)] | None = None  # height and width; None for those of the dataset
     scale: tuple[Rate, Fraction] | None = None  # random resized crop: smallest and largest fraction of the area
     ratio: tuple[Ratio, Ratio] = (0.75, 4 / 3)  # random resized crop: smallest and largest width / height
     color_jitter: Fraction = 0.0  # brightness, contrast and saturation change by factors in 1 ± color_jitter
@@ -499,7 +499,7 @@ class Deepening:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A net of one depth, with recipes that train it on any data set.
+    """A net of one depth, with recipes that train it on any dataset.
 
     Example:
         >>> import zoo
@@ -526,14 +526,14 @@ class Architecture:
             raise ValueError(f"architecture {self.name} has no recipe; give it at least one")
 
     def trained_on(self, title: str) -> str:
-        """Return a sentence about the net, trained on the data set with this title."""
+        """Return a sentence about the net, trained on the dataset with this title."""
         net = self.description.removesuffix(".") or f"The architecture {self.name}"
         return f"{net}, trained on {title}."
 
 
 @dataclass(frozen=True)
 class Model:
-    """An architecture on a data set: the unit of the registry and of model folders.
+    """An architecture on a dataset: the unit of the registry and of model folders.
 
     After construction, `recipes` also has the recipes of the architecture, after those of the model. The first one is
     the default.
@@ -566,16 +566,16 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The names of the architecture and the data set: `resnet20_cifar10`."""
+        """The names of the architecture and the dataset: `resnet20_cifar10`."""
         return f"{self.architecture.name}_{self.dataset.name}"
 
     @property
     def description(self) -> str:
-        """A sentence about the net and its data set."""
+        """A sentence about the net and its dataset."""
         return self.architecture.trained_on(self.dataset.title)
 
     def normalisation(self, recipe: Recipe | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return the mean and std that images are normalized with: those of the recipe, else those of the data set."""
+        """Return the mean and std that images are normalized with: those of the recipe, else those of the dataset."""
         mean, std = (recipe.mean, recipe.std) if recipe else (None, None)
         return mean or self.dataset.mean, std or self.dataset.std
 

@@ -47,7 +47,7 @@ COMMANDS = {
     ),
     "new": (
         "plugins:new",
-        "Create a plugin with an architecture, tests, README and CI; with --dataset, also a data set.",
+        "Create a plugin with an architecture, tests, README and CI; with --dataset, also a dataset.",
     ),
     "search": (
         "models:search",
@@ -59,7 +59,7 @@ COMMANDS = {
     ),
     "data": (
         "data:data",
-        "Report on your own pictures: classes, counts, sizes, copies in both splits, and unreadable files.",
+        "Report on your own images: classes, counts, sizes, copies in both splits, and unreadable files.",
     ),
     "train": (
         "train:train",
@@ -99,7 +99,7 @@ COMMANDS = {
     ),
     "predict": (
         "evaluate:predict",
-        "Classify pictures with a published model: class names with probabilities.",
+        "Classify images with a published model: class names with probabilities.",
     ),
     "export": (
         "export:export",

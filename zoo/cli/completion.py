@@ -1,4 +1,4 @@
-"""Shell completion of values: models, recipes and their fields, data sets, trackers, devices.
+"""Shell completion of values: models, recipes and their fields, datasets, trackers, devices.
 
 Each function returns all values; typer filters them by the typed prefix. Completion runs while the user types, so it
 imports no torch and prints nothing.
@@ -64,7 +64,7 @@ def settings() -> list[str]:
 
 @silent
 def datasets() -> list[str]:
-    """Return the data sets of the declared models; imports their plugins."""
+    """Return the datasets of the declared models; imports their plugins."""
     from zoo import registry
 
     return sorted({model.dataset.name for model in registry.load_all(registry.entries().values())})
@@ -72,7 +72,7 @@ def datasets() -> list[str]:
 
 @silent
 def datasets_and_kinds() -> list[str]:
-    """Return the data sets, and the prefixes of addresses of pictures: `folder:`."""
+    """Return the datasets, and the prefixes of addresses of images: `folder:`."""
     from zoo.data.collection import KINDS
 
     return [*datasets(), *(f"{kind}:" for kind in KINDS.names())]

@@ -1,4 +1,4 @@
-"""`zoo data`: report on your own pictures before a training."""
+"""`zoo data`: report on your own images before a training."""
 
 from collections import Counter
 from typing import Annotated
@@ -21,11 +21,11 @@ def data(
     root: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Report on your own pictures: classes, counts, sizes, copies in both splits, and unreadable files.
+    """Report on your own images: classes, counts, sizes, copies in both splits, and unreadable files.
 
-    Put the pictures of each class into a folder, in train/ and test/ (or val/, valid/). If you have no test set, put
-    the class folders directly into the folder, and hold out a fraction with --test-part 0.2. Pictures are chosen by
-    their bytes, so a picture stays in its split when others are added.
+    Put the images of each class into a folder, in train/ and test/ (or val/, valid/). If you have no test set, put
+    the class folders directly into the folder, and hold out a fraction with --test-part 0.2. Images are chosen by
+    their bytes, so an image stays in its split when others are added.
     """
     surveyed = api.survey(
         address, test_part=test_part, skip_bad=skip_bad, data=root, tell=None if as_json else telling()
@@ -37,7 +37,7 @@ def data(
                 "name": surveyed.collection.name,
                 **msgspec.structs.asdict(surveyed.pictures),
                 "classes": [{"name": name, "train": train, "test": test} for name, train, test in surveyed.counts()],
-                "sizes": [{"width": w, "height": h, "pictures": count} for (w, h), count in sizes.most_common()],
+                "sizes": [{"width": w, "height": h, "images": count} for (w, h), count in sizes.most_common()],
                 "channels": surveyed.channels,
                 "copies": [{"train": train.name, "test": test.name} for train, test in surveyed.copies],
                 "other_files": dict(surveyed.collection.other_files),
@@ -45,21 +45,21 @@ def data(
             }
         )
         return
-    say(f"{surveyed.collection.name}: {len(surveyed.train):,} training pictures, {len(surveyed.test):,} test pictures")
-    say(f"SHA-256 of the data set: {surveyed.pictures.sha256}")
+    say(f"{surveyed.collection.name}: {len(surveyed.train):,} training images, {len(surveyed.test):,} test images")
+    say(f"SHA-256 of the dataset: {surveyed.pictures.sha256}")
     rows = [(name, f"{train:,}", f"{test:,}") for name, train, test in surveyed.counts()]
     print_table(("class", "train", "test"), rows, right=(1, 2))
     _say_sizes(sizes, surveyed.channels)
     if few := surveyed.few:
-        say(f"fewer than {FEW} test pictures, too few for a meaningful accuracy: {_first(few)}")
+        say(f"fewer than {FEW} test images, too few for a meaningful accuracy: {_first(few)}")
     for remark in surveyed.remarks():
         say(remark)
     for train, test in surveyed.copies[:MAX_LINES]:
-        say(f"the same picture in both splits: {train.name} and {test.name}")
-    _say_rest(len(surveyed.copies), "pictures in both splits")
+        say(f"the same image in both splits: {train.name} and {test.name}")
+    _say_rest(len(surveyed.copies), "images in both splits")
     for picture in surveyed.unreadable[:MAX_LINES]:
         say(picture.error)
-    _say_rest(len(surveyed.unreadable), "unreadable pictures")
+    _say_rest(len(surveyed.unreadable), "unreadable images")
 
 
 def _say_sizes(sizes: Counter[tuple[int, int]], channels: int) -> None:
@@ -68,13 +68,13 @@ def _say_sizes(sizes: Counter[tuple[int, int]], channels: int) -> None:
         return
     if len(sizes) == 1:
         ((width, height),) = sizes
-        say(f"all pictures are {width}×{height}, {colour}")
+        say(f"all images are {width}×{height}, {colour}")
         return
     widths, heights = ([size[axis] for size in sizes] for axis in (0, 1))
     (width, height), count = sizes.most_common(1)[0]
     say(
         f"width {min(widths)} to {max(widths)} pixels, height {min(heights)} to {max(heights)}, {colour}; "
-        f"most frequent size {width}×{height} ({count:,} pictures)"
+        f"most frequent size {width}×{height} ({count:,} images)"
     )
 
 

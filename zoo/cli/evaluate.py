@@ -163,7 +163,7 @@ def _has_record(name: str) -> bool:
 def _published(hub: str | None) -> tuple[list[str], int]:
     """Return the models with weights, or those of a hub, and the number of models too damaged to be listed.
 
-    Models of a hub are named by address: there `resnet8` is a model, not the architecture on its default data set.
+    Models of a hub are named by address: there `resnet8` is a model, not the architecture on its default dataset.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", HubWarning)
@@ -186,7 +186,7 @@ def _say_verified(verified: Verified) -> None:
 def predict(
     model: options.ModelName,
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Pictures of any size and mode, or folders of them.")
+        list[Path], typer.Argument(metavar="IMAGE...", help="Images of any size and mode, or folders of them.")
     ],
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Print the N most probable classes.")] = 5,
     hub: options.Hub = None,
@@ -195,9 +195,9 @@ def predict(
     runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:
-    """Classify pictures with a published model: class names with probabilities.
+    """Classify images with a published model: class names with probabilities.
 
-    A picture that can't be read is reported and skipped; the exit code is then 1.
+    An image that can't be read is reported and skipped; the exit code is then 1.
     """
     unreadable = 0
     rows = []

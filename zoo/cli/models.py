@@ -28,7 +28,7 @@ def list_models(
     dataset: Annotated[
         str | None,
         typer.Option(
-            "--dataset", metavar="NAME", help="Only models on this data set.", autocompletion=completion.datasets
+            "--dataset", metavar="NAME", help="Only models on this dataset.", autocompletion=completion.datasets
         ),
     ] = None,
     pretrained: Annotated[
@@ -53,7 +53,7 @@ def list_models(
         typer.Option(
             "--sort",
             metavar="published|name|top1|parameters",
-            help="Sort by published weights first, name, top-1 within each data set, or number of parameters.",
+            help="Sort by published weights first, name, top-1 within each dataset, or number of parameters.",
         ),
     ] = listing.Order.PUBLISHED,
     as_json: options.Json = False,
@@ -112,7 +112,7 @@ def _description(shown: "ModelInfo") -> list[str]:
     lines = [f"  {model.description}"] if model else []
     lines += [
         f"  parameters  {count(shown.parameters)}",
-        f"  data set    {title}, {len(shown.classes)} classes ({classes}), input {shown.input_size}",
+        f"  dataset    {title}, {len(shown.classes)} classes ({classes}), input {shown.input_size}",
         f"  paper       {(config.paper if config else model.architecture.paper if model else '') or '–'}",
         f"  license     {shown.license}, of {f'the weights{author}' if config else 'the code; there are no weights'}",
         f"  weights     {shown.weights or f'none published; train it: zoo train {shown.name}'}",

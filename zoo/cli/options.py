@@ -46,7 +46,7 @@ SamePictures = Annotated[
     typer.Option(
         "--dataset",
         metavar="ADDRESS",
-        help="The pictures that the model was trained on: folder:flowers; for imported weights, a data set's name.",
+        help="The images that the model was trained on: folder:flowers; for imported weights, a dataset's name.",
     ),
 ]
 

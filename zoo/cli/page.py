@@ -31,7 +31,7 @@ def page(
     """Write a static site of a hub's models: a table, plots of accuracy, and a page for each model.
 
     The site works from a local file or any host, and loads nothing from other hosts. With --try, visitors can try each
-    model that has an ONNX file (zoo export) on a picture in their browser.
+    model that has an ONNX file (zoo export) on an image in their browser.
     """
     site = api.page(out, hub=hub, runtime=runtime, push=push)
     models = "1 model" if site.models == 1 else f"{site.models:,} models"

@@ -56,14 +56,14 @@ def new(
         typer.Option(
             "--dataset",
             metavar="NAME",
-            help="One of the zoo's data sets, or a new one for a folder of pictures. [default: digits]",
+            help="One of the zoo's datasets, or a new one for a folder of images. [default: digits]",
         ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="The folder to create. [default: zoo-NAME]")
     ] = None,
 ) -> None:
-    """Create a plugin with an architecture, tests, README and CI; with --dataset, also a data set."""
+    """Create a plugin with an architecture, tests, README and CI; with --dataset, also a dataset."""
     folder = templates.new_plugin(name, dataset=dataset, out=out)
     data, option = ("python sample.py data && ", " --data data") if (folder / "sample.py").exists() else ("", "")
     say(

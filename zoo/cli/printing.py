@@ -154,7 +154,7 @@ def progress() -> "Report":
 
 
 def telling() -> "Tell":
-    """Return a function that shows the progress of reading pictures.
+    """Return a function that shows the progress of reading images.
 
     On a terminal it updates one line; in a pipe it prints a line at the end.
     """
@@ -165,7 +165,7 @@ def telling() -> "Tell":
         since = started.setdefault(task, time.perf_counter())
         if done == total:
             seconds = time.perf_counter() - since
-            line = f"{task}: {total:,} pictures in {seconds:.1f} s"
+            line = f"{task}: {total:,} images in {seconds:.1f} s"
             target.print(("\r" if target.is_terminal else "") + line, highlight=False, soft_wrap=True)
         elif target.is_terminal and done % 50 == 0:
             rate = done / max(1e-9, time.perf_counter() - since)

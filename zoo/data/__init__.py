@@ -1,1 +1,1 @@
-"""What a net sees: data sets on the device, the batches made of them, pictures made ready."""
+"""What a net sees: datasets on the device, the batches made of them, images made ready."""

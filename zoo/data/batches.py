@@ -1,13 +1,13 @@
-"""A data set on the device as uint8, and the batches made of it there.
+"""A dataset on the device as uint8, and the batches made of it there.
 
-There is no loader and no worker process: the data set is one tensor, and one gather crops, flips and
+There is no loader and no worker process: the dataset is one tensor, and one gather crops, flips and
 fetches a batch. All random numbers of an epoch are drawn before its first batch from (seed, epoch),
 so any batch of any epoch can be repeated.
 
-Where a data set does not fit on the device, or whole batches are changed before the step (`zoo.data.augmentation`),
+Where a dataset does not fit on the device, or whole batches are changed before the step (`zoo.data.augmentation`),
 images are copied into one buffer of a batch's size. The buffer never moves, so that a compiled or captured step stays
 as it is. A thread reads them ahead from a file that is mapped into memory: the process's own memory does not grow with
-the data set.
+the dataset.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Data sets by address, `KIND:REST`: the zoo's own kinds, and entry points of the group `zoo.datasets`."""
+"""Datasets by address, `KIND:REST`: the zoo's own kinds, and entry points of the group `zoo.datasets`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.spec import Collection
 
 KINDS: Final = Group[Callable[[str, Path], object]](
     "zoo.datasets",
-    "kind of data set",
+    "kind of dataset",
     "a function (rest: str, root: Path) that returns a zoo.plugin.Collection",
     own={"folder": "zoo.data.images:open_folder", "torchvision": "zoo.data.torchvision_datasets:open_set"},
     unknown=DataError,
@@ -23,7 +23,7 @@ KINDS: Final = Group[Callable[[str, Path], object]](
 
 
 def root_of(data: str | Path | None = None) -> Path:
-    """The folder that data sets are read from and downloaded to.
+    """The folder that datasets are read from and downloaded to.
 
     Args:
         data: The folder that a person named, `~` expanded; without it ZOO_DATA, else `data/` in the cache.
@@ -33,23 +33,23 @@ def root_of(data: str | Path | None = None) -> Path:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an address, `KIND:REST`; the name of a data set has no colon."""
+    """Whether a text is an address, `KIND:REST`; the name of a dataset has no colon."""
     return ":" in text
 
 
 def open_collection(address: str, root: Path) -> Collection:
-    """The pictures at an address, none of them read yet.
+    """The images at an address, none of them read yet.
 
     Args:
         address: KIND:REST.
-        root: The folder of data sets.
+        root: The folder of datasets.
 
     Raises:
-        DataError: There are no pictures.
+        DataError: There are no images.
         PluginError: A plugin's kind can't be used.
     """
     if not is_address(address):
-        raise DataError(f"{address[:200]!r} is not the address of pictures; for a folder write folder:{address[:200]}")
+        raise DataError(f"{address[:200]!r} is not the address of images; for a folder write folder:{address[:200]}")
     kind, _, rest = address.partition(":")
     opens = KINDS.load(kind)
     with KINDS.guarded(kind):
@@ -61,8 +61,8 @@ def open_collection(address: str, root: Path) -> Collection:
 
 @dataclass(frozen=True)
 class DatasetRequest:
-    """A data set by name or address, and how its images are split."""
+    """A dataset by name or address, and how its images are split."""
 
-    address: str  # KIND:REST; the name of a declared data set, or empty, for images that are nobody's own
+    address: str  # KIND:REST; the name of a declared dataset, or empty, for images that are nobody's own
     test_part: float | None = None  # the part of them that becomes the test set, if none is set apart
     skip_bad: bool = False  # leave out images that can't be read

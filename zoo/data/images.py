@@ -27,9 +27,9 @@ from zoo.errors import DataError, ImageError, UnknownModel
 from zoo.record.paths import path_of
 from zoo.spec import Collection, Half
 
-# Pillow's other formats start programs (Ghostscript) or are no pictures. AVIF and HEIF are read if this Pillow can.
+# Pillow's other formats start programs (Ghostscript) or are no images. AVIF and HEIF are read if this Pillow can.
 FORMATS: Final = ("AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-PIXELS: Final = 50_000_000  # of a decoded picture
+PIXELS: Final = 50_000_000  # of a decoded image
 JPEG_PIXELS: Final = 250_000_000  # of a JPEG file, which can be decoded at a half or a quarter of its sides
 IGNORED_FOLDERS: Final = ("__MACOSX",)  # besides hidden ones
 
@@ -80,26 +80,26 @@ def _is_folder(path: Path) -> bool:
 
 
 def read_image(path: Path) -> Image.Image:
-    """Read a picture file, upright by its EXIF orientation; raises ImageError."""
+    """Read an image file, upright by its EXIF orientation; raises ImageError."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ImageError(f"{path} can't be read as a picture: it is no regular file")
+            raise ImageError(f"{path} can't be read as an image: it is no regular file")
         with path.open("rb") as file:
             return _decode(file, str(path))
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
-        raise ImageError(f"{path} can't be read as a picture: {reason}") from None
+        raise ImageError(f"{path} can't be read as an image: {reason}") from None
 
 
 def decode(content: bytes, name: str) -> Image.Image:
-    """Decode the bytes of a picture file, upright by its EXIF orientation.
+    """Decode the bytes of an image file, upright by its EXIF orientation.
 
     Args:
         content: The bytes of the file.
-        name: How an error names the picture.
+        name: How an error names the image.
 
     Returns:
-        The picture in the file's own mode; a JPEG of more than `PIXELS` at a half or a quarter of its sides.
+        The image in the file's own mode; a JPEG of more than `PIXELS` at a half or a quarter of its sides.
 
     Raises:
         ImageError: It is damaged, too large, of floating-point pixels, or of none of `FORMATS`.
@@ -109,7 +109,7 @@ def decode(content: bytes, name: str) -> Image.Image:
 
 
 def _decode(file: BinaryIO, name: str) -> Image.Image:
-    refused = f"{name} can't be read as a picture"
+    refused = f"{name} can't be read as an image"
     readable = sorted(set(endings().values()))
     try:
         with warnings.catch_warnings():
@@ -160,11 +160,11 @@ def _reduce(image: Image.Image) -> None:
 
 
 def require_convertible(image: Image.Image, refused: str) -> None:
-    """Refuse a picture that Pillow can't convert to RGB or converts wrongly; raises ImageError.
+    """Refuse an image that Pillow can't convert to RGB or converts wrongly; raises ImageError.
 
     Args:
-        image: The picture.
-        refused: The beginning of the error: "x.tif can't be read as a picture".
+        image: The image.
+        refused: The beginning of the error: "x.tif can't be read as an image".
     """
     if image.mode == "LAB":
         raise ImageError(f"{refused}: Pillow converts no LAB; save it as RGB")
@@ -175,8 +175,8 @@ def require_convertible(image: Image.Image, refused: str) -> None:
 
 
 def convert(image: Image.Image, mode: str) -> Image.Image:
-    """Convert a picture of any mode to `L` or `RGB`, as `decode` reads it; raises ImageError."""
-    require_convertible(image, "a picture can't be converted")
+    """Convert an image of any mode to `L` or `RGB`, as `decode` reads it; raises ImageError."""
+    require_convertible(image, "an image can't be converted")
     _reduce(image)
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip and not scale to 8
@@ -190,17 +190,17 @@ TEST: Final = ("test", "testing", "val", "valid", "validation")
 
 
 def open_folder(rest: str, root: Path) -> Collection:
-    """Open the pictures in a folder.
+    """Open the images in a folder.
 
     Args:
         rest: The path of the folder; `~` is the home folder.
         root: The folder of datasets, which is not used.
 
     Returns:
-        The pictures, none of them read yet.
+        The images, none of them read yet.
 
     Raises:
-        DataError: There is no such folder, or it has no folders with pictures.
+        DataError: There is no such folder, or it has no folders with images.
     """
     folder = path_of(rest)
     try:
@@ -211,7 +211,7 @@ def open_folder(rest: str, root: Path) -> Collection:
 
 def _open_folder(folder: Path) -> Collection:
     if not folder.exists():
-        raise DataError(f"there is no folder {folder}; name one that has a folder of pictures for each class")
+        raise DataError(f"there is no folder {folder}; name one that has a folder of images for each class")
     if not folder.is_dir():
         raise DataError(f"{folder} is a file; name the folder that the folders of the classes are in")
     train, test = _halves(folder)
@@ -219,7 +219,7 @@ def _open_folder(folder: Path) -> Collection:
     classes = tuple(train_folders)
     if not classes:
         raise DataError(
-            f"{train} has no folders of pictures; give each class a folder, as in {train / 'daisy' / 'one.jpg'}"
+            f"{train} has no folders of images; give each class a folder, as in {train / 'daisy' / 'one.jpg'}"
         )
     if extra := test_folders.keys() - train_folders.keys():
         raise DataError(f"{test} has a class that {train} has not: {min(extra)}; name them alike")
@@ -231,7 +231,7 @@ def _open_folder(folder: Path) -> Collection:
     if not train_files:
         left_out = f" ({listed(others.most_common())} left out)" if others else ""
         raise DataError(
-            f"there is no picture in {train}{left_out}; expected files such as {train / classes[0] / 'one.jpg'}, "
+            f"there is no image in {train}{left_out}; expected files such as {train / classes[0] / 'one.jpg'}, "
             f"of the formats {', '.join(sorted(set(readable.values())))}"
         )
     return Collection(
@@ -251,7 +251,7 @@ def listed(other_files: Iterable[tuple[str, int]]) -> str:
 
 
 def _halves(folder: Path) -> tuple[Path, Path | None]:
-    """The folders of the training and of the test pictures; the folder itself and None if it has no such folders."""
+    """The folders of the training and of the test images; the folder itself and None if it has no such folders."""
     train, test = _half_folder(folder, TRAIN), _half_folder(folder, TEST)
     if train is None and test is None:
         return folder, None
@@ -269,7 +269,7 @@ def _halves(folder: Path) -> tuple[Path, Path | None]:
 
 
 def _half_folder(folder: Path, names: Sequence[str]) -> Path | None:
-    """The folder of a half. A folder of that name with pictures and without folders in it is a class."""
+    """The folder of a half. A folder of that name with images and without folders in it is a class."""
     readable = endings()
     folders = {path.name.lower(): path for path in sorted(folder.iterdir()) if _is_folder(path)}
     for path in (folders[name] for name in names if name in folders):
@@ -323,9 +323,9 @@ def _stamp(folder: Path, files: Sequence[tuple[Path, int]]) -> str:
 
 def _name(folder: Path) -> str:
     """The name of the dataset: the folder's, in the letters of names, and not the name of a declared dataset."""
-    name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "pictures"
+    name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "images"
     try:
         registry.dataset(name)
     except UnknownModel:
         return name
-    return f"{name}-pictures"
+    return f"{name}-images"

@@ -1,8 +1,8 @@
 """From an address to a dataset: open images, survey them, and bring them to one size, once, in files of the cache.
 
-    pictures/SHA256/train-3x64x64+9.npy    images [N, H, W, C]; 9 pixels a side larger than 64, to be cropped
-    pictures/SHA256/train-labels.npy       [N] int64
-    pictures/SHA256/train-3x64x64+9.json   checksum of the two files above, mean and standard deviation of the images
+    images/SHA256/train-3x64x64+9.npy    images [N, H, W, C]; 9 pixels a side larger than 64, to be cropped
+    images/SHA256/train-labels.npy       [N] int64
+    images/SHA256/train-3x64x64+9.json   checksum of the two files above, mean and standard deviation of the images
 
 SHA256 is the hash of all images (`zoo.spec.Pictures`), so a folder that has changed is prepared anew, and so is a file
 that is cut off or damaged: its checksum is computed whenever it is used, at over 2 GB/s. The folders can be removed.
@@ -52,7 +52,7 @@ class Contents(msgspec.Struct, frozen=True):
 class Prepared:
     """The files of a prepared dataset, and the reader of it: images mapped into memory, and labels."""
 
-    sha256: str  # of all pictures
+    sha256: str  # of all images
     input_size: InputSize
     margin: int = 0  # pixels a side by which training images are larger
     is_checked: bool = False  # whether the checksums were compared already
@@ -60,7 +60,7 @@ class Prepared:
     @property
     def folder(self) -> Path:
         """The folder of the files."""
-        return cache() / "pictures" / self.sha256
+        return cache() / "images" / self.sha256
 
     def __call__(self, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Return images [N, H, W, C] uint8 and labels [N]; raises DataError if they are missing or damaged."""
@@ -72,7 +72,7 @@ class Prepared:
                 return np.load(path, mmap_mode="r"), np.load(self.labels(train=train))
             except (OSError, ValueError, EOFError):
                 pass
-        raise DataError(f"{path} is not there or damaged; name the address of the pictures as dataset")
+        raise DataError(f"{path} is not there or damaged; name the address of the images as dataset")
 
     def is_whole(self, root: Path) -> bool:
         """Whether the files of the test half are there, damaged or not."""
@@ -122,10 +122,10 @@ def prepared_dataset(
     prepared: Prepared,
     normalisation: Normalisation,
 ) -> Dataset:
-    """Describe the dataset of prepared pictures, of which the files may be missing.
+    """Describe the dataset of prepared images, of which the files may be missing.
 
     Args:
-        pictures: The summary of the pictures.
+        images: The summary of the images.
         name: The name of the dataset.
         classes: The names of the classes.
         prepared: The files.
@@ -159,16 +159,16 @@ CHUNK = 256  # images that are counted at a time
 
 
 def prepare(survey: Survey, size: int, margin: int, tell: Tell) -> Dataset:
-    """Bring all pictures to `size` pixels a side; a half that is prepared already is left as it is.
+    """Bring all images to `size` pixels a side; a half that is prepared already is left as it is.
 
     Args:
-        survey: The pictures.
+        survey: The images.
         size: Height and width.
-        margin: By how many pixels a side the training pictures are larger.
+        margin: By how many pixels a side the training images are larger.
         tell: Is told the progress.
 
     Raises:
-        DataError: A picture has changed since the survey, or the cache can't be written.
+        DataError: An image has changed since the survey, or the cache can't be written.
     """
     input_size = (survey.channels, size, size)
     prepared = Prepared(survey.pictures.sha256, input_size, margin)
@@ -209,7 +209,7 @@ def _prepare_half(survey: Survey, prepared: Prepared, pictures: Sequence[Seen], 
 
 
 def _pixels(survey: Survey, seen: Seen, pixels: v2.Compose) -> bytes:
-    """The pixels of a picture, [H, W, C] uint8."""
+    """The pixels of an image, [H, W, C] uint8."""
     half = survey.collection.test if seen.half == "test" else survey.collection.train
     assert half is not None
     try:
@@ -220,7 +220,7 @@ def _pixels(survey: Survey, seen: Seen, pixels: v2.Compose) -> bytes:
     except OSError as error:
         raise DataError(f"{seen.name} can't be read ({error.strerror or error}); make it readable") from None
     except ImageError as error:
-        raise DataError(f"{error}; leave it out of the data set") from None
+        raise DataError(f"{error}; leave it out of the dataset") from None
     content_of_image: bytes = image.permute(1, 2, 0).contiguous().numpy().tobytes()
     return content_of_image
 
@@ -238,34 +238,34 @@ def normalisation_of(images: npt.NDArray[np.uint8]) -> Normalisation:
     levels, total = np.arange(256) / 255, counts[0].sum()
     mean = (counts * levels).sum(1) / total
     std = np.sqrt(np.maximum((counts * levels**2).sum(1) / total - mean**2, 0))
-    std = np.maximum(std, 1e-3)  # a divisor also for pictures of a single colour
+    std = np.maximum(std, 1e-3)  # a divisor also for images of a single colour
     return tuple(round(float(value), 4) for value in mean), tuple(round(float(value), 4) for value in std)
 
 
-LARGEST = 256  # pixels a side up to which pictures keep their own size, if all have the same
-USUAL = 64  # pixels a side of pictures of different sizes, if nobody names a size
+LARGEST = 256  # pixels a side up to which images keep their own size, if all have the same
+USUAL = 64  # pixels a side of images of different sizes, if nobody names a size
 
 
 def survey_address(request: DatasetRequest, root: Path, tell: Tell) -> Survey:
-    """Survey the pictures at an address, also such as can't be trained on; raises DataError, PluginError."""
+    """Survey the images at an address, also such as can't be trained on; raises DataError, PluginError."""
     return survey(open_collection(request.address, root), request, tell)
 
 
 def open_dataset(
     request: DatasetRequest, recipe: Recipe, root: Path, tell: Tell, *, size: int | None = None
 ) -> Dataset:
-    """Prepare the pictures at an address for a recipe, and warn of what `Survey.remarks` has.
+    """Prepare the images at an address for a recipe, and warn of what `Survey.remarks` has.
 
     Args:
-        request: The address, and how the pictures are split.
-        recipe: Its `img_size` is the size of the pictures, if it has one.
+        request: The address, and how the images are split.
+        recipe: Its `img_size` is the size of the images, if it has one.
         root: The folder of datasets.
         tell: Is told the progress.
         size: The size of a recipe without `img_size`: that of the weights to start from. Without it the size is the
-            pictures' own if all are squares of one size up to 256, else 64.
+            images' own if all are squares of one size up to 256, else 64.
 
     Raises:
-        DataError: No model can be trained on the pictures.
+        DataError: No model can be trained on the images.
         PluginError: The plugin of the address can't be used.
     """
     surveyed = survey_address(request, root, tell)
@@ -273,7 +273,7 @@ def open_dataset(
     remarks = surveyed.remarks()
     if few := surveyed.few:
         more = f" and {len(few) - 1} more" if len(few) > 1 else ""
-        remarks.append(f"fewer than {FEW} test pictures of {few[0]}{more}: their accuracy says little")
+        remarks.append(f"fewer than {FEW} test images of {few[0]}{more}: their accuracy says little")
     for remark in remarks:
         warnings.warn(DataWarning(f"{request.address}: {remark}"), stacklevel=2)
     side = recipe.img_size or size or _own_size(surveyed) or USUAL
@@ -281,19 +281,19 @@ def open_dataset(
 
 
 def prepare_again(request: DatasetRequest, config: Record, root: Path, tell: Tell) -> None:
-    """Prepare the pictures that a model was trained on from an address; its record has only their hash.
+    """Prepare the images that a model was trained on from an address; its record has only their hash.
 
-    Raises DataError if the address has other pictures.
+    Raises DataError if the address has other images.
     """
     if not isinstance(config, Trained) or config.pictures is None:
-        raise DataError(f"{config.name} was trained on the data set {config.dataset}; leave out {request.address}")
+        raise DataError(f"{config.name} was trained on the dataset {config.dataset}; leave out {request.address}")
     wanted = config.pictures
     part = request.test_part if request.test_part is not None else wanted.test_part
     request = DatasetRequest(request.address, part, skip_bad=request.skip_bad or wanted.skipped > 0)
     surveyed = survey_address(request, root, tell)
     if surveyed.pictures.sha256 != wanted.sha256:
         raise DataError(
-            f"{request.address} has other pictures than {config.name} was trained on: their SHA-256 is "
+            f"{request.address} has other images than {config.name} was trained on: their SHA-256 is "
             f"{surveyed.pictures.sha256[:12]}…, expected {wanted.sha256[:12]}…; name the folder as it was then"
         )
     side = config.input_size[1]

@@ -1,4 +1,4 @@
-"""The preprocessing of pictures, exactly as in the evaluation of a model."""
+"""The preprocessing of images, exactly as in the evaluation of a model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Resized:
         width, height = self._larger(picture.height, picture.width)
         if width * height > PIXELS:
             raise ImageError(
-                f"a picture of {picture.width:,}×{picture.height:,} pixels can't be cut down to {self.size[1]}×"
+                f"an image of {picture.width:,}×{picture.height:,} pixels can't be cut down to {self.size[1]}×"
                 f"{self.size[0]}: it is too narrow; give one that is more of a square"
             )
         resized = picture.resize((width, height), self._interpolation)
@@ -57,7 +57,7 @@ class Resized:
         return Image.Resampling[self.resizing.interpolation.upper()]
 
     def _larger(self, height: int, width: int) -> tuple[int, int]:
-        """What a picture of that height and width is resized to, before it is cut: width and height."""
+        """What an image of that height and width is resized to, before it is cut: width and height."""
         target = tuple(math.floor(side / self.resizing.crop_pct) for side in self.size)
         mode = self.resizing.crop_mode
         if mode == "squash":

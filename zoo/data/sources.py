@@ -1,4 +1,4 @@
-"""Data sets in memory: uint8 images and labels, a tensor each, on the device where they fit."""
+"""Datasets in memory: uint8 images and labels, a tensor each, on the device where they fit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AT_ONCE = 500  # images that are copied at a time, or a batch of an evaluation
 
 @dataclass(frozen=True)
 class Split:
-    """Half of a data set: images [N, H, W, C] uint8 and labels [N] int64, on one device where they fit."""
+    """Half of a dataset: images [N, H, W, C] uint8 and labels [N] int64, on one device where they fit."""
 
     images: Tensor
     labels: Tensor
@@ -68,7 +68,7 @@ class Splits:
 
 
 def is_there(dataset: Dataset, root: Path) -> bool:
-    """Whether a data set can be read without downloading it."""
+    """Whether a dataset can be read without downloading it."""
     if dataset.folder is not None and not (root / dataset.folder).is_dir():
         return False
     return dataset.is_whole is None or dataset.is_whole(root)
@@ -83,18 +83,18 @@ def read_split(
     part: slice = slice(None),
     border: int = 0,
 ) -> Split:
-    """Read half of a data set.
+    """Read half of a dataset.
 
     Args:
-        dataset: The data set.
-        root: The folder of data sets.
+        dataset: The dataset.
+        root: The folder of datasets.
         train: The training half, else the test half.
         device: Where the images go, unless they do not fit there: then they stay a file that is mapped into memory.
         part: Which of the images.
         border: Black pixels around each image on the device, to be cropped from.
 
     Raises:
-        DataError: The data is missing, or the reader gives something else than the data set declares.
+        DataError: The data is missing, or the reader gives something else than the dataset declares.
     """
     import numpy as np
 
@@ -161,8 +161,8 @@ def _mapped(images: npt.NDArray[np.uint8]) -> Tensor:
 
 
 def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """The images and labels of the reader of a data set; raises DataError if they are not as it declares."""
-    reader = f"data set {dataset.name}: its reader, of {registry.whose(dataset.read)},"
+    """The images and labels of the reader of a dataset; raises DataError if they are not as it declares."""
+    reader = f"dataset {dataset.name}: its reader, of {registry.whose(dataset.read)},"
     try:
         arrays = dataset.read(root, train=train)
     except ZooError:
@@ -185,7 +185,7 @@ def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.
     margin = dataset.margin if train else 0
     height, width = height + margin, width + margin
     if shapes != ((expected, height, width, channels), (expected,)):
-        or_another = f", or is another data set in {root}?" if dataset.folder else ""
+        or_another = f", or is another dataset in {root}?" if dataset.folder else ""
         count = "train_images" if train else "test_images"
         raise DataError(
             f"{reader} gives images {shapes[0]} and labels {shapes[1]}, expected {(expected, height, width, channels)} "
@@ -206,7 +206,7 @@ def read_splits(
     train_images: int,
     test_images: int | None = None,
 ) -> Splits:
-    """Read a data set for a recipe: the first `train_images` of those that it doesn't hold out; raises DataError.
+    """Read a dataset for a recipe: the first `train_images` of those that it doesn't hold out; raises DataError.
 
     Of the test set all images, or the first `test_images`.
     """

@@ -36,15 +36,15 @@ from zoo.spec import FEW, NAME, Collection, Half, Pictures
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Reports the progress of long work: its name, the number of pictures done, the number of all.
+# Reports the progress of long work: its name, the number of images done, the number of all.
 Tell = Callable[[str, int, int], None]
 
-FLAT = 0.01  # a standard deviation of all pixels, on the scale 0 to 1, below which pictures show next to nothing
+FLAT = 0.01  # a standard deviation of all pixels, on the scale 0 to 1, below which images show next to nothing
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture of a collection as it was read; `error` says why it can't be read, and is empty otherwise."""
+    """An image of a collection as it was read; `error` says why it can't be read, and is empty otherwise."""
 
     half: str  # train or test
     index: int  # in that half of the collection
@@ -62,7 +62,7 @@ def look(collection: Collection, tell: Tell) -> list[Seen]:
 
     Nothing is cached if the operating system failed to read an image: that may be mended without changing the file.
     """
-    path = cache() / "pictures" / "seen" / f"{hashlib.sha256(collection.stamp.encode()).hexdigest()}.json"
+    path = cache() / "images" / "seen" / f"{hashlib.sha256(collection.stamp.encode()).hexdigest()}.json"
     halves = {"train": collection.train} | ({"test": collection.test} if collection.test else {})
     wanted = [(name, half, index) for name, half in halves.items() for index in range(len(half))]
     if (cached := _read_cached(path, wanted)) is not None:
@@ -98,7 +98,7 @@ def cache_failed(path: Path, error: OSError) -> DataError:
 
 
 def _look_at(half_name: str, half: Half, index: int) -> tuple[Seen, bool]:
-    """Read a picture; also whether the operating system failed to."""
+    """Read an image; also whether the operating system failed to."""
     name, label = half.names[index], half.labels[index]
     unread = Seen(half_name, index, name, label, sha256="", size=(0, 0), mode="", brightness=(0.0, 0.0), error="")
     try:
@@ -123,7 +123,7 @@ def _look_at(half_name: str, half: Half, index: int) -> tuple[Seen, bool]:
 
 
 def _read_cached(path: Path, wanted: Sequence[tuple[str, Half, int]]) -> list[Seen] | None:
-    """The pictures of an earlier survey; None if there was none, or its file is damaged or of another version."""
+    """The images of an earlier survey; None if there was none, or its file is damaged or of another version."""
     try:
         pictures = msgspec.convert(json.loads(path.read_bytes()), list[Seen])
     except (OSError, ValueError):  # also UnicodeDecodeError and msgspec.ValidationError
@@ -136,7 +136,7 @@ def _read_cached(path: Path, wanted: Sequence[tuple[str, Half, int]]) -> list[Se
 
 @dataclass(frozen=True)
 class Survey:
-    """A collection whose pictures have been read, before they are brought to one size."""
+    """A collection whose images have been read, before they are brought to one size."""
 
     collection: Collection
     pictures: Pictures
@@ -146,57 +146,57 @@ class Survey:
 
     @property
     def common_size(self) -> tuple[int, int] | None:
-        """The width and height of all pictures; None if they differ."""
+        """The width and height of all images; None if they differ."""
         sizes = {picture.size for picture in (*self.train, *self.test)}
         return next(iter(sizes)) if len(sizes) == 1 else None
 
     @property
     def channels(self) -> int:
-        """1 if every picture is grey, else 3."""
+        """1 if every image is grey, else 3."""
         modes = {picture.mode for picture in (*self.train, *self.test)}
         return 1 if all(mode in ("1", "L") or mode.startswith("I") for mode in modes) else 3
 
     @property
     def copies(self) -> list[tuple[Seen, Seen]]:
-        """Pairs of a training and a test picture of the same bytes."""
+        """Pairs of a training and a test image of the same bytes."""
         train = {picture.sha256: picture for picture in self.train}
         return [(train[picture.sha256], picture) for picture in self.test if picture.sha256 in train]
 
     def counts(self) -> list[tuple[str, int, int]]:
-        """Each class with its number of training and of test pictures."""
+        """Each class with its number of training and of test images."""
         train, test = (Counter(picture.label for picture in half) for half in (self.train, self.test))
         return [(name, train[label], test[label]) for label, name in enumerate(self.collection.classes)]
 
     @property
     def few(self) -> list[str]:
-        """The classes with too few test pictures for their accuracy to say much."""
+        """The classes with too few test images for their accuracy to say much."""
         return [name for name, _, test in self.counts() if test < FEW]
 
     def remarks(self) -> list[str]:
-        """What may be wrong with the pictures as a whole: a line each."""
+        """What may be wrong with the images as a whole: a line each."""
         lines = []
         if self.collection.other_files:
             count = sum(number for _, number in self.collection.other_files)
             files = "1 file" if count == 1 else f"{count:,} files"
-            lines.append(f"left out, as no pictures by their endings: {files} ({listed(self.collection.other_files)})")
+            lines.append(f"left out, as no images by their endings: {files} ({listed(self.collection.other_files)})")
         if self.train and (deviation := self._deviation()) < FLAT:
             lines.append(
-                f"all pictures look nearly the same: the standard deviation of their brightness is {deviation:.4f}, "
+                f"all images look nearly the same: the standard deviation of their brightness is {deviation:.4f}, "
                 "on the scale 0 to 1; look at how they were saved"
             )
         return lines
 
     def _deviation(self) -> float:
-        """The standard deviation of the training pictures' brightness; each picture counts the same."""
+        """The standard deviation of the training images' brightness; each image counts the same."""
         mean, square = (sum(picture.brightness[power] for picture in self.train) / len(self.train) for power in (0, 1))
         return math.sqrt(max(0.0, square - mean**2))
 
 
 def survey(collection: Collection, request: DatasetRequest, tell: Tell) -> Survey:
-    """Read the pictures of a collection and split them.
+    """Read the images of a collection and split them.
 
     Args:
-        collection: The pictures.
+        collection: The images.
         request: Their address, and how they are split.
         tell: Is told the progress.
 
@@ -206,7 +206,7 @@ def survey(collection: Collection, request: DatasetRequest, tell: Tell) -> Surve
     _require_names(collection, request.address)
     _require_split(collection, request)
     pictures = look(collection, tell)
-    # In the order of their hashes, which is as good as a random one: recipes hold out the last training pictures.
+    # In the order of their hashes, which is as good as a random one: recipes hold out the last training images.
     readable = sorted((picture for picture in pictures if not picture.error), key=lambda p: (p.sha256, p.label, p.name))
     unreadable = tuple(picture for picture in pictures if picture.error)
     test = tuple(picture for picture in readable if _is_test(picture, request.test_part))
@@ -229,15 +229,15 @@ def survey(collection: Collection, request: DatasetRequest, tell: Tell) -> Surve
 
 
 def require_usable(survey: Survey, request: DatasetRequest) -> None:
-    """Refuse pictures that no model can be trained on; raises DataError."""
+    """Refuse images that no model can be trained on; raises DataError."""
     if survey.unreadable and not request.skip_bad:
         count, first = len(survey.unreadable), survey.unreadable[0].error
-        pictures = "a picture" if count == 1 else f"{count:,} pictures"
+        pictures = "an image" if count == 1 else f"{count:,} images"
         raise DataError(
             f"{request.address}: {pictures} can't be read ({first}); replace it, or leave it out with skip_bad"
         )
     if not survey.train and not survey.test:
-        raise DataError(f"{request.address} has no picture that can be read; expected some of every class")
+        raise DataError(f"{request.address} has no image that can be read; expected some of every class")
     if len(survey.collection.classes) < 2:
         raise DataError(
             f"{request.address} has only the class {survey.collection.classes[0]}; expected at least two classes"
@@ -249,7 +249,7 @@ def require_usable(survey: Survey, request: DatasetRequest) -> None:
             remedy = "add some, or take the class out of both halves"
             if request.test_part is not None:
                 remedy = f"add some, take the class out, or take another test_part than {request.test_part:g}"
-            raise DataError(f"{request.address}: there is no {half} picture of the class {missing[0]}{more}; {remedy}")
+            raise DataError(f"{request.address}: there is no {half} image of the class {missing[0]}{more}; {remedy}")
 
 
 def _require_split(collection: Collection, request: DatasetRequest) -> None:
@@ -257,7 +257,7 @@ def _require_split(collection: Collection, request: DatasetRequest) -> None:
         raise DataError(f"{request.address} has a test set of its own; leave out test_part")
     if collection.test is None and request.test_part is None:
         raise DataError(
-            f"{request.address} has no test set: put pictures apart in train/ and test/, or take a part of them, "
+            f"{request.address} has no test set: put images apart in train/ and test/, or take a part of them, "
             "chosen by their bytes, with test_part 0.2"
         )
     if request.test_part is not None and not 0 < request.test_part < 1:
@@ -283,12 +283,12 @@ def _require_names(collection: Collection, address: str) -> None:
 
 
 def _is_test(picture: Seen, part: float | None) -> bool:
-    """Whether a picture is of the test set: by its half, or by its bytes if a part is taken."""
+    """Whether an image is of the test set: by its half, or by its bytes if a part is taken."""
     return picture.half == "test" if part is None else int(picture.sha256[:16], 16) < part * 2**64
 
 
 def _sha256(classes: Sequence[str], train: Sequence[Seen], test: Sequence[Seen]) -> str:
-    """A hash of all that a training depends on: the classes, and the pictures with their labels, in their order."""
+    """A hash of all that a training depends on: the classes, and the images with their labels, in their order."""
     sha256 = hashlib.sha256("\n".join(classes).encode("utf-8", "surrogateescape"))
     for half, pictures in (("train", train), ("test", test)):
         for picture in pictures:

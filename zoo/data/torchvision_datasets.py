@@ -1,6 +1,6 @@
-"""`torchvision:NAME`: an image classification data set of torchvision's, such as `torchvision:Flowers102`.
+"""`torchvision:NAME`: an image classification dataset of torchvision's, such as `torchvision:Flowers102`.
 
-It is read from the folder of data sets, and downloaded into it where torchvision can.
+It is read from the folder of datasets, and downloaded into it where torchvision can.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BY_FLAG: Final[tuple[Arguments, Arguments]] = ({"train": True}, {"train": False}
 TRAIN_TEST: Final = _split("train", "test")
 TRAIN_VAL: Final = _split("train", "val")  # there are no test images, or they have no labels
 
-# Every data set with an image and one class for each sample, and the arguments for its training and its test half.
+# Every dataset with an image and one class for each sample, and the arguments for its training and its test half.
 # The others have detection boxes, masks, captions, videos, optical flow, pairs, or other classes in each half.
 DATASETS: Final[dict[str, tuple[Arguments, Arguments]]] = {
     "CIFAR10": BY_FLAG,
@@ -61,13 +61,13 @@ DATASETS: Final[dict[str, tuple[Arguments, Arguments]]] = {
 
 
 def open_set(name: str, root: Path) -> Collection:
-    """The images of torchvision's data set of that name, in `root`; raises DataError."""
+    """The images of torchvision's dataset of that name, in `root`; raises DataError."""
     from torchvision import datasets
 
     if name not in DATASETS:
         close = close_to(name, DATASETS)
         hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(DATASETS))}"
-        raise DataError(f"torchvision has no image classification data set {name[:100]!r}; {hint}")
+        raise DataError(f"torchvision has no image classification dataset {name[:100]!r}; {hint}")
     train, test = (_read(getattr(datasets, name), root, arguments) for arguments in DATASETS[name])
     labels = [_labels(half, name) for half in (train, test)]
     classes, numbers = _classes(train, labels[0])
@@ -99,7 +99,7 @@ def _labels(half: Any, name: str) -> list[int]:
     try:
         return [int(label) for label in labels]
     except (TypeError, ValueError):
-        raise DataError(f"torchvision's {name} has images without a label; take another data set") from None
+        raise DataError(f"torchvision's {name} has images without a label; take another dataset") from None
 
 
 def _labels_apart(half: Any) -> Sequence[Any] | None:
@@ -131,13 +131,13 @@ def _half(pairs: Any, half: str, labels: Sequence[int], numbers: dict[int, int],
     if others := set(labels) - numbers.keys():
         raise DataError(
             f"torchvision's {name} has the label {min(others)}, which is none of its {len(numbers)} classes; "
-            "take another data set"
+            "take another dataset"
         )
 
     def read(index: int) -> bytes:
         image = pairs[index][0]
         if not isinstance(image, Image.Image):
-            raise DataError(f"torchvision's {name} has no images; take another data set")
+            raise DataError(f"torchvision's {name} has no images; take another dataset")
         content = io.BytesIO()
         image.save(content, "PNG", compress_level=0)
         return content.getvalue()

@@ -1,1 +1,1 @@
-"""Evaluate models, verify them against their records, and predict pictures."""
+"""Evaluate models, verify them against their records, and predict images."""

@@ -1,4 +1,4 @@
-"""Predict the classes of pictures."""
+"""Predict the classes of images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of a picture, best first; `error` says why a picture can't be read."""
+    """The most probable classes of an image, best first; `error` says why an image can't be read."""
 
     path: Path
     guesses: tuple[Guess, ...]
@@ -37,28 +37,28 @@ class Prediction:
 
 
 Preprocess = Callable[[Image.Image], Tensor]
-Look = Callable[[Image.Image], Tensor]  # from a picture to the probabilities of all classes [num_classes]
+Look = Callable[[Image.Image], Tensor]  # from an image to the probabilities of all classes [num_classes]
 
 
 def predictions(look: Look, classes: Sequence[str], paths: Iterable[Path], *, top: int) -> Iterator[Prediction]:
-    """Predict pictures.
+    """Predict images.
 
     Args:
-        look: Computes the probabilities for a picture.
+        look: Computes the probabilities for an image.
         classes: The names of the classes.
-        paths: Picture files, and folders of them.
-        top: The number of guesses for a picture.
+        paths: Image files, and folders of them.
+        top: The number of guesses for an image.
 
     Returns:
-        An iterator over the predictions, in the order of the pictures.
+        An iterator over the predictions, in the order of the images.
 
     Raises:
-        ImageError: The paths contain no picture.
+        ImageError: The paths contain no image.
     """
     sources = list(paths)
     pictures = list(image_files(sources))
     if not pictures:
-        raise ImageError(f"there is no picture in {', '.join(map(str, sources)) or 'nothing'}; name files or folders")
+        raise ImageError(f"there is no image in {', '.join(map(str, sources)) or 'nothing'}; name files or folders")
     for picture in pictures:
         try:
             scores = look(read_image(picture))
@@ -71,7 +71,7 @@ def predictions(look: Look, classes: Sequence[str], paths: Iterable[Path], *, to
 
 
 def probabilities(net: nn.Module, preprocess: Preprocess, image: Image.Image) -> Tensor:
-    """The probabilities of all classes [num_classes] for a picture, computed as a batch of 1; on the CPU."""
+    """The probabilities of all classes [num_classes] for an image, computed as a batch of 1; on the CPU."""
     device = next(net.parameters()).device
     with exact():
         logits: Tensor = net(preprocess(image)[None].to(device))

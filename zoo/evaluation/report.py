@@ -1,4 +1,4 @@
-"""Write the report of an evaluation: results by class as JSON, and the confusion matrix as a picture."""
+"""Write the report of an evaluation: results by class as JSON, and the confusion matrix as an image."""
 
 from __future__ import annotations
 

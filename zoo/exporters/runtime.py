@@ -127,7 +127,7 @@ def evaluated(published: Published, format: str, root: Path) -> Evaluated:  # no
 
 
 def probabilities_of(run: Run, config: Record) -> Look:
-    """A function from a picture of any size and mode to the probabilities of all classes [num_classes]."""
+    """A function from an image of any size and mode to the probabilities of all classes [num_classes]."""
     pixels = to_pixels(config.input_size, config.resizing, config.mean)
 
     def look(image: Image.Image) -> Tensor:

@@ -78,7 +78,7 @@ class Order(StrEnum):
 
     PUBLISHED = "published"  # models with weights first, each part by name
     NAME = "name"
-    TOP1 = "top1"  # within each data set the best first, then models without an accuracy
+    TOP1 = "top1"  # within each dataset the best first, then models without an accuracy
     PARAMETERS = "parameters"  # the fewest first, then models without a count
 
 
@@ -87,7 +87,7 @@ class ModelInfo:
     """A declared model, its published weights, or both; what the two say differently is that of the weights."""
 
     name: str
-    model: Model | None  # None where no plugin here declares its architecture or its data set
+    model: Model | None  # None where no plugin here declares its architecture or its dataset
     weights: str | None  # where they are
     config: Record | None  # of the weights
 
@@ -163,7 +163,7 @@ def list_models(
 
     Args:
         pattern: A name, the beginning of names, or a pattern such as `resnet*_cifar10`; case is ignored.
-        dataset: Only models on this data set; case is ignored.
+        dataset: Only models on this dataset; case is ignored.
         pretrained: True for models with weights in the catalogue, other people's included; False for the others.
         max_parameters: Only models with at most so many parameters.
         sort: "name", "published" (models with weights first), "top1" (the best first), or "parameters" (the fewest).
@@ -284,7 +284,7 @@ def overview(
 
     Args:
         pattern: A name, the beginning of names, or a pattern such as `resnet*_cifar10`; case is ignored.
-        dataset: Only models on this data set.
+        dataset: Only models on this dataset.
         pretrained: Only models with weights, or only those without.
         max_parameters: Only models with at most so many parameters.
         hub: List the models in this hub.
@@ -410,7 +410,7 @@ def nothing(
     if dataset is not None and dataset.lower() not in datasets:
         close = registry.close_to(dataset, datasets)
         return UnknownModel(
-            f"{where} has no models on a data set {dataset!r}; "
+            f"{where} has no models on a dataset {dataset!r}; "
             + (f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(datasets))}")
         )
     names = [row.name for row in everything]

@@ -126,12 +126,12 @@ def require_card(model: Model, job: Job, license: str, hub: Hub) -> None:  # noq
 
 
 def _require_order(record: Record, classes: Sequence[str], other: str) -> None:
-    """Refuse other classes than `other` has, unless the pictures are somebody's own; raises HubError."""
+    """Refuse other classes than `other` has, unless the images are somebody's own; raises HubError."""
     is_own = isinstance(record, Trained) and record.pictures is not None
     if is_own or record.classes == tuple(classes):
         return
     wrong = "its classes in another order" if sorted(record.classes) == sorted(classes) else "other classes"
-    raise HubError(f"{record.name} has {wrong} than {other}; publish it as a model of another data set")
+    raise HubError(f"{record.name} has {wrong} than {other}; publish it as a model of another dataset")
 
 
 def _require_whole_test_set(record: Trained) -> None:
@@ -149,7 +149,7 @@ def _require_whole_test_set(record: Trained) -> None:
 def unlicensed(name: str) -> str:
     """The message for weights that can't be published without a license."""
     return (
-        f"{name} was trained on your own pictures and has no license; "
+        f"{name} was trained on your own images and has no license; "
         "give a license, as the Hub spells it: apache-2.0, cc-by-4.0, …"
     )
 
@@ -189,7 +189,7 @@ def _presentation(
     """Render a card and a curve that are missing, and a card that is stale.
 
     The published card names the model's address in the hub, the folder's own card the folder. A card that a person
-    edited stays, and so does any card where no plugin here declares the data set.
+    edited stays, and so does any card where no plugin here declares the dataset.
 
     Returns:
         The files to publish in the place of the folder's, and the state of the folder's card.

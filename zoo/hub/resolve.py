@@ -216,7 +216,7 @@ class Published:
 
     @functools.cached_property
     def declared(self) -> Model | Architecture:
-        """The model as plugins declare it; only its architecture if no installed plugin declares its data set."""
+        """The model as plugins declare it; only its architecture if no installed plugin declares its dataset."""
         architecture = self.architecture
         if isinstance(self.config, Trained) and self.config.pictures is not None:
             return Model(architecture, self._own_dataset(self.config, self.config.pictures), parameters=None)
@@ -226,30 +226,30 @@ class Published:
 
     @property
     def model(self) -> Model:
-        """The model with its data set; raises DataError if no installed plugin declares the data set."""
+        """The model with its dataset; raises DataError if no installed plugin declares the dataset."""
         if isinstance(self.declared, Architecture):
             raise DataError(
-                f"{self.config.name} was trained on {self.config.dataset}, a data set that no installed plugin "
+                f"{self.config.name} was trained on {self.config.dataset}, a dataset that no installed plugin "
                 "declares; install the plugin that declares it"
             )
         self._require_declared()
         return self.declared
 
     def on(self, dataset: str) -> Model:
-        """The model on another data set with the same classes and input size.
+        """The model on another dataset with the same classes and input size.
 
-        The name of the data set may differ from the record's, because other libraries' repositories may not name one.
+        The name of the dataset may differ from the record's, because other libraries' repositories may not name one.
 
         Raises:
             DataError: The classes or the input size differ.
-            UnknownModel: There is no such data set.
+            UnknownModel: There is no such dataset.
         """
         named = registry.dataset(dataset)
         if not self.config.fits(named):
             raise DataError(
                 f"{self.config.name} has {len(self.config.classes)} classes and input size {self.config.input_size}, "
                 f"but {named.name} has {len(named.classes)} classes and input size {named.input_size}, or other "
-                "classes; name the data set that the model was trained on"
+                "classes; name the dataset that the model was trained on"
             )
         return registry.join(self.architecture, named)
 
@@ -267,7 +267,7 @@ class Published:
             The net in evaluation mode.
 
         Raises:
-            DataError: The record's classes or input size differ from those of the declared data set.
+            DataError: The record's classes or input size differ from those of the declared dataset.
             FolderError: The weights are damaged (HashMismatch), or don't fit the architecture.
             HubError: The hub can't be read, or does not have the weights (NotFound).
         """
@@ -302,7 +302,7 @@ class Published:
         return preprocessing(config.input_size, config.mean, config.std, config.resizing)
 
     def _own_dataset(self, record: Trained, pictures: Pictures) -> Dataset:
-        """The data set of an image folder as the record describes it; readable if this machine has prepared it."""
+        """The dataset of an image folder as the record describes it; readable if this machine has prepared it."""
         from zoo.data.prepared import Prepared, margin, prepared_dataset
 
         extra = margin(record.job.recipe, record.input_size[1])
@@ -310,7 +310,7 @@ class Published:
         return prepared_dataset(pictures, record.dataset, record.classes, prepared, (record.mean, record.std))
 
     def _require_declared(self, num_classes: int | None = None, in_channels: int | None = None) -> None:
-        """Raise DataError if classes or input size differ from the data set that a plugin declares under that name."""
+        """Raise DataError if classes or input size differ from the dataset that a plugin declares under that name."""
         if isinstance(self.declared, Architecture):
             return
         own, declared = self.config, self.declared.dataset
@@ -318,8 +318,8 @@ class Published:
         first = 0 if in_channels is None else 1  # of channels, height, width
         if not same_classes or own.input_size[first:] != declared.input_size[first:]:
             raise DataError(
-                f"{self.config.name} was trained on a data set with other classes or another input size than the "
-                f"installed {self.config.dataset}; install the plugin that declares its data set"
+                f"{self.config.name} was trained on a dataset with other classes or another input size than the "
+                f"installed {self.config.dataset}; install the plugin that declares its dataset"
             )
 
 

@@ -1,4 +1,4 @@
-"""Build untrained nets of an architecture, for the images and classes of a data set or a record."""
+"""Build untrained nets of an architecture, for the images and classes of a dataset or a record."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def build(
 
     Args:
         architecture: The architecture to build.
-        on: The data set or record that gives the size of the images and the classes.
+        on: The dataset or record that gives the size of the images and the classes.
         num_classes: The number of classes [default: those of `on`]; 0 for a net that returns features, if it has
             timm's `reset_classifier`.
         in_channels: The number of input channels [default: those of `on`].

@@ -110,11 +110,11 @@ def filled(
 
 @as_by_default()
 def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple[nn.Module, Mapping[str, str]]:
-    """Build a net for a data set, and load the weights of a safetensors file.
+    """Build a net for a dataset, and load the weights of a safetensors file.
 
     Args:
         architecture: The architecture of the net.
-        dataset: The data set that gives the size of the images and the classes.
+        dataset: The dataset that gives the size of the images and the classes.
         path: The file; names and shapes of its tensors must match the net.
 
     Returns:
@@ -141,7 +141,7 @@ def load_file(architecture: Architecture, dataset: Dataset, path: Path) -> tuple
 def normalisation_of(
     metadata: Mapping[str, str], model: Model, path: Path
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and std that weights were trained with, from the metadata of their file or else the data set.
+    """The mean and std that weights were trained with, from the metadata of their file or else the dataset.
 
     Raises FolderError if the metadata are invalid, or name a recipe that the model's plugin does not have.
     """

@@ -48,12 +48,12 @@ class Shown:
 
     @property
     def dataset(self) -> Dataset | None:
-        """Its data set, if a plugin declares it."""
+        """Its dataset, if a plugin declares it."""
         return self.declared.dataset if isinstance(self.declared, Model) else None
 
     @property
     def description(self) -> str:
-        """The architecture and the data set, in a sentence."""
+        """The architecture and the dataset, in a sentence."""
         title = self.dataset.title if self.dataset else self.config.dataset
         if self.declared is None:
             return f"{self.config.architecture}, trained on {title}"
@@ -86,7 +86,7 @@ class Shown:
 
     @property
     def resizing(self) -> dict[str, object] | None:
-        """The resizing of pictures, for `pixels.js`; None for a plain resize to the model's size."""
+        """The resizing of images, for `pixels.js`; None for a plain resize to the model's size."""
         if self.config.resizing.is_plain:
             return None
         border = [round(255 * value) for value in self.config.mean]
@@ -99,7 +99,7 @@ class Shown:
             return f"It has no ONNX file; `zoo export {self.name} --to onnx` makes one."
         channels = self.config.input_size[0]
         if channels not in (1, 3):
-            return f"It takes images of {channels} channels; a browser reads pictures of 1 or 3 channels."
+            return f"It takes images of {channels} channels; a browser reads images of 1 or 3 channels."
         return ""
 
 

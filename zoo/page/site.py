@@ -1,7 +1,7 @@
 """Render the files of a site, and write them to a folder in a single step.
 
 index.html             every model in a table
-accuracy-DATASET.svg   accuracy against parameters, for data sets with several models
+accuracy-DATASET.svg   accuracy against parameters, for datasets with several models
 models/NAME.html       a model, with links to its files and a form to try it
 models/NAME.svg        its training curve; narrow/NAME.svg is for small screens
 files/NAME/            the files of a model, if its hub is a folder
@@ -106,7 +106,7 @@ def write(out: Path, made: Mapping[str, bytes]) -> Path:
 
 
 def _accuracies(models: Sequence[Shown]) -> dict[str, list[curve.Sized]]:
-    """The points of each picture, by data set; a data set with a single measured model has none."""
+    """The points of each chart, by dataset; a dataset with a single measured model has none."""
     points: dict[str, list[curve.Sized]] = {}
     for model in models:
         config = model.config

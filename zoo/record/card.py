@@ -42,7 +42,7 @@ def render(record: Record, log: Sequence[EpochRow], model: Model | Architecture,
     Args:
         record: The record of the model.
         log: The rows of the log; empty if the zoo did not train the model.
-        model: The model, or only its architecture if no plugin declares the data set.
+        model: The model, or only its architecture if no plugin declares the dataset.
         address: The address of the published model, for `zoo.load`; None if it is not published.
 
     Returns:
@@ -239,7 +239,7 @@ def _hyper_parameters(recipe: Recipe) -> tuple[dict[str, object], dict[str, obje
 
 
 def _resized(record: Record) -> str:
-    """Describe how a picture of another size is resized."""
+    """Describe how an image of another size is resized."""
     resizing, (_, height, width) = record.resizing, record.input_size
     larger = f"{math.floor(height / resizing.crop_pct)}×{math.floor(width / resizing.crop_pct)}"
     how = {
@@ -380,7 +380,7 @@ def command(job: Job, model: Model | Architecture, seeds: int = 1) -> str:
 
     Args:
         job: The job.
-        model: The model, or only its architecture if no plugin declares the data set.
+        model: The model, or only its architecture if no plugin declares the dataset.
         seeds: The number of seeds.
     """
     words = ["zoo"] if job.processes == 1 else ["torchrun", "--nproc-per-node", str(job.processes), "-m", "zoo"]
@@ -401,12 +401,12 @@ def command(job: Job, model: Model | Architecture, seeds: int = 1) -> str:
 def job_options(job: Job, model: Model | Architecture, seeds: int = 1) -> dict[str, Any]:
     """List the arguments of `zoo.train` that repeat a job.
 
-    `settings` has the fields that differ from the recipe that the plugin declares now. For a data set by address,
+    `settings` has the fields that differ from the recipe that the plugin declares now. For a dataset by address,
     `model` is the architecture, and `dataset` the address.
 
     Args:
         job: The job.
-        model: The model, or only its architecture if no plugin declares the data set.
+        model: The model, or only its architecture if no plugin declares the dataset.
         seeds: The number of seeds.
 
     Returns:

@@ -42,7 +42,7 @@ def kind_of(out: Path) -> str:
     """Return the suffix of a file name without its dot; raises FolderError if it is not in FORMATS."""
     kind = out.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
-        raise FolderError(f"{out} should end in .{', .'.join(FORMATS)}: the kind of picture to draw")
+        raise FolderError(f"{out} should end in .{', .'.join(FORMATS)}: the format of the chart")
     return kind
 
 

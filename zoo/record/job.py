@@ -61,7 +61,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     versions: Versions
     start: Origin | None = None  # None for the initialization of the architecture
     teacher: Origin | None = None  # for distillation
-    # SHA-256 of all pictures, if the data set is a folder of pictures.
+    # SHA-256 of all images, if the dataset is a folder of images.
     pictures: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")] = ""
 
     @property

@@ -201,7 +201,7 @@ class Export(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device: Line  # the manufacturer's name of the CPU or GPU that ran it
     threads: Threads
     known_logits: Distance  # the largest difference from the net's logits of the fixed inputs
-    test: ExportTest | None  # None if the data set was missing
+    test: ExportTest | None  # None if the dataset was missing
     any_size: bool = False  # accepts images of any height and width
 
 
@@ -235,7 +235,7 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     input_size: tuple[Channels, Side, Side]
     mean: tuple[float, ...]
     std: tuple[Annotated[float, Meta(gt=0)], ...]
-    resizing: Resizing = PLAIN  # how a picture of any size becomes `input_size`
+    resizing: Resizing = PLAIN  # how an image of any size becomes `input_size`
     parameters: Positive
     license: Line
     paper: Line
@@ -283,7 +283,7 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         return self.computation.versions.distribution
 
     def fits(self, dataset: Dataset) -> bool:
-        """Whether a data set has the same image size and classes."""
+        """Whether a dataset has the same image size and classes."""
         return (self.input_size, self.classes) == (dataset.input_size, dataset.classes)
 
 
@@ -296,16 +296,16 @@ class Trained(_Common, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     results: Results
     environment: Environment
     seeds: tuple[SeedResults, ...] = ()  # if it was trained from several seeds, its own seed first
-    pictures: Pictures | None = None  # of a data set by address
+    pictures: Pictures | None = None  # of a dataset by address
 
     def __post_init__(self) -> None:
         super().__post_init__()
         name = f"{self.architecture}_{self.dataset}"
-        _require(self.name == name, f"name should be {name}, its architecture's and its data set's")
+        _require(self.name == name, f"name should be {name}, its architecture's and its dataset's")
         _require(self.job.name == name, "job should be of the same model")
         _require(self.recipe_sha256 == self.job.recipe.sha256(), "recipe_sha256 should be the one of the job's recipe")
         sha256 = self.pictures.sha256 if self.pictures else ""
-        _require(self.job.pictures == sha256, "pictures.sha256 should be the one of the job")
+        _require(self.job.pictures == sha256, "images.sha256 should be the one of the job")
         _require(LOG in self.files, f"files should have {LOG}")
 
     @property

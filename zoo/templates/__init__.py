@@ -1,4 +1,4 @@
-"""The template of `zoo new`: a plugin with an architecture, tests, and a data set if a new one is named.
+"""The template of `zoo new`: a plugin with an architecture, tests, and a dataset if a new one is named.
 
 The files are in `plugin/`, with `@word@` for each value.
 """
@@ -17,16 +17,16 @@ from zoo.spec import Dataset
 
 WORD = re.compile(r"[a-z][a-z0-9]*")  # of a name that is an entry point and an attribute of a module too
 ZOOS = {value.name: value for value in vars(datasets).values() if isinstance(value, Dataset)}
-OWN = (3, 2)  # channels and classes of the data set that data.py.txt declares
+OWN = (3, 2)  # channels and classes of the dataset that data.py.txt declares
 
 
 def new_plugin(name: str, *, dataset: str | None = None, out: str | Path | None = None) -> Path:
     """Write a plugin for an architecture of that name into `out` (`./zoo-NAME`); return that folder.
 
     Its model is on `dataset`: one of the zoo's (digits, if none is named), else a new one that is read from a folder of
-    pictures. Raises PluginError for a name that can't be used, and FolderError where the folder exists already.
+    images. Raises PluginError for a name that can't be used, and FolderError where the folder exists already.
     """
-    for what, word in (("an architecture", name), ("a data set", dataset)):
+    for what, word in (("an architecture", name), ("a dataset", dataset)):
         if word is not None and not WORD.fullmatch(word):
             raise PluginError(
                 f"{word!r} can't be the name of {what}; expected lower-case letters and digits, as in tiny"
@@ -34,7 +34,7 @@ def new_plugin(name: str, *, dataset: str | None = None, out: str | Path | None 
     if name in registry.provided():
         raise PluginError(f"there is an architecture {name} already; choose another name (zoo list shows all)")
     if dataset is not None and dataset not in ZOOS and any(full.endswith(f"_{dataset}") for full in registry.entries()):
-        raise PluginError(f"there is a data set {dataset} already, of another plugin; choose another name")
+        raise PluginError(f"there is a dataset {dataset} already, of another plugin; choose another name")
     folder = path_of(out or f"zoo-{name}")
     if folder.exists():
         raise FolderError(f"{folder} exists already; name another folder as out")

@@ -1,4 +1,4 @@
-"""Checks for the tests of a plugin: models and data sets against their declarations, a hub against the protocol.
+"""Checks for the tests of a plugin: models and datasets against their declarations, a hub against the protocol.
 
     from zoo.testing import check_dataset, check_model, check_training
 

@@ -1,4 +1,4 @@
-"""The check of a data set: what its reader gives against what it declares."""
+"""The check of a dataset: what its reader gives against what it declares."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLOSE = 0.005  # of a mean or std, on the scale 0 to 1
 
 
 def check_dataset(dataset: Dataset, root: Path) -> None:
-    """Read both halves of the data set in `root` and compare them with what it declares.
+    """Read both halves of the dataset in `root` and compare them with what it declares.
 
     Types, shapes, counts and labels; images of every class in both halves; the same images when they are read
     again; no test image among those that are trained on; `mean` and `std` those of the training set; nothing left

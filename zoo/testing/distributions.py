@@ -46,10 +46,10 @@ def checks(distribution: str, root: Path | None = None) -> Iterator[Check]:
 
 
 def check_plugin(distribution: str, root: Path | None = None) -> None:
-    """Make sure of everything that a distribution declares; its own data sets are read from `root`.
+    """Make sure of everything that a distribution declares; its own datasets are read from `root`.
 
     Its facts print nothing, import no torch and claim no name of another's; every model passes `check_model`, one
-    of every architecture `check_training`, every data set of its own `check_dataset`. Without `root` they are read
+    of every architecture `check_training`, every dataset of its own `check_dataset`. Without `root` they are read
     from where `zoo train` would read them. Raises AssertionError, with the check's name.
     """
     for check in checks(distribution, root):
@@ -68,7 +68,7 @@ def _check_facts(declared: list[Entry]) -> None:
     """In a process of its own: this one has imported torch, or will."""
     for entry in declared:
         owner = next(claim for claim in plugins.declared() if claim.name == entry.name)
-        claimed = f"the name {entry.name} is {owner.distribution}'s; give the architecture or the data set another"
+        claimed = f"the name {entry.name} is {owner.distribution}'s; give the architecture or the dataset another"
         require(owner == entry, claimed)
     modules = sorted({entry.value.partition(":")[0] for entry in declared})
     folders = sorted({str(entry.folder) for entry in declared if entry.folder})

@@ -167,7 +167,7 @@ def _check_evaluation(model: Model, net: nn.Module, again: nn.Module, images: to
 
 
 def _learnable(dataset: Dataset, train_images: int) -> Dataset:
-    """A data set of that shape whose first four classes are four patterns under noise."""
+    """A dataset of that shape whose first four classes are four patterns under noise."""
     channels, height, width = dataset.input_size
 
     def read(root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--zoo-plugin", action="append", default=[], metavar="NAME", help="Check all that this plugin declares."
     )
     group.addoption(
-        "--zoo-data", type=Path, default=None, metavar="FOLDER", help="Where its data sets are. [default: ZOO_DATA]"
+        "--zoo-data", type=Path, default=None, metavar="FOLDER", help="Where its datasets are. [default: ZOO_DATA]"
     )
 
 

@@ -62,7 +62,7 @@ def render(record: Trained, model: Model | Architecture) -> str:
 
     Args:
         record: The record of the model.
-        model: The model, or its architecture if no plugin declares the data set.
+        model: The model, or its architecture if no plugin declares the dataset.
     """
     options = job_options(record.job, model, max(1, len(record.seeds)))
     settings = options.pop("settings", {})

@@ -4,7 +4,7 @@ torchrun --nproc-per-node 2 -m zoo train …
 torchrun --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m zoo train …
 torchrun --nproc-per-node 2 --max-restarts 2 -m zoo train … --resume
 
-Every process has the whole data set and trains on its share of each batch. torch's DistributedDataParallel averages the
+Every process has the whole dataset and trains on its share of each batch. torch's DistributedDataParallel averages the
 gradients. On GPUs torch's SyncBatchNorm computes statistics over the whole batch; on CPUs, where torch has no such
 layer, each process normalizes its share. Only the first process evaluates, writes, prints and publishes; all nodes must
 share its output folder. After a process was killed, torchrun restarts all of them, and `--resume` continues from the

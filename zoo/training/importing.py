@@ -34,10 +34,10 @@ class ImportOptions:
     license: str = option(REQUIRED, "The license of the weights, for example bsd-2-clause, or unknown.", "LICENSE")
     tag: str | None = option(None, "The tag of the name MODEL.TAG. [default: the author's name]", "TAG")
     mean: Sequence[float] | None = option(
-        None, "The mean of the training's normalization, for example 0.5,0.5,0.5. [default: the data set's]", "NUMBER,…"
+        None, "The mean of the training's normalization, for example 0.5,0.5,0.5. [default: the dataset's]", "NUMBER,…"
     )
     std: Sequence[float] | None = option(
-        None, "The std of the training's normalization. [default: the data set's]", "NUMBER,…"
+        None, "The std of the training's normalization. [default: the dataset's]", "NUMBER,…"
     )
     sha256: str | None = option(None, "The expected SHA-256 of the file.", "HASH")
     rename: Sequence[tuple[str, str]] = option(
@@ -71,7 +71,7 @@ class ImportOptions:
         )
 
     def normalisation(self, model: Model) -> Normalisation:
-        """Mean and std of the training; by default the data set's."""
+        """Mean and std of the training; by default the dataset's."""
         return tuple(self.mean or model.dataset.mean), tuple(self.std or model.dataset.std)
 
 
@@ -118,7 +118,7 @@ def import_model(name: str, options: ImportOptions) -> tuple[Path, Record]:
 
 
 def _measured(record: Imported, model: Model, net: nn.Module, root: Path, device: torch.device) -> Imported:
-    """The record with known answers, and with results if the data set is on this machine."""
+    """The record with known answers, and with results if the dataset is on this machine."""
     from zoo.data import batches, sources
     from zoo.evaluation.evaluate import evaluate, known_answers
     from zoo.training.environment import environment

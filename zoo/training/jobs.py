@@ -25,7 +25,7 @@ MAX_THREADS = 1_024
 
 @dataclass(frozen=True)
 class Machine:
-    """The device of a training, and the directory of data sets."""
+    """The device of a training, and the directory of datasets."""
 
     device: torch.device
     data_root: Path
@@ -61,7 +61,7 @@ def new(
 
     Raises:
         RecipeError: The model has no such recipe, or a setting is not possible.
-        TrainingError: An option is not possible for this data set or machine.
+        TrainingError: An option is not possible for this dataset or machine.
         PluginError: The model is not as its plugin declares it.
     """
     require_as_declared(model)
@@ -106,7 +106,7 @@ def as_published(model: Model, published: Trained) -> Model:
     if published.results.test_images != dataset.test_images:
         raise TrainingError(
             f"{published.name} was measured on {published.results.test_images:,} test images, but {dataset.name} as "
-            f"declared here has {dataset.test_images:,}; install the plugin that declares the original data set"
+            f"declared here has {dataset.test_images:,}; install the plugin that declares the original dataset"
         )
     return original
 
@@ -188,7 +188,7 @@ def versions(architecture: Architecture) -> Versions:
 
 
 def _require_possible(job: Job, model: Model) -> None:
-    """Raise TrainingError if the job does not fit the data set, or asks for an unreasonable number of threads.
+    """Raise TrainingError if the job does not fit the dataset, or asks for an unreasonable number of threads.
 
     A published job, from somebody else, is reproduced with the threads and sizes that it names.
     """
@@ -198,7 +198,7 @@ def _require_possible(job: Job, model: Model) -> None:
     if job.recipe.img_size not in (None, side):
         raise TrainingError(
             f"recipe: img_size should be null, not {job.recipe.img_size}: all images of {model.dataset.name} have size "
-            f"{side}; only your own pictures (dataset folder:PATH) can have another"
+            f"{side}; only your own images (dataset folder:PATH) can have another"
         )
     if job.recipe.crop_padding > side:
         raise TrainingError(

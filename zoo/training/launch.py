@@ -99,7 +99,7 @@ def compare(names: Sequence[str], options: CompareOptions) -> list[Trained]:
         The results, in the order of the names.
 
     Raises:
-        TrainingError: The models are on different data sets, and `options.mixed` is not set.
+        TrainingError: The models are on different datasets, and `options.mixed` is not set.
     """
     out = path_of(options.out or "compare")
     full = list(dict.fromkeys(registry.resolve(name, options.dataset) for name in names))
@@ -108,7 +108,7 @@ def compare(names: Sequence[str], options: CompareOptions) -> list[Trained]:
     datasets = list(dict.fromkeys(model.dataset.name for model in models))
     if len(datasets) > 1 and not options.mixed:
         raise TrainingError(
-            f"models on {' and '.join(datasets)} have errors that can't be compared; name models of one data set, for "
+            f"models on {' and '.join(datasets)} have errors that can't be compared; name models of one dataset, for "
             f"example {full[0]}, or plot them together (mixed)"
         )
     trained = [train(name, replace(options, dataset=None, out=out / name, resume=True)) for name in full]

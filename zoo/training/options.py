@@ -21,7 +21,7 @@ MAX_SEEDS: Final = 1_000
 DTYPES: Final = ("fp32", "fp16")
 FINETUNE: Final = "finetune"  # the default recipe of a training with a start
 DATA_HELP: Final = (
-    "Directory of data sets, also for downloads. [default: ZOO_DATA, else data/ in ZOO_CACHE, ~/.cache/zoo]"
+    "Directory of datasets, also for downloads. [default: ZOO_DATA, else data/ in ZOO_CACHE, ~/.cache/zoo]"
 )
 TRACK_HELP: Final = (
     "A tracker: tensorboard (files in OUT.events), wandb, mlflow, trackio, or a plugin's; may be repeated."
@@ -40,15 +40,15 @@ class TrainOptions:
         None, "The recipe. [default: the model's first; with --start finetune, if there is one]", "NAME"
     )
     dataset: str | None = option(
-        None, "The data set; folder:PATH for your own pictures. [default: the architecture's]", "NAME"
+        None, "The dataset; folder:PATH for your own images. [default: the architecture's]", "NAME"
     )
     start: str | Path | None = option(  # noqa: RUF009 - a field
         None, "Start from these weights: a name, ./FOLDER, or hf://namespace/name (timm's too).", "MODEL"
     )
     test_part: float | None = option(
-        None, "The fraction of your own pictures to test on (0 to 1), for example 0.2.", "FRACTION"
+        None, "The fraction of your own images to test on (0 to 1), for example 0.2.", "FRACTION"
     )
-    skip_bad: bool = option(False, "Skip pictures that can't be read.")
+    skip_bad: bool = option(False, "Skip images that can't be read.")
     license: str | None = option(
         None, "License of the weights, as a Hugging Face license id. [default: the architecture's]", "ID"
     )
@@ -124,7 +124,7 @@ class TrainOptions:
         """The recipe to train a model with.
 
         Args:
-            model: The model, or its architecture while the data set is not known.
+            model: The model, or its architecture while the dataset is not known.
 
         Returns:
             The name of the recipe, and the recipe with `settings` and `epochs` applied.
@@ -169,7 +169,7 @@ class CompareOptions(TrainOptions):
     out: str | Path | None = option(  # noqa: RUF009 - a field
         None, "The folder for the model folders and the plot. [default: compare]", "FOLDER"
     )
-    mixed: bool = option(False, "Allow models on different data sets, in one plot.")
+    mixed: bool = option(False, "Allow models on different datasets, in one plot.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +187,7 @@ class ReproduceOptions:
     revision: str | None = option(None, "A revision of the model: a commit, tag or branch.", "ID")
     device: str | None = option(None, "cpu, cuda, cuda:N or mps. [default: a GPU if there is one]", "NAME")
     data: str | Path | None = option(None, DATA_HELP, "FOLDER")  # noqa: RUF009 - a field
-    dataset: str | None = option(None, "The pictures that it was trained on, for example folder:flowers.", "ADDRESS")
+    dataset: str | None = option(None, "The images that it was trained on, for example folder:flowers.", "ADDRESS")
     out: str | Path | None = option(  # noqa: RUF009
         None, "The model folder to write. [default: runs/MODEL-reproduced]", "FOLDER"
     )

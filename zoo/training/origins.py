@@ -112,7 +112,7 @@ def _recorded_address(address: str | Path, source: Published) -> str:
 
 
 def _teacher_name(model: Model, teacher: str) -> str:
-    """The full name of a teacher; an architecture, with or without a tag, means that on the same data set."""
+    """The full name of a teacher; an architecture, with or without a tag, means that on the same dataset."""
     if not isinstance(parse(teacher), Name):
         return teacher
     for name, dot, tag in ((teacher, "", ""), teacher.rpartition(".")):

@@ -67,7 +67,7 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
     Raises:
         RegistryError: No plugin declares the model.
         RecipeError: The model has no such recipe, or a setting is not possible.
-        DataError: The pictures of an own data set can't be read.
+        DataError: The images of an own dataset can't be read.
         TrainingError: An option is not possible, or start or teacher do not fit.
         FolderError: The folder of a start or a teacher is damaged.
         HubError: A start or a teacher can't be downloaded.
@@ -120,7 +120,7 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
         options: Epochs, seed, device, data, output and reports; the other options are taken from the published job.
 
     Raises:
-        TrainingError: The start, the teacher or the data set has changed since.
+        TrainingError: The start, the teacher or the dataset has changed since.
     """
     from zoo.training import jobs, origins
 
@@ -201,24 +201,24 @@ def _warn_of_frozen_initialization(recipe_name: str, recipe: Recipe) -> None:
 
 
 def _model(name: str, options: TrainOptions, start: Published | None) -> Model:
-    """The model to train: a declared one, or an architecture on the user's own pictures.
+    """The model to train: a declared one, or an architecture on the user's own images.
 
     An architecture that no plugin declares is taken from the start's weights. Raises UnknownModel.
     """
     dataset = options.dataset or ""
     if is_address(dataset):
-        return _on_own_pictures(_architecture(name, start), options, start)
+        return _on_own_images(_architecture(name, start), options, start)
     if options.test_part is not None or options.skip_bad:
-        raise TrainingError("test_part and skip_bad need your own pictures (dataset folder:PATH)")
+        raise TrainingError("test_part and skip_bad need your own images (dataset folder:PATH)")
     try:
         return _declared(name, dataset or None, start)
     except UnknownModel as error:
         if not dataset or not Path(dataset).is_dir():
             raise
-        raise UnknownModel(f"{error}; for your own pictures set dataset to folder:{dataset}") from None
+        raise UnknownModel(f"{error}; for your own images set dataset to folder:{dataset}") from None
 
 
-def _on_own_pictures(architecture: Architecture, options: TrainOptions, start: Published | None) -> Model:
+def _on_own_images(architecture: Architecture, options: TrainOptions, start: Published | None) -> Model:
     _, recipe = options.recipe_of(architecture)
 
     from zoo.data.prepared import open_dataset
@@ -244,7 +244,7 @@ def _architecture(name: str, start: Published | None) -> Architecture:
 
 
 def _declared(name: str, dataset: str | None, start: Published | None) -> Model:
-    """The declared model, or the start's architecture on a declared data set; raises UnknownModel."""
+    """The declared model, or the start's architecture on a declared dataset; raises UnknownModel."""
     try:
         return registry.load(registry.resolve(name, dataset))
     except UnknownModel:
@@ -252,7 +252,7 @@ def _declared(name: str, dataset: str | None, start: Published | None) -> Model:
             raise
         architecture = start.architecture
         if dataset is None and name == architecture.name:
-            raise UnknownModel(f"{name} has no default data set; name one (dataset)") from None
+            raise UnknownModel(f"{name} has no default dataset; name one (dataset)") from None
         dataset_name = name.removeprefix(f"{architecture.name}_") if dataset is None else dataset
         if name not in (architecture.name, f"{architecture.name}_{dataset_name}"):
             raise

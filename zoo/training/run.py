@@ -183,7 +183,7 @@ def _needed(job: Job) -> str:
     """The end of the error for a device without enough memory."""
     ways = ["decrease batch_size"]
     ways += [] if job.grad_checkpointing else ["recompute activations (grad_checkpointing)"]
-    ways += ["keep fewer pictures in memory (ZOO_DATA_MEMORY=BYTES)"] if job.pictures else []
+    ways += ["keep fewer images in memory (ZOO_DATA_MEMORY=BYTES)"] if job.pictures else []
     return f"{job.name} with batch_size {job.recipe.batch_size:,}; " + ", or ".join(ways)
 
 

@@ -1,4 +1,4 @@
-"""The calls that timm's validate.py makes, for a model of the zoo and pictures in class folders."""
+"""The calls that timm's validate.py makes, for a model of the zoo and images in class folders."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # timm does not close the files of pictures
-def test_timm_evaluates_a_model_on_pictures(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # timm does not close the files of images
+def test_timm_evaluates_a_model_on_images(tmp_path: Path) -> None:
     digits = load_digits()
     for number, (pixels, label) in enumerate(zip(digits.images[-200:], digits.target[-200:], strict=True)):
         folder = tmp_path / "validation" / str(label)

@@ -1,4 +1,4 @@
-"""Training on one's own pictures: from a folder to a published model."""
+"""Training on one's own images: from a folder to a published model."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from zoo.spec import Dataset, Recipe
 
 from .conftest import CHECKOUT, Run
 from .folders import flip, trained_record
-from .pictures import COLOURS, draw, flowers
+from .images import COLOURS, draw, flowers
 
 pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.DataWarning")
 
 QUICK = Recipe(epochs=1, batch_size=12)
 SMALL = {"batch_size": "12"}
 CPU = torch.device("cpu")
-BLOCKS = re.findall(r"```\w+\n(.*?)```", (CHECKOUT / "docs" / "pictures.md").read_text(), re.DOTALL)
+BLOCKS = re.findall(r"```\w+\n(.*?)```", (CHECKOUT / "docs" / "images.md").read_text(), re.DOTALL)
 PAGE = {code.splitlines()[0].removeprefix("# "): code for code in BLOCKS}
 
 
@@ -59,7 +59,7 @@ def dataset_at(
 # -- the survey of a folder ------------------------------------------------------------------------
 
 
-def test_a_folder_of_pictures_is_a_data_set_with_measured_statistics(folder: Path) -> None:
+def test_a_folder_of_images_is_a_dataset_with_measured_statistics(folder: Path) -> None:
     dataset = dataset_at(f"folder:{folder}")
     assert (dataset.name, dataset.title, dataset.classes) == ("flowers-1", "Flowers 1", tuple(COLOURS))
     assert (dataset.input_size, dataset.train_images, dataset.test_images) == ((3, 16, 16), 36, 12)
@@ -122,7 +122,7 @@ def test_hidden_files_and_folders_are_left_out(folder: Path) -> None:
     assert [row[:2] for row in api.survey(f"folder:{folder}").counts()] == [(name, 12) for name in COLOURS]
 
 
-def test_the_first_and_the_last_pictures_are_of_every_class(folder: Path) -> None:
+def test_the_first_and_the_last_images_are_of_every_class(folder: Path) -> None:
     recipe = Recipe(epochs=1, val_images=12, img_size=14, scale=(0.5, 1.0))
     dataset = dataset_at(f"folder:{folder}", recipe)
     splits = sources.read_splits(dataset, recipe, Path(), device=CPU, train_images=12)
@@ -132,7 +132,7 @@ def test_the_first_and_the_last_pictures_are_of_every_class(folder: Path) -> Non
     assert torch.equal(splits.val.images, torch.from_numpy(dataset.read(Path(), train=True)[0][24:, 1:15, 1:15].copy()))
 
 
-def test_the_test_part_is_chosen_by_the_bytes_of_the_pictures(tmp_path: Path) -> None:
+def test_the_test_part_is_chosen_by_the_bytes_of_the_images(tmp_path: Path) -> None:
     draw(tmp_path / "all", 40)
     address = f"folder:{tmp_path / 'all'}"
     before = survey_address(DatasetRequest(address, 0.25), Path(), no_progress)
@@ -145,7 +145,7 @@ def test_the_test_part_is_chosen_by_the_bytes_of_the_pictures(tmp_path: Path) ->
     assert not after.copies
 
 
-def test_the_hash_depends_on_the_pictures_and_not_on_their_folder(folder: Path, tmp_path: Path) -> None:
+def test_the_hash_depends_on_the_images_and_not_on_their_folder(folder: Path, tmp_path: Path) -> None:
     def sha256(path: Path) -> str:
         return survey_address(DatasetRequest(f"folder:{path}"), Path(), no_progress).pictures.sha256
 
@@ -155,21 +155,21 @@ def test_the_hash_depends_on_the_pictures_and_not_on_their_folder(folder: Path, 
     assert sha256(moved) != before
 
 
-def test_a_second_survey_reads_no_picture(folder: Path) -> None:
+def test_a_second_survey_reads_no_image(folder: Path) -> None:
     read: list[str] = []
     for _ in range(2):
         survey_address(DatasetRequest(f"folder:{folder}"), Path(), lambda text, done, total: read.append(text))
     assert len(read) == 48
 
 
-@pytest.mark.parametrize("damage", ["cut off", "without a field", "of other pictures"])
+@pytest.mark.parametrize("damage", ["cut off", "without a field", "of other images"])
 def test_a_damaged_survey_in_the_cache_is_made_again(folder: Path, cache: Path, damage: str) -> None:
     before = api.survey(f"folder:{folder}")
-    (kept,) = (cache / "pictures" / "seen").iterdir()
+    (kept,) = (cache / "images" / "seen").iterdir()
     rows = json.loads(kept.read_text())
     if damage == "without a field":
         del rows[3]["sha256"]
-    elif damage == "of other pictures":
+    elif damage == "of other images":
         rows[3]["name"] = "train/daisy/other.png"
     kept.write_text(json.dumps(rows)[: 500 if damage == "cut off" else None])
     after = api.survey(f"folder:{folder}")
@@ -179,7 +179,7 @@ def test_a_damaged_survey_in_the_cache_is_made_again(folder: Path, cache: Path, 
 # -- preprocessing ---------------------------------------------------------------------------------
 
 
-def test_pictures_of_several_sizes_are_cropped_in_the_middle(tmp_path: Path) -> None:
+def test_images_of_several_sizes_are_cropped_in_the_middle(tmp_path: Path) -> None:
     flowers(tmp_path / "x", size=(40, 20))
     wide = Image.new("RGB", (40, 20), (0, 0, 0))
     wide.paste((255, 255, 255), (10, 0, 30, 20))  # the middle square
@@ -210,7 +210,7 @@ def test_a_damaged_prepared_file_is_prepared_again(
     folder: Path, cache: Path, name: str, damage: Callable[[Path], object]
 ) -> None:
     before = dataset_at(f"folder:{folder}")
-    (path,) = (cache / "pictures").rglob(name)
+    (path,) = (cache / "images").rglob(name)
     contents = path.read_bytes()
     damage(path)
     after = dataset_at(f"folder:{folder}")
@@ -221,7 +221,7 @@ def test_a_damaged_prepared_file_is_prepared_again(
 def test_files_of_other_formats_are_counted_by_suffix(folder: Path, run_here: Run) -> None:
     for name in ("a.heic", "b.HEIC", "notes.txt"):
         (folder / "train" / "rose" / name).touch()
-    left_out = "left out, as no pictures by their endings: 3 files (.heic 2, .txt 1)"
+    left_out = "left out, as no images by their endings: 3 files (.heic 2, .txt 1)"
     assert left_out in run_here("data", f"folder:{folder}").stdout
     assert json.loads(run_here("data", f"folder:{folder}", "--json").stdout)["other_files"] == {".heic": 2, ".txt": 1}
     with pytest.warns(DataWarning) as warned:
@@ -229,10 +229,10 @@ def test_files_of_other_formats_are_counted_by_suffix(folder: Path, run_here: Ru
     assert [left_out in str(warning.message) for warning in warned].count(True) == 1
 
 
-def test_pictures_that_look_the_same_give_a_warning(folder: Path, run_here: Run) -> None:
+def test_images_that_look_the_same_give_a_warning(folder: Path, run_here: Run) -> None:
     for number, path in enumerate(sorted(folder.rglob("*.png"))):
         Image.new("L", (16, 16), number % 2).save(path)
-    remark = "all pictures look nearly the same: the standard deviation of their brightness is 0.00"
+    remark = "all images look nearly the same: the standard deviation of their brightness is 0.00"
     assert remark in run_here("data", f"folder:{folder}").stdout
     with pytest.warns(DataWarning, match=remark):
         dataset_at(f"folder:{folder}")
@@ -243,7 +243,7 @@ def test_pictures_that_look_the_same_give_a_warning(folder: Path, run_here: Run)
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the pictures `Flowers 1`, a cache, and the trained model `m`. Not to be written to."""
+    """A folder with the images `Flowers 1`, a cache, and the trained model `m`. Not to be written to."""
     work = tmp_path_factory.mktemp("shared")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_CACHE", str(work / "cache"))
@@ -259,12 +259,12 @@ def folder(shared: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def trained(shared: Path, folder: Path, cache: Path) -> Path:
-    """A copy of the trained model, with its prepared pictures in this test's cache."""
+    """A copy of the trained model, with its prepared images in this test's cache."""
     shutil.copytree(shared / "cache", cache)
     return Path(shutil.copytree(shared / "m", folder.parent / "runs" / "m"))
 
 
-def test_a_model_of_pictures_is_verified_evaluated_reproduced_and_predicts(
+def test_a_model_of_images_is_verified_evaluated_reproduced_and_predicts(
     trained: Path, folder: Path, tmp_path: Path
 ) -> None:
     config = trained_record(trained)
@@ -286,26 +286,26 @@ def test_a_model_of_pictures_is_verified_evaluated_reproduced_and_predicts(
     assert seen.guesses[0].label == config.classes[int(net(pixels[None]).argmax())]
 
 
-def test_verify_skips_missing_pictures_and_refuses_changed_pictures(trained: Path, folder: Path, cache: Path) -> None:
+def test_verify_skips_missing_images_and_refuses_changed_images(trained: Path, folder: Path, cache: Path) -> None:
     shutil.rmtree(cache)
     assert api.verify(trained).not_measured == ("test set",)
     assert api.verify(trained, dataset=f"folder:{folder}").outcome == "as published"
     (folder / "test" / "rose" / "2-000.png").unlink()
-    with pytest.raises(DataError, match="other pictures than resnet8_flowers-1 was trained on"):
+    with pytest.raises(DataError, match="other images than resnet8_flowers-1 was trained on"):
         api.verify(trained, dataset=f"folder:{folder}")
 
 
-def test_evaluating_damaged_pictures_is_refused_until_their_address_is_given(
+def test_evaluating_damaged_images_is_refused_until_their_address_is_given(
     trained: Path, folder: Path, cache: Path
 ) -> None:
-    (path,) = (cache / "pictures").rglob("test-3x16x16.npy")
+    (path,) = (cache / "images").rglob("test-3x16x16.npy")
     flip(path)
-    with pytest.raises(DataError, match=r"test-3x16x16\.npy is not there or damaged; name the address of the pictures"):
+    with pytest.raises(DataError, match=r"test-3x16x16\.npy is not there or damaged; name the address of the images"):
         api.evaluate(trained)
     assert api.evaluate(trained, dataset=f"folder:{folder}").results == trained_record(trained).results
 
 
-def test_a_run_is_not_resumed_with_other_pictures(folder: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_with_other_images(folder: Path, tmp_path: Path) -> None:
     out, address = tmp_path / "m", f"folder:{folder}"
     api.train("resnet8", dataset=address, epochs=1, out=out, compile="none", settings=SMALL)
     Image.new("RGB", (16, 16)).save(folder / "train" / "rose" / "more.png")
@@ -313,7 +313,7 @@ def test_a_run_is_not_resumed_with_other_pictures(folder: Path, tmp_path: Path) 
         api.train("resnet8", dataset=address, epochs=1, out=out, compile="none", settings=SMALL, resume=True)
 
 
-def test_publishing_a_model_of_pictures_needs_a_license(trained: Path, tmp_path: Path) -> None:
+def test_publishing_a_model_of_images_needs_a_license(trained: Path, tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
     with pytest.raises(HubError, match="give a license"):
         api.push(trained, hub=hub)
@@ -324,34 +324,34 @@ def test_publishing_a_model_of_pictures_needs_a_license(trained: Path, tmp_path:
     assert (row.name, row.license) == ("resnet8_flowers-1", "cc-by-4.0")
 
 
-def test_the_card_has_the_number_hash_and_confidence_interval_of_the_pictures(trained: Path) -> None:
+def test_the_card_has_the_number_hash_and_confidence_interval_of_the_images(trained: Path) -> None:
     card = (trained / "README.md").read_text()
     config = trained_record(trained)
     assert config.pictures is not None
     assert (
-        f"36 for training,\n12 for testing (a separate test set). SHA-256 of all pictures:\n`{config.pictures.sha256}`"
+        f"36 for training,\n12 for testing (a separate test set). SHA-256 of all images:\n`{config.pictures.sha256}`"
         in card
     )
     low, high = config.results.interval
-    assert f"(Wilson, 12 pictures): {low:.1f}% to {high:.1f}%. The smallest class has only 4 test" in card
+    assert f"(Wilson, 12 images): {low:.1f}% to {high:.1f}%. The smallest class has only 4 test" in card
     assert "zoo train resnet8 --dataset 'folder:Flowers 1' --recipe" in card
 
 
-def test_skip_bad_leaves_unreadable_pictures_out_and_counts_them(folder: Path, tmp_path: Path) -> None:
-    (folder / "train" / "rose" / "bad.png").write_text("no picture")
+def test_skip_bad_leaves_unreadable_images_out_and_counts_them(folder: Path, tmp_path: Path) -> None:
+    (folder / "train" / "rose" / "bad.png").write_text("no image")
     out = tmp_path / "m"
-    with pytest.raises(DataError, match=r"a picture can't be read \(train/rose/bad.png can't be read as a picture"):
+    with pytest.raises(DataError, match=r"an image can't be read \(train/rose/bad.png can't be read as an image"):
         dataset_at(f"folder:{folder}")
     done = api.train(
         "resnet8", dataset=f"folder:{folder}", skip_bad=True, epochs=1, out=out, compile="none", settings=SMALL
     )
     assert done.config.pictures is not None
     assert done.config.pictures.skipped == 1
-    assert "Left out because they can't be read: 1 picture." in (out / "README.md").read_text()
+    assert "Left out because they can't be read: 1 image." in (out / "README.md").read_text()
 
 
 def test_a_small_test_set_gives_a_warning(folder: Path) -> None:
-    with pytest.warns(DataWarning, match="fewer than 10 test pictures of daisy and 2 more"):
+    with pytest.warns(DataWarning, match="fewer than 10 test images of daisy and 2 more"):
         dataset_at(f"folder:{folder}")
 
 
@@ -361,14 +361,14 @@ def test_a_small_test_set_gives_a_warning(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("removed", "message"),
     [
-        ("*/*/*.png", "there is no picture in .*train; expected files such as .*one.jpg, of the formats"),
+        ("*/*/*.png", "there is no image in .*train; expected files such as .*one.jpg, of the formats"),
         ("*/[rv]*", "has only the class daisy; expected at least two classes"),
-        ("test/rose/*", "there is no test picture of the class rose"),
-        ("train/rose/*", "there is no training picture of the class rose"),
+        ("test/rose/*", "there is no test image of the class rose"),
+        ("train/rose/*", "there is no training image of the class rose"),
         ("train/rose", "has a class that .*train has not: rose"),
         ("test", "has train/ and no test/, val/ or valid/ beside it.* or rename train/ if it is a class"),
         ("train", "has test/ and no train/ beside it; add one, or rename test/ if it is a class"),
-        ("*", "has no folders of pictures"),
+        ("*", "has no folders of images"),
     ],
 )
 def test_a_folder_that_can_not_be_trained_on_is_one_line(folder: Path, removed: str, message: str) -> None:
@@ -382,14 +382,14 @@ def test_a_folder_that_can_not_be_trained_on_is_one_line(folder: Path, removed: 
     ("address", "message"),
     [
         ("folder:README.md", "README.md is a file; name the folder"),
-        ("folder:", "has no folders of pictures|there is no folder|has .* classes|no picture|no test set"),
+        ("folder:", "has no folders of images|there is no folder|has .* classes|no image|no test set"),
         (
             "torchvision:Flowers103",
-            "torchvision has no image .* data set 'Flowers103'; did you mean Flowers102",
+            "torchvision has no image .* dataset 'Flowers103'; did you mean Flowers102",
         ),
         (
             "torchvision:Sintel",
-            "torchvision has no image .* data set 'Sintel'; there are CIFAR10, .*, USPS",
+            "torchvision has no image .* dataset 'Sintel'; there are CIFAR10, .*, USPS",
         ),
         ("torchvision:Flowers102", "torchvision's Flowers102 is not in .*, and can't be downloaded"),
     ],
@@ -418,7 +418,7 @@ def write_mnist(root: Path, *, train: int, test: int) -> None:
             (root / "MNIST" / "raw" / f"{half}-{kind}-ubyte").write_bytes(header + values.tobytes())
 
 
-def test_a_downloaded_torchvision_data_set_is_opened_by_name(tmp_path: Path) -> None:
+def test_a_downloaded_torchvision_dataset_is_opened_by_name(tmp_path: Path) -> None:
     write_mnist(tmp_path, train=40, test=20)
     dataset = open_dataset(DatasetRequest("torchvision:MNIST"), QUICK, tmp_path, no_progress)
     assert (dataset.name, dataset.title, dataset.input_size) == ("torchvision-mnist", "MNIST", (1, 28, 28))
@@ -438,7 +438,7 @@ def write_svhn(root: Path) -> None:
         savemat(root / f"{half}_32x32.mat", {"X": images, "y": labels})
 
 
-def test_a_torchvision_data_set_without_class_names_uses_its_labels(
+def test_a_torchvision_dataset_without_class_names_uses_its_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from torchvision import datasets
@@ -451,7 +451,7 @@ def test_a_torchvision_data_set_without_class_names_uses_its_labels(
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
-def test_every_torchvision_data_set_exists_and_has_the_named_splits(name: str) -> None:
+def test_every_torchvision_dataset_exists_and_has_the_named_splits(name: str) -> None:
     from torchvision import datasets
 
     for half in DATASETS[name]:
@@ -494,13 +494,11 @@ def test_a_broken_plugin_is_named(fake_plugin: Callable[..., Path], tmp_path: Pa
     fake_plugin("zoo-broken", entry_points, "zoo_broken", BROKEN, group=KINDS.name)
     with pytest.raises(DataError, match="broken: has no classes; expected at least two"):
         api.survey("broken:")
-    with pytest.raises(PluginError, match="kind of data set nothing: it gives a NoneType, expected a function"):
+    with pytest.raises(PluginError, match="kind of dataset nothing: it gives a NoneType, expected a function"):
         open_collection("nothing:x", tmp_path)
 
 
-def test_a_picture_that_could_not_be_read_is_read_again_next_time(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_that_could_not_be_read_is_read_again_next_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -510,7 +508,7 @@ def test_a_picture_that_could_not_be_read_is_read_again_next_time(
     assert not api.survey(f"folder:{folder}").unreadable
 
 
-def test_data_sets_are_read_from_the_cache_by_default(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_are_read_from_the_cache_by_default(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ZOO_DATA", raising=False)
     write_mnist(cache / "data", train=40, test=20)
     assert api.survey("torchvision:MNIST").pictures.train_images == 40
@@ -522,15 +520,15 @@ def test_data_sets_are_read_from_the_cache_by_default(cache: Path, monkeypatch: 
 # -- the command line ------------------------------------------------------------------------------
 
 
-def test_zoo_data_shows_counts_copies_and_unreadable_pictures(folder: Path, run_here: Run) -> None:
-    (folder / "train" / "rose" / "bad.png").write_text("no picture")
+def test_zoo_data_shows_counts_copies_and_unreadable_images(folder: Path, run_here: Run) -> None:
+    (folder / "train" / "rose" / "bad.png").write_text("no image")
     shutil.copy(folder / "train" / "rose" / "1-003.png", folder / "test" / "rose" / "again.png")
     shown = run_here("data", f"folder:{folder}")
     assert shown.returncode == 0, shown.stderr
-    assert "flowers-1: 36 training pictures, 13 test pictures" in shown.stdout
+    assert "flowers-1: 36 training images, 13 test images" in shown.stdout
     assert "rose\t12\t5" in shown.stdout
-    assert "the same picture in both splits: train/rose/1-003.png and test/rose/again.png" in shown.stdout
-    assert "train/rose/bad.png can't be read as a picture" in shown.stdout
+    assert "the same image in both splits: train/rose/1-003.png and test/rose/again.png" in shown.stdout
+    assert "train/rose/bad.png can't be read as an image" in shown.stdout
     survey = json.loads(run_here("data", f"folder:{folder}", "--json").stdout)
-    assert survey["sizes"] == [{"width": 16, "height": 16, "pictures": 49}]
+    assert survey["sizes"] == [{"width": 16, "height": 16, "images": 49}]
     assert [picture["name"] for picture in survey["unreadable"]] == ["train/rose/bad.png"]

@@ -1,4 +1,4 @@
-"""A model on a data set that no installed plugin declares: its folder needs only its architecture."""
+"""A model on a dataset that no installed plugin declares: its folder needs only its architecture."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ petals_flowers = Model(Architecture("petals", None, {"r": Recipe(epochs=1)}), FL
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plugin that declares the data set, not installed."""
+    """A plugin that declares the dataset, not installed."""
     site = write_plugin(tmp_path_factory.mktemp("site"), "zoo-flowers", {"petals_flowers": "flowers:petals_flowers"})
     (site / "flowers.py").write_text(CODE)
     return site
@@ -61,13 +61,13 @@ def installed(plugin: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A resnet8 trained on the data set while its plugin was installed. Not to be written to."""
+    """A resnet8 trained on the dataset while its plugin was installed. Not to be written to."""
     out = tmp_path_factory.mktemp("flowers") / NAME
     with installed(plugin):
         return api.train("resnet8", dataset="flowers", epochs=3, settings={"hflip": "0.0"}, out=out, amp=False).folder
 
 
-def test_a_model_of_an_undeclared_data_set_is_loaded_and_predicts(folder: Path) -> None:
+def test_a_model_of_an_undeclared_dataset_is_loaded_and_predicts(folder: Path) -> None:
     net = zoo.load(folder, pretrained=True)
     assert net(torch.randn(2, 3, 12, 10)).shape == (2, 4)
     assert zoo.transforms(folder)(Image.new("L", (50, 70))).shape == (3, 12, 10)
@@ -77,7 +77,7 @@ def test_a_model_of_an_undeclared_data_set_is_loaded_and_predicts(folder: Path) 
     assert {guess.label for guess in predicted.guesses} == set(CLASSES)
 
 
-def test_verify_skips_the_test_set_of_an_undeclared_data_set(folder: Path) -> None:
+def test_verify_skips_the_test_set_of_an_undeclared_dataset(folder: Path) -> None:
     verified = api.verify(folder)
     assert verified.differences == ()
     assert verified.not_measured == ("test set",)
@@ -86,13 +86,13 @@ def test_verify_skips_the_test_set_of_an_undeclared_data_set(folder: Path) -> No
     assert findings["known answers"] == "within 0.0e+00"
 
 
-def test_evaluate_and_reproduce_need_the_data_set(folder: Path) -> None:
+def test_evaluate_and_reproduce_need_the_dataset(folder: Path) -> None:
     for function in (api.evaluate, api.reproduce):
-        with pytest.raises(DataError, match="trained on flowers, a data set that no installed plugin declares"):
+        with pytest.raises(DataError, match="trained on flowers, a dataset that no installed plugin declares"):
             function(folder)
 
 
-def test_with_the_data_set_declared_again_it_is_evaluated_and_reproduced(
+def test_with_the_dataset_declared_again_it_is_evaluated_and_reproduced(
     folder: Path, plugin: Path, tmp_path: Path
 ) -> None:
     with installed(plugin):
@@ -102,7 +102,7 @@ def test_with_the_data_set_declared_again_it_is_evaluated_and_reproduced(
     assert done.config.weights.sha256 == published.weights.sha256
 
 
-def test_a_data_set_of_the_same_name_with_other_classes_is_refused_unless_the_head_is_new(
+def test_a_dataset_of_the_same_name_with_other_classes_is_refused_unless_the_head_is_new(
     folder: Path, plugin: Path, tmp_path: Path
 ) -> None:
     other = write_plugin(tmp_path / "site", "zoo-flowers", {"petals_flowers": "flowers:petals_flowers"})
@@ -114,7 +114,7 @@ def test_a_data_set_of_the_same_name_with_other_classes_is_refused_unless_the_he
         assert zoo.load(folder, pretrained=True, num_classes=7)(torch.randn(2, 3, 12, 10)).shape == (2, 7)
 
 
-def test_the_card_shows_the_title_of_a_declared_data_set_and_else_its_name(folder: Path, plugin: Path) -> None:
+def test_the_card_shows_the_title_of_a_declared_dataset_and_else_its_name(folder: Path, plugin: Path) -> None:
     config, rows = trained_record(folder), store.read_log(folder)
     sentence = "The smallest CIFAR net of He et al. (2015), 8 layers, trained on"
     with installed(plugin):
@@ -127,7 +127,7 @@ def test_the_card_shows_the_title_of_a_declared_data_set_and_else_its_name(folde
     assert f"--seed 0 --limit-train {config.job.train_images} --device cpu " in with_name
 
 
-def test_a_model_of_an_undeclared_data_set_is_pushed_listed_verified_and_pulled(
+def test_a_model_of_an_undeclared_dataset_is_pushed_listed_verified_and_pulled(
     folder: Path, run_here: Run, tmp_path: Path
 ) -> None:
     hub = f"file:{tmp_path / 'hub'}"
@@ -142,12 +142,12 @@ def test_a_model_of_an_undeclared_data_set_is_pushed_listed_verified_and_pulled(
     assert store.identity(tmp_path / "pulled") == store.identity(folder)
 
 
-def test_info_describes_a_model_of_an_undeclared_data_set(folder: Path, run_here: Run) -> None:
+def test_info_describes_a_model_of_an_undeclared_dataset(folder: Path, run_here: Run) -> None:
     record = store.read_record(folder)
     lines = run_here("info", folder).stdout.splitlines()
     assert lines[0] == NAME
     assert f"  license     {record.license}, of the weights" in lines
-    assert any(line.startswith(f"  data set    flowers, {len(record.classes)} classes (") for line in lines)
+    assert any(line.startswith(f"  dataset    flowers, {len(record.classes)} classes (") for line in lines)
     assert json.loads(run_here("info", folder, "--json").stdout)["classes"] == list(record.classes)
     assert zoo.info(folder).classes == record.classes
 

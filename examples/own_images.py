@@ -1,9 +1,9 @@
-"""Train models on a folder of pictures: from scratch, by fine-tuning, and by training only the last layer.
+"""Train models on a folder of images: from scratch, by fine-tuning, and by training only the last layer.
 
-python examples/own_pictures.py [--pictures 40] [--epochs 12] [--out own_pictures]
+python examples/own_images.py [--images 40] [--epochs 12] [--out own_images]
 
-The script draws the pictures: four shapes of random color, size and position, on pictures of various sizes. It takes
-about a minute on two cores. docs/pictures.md shows the commands for your own pictures.
+The script draws the images: four shapes of random color, size and position, on images of various sizes. It takes
+about a minute on two cores. docs/images.md shows the commands for your own images.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SETTINGS = {"img_size": "32", "batch_size": "16", "hflip": "0.5"}
 
 
 def draw(folder: Path, pictures: int, chance: random.Random) -> None:
-    """Draw pictures of each shape into `folder/SHAPE`."""
+    """Draw images of each shape into `folder/SHAPE`."""
     for name, corners in CORNERS.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(pictures):
@@ -46,14 +46,14 @@ def draw(folder: Path, pictures: int, chance: random.Random) -> None:
 
 
 def main(out: Path, pictures: int, epochs: int) -> None:
-    """Draw pictures, train three models, print their accuracy, then publish, load and use the second model."""
+    """Draw images, train three models, print their accuracy, then publish, load and use the second model."""
     folder, hub = out / "shapes", f"file:{out / 'hub'}"
     draw(folder / "train", pictures, random.Random(0))
     draw(folder / "test", pictures // 2, random.Random(1))
     address = f"folder:{folder}"
 
     survey = api.survey(address)
-    print(f"{survey.collection.name}: {len(survey.train)} pictures to train on, {len(survey.test)} to test with")
+    print(f"{survey.collection.name}: {len(survey.train)} images to train on, {len(survey.test)} to test with")
     for name, train, test in survey.counts():
         print(f"  {name:<8} {train:>3} {test:>3}")
 
@@ -90,9 +90,9 @@ def main(out: Path, pictures: int, epochs: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "--pictures", type=int, default=40, help="training pictures of each shape; half as many for the test"
+        "--images", type=int, default=40, help="training images of each shape; half as many for the test"
     )
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--out", type=Path, default=Path("own_pictures"))
+    parser.add_argument("--out", type=Path, default=Path("own_images"))
     arguments = parser.parse_args()
     main(arguments.out, arguments.pictures, arguments.epochs)

@@ -1,4 +1,4 @@
-"""Preprocessing of pictures equals that of timm's evaluation."""
+"""Preprocessing of images equals that of timm's evaluation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESIZINGS = [resizing for resizing in ALL if not resizing.is_plain]  # plain res
 
 
 def photograph(width: int, height: int) -> Image.Image:
-    """A picture with gradients, an edge and noise."""
+    """An image with gradients, an edge and noise."""
     across, down = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     hill = (down > 0.6 + 0.2 * np.sin(5 * across))[..., None] * np.array([20, 90, -60])
     sky = np.stack([90 + 80 * down, 120 + 60 * across, 220 - 90 * down], axis=-1)
@@ -35,7 +35,7 @@ def photograph(width: int, height: int) -> Image.Image:
 
 @pytest.mark.parametrize("size", [(640, 427), (224, 224), (97, 61)])
 @pytest.mark.parametrize("resizing", RESIZINGS, ids=str)
-def test_a_picture_is_preprocessed_as_in_timm(size: tuple[int, int], resizing: Resizing) -> None:
+def test_an_image_is_preprocessed_as_in_timm(size: tuple[int, int], resizing: Resizing) -> None:
     require_timms_result((3, 224, 224), size, resizing)
 
 
@@ -50,13 +50,13 @@ def test_the_input_of_a_net_may_be_a_rectangle(crop_mode: Mode, size: tuple[int,
     require_timms_result((3, 48, 81), size, Resizing(0.9, "bicubic", crop_mode))
 
 
-def test_an_extremely_narrow_picture_is_refused() -> None:
+def test_an_extremely_narrow_image_is_refused() -> None:
     preprocess = preprocessing((3, 224, 224), MEAN, STD, Resizing(0.875, "bicubic", "center"))
     with pytest.raises(zoo.ZooError, match="too narrow"):
         preprocess(Image.new("RGB", (1_000_000, 1)))
 
 
-def test_a_tensor_is_preprocessed_like_the_picture() -> None:
+def test_a_tensor_is_preprocessed_like_the_image() -> None:
     preprocess, picture = preprocessing((3, 32, 32), MEAN, STD, Resizing(0.9, "lanczos", "center")), photograph(90, 60)
     tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     assert torch.equal(preprocess(tensor), preprocess(picture))

@@ -1,4 +1,4 @@
-"""Folders of small pictures whose classes differ in colour, for tests of training on pictures."""
+"""Folders of small images whose classes differ in colour, for tests of training on images."""
 
 from __future__ import annotations
 

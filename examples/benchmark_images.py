@@ -1,16 +1,16 @@
-"""Compare loading and training speed on a folder of pictures with torchvision's ImageFolder and a DataLoader.
+"""Compare loading and training speed on a folder of images with torchvision's ImageFolder and a DataLoader.
 
-python examples/benchmark_pictures.py data [--size 64] [--pictures 2000] [--workers 2,4]
-python examples/benchmark_pictures.py training [--size 64] [--pictures 2000]
-python examples/benchmark_pictures.py memory [--size 64] --pictures 60000
+python examples/benchmark_images.py data [--size 64] [--images 2000] [--workers 2,4]
+python examples/benchmark_images.py training [--size 64] [--images 2000]
+python examples/benchmark_images.py memory [--size 64] --images 60000
 
     data       load batches, with padded or random resized crops, flips and normalization; images per second from the
                second epoch on
     training   train the same net with the same batch size and optimizer, by `zoo train` and by a plain training loop
-    memory     train on a data set that does not fit the memory limit of the process: the hash of the weights, images
+    memory     train on a dataset that does not fit the memory limit of the process: the hash of the weights, images
                per second and the peak memory of the process
 
-The pictures are generated JPEG files, larger than --size and not square. Speeds are medians. Quote the ratios rather
+The images are generated JPEG files, larger than --size and not square. Speeds are medians. Quote the ratios rather
 than the speeds.
 """
 
@@ -135,7 +135,7 @@ def data(options: argparse.Namespace, folder: Path) -> None:
         rounds = [{name: seconds(way) for name, way in ways.items()} for _ in range(options.rounds)]
         print(f"{size} pixels, {'random resized crop' if resized else 'padded crop'}, flip, normalise:")
         for name in ways:
-            pace = statistics.median(options.pictures / times[name] for times in rounds)
+            pace = statistics.median(options.images / times[name] for times in rounds)
             ratios = [min(times[way] for way in ways if way.startswith("DataLoader")) / times[name] for times in rounds]
             print(f"  {name:24} {pace:9,.0f} images/s   {statistics.median(ratios):5.1f} times the fastest DataLoader")
 
@@ -173,7 +173,7 @@ def training(options: argparse.Namespace, folder: Path) -> None:
             "resnet20", dataset=f"folder:{folder}", settings=settings, epochs=4, eval_every=100, out=Path(out) / "m",
             compile=options.compile,
         )  # fmt: skip
-        own = statistics.median(options.pictures / row.train_seconds for row in store.read_log(done.folder)[1:])
+        own = statistics.median(options.images / row.train_seconds for row in store.read_log(done.folder)[1:])
         print(f"zoo train, compile {done.config.job.compile}, amp {done.config.job.amp}: {own:,.0f} images/s")
     for workers in map(int, options.workers.split(",")):
         pace = tutorial(folder, options.size, workers, 3)
@@ -208,7 +208,7 @@ print(done.config.weights.sha256, done.config.job.train_images / rows[-1].train_
 
 def memory(options: argparse.Namespace, folder: Path) -> None:
     """Print the hash of the weights, images per second and peak memory, with and without a memory limit."""
-    size, whole = str(options.size), options.pictures * options.size**2 * 3
+    size, whole = str(options.size), options.images * options.size**2 * 3
     _, recipe = TrainOptions(settings={"img_size": size}).recipe_of(architecture("resnet8"))
     open_dataset(DatasetRequest(f"folder:{folder}"), recipe, Path(), lambda *_: None)  # prepares the images once
 
@@ -224,7 +224,7 @@ def memory(options: argparse.Namespace, folder: Path) -> None:
         return ["fails: " + (finished.stderr.strip().splitlines() or ["killed"])[-1][:100]]
 
     kept = child(0, 2**40)
-    print(f"{options.pictures:,} pictures of {size} pixels: {whole / 2**20:,.0f} MiB")
+    print(f"{options.images:,} images of {size} pixels: {whole / 2**20:,.0f} MiB")
     print("  all images in memory, no limit:", *kept[:3], flush=True)
     bound = int(kept[3]) * 2**20 - whole // 2
     for name, most in (("all images in memory", 2**40), ("a tenth in memory", whole // 10), ("by default", None)):
@@ -232,11 +232,11 @@ def memory(options: argparse.Namespace, folder: Path) -> None:
 
 
 def main() -> None:
-    """Generate pictures, measure and print."""
+    """Generate images, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["data", "training", "memory"])
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--workers", default="2,4")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", default="auto")
@@ -245,8 +245,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", "This DataLoader will create")  # --workers may exceed the number of cores
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["ZOO_CACHE"] = f"{scratch}/cache"
-        draw(Path(scratch) / "pictures", options.pictures, options.size)
-        {"data": data, "training": training, "memory": memory}[options.what](options, Path(scratch) / "pictures")
+        draw(Path(scratch) / "images", options.images, options.size)
+        {"data": data, "training": training, "memory": memory}[options.what](options, Path(scratch) / "images")
 
 
 if __name__ == "__main__":
