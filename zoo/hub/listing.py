@@ -181,13 +181,12 @@ def list_models(
         >>> zoo.list_models(dataset="cifar100", max_parameters=1_000_000, pretrained=True, sort="top1")[0]
         'resnet56b_cifar100.chenyaofo'
     """
-    if sort not in list(Order):
-        raise RegistryError(f"sort should be {', '.join(Order)}, not {sort!r}")
+    order = _order(sort)
     index = _plugins() if hub is None else _hub(hub, pattern)
     names = [name for name in index.names(pattern, pretrained) if pretrained or name not in index.variants]
-    if dataset is None and max_parameters is None and sort == Order.NAME:
+    if dataset is None and max_parameters is None and order is Order.NAME:
         return sorted(names, key=_natural)
-    return [row.name for row in ordered(_within(index.rows(names), dataset, max_parameters), Order(sort))]
+    return [row.name for row in ordered(_within(index.rows(names), dataset, max_parameters), order)]
 
 
 def info(name: str | Path, *, hub: str | None = None) -> ModelInfo:
@@ -275,6 +274,7 @@ def overview(
     pretrained: bool | None = None,
     max_parameters: int | None = None,
     hub: str | None = None,
+    sort: str = Order.NAME,
 ) -> Overview:
     """List the plugins' models with the weights in ZOO_HUB and the catalogue, or the models in `hub`.
 
@@ -288,16 +288,19 @@ def overview(
         pretrained: Only models with weights, or only those without.
         max_parameters: Only models with at most so many parameters.
         hub: List the models in this hub.
+        sort: The order: published, name, top1 or parameters, as for `list_models`.
 
     Returns:
-        The models by name, a list that a notebook shows as a table.
+        The models in that order, a list that a notebook shows as a table.
 
     Raises:
+        RegistryError: There is no such order.
         HubError: The hub can't be read.
     """
+    order = _order(sort)
     index = replace(_plugins(), listed=_own(pattern)) if hub is None else _hub(hub, pattern)
     rows = index.rows(index.names(pattern, pretrained))
-    return Overview(ordered(_within(rows, dataset, max_parameters), Order.NAME))
+    return Overview(ordered(_within(rows, dataset, max_parameters), order))
 
 
 @dataclass(frozen=True)
@@ -374,6 +377,12 @@ def _natural(name: str) -> list[str | int]:
     parts: list[str | int] = [*_DIGITS.split(name)]
     parts[1::2] = map(int, parts[1::2])
     return parts
+
+
+def _order(sort: str) -> Order:
+    if sort not in list(Order):
+        raise RegistryError(f"sort should be {', '.join(Order)}, not {sort!r}")
+    return Order(sort)
 
 
 def ordered(rows: list[Row], by: Order) -> list[Row]:
