@@ -55,7 +55,7 @@ def epoch(split: Split, recipe: Recipe, *, world: int = 1, seeds: tuple[int, ...
         for start in range(0, len(split), recipe.batch_size):
             end = min(start + recipe.batch_size, len(split))
             for rank in range(world):
-                feeds[rank].bring(start, end)
+                feeds[rank].load(start, end)
                 tensors += feeds[rank].at(torch.arange(start + rank, end, world))
     return tensors
 
@@ -81,7 +81,7 @@ def test_cropping_a_whole_epoch_at_once_gives_the_same_batches(
 ) -> None:
     recipe = Recipe(epochs=2, batch_size=16, crop_padding=2, hflip=0.5)
     resident = Split(nn.functional.pad(mapped.images, (0, 0, 2, 2, 2, 2)), mapped.labels, margin=4)
-    monkeypatch.setattr(batches, "_is_asked_of_processor", lambda images: False)  # as on a GPU
+    monkeypatch.setattr(batches, "_runs_eagerly_on_cpu", lambda images: False)  # as on a GPU
     assert isinstance(feed_of(resident, recipe), batches.CroppedEpoch)
     cropped = epoch(resident, recipe, world=world, seeds=(1, 2))
     monkeypatch.setattr(batches, "CROPPED_AT_ONCE", resident.images.nbytes - 1)
