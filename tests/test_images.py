@@ -62,8 +62,8 @@ def survey_of(folder: Path, test_part: float | None = None) -> Survey:
 
 def train(address: str, out: Path, **options: Any) -> Trained:
     """Train a resnet8 on images; returns its record."""
-    options = {"epochs": 1, "settings": {"batch_size": "12"}, "compile": "none", "out": out} | options
-    return api.train("resnet8", dataset=address, **options).config
+    arguments: dict[str, Any] = {"epochs": 1, "settings": {"batch_size": "12"}, "compile": "none"} | options
+    return api.train("resnet8", dataset=address, out=out, **arguments).config
 
 
 # -- the survey of a folder ------------------------------------------------------------------------

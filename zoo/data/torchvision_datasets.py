@@ -25,12 +25,14 @@ def _split(train: str, test: str) -> tuple[Arguments, Arguments]:
     return {"split": train}, {"split": test}
 
 
+BY_FLAG: Final[tuple[Arguments, Arguments]] = ({"train": True}, {"train": False})
+
 # Every dataset with one class per image, and the arguments for its training and its test images. torchvision's others
 # have detection boxes, masks, captions, videos, optical flow, pairs, or other classes in the test set.
 DATASETS: Final[dict[str, tuple[Arguments, Arguments]]] = {
     name: arguments
     for names, arguments in (
-        ("CIFAR10 CIFAR100 FashionMNIST KMNIST MNIST QMNIST USPS", ({"train": True}, {"train": False})),
+        ("CIFAR10 CIFAR100 FashionMNIST KMNIST MNIST QMNIST USPS", BY_FLAG),
         ("Country211 DTD FER2013 FGVCAircraft Flowers102 Food101 GTSRB", _split("train", "test")),
         ("LFWPeople PCAM RenderedSST2 STL10 SVHN StanfordCars", _split("train", "test")),
         ("CLEVRClassification ImageNet Imagenette", _split("train", "val")),  # no test images, or none with labels
