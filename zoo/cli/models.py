@@ -11,7 +11,7 @@ from zoo.cli.printing import console, count, print_json, print_rows, print_table
 from zoo.hub import listing
 
 if TYPE_CHECKING:
-    from zoo.hub.listing import ModelInfo
+    from zoo.hub.info import ModelInfo
     from zoo.record.types import Record
     from zoo.spec import Model, Recipe
 
@@ -65,7 +65,7 @@ def list_models(
     """
     rows = listing.overview(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
     if not rows:
-        raise listing.nothing(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
+        raise listing.no_models(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
     print_rows(listing.ordered(rows, sort), as_json=as_json)
 
 

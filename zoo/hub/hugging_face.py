@@ -55,13 +55,13 @@ REMEDIES = f"{LOG_IN}, or name a folder: file:PATH"
 
 def open_namespace(address: Address) -> HuggingFaceHub:
     """Open the hub at `hf://namespace` or `hf://`; raises HubError if the namespace is invalid."""
-    if "/" in address.place or "@" in address.place:
+    if "/" in address.location or "@" in address.location:
         raise not_a_hub(address)
     if find_spec("huggingface_hub") is None:  # the only part of the zoo that needs it
         remedies = "install it with: pip install huggingface_hub, or name a folder: file:PATH"
         raise HubError(f"{address} needs huggingface_hub, which is not installed; {remedies}")
     _require_endpoint(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    return HuggingFaceHub(address.place or None)
+    return HuggingFaceHub(address.location or None)
 
 
 class HuggingFaceHub:

@@ -44,9 +44,9 @@ WAIT = 60  # seconds to wait for another process that publishes the same model
 
 def open_folder(address: Address) -> FolderHub:
     """Open the hub at `file:PATH`; raises HubError if the address has no path."""
-    if not address.place:
+    if not address.location:
         raise not_a_hub(address)
-    return FolderHub(path_of(address.place))
+    return FolderHub(path_of(address.location))
 
 
 class FolderHub:

@@ -227,8 +227,10 @@ def _address(hub: Hub, name: str) -> str:
     address = hub.address
     if address.scheme != "file":
         return str(address.model(name))
-    path = path_of(address.place).absolute()
-    return name if path.resolve() == catalogue().path.resolve() else str(replace(address, place=str(path)).model(name))
+    path = path_of(address.location).absolute()
+    return (
+        name if path.resolve() == catalogue().path.resolve() else str(replace(address, location=str(path)).model(name))
+    )
 
 
 def _newest(hub: Hub, name: str) -> Revision | None:

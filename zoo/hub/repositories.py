@@ -58,7 +58,7 @@ def repository(folder: Path, kind: str, commit: InHub | None) -> Repository:
 def _record(foreign: Foreign, license: str, weights: File, commit: InHub | None) -> Imported:  # noqa: A002
     """The record, as of somebody else's weights that nobody here has measured."""
     architecture = foreign.architecture
-    by = "somebody" if commit is None else commit.hub.address.place
+    by = "somebody" if commit is None else commit.hub.address.location
     tag = re.sub(r"[^a-z0-9_-]+", "-", by.lower()).strip("-_")[:40] or "somebody"
     return Imported(
         name=f"{architecture.name}_{foreign.dataset}.{tag}",
