@@ -233,9 +233,10 @@ def test_a_server_that_does_not_answer_times_out(site: Site, monkeypatch: pytest
     [Answer(), Answer(announced=None), Answer(b"a beginning", announced=2**40)],
     ids=["announced", "not announced", "announced, not sent"],
 )
-def test_a_file_above_the_limit_is_refused(site: Site, answer: Answer) -> None:
+def test_a_file_above_the_limit_is_refused(site: Site, answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "MOST", 5000)
     site.answers = [answer]
-    refused(HubError, "has more than 5,000 bytes", lambda: fetch(f"{site}/net.pth", most=5000))
+    refused(HubError, "has more than 5,000 bytes", lambda: fetch(f"{site}/net.pth"))
     assert len(site.requests) == 1
 
 
@@ -366,8 +367,11 @@ def test_a_file_damaged_in_transit_is_refused_and_not_cached(hub: Hub, nets: Rep
     assert fetch(HUB_FILE).content == CONTENT
 
 
-def test_a_file_on_the_hub_above_the_limit_is_not_downloaded(hub: Hub, nets: Repository) -> None:
-    refused(HubError, "has more than 5,000 bytes", lambda: fetch(HUB_FILE, most=5000))
+def test_a_file_on_the_hub_above_the_limit_is_not_downloaded(
+    hub: Hub, nets: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "MOST", 5000)
+    refused(HubError, "has more than 5,000 bytes", lambda: fetch(HUB_FILE))
     assert hub.count("GET", "/resolve/") == 0
 
 

@@ -12,7 +12,8 @@
     info          describes a model and its revisions
     imported      converts weights of other authors
     repositories  reads repositories of other libraries
-    download      downloads files by URL, repeats failed requests, and explains HTTP errors
+    download      downloads files by URL, and keeps them in a cache
+    http          repeats failed requests, and explains HTTP errors
 
 A plugin with another kind of hub imports the names below (docs/hubs.md).
 """
