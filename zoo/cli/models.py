@@ -63,10 +63,12 @@ def list_models(
     Prints a table on a terminal, and tab-separated lines in a pipe. The exit code is 1 if no model matches. For the
     best small models on CIFAR-100: zoo list --dataset cifar100 --max-parameters 1M --sort top1.
     """
-    rows = listing.overview(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
+    rows = listing.overview(
+        pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub, sort=sort
+    )
     if not rows:
         raise listing.no_models(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
-    print_rows(listing.ordered(rows, sort), as_json=as_json)
+    print_rows(rows, as_json=as_json)
 
 
 def search(

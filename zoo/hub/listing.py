@@ -87,15 +87,14 @@ def list_models(
         >>> zoo.list_models(dataset="cifar100", max_parameters=1_000_000, pretrained=True, sort="top1")[0]
         'resnet56b_cifar100.chenyaofo'
     """
-    if sort not in list(Order):
-        raise RegistryError(f"sort should be {', '.join(Order)}, not {sort!r}")
+    order = _order(sort)
     models = _declared() if hub is None else _in_hub(hub, pattern)
     names = models.names(pattern, pretrained)
     if hub is None and not pretrained:
         names = [name for name in names if name in models.declared]  # without imported weights
-    if dataset is None and max_parameters is None and sort == Order.NAME:
+    if dataset is None and max_parameters is None and order is Order.NAME:
         return sorted(names, key=_natural)
-    return [row.name for row in ordered(_within(models.rows(names), dataset, max_parameters), Order(sort))]
+    return [row.name for row in ordered(_within(models.rows(names), dataset, max_parameters), order)]
 
 
 def overview(
@@ -105,6 +104,7 @@ def overview(
     pretrained: bool | None = None,
     max_parameters: int | None = None,
     hub: str | None = None,
+    sort: str = Order.NAME,
 ) -> Overview:
     """List the declared models with the weights in ZOO_HUB and the catalogue, or the models in a hub.
 
@@ -118,20 +118,23 @@ def overview(
         pretrained: True for models with weights, False for models without.
         max_parameters: Only models with at most this number of parameters.
         hub: List the models in this hub instead.
+        sort: The order, as for `list_models`.
 
     Returns:
-        The models sorted by name. A notebook shows them as a table.
+        The models in that order. A notebook shows them as a table.
 
     Raises:
+        RegistryError: There is no such order.
         HubError: The hub can't be read.
     """
+    order = _order(sort)
     if hub is None:
         models = _declared()
         models = replace(models, published={**models.published, **_in_zoo_hub(pattern)})
     else:
         models = _in_hub(hub, pattern)
     rows = models.rows(models.names(pattern, pretrained))
-    return Overview(ordered(_within(rows, dataset, max_parameters), Order.NAME))
+    return Overview(ordered(_within(rows, dataset, max_parameters), order))
 
 
 def search(text: str, *, hub: str = "hf://") -> list[Row]:
@@ -140,6 +143,12 @@ def search(text: str, *, hub: str = "hf://") -> list[Row]:
     if not isinstance(source, Searchable):
         raise HubError(f"{hub} can't be searched; see what it has with: zoo list --hub {hub}")
     return _rows(source.search(text))
+
+
+def _order(sort: str) -> Order:
+    if sort not in list(Order):
+        raise RegistryError(f"sort should be {', '.join(Order)}, not {sort!r}")
+    return Order(sort)
 
 
 def ordered(rows: list[Row], by: Order) -> list[Row]:
