@@ -29,7 +29,7 @@ from zoo.errors import FolderError, HashMismatch, HubError, NotFound, OtherForma
 from zoo.hub.address import Address
 from zoo.record.paths import cache
 from zoo.record.replace import write_file
-from zoo.record.store import file_facts
+from zoo.record.types import File
 
 if TYPE_CHECKING:
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
@@ -133,7 +133,7 @@ def _sound(found: Fetched, wanted: _Wanted) -> Fetched:
 
 
 def _fetched(content: bytes, address: str, name: str) -> Fetched:
-    return Fetched(content, address, name, file_facts(content).sha256)
+    return Fetched(content, address, name, File.of(content).sha256)
 
 
 def file_name(address: str) -> str:
@@ -239,7 +239,7 @@ def _downloads() -> Path:
 
 
 def _row(address: str) -> Path:
-    return _downloads() / "addresses" / f"{file_facts(address.encode()).sha256}.json"
+    return _downloads() / "addresses" / f"{File.of(address.encode()).sha256}.json"
 
 
 def _kept(address: str, name: str, wanted: _Wanted) -> Fetched | None:
@@ -264,7 +264,7 @@ def _content(sha256: str) -> bytes | None:
     with contextlib.suppress(OSError):
         for path in (_downloads() / sha256).iterdir():
             content = path.read_bytes()
-            if file_facts(content).sha256 == sha256:
+            if File.of(content).sha256 == sha256:
                 return content
     return None
 
