@@ -27,7 +27,7 @@ from zoo.errors import FolderError, HashMismatch, HubError, NotFound, OtherForma
 from zoo.hub.http import REDIRECTS, download_with_retries, plain_errors, with_retries
 from zoo.record.paths import cache
 from zoo.record.replace import write_file
-from zoo.record.store import file_facts
+from zoo.record.types import File
 
 if TYPE_CHECKING:
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
@@ -239,7 +239,7 @@ def _from_hub(address: str, name: str) -> Fetched:
 
 
 def _fetched(content: bytes, address: str, name: str) -> Fetched:
-    return Fetched(content, address, name, file_facts(content).sha256)
+    return Fetched(content, address, name, File.of(content).sha256)
 
 
 def _require_small(address: str, size: int) -> None:
@@ -263,7 +263,7 @@ def _downloads() -> Path:
 
 
 def _row_path(address: str) -> Path:
-    return _downloads() / "addresses" / f"{file_facts(address.encode()).sha256}.json"
+    return _downloads() / "addresses" / f"{File.of(address.encode()).sha256}.json"
 
 
 def _from_cache(source: str, name: str, expected: _Expected) -> Fetched | None:
@@ -289,7 +289,7 @@ def _content(sha256: str) -> bytes | None:
     with contextlib.suppress(OSError):
         for path in (_downloads() / sha256).iterdir():
             content = path.read_bytes()
-            if file_facts(content).sha256 == sha256:
+            if File.of(content).sha256 == sha256:
                 return content
     return None
 

@@ -221,7 +221,7 @@ class HuggingFaceHub:
         return {commit.commit_id: commit.created_at for commit in commits}
 
     def models(self, pattern: str | None = None) -> list[Listed]:
-        """List the models of the namespace with the zoo's tag, from the metadata of their cards; one request per page."""
+        """List the models of the namespace with the zoo's tag, from their cards; one request per page."""
         with plain_errors(self.address):
             models = _from_cards(_query({"author": self.namespace}))
         return [model for model in models if pattern is None or fnmatch.fnmatchcase(model.name, pattern)]

@@ -23,7 +23,7 @@ from zoo.record.job import Versions
 from zoo.record.lock import alone
 from zoo.record.paths import cache, path_of
 from zoo.record.replace import written_aside
-from zoo.record.types import Claim, Download, Imported, Record, Source, is_tag
+from zoo.record.types import Claim, Download, File, Imported, Record, Source, is_tag
 from zoo.spec import Architecture, Dataset, Model
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def record(
         parameters=count(done.net),
         license=credit.license,
         paper=model.architecture.paper,
-        files={store.WEIGHTS: store.file_facts(content)},
+        files={store.WEIGHTS: File.of(content)},
         source=Source(
             by=credit.by,
             revision=credit.revision,
@@ -197,7 +197,7 @@ def _weights(config: Record) -> bytes:
     assert download is not None
     known_hash = download.sha256 if len(download.sha256) == 64 else None
     fetched = fetch(download.address, sha256=known_hash, bytes=download.bytes)
-    if store.file_facts(fetched.content) == config.weights:
+    if File.of(fetched.content) == config.weights:
         return fetched.content
     # A first download was checked against the digits in its name. A copy in the cache is checked by its tensors.
     if not download.tensors_sha256 and not download.is_of(fetched.sha256):
@@ -215,7 +215,7 @@ def _weights(config: Record) -> bytes:
             "it is another file"
         )
     content = dump(done.net, config.name, config.source.by, download.sha256, (config.mean, config.std))
-    if store.file_facts(content) != config.weights:
+    if File.of(content) != config.weights:
         raise HashMismatch(
             f"{download.address} is converted to other bytes than those that {config.name} was published with; "
             "update the zoo and its plugins"

@@ -120,7 +120,7 @@ def _weights(folder: Path, commit: InHub | None) -> File:
         return commit.hub.weights_file(commit.name, commit.revision)
     if store.is_missing(folder / store.WEIGHTS):
         raise FolderError(f"{folder} has no {store.WEIGHTS}; other files of weights are not read")
-    return store.file_facts(store.read_regular(folder, store.WEIGHTS, MOST))
+    return File.of(store.read_regular(folder, store.WEIGHTS, MOST))
 
 
 def _license(folder: Path, commit: InHub | None) -> str:

@@ -140,6 +140,13 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Sha256
     bytes: Count
 
+    @classmethod
+    def of(cls, content: bytes) -> File:
+        """Hash the content of a file."""
+        import hashlib  # imported here because OpenSSL loads slowly and a list of models needs no hash
+
+        return cls(hashlib.sha256(content).hexdigest(), len(content))
+
 
 class Download(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The address of weights that may be missing in the folder.
