@@ -453,6 +453,11 @@ def is_tag(text: str) -> bool:
     return re.match(TAG, text) is not None
 
 
+def tag_of(author: str) -> str:
+    """Return the tag for the weights of an author; empty if the name has no letter or digit of ASCII."""
+    return re.sub(r"[^a-z0-9_-]+", "-", author.lower()).strip("-_")[:40]
+
+
 def spread(percents: Sequence[float]) -> str:
     """Format the mean ± sample standard deviation of at least two values in percent: `92.44 ± 0.13`."""
     from statistics import mean, stdev  # imported here because it loads slowly and few models have several seeds
