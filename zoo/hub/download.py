@@ -83,7 +83,7 @@ def fetch(source: str | Path, *, sha256: str | None = None, bytes: int | None = 
         HubError: The address is invalid, the download fails, or the file has more than `MOST` bytes.
     """
     if sha256 is not None and not SHA256.fullmatch(sha256 := sha256.lower()):
-        raise HubError(f"{sha256!r} is no SHA-256; expected 64 hex digits")
+        raise HubError(f"{sha256!r} is not a SHA-256; expected 64 hex digits")
     text, expected = str(source), _Expected(sha256, bytes)
     if isinstance(source, Path) or not SCHEME.match(text):
         return expected.checked(_from_path(Path(text).expanduser()))
@@ -105,7 +105,7 @@ def file_name(address: str) -> str:
         parts = urlsplit(address)
         host, user = parts.hostname, parts.username
     except ValueError:
-        raise HubError(f"{address!r} is no address; expected https://host/path") from None
+        raise HubError(f"{address!r} is not an address; expected https://host/path") from None
     if parts.scheme == "hf":
         match = HUB_FILE.fullmatch(address)
         if match is None or {"", ".", ".."} & set(match["path"].split("/")):
@@ -113,10 +113,12 @@ def file_name(address: str) -> str:
         path = match["path"]
     elif parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK):
         if user is not None:
-            raise HubError(f"the address at {host} has a user's name in it; nobody is logged in there: leave it out")
+            raise HubError(
+                f"the address at {host} contains a user's name; leave it out, because the zoo does not log in"
+            )
         path = unquote(parts.path)
     else:
-        raise HubError(f"{address!r} is not fetched from; expected a path, https://… or hf://…")
+        raise HubError(f"{address!r} can't be downloaded; expected a path, https://… or hf://…")
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", path.rpartition("/")[2]).lstrip(".-")[-100:]
     if not name:
         raise HubError(f"{address!r} names no file; expected one at its end")
@@ -244,7 +246,7 @@ def _fetched(content: bytes, address: str, name: str) -> Fetched:
 
 def _require_small(address: str, size: int) -> None:
     if size > MOST:
-        raise HubError(f"{address} has more than {MOST:,} bytes, the most that is fetched; is it the file?")
+        raise HubError(f"{address} has more than {MOST:,} bytes, which is the limit; check the address")
 
 
 # -- the cache -------------------------------------------------------------------------------------

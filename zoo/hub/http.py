@@ -92,7 +92,7 @@ def plain_error(raised: BaseException, address: Address | str, revision: str | N
         error = error.__cause__  # the reason why the file was not downloaded
     match error:
         case UnicodeEncodeError():
-            return HubError(f"{where}: the token has characters that no token has; {LOG_IN}")
+            return HubError(f"{where}: the token has characters that are not ASCII; {LOG_IN}")
         case errors.HFValidationError():
             return HubError(f"{where}: the Hub refuses that name; expected letters, digits, '-', '_' and '.'")
         case errors.GatedRepoError():
@@ -116,7 +116,7 @@ def plain_error(raised: BaseException, address: Address | str, revision: str | N
             remedies = "check the network and HF_ENDPOINT, or name a folder: file:PATH"
             return HubError(f"{where} can't be reached; {remedies if _is_hub(where) else short(error)}")
         case httpx.InvalidURL():
-            return HubError(f"{where!r} is no address ({short(error)}); expected https://host/path")
+            return HubError(f"{where!r} is not an address ({short(error)}); expected https://host/path")
         case httpx.TooManyRedirects():
             return HubError(f"{where} redirects more than {REDIRECTS} times; expected a file")
         case httpx.HTTPError():
@@ -132,11 +132,11 @@ def _status(code: int, where: str) -> HubError:
     if code in (404, 410):
         return NotFound(f"{where} is not there ({code}); check the address")
     if code in (401, 403) and not is_hub:
-        return HubError(f"{where} is not open to everybody ({code}); fetch it yourself, and name its path")
+        return HubError(f"{where} needs a login ({code}); download it yourself, and give the path of the file")
     messages = {
         401: f"the Hub does not accept the token; {LOG_IN}",
-        403: f"the token may not do that; {LOG_IN} with one that may write",
-        412: "others push there too, again and again; try again later",
+        403: f"the token lacks the permission; with a token that may write, {LOG_IN}",
+        412: "another push changed the repository during each attempt; try again later",
         429: "too many requests (429); wait a few minutes" + (", or log in for a higher limit" if is_hub else ""),
     }
     return HubError(f"{where}: {messages.get(code, f'the server failed ({code}); try again later')}")

@@ -63,7 +63,7 @@ def read_repository(folder: Path, library: str, source: InHub | None) -> Reposit
         record = _record(foreign, _license(folder, source), weights, source)
         store.encode(record)  # checks the bounds
     except (SchemaError, ValueError, FolderError) as error:
-        raise FolderError(f"{shown} is no model that the zoo can take from {library}: {error}") from None
+        raise FolderError(f"{shown}, a repository of {library}, can't be read: {error}") from None
     except (PluginError, BuildError) as error:
         raise type(error)(f"{shown}: {error}") from None
     return Repository(record, foreign.architecture)
