@@ -25,7 +25,7 @@ import zoo
 from zoo import spec, templates, testing
 from zoo.cli import app
 from zoo.hub.catalogue import catalogue, variants
-from zoo.hub.listing import ModelInfo
+from zoo.hub.info import ModelInfo
 from zoo.hub.local import IDS
 from zoo.hub.resolve import published
 from zoo.record import card, curve, store

@@ -30,6 +30,7 @@ from zoo import api
 from zoo.hub import open_hub
 from zoo.hub.publish import publish
 from zoo.record import store
+from zoo.record.types import File
 
 NAME = "resnet8_digits"
 MODEL = Path(__file__).resolve().parent.parent / "hub_cards" / NAME
@@ -46,7 +47,7 @@ def write_revision(folder: Path, license: str) -> Path:  # noqa: A002
     """Write a model folder with a license, and an additional file that names the license."""
     shutil.copytree(MODEL, folder)
     (folder / TERMS).write_text(license)
-    terms = store.file_facts(license.encode())
+    terms = File.of(license.encode())
     config = json.loads((folder / store.CONFIG).read_text())
     config["license"] = license
     config["files"][TERMS] = {"sha256": terms.sha256, "bytes": terms.bytes}

@@ -36,6 +36,7 @@ from zoo.evaluation.predict import predictions, probabilities
 from zoo.hub.resolve import published
 from zoo.plain import one_line
 from zoo.record import store
+from zoo.record.types import File
 
 T = TypeVar("T")
 
@@ -305,7 +306,7 @@ def check_folder(model: Path, case: Folder) -> None:
         (folder / case.name).write_bytes(case.content)
         if case.renewed:
             config = json.loads((folder / store.CONFIG).read_text())
-            file = store.file_facts(case.content)
+            file = File.of(case.content)
             config["files"][case.name] = {"sha256": file.sha256, "bytes": file.bytes}
             (folder / store.CONFIG).write_text(json.dumps(config))
         Path("here").mkdir()

@@ -9,8 +9,8 @@ import pytest
 
 import zoo
 from zoo import api, registry
-from zoo.errors import HashMismatch, HubWarning
-from zoo.hub.catalogue import catalogue, shipped
+from zoo.errors import HashMismatch
+from zoo.hub.catalogue import catalogue
 from zoo.hub.local import IDS
 from zoo.record import store
 from zoo.record.types import Imported, require_trained
@@ -38,29 +38,6 @@ def test_the_catalogue_is_small() -> None:
     sizes = [path.stat().st_size for path in catalogue().path.rglob("*.*")]
     assert max(sizes) <= 8_000_000
     assert sum(sizes) < 30_000_000
-
-
-def test_the_quick_listing_agrees_with_the_records() -> None:
-    expected = {model.name: (model.test_top1, model.license) for model in catalogue().models()}
-    assert {name: (model.test_top1, model.license) for name, model in shipped().items()} == expected
-
-
-def test_a_folder_without_an_accuracy_or_of_another_model_is_skipped_with_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, text in (
-        ("resnet8_digits", '{"results": 3}'),
-        ("resnet20_cifar10", '{"name": "resnet20_cifar10", "results": {"test_top1": 92.0}, "license": "mit"}'),
-        ("resnet56_cifar10", '{"name": "resnet20_cifar10", "results": {"test_top1": 92.0}, "license": "mit"}'),
-    ):
-        (tmp_path / "hub_cards" / name).mkdir(parents=True)
-        (tmp_path / "hub_cards" / name / "config.json").write_text(text)
-    monkeypatch.setattr("zoo.hub.catalogue.__file__", str(tmp_path / "hub" / "catalogue.py"))
-    with (
-        pytest.warns(HubWarning, match=r"resnet8_digits/config\.json is not a model's"),
-        pytest.warns(HubWarning, match=r"resnet56_cifar10/config\.json .*it is that of resnet20_cifar10"),
-    ):
-        assert {name: model.test_top1 for name, model in shipped().items()} == {"resnet20_cifar10": 92.0}
 
 
 @pytest.fixture

@@ -34,10 +34,7 @@ WITH_EXAMPLE = {
 # Still without an example.
 WITHOUT = {
     "zoo.exporters.formats.Answers", "zoo.exporters.formats.Subject",
-    "zoo.exporters.graph.program", "zoo.formats.Foreign", "zoo.formats.Format", "zoo.hub.address.Address",
-    "zoo.hub.protocol.Hub", "zoo.hub.protocol.Listed", "zoo.hub.protocol.Pushed", "zoo.hub.protocol.Revision",
-    "zoo.testing.datasets.check_dataset", "zoo.testing.distributions.check_plugin", "zoo.testing.hubs.check_hub",
-    "zoo.testing.models.check_model", "zoo.testing.models.check_training", "zoo.testing.models.learning_rates",
+    "zoo.exporters.graph.program", "zoo.formats.Foreign", "zoo.formats.Format",
 }  # fmt: skip
 
 

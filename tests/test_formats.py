@@ -17,7 +17,7 @@ import zoo
 from zoo import api
 from zoo.errors import DataError, FolderError, HashMismatch, NotFound, OtherFormat, PluginError
 from zoo.hub.resolve import published
-from zoo.record import store
+from zoo.record import store, types
 from zoo.record.types import Imported
 
 from .conftest import Run
@@ -97,7 +97,7 @@ def test_a_folder_of_another_library_is_loaded_with_its_preprocessing(folder: Pa
 def test_a_repository_on_the_hub_is_loaded_and_its_hash_checked(hub: Hub) -> None:
     address = in_hub(hub, content := files(license=""))
     config = published(address).config
-    assert config.weights == store.file_facts(content["model.safetensors"])
+    assert config.weights == types.File.of(content["model.safetensors"])
     assert hub.count("GET", r"safetensors") == 0  # the record needs no weights
     assert isinstance(config, Imported)
     assert config.download is not None

@@ -376,7 +376,7 @@ def failing(code: int) -> Callable[[Hub], None]:
 
 FAILURES: dict[str, tuple[Callable[[Hub], None], str]] = {
     "expired token": (expired, "the Hub does not accept the token"),
-    "forbidden": (failing(403), "the token may not do that"),
+    "forbidden": (failing(403), "the token lacks the permission"),
     "made private": (private, "is not there, or is private"),
     "too many requests": (failing(429), "too many requests"),
     "unavailable": (failing(503), "the server failed"),

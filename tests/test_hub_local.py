@@ -447,7 +447,10 @@ def test_weights_are_read_and_hashed_once(
 # -- names, permissions, listings ------------------------------------------------------------------
 
 
-def test_a_missing_model_is_reported_with_similar_names(hub: FolderHub, trained: Path) -> None:
+def test_a_missing_model_is_reported_with_a_missing_folder_or_similar_names(hub: FolderHub, trained: Path) -> None:
+    with pytest.raises(NotFound, match=f"has no model {NAME}, because there is no folder {hub.path}; check the path"):
+        zoo.load(address(hub), pretrained=True)
+    hub.path.mkdir()
     for call in (hub.resolve, hub.revisions):
         with pytest.raises(NotFound, match="has no model resnet20_cifar10; list its models"):
             call("resnet20_cifar10")

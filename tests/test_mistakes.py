@@ -106,7 +106,7 @@ MISTAKES = {
         ("train resnet8 --push --hub file:hub --license MIT2", "license should be a Hugging Face license id"),
         ("list --hub ftp://x", "there is no kind of hub 'ftp'; there are file, hf"),
         ("pull resnet8 --hub model", "expected file:PATH or hf://namespace"),
-        ("pull resnet8 --hub file:nowhere", "list its models with: zoo list --hub file:"),
+        ("pull resnet8 --hub file:nowhere", "because there is no folder nowhere; check the path"),
         ("pull resnet8 --revision nosuch", "has no revision 'nosuch'; it has 9dee802f38c1"),
         ("page --hub file:nowhere", "push one there with: zoo push FOLDER --hub file:nowhere"),
     ],

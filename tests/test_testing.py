@@ -86,7 +86,7 @@ def one_class(root: Path, *, train: bool) -> Arrays:
     return images, labels if train else np.zeros_like(labels)
 
 
-def other_each_time(root: Path, *, train: bool) -> Arrays:
+def random(root: Path, *, train: bool) -> Arrays:
     return square(200 if train else 40, np.random.SeedSequence().entropy % 2**32)  # type: ignore[operator]
 
 
@@ -104,15 +104,18 @@ def missing(root: Path, *, train: bool) -> Arrays:
     [
         (
             dataclasses.replace(NOISE, mean=(0.25,)),
-            r"mean is \(0.25,\), that of the training set is \(0.\d+,\); write mean",
+            r"mean is \(0.25,\), expected \(0.\d+,\), that of the training set",
         ),
-        (dataclasses.replace(NOISE, std=(0.4,)), r"std is \(0.4,\), that of the training set is"),
+        (dataclasses.replace(NOISE, std=(0.4,)), r"std is \(0.4,\), expected"),
         (dataclasses.replace(NOISE, test_images=41), r"expected \(41, 4, 4, 1\)"),
         (dataclasses.replace(NOISE, read=one_class), "the test set has no image of b"),
-        (dataclasses.replace(NOISE, read=other_each_time), "read twice, the training set is another"),
-        (dataclasses.replace(NOISE, read=leaking), "40 of 40 test images are trained on too"),
+        (dataclasses.replace(NOISE, read=random), "the training set differs when it is read again"),
+        (dataclasses.replace(NOISE, read=leaking), "40 of 40 test images are in the training set too"),
         (dataclasses.replace(NOISE, read=missing), "fails on .*FileNotFoundError"),
-        (dataclasses.replace(NOISE, folder="nowhere"), "it was read, and its folder or is_whole says it isn't there"),
+        (
+            dataclasses.replace(NOISE, folder="nowhere"),
+            "its folder or is_whole says that it is missing",
+        ),
     ],
 )
 def test_a_dataset_that_differs_from_its_declaration_is_reported(wrong: Dataset, message: str, tmp_path: Path) -> None:
@@ -147,8 +150,8 @@ def test_a_correct_distribution_passes(fake_plugin: Install) -> None:
     ("right", "wrong", "message"),
     [
         ("(0.5,)", "(0.4,)", "zoo-line, noise-dataset: noise: mean is"),
-        ("import numpy", "import torch\nimport numpy", "zoo-line, facts: .*importing its facts imports torch"),
-        ("import numpy", "print(1)\nimport numpy", "zoo-line, facts: importing its facts prints '1"),
+        ("import numpy", "import torch\nimport numpy", "zoo-line, declarations: .*importing it imports torch"),
+        ("import numpy", "print(1)\nimport numpy", "zoo-line, declarations: importing it prints '1"),
         ("import numpy", "import nowhere\nimport numpy", "No module named 'nowhere'"),
     ],
 )
@@ -172,5 +175,5 @@ def test_pytest_checks_a_distribution_also_with_python_optimize(fake_plugin: Ins
     command = [sys.executable, "-m", "pytest", *words]
     finished = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path / "empty")
     assert finished.returncode == 1
-    assert "line_noise has 34 parameters, its facts say 35" in finished.stdout
+    assert "line_noise has 34 parameters, but declares 35" in finished.stdout
     assert "2 failed, 2 passed" in finished.stdout  # a wrong model is not trained either

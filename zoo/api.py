@@ -18,7 +18,8 @@ from zoo.data.collection import DatasetRequest, root_of
 from zoo.errors import DataError, ExportError, HubError, NotPublished
 from zoo.hub import Pushed, open_hub, publish
 from zoo.hub.address import Name, parse
-from zoo.hub.listing import ModelInfo, RevisionRow, Row, info, list_models, overview, revisions, search
+from zoo.hub.info import ModelInfo, RevisionRow, info, revisions
+from zoo.hub.listing import Row, list_models, overview, search
 from zoo.hub.resolve import Published, full_name, logs, published, tagged
 from zoo.options import takes
 from zoo.record.paths import path_of

@@ -11,7 +11,7 @@ from zoo.cli.printing import console, count, print_json, print_rows, print_table
 from zoo.hub import listing
 
 if TYPE_CHECKING:
-    from zoo.hub.listing import ModelInfo
+    from zoo.hub.info import ModelInfo
     from zoo.record.types import Record
     from zoo.spec import Model, Recipe
 
@@ -67,7 +67,7 @@ def list_models(
         pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub, sort=sort
     )
     if not rows:
-        raise listing.nothing(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
+        raise listing.no_models(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
     print_rows(rows, as_json=as_json)
 
 

@@ -27,7 +27,7 @@ from zoo.record import card, curve, store
 from zoo.record.lock import alone
 from zoo.record.paths import path_of
 from zoo.record.replace import written_aside
-from zoo.record.types import Export, Record
+from zoo.record.types import Export, File, Record
 
 CPU = torch.device("cpu")
 MOST_LOSS = 0.5  # percentage points of top-1 that an inexact format may lose
@@ -124,7 +124,7 @@ def write(model: Published, made: Sequence[Exported], out: Path) -> tuple[Path, 
     config: Record = msgspec.structs.replace(
         base,
         exports=(*kept, *(exported.entry for exported in made)),
-        files={name: store.file_facts(content) for name, content in files.items()},
+        files={name: File.of(content) for name, content in files.items()},
     )
     log, target = model.log(), path_of(out)
     files[store.README] = card.render(config, log, model.declared).encode()

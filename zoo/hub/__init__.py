@@ -1,19 +1,21 @@
-"""Hubs: where published models are kept, and how one is found by a name, a path or an address.
+"""Hubs store published models. A model is referred to by a name, a path or an address.
 
-    address       how a model or a hub is named
-    protocol      what every hub does
-    schemes       the kinds of hub, opened by the scheme of their address
+    address       names, paths and addresses, and how they are parsed
+    protocol      the methods of a hub
+    schemes       opens a hub by the scheme of its address
     local         a folder as a hub: `file:PATH`
     hugging_face  the Hugging Face Hub: `hf://namespace`
-    catalogue     the folder hub that ships with the zoo
-    resolve       from a reference to a published model, whose files are fetched and checked
-    publish       into a hub, and out of one
-    listing       what a hub has
-    imported      other people's weights, as models
-    repositories  other libraries' repositories, as models
-    download      files by URL, retries, and what HTTP errors mean
+    catalogue     the folder hub that ships with the package
+    resolve       resolves a reference to a published model; fetches and checks its files
+    publish       publishes a model folder to a hub, and copies a published model to a folder
+    listing       lists the models of plugins and hubs
+    info          describes a model and its revisions
+    imported      converts weights of other authors
+    repositories  reads repositories of other libraries
+    download      downloads files by URL, and keeps them in a cache
+    http          repeats failed requests, and explains HTTP errors
 
-The names below are what a plugin that brings a kind of hub needs (docs/hubs.md).
+A plugin with another kind of hub imports the names below (docs/hubs.md).
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""How a model or a hub is named, parsed once.
+"""The text by which a user refers to a model or a hub, and its parsed form.
 
     resnet20_cifar10                a name
-    ./runs/mine, ~/mine             a path: a separator in it, or `.` or `~` at its beginning
-    hf://me/resnet20_cifar10        an address: a model in a hub, scheme `hf`, place `me`
-    file:PATH/resnet20_cifar10@ID   an address with a revision
+    ./runs/mine, ~/mine             a path: it contains a separator, or begins with `.` or `~`
+    hf://me/resnet20_cifar10        the address of a model in the hub with scheme `hf` and location `me`
+    file:PATH/resnet20_cifar10@ID   the address of a model at a revision
+    hf://me, file:PATH, hf://       the address of a hub
 
-    hf://me, file:PATH, hf://       the address of a hub; what no place means is decided by the kind of hub
-
-`parse` is called where a user's argument enters the library; everything below takes a `Reference`.
+The public functions call `parse` on their argument once; all other code takes a `Reference`.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from pathlib import Path
 
 from zoo.errors import HubError
 
-# At least two characters: C:\models is a path.
+# A scheme has at least two characters, because C:\models is a path.
 SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)(?P<mark>://|:)(?P<rest>.*)", re.DOTALL)
 SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
 
 @dataclass(frozen=True)
 class Name:
-    """The name of a model, of an architecture, or of neither: nothing was looked up yet."""
+    """A name that has not been looked up yet."""
 
     text: str
 
@@ -37,34 +36,48 @@ class Name:
 
 @dataclass(frozen=True)
 class Address:
-    """A hub's address, or with a name a model's in it; `str` gives the text back."""
+    """The address of a hub, or of a model in a hub; `str` returns the text that was parsed.
 
-    scheme: str  # which kind of hub
-    place: str  # where that hub is, in the words of its kind: a namespace, a path
-    name: str | None = None  # of a model
-    revision: str | None = None  # of the model
-    mark: str = field(default=":", compare=False, repr=False)  # how it was written, ":" or "://"
+    Args:
+        scheme: The kind of hub, for example `hf`.
+        location: The namespace, the path, or what another kind of hub calls its location.
+        name: The name of the model; None for the address of a hub.
+        revision: The revision of the model; None for the newest.
+        mark: The text between scheme and location, ":" or "://". It is ignored by comparisons.
+
+    Example:
+        >>> from zoo.plugin import Address
+        >>> hub = Address("memory", "test")
+        >>> str(hub.model("resnet8_digits").at("v1"))
+        'memory:test/resnet8_digits@v1'
+    """
+
+    scheme: str
+    location: str
+    name: str | None = None
+    revision: str | None = None
+    mark: str = field(default=":", compare=False, repr=False)
 
     def __str__(self) -> str:
-        place = self.place if self.name is None else f"{self.place.rstrip('/')}/{self.name}"
+        path = self.location if self.name is None else f"{self.location.rstrip('/')}/{self.name}"
         revision = "" if self.revision is None else f"@{self.revision}"
-        return f"{self.scheme}{self.mark}{place}{revision}"
+        return f"{self.scheme}{self.mark}{path}{revision}"
 
     @property
     def hub(self) -> Address:
-        """The address of the hub alone."""
+        """The address of the hub."""
         return dataclasses.replace(self, name=None, revision=None)
 
     def model(self, name: str) -> Address:
-        """The address of a model in this hub."""
-        return Address(self.scheme, self.place, name, mark=self.mark)
+        """Return the address of a model in this hub."""
+        return dataclasses.replace(self, name=name, revision=None)
 
     def at(self, revision: str | None) -> Address:
-        """The same at a revision that was given apart, if any; raises HubError where the address has its own."""
+        """Return the address at a revision, if one is given; raises HubError if the address already has one."""
         if revision is None:
             return self
         if self.revision is not None:
-            raise HubError(f"'{self}' names its revision itself; leave out {revision}")
+            raise HubError(f"'{self}' already names a revision; leave out {revision}")
         return dataclasses.replace(self, revision=revision)
 
 
@@ -72,9 +85,9 @@ Reference = Name | Path | Address
 
 
 def parse(model: str | Path | Reference) -> Reference:
-    """What a user's argument refers to; raises HubError for an address without a model or a revision.
+    """Parse a user's argument; raises HubError if an address lacks the model or the revision.
 
-    Whether anything is there by that name does not matter: a folder called as a model is meant by `./NAME`.
+    Does not check whether anything exists. A folder in the working directory is written as `./NAME`.
     """
     if not isinstance(model, str):
         return model
@@ -86,12 +99,12 @@ def parse(model: str | Path | Reference) -> Reference:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text begins with a scheme; any other text is a name or a path."""
+    """Whether a text begins with a scheme."""
     return SCHEME.match(text) is not None
 
 
 def parse_hub(text: str) -> Address:
-    """The address of a hub; raises HubError for any other text."""
+    """Parse the address of a hub; raises HubError for any other text."""
     match = SCHEME.fullmatch(text)
     if match is None:
         raise not_a_hub(text)
@@ -100,18 +113,18 @@ def parse_hub(text: str) -> Address:
 
 
 def parse_model(text: str) -> Address:
-    """The address of a model in a hub; raises HubError where no model or no revision is named."""
+    """Parse the address of a model; raises HubError if it lacks the model or the revision."""
     match = SCHEME.fullmatch(text)
     rest = match["rest"].rstrip("/") if match else ""
-    place, slash, last = rest.rpartition("/")
+    location, slash, last = rest.rpartition("/")
     name, at, revision = last.partition("@")
     if match is None or not slash or not name:
         raise HubError(f"{text!r} names no model; expected hf://namespace/model or file:PATH/model")
     if at and not revision:
         raise HubError(f"{text!r} names no revision; expected one after the '@', or no '@'")
-    return Address(match["scheme"], place or "/", name, revision or None, match["mark"])
+    return Address(match["scheme"], location or "/", name, revision or None, match["mark"])
 
 
 def not_a_hub(address: str | Address) -> HubError:
-    """The error for what is no hub's address."""
+    """The error for a text that is not the address of a hub."""
     return HubError(f"{str(address)!r} is not a hub; expected file:PATH or hf://namespace")

@@ -1,8 +1,8 @@
 """The Hugging Face Hub: each model is a repository, each push one commit, each revision a commit.
 
 The client checks the size of a download but not its hash, and keeps a damaged file in its cache. So config.json is
-compared with the hash that the Hub reports, and a damaged file is downloaded again. Each commit names its parent, so
-a concurrent push is detected and not overwritten.
+compared with the hash that the Hub reports, and a damaged file is downloaded again. Each commit names its parent, so a
+push never overwrites a concurrent one.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from zoo import registry
 from zoo.decoding import Line, Percent, Positive, SchemaError, from_json
 from zoo.errors import FolderError, HashMismatch, HubError, HubUnavailable, HubWarning, NotFound, RegistryError
 from zoo.hub.address import Address, not_a_hub
-from zoo.hub.download import (
+from zoo.hub.download import read_or_refetch
+from zoo.hub.http import (
     LOG_IN,
-    downloaded,
-    healed,
-    is_passing,
-    patiently,
+    download_with_retries,
+    is_temporary,
     plain_error,
     plain_errors,
     retrying,
     short,
+    with_retries,
 )
 from zoo.hub.protocol import Listed, Pushed, Revision
 from zoo.record import store
@@ -55,13 +55,13 @@ REMEDIES = f"{LOG_IN}, or name a folder: file:PATH"
 
 def open_namespace(address: Address) -> HuggingFaceHub:
     """Open the hub at `hf://namespace` or `hf://`; raises HubError if the namespace is invalid."""
-    if "/" in address.place or "@" in address.place:
+    if "/" in address.location or "@" in address.location:
         raise not_a_hub(address)
-    if find_spec("huggingface_hub") is None:  # the only part of the zoo that needs it
+    if find_spec("huggingface_hub") is None:  # an optional dependency
         remedies = "install it with: pip install huggingface_hub, or name a folder: file:PATH"
         raise HubError(f"{address} needs huggingface_hub, which is not installed; {remedies}")
     _require_endpoint(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    return HuggingFaceHub(address.place or None)
+    return HuggingFaceHub(address.location or None)
 
 
 class HuggingFaceHub:
@@ -86,7 +86,7 @@ class HuggingFaceHub:
 
         account = self._account()
         with plain_errors(self.address.model(name)):
-            validate_repo_id(f"{self.namespace}/{name}")
+            validate_repo_id(self._repository(name))
         if account.get("auth", {}).get("accessToken", {}).get("role") == "read":
             raise HubError(f"the token of {account['name']} is read-only; with a token that may write, {REMEDIES}")
         namespaces = [account["name"], *sorted(organisation["name"] for organisation in account.get("orgs", []))]
@@ -116,7 +116,7 @@ class HuggingFaceHub:
         with plain_errors("the Hugging Face Hub"):
             try:
                 ModelCard(text)
-                patiently(validate)
+                with_retries(validate)
             except (ValueError, yaml.YAMLError) as error:
                 card = f"the README.md of {self.address.model(name)}"
                 raise HubError(f"{card} is refused by the Hub: {short(error)}; correct its metadata") from None
@@ -133,7 +133,7 @@ class HuggingFaceHub:
             HubUnavailable: The Hub can't be reached, and the cache has an earlier commit.
             HubError: Any other failure.
         """
-        address, repository = self.address.model(name), f"{self.namespace}/{name}"
+        address, repository = self.address.model(name), self._repository(name)
         if revision is not None and COMMIT.fullmatch(revision):
             commit, identity = revision, None
         else:
@@ -145,14 +145,14 @@ class HuggingFaceHub:
             _require_same(folder, identity)
             return store.read_record(folder)
 
-        return Revision(healed(read), commit)
+        return Revision(read_or_refetch(read), commit)
 
     def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
         """Return the folder of a commit in the client's cache, with these files; cached files cost no request."""
         with plain_errors(self.address.model(name), revision):
-            folder = self._snapshots(f"{self.namespace}/{name}") / revision
+            folder = self._snapshots(self._repository(name)) / revision
             for file in files:
-                self._fetch(f"{self.namespace}/{name}", revision, file, anew=anew)
+                self._fetch(self._repository(name), revision, file, anew=anew)
         return folder
 
     def publish(self, name: str, files: Mapping[str, bytes]) -> Pushed:
@@ -161,17 +161,17 @@ class HuggingFaceHub:
         Files that only the previous record names are deleted; files that people added stay. The published files are
         downloaded again and compared.
         """
-        address, repository = self.address.model(name), f"{self.namespace}/{name}"
+        address, repository = self.address.model(name), self._repository(name)
         identity = store.identity_of(files)
         with plain_errors(address):
-            patiently(lambda: self._api.create_repo(repository, exist_ok=True))
+            with_retries(lambda: self._api.create_repo(repository, exist_ok=True))
             # Repeat if another push changed the head, or if the response was lost.
-            commit, repaired = retrying(lambda error: is_passing(error) or _is_behind(error))(
+            commit, repaired = retrying(lambda error: is_temporary(error) or _is_behind(error))(
                 lambda: self._commit(repository, name, files)
             )
             if repaired:  # the tag points to the damaged commit
-                patiently(lambda: self._api.delete_tag(repository, tag=identity))
-            patiently(lambda: self._api.create_tag(repository, tag=identity, revision=commit, exist_ok=True))
+                with_retries(lambda: self._api.delete_tag(repository, tag=identity))
+            with_retries(lambda: self._api.create_tag(repository, tag=identity, revision=commit, exist_ok=True))
             self._compare(repository, commit, files)
         return Pushed(address, commit, repaired)
 
@@ -182,11 +182,11 @@ class HuggingFaceHub:
         """
         from huggingface_hub import hf_hub_url, try_to_load_from_cache
 
-        address, repository = self.address.model(name), f"{self.namespace}/{name}"
+        address, repository = self.address.model(name), self._repository(name)
         try:
             with plain_errors(address, revision):
                 url = hf_hub_url(repository, store.WEIGHTS, revision=revision, endpoint=self._api.endpoint)
-                metadata = patiently(lambda: self._api.get_hf_file_metadata(url=url, timeout=TIMEOUT))
+                metadata = with_retries(lambda: self._api.get_hf_file_metadata(url=url, timeout=TIMEOUT))
         except NotFound:
             raise
         except HubError:  # without a network: the client's cache names a file by its hash
@@ -202,35 +202,38 @@ class HuggingFaceHub:
         return File(str(metadata.etag), metadata.size)
 
     def revisions(self, name: str) -> list[str]:
-        """The commits of the main branch, newest first, without the empty one with which the Hub creates it."""
-        address, repository = self.address.model(name), f"{self.namespace}/{name}"
+        """Return the commits of the main branch, newest first, without the first one if it has no model."""
+        address, repository = self.address.model(name), self._repository(name)
         with plain_errors(address):
             # First a request with a time-out: if the Hub does not answer, list_repo_commits retries for 23 seconds.
-            patiently(lambda: self._api.model_info(repository, timeout=TIMEOUT))
-            commits = [commit.commit_id for commit in patiently(lambda: self._api.list_repo_commits(repository))]
-            if not patiently(lambda: self._api.file_exists(repository, store.CONFIG, revision=commits[-1])):
+            with_retries(lambda: self._api.model_info(repository, timeout=TIMEOUT))
+            commits = [commit.commit_id for commit in with_retries(lambda: self._api.list_repo_commits(repository))]
+            if not with_retries(lambda: self._api.file_exists(repository, store.CONFIG, revision=commits[-1])):
                 commits.pop()
         if not commits:
             raise NotFound(f"{address} is an empty repository; push a model to it")
         return commits
 
     def dates(self, name: str) -> dict[str, datetime]:
-        """The time of each commit of the main branch."""
+        """Return the time of each commit of the main branch."""
         with plain_errors(self.address.model(name)):
-            commits = patiently(lambda: self._api.list_repo_commits(f"{self.namespace}/{name}"))
+            commits = with_retries(lambda: self._api.list_repo_commits(self._repository(name)))
         return {commit.commit_id: commit.created_at for commit in commits}
 
     def models(self, pattern: str | None = None) -> list[Listed]:
-        """The models of the namespace with the zoo's tag, as their cards describe them; one request per page."""
+        """List the models of the namespace with the zoo's tag, from their cards; one request per page."""
         with plain_errors(self.address):
             models = _from_cards(_query({"author": self.namespace}))
         return [model for model in models if pattern is None or fnmatch.fnmatchcase(model.name, pattern)]
 
     def search(self, text: str) -> list[Listed]:
-        """The zoo's models with this text in the name of their repository; `hf://` searches the whole Hub."""
+        """List the zoo's models whose repositories have this text in their name; `hf://` searches the whole Hub."""
         query = {"search": text} if self._namespace is None else {"search": text, "author": self._namespace}
         with plain_errors("the Hugging Face Hub"):
             return _from_cards(_query(query))
+
+    def _repository(self, name: str) -> str:
+        return f"{self.namespace}/{name}"
 
     @functools.cached_property
     def _api(self) -> HfApi:
@@ -242,7 +245,7 @@ class HuggingFaceHub:
         if get_token() is None:
             raise HubError(f"no account is logged in to the Hugging Face Hub; {REMEDIES}")
         with plain_errors("the Hugging Face Hub"):
-            return patiently(self._api.whoami)
+            return with_retries(self._api.whoami)
 
     def _commit(self, repository: str, name: str, files: Mapping[str, bytes]) -> tuple[str, tuple[str, ...]]:
         """Commit the files that differ from the head's; if none differ, make no commit.
@@ -253,7 +256,7 @@ class HuggingFaceHub:
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         record = store.record_of(files)
-        head = str(patiently(lambda: self._api.model_info(repository, timeout=TIMEOUT)).sha)
+        head = str(with_retries(lambda: self._api.model_info(repository, timeout=TIMEOUT)).sha)
         tree, previous = self._tree(repository, head), self._record_at(name, head)
         files_to_have = {**files, **_eval_results(record)}
         added = [file for file, content in files_to_have.items() if tree.get(file) not in _hashes_of(content)]
@@ -270,10 +273,10 @@ class HuggingFaceHub:
         return commit.oid, tuple(damaged)
 
     def _tree(self, repository: str, commit: str) -> dict[str, str]:
-        """The hash that the Hub has of each file of a commit, by path."""
+        """The hash of each file of a commit, by path, as the Hub reports it."""
         from huggingface_hub.hf_api import RepoFile
 
-        tree = patiently(lambda: list(self._api.list_repo_tree(repository, revision=commit, recursive=True)))
+        tree = with_retries(lambda: list(self._api.list_repo_tree(repository, revision=commit, recursive=True)))
         files = [file for file in tree if isinstance(file, RepoFile)]
         return {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in files}
 
@@ -287,19 +290,15 @@ class HuggingFaceHub:
     def _compare(self, repository: str, commit: str, files: Mapping[str, bytes]) -> None:
         """Download a commit into a temporary cache and compare it with the published files."""
         with tempfile.TemporaryDirectory(prefix="zoo-") as scratch:
-
-            def fetch(name: str) -> str:
-                return self._api.hf_hub_download(repository, name, revision=commit, cache_dir=scratch)
-
+            download = functools.partial(self._api.hf_hub_download, repository, revision=commit, cache_dir=scratch)
             for name, content in files.items():
-                path = downloaded(functools.partial(fetch, name))
-                if Path(path).read_bytes() != content:
+                if Path(download_with_retries(functools.partial(download, name))).read_bytes() != content:
                     raise HubError(f"hf://{repository}: {name} differs from the published file; publish it again")
 
     def _resolve(self, address: Address, repository: str, revision: str | None) -> tuple[str, str | None]:
-        """The commit that a branch, a tag or digits refer to, and the record's id if that was given.
+        """The commit of a branch, a tag or digits, and the record's id if `revision` is one.
 
-        With HF_HUB_OFFLINE, that is the commit in the cache.
+        Reads the cache only if HF_HUB_OFFLINE is set.
         """
         from huggingface_hub import constants
         from huggingface_hub.errors import RemoteEntryNotFoundError, RevisionNotFoundError
@@ -323,13 +322,13 @@ class HuggingFaceHub:
             raise HubUnavailable(str(plain), cached, date.fromtimestamp(written)) from None
 
     def _ask(self, repository: str, revision: str) -> tuple[str, str | None]:
-        """Ask the Hub for the commit of a branch, a tag or digits, and for the record's id if the tag is one."""
+        """Request the commit of a branch, a tag or digits; returns also the record's id if `revision` is one."""
         from huggingface_hub import hf_hub_url
         from huggingface_hub.errors import RevisionNotFoundError
 
         url = hf_hub_url(repository, store.CONFIG, revision=revision, endpoint=self._api.endpoint)
         try:
-            commit = patiently(lambda: self._api.get_hf_file_metadata(url=url, timeout=TIMEOUT)).commit_hash
+            commit = with_retries(lambda: self._api.get_hf_file_metadata(url=url, timeout=TIMEOUT)).commit_hash
         except RevisionNotFoundError:
             complete = self._completed(repository, revision) if DIGITS.fullmatch(revision) else None
             if complete is None or complete == revision:
@@ -343,8 +342,8 @@ class HuggingFaceHub:
 
     def _completed(self, repository: str, digits: str) -> str | None:
         """The commit or id that begins with these digits, or None; raises NotFound if there are several."""
-        tags = patiently(lambda: self._api.list_repo_refs(repository)).tags
-        commits = patiently(lambda: self._api.list_repo_commits(repository))
+        tags = with_retries(lambda: self._api.list_repo_refs(repository)).tags
+        commits = with_retries(lambda: self._api.list_repo_commits(repository))
         revisions = [commit.commit_id for commit in commits] + [
             tag.name for tag in tags if IDENTITY.fullmatch(tag.name)
         ]
@@ -354,7 +353,7 @@ class HuggingFaceHub:
         return matching[0] if matching else None
 
     def _cached(self, repository: str, revision: str) -> str | None:
-        """The commit to which a branch, a tag or digits referred when the client last cached it; None if never."""
+        """The commit of a branch, a tag or digits in the client's cache; None if it is not cached."""
         from huggingface_hub import try_to_load_from_cache
 
         path = try_to_load_from_cache(repository, store.CONFIG, revision=revision)
@@ -372,9 +371,8 @@ class HuggingFaceHub:
 
     def _fetch(self, repository: str, commit: str, name: str, *, anew: bool = False) -> Path:
         """Download a file at a commit; a cached file costs no request."""
-        return Path(
-            downloaded(lambda: self._api.hf_hub_download(repository, name, revision=commit, force_download=anew))
-        )
+        download = functools.partial(self._api.hf_hub_download, repository, name, revision=commit, force_download=anew)
+        return Path(download_with_retries(download))
 
     def _snapshots(self, repository: str) -> Path:
         """The folder in the client's cache that contains a folder for each commit of a repository."""
@@ -384,7 +382,7 @@ class HuggingFaceHub:
 
 
 def _require_endpoint(text: str) -> None:
-    """Raise HubError if HF_ENDPOINT is not a URL; called before the client is imported, because that reads it."""
+    """Raise HubError if HF_ENDPOINT is not a URL. Called before the client is imported, because that reads it."""
     try:
         address = urlsplit(text)
         is_valid = address.scheme in ("http", "https") and bool(address.hostname)
@@ -399,10 +397,10 @@ def _address(namespace: str) -> Address:
 
 
 def _query(query: dict[str, str]) -> list[object]:
-    """The Hub's description of the models with the zoo's tag, with the metadata of their cards; all pages.
+    """Request all pages of the list of models with the zoo's tag, with the metadata of their cards.
 
-    Uses the client's session and not its `list_models`, which retries for 23 seconds, with warnings, if the Hub can't
-    be reached. A next page at another host is not requested, because each request carries the token.
+    Does not use the client's `list_models`, which retries for 23 seconds, with warnings, if the Hub can't be reached.
+    A next page at another host is not requested, because each request carries the token.
     """
     from huggingface_hub.utils import (  # type: ignore[attr-defined]
         build_hf_headers,
@@ -414,14 +412,14 @@ def _query(query: dict[str, str]) -> list[object]:
     first = url = f"{_client().endpoint}/api/models"
     parameters: dict[str, str] | None = {**query, "filter": TAG, "cardData": "true"}
     models: list[object] = []
+
+    def page(url: str, parameters: dict[str, str] | None) -> Any:
+        response = get_session().get(url, params=parameters, headers=headers, timeout=TIMEOUT)
+        hf_raise_for_status(response)
+        return response
+
     while True:
-
-        def page(url: str = url, parameters: dict[str, str] | None = parameters) -> Any:
-            response = get_session().get(url, params=parameters, headers=headers, timeout=TIMEOUT)
-            hf_raise_for_status(response)
-            return response
-
-        response = patiently(page)
+        response = with_retries(functools.partial(page, url, parameters))
         models += from_json(list[object], response.json())
         following = response.links.get("next", {}).get("url")
         if following is None:
@@ -450,7 +448,7 @@ def _require_same(folder: Path, identity: str | None) -> None:
 
 
 def _message(record: Record) -> str:
-    """The message of the commit that publishes a record."""
+    """The message of a commit."""
     if isinstance(record, Imported):
         return f"weights by {record.source.by}"
     return f"{record.job.recipe_name}, seed {record.job.seed}"
@@ -509,7 +507,7 @@ class _Evaluated:
 
 @dataclass(frozen=True)
 class _Card:
-    """The metadata of a card that a listing shows: the `zoo` section, the license, and the first metric."""
+    """The metadata of a card that a list shows: the `zoo` section, the license and `model-index`."""
 
     dataset: Line
     parameters: Positive
@@ -517,11 +515,11 @@ class _Card:
     license: Line
     evaluated: tuple[_Evaluated, ...] | None = None
     by: str | None = None  # the author of imported weights
-    claim: Percent | None = None  # top-1 stated by the author, if it was not measured
+    claim: Percent | None = None  # the top-1 accuracy that the author states, if it was not measured
 
 
 def _from_cards(models: Iterable[object]) -> list[Listed]:
-    """The listing of models from their cards; skips models without a `zoo` section, and warns about invalid cards."""
+    """The models, sorted by address. Skips cards without a `zoo` section, and warns about invalid ones."""
     listed = []
     for model in models:
         card = model.get("cardData") if isinstance(model, Mapping) else None
@@ -536,7 +534,7 @@ def _from_cards(models: Iterable[object]) -> list[Listed]:
 
 
 def _from_card(repository: str, metadata: Mapping[str, Any]) -> Listed:
-    """The listing of a model from the metadata of its card; raises SchemaError if that is invalid."""
+    """The model of a card; raises SchemaError if the metadata is invalid."""
     values = {**metadata["zoo"], "license": metadata.get("license"), "evaluated": metadata.get("model-index")}
     card = from_json(_Card, values)
     metrics = [metric for model in card.evaluated or () for result in model.results for metric in result.metrics]

@@ -1,8 +1,7 @@
-"""What every hub does, and what only some hubs can do: docs/hubs.md describes it, with an example.
+"""The protocol that every hub implements, and protocols for what only some hubs support. docs/hubs.md has an example.
 
-A hub is a store of records, from which named files are fetched. It knows nothing of torch or of architectures, and
-it checks no hash: what is published was checked before (`zoo.hub.publish`), and whoever reads a fetched file holds it
-against the record (`zoo.hub.resolve`).
+A hub stores published models. It imports no torch and checks no hashes: `zoo.hub.publish` checks a folder before it is
+published, and `zoo.hub.resolve` compares each fetched file with the record.
 """
 
 from __future__ import annotations
@@ -22,7 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Revision:
-    """A published model in one state, which never changes: its record, and the id by which the hub has it again."""
+    """An immutable state of a published model.
+
+    Args:
+        record: The content of its config.json.
+        id: The id by which the hub returns this revision.
+
+    Example:
+        >>> from zoo.hub import open_hub
+        >>> revision = open_hub("file:runs").resolve("resnet8_digits")
+        >>> revision.record.parameters, len(revision.id)
+        (75002, 64)
+    """
 
     record: Record
     id: str
@@ -30,30 +40,59 @@ class Revision:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What publishing did: where the model is now, and as which revision."""
+    """The result of publishing a model.
+
+    Args:
+        address: The address of the model.
+        revision: The id of the published revision.
+        repaired: The files that were damaged or missing in the hub and have been replaced.
+        card: The state of the card before. A stale card is rendered again; an edited card is kept.
+
+    Example:
+        >>> from zoo.plugin import Address, Pushed
+        >>> Pushed(Address("memory", "test", "resnet8_digits"), revision="1").repaired
+        ()
+    """
 
     address: Address
     revision: str
-    repaired: tuple[str, ...] = ()  # files that were damaged or missing in the hub, and were written again
-    card: card.State = "current"  # what the card was: a stale one is rendered anew, one that a person edited is kept
+    repaired: tuple[str, ...] = ()
+    card: card.State = "current"
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A model in a hub: its name there, its address, and what a listing shows of it."""
+    """A model in the listing of a hub.
+
+    Args:
+        name: The name of the model.
+        address: The address of the model.
+        dataset: The name of the dataset.
+        parameters: The number of trainable parameters.
+        license: The license of the weights.
+        test_top1: The measured top-1 accuracy in percent, or None.
+        plugin: The distribution that provides the architecture.
+        claim: The top-1 accuracy in percent that the author of imported weights states, if it was not measured.
+
+    Example:
+        >>> from zoo.hub import open_hub
+        >>> for model in open_hub("file:runs").models():
+        ...     print(model.name, model.parameters)
+        resnet8_digits 75002
+    """
 
     name: str
     address: Address
     dataset: str
     parameters: int
     license: str
-    test_top1: float | None  # percent; None where nobody has measured it
-    plugin: str  # the distribution that provides its architecture
-    claim: float | None = None  # top-1 by the author of imported weights, percent; None where it was measured
+    test_top1: float | None
+    plugin: str
+    claim: float | None = None
 
     @classmethod
     def of(cls, address: Address, record: Record | Summary) -> Listed:
-        """What a listing shows of the model at that address."""
+        """Create the entry of a model from its address and its record."""
         claim = getattr(getattr(record, "source", None), "claim", None)
         return cls(
             name=address.name or record.name,
@@ -68,47 +107,79 @@ class Listed:
 
 
 class Hub(Protocol):
-    """A store of published models."""
+    """A store of published models.
+
+    Example:
+        >>> from zoo.hub import open_hub
+        >>> hub = open_hub("file:runs")
+        >>> revision = hub.resolve("resnet8_digits")
+        >>> folder = hub.fetch("resnet8_digits", revision.id, ["log.jsonl"])
+        >>> (folder / "log.jsonl").is_file()
+        True
+    """
 
     @property
     def address(self) -> Address:
-        """The address by which `open_hub` opens it; may ask the network."""
+        """The address with which `open_hub` opens this hub; may need the network."""
 
     def require_writable(self, name: str) -> None:
-        """Raise HubError, with the remedy, if publishing `name` would be refused; changes nothing."""
+        """Raise HubError if the hub would refuse to publish this model. Changes nothing."""
 
     def resolve(self, name: str, revision: str | None = None) -> Revision:
-        """The model at a revision, the newest where None; fetches config.json and nothing else.
+        """Return a revision of a model; fetches config.json and no other file.
 
-        Raises NotFound, HubError, or FolderError where the record is damaged; HubUnavailable where the hub can't be
-        asked for the newest revision, and this machine has an earlier one.
+        Args:
+            name: The name of the model.
+            revision: The id of a revision; None for the newest.
+
+        Raises:
+            NotFound: There is no such model or revision.
+            FolderError: The record is damaged.
+            HubUnavailable: The hub can't be reached, and this machine has an earlier revision.
+            HubError: Any other failure.
         """
 
     def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
-        """A folder on this machine, not to be written to, with these files of a revision that `resolve` gave.
+        """Return a folder on this machine that contains these files of a revision.
 
-        Nothing else has to be in it. With `anew`, copies on this machine are not used: one was damaged. Raises
-        NotFound where the revision has no such file, or HubError.
+        Args:
+            name: The name of the model.
+            revision: The `id` of a revision that `resolve` returned.
+            files: Paths of files in the model folder.
+            anew: Download the files again, because a cached copy is damaged.
+
+        Returns:
+            The folder. It may have other files too; callers must not change it.
+
+        Raises:
+            NotFound: The revision has no such file.
+            HubError: Any other failure.
         """
 
     def publish(self, name: str, files: Mapping[str, bytes]) -> Pushed:
-        """Publish a model's files in one step, as its newest revision; the same files again change nothing.
+        """Publish the files of a model in one step, as its newest revision.
 
-        `files` are config.json, every file that the record names, and where there are any README.md and curve.svg,
-        which are no part of the revision's identity. What is in the hub under this revision already is compared, and
-        written again where it differs. Raises HubError.
+        If the hub already has the revision, its files are compared and replaced where they differ.
+
+        Args:
+            name: The name of the model.
+            files: The content of each file: config.json, all files that the record names, and README.md and
+                curve.svg if there are any. These two do not determine the id of the revision.
+
+        Raises:
+            HubError: The hub refuses the model or can't be written.
         """
 
     def revisions(self, name: str) -> list[str]:
-        """The ids of the model's revisions, newest first; raises NotFound or HubError."""
+        """Return the ids of a model's revisions, newest first; raises NotFound or HubError."""
 
     def models(self, pattern: str | None = None) -> list[Listed]:
-        """The models, sorted by name: those whose names match a pattern (`resnet*`, as `fnmatch` has it), or all."""
+        """List the models sorted by name, or only those that match a pattern of `fnmatch`; raises HubError."""
 
 
 @dataclass(frozen=True)
 class InHub:
-    """A model in a hub, at a revision; `shown` is what its address says of that."""
+    """A revision of a model in a hub. `shown` is the revision that its address names, if any."""
 
     hub: Hub
     name: str
@@ -117,44 +188,44 @@ class InHub:
 
     @property
     def address(self) -> str:
-        """Its address in the hub."""
+        """The address of the model."""
         return str(self.hub.address.model(self.name).at(self.shown))
 
     def fetch(self, files: Iterable[str], *, anew: bool = False) -> Path:
-        """What the hub fetches."""
+        """Fetch files of this revision, as `Hub.fetch`."""
         return self.hub.fetch(self.name, self.revision, files, anew=anew)
 
 
 @runtime_checkable
 class Searchable(Protocol):
-    """A hub in which models can be found by a text."""
+    """A hub that can search its models."""
 
     def search(self, text: str) -> list[Listed]:
-        """The models with this text in their names, sorted by address."""
+        """List the models whose names contain a text, sorted by address; raises HubError."""
 
 
 @runtime_checkable
 class Cards(Protocol):
-    """A hub that refuses cards whose metadata it can't read."""
+    """A hub that refuses cards with invalid metadata."""
 
     def require_card(self, name: str, text: str) -> None:
-        """Raise HubError, with the hub's reason, if this README.md of a model would be refused; changes nothing."""
+        """Raise HubError, with the hub's reason, if the hub would refuse this README.md. Changes nothing."""
 
 
 @runtime_checkable
 class Dated(Protocol):
-    """A hub that says when a revision was published."""
+    """A hub that records the time of each revision."""
 
     def dates(self, name: str) -> Mapping[str, datetime]:
-        """The time of each revision that is known, by its id; raises NotFound or HubError."""
+        """Return the time of each revision by its id; raises NotFound or HubError."""
 
 
 @runtime_checkable
 class Repositories(Protocol):
-    """A hub that has other libraries' repositories too; `resolve` raises OtherFormat for one.
+    """A hub that also has repositories of other libraries.
 
-    The folder of that error is named as the commit, which is a revision for `fetch`.
+    For such a repository, `resolve` raises OtherFormat. The name of the error's `folder` is the revision for `fetch`.
     """
 
     def weights_file(self, name: str, revision: str) -> File:
-        """The SHA-256 and size of a repository's model.safetensors, which is not fetched; NotFound or HubError."""
+        """Return the SHA-256 and size of model.safetensors without fetching it; raises NotFound or HubError."""

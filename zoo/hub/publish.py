@@ -1,7 +1,7 @@
-"""Into a hub, and out of one.
+"""Publishes a model folder to a hub, and copies a published model to a folder.
 
-There is one way in, for `zoo push` and for `--push` of train, export and import: the folder is checked, its card made
-the card of its record, and the hub stores the files, comparing what it has.
+`zoo push`, and `--push` of train, export and import, all call `publish`. It checks the folder and renders its card, and
+the hub stores the files that differ from its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from zoo.record.replace import write_file, written_aside
 from zoo.record.types import UNKNOWN_LICENSE, Environment, EpochRow, File, Record, Results, Trained, Training
 from zoo.spec import Model
 
-# The ids that the Hub takes in a card: https://huggingface.co/docs/hub/repositories-licenses
+# The license ids of the Hugging Face Hub: https://huggingface.co/docs/hub/repositories-licenses
 _LICENSES: Final = """
 afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0
 bigscience-openrail-m bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0
@@ -44,20 +44,32 @@ odc-by ofl-1.1 openmdw-1.0 openrail openrail++ osl-3.0 pddl postgresql unlicense
 LICENSES: Final = frozenset(_LICENSES.split())
 
 
-def sound_license(given: str) -> str:
-    """The license as it was given: an id of the Hub or the address of its text (https://); raises HubError."""
-    if given not in LICENSES and not re.fullmatch(r"https://[^\s/]+\S*", given):
+def sound_license(license: str) -> str:  # noqa: A002 - the usual word
+    """Return a license; raises HubError if it is neither an id of the Hugging Face Hub nor an https:// address."""
+    if license not in LICENSES and not re.fullmatch(r"https://[^\s/]+\S*", license):
         raise HubError(
             "license should be a Hugging Face license id, apache-2.0 or cc-by-4.0, or the https:// address of a text, "
-            f"not {given!r}"
+            f"not {license!r}"
         )
-    return given
+    return license
 
 
 def publish(folder: Path, hub: Hub) -> Pushed:
-    """Publish a model folder under its model's name; raises FolderError or HubError.
+    """Publish a model folder under its model's name.
 
-    Each file is read once, its hash checked. A card that was not edited is rendered for the hub; an edited one is kept.
+    Each file is read once, and its hash is checked. The card is rendered with the model's address in the hub, unless a
+    person edited it, in the folder or in the hub.
+
+    Args:
+        folder: The model folder. A missing or stale card and a missing curve are also written there.
+        hub: The hub.
+
+    Returns:
+        The address and the revision.
+
+    Raises:
+        FolderError: The folder is incomplete or damaged.
+        HubError: The model should not be published, or the hub refuses it.
     """
     folder = path_of(folder)
     model = published(folder)
@@ -69,14 +81,13 @@ def publish(folder: Path, hub: Hub) -> Pushed:
     files = dict(model.files(weights=False))
     if store.WEIGHTS in files:
         store.require_sound_weights(files[store.WEIGHTS], record, folder / store.WEIGHTS)
-    log = model.log()
-    shown, state = _presentation(model, hub, log, files)
-    files |= shown
+    rendered, state = _rendered(model, hub, files)
+    files |= rendered
     newest = _newest(hub, record.name)
     if newest is not None:
         _require_order(record, newest.record.classes, f"{hub.address.model(record.name)} was published with")
-    if state != "edited" and newest is not None and (theirs := _edited_card(hub, record.name, newest.id)) is not None:
-        files[store.README], state = theirs, "edited"
+    if state != "edited" and newest is not None and (edited := _edited_card(hub, record.name, newest.id)) is not None:
+        files[store.README], state = edited, "edited"
     if isinstance(hub, Cards) and store.README in files:
         hub.require_card(record.name, files[store.README].decode(errors="replace"))
     pushed = hub.publish(record.name, files)
@@ -84,7 +95,7 @@ def publish(folder: Path, hub: Hub) -> Pushed:
 
 
 def require_publishable(record: Record, hub: Hub) -> None:
-    """Refuse what should not be published, and a hub that would not take it; raises HubError."""
+    """Raise HubError if a model should not be published, or if the hub can't be written."""
     if isinstance(record, Trained):
         if record.pictures is not None and record.license == UNKNOWN_LICENSE:
             raise HubError(unlicensed(record.name))
@@ -97,7 +108,7 @@ def require_publishable(record: Record, hub: Hub) -> None:
 
 
 def require_card(model: Model, job: Job, license: str, hub: Hub) -> None:  # noqa: A002
-    """Refuse a training whose card the hub would refuse, whatever its results are; raises HubError."""
+    """Raise HubError if the hub would refuse the card of a model that is yet to be trained."""
     if not isinstance(hub, Cards):
         return
     channels, file = model.dataset.input_size[0], File("0" * 64, 0)
@@ -122,20 +133,20 @@ def require_card(model: Model, job: Job, license: str, hub: Hub) -> None:  # noq
         environment=Environment(device="", python="", commit=None),
         pictures=model.dataset.pictures,
     )
-    hub.require_card(model.name, card.render(record, [row], model, _address(hub, model.name)))
+    hub.require_card(model.name, card.render(record, [row], model, _shown_address(hub, model.name)))
 
 
 def _require_order(record: Record, classes: Sequence[str], other: str) -> None:
-    """Refuse other classes than `other` has, unless the images are somebody's own; raises HubError."""
-    is_own = isinstance(record, Trained) and record.pictures is not None
-    if is_own or record.classes == tuple(classes):
+    """Raise HubError if the record has other classes, unless it was trained on an image folder."""
+    on_folder = isinstance(record, Trained) and record.pictures is not None
+    if on_folder or record.classes == tuple(classes):
         return
-    wrong = "its classes in another order" if sorted(record.classes) == sorted(classes) else "other classes"
-    raise HubError(f"{record.name} has {wrong} than {other}; publish it as a model of another dataset")
+    difference = "its classes in another order" if sorted(record.classes) == sorted(classes) else "other classes"
+    raise HubError(f"{record.name} has {difference} than {other}; publish it as a model of another dataset")
 
 
 def _require_whole_test_set(record: Trained) -> None:
-    """Refuse a model that was tested on a part of its test set (`limit_test`); raises HubError."""
+    """Raise HubError if a model was evaluated on a part of its test set (`limit_test`)."""
     images = record.pictures.test_images if record.pictures else 0
     with contextlib.suppress(UnknownModel, PluginError):
         images = images or registry.dataset(record.dataset).test_images
@@ -147,7 +158,7 @@ def _require_whole_test_set(record: Trained) -> None:
 
 
 def unlicensed(name: str) -> str:
-    """The message for weights that can't be published without a license."""
+    """The message for a model that can't be published because it has no license."""
     return (
         f"{name} was trained on your own images and has no license; "
         "give a license, as the Hub spells it: apache-2.0, cc-by-4.0, …"
@@ -155,14 +166,14 @@ def unlicensed(name: str) -> str:
 
 
 def require_public(job: Job, hub: Hub) -> None:
-    """Refuse a job that names a path of this machine, where the hub is not a folder of it itself; raises HubError."""
-    named = {"teacher": job.recipe.teacher}
-    named |= {what: one.address for what, one in (("teacher", job.teacher), ("start", job.start)) if one is not None}
-    for what, address in named.items():
+    """Raise HubError if the teacher or the start is a path of this machine and the hub is not a folder."""
+    teacher = job.teacher.address if job.teacher else job.recipe.teacher
+    start = job.start.address if job.start else None
+    for role, address in (("teacher", teacher), ("start", start)):
         if address is not None and _is_local(address) and hub.address.scheme != "file":
             raise HubError(
-                f"{job.name} can't be published: its {what} {address} is a path of this machine; "
-                f"publish the {what} first, and train with the address that it has then"
+                f"{job.name} can't be published: its {role} {address} is a path of this machine; "
+                f"publish the {role} first, and train with the address that it has then"
             )
 
 
@@ -171,8 +182,8 @@ def _is_local(text: str) -> bool:
     return isinstance(reference, Path) or (isinstance(reference, Address) and reference.scheme == "file")
 
 
-def relicense(folder: Path, license: str) -> Record:  # noqa: A002 - what it is called everywhere
-    """Write another license into the record of a model folder; its other files stay as they are. Raises FolderError."""
+def relicense(folder: Path, license: str) -> Record:  # noqa: A002 - the usual word
+    """Write another license into the record of a model folder, and nothing else; raises FolderError."""
     folder = path_of(folder)
     with alone(folder):
         record = msgspec.structs.replace(store.check(folder), license=license)
@@ -183,56 +194,56 @@ def relicense(folder: Path, license: str) -> Record:  # noqa: A002 - what it is 
         return record
 
 
-def _presentation(
-    model: Published, hub: Hub, log: Sequence[EpochRow], files: Mapping[str, bytes]
-) -> tuple[dict[str, bytes], card.State]:
-    """Render a card and a curve that are missing, and a card that is stale.
+def _rendered(model: Published, hub: Hub, files: Mapping[str, bytes]) -> tuple[dict[str, bytes], card.State]:
+    """Render the card for the hub and a missing curve. Updates the folder, where the card shows the folder's path.
 
-    The published card names the model's address in the hub, the folder's own card the folder. A card that a person
-    edited stays, and so does any card where no plugin here declares the dataset.
+    An edited card is not rendered, and neither is any card if no installed plugin declares the dataset.
 
     Returns:
-        The files to publish in the place of the folder's, and the state of the folder's card.
+        The rendered files, and the state of the folder's card.
     """
-    record, shown, own = model.config, dict[str, bytes](), dict[str, bytes]()
+    record, log = model.config, model.log()
+    rendered, local = dict[str, bytes](), dict[str, bytes]()  # for the hub, and for the folder
     state: card.State = "current"
     if log and store.CURVE not in files:
-        shown[store.CURVE] = own[store.CURVE] = curve.draw(record.name, log).encode()
+        rendered[store.CURVE] = local[store.CURVE] = curve.draw(record.name, log).encode()
     with contextlib.suppress(PluginError):
         if isinstance(model.declared, Model) or store.README not in files:
-            text = card.render(record, log, model.declared)
-            published_text = card.render(record, log, model.declared, _address(hub, record.name))
-            in_catalogue = card.render(record, log, model.declared, record.name)
-            state = _state(files.get(store.README), text, published_text, in_catalogue)
+            own_text = card.render(record, log, model.declared)
+            hub_text = card.render(record, log, model.declared, _shown_address(hub, record.name))
+            catalogue_text = card.render(record, log, model.declared, record.name)
+            state = _state(files.get(store.README), own_text, hub_text, catalogue_text)
             if state == "stale":
-                own[store.README] = text.encode()
+                local[store.README] = own_text.encode()
             if state != "edited":
-                shown[store.README] = published_text.encode()
-    for file, content in own.items():
+                rendered[store.README] = hub_text.encode()
+    for file, content in local.items():
         with contextlib.suppress(OSError):  # the folder may be read-only
             write_file(model.source.fetch([]) / file, content)
-    return shown, state
+    return rendered, state
 
 
 def _state(content: bytes | None, *expected: str) -> card.State:
-    """The state of a card that is current where it is any of the expected texts; a missing card is stale."""
+    """The state of a card, which is current if it equals any of the expected texts; a missing card is stale."""
     if content is None:
         return "stale"
     states = [card.state(content.decode(errors="replace"), text) for text in expected]
     return "current" if "current" in states else states[0]
 
 
-def _address(hub: Hub, name: str) -> str:
-    """The address of a model in a hub, as a card has it: the name alone for the catalogue."""
+def _shown_address(hub: Hub, name: str) -> str:
+    """The address of a model that its card shows: with an absolute path, or the name for a model of the catalogue."""
     address = hub.address
     if address.scheme != "file":
         return str(address.model(name))
-    path = path_of(address.place).absolute()
-    return name if path.resolve() == catalogue().path.resolve() else str(replace(address, place=str(path)).model(name))
+    path = path_of(address.location).absolute()
+    if path.resolve() == catalogue().path.resolve():
+        return name
+    return str(replace(address, location=str(path)).model(name))
 
 
 def _newest(hub: Hub, name: str) -> Revision | None:
-    """The newest revision in a hub; None where there is none that can be read."""
+    """The newest revision in a hub; None if there is none that can be read."""
     try:
         return hub.resolve(name)
     except (NotFound, FolderError):
@@ -240,7 +251,7 @@ def _newest(hub: Hub, name: str) -> Revision | None:
 
 
 def _edited_card(hub: Hub, name: str, revision: str) -> bytes | None:
-    """The card of a revision in a hub, where a person edited it there."""
+    """The card of a revision in a hub if a person edited it."""
     try:
         folder = hub.fetch(name, revision, [store.README])
         text = store.read_regular(folder, store.README, store.PRESENTATION_BYTES)
@@ -250,30 +261,38 @@ def _edited_card(hub: Hub, name: str, revision: str) -> bytes | None:
 
 
 def pull(model: Published, out: Path | None = None) -> Path:
-    """Copy a published model, every file, hashes checked, to `out` (`./NAME`); nothing where it is there already.
+    """Copy all files of a published model to a folder, and check their hashes.
 
-    Raises FolderError or HubError.
+    Args:
+        model: The model.
+        out: The folder to create. By default `./NAME`. Nothing happens if it already contains this model.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FolderError: A file is damaged, or `out` exists and contains something else.
+        HubError: The hub can't be read.
     """
     model.require_record()
-    model.log()  # raises FolderError, before anything is written
+    model.log()  # raises FolderError before anything is written
     target = path_of(out or model.config.name)
     with alone(target):
         if os.path.lexists(target):
-            if not _is(target, model):
+            if not _contains(target, model):
                 raise FolderError(f"{target} is there already; remove it or name another folder")
             return target
         with written_aside(target) as aside:
             for file, content in model.files():
-                (aside / file).parent.mkdir(parents=True, exist_ok=True)
-                (aside / file).write_bytes(content)
+                store.write_files({file: content}, aside)
     return target
 
 
-def _is(folder: Path, model: Published) -> bool:
-    """Whether a folder is that model's, whole."""
+def _contains(folder: Path, model: Published) -> bool:
+    """Whether a folder contains this model completely."""
     try:
-        there = published(folder)
-        there.check(weights=True)
+        existing = published(folder)
+        existing.check(weights=True)
     except (FolderError, HubError):
         return False
-    return there.config == model.config
+    return existing.config == model.config

@@ -1,8 +1,8 @@
-"""Resolves a name, path or address to a published model: reads its record, and fetches files when they are needed.
+"""Resolves a name, a path or an address to a published model. Reads its record; fetches files when they are needed.
 
-The weights of a name come from the given hub. Without one they come from ZOO_HUB, or from the catalogue if ZOO_HUB is
-not set or does not have the model. A model in a hub is resolved once, to a record and an immutable revision. Files are
-fetched by name from that revision and checked against the record when they are read.
+The weights of a name come from the given hub, else from ZOO_HUB, else from the catalogue if ZOO_HUB is not set or does
+not have the model. A model in a hub is resolved once, to a record and an immutable revision. Files are fetched by name
+from that revision, and compared with the record when they are read.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from zoo.errors import (
 )
 from zoo.hub.address import Address, Name, Reference, parse
 from zoo.hub.catalogue import catalogue, variants
-from zoo.hub.download import healed
+from zoo.hub.download import read_or_refetch
 from zoo.hub.protocol import Hub, InHub, Repositories
-from zoo.hub.repositories import Repository, repository
+from zoo.hub.repositories import Repository, read_repository
 from zoo.hub.schemes import open_default, open_hub
 from zoo.record import store
 from zoo.record.paths import is_folder, path_of
@@ -86,11 +86,11 @@ class Folder:
 
 @dataclass(frozen=True, eq=False)
 class Published:
-    """A published model. All files are checked against its record, `config`."""
+    """A published model: its record, the source of its files, and the repository of another library, if it is one."""
 
     config: Record
     source: Source
-    other: Repository | None = None  # set if another library published it
+    repository: Repository | None = None
 
     @property
     def address(self) -> str:
@@ -106,7 +106,7 @@ class Published:
 
     @property
     def is_local(self) -> bool:
-        """Whether it was named by the path of its folder."""
+        """Whether it was referred to by the path of its folder."""
         return isinstance(self.source, Folder)
 
     @property
@@ -118,7 +118,7 @@ class Published:
 
     def require_record(self) -> None:
         """Raise OtherFormat if the model is in another library's repository, which has no record."""
-        if self.other is not None:
+        if self.repository is not None:
             store.read_record(self.source.fetch([store.CONFIG]))
 
     def read(self, file: str) -> bytes:
@@ -126,7 +126,7 @@ class Published:
 
         Raises FolderError, HashMismatch, NotFound or HubError.
         """
-        return healed(lambda anew: store.read_file(self._folder_with(file, anew=anew), self.config, file))
+        return read_or_refetch(lambda anew: store.read_file(self._folder_with(file, anew=anew), self.config, file))
 
     def files(self, *, weights: bool = True) -> Iterator[tuple[str, bytes]]:
         """Yield the name and content of every file, config.json first; hashes are checked.
@@ -134,7 +134,7 @@ class Published:
         With `weights=False`, weights are omitted if the record says that they are downloaded from elsewhere. Raises
         what `read` raises.
         """
-        yield store.CONFIG, healed(self._config_file)
+        yield store.CONFIG, read_or_refetch(self._config_file)
         for file in self.config.files:
             if weights or file != store.WEIGHTS or self._has(file):
                 yield file, self.read(file)
@@ -187,7 +187,7 @@ class Published:
         return [file for file in PRESENTATION if self._has(file)]
 
     def _folder_with(self, file: str, *, anew: bool = False) -> Path:
-        """A folder with that file: the model's own, or for weights of another author the cache."""
+        """A folder with that file: the model's, or the cache of weights that are downloaded from another address."""
         try:
             return self.source.fetch([file], anew=anew)
         except (NotFound, FolderError):
@@ -202,8 +202,8 @@ class Published:
     @functools.cached_property
     def architecture(self) -> Architecture:
         """The architecture; raises PluginError, which names the distribution, if no installed plugin has it."""
-        if self.other is not None:
-            return self.other.architecture
+        if self.repository is not None:
+            return self.repository.architecture
         distribution = self.config.plugin_distribution
         with contextlib.suppress(UnknownModel):
             return registry.recorded(self.config.architecture, distribution)
@@ -244,14 +244,14 @@ class Published:
             DataError: The classes or the input size differ.
             UnknownModel: There is no such dataset.
         """
-        named = registry.dataset(dataset)
-        if not self.config.fits(named):
+        other = registry.dataset(dataset)
+        if not self.config.fits(other):
             raise DataError(
                 f"{self.config.name} has {len(self.config.classes)} classes and input size {self.config.input_size}, "
-                f"but {named.name} has {len(named.classes)} classes and input size {named.input_size}, or other "
+                f"but {other.name} has {len(other.classes)} classes and input size {other.input_size}, or other "
                 "classes; name the dataset that the model was trained on"
             )
-        return registry.join(self.architecture, named)
+        return registry.join(self.architecture, other)
 
     def net(
         self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None
@@ -275,11 +275,12 @@ class Published:
 
         self._require_declared(num_classes, in_channels)
 
-        def content(anew: bool) -> tuple[bytes, Path]:
+        def read(anew: bool) -> tuple[bytes, Path]:
             folder = self._folder_with(store.WEIGHTS, anew=anew)
             return store.read_file(folder, self.config, store.WEIGHTS), folder / store.WEIGHTS
 
-        return weights.filled(self.architecture, *healed(content), self.config, num_classes, in_channels).to(device)
+        weights_file = read_or_refetch(read)
+        return weights.filled(self.architecture, *weights_file, self.config, num_classes, in_channels).to(device)
 
     def untrained(
         self, device: torch.device | str = "cpu", *, num_classes: int | None = None, in_channels: int | None = None
@@ -315,7 +316,7 @@ class Published:
             return
         own, declared = self.config, self.declared.dataset
         same_classes = num_classes is not None or own.classes == declared.classes
-        first = 0 if in_channels is None else 1  # of channels, height, width
+        first = 0 if in_channels is None else 1  # compare height and width only if the channels change
         if not same_classes or own.input_size[first:] != declared.input_size[first:]:
             raise DataError(
                 f"{self.config.name} was trained on a dataset with other classes or another input size than the "
@@ -378,14 +379,14 @@ def named(name: str, *, hub: str | None = None, revision: str | None = None, new
 def _not_shipped(name: str, revision: str | None) -> NotFound:
     """The error for a name without weights in the catalogue."""
     base, tag = tagged(name)
+    imported = ", ".join(variants(base))
     if tag is not None:
-        others = ", ".join(variants(base))
-        hint = f"it has {others}" if others else f"it has no imported weights for {base}: leave out .{tag}"
+        hint = f"it has {imported}" if imported else f"it has no imported weights for {base}: leave out .{tag}"
         return NotFound(f"the catalogue has no weights of {name}; {hint}")
-    model, kind = (name, NotPublished) if revision is None else (f"{name} at revision {revision}", NotFound)
-    others = f" (but it has imported weights: {', '.join(variants(name))})" if variants(name) else ""
-    return kind(
-        f"the catalogue has no weights of {model}{others}; name a hub that has them (hub, or ZOO_HUB), "
+    model, error = (name, NotPublished) if revision is None else (f"{name} at revision {revision}", NotFound)
+    remark = f" (but it has imported weights: {imported})" if imported else ""
+    return error(
+        f"the catalogue has no weights of {model}{remark}; name a hub that has them (hub, or ZOO_HUB), "
         f"or train it: zoo train {name}"
     )
 
@@ -407,8 +408,8 @@ def _in_folder(path: Path) -> Published:
     try:
         return Published(store.read_record(path), Folder(path))
     except OtherFormat as error:
-        other = repository(error.folder, error.kind, None)
-        return Published(other.record, Folder(path), other)
+        repository = read_repository(error.folder, error.kind, None)
+        return Published(repository.record, Folder(path), repository)
 
 
 def _in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) -> Published:
@@ -429,8 +430,8 @@ def _in_hub(hub: Hub, name: str, revision: str | None, *, newest: bool = False) 
         if not isinstance(hub, Repositories):
             return _in_folder(error.folder)
         source = InHub(hub, name, error.folder.name, error.folder.name)
-        other = repository(error.folder, error.kind, source)
-        return Published(other.record, source, other)
+        repository = read_repository(error.folder, error.kind, source)
+        return Published(repository.record, source, repository)
     if resolved.record.name != name:
         raise HubError(f"{hub.address.model(name)} contains the model {resolved.record.name}, expected {name}")
     return Published(resolved.record, InHub(hub, name, resolved.id))

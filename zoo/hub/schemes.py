@@ -1,9 +1,9 @@
-"""Which kinds of hub there are: the zoo's two, and entry points of the group `zoo.hubs`, named as the scheme.
+"""Opens hubs by the scheme of their address: `file` and `hf`, and entry points of the group `zoo.hubs`.
 
     [project.entry-points."zoo.hubs"]
     memory = "zoo_memory:MemoryHub"
 
-The value is called with the hub's Address and returns the Hub.
+The value of an entry point is called with an Address and returns a Hub.
 """
 
 from __future__ import annotations
@@ -28,39 +28,48 @@ HUBS: Final = Group[Callable[[Address], Hub]](
 
 
 def open_hub(address: str | Address | None = None) -> Hub:
-    """The hub at an address: `file:PATH`, `hf://namespace`, or of a kind that a plugin brings.
+    """Open a hub. Contacts no server.
 
-    None means what ZOO_HUB says, and `hf://`, the account that is logged in, where it says nothing.
-    A model's address opens its hub. Nothing is contacted yet.
+    Args:
+        address: The address of a hub as text, or an Address of a hub or of a model in it. None for ZOO_HUB, or if
+            that is not set for `hf://`, the namespace of the account that is logged in.
 
-    Raises HubError for what is no hub's address, or PluginError.
+    Returns:
+        The hub.
+
+    Raises:
+        HubError: The text is not the address of a hub, or no plugin provides this kind of hub.
+        PluginError: The plugin of this kind of hub can't be used.
+
+    Example:
+        >>> from zoo.hub import open_hub
+        >>> str(open_hub("hf://me").address)
+        'hf://me'
     """
     address = address or os.environ.get("ZOO_HUB") or "hf://"
-    where = parse_hub(address) if isinstance(address, str) else address.hub
-    opens = HUBS.load(where.scheme)
-    with HUBS.guarded(where.scheme):
-        return opens(where)
+    hub = parse_hub(address) if isinstance(address, str) else address.hub
+    create = HUBS.load(hub.scheme)
+    with HUBS.guarded(hub.scheme):
+        return create(hub)
 
 
 def open_default() -> Hub | None:
-    """Open the hub of ZOO_HUB for reading.
+    """Open the hub in ZOO_HUB for reading.
 
     Returns:
         The hub, or None if ZOO_HUB is not set.
 
     Raises:
-        HubError: ZOO_HUB is no hub's address, or names a folder that does not exist or can't be read.
-        PluginError: The plugin of that kind of hub can't be used.
+        HubError: ZOO_HUB is not the address of a hub, or names a folder that does not exist or can't be read.
+        PluginError: The plugin of this kind of hub can't be used.
     """
     address = os.environ.get("ZOO_HUB")
     if not address:
         return None
     hub = open_hub(address)
     if hub.address.scheme == "file":
-        folder = path_of(hub.address.place)
         try:
-            with os.scandir(folder):
-                pass
+            os.scandir(path_of(hub.address.location)).close()
         except OSError as error:
             raise HubError(
                 f"ZOO_HUB names {hub.address}, which can't be read ({error.strerror}); "

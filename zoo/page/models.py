@@ -119,7 +119,7 @@ def shown(hub: str | None, *, with_files: bool) -> list[Shown]:
     """
     rows = listing.overview(pretrained=True, hub=hub)
     if not rows:
-        raise listing.nothing(pretrained=True, hub=hub)
+        raise listing.no_models(pretrained=True, hub=hub)
     models = []
     for row in rows:
         name = row.name if row.weights in (None, "catalogue") else row.weights
@@ -155,7 +155,7 @@ def _downloads(model: Published) -> Iterator[Download]:
             from huggingface_hub import hf_hub_url
 
             assert isinstance(model.source, InHub)
-            url = hf_hub_url(f"{address.place}/{model.config.name}", file, revision=model.source.revision)
+            url = hf_hub_url(f"{address.location}/{model.config.name}", file, revision=model.source.revision)
             yield Download(file, url, None)
         elif address is not None and address.scheme != "file":
             continue  # the files would have to be downloaded first

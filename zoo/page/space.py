@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from zoo.errors import PageError
-from zoo.hub.download import patiently, plain_errors
+from zoo.hub.http import plain_errors, with_retries
 from zoo.page.site import MARK
 
 README: Final = """---
@@ -48,7 +48,7 @@ def publish(site: Path, repository: str) -> str:
 
     api = HfApi(library_name="zoo")
     with plain_errors(f"hf://{repository}"):
-        url = patiently(lambda: api.create_repo(repository, repo_type="space", space_sdk="static", exist_ok=True))
+        url = with_retries(lambda: api.create_repo(repository, repo_type="space", space_sdk="static", exist_ok=True))
         if not api.file_exists(repository, "README.md", repo_type="space"):
             readme = README.format(title=repository.partition("/")[2]).encode()
             api.upload_file(

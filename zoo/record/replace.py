@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ ASIDE, BEFORE = ".aside", ".before"
 @contextlib.contextmanager
 def file_written_aside(target: Path) -> Iterator[IO[bytes]]:
     """Yield a file that is renamed to `target` when the block ends without an error; raises OSError."""
-    aside = target.with_name(f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}{ASIDE}")
+    aside = target.with_name(f".{target.name[:200]}.{os.getpid()}-{os.urandom(4).hex()}{ASIDE}")
     try:
         with aside.open("xb") as file:
             yield file

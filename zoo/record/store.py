@@ -91,7 +91,7 @@ def identity_of(files: Mapping[str, bytes], folder: Path = Path()) -> str:
     """Return the id of a folder from its files; raises FolderError, which names `folder`."""
     values = _document(files[CONFIG], folder)
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return _sha256(text.encode())
+    return File.of(text.encode()).sha256
 
 
 def write(folder: Path, record: Record, files: Mapping[str, bytes]) -> Record:
@@ -108,7 +108,7 @@ def write(folder: Path, record: Record, files: Mapping[str, bytes]) -> Record:
     Raises:
         FolderError: A value of the record is out of bounds. Nothing is written then.
     """
-    hashed = {name: file_facts(content) for name, content in files.items() if name not in PRESENTATION}
+    hashed = {name: File.of(content) for name, content in files.items() if name not in PRESENTATION}
     record = msgspec.structs.replace(record, files=hashed, format=FORMAT)
     write_files({CONFIG: encode(record), **files}, folder)
     return record
@@ -118,7 +118,7 @@ def read_file(folder: Path, record: Record, name: str) -> bytes:
     """Read a file of the record, and check its size and hash; raises FolderError or HashMismatch."""
     path, expected = folder / name, record.files[name]
     content = read_regular(folder, name, expected.bytes)
-    actual = _sha256(content)
+    actual = File.of(content).sha256
     if actual != expected.sha256:
         raise HashMismatch(
             f"{path} has SHA-256 {actual}, but {CONFIG} expects {expected.sha256}; "
@@ -230,11 +230,6 @@ def copy_files(source: Path, target: Path, *, weights: bool = True) -> None:
     """Check a model folder, and copy its files into an existing folder; raises FolderError or HashMismatch."""
     files = read_files(source)
     write_files(files if weights else {name: files[name] for name in files if name != WEIGHTS}, target)
-
-
-def file_facts(content: bytes) -> File:
-    """The hash and size of a file."""
-    return File(_sha256(content), len(content))
 
 
 def is_missing(path: str | Path) -> bool:
@@ -352,9 +347,3 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _short(text: str) -> str:
     return text if len(text) <= 300 else f"{text[:300]}…"
-
-
-def _sha256(content: bytes) -> str:
-    import hashlib  # imported here because OpenSSL loads slowly and a list of models needs no hash
-
-    return hashlib.sha256(content).hexdigest()

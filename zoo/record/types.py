@@ -140,6 +140,13 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Sha256
     bytes: Count
 
+    @classmethod
+    def of(cls, content: bytes) -> File:
+        """Hash the content of a file."""
+        import hashlib  # imported here because OpenSSL loads slowly and a list of models needs no hash
+
+        return cls(hashlib.sha256(content).hexdigest(), len(content))
+
 
 class Download(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The address of weights that may be missing in the folder.
@@ -444,6 +451,11 @@ def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 def is_tag(text: str) -> bool:
     """Whether a text can be the tag of imported weights, the part of the name after the dot."""
     return re.match(TAG, text) is not None
+
+
+def tag_of(author: str) -> str:
+    """Return the tag for the weights of an author; empty if the name has no letter or digit of ASCII."""
+    return re.sub(r"[^a-z0-9_-]+", "-", author.lower()).strip("-_")[:40]
 
 
 def spread(percents: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""Checks for the tests of a plugin: models and datasets against their declarations, a hub against the protocol.
+"""Checks for the tests of plugins: of models and datasets against their declarations, and of hubs.
 
     from zoo.testing import check_dataset, check_model, check_training
 
@@ -6,11 +6,11 @@
         check_model(my_model)
         check_training(my_model)
 
-    def test_my_data_set() -> None:
-        check_dataset(my_data_set, root)
+    def test_my_dataset() -> None:
+        check_dataset(my_dataset, root)
 
-All of them for everything that a distribution declares is `check_plugin("zoo-mine")`, or `pytest --zoo-plugin zoo-mine`
-with a test for each. Torch comes with the checks of a model; that of a hub does without.
+`check_plugin("zoo-mine")` runs all checks on everything that a distribution declares. `pytest --zoo-plugin zoo-mine`
+runs each check as a test. The checks of models import torch; `check_hub` does not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The checks of a model: its net against what it declares, and a short training."""
+"""The checks of a model: its net against its declaration, and a short training."""
 
 from __future__ import annotations
 
@@ -37,19 +37,34 @@ CPU = torch.device("cpu")
 
 
 def check_model(model: Model) -> None:
-    """Build the model, compare it with what it declares, and make sure that it can be trained and published.
+    """Build the net of a model and compare it with the declaration.
 
-    Parameter count, shapes (for other classes and channels too), the same initialisation from the
-    same seed, a strict state dict, an evaluation mode in which an image's logits depend on that
-    image alone, a first optimizer step of every recipe; begun as a shallower net of its `deepening`,
-    the logits of that one. Raises AssertionError.
+    Checks that
+
+    - the number of parameters is the declared one;
+    - the logits have the shape [N, classes], also for other numbers of classes and channels;
+    - the random seed determines the initial weights, and the state dict contains the whole net;
+    - in evaluation mode the logits of an image do not depend on its batch, and no state changes;
+    - every recipe can do a first optimizer step, and every parameter gets a gradient;
+    - a net that starts from a shallower one (`deepening`) has the logits of that net.
+
+    Args:
+        model: The model.
+
+    Raises:
+        AssertionError: A check failed.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.testing import check_model
+        >>> check_model(zoo.info("resnet8_digits").model)
     """
     channels, height, width = model.dataset.input_size
     classes = len(model.dataset.classes)
     torch.manual_seed(0)
     net = build(model.architecture, model.dataset)
     counted, declared = count(net), parameters(model)
-    require(counted == declared, f"{model.name} has {counted:,} parameters, its facts say {declared:,}")
+    require(counted == declared, f"{model.name} has {counted:,} parameters, but declares {declared:,}")
 
     images = torch.randn(4, channels, height, width)
     require(net(images).shape == (4, classes), f"{model.name}: logits should be [N, {classes}]")
@@ -78,23 +93,23 @@ def check_model(model: Model) -> None:
 
 
 def _check_deepening(model: Model, shallower: str, images: torch.Tensor) -> None:
-    """A net that begins as a shallower one has its logits."""
+    """Check that a net that starts from a shallower one has the logits of that net."""
     origin = Origin(f"{shallower}_{model.dataset.name}", sha256="", shallower=shallower)
     net = build(model.architecture, model.dataset)
     try:
         other = build(registry.architecture(shallower), model.dataset)
-        other(images)  # statistics of batch norm that say something
+        other(images)  # updates the statistics of batch norm
         tensors, channels = other.state_dict(), model.dataset.input_size[0]
         fill(net, Start(tensors, model.dataset.classes, channels, origin, model.architecture.license), model)
     except ZooError as error:
         raise AssertionError(f"{model.name}: {error}") from None
     torch.testing.assert_close(
-        net.eval()(images), other.eval()(images), msg=f"{model.name}: begun as {shallower}, it computes something else"
+        net.eval()(images), other.eval()(images), msg=f"{model.name}: started from {shallower}, it has other logits"
     )
 
 
 def _groups(model: Model, recipe: Recipe, net: nn.Module) -> list[optim.Group]:
-    """What the recipe trains of the net, which may have to name its head and its layers for it."""
+    """The parameter groups of a recipe, some of which need the head and the layers of the net."""
     try:
         head = optim.head(net) if recipe.freeze_epochs else None
         return optim.groups(recipe, net, head)
@@ -103,10 +118,22 @@ def _groups(model: Model, recipe: Recipe, net: nn.Module) -> list[optim.Group]:
 
 
 def check_training(model: Model, *, recipe: str | None = None, images: int = 96) -> None:
-    """Train the model for two epochs on synthetic images and write its folder, as `zoo train` would.
+    """Train a model for two epochs on synthetic images, and write its model folder as `zoo train` does.
 
-    The loss must fall from the first epoch to the second, and the net that is loaded back from the
-    folder must be the one that was evaluated. Raises AssertionError.
+    Checks that the second epoch has a lower loss than the first, and that the weights can be loaded from the folder.
+
+    Args:
+        model: The model.
+        recipe: The name of the recipe; by default the model's default recipe.
+        images: The number of training images.
+
+    Raises:
+        AssertionError: A check failed.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.testing import check_training
+        >>> check_training(zoo.info("resnet8_digits").model)
     """
     name = recipe or model.default_recipe
     published = model.recipes[name]
@@ -140,7 +167,21 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
 
 
 def learning_rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:
-    """The learning rate of every step of a training, as the loop moves it; a plateau's while the error falls."""
+    """Return the learning rate of each step of a training; for a plateau schedule, while the error falls.
+
+    Args:
+        recipe: The recipe.
+        steps_per_epoch: The number of optimizer steps per epoch.
+
+    Returns:
+        One value for each of the `epochs * steps_per_epoch` steps.
+
+    Example:
+        >>> from zoo.plugin import Recipe
+        >>> from zoo.testing import learning_rates
+        >>> learning_rates(Recipe(epochs=2, lr=0.1, sched="constant"), steps_per_epoch=2)
+        [0.1, 0.1, 0.1, 0.1]
+    """
     optimizer = optim.build(recipe, [nn.Parameter(torch.zeros(1))])
     schedule = optim.schedule(recipe, optimizer, steps_per_epoch)
     rates = []
@@ -157,7 +198,7 @@ def _check_evaluation(model: Model, net: nn.Module, again: nn.Module, images: to
     net.eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     logits = net(images)
-    require(torch.equal(logits, again.eval()(images)), f"{model.name}: the state dict is not the whole net")
+    require(torch.equal(logits, again.eval()(images)), f"{model.name}: the state dict does not contain the whole net")
     torch.testing.assert_close(
         net(images[:1]), logits[:1], rtol=1e-3, atol=1e-4,
         msg=f"{model.name}: in evaluation mode an image's logits depend on the batch it is in",
@@ -167,7 +208,7 @@ def _check_evaluation(model: Model, net: nn.Module, again: nn.Module, images: to
 
 
 def _learnable(dataset: Dataset, train_images: int) -> Dataset:
-    """A dataset of that shape whose first four classes are four patterns under noise."""
+    """A synthetic dataset of the same shape: four classes, each a fixed pattern with noise."""
     channels, height, width = dataset.input_size
 
     def read(root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

@@ -1,9 +1,9 @@
-"""For pytest: `--zoo-plugin NAME` adds a test for everything that the distribution NAME declares.
+"""A plugin of pytest: `--zoo-plugin NAME` adds a test for each check of the distribution NAME.
 
     pytest --zoo-plugin zoo-tiny
     pytest --zoo-plugin zoo-flowers --zoo-data DATA
 
-pytest finds this by its entry point wherever the zoo is installed, so it imports torch only with the option.
+pytest loads this module wherever the zoo is installed, so torch is imported only if the option is given.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The two options."""
+    """Add the two options."""
     group = parser.getgroup("zoo")
     group.addoption(
-        "--zoo-plugin", action="append", default=[], metavar="NAME", help="Check all that this plugin declares."
+        "--zoo-plugin", action="append", default=[], metavar="NAME", help="Check everything that this plugin declares."
     )
     group.addoption(
-        "--zoo-data", type=Path, default=None, metavar="FOLDER", help="Where its datasets are. [default: ZOO_DATA]"
+        "--zoo-data", type=Path, default=None, metavar="FOLDER", help="The data folder. [default: ZOO_DATA]"
     )
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Add the checks of the plugins that are named to the tests that were found."""
+    """Add the checks of the named plugins to the tests."""
     if not (distributions := config.getoption("zoo_plugin")):
         return
     from zoo.testing.distributions import checks
@@ -46,18 +46,18 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 class PluginCheck(pytest.Item):
-    """A check as pytest runs it."""
+    """A check as a test."""
 
-    def __init__(self, *, check: Check, **kwargs: Any) -> None:  # pytest's own go on to pytest
+    def __init__(self, *, check: Check, **kwargs: Any) -> None:  # the arguments of pytest
         super().__init__(**kwargs)
         self.check = check
 
     def runtest(self) -> None:
-        """Run it."""
+        """Run the check."""
         self.check.run()
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What is wrong, in a line; a traceback where it is no assertion."""
+        """Return the message in one line, or a traceback for an unexpected error."""
         return (
             str(excinfo.value)
             if excinfo.errisinstance((AssertionError, ZooError))
@@ -65,5 +65,5 @@ class PluginCheck(pytest.Item):
         )
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """Where it is from, in pytest's own words."""
+        """Return the location that pytest prints."""
         return self.path, None, self.name

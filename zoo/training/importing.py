@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -10,12 +11,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zoo import registry
+from zoo.errors import FolderError
 from zoo.hub import imported
 from zoo.hub.address import parse
-from zoo.hub.imported import Credit, Normalisation
+from zoo.hub.download import DIGITS, Fetched, fetch, file_name
+from zoo.hub.imported import Normalisation
 from zoo.options import REQUIRED, option
+from zoo.record import card, store
+from zoo.record.lock import alone
 from zoo.record.paths import path_of
-from zoo.record.types import Claim, Imported, Record
+from zoo.record.replace import written_aside
+from zoo.record.types import Claim, Download, File, Imported, Record, Source, is_tag, tag_of
 from zoo.spec import Model
 from zoo.training.options import DATA_HELP
 
@@ -58,22 +64,6 @@ class ImportOptions:
     )
     data: str | Path | None = option(None, DATA_HELP, "FOLDER")  # noqa: RUF009
 
-    @property
-    def credit(self) -> Credit:
-        """The author, the license, the address and the reported accuracy."""
-        return Credit(
-            by=self.by,
-            license=self.license,
-            address=self.address,
-            revision=self.revision,
-            citation=self.citation,
-            claim=None if self.claim is None else Claim(self.claim, self.claim_means),
-        )
-
-    def normalisation(self, model: Model) -> Normalisation:
-        """Mean and std of the training; by default the dataset's."""
-        return tuple(self.mean or model.dataset.mean), tuple(self.std or model.dataset.std)
-
 
 def import_model(name: str, options: ImportOptions) -> tuple[Path, Record]:
     """Download, convert and evaluate weights for a model, and write their model folder.
@@ -95,26 +85,82 @@ def import_model(name: str, options: ImportOptions) -> tuple[Path, Record]:
     import torch
 
     from zoo.data.collection import root_of
-    from zoo.hub.download import fetch
+    from zoo.nets.build import count
     from zoo.nets.conversion import require_rules
     from zoo.nets.device import choose
     from zoo.training.jobs import versions
 
-    device, credit, normalisation = choose(options.device), options.credit, options.normalisation(model)
+    device = choose(options.device)
     require_rules(options.rename)
-    tag = imported.tag_of(credit) if options.tag is None else options.tag
-    imported.require_sound(model, tag, normalisation)
-    source = options.source
-    fetched = fetch(source, sha256=options.sha256)
-    converted = imported.converted(model.architecture, model.dataset, fetched, options.rename)
-    address = credit.address if isinstance(parse(source), Path) else fetched.address
-    download = imported.download_of(address, fetched, converted)
-    original = download.sha256 if download else fetched.sha256
-    content = imported.dump(converted.net, f"{model.name}.{tag}", credit.by, original, normalisation)
-    computing = imported.Computing(torch.get_num_threads(), versions(model.architecture))
-    record = imported.record(model, tag, credit, normalisation, computing, converted, download, content, options.rename)
+    tag = tag_of(options.by) if options.tag is None else options.tag
+    normalisation = tuple(options.mean or model.dataset.mean), tuple(options.std or model.dataset.std)
+    _require_valid(model, tag, normalisation)
+    file = fetch(options.source, sha256=options.sha256)
+    converted = imported.convert(model.architecture, model.dataset, file, options.rename)
+    address = options.address if isinstance(parse(options.source), Path) else file.address
+    download = _download(address, file, converted.tensors_sha256) if address else None
+    original = download.sha256 if download else file.sha256
+    content = imported.dump(converted.net, f"{model.name}.{tag}", options.by, original, normalisation)
+    record = Imported(
+        name=f"{model.name}.{tag}",
+        architecture=model.architecture.name,
+        dataset=model.dataset.name,
+        classes=model.dataset.classes,
+        input_size=model.dataset.input_size,
+        resizing=model.dataset.resizing,
+        mean=normalisation[0],
+        std=normalisation[1],
+        parameters=count(converted.net),
+        license=options.license,
+        paper=model.architecture.paper,
+        files={store.WEIGHTS: File.of(content)},
+        source=Source(
+            by=options.by,
+            revision=options.revision,
+            citation=options.citation,
+            claim=None if options.claim is None else Claim(options.claim, options.claim_means),
+            mapped=converted.mapped,
+            rename=tuple(options.rename) or msgspec.UNSET,
+            threads=torch.get_num_threads(),
+            versions=versions(model.architecture),
+        ),
+        download=download,
+    )
     record = _measured(record, model, converted.net.to(device), root_of(options.data), device)
-    return imported.write_new(path_of(options.out or record.name), record, model, content)
+    return _write(path_of(options.out or record.name), record, model, content)
+
+
+def _require_valid(model: Model, tag: str, normalisation: Normalisation) -> None:
+    """Raise FolderError if the tag is invalid, or the normalization has another number of channels."""
+    if not is_tag(tag):
+        raise FolderError(f"a tag should be of a-z, 0-9, '_' and '-', not {tag!r}; name another tag")
+    channels = model.dataset.input_size[0]
+    for name, values in zip(("mean", "std"), normalisation, strict=True):
+        if len(values) != channels:
+            raise FolderError(f"{name} should have {channels} numbers, one per channel, not {len(values)}")
+
+
+def _download(address: str, file: Fetched, tensors_sha256: str) -> Download:
+    """The entry of the record with the address of the original weights.
+
+    `file` may be a copy that was saved again. Then the name in the address has the first digits of another hash, which
+    are recorded.
+    """
+    name = file_name(address)
+    digits = DIGITS.search(name)
+    if digits is not None and not file.sha256.startswith(digits[1]):
+        return Download(address=address, file=name, sha256=digits[1], tensors_sha256=tensors_sha256)
+    return Download(address=address, file=name, sha256=file.sha256, bytes=file.size, tensors_sha256=tensors_sha256)
+
+
+def _write(target: Path, record: Record, model: Model, content: bytes) -> tuple[Path, Record]:
+    """Write a model folder; raises FolderError if the path exists or can't be written."""
+    with alone(target):
+        if os.path.lexists(target):
+            raise FolderError(f"{target} is there already; remove it or name another folder")
+        with written_aside(target) as aside:
+            files = {store.README: card.render(record, [], model).encode(), store.WEIGHTS: content}
+            return target, store.write(aside, record, files)
 
 
 def _measured(record: Imported, model: Model, net: nn.Module, root: Path, device: torch.device) -> Imported:

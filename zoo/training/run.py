@@ -29,7 +29,7 @@ from zoo.nets.device import enough_memory
 from zoo.record import card, curve, store
 from zoo.record.job import Job
 from zoo.record.replace import written_aside
-from zoo.record.types import EpochRow, PretrainedCfg, Trained, log_text, require_trained
+from zoo.record.types import EpochRow, File, PretrainedCfg, Trained, log_text, require_trained
 from zoo.record.types import Training as TrainingRecord
 from zoo.spec import Model
 from zoo.training import distributed
@@ -240,7 +240,7 @@ def _result(training: Training) -> Trained:
         ),
         results=results,
         environment=environment(training.splits.train.labels.device, model.architecture),
-        files={store.WEIGHTS: store.file_facts(content), store.LOG: store.file_facts(log_text(rows).encode())},
+        files={store.WEIGHTS: File.of(content), store.LOG: File.of(log_text(rows).encode())},
         known_answers=tuple(
             tuple(row) for row in known_answers(net, training.pixels, model.dataset.input_size).tolist()
         ),
