@@ -22,9 +22,8 @@ from zoo.record.job import Job
 from zoo.record.paths import path_of
 from zoo.record.types import UNKNOWN_LICENSE, require_trained
 from zoo.spec import Architecture, Model, Recipe
-from zoo.training.notebook import default_report
 from zoo.training.options import TrainOptions
-from zoo.training.reporting import Reporting
+from zoo.training.reporting import Reporting, default_report
 from zoo.training.trackers import trackers
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ from zoo.training.environment import algorithms, environment, preserved
 from zoo.training.environment import threads as computing_threads
 from zoo.training.loop import Training, begin, train
 from zoo.training.plan import Plan
-from zoo.training.reporting import Reporting, Watched
+from zoo.training.reporting import Report, Reporting, Reports, Watched
 from zoo.training.start import fill
 
 _RUNNING: Final = threading.Lock()  # held while this process trains
@@ -96,10 +96,12 @@ def _run(plan: Plan) -> Trained:
 
 
 def _reporting(plan: Plan) -> Reporting:
-    """The reporting of this run: with its trackers in the first process, silent in the others."""
+    """The reporting of this run: the first process calls the report and the trackers, the others call nothing."""
+    reporting = plan.reporting
     if not distributed.share().is_first:
-        return plan.reporting.silent()
-    return plan.reporting.of(Watched(plan.job.name, json.dumps(plan.job.to_json()), plan.output.events))
+        return replace(reporting, report=Report())
+    watched = Watched(plan.job.name, json.dumps(plan.job.to_json()), plan.output.events)
+    return replace(reporting, report=Reports(reporting.report, reporting.trackers, watched))
 
 
 def _prepared(plan: Plan) -> Training:
