@@ -73,7 +73,7 @@ from zoo.record.job import How, Job
 from zoo.spec import Model, Recipe
 from zoo.training import step
 from zoo.training.environment import algorithms, keep_memory
-from zoo.training.jobs import Machine, versions
+from zoo.training.jobs import versions
 from zoo.training.loop import begin, train
 from zoo.training.output import Output
 from zoo.training.plan import Plan
@@ -180,7 +180,8 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
             job=job,
             why="requested",
             model=model,
-            machine=Machine(device, Path()),
+            device=device,
+            data_root=Path(),
             output=Output(Path(run) / "model"),
             reporting=Reporting(save_every=10, eval_every=10),
         )

@@ -22,7 +22,7 @@ from zoo.errors import TrainingError
 from zoo.nets import device
 from zoo.nets.build import build
 from zoo.record.job import Job
-from zoo.training import jobs
+from zoo.training import distributed, jobs
 from zoo.training.environment import preserved
 from zoo.training.learner import Learner
 from zoo.training.options import TrainOptions
@@ -39,7 +39,7 @@ def _mac(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def job(**options: Any) -> Job:
-    return jobs.new(MODEL, TrainOptions(device="mps", **options), jobs.Machine.here("mps", Path()))[0]
+    return jobs.new(MODEL, TrainOptions(device="mps", **options), distributed.own_device("mps"))[0]
 
 
 class NoFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]

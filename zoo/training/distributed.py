@@ -22,6 +22,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed, nn
 
+from zoo.errors import TrainingError
+from zoo.nets.device import choose_for_training
+
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 STEPS_BETWEEN_AGREEMENTS = 16
 
@@ -44,8 +47,19 @@ def share() -> Share:
     return Share(rank=int(os.environ.get("RANK", "0")), world=int(os.environ.get("WORLD_SIZE", "1")))
 
 
-def own_device(device: torch.device) -> torch.device:
-    """The device of this process: for "cuda" the GPU of its local rank."""
+def own_device(name: str | None) -> torch.device:
+    """The device that this process trains on: for "cuda" the GPU of its local rank.
+
+    Args:
+        name: `cpu`, `cuda`, `cuda:1` or `mps`; None for a CUDA GPU if present, else the CPU.
+
+    Raises:
+        DeviceError: torch does not find the device on this machine.
+        TrainingError: The zoo can't train on the device, or not with several processes.
+    """
+    device = choose_for_training(name)
+    if device.type == "mps" and share().world > 1:
+        raise TrainingError("several processes train on cpu or cuda, not on mps; use one process")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if str(device) == "cuda" else device
 
 

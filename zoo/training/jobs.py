@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 
 import msgspec
 import torch
 
 from zoo.errors import TrainingError
 from zoo.nets.build import require_as_declared
-from zoo.nets.device import choose_for_training, has_bf16
+from zoo.nets.device import has_bf16
 from zoo.plugins import core_version
 from zoo.record.job import Job, Origin, Versions
 from zoo.record.types import Trained
@@ -23,26 +22,10 @@ from zoo.training.options import TrainOptions
 MAX_THREADS = 1_024
 
 
-@dataclass(frozen=True)
-class Machine:
-    """The device of a training, and the directory of datasets."""
-
-    device: torch.device
-    data_root: Path
-
-    @classmethod
-    def here(cls, device: str | None, data_root: Path) -> Machine:
-        """The device of this process, under torchrun the GPU of its rank; raises DeviceError or TrainingError."""
-        own = distributed.own_device(choose_for_training(device))
-        if own.type == "mps" and distributed.share().world > 1:
-            raise TrainingError("several processes train on cpu or cuda, not on mps; use one process")
-        return cls(own, data_root)
-
-
 def new(
     model: Model,
     options: TrainOptions,
-    machine: Machine,
+    device: torch.device,
     *,
     start: Origin | None = None,
     teacher: Origin | None = None,
@@ -52,7 +35,7 @@ def new(
     Args:
         model: The model to train.
         options: The options of the training.
-        machine: The machine to train on.
+        device: The device to train on.
         start: The weights to start from.
         teacher: The weights of the teacher.
 
@@ -67,7 +50,6 @@ def new(
     require_as_declared(model)
     name, recipe = options.recipe_of(model)
     available = model.dataset.train_images - recipe.val_images
-    device = machine.device
     job = Job(
         architecture=model.architecture.name,
         dataset=model.dataset.name,
@@ -114,7 +96,7 @@ def as_published(model: Model, published: Trained) -> Model:
 def again(
     published: Job,
     model: Model,
-    machine: Machine,
+    device: torch.device,
     *,
     start: Origin | None = None,
     teacher: Origin | None = None,
@@ -126,7 +108,7 @@ def again(
     Args:
         published: The published job.
         model: The model, with the published normalization.
-        machine: The machine to train on. On another kind of device `job.compile` is chosen again.
+        device: The device to train on. On another type of device `job.compile` is chosen again.
         start: The weights to start from.
         teacher: The weights of the teacher.
         epochs: Another number of epochs than the published one.
@@ -142,17 +124,16 @@ def again(
     _require_same("teacher", published.teacher, teacher)
     _require_same("start", published.start, start)
     recipe = published.recipe if epochs is None else published.recipe.changed({"epochs": str(epochs)})
-    device = machine.device.type
     job = msgspec.structs.replace(
         published,
         recipe=recipe,
         seed=published.seed if seed is None else seed,
-        device=device,
+        device=device.type,
         processes=distributed.share().world,
         versions=versions(model.architecture),
         teacher=teacher,
     )
-    return _decided(job, published.compile if published.device == device else "auto", model)
+    return _decided(job, published.compile if published.device == device.type else "auto", model)
 
 
 def _decided(job: Job, given: str, model: Model) -> tuple[Job, str]:

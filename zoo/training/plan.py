@@ -27,7 +27,8 @@ from zoo.training.reporting import Reporting, default_report
 from zoo.training.trackers import trackers
 
 if TYPE_CHECKING:
-    from zoo.training.jobs import Machine
+    import torch
+
     from zoo.training.output import Output
     from zoo.training.start import Start, Teacher
 
@@ -39,7 +40,8 @@ class Plan:
     job: Job
     why: str  # the reason for `job.compile`
     model: Model
-    machine: Machine
+    device: torch.device
+    data_root: Path  # the directory of datasets
     output: Output
     reporting: Reporting
     start: Start | None = None
@@ -79,18 +81,18 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
     if recipe.freeze_epochs and source is None:
         _warn_of_frozen_initialization(recipe_name, recipe)
 
-    from zoo.training import jobs, origins
+    from zoo.training import distributed, jobs, origins
 
-    machine = jobs.Machine.here(options.device, root_of(options.data))
+    device, data_root = distributed.own_device(options.device), root_of(options.data)
     seeds = range(options.seed, options.seed + options.seeds)
     outputs = _outputs(options, f"{model.name}-{recipe_name}", seeds)
     resumed = [_resumed_job(output, model, recipe, seed) for seed, output in zip(seeds, outputs, strict=True)]
-    teacher = origins.teacher(model, recipe, machine.device, resumed)
+    teacher = origins.teacher(model, recipe, device, resumed)
     start = None if source is None or options.start is None else origins.start(model, options.start, source, resumed)
     job, why = jobs.new(
         model,
         options,
-        machine,
+        device,
         start=start.origin if start else None,
         teacher=teacher.origin if teacher else None,
     )
@@ -99,7 +101,8 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
             job=msgspec.structs.replace(job, seed=seed),
             why=why,
             model=model,
-            machine=machine,
+            device=device,
+            data_root=data_root,
             output=output,
             reporting=reporting,
             start=start,
@@ -121,16 +124,16 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
     Raises:
         TrainingError: The start, the teacher or the dataset has changed since.
     """
-    from zoo.training import jobs, origins
+    from zoo.training import distributed, jobs, origins
 
     reporting = _reporting(options)
-    machine = jobs.Machine.here(options.device, root_of(options.data))
+    device, data_root = distributed.own_device(options.device), root_of(options.data)
     record = require_trained(original.config)
     model, published_job = jobs.as_published(original.model, record), record.job
     teacher_address = published_job.teacher.address if published_job.teacher else published_job.recipe.teacher
     if teacher_address is not None:
         require_allowed(teacher_address, f"the teacher of {original.config.name}")
-    teacher = origins.teacher(model, published_job.recipe, machine.device, [published_job])
+    teacher = origins.teacher(model, published_job.recipe, device, [published_job])
     start = None
     if published_job.start is not None:
         address = published_job.start.address
@@ -139,7 +142,7 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
     job, why = jobs.again(
         published_job,
         model,
-        machine,
+        device,
         start=start.origin if start else None,
         teacher=teacher.origin if teacher else None,
         epochs=options.epochs,
@@ -149,7 +152,8 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
         job=job,
         why=why,
         model=model,
-        machine=machine,
+        device=device,
+        data_root=data_root,
         output=_output(options, f"{model.name}-reproduced"),
         reporting=reporting,
         start=start,

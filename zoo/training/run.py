@@ -106,13 +106,13 @@ def _reporting(plan: Plan) -> Reporting:
 
 def _prepared(plan: Plan) -> Training:
     """Read the data, make the run's folder, and build the net from its seed or restore it from a checkpoint."""
-    job, model, device, share = plan.job, plan.model, plan.machine.device, distributed.share()
+    job, model, device, share = plan.job, plan.model, plan.device, distributed.share()
     if not share.is_first:
         distributed.wait_for_all()  # for the first process, which downloads the data and makes the folder
     splits = sources.read_splits(
         model.dataset,
         job.recipe,
-        plan.machine.data_root,
+        plan.data_root,
         device=device,
         train_images=job.train_images,
         test_images=plan.limit_test,
@@ -144,7 +144,7 @@ def _summary(plan: Plan) -> str:
     return (
         f"training {job.name}, recipe {job.recipe_name}: {recipe.epochs:,} epochs × {steps:,} steps per epoch, "
         f"batch {min(recipe.batch_size, job.train_images):,}, {job.train_images:,} images{tested}, "
-        f"{plan.machine.device} in {'bf16' if job.amp else 'fp32'}, to {plan.output.folder}"
+        f"{plan.device} in {'bf16' if job.amp else 'fp32'}, to {plan.output.folder}"
     )
 
 
@@ -171,7 +171,7 @@ def _require_batches(net: nn.Module, plan: Plan) -> None:
 @contextlib.contextmanager
 def _settings(plan: Plan) -> Iterator[None]:
     """Apply the job's settings of torch inside the block; restore settings and random state after it."""
-    job, device = plan.job, plan.machine.device
+    job, device = plan.job, plan.device
     with (
         enough_memory(device, _needed(job)),
         preserved(device),
