@@ -275,7 +275,7 @@ def memory_bound(task: Task) -> tuple[float, float]:
 def fastest_way(device: torch.device) -> How:
     """The compile mode that a long `zoo train` chooses on this device."""
     recipe = Recipe(epochs=1)
-    return step.choose("auto", recipe, device=device, amp=has_bf16(device), images=10**9, processes=1).how
+    return step.choose("auto", recipe, device=device, amp=has_bf16(device), images=10**9, processes=1)[0]
 
 
 def launch_bound(task: Task) -> tuple[float, float]:

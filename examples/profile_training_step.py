@@ -49,7 +49,6 @@ from zoo.nets.device import choose, describe, has_bf16
 from zoo.record.job import How
 from zoo.spec import Model, Recipe
 from zoo.training import optimizer as optim
-from zoo.training.distributed import Share
 from zoo.training.environment import algorithms, keep_memory
 from zoo.training.fusion import fused
 from zoo.training.objective import Loss, objective
@@ -182,7 +181,7 @@ def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
     )
     learned = objective(fused(net) if way.fused else net, make_feed(subject), recipe, amp=way.amp, teacher=None)
     how: How = "default" if way.compiled else "none"
-    step = Step(learned, state, recipe, share=Share(), how=how, stopwatch=Stopwatch(device))
+    step = Step(learned, state, recipe, how=how, stopwatch=Stopwatch(device))
     return GraphedStep(step) if way.graph else step
 
 

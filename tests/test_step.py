@@ -17,7 +17,6 @@ from zoo.nets.build import build
 from zoo.record.job import How
 from zoo.spec import Recipe
 from zoo.training import optimizer as optim
-from zoo.training.distributed import Share
 from zoo.training.objective import objective
 from zoo.training.optimizer import BatchCounts
 from zoo.training.step import GraphedStep, Step, StepState, Stopwatch, fastest
@@ -36,7 +35,6 @@ class Training:
         *,
         recipe: Recipe = RECIPE,
         device: torch.device = CPU,
-        share: Share | None = None,
         how: How = "none",
     ) -> None:
         torch.manual_seed(0)
@@ -51,7 +49,7 @@ class Training:
         step = Step(
             objective(self.net, feed, recipe, amp=False, teacher=None),
             StepState(self.net, self.optimizer, self.totals, self.counts),
-            recipe, share=share or Share(), how=how, stopwatch=self.stopwatch,
+            recipe, how=how, stopwatch=self.stopwatch,
         )  # fmt: skip
         self.step = fastest(step, how)
 

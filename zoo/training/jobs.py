@@ -108,7 +108,8 @@ def again(
     Args:
         published: The published job.
         model: The model, with the published normalization.
-        device: The device to train on. On another type of device `job.compile` is chosen again.
+        device: The device to train on. On another type of device, or with another number of processes,
+            `job.compile` is chosen again.
         start: The weights to start from.
         teacher: The weights of the teacher.
         epochs: Another number of epochs than the published one.
@@ -133,12 +134,13 @@ def again(
         versions=versions(model.architecture),
         teacher=teacher,
     )
-    return _decided(job, published.compile if published.device == device.type else "auto", model)
+    is_same = (published.device, published.processes) == (job.device, job.processes)
+    return _decided(job, published.compile if is_same else "auto", model)
 
 
 def _decided(job: Job, given: str, model: Model) -> tuple[Job, str]:
     """Set `job.compile`, and return the reason too; raises TrainingError if the job is not possible."""
-    compilation = step.choose(
+    how, why = step.choose(
         given,
         job.recipe,
         device=torch.device(job.device),
@@ -147,9 +149,9 @@ def _decided(job: Job, given: str, model: Model) -> tuple[Job, str]:
         processes=job.processes,
         recomputes=job.grad_checkpointing,
     )
-    job = msgspec.structs.replace(job, compile=compilation.how)
+    job = msgspec.structs.replace(job, compile=how)
     _require_possible(job, model)
-    return job, compilation.why
+    return job, why
 
 
 def _require_same(what: str, published: Origin | None, present: Origin | None) -> None:

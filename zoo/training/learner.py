@@ -172,7 +172,7 @@ class Learner:
         # Batch norm layers outside the trained part count no batches.
         self._trained, self._state = part, dataclasses.replace(self._state, counts=BatchCounts(part))
         objective = self._objective(part)
-        step = Step(objective, self._state, job.recipe, share=self._share, how=job.compile, stopwatch=self._stopwatch)
+        step = Step(objective, self._state, job.recipe, how=job.compile, stopwatch=self._stopwatch)
         self._step = fastest(step, job.compile)
 
     def _objective(self, part: nn.Module) -> Objective:
