@@ -81,14 +81,15 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
     if recipe.freeze_epochs and source is None:
         _warn_of_frozen_initialization(recipe_name, recipe)
 
-    from zoo.training import distributed, jobs, origins
+    from zoo.training import distributed, jobs
+    from zoo.training.start import load_start, load_teacher
 
     device, data_root = distributed.own_device(options.device), root_of(options.data)
     seeds = range(options.seed, options.seed + options.seeds)
     outputs = _outputs(options, f"{model.name}-{recipe_name}", seeds)
     resumed = [_resumed_job(output, model, recipe, seed) for seed, output in zip(seeds, outputs, strict=True)]
-    teacher = origins.teacher(model, recipe, device, resumed)
-    start = None if source is None or options.start is None else origins.start(model, options.start, source, resumed)
+    teacher = load_teacher(model, recipe, device, resumed)
+    start = None if source is None or options.start is None else load_start(model, options.start, source, resumed)
     job, why = jobs.new(
         model,
         options,
@@ -124,7 +125,8 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
     Raises:
         TrainingError: The start, the teacher or the dataset has changed since.
     """
-    from zoo.training import distributed, jobs, origins
+    from zoo.training import distributed, jobs
+    from zoo.training.start import load_start, load_teacher
 
     reporting = _reporting(options)
     device, data_root = distributed.own_device(options.device), root_of(options.data)
@@ -133,12 +135,12 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
     teacher_address = published_job.teacher.address if published_job.teacher else published_job.recipe.teacher
     if teacher_address is not None:
         require_allowed(teacher_address, f"the teacher of {original.config.name}")
-    teacher = origins.teacher(model, published_job.recipe, device, [published_job])
+    teacher = load_teacher(model, published_job.recipe, device, [published_job])
     start = None
     if published_job.start is not None:
         address = published_job.start.address
         require_allowed(address, f"the start of {original.config.name}")
-        start = origins.start(model, address, published(address), [])
+        start = load_start(model, address, published(address), [])
     job, why = jobs.again(
         published_job,
         model,
