@@ -72,7 +72,7 @@ from zoo.nets.layers import layers
 from zoo.record.job import How, Job
 from zoo.spec import Model, Recipe
 from zoo.training import step
-from zoo.training.environment import algorithms, keep_memory
+from zoo.training.environment import keep_memory, settings
 from zoo.training.jobs import versions
 from zoo.training.loop import begin, train
 from zoo.training.output import Output
@@ -174,7 +174,7 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
     keep_memory()  # as the command line does
     with (
         tempfile.TemporaryDirectory() as run,
-        algorithms(device, deterministic=job.deterministic),
+        settings(device, deterministic=job.deterministic, threads=job.threads),
     ):
         plan = Plan(
             job=job,

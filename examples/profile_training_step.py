@@ -49,7 +49,7 @@ from zoo.nets.device import choose, describe, has_bf16
 from zoo.record.job import How
 from zoo.spec import Model, Recipe
 from zoo.training import optimizer as optim
-from zoo.training.environment import algorithms, keep_memory
+from zoo.training.environment import keep_memory, settings
 from zoo.training.fusion import fused
 from zoo.training.objective import Loss, objective
 from zoo.training.optimizer import BatchCounts
@@ -520,7 +520,7 @@ def main() -> None:
     keep_memory()  # as the command line does
     with (
         torch.cuda.device(device) if on_gpu else contextlib.nullcontext(),
-        algorithms(device, deterministic=False),
+        settings(device, deterministic=False, threads=torch.get_num_threads()),
     ):
         for name, part in chosen.items():
             try:

@@ -23,7 +23,7 @@ from zoo.nets import device
 from zoo.nets.build import build
 from zoo.record.job import Job
 from zoo.training import distributed, jobs
-from zoo.training.environment import preserved
+from zoo.training.environment import settings
 from zoo.training.learner import Learner
 from zoo.training.options import TrainOptions
 from zoo.training.step import Stopwatch
@@ -117,7 +117,7 @@ def test_random_numbers_of_the_device_are_restored_after_a_training(monkeypatch:
     restored: list[Tensor] = []
     monkeypatch.setattr(torch.mps, "get_rng_state", lambda: state)
     monkeypatch.setattr(torch.mps, "set_rng_state", restored.append)
-    with preserved(MPS):
+    with settings(MPS, deterministic=False, threads=torch.get_num_threads()):
         assert restored == []
     assert restored == [state]
 

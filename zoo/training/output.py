@@ -7,7 +7,6 @@ end. One process at a time trains into an output. Files that the zoo did not wri
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -143,25 +142,10 @@ class Output:
         if self.run.exists():
             self.run.rmdir()
 
-    def make_run(self, job: Job, parameters: int) -> None:
-        """Make the folder of the run, empty unless the training continues.
-
-        Args:
-            job: The job of the training.
-            parameters: The number of the net's parameters.
-
-        Raises:
-            TrainingError: The folder can't be made, or its disk has no room for checkpoints and the model.
-        """
+    def make_run(self, job: Job) -> None:
+        """Make the folder of the run, empty unless the training continues; raises TrainingError if it can't be made."""
         if not self.continues(job):
             self.clear()
-        # Two checkpoints (weights and up to two moments each) and a model folder, in fp32.
-        needed, free = 4 * parameters * (2 * 3 + 1) + 2**20, shutil.disk_usage(store.ground(self.run)).free
-        if free < needed:
-            raise TrainingError(
-                f"{self.folder} needs {needed / 2**20:,.0f} MiB, its disk has {free / 2**20:,.0f} MiB left; "
-                "free some space or name another folder (out)"
-            )
         try:
             self.run.mkdir(exist_ok=True)
         except OSError as error:

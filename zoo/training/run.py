@@ -10,7 +10,7 @@ import copy
 import json
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from zoo.data import batches, sources
 from zoo.errors import FolderError, NonFiniteLoss, TrainingError
 from zoo.evaluation.evaluate import evaluate, known_answers
 from zoo.nets import weights
-from zoo.nets.build import build, count, parameters
+from zoo.nets.build import build, count
 from zoo.nets.device import enough_memory
 from zoo.record import card, curve, store
 from zoo.record.job import Job
@@ -33,8 +33,7 @@ from zoo.record.types import EpochRow, PretrainedCfg, Trained, log_text, require
 from zoo.record.types import Training as TrainingRecord
 from zoo.spec import Model
 from zoo.training import distributed
-from zoo.training.environment import algorithms, environment, preserved
-from zoo.training.environment import threads as computing_threads
+from zoo.training.environment import environment, settings
 from zoo.training.loop import Training, begin, train
 from zoo.training.plan import Plan
 from zoo.training.reporting import Report, Reporting, Reports, Watched
@@ -81,7 +80,11 @@ def _run(plan: Plan) -> Trained:
         return record
     plan = replace(plan, reporting=_reporting(plan))
     report = plan.reporting.report
-    with _settings(plan), contextlib.ExitStack() as on_leaving:
+    with (
+        enough_memory(plan.device, _needed(plan.job)),
+        settings(plan.device, deterministic=plan.job.deterministic, threads=plan.job.threads),
+        contextlib.ExitStack() as on_leaving,
+    ):
         on_leaving.callback(report.finish)
         training = _prepared(plan)
         train(training)
@@ -118,7 +121,7 @@ def _prepared(plan: Plan) -> Training:
         test_images=plan.limit_test,
     )
     if share.is_first:
-        plan.output.make_run(job, parameters(model))
+        plan.output.make_run(job)
         distributed.wait_for_all()
     torch.manual_seed(job.seed)
     net = build(model.architecture, model.dataset)
@@ -166,19 +169,6 @@ def _require_batches(net: nn.Module, plan: Plan) -> None:
             f"{images:,} images in batches of {size:,} leave a batch of one image, which the batch norm of {job.name} "
             f"can't normalize; set batch_size to {size + 1}, for example"
         ) from None
-
-
-@contextlib.contextmanager
-def _settings(plan: Plan) -> Iterator[None]:
-    """Apply the job's settings of torch inside the block; restore settings and random state after it."""
-    job, device = plan.job, plan.device
-    with (
-        enough_memory(device, _needed(job)),
-        preserved(device),
-        algorithms(device, deterministic=job.deterministic),
-        computing_threads(job.threads),
-    ):
-        yield
 
 
 def _needed(job: Job) -> str:
