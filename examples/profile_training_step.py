@@ -179,7 +179,7 @@ def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
         torch.zeros(2, dtype=torch.float64, device=device),
         BatchCounts(net),
     )
-    learned = objective(fused(net) if way.fused else net, make_feed(subject), recipe, amp=way.amp, teacher=None)
+    learned = objective(fused(net) if way.fused else net, make_feed(subject), Loss(recipe), amp=way.amp, teacher=None)
     how: How = "default" if way.compiled else "none"
     step = Step(learned, state, recipe, how=how, stopwatch=Stopwatch(device))
     return GraphedStep(step) if way.graph else step

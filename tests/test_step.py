@@ -17,7 +17,7 @@ from zoo.nets.build import build
 from zoo.record.job import How
 from zoo.spec import Recipe
 from zoo.training import optimizer as optim
-from zoo.training.objective import objective
+from zoo.training.objective import Loss, objective
 from zoo.training.optimizer import BatchCounts
 from zoo.training.step import GraphedStep, Step, StepState, Stopwatch, fastest
 
@@ -47,7 +47,7 @@ class Training:
         self.counts = BatchCounts(self.net)
         feed = Batches(split, self.drawn, batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, device), 1)
         step = Step(
-            objective(self.net, feed, recipe, amp=False, teacher=None),
+            objective(self.net, feed, Loss(recipe), amp=False, teacher=None),
             StepState(self.net, self.optimizer, self.totals, self.counts),
             recipe, how=how, stopwatch=self.stopwatch,
         )  # fmt: skip

@@ -25,25 +25,25 @@ from zoo.record.job import Job
 from zoo.record.types import Continuation, EpochRow, log_text
 
 
-class Progress(msgspec.Struct, forbid_unknown_fields=True):
+class Progress(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The progress of a training.
 
     Attributes:
+        device: The name of the device that trains.
         epoch: Finished epochs.
         step: Finished steps of the current epoch.
         train_seconds: Seconds of training in the current epoch.
         compile_seconds: Seconds of compiling in the current epoch.
         rows: The rows of the log, one for each finished epoch.
-        device: The name of the device that trains; empty in a checkpoint of an earlier version.
         continued: The environments that the training was continued in.
     """
 
+    device: str
     epoch: int = 0
     step: int = 0
     train_seconds: float = 0.0
     compile_seconds: float = 0.0
     rows: list[EpochRow] = msgspec.field(default_factory=list)
-    device: str = ""
     continued: tuple[Continuation, ...] = ()
 
     def end_epoch(self, row: EpochRow) -> None:
@@ -104,7 +104,7 @@ def restore(
     """
     saved, progress, state = _read(run)
     changes = saved.environment_changes(job)
-    if progress.device not in ("", device):
+    if progress.device != device:
         changes.append(f"{device} instead of {progress.device}")
     differences = saved.differences(job, environment=False)
     if differences:

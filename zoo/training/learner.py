@@ -15,7 +15,7 @@ from zoo.data.sources import Split
 from zoo.nets.device import random_state, set_random_state
 from zoo.record.job import How, Job
 from zoo.training import distributed, fusion, optimizer
-from zoo.training.objective import Objective, balanced, objective
+from zoo.training.objective import Loss, Objective, balanced, objective
 from zoo.training.optimizer import Average, BatchCounts
 from zoo.training.step import GraphedStep, Step, StepState, Stopwatch, fastest
 
@@ -72,8 +72,11 @@ class Learner:
         self._feed: Feed = feed(split, self._drawn, pixels, recipe, rank=share.rank, world=share.world)
         self._feed.begin(self._fresh)
         self._may_fuse, self.fused = fusion.is_used(job, device), False
-        self._class_weights = balanced(split.labels) if recipe.class_weight == "balanced" else None
-        self._distill_scale = torch.ones((), device=device) if recipe.distill_warmup_epochs else None
+        self._loss = Loss(
+            recipe,
+            class_weights=balanced(split.labels) if recipe.class_weight == "balanced" else None,
+            distill_scale=torch.ones((), device=device) if recipe.distill_warmup_epochs else None,
+        )
         self._trained: nn.Module | None = None  # the net or its head, once an epoch has begun
         self._step: Step | GraphedStep | None = None  # trains it
 
@@ -109,9 +112,9 @@ class Learner:
         """Train on a batch of the epoch, counted from 0."""
         size = self._job.recipe.batch_size
         start, end = number * size, min((number + 1) * size, self.images)
-        if self._distill_scale is not None:
+        if self._loss.distill_scale is not None:
             steps_done = (self._epoch - 1) * self.steps + number
-            self._distill_scale.fill_(min(1.0, steps_done / (self._job.recipe.distill_warmup_epochs * self.steps)))
+            self._loss.distill_scale.fill_(min(1.0, steps_done / (self._job.recipe.distill_warmup_epochs * self.steps)))
         assert self._step is not None  # set by begin
         self._feed.bring(start, end)
         self._step(start, end)
@@ -188,11 +191,9 @@ class Learner:
         return objective(
             distributed.parallel(net, self.totals.device),
             self._feed,
-            job.recipe,
+            self._loss,
             amp=job.amp,
             teacher=self._teacher,
-            class_weights=self._class_weights,
-            distill_scale=self._distill_scale,
         )
 
     def _draw(self, epoch: int) -> Draw:

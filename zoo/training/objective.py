@@ -127,37 +127,25 @@ def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
     return F.kl_div(student, teacher, log_target=True, reduction="none").sum(dim=1)
 
 
-def objective(
-    net: nn.Module,
-    batches: Feed,
-    recipe: Recipe,
-    *,
-    amp: bool,
-    teacher: nn.Module | None,
-    class_weights: Tensor | None = None,
-    distill_scale: Tensor | None = None,
-) -> Objective:
-    """One function from positions to losses, for compiling: the batch, its mixing, the net and the loss.
+def objective(net: nn.Module, batches: Feed, loss_of: Loss, *, amp: bool, teacher: nn.Module | None) -> Objective:
+    """Combine the batch, its mixing, the net and the loss into one function of positions, for compiling.
 
     Args:
         net: The net, or its head if the batches are features.
         batches: Makes the images and labels of a batch.
-        recipe: The recipe.
+        loss_of: The loss.
         amp: Whether the net computes in bf16.
         teacher: The net that is distilled, if any.
-        class_weights: As in `Loss`.
-        distill_scale: As in `Loss`.
 
     Returns:
         The objective. A mixed image is predicted correctly if the prediction is its label of greater weight.
     """
-    loss_of = Loss(recipe, class_weights, distill_scale)
 
     def compute(positions: Tensor) -> tuple[Tensor, Tensor]:
         images, labels = batches.at(positions)
         mixing, part = batches.mixing(positions), None
         if mixing is not None:
-            images, part = mix(images, mixing, recipe.cutout)
+            images, part = mix(images, mixing, loss_of.recipe.cutout)
         # autocast's cache of cast weights would keep tensors of a CUDA graph alive.
         with torch.autocast(images.device.type, torch.bfloat16, enabled=amp, cache_enabled=False):
             logits = net(images)
