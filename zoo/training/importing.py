@@ -12,7 +12,7 @@ import msgspec
 from zoo import registry
 from zoo.hub import imported
 from zoo.hub.address import parse
-from zoo.hub.imported import Credit, Normalisation
+from zoo.hub.imported import Credit
 from zoo.options import REQUIRED, option
 from zoo.record.paths import path_of
 from zoo.record.types import Claim, Imported, Record
@@ -58,22 +58,6 @@ class ImportOptions:
     )
     data: str | Path | None = option(None, DATA_HELP, "FOLDER")  # noqa: RUF009
 
-    @property
-    def credit(self) -> Credit:
-        """The author, the license, the address and the reported accuracy."""
-        return Credit(
-            by=self.by,
-            license=self.license,
-            address=self.address,
-            revision=self.revision,
-            citation=self.citation,
-            claim=None if self.claim is None else Claim(self.claim, self.claim_means),
-        )
-
-    def normalisation(self, model: Model) -> Normalisation:
-        """Mean and std of the training; by default the dataset's."""
-        return tuple(self.mean or model.dataset.mean), tuple(self.std or model.dataset.std)
-
 
 def import_model(name: str, options: ImportOptions) -> tuple[Path, Record]:
     """Download, convert and evaluate weights for a model, and write their model folder.
@@ -100,7 +84,16 @@ def import_model(name: str, options: ImportOptions) -> tuple[Path, Record]:
     from zoo.nets.device import choose
     from zoo.training.jobs import versions
 
-    device, credit, normalisation = choose(options.device), options.credit, options.normalisation(model)
+    device = choose(options.device)
+    credit = Credit(
+        by=options.by,
+        license=options.license,
+        address=options.address,
+        revision=options.revision,
+        citation=options.citation,
+        claim=None if options.claim is None else Claim(options.claim, options.claim_means),
+    )
+    normalisation = tuple(options.mean or model.dataset.mean), tuple(options.std or model.dataset.std)
     require_rules(options.rename)
     tag = imported.tag_of(credit) if options.tag is None else options.tag
     imported.require_sound(model, tag, normalisation)

@@ -1,7 +1,7 @@
-"""Plans: check the name and the options of a training, and decide everything before its first step.
+"""Plan a training: check its name and options, and decide everything before the first step.
 
-Options, trackers, names, recipe and license are checked before torch is imported; then the device, the teacher and the
-start are checked, before the data is read.
+Options, trackers, names, the recipe and the license are checked before torch is imported. The device, the teacher and
+the start are checked next, before the data is read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zoo.hub.resolve import Published, published, require_allowed
 from zoo.record.job import Job
 from zoo.record.paths import path_of
 from zoo.record.types import UNKNOWN_LICENSE, require_trained
-from zoo.spec import Architecture, Model, Recipe
+from zoo.spec import Model, Recipe
 from zoo.training.options import TrainOptions
 from zoo.training.reporting import Reporting, default_report
 from zoo.training.trackers import trackers
@@ -79,7 +79,13 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
     recipe_name, recipe = options.recipe_of(model)
     weights_license = _license(options, model)
     if recipe.freeze_epochs and source is None:
-        _warn_of_frozen_initialization(recipe_name, recipe)
+        warnings.warn(
+            StartWarning(
+                f"recipe {recipe_name} trains only the head for {recipe.freeze_epochs} of {recipe.epochs} epochs, but "
+                "the rest of the net is not trained yet; give weights to start from (start)"
+            ),
+            stacklevel=4,
+        )
 
     from zoo.training import distributed, jobs
     from zoo.training.start import load_start, load_teacher
@@ -97,20 +103,21 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
         start=start.origin if start else None,
         teacher=teacher.origin if teacher else None,
     )
+    plan = Plan(
+        job=job,
+        why=why,
+        model=model,
+        device=device,
+        data_root=data_root,
+        output=outputs[0],
+        reporting=reporting,
+        start=start,
+        teacher=teacher,
+        license=weights_license,
+        limit_test=options.limit_test,
+    )
     return [
-        Plan(
-            job=msgspec.structs.replace(job, seed=seed),
-            why=why,
-            model=model,
-            device=device,
-            data_root=data_root,
-            output=output,
-            reporting=reporting,
-            start=start,
-            teacher=teacher,
-            license=weights_license,
-            limit_test=options.limit_test,
-        )
+        replace(plan, job=msgspec.structs.replace(job, seed=seed), output=output)
         for seed, output in zip(seeds, outputs, strict=True)
     ]
 
@@ -194,17 +201,6 @@ def _resumed_job(output: Output, model: Model, recipe: Recipe, seed: int) -> Job
     return next(jobs, None)
 
 
-def _warn_of_frozen_initialization(recipe_name: str, recipe: Recipe) -> None:
-    epochs = f"{recipe.freeze_epochs} of {recipe.epochs} epochs"
-    warnings.warn(
-        StartWarning(
-            f"recipe {recipe_name} trains only the head for {epochs}, but the rest of the net is not trained yet; "
-            "give weights to start from (start)"
-        ),
-        stacklevel=5,
-    )
-
-
 def _model(name: str, options: TrainOptions, start: Published | None) -> Model:
     """The model to train: a declared one, or an architecture on the user's own images.
 
@@ -212,7 +208,7 @@ def _model(name: str, options: TrainOptions, start: Published | None) -> Model:
     """
     dataset = options.dataset or ""
     if is_address(dataset):
-        return _on_own_images(_architecture(name, start), options, start)
+        return _on_own_images(name, options, start)
     if options.test_part is not None or options.skip_bad:
         raise TrainingError("test_part and skip_bad need your own images (dataset folder:PATH)")
     try:
@@ -223,7 +219,13 @@ def _model(name: str, options: TrainOptions, start: Published | None) -> Model:
         raise UnknownModel(f"{error}; for your own images set dataset to folder:{dataset}") from None
 
 
-def _on_own_images(architecture: Architecture, options: TrainOptions, start: Published | None) -> Model:
+def _on_own_images(name: str, options: TrainOptions, start: Published | None) -> Model:
+    try:
+        architecture = registry.architecture(name)
+    except UnknownModel:
+        if start is None or start.architecture.name != name:
+            raise
+        architecture = start.architecture
     _, recipe = options.recipe_of(architecture)
 
     from zoo.data.prepared import open_dataset
@@ -237,15 +239,6 @@ def _on_own_images(architecture: Architecture, options: TrainOptions, start: Pub
 
 def _silent(what: str, done: int, total: int) -> None:
     """A progress callback that does nothing."""
-
-
-def _architecture(name: str, start: Published | None) -> Architecture:
-    try:
-        return registry.architecture(name)
-    except UnknownModel:
-        if start is None or start.architecture.name != name:
-            raise
-        return start.architecture
 
 
 def _declared(name: str, dataset: str | None, start: Published | None) -> Model:
