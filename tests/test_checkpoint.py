@@ -94,11 +94,6 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, content: obj
         checkpoint.restore(tmp_path, JOB, DEVICE)
 
 
-def test_a_missing_checkpoint_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="there is no checkpoint in"):
-        checkpoint.restore(tmp_path, JOB, DEVICE)
-
-
 @pytest.mark.parametrize("damage", ["empty", "cut short", "first bit", "middle bit", "last bit"])
 def test_a_damaged_checkpoint_is_refused_with_the_remedy(tmp_path: Path, damage: str) -> None:
     save(tmp_path)

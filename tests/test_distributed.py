@@ -97,11 +97,11 @@ def test_without_batch_norm_two_processes_compute_the_losses_of_one(tmp_path: Pa
     (site / "own_plugin.py").write_text(PLUGIN)
     paths = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
     words = ["-m", "zoo", "train", "own", "--limit-train", "63", "--no-amp"]  # the last batch has one image
-    finish(start(tmp_path, *words, "--out", "one", PYTHONPATH=paths))
-    finish(start(tmp_path, *TWO, *words, "--out", "two", PYTHONPATH=paths))
-    logs = [store.read_log(tmp_path / name) for name in ("one", "two")]
+    finish(start(tmp_path, *words, "--out", "single", PYTHONPATH=paths))
+    finish(start(tmp_path, *TWO, *words, "--out", "double", PYTHONPATH=paths))
+    logs = [store.read_log(tmp_path / name) for name in ("single", "double")]
     assert [row.train_loss for row in logs[0]] == pytest.approx([row.train_loss for row in logs[1]], rel=1e-5)
-    single, double = (require_trained(store.check(tmp_path / name)) for name in ("one", "two"))
+    single, double = (require_trained(store.check(tmp_path / name)) for name in ("single", "double"))
     assert (double.job.processes, double.training.batch_norm_images) == (2, None)
     assert double.results.test_loss == pytest.approx(single.results.test_loss, rel=1e-4)
 

@@ -161,7 +161,7 @@ PLATEAU = {"sched": "plateau", "val_images": "300", "patience_epochs": "0", "lr"
 
 @pytest.mark.usefixtures("report_every_step")
 @pytest.mark.parametrize(
-    ("changes", "steps"),  # stopped in the first epoch, at its end, or in the second
+    ("changes", "steps"),  # stopped in an epoch of seven steps, at its end, or after it
     [
         ({"sched": "constant", "sched_on_updates": "true"}, 3),
         ({"sched": "multistep", "decay_milestones": "2", "opt": "adam", "lr": "0.005"}, 10),
@@ -170,8 +170,12 @@ PLATEAU = {"sched": "plateau", "val_images": "300", "patience_epochs": "0", "lr"
         (PLATEAU, 10),
         (PLATEAU, 7),
         ({"opt": "adamw", "lr": "0.005"}, 9),
+        ({"freeze_epochs": "2"}, 3),
+        ({"freeze_epochs": "2"}, 14),
+        ({"freeze_epochs": "2", "opt": "adamw", "lr": "0.005", "layer_decay": "0.7", "model_ema_decay": "0.9"}, 15),
+        ({"freeze_epochs": "3", "crop_padding": "0"}, 10),  # stored features
     ],
-    ids=["constant", "milestones, adam", "warm-up", "one cycle by layer", "plateau", "plateau, epoch's end", "adamw"],
+    ids=lambda value: " ".join(f"{name}={text}" for name, text in value.items()) if isinstance(value, dict) else value,
 )
 def test_a_run_stopped_anywhere_is_resumed_to_the_same_bytes(
     tmp_path: Path, changes: dict[str, str], steps: int

@@ -100,7 +100,7 @@ def restore(
             the versions have changed; the progress then records the changes.
 
     Raises:
-        TrainingError: The checkpoint is missing, damaged, of another version of the zoo, or of another job.
+        TrainingError: The checkpoint is damaged, of another version of the zoo, or of another job.
     """
     saved, progress, state = _read(run)
     changes = saved.environment_changes(job)
@@ -154,8 +154,6 @@ def _content(run: Path) -> object:
         if hashlib.sha256(saved).digest() != digest:
             raise TrainingError(f"{path} is damaged: its hash differs; remove {run} and start again")
         return torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise TrainingError(f"there is no checkpoint in {run}; start without resume") from None
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"{path} can't be read ({reason}); remove {run} and start again") from None
