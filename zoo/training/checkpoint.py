@@ -1,8 +1,8 @@
-"""Checkpoints: the file from which a training continues exactly, and the log of an unfinished run.
+"""Checkpoints, from which a training continues to the same bytes, and the log of an unfinished run.
 
-A checkpoint is the SHA-256 of the rest of the file, then the output of `torch.save`. The hash is checked first, because
-torch checks none, and the content is loaded with `weights_only=True`. The file is written to a temporary name and
-renamed, so a killed process leaves the previous checkpoint or the new one.
+A checkpoint file starts with the SHA-256 of its content, which is the output of `torch.save`. The hash is checked
+before the content is loaded, with `weights_only=True`. The file is written under a temporary name and renamed, so a
+killed process leaves the previous checkpoint or the new one.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> N
     content = {"job": job.to_json(), "progress": msgspec.to_builtins(progress), "learner": state}
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    with _written(run), replace.file_written_aside(path_in(run)) as file:
+    with _write_errors(run), replace.file_written_aside(path_in(run)) as file:
         file.write(hashlib.sha256(buffer.getbuffer()).digest())
         file.write(buffer.getbuffer())
 
@@ -161,23 +161,23 @@ def _content(run: Path) -> object:
 
 def append_log(run: Path, row: EpochRow) -> None:
     """Append an epoch to the log of an unfinished run; raises TrainingError if it can't be written."""
-    with _written(run), (run / store.LOG).open("a", encoding="utf-8") as log:
+    with _write_errors(run), (run / store.LOG).open("a", encoding="utf-8") as log:
         log.write(log_text([row]))
 
 
 def rewrite_log(run: Path, rows: list[EpochRow]) -> None:
-    """Replace the log of a run: it may have an epoch after the checkpoint, which is trained again.
+    """Replace the log of a run, which may have an epoch that its checkpoint does not have.
 
     Raises:
         TrainingError: The file can't be written.
     """
-    with _written(run):
+    with _write_errors(run):
         replace.write_file(run / store.LOG, log_text(rows).encode())
 
 
 @contextlib.contextmanager
-def _written(run: Path) -> Iterator[None]:
-    """Raise TrainingError in place of OSError."""
+def _write_errors(run: Path) -> Iterator[None]:
+    """Raise an OSError of the block as TrainingError."""
     try:
         yield
     except OSError as error:

@@ -1,14 +1,12 @@
-"""Train in several processes that torchrun starts, or in one.
-
-torchrun --nproc-per-node 2 -m zoo train …
-torchrun --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m zoo train …
-torchrun --nproc-per-node 2 --max-restarts 2 -m zoo train … --resume
+"""Train in the processes that torchrun starts: `torchrun --nproc-per-node 2 -m zoo train …`.
 
 Every process has the whole dataset and trains on its share of each batch. torch's DistributedDataParallel averages the
-gradients. On GPUs torch's SyncBatchNorm computes statistics over the whole batch; on CPUs, where torch has no such
-layer, each process normalizes its share. Only the first process evaluates, writes, prints and publishes; all nodes must
-share its output folder. After a process was killed, torchrun restarts all of them, and `--resume` continues from the
+gradients. On GPUs, torch's SyncBatchNorm computes statistics over the whole batch. On CPUs, where torch has no such
+layer, each process normalizes its own share. Only the first process evaluates, writes, prints and publishes. All nodes
+must see its output folder. If a process is killed, torchrun restarts all of them, and `resume` continues from the
 checkpoint.
+
+Outside torchrun there is one process, and the functions that communicate do nothing.
 """
 
 from __future__ import annotations
@@ -126,7 +124,7 @@ def summed(values: Tensor) -> Tensor:
 
 
 def agreed(signal_number: int | None, step: int = 0) -> int | None:
-    """A signal that any process received, returned in all processes at the same step; exchanged every 16 steps."""
+    """The signal that any process has received, in all processes at the same step; they exchange it every 16 steps."""
     if share().world == 1:
         return signal_number
     if step % STEPS_BETWEEN_AGREEMENTS:

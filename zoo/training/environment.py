@@ -48,7 +48,7 @@ def _commit() -> str | None:
 
 
 def _commit_of_plugin(architecture: Architecture) -> str | None:
-    """The commit of the plugin's checkout; None if git does not track its file, or if that is in the zoo's checkout."""
+    """The commit of the plugin's repository; None without git, and for plugins in the zoo's repository."""
     module = sys.modules.get(str(getattr(architecture.build, "__module__", None)))
     file = getattr(module, "__file__", None)
     if file is None or ((root := checkout()) is not None and Path(file).resolve().is_relative_to(root)):

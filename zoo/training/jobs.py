@@ -1,4 +1,4 @@
-"""Make the job of a training, the value that determines its weights, from options and the machine."""
+"""Make the job of a training: the value that determines its weights."""
 
 from __future__ import annotations
 
@@ -171,9 +171,9 @@ def versions(architecture: Architecture) -> Versions:
 
 
 def _require_possible(job: Job, model: Model) -> None:
-    """Raise TrainingError if the job does not fit the dataset, or asks for an unreasonable number of threads.
+    """Raise TrainingError if the job does not fit the dataset, or has too many threads.
 
-    A published job, from somebody else, is reproduced with the threads and sizes that it names.
+    Published jobs are checked too, because they may come from somebody else.
     """
     if not 1 <= job.threads <= MAX_THREADS:
         raise TrainingError(f"threads should be from 1 to {MAX_THREADS:,}, not {job.threads}")

@@ -1,7 +1,8 @@
-"""The output of a training: its model folder, the folder of its run, and what happens to existing files.
+"""The output of a training: its model folder, the folder of its run, and the rules for existing files.
 
-The run's folder is beside the model folder: `OUT.run/` has the checkpoint and the log until `OUT/` is written at the
-end. One process at a time trains into an output. Files that the zoo did not write are never removed.
+The folder of the run, `OUT.run/`, is beside the model folder. It has the checkpoint and the log until the model folder
+`OUT/` is written at the end. Only one process at a time trains into an output. Files that the zoo did not write are
+never removed.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from zoo.training.checkpoint import Progress
 
 @dataclass(frozen=True)
 class Output:
-    """The model folder to write, and what happens to a run or a model folder that exists already.
+    """The model folder to write, and the rules for an existing run or model folder.
 
-    By default a training refuses to start if there is one. With `resume` it continues an unfinished run, or returns the
-    finished model, of the same job. With `overwrite` it replaces them. With both it replaces those of another job only.
-    With `allow_other_environment` jobs are the same if they differ only in the machine, the precision or the versions.
+    By default a training refuses to start if one exists. With `resume`, it continues the unfinished run or returns the
+    finished model, if that is of the same job. With `overwrite`, it replaces both. With `resume` and `overwrite`, it
+    replaces only those of another job. With `allow_other_environment`, jobs that differ only in the machine, the
+    precision or the versions count as the same.
     """
 
     folder: Path
@@ -60,7 +62,7 @@ class Output:
         return jobs
 
     def continues(self, job: Job) -> bool:
-        """Whether the training continues from the run's checkpoint, or fails because that is of another job."""
+        """Whether a training of this job reads the run's checkpoint; `restore` raises if that is of another job."""
         if not self.resume or not checkpoint.path_in(self.run).exists():
             return False
         return not self.overwrite or self._has_run_of(job)
@@ -93,7 +95,7 @@ class Output:
     def finished(self, job: Job) -> Trained | None:
         """The record of the model folder, if `resume` is set and a training of this job has finished there.
 
-        The rest of that training's run, if the process was killed, is removed.
+        The folder of its run is removed, which a killed process may have left.
 
         Raises:
             TrainingError: The model folder is of another job, and is not to be replaced.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
-    """Everything that is decided before the first step of a training."""
+    """A training, planned before its first step."""
 
     job: Job
     why: str  # the reason for `job.compile`
@@ -127,7 +127,10 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
 
     Args:
         original: The published model.
-        options: Epochs, seed, device, data, output and reports; the other options are taken from the published job.
+        options: Epochs, seed, device, data, output and reports. The published job has the other values.
+
+    Returns:
+        The plan.
 
     Raises:
         TrainingError: The start, the teacher or the dataset has changed since.

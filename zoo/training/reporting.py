@@ -42,7 +42,7 @@ class Report:
         """
 
     def note(self, text: str) -> None:
-        """A line of text for the log."""
+        """The training prints a line of text."""
 
     def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
         """Progress within an epoch, about twice a second.
@@ -89,7 +89,7 @@ Tracker = Callable[[Watched], Report]
 
 
 class Reports(Report):
-    """Forwards every call to a report and to trackers. A tracker that fails is removed with a warning."""
+    """Forwards every call to a report and to trackers; a tracker that raises an error is dropped with a warning."""
 
     def __init__(self, report: Report, trackers: Mapping[str, Tracker], watched: Watched) -> None:
         self._report = report

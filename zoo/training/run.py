@@ -1,7 +1,4 @@
-"""Run a plan: read the data, train the net, evaluate it, and write the model folder.
-
-The published accuracy is measured once, after the last epoch.
-"""
+"""Run plans: read the data, train the net, evaluate it once after the last epoch, and write the model folder."""
 
 from __future__ import annotations
 
@@ -172,7 +169,7 @@ def _require_batches(net: nn.Module, plan: Plan) -> None:
 
 
 def _needed(job: Job) -> str:
-    """The end of the error for a device without enough memory."""
+    """The job and the ways to reduce its memory, for the error of a device without enough memory."""
     ways = ["decrease batch_size"]
     ways += [] if job.grad_checkpointing else ["recompute activations (grad_checkpointing)"]
     ways += ["keep fewer images in memory (ZOO_DATA_MEMORY=BYTES)"] if job.pictures else []
@@ -247,7 +244,7 @@ def _result(training: Training) -> Trained:
 def _pretrained_cfg(
     net: nn.Module, model: Model, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> PretrainedCfg | UnsetType:
-    """What timm needs to load the weights, if the net is timm's under the same name: it has timm's `pretrained_cfg`."""
+    """The entry of timm to load the weights with, if the net is one of timm's under the same name."""
     cfg = getattr(net, "pretrained_cfg", None)
     if not isinstance(cfg, dict) or cfg.get("architecture") != model.architecture.name:
         return UNSET

@@ -57,8 +57,8 @@ def load_start(model: Model, address: str | Path, source: Published, resumed: Se
         model: The model to train.
         address: The name, path or address of the weights, as the user gave it.
         source: The published model at this address.
-        resumed: For each training the job that is resumed, or None. A resumed training keeps its start, also if the
-            address has other weights now: its checkpoint has the trained weights.
+        resumed: For each training the job that is resumed, or None. A resumed training keeps its start even if the
+            address has other weights now, because its checkpoint has the trained weights.
 
     Raises:
         TrainingError: The weights are of another architecture; or the address has other weights than at the start of
@@ -94,7 +94,7 @@ def load_start(model: Model, address: str | Path, source: Published, resumed: Se
 
 
 def _is_same(given: str | Path, recorded: str, source: Published) -> bool:
-    """Whether the user's address means the recorded model; an address without a revision means any."""
+    """Whether the user's address refers to the recorded model; an address without a revision matches all revisions."""
     reference, before = parse(given), parse(recorded)
     if isinstance(reference, Address) and isinstance(before, Address):
         return reference in (before, dataclasses.replace(before, revision=None))
@@ -179,7 +179,7 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std by c
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """A teacher: a net in evaluation mode on the device of the training, for images normalized for the student."""
+    """A net in evaluation mode on the device of the training; it takes images that are normalized for the student."""
 
     net: nn.Module
     origin: Origin
@@ -241,7 +241,7 @@ def load_teacher(model: Model, recipe: Recipe, device: torch.device, resumed: Se
 
 
 def _teacher_name(model: Model, teacher: str) -> str:
-    """The full name of a teacher; an architecture, with or without a tag, means that on the same dataset."""
+    """The full name of a teacher; the name of an architecture refers to its model of the same dataset."""
     if not isinstance(parse(teacher), Name):
         return teacher
     for name, dot, tag in ((teacher, "", ""), teacher.rpartition(".")):

@@ -1,8 +1,8 @@
 """A training step, and three ways to run it: eagerly, compiled, or replayed as a CUDA graph.
 
-`Step.run` computes a step; the ways differ in speed. On a GPU with batches of 128 CIFAR images the time of an
-eager step is that of launching its 300 kernels. A graph launches all of them at once, from the gather of the batch to
-the optimizer. torch.compile also fuses the operations around the convolutions.
+`Step.run` computes a step. With batches of 128 CIFAR images on a GPU, an eager step takes the time to launch its 300
+kernels. A graph launches all of them at once, from reading the batch to the optimizer. torch.compile also fuses the
+operations between the convolutions.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class StepState:
 
 
 class Step:
-    """Runs a step eagerly, or compiled for batches of full size; compiling again for the last batch would not pay."""
+    """Runs steps eagerly, or compiled for full batches; compiling again for the last batch would take more time."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Step:
 
 
 def _scaled(objective: Objective, totals: Tensor) -> Callable[[Tensor, float], Tensor]:
-    """A function from positions and a scale to the scaled sum of the losses; it also adds to `totals`."""
+    """Make a function that computes the scaled sum of the losses at positions, and adds the sum to `totals`."""
 
     def scaled(positions: Tensor, scale: float) -> Tensor:
         losses, correct = objective(positions)
@@ -148,7 +148,7 @@ class GraphedStep:
 
     @property
     def how(self) -> How:
-        """How the steps are run; not "graph" if the step is compiled too, or if capturing has failed."""
+        """How the steps are run: "default" if they are compiled and captured, "none" if capturing has failed."""
         has_failed = self._failed and not self._graphs
         return self.step.how if self.step.compiled or has_failed else "graph"
 
