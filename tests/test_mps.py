@@ -26,7 +26,6 @@ from zoo.training import distributed, jobs
 from zoo.training.environment import settings
 from zoo.training.learner import Learner
 from zoo.training.options import TrainOptions
-from zoo.training.step import Stopwatch
 
 MPS, META = torch.device("mps"), torch.device("meta")
 MODEL = registry.load("resnet8_digits")
@@ -98,7 +97,7 @@ def test_a_step_uses_bf16_autocast_of_the_device_and_no_float64(monkeypatch: pyt
     net = build(MODEL.architecture, MODEL.dataset)
     with NoFloat64():  # type: ignore[no-untyped-call]
         pixels = batches.pixels((0.5,), (0.5,), META)
-        learner = Learner(described, net, split, pixels, teacher=None, stopwatch=Stopwatch(META))
+        learner = Learner(described, net, split, pixels, teacher=None)
         learner.begin(1)
         for number in range(learner.steps):
             learner.step(number)

@@ -4,10 +4,10 @@ import dataclasses
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -50,14 +50,13 @@ def begin_digits(
     resume: bool = False,
     reporting: Reporting | None = None,
     teacher: nn.Module | None = None,
-    now: Callable[[], float] = time.perf_counter,
 ) -> Training:
     """A training on digits, before its first step."""
     torch.manual_seed(job.seed)
     splits = sources.read_splits(MODEL.dataset, job.recipe, Path(), device=CPU, train_images=IMAGES)
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
     plan = plan_of(job, run, reporting or Reporting(save_every=100, eval_every=100), teacher=teacher)
-    training = begin(plan, build(MODEL.architecture, MODEL.dataset), splits, pixels, now=now)
+    training = begin(plan, build(MODEL.architecture, MODEL.dataset), splits, pixels)
     if resume:
         training.resume()
     return training
@@ -140,7 +139,8 @@ def test_the_seconds_of_an_epoch_include_drawing_and_exclude_compiling(
 
     monkeypatch.setattr(torch, "compile", compile)
     compiled_job = msgspec.structs.replace(job(), compile="default")
-    training = begin_digits(compiled_job, tmp_path, now=lambda: seconds[0])
+    monkeypatch.setattr("zoo.training.step.time", SimpleNamespace(perf_counter=lambda: seconds[0]))
+    training = begin_digits(compiled_job, tmp_path)
     monkeypatch.setattr(batches, "draw", passing(batches.draw, 100))
     monkeypatch.setattr(optim, "clip", passing(optim.clip, 1))
     rows = train(training)

@@ -31,18 +31,16 @@ class Learner:
         split: The training images.
         pixels: The normalization.
         teacher: The net that is distilled, if any.
-        stopwatch: Measures the seconds of compiling.
 
     Attributes:
+        stopwatch: Measures the seconds of training and compiling.
         images: Training images in an epoch.
         steps: Steps in an epoch.
         lr: The learning rate of the last step.
         fused: Whether batch norm, addition and ReLU run as one kernel.
     """
 
-    def __init__(
-        self, job: Job, net: nn.Module, split: Split, pixels: Pixels, *, teacher: nn.Module | None, stopwatch: Stopwatch
-    ) -> None:
+    def __init__(self, job: Job, net: nn.Module, split: Split, pixels: Pixels, *, teacher: nn.Module | None) -> None:
         recipe, device, share = job.recipe, split.labels.device, distributed.share()
         self.net: nn.Module = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images, self.steps = len(split), math.ceil(len(split) / recipe.batch_size)
@@ -51,7 +49,7 @@ class Learner:
         if job.compile == "default":
             torch.compiler.reset()  # functions of earlier trainings in this process count towards torch's limit
         self._job, self._share = job, share
-        self._teacher, self._stopwatch = teacher, stopwatch
+        self._teacher, self.stopwatch = teacher, Stopwatch(device)
         self._head = optimizer.head(self.net) if recipe.freeze_epochs else None
         self._parameters = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
         distributed.synchronize_batch_norm(self.net, device)
@@ -175,7 +173,7 @@ class Learner:
         # Batch norm layers outside the trained part count no batches.
         self._trained, self._state = part, dataclasses.replace(self._state, counts=BatchCounts(part))
         objective = self._objective(part)
-        step = Step(objective, self._state, job.recipe, how=job.compile, stopwatch=self._stopwatch)
+        step = Step(objective, self._state, job.recipe, how=job.compile, stopwatch=self.stopwatch)
         self._step = fastest(step, job.compile)
 
     def _objective(self, part: nn.Module) -> Objective:

@@ -322,34 +322,29 @@ def _obstacle_to_a_graph(recipe: Recipe, device: torch.device) -> str | None:
 
 
 class Stopwatch:
-    """Splits an epoch's wall time into training and compiling; pending work of a GPU counts as training.
+    """Splits the wall time of an epoch into training and compiling; pending work of a GPU counts as training."""
 
-    Args:
-        device: The device of the training.
-        now: A clock in seconds.
-    """
-
-    def __init__(self, device: torch.device, now: Callable[[], float] = time.perf_counter) -> None:
-        self._device, self._now = device, now
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self.start()
 
     def start(self, train_seconds: float = 0.0, compile_seconds: float = 0.0) -> None:
         """Start an epoch, or continue one that has taken these seconds already."""
         self.compile_seconds = compile_seconds
-        self._started = self._now() - train_seconds - compile_seconds
+        self._started = time.perf_counter() - train_seconds - compile_seconds
 
     @property
     def train_seconds(self) -> float:
         """Seconds of the epoch so far without those of compiling."""
-        return self._now() - self._started - self.compile_seconds
+        return time.perf_counter() - self._started - self.compile_seconds
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
         """Count the time in the block as compiling."""
         synchronize(self._device)
-        begun = self._now()
+        begun = time.perf_counter()
         try:
             yield
             synchronize(self._device)
         finally:
-            self.compile_seconds += self._now() - begun
+            self.compile_seconds += time.perf_counter() - begun
