@@ -18,6 +18,7 @@ from zoo.registry import provider
 from zoo.spec import Architecture, Model
 from zoo.training import distributed, step
 from zoo.training.options import TrainOptions
+from zoo.training.start import Start, Teacher
 
 MAX_THREADS = 1_024
 
@@ -27,8 +28,8 @@ def new(
     options: TrainOptions,
     device: torch.device,
     *,
-    start: Origin | None = None,
-    teacher: Origin | None = None,
+    start: Start | None = None,
+    teacher: Teacher | None = None,
 ) -> tuple[Job, str]:
     """Make the job of a new training, with the first seed of the options.
 
@@ -37,7 +38,7 @@ def new(
         options: The options of the training.
         device: The device to train on.
         start: The weights to start from.
-        teacher: The weights of the teacher.
+        teacher: The teacher.
 
     Returns:
         The job, and the reason for `job.compile`.
@@ -66,8 +67,8 @@ def new(
         processes=distributed.share().world,
         dtype=options.dtype,  # type: ignore[arg-type]
         versions=versions(model.architecture),
-        start=start,
-        teacher=teacher,
+        start=start.origin if start else None,
+        teacher=teacher.origin if teacher else None,
         pictures=model.dataset.pictures.sha256 if model.dataset.pictures else "",
     )
     return _decided(job, options.compile, model)
@@ -98,8 +99,8 @@ def again(
     model: Model,
     device: torch.device,
     *,
-    start: Origin | None = None,
-    teacher: Origin | None = None,
+    start: Start | None = None,
+    teacher: Teacher | None = None,
     epochs: int | None = None,
     seed: int | None = None,
 ) -> tuple[Job, str]:
@@ -111,7 +112,7 @@ def again(
         device: The device to train on. On another type of device, or with another number of processes,
             `job.compile` is chosen again.
         start: The weights to start from.
-        teacher: The weights of the teacher.
+        teacher: The teacher.
         epochs: Another number of epochs than the published one.
         seed: Another seed than the published one.
 
@@ -122,8 +123,9 @@ def again(
         TrainingError: `start` or `teacher` has other weights than the published one.
     """
     require_as_declared(model)
-    _require_same("teacher", published.teacher, teacher)
-    _require_same("start", published.start, start)
+    origin_of_teacher = teacher.origin if teacher else None
+    _require_same("teacher", published.teacher, origin_of_teacher)
+    _require_same("start", published.start, start.origin if start else None)
     recipe = published.recipe if epochs is None else published.recipe.changed({"epochs": str(epochs)})
     job = msgspec.structs.replace(
         published,
@@ -132,7 +134,7 @@ def again(
         device=device.type,
         processes=distributed.share().world,
         versions=versions(model.architecture),
-        teacher=teacher,
+        teacher=origin_of_teacher,
     )
     is_same = (published.device, published.processes) == (job.device, job.processes)
     return _decided(job, published.compile if is_same else "auto", model)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,6 @@ class Output:
     def events(self) -> Path:
         """The folder for the files of trackers."""
         return self.folder.with_name(f"{self.folder.name}.events")
-
-    def of_seed(self, seed: int) -> Output:
-        """The output of the training with another seed."""
-        return replace(self, folder=self.folder.with_name(f"{self.folder.name}-seed{seed}"))
 
     def resumable(self) -> list[Job]:
         """The jobs of the run and of the model folder, if `resume` is set."""

@@ -96,13 +96,7 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
     resumed = [_resumed_job(output, model, recipe, seed) for seed, output in zip(seeds, outputs, strict=True)]
     teacher = load_teacher(model, recipe, device, resumed)
     start = None if source is None or options.start is None else load_start(model, options.start, source, resumed)
-    job, why = jobs.new(
-        model,
-        options,
-        device,
-        start=start.origin if start else None,
-        teacher=teacher.origin if teacher else None,
-    )
+    job, why = jobs.new(model, options, device, start=start, teacher=teacher)
     plan = Plan(
         job=job,
         why=why,
@@ -155,8 +149,8 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
         published_job,
         model,
         device,
-        start=start.origin if start else None,
-        teacher=teacher.origin if teacher else None,
+        start=start,
+        teacher=teacher,
         epochs=options.epochs,
         seed=options.seed,
     )
@@ -191,11 +185,10 @@ def _output(options: TrainOptions, name: str) -> Output:
 
 
 def _outputs(options: TrainOptions, name: str, seeds: range) -> list[Output]:
-    """The output of each seed; a given folder is that of the first seed, the others append their seed."""
+    """The output of each seed; a given folder is that of the first seed, and the others append their seed."""
     first = _output(options, f"{name}-seed{seeds.start}")
-    if options.out is None:
-        return [replace(first, folder=first.folder.with_name(f"{name}-seed{seed}")) for seed in seeds]
-    return [first, *(first.of_seed(seed) for seed in seeds[1:])]
+    stem = name if options.out is None else first.folder.name
+    return [first, *(replace(first, folder=first.folder.with_name(f"{stem}-seed{seed}")) for seed in seeds[1:])]
 
 
 def _resumed_job(output: Output, model: Model, recipe: Recipe, seed: int) -> Job | None:
