@@ -89,7 +89,7 @@ def parts(job: object = JOB_ENTRIES, progress: object = PROGRESS) -> dict[str, o
     ],
 )
 def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, content: object, reason: str) -> None:
-    write(content, checkpoint.path_in(tmp_path))
+    write(content, tmp_path / checkpoint.CHECKPOINT)
     with pytest.raises(TrainingError, match=rf"is not a checkpoint of this version \(.*{reason}.*\); remove .*again$"):
         checkpoint.restore(tmp_path, JOB, DEVICE)
 
@@ -97,7 +97,7 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, content: obj
 @pytest.mark.parametrize("damage", ["empty", "cut short", "first bit", "middle bit", "last bit"])
 def test_a_damaged_checkpoint_is_refused_with_the_remedy(tmp_path: Path, damage: str) -> None:
     save(tmp_path)
-    path = checkpoint.path_in(tmp_path)
+    path = tmp_path / checkpoint.CHECKPOINT
     content = bytearray(path.read_bytes())
     if damage.endswith("bit"):
         content[{"first bit": 0, "middle bit": len(content) // 2, "last bit": -1}[damage]] ^= 1
@@ -111,7 +111,7 @@ def test_a_checkpoint_with_code_is_refused_and_the_code_does_not_run(tmp_path: P
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return (Path.touch, (str(tmp_path / "owned"),))
 
-    write({"job": Malicious()}, checkpoint.path_in(tmp_path))
+    write({"job": Malicious()}, tmp_path / checkpoint.CHECKPOINT)
     with pytest.raises(TrainingError, match="can't be read"):
         checkpoint.restore(tmp_path, JOB, DEVICE)
     assert not (tmp_path / "owned").exists()

@@ -27,7 +27,7 @@ from zoo.record.types import EpochRow
 from zoo.spec import InputSize, Recipe
 from zoo.training import checkpoint
 from zoo.training import optimizer as optim
-from zoo.training.checkpoint import path_in
+from zoo.training.checkpoint import CHECKPOINT
 from zoo.training.loop import Training, begin, train
 from zoo.training.reporting import Report, Reporting
 
@@ -228,14 +228,14 @@ def test_a_signal_stops_a_run_with_a_checkpoint_and_its_exit_code(tmp_path: Path
     with pytest.raises(Interrupted, match="stopped after 0 of 3 epochs and 2 steps") as caught:
         Run(tmp_path).go(job(), report=StopAfter(2, number))
     assert caught.value.exit_code == 128 + number
-    assert path_in(tmp_path).is_file()
+    assert (tmp_path / CHECKPOINT).is_file()
     assert signal.getsignal(number) is before
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_with_remedies(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLoss, match=r"the loss became (nan|inf) in epoch 1.*a lower learning rate \(lr\)"):
         Run(tmp_path).go(job(RECIPE.replace(lr=1e18)))
-    assert not path_in(tmp_path).exists()
+    assert not (tmp_path / CHECKPOINT).exists()
 
 
 def test_a_checkpoint_is_saved_every_save_every_epochs_and_at_the_end(

@@ -52,19 +52,13 @@ class Progress(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         self.epoch, self.step, self.train_seconds, self.compile_seconds = row.epoch, 0, 0.0, 0.0
 
 
-CHECKPOINT: Final = "checkpoint.pt"
-FILES: Final = (CHECKPOINT, store.LOG)  # of a run's folder
+CHECKPOINT: Final = "checkpoint.pt"  # in a run's folder
 
 
 def files_in(run: Path) -> list[Path]:
     """The existing files of a run's folder, with the temporary files of a killed process."""
-    paths = [run / name for name in FILES]
+    paths = [run / CHECKPOINT, run / store.LOG]
     return [path for path in paths if path.exists()] + [left for path in paths for left in replace.left_aside(path)]
-
-
-def path_in(run: Path) -> Path:
-    """The path of a run's checkpoint."""
-    return run / CHECKPOINT
 
 
 def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> None:
@@ -82,7 +76,7 @@ def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> N
     content = {"job": job.to_json(), "progress": msgspec.to_builtins(progress), "learner": state}
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    with _write_errors(run), replace.file_written_aside(path_in(run)) as file:
+    with _write_errors(run), replace.file_written_aside(run / CHECKPOINT) as file:
         file.write(hashlib.sha256(buffer.getbuffer()).digest())
         file.write(buffer.getbuffer())
 
@@ -125,7 +119,7 @@ def restore(
 
 def job_in(run: Path) -> Job | None:
     """The job in the checkpoint of a run; None if there is no checkpoint that can be read."""
-    if not path_in(run).exists():
+    if not (run / CHECKPOINT).exists():
         return None
     try:
         return _read(run)[0]
@@ -142,12 +136,12 @@ def _read(run: Path) -> tuple[Job, Progress, dict[str, Any]]:
         return from_json(Job, content["job"]), from_json(Progress, content["progress"]), content["learner"]
     except (SchemaError, RecipeError) as error:
         raise TrainingError(
-            f"{path_in(run)} is not a checkpoint of this version ({error}); remove {run} and start again"
+            f"{run / CHECKPOINT} is not a checkpoint of this version ({error}); remove {run} and start again"
         ) from None
 
 
 def _content(run: Path) -> object:
-    path = path_in(run)
+    path = run / CHECKPOINT
     try:
         content = path.read_bytes()
         digest, saved = content[:32], content[32:]

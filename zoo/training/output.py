@@ -59,7 +59,7 @@ class Output:
 
     def continues(self, job: Job) -> bool:
         """Whether a training of this job reads the run's checkpoint; `restore` raises if that is of another job."""
-        if not self.resume or not checkpoint.path_in(self.run).exists():
+        if not self.resume or not (self.run / checkpoint.CHECKPOINT).exists():
             return False
         return not self.overwrite or self._has_run_of(job)
 
@@ -125,7 +125,7 @@ class Output:
 
     def _has_run_of(self, job: Job) -> bool:
         """Whether the run has no checkpoint, or one of this job."""
-        if not checkpoint.path_in(self.run).exists():
+        if not (self.run / checkpoint.CHECKPOINT).exists():
             return True
         saved = checkpoint.job_in(self.run)
         return saved is not None and not self._differences(saved, job)
