@@ -70,12 +70,13 @@ def load_start(model: Model, address: str | Path, source: Published, resumed: Se
         with contextlib.suppress(HubError, FolderError, UnknownModel):
             source = published(recorded.address)
     record = source.config
-    if not can_start(model.architecture, record.architecture):
+    deepening = model.architecture.deepening
+    shallower = "" if record.architecture == model.architecture.name else record.architecture
+    if shallower and (deepening is None or shallower not in deepening.shallower):
         raise TrainingError(
             f"{model.architecture.name} can't start from {address}, which is a {record.architecture}; "
             f"train {record.architecture}, or start from other weights"
         )
-    shallower = "" if record.architecture == model.architecture.name else record.architecture
     origin = Origin(_recorded_address(address, source), record.weights.sha256, shallower)
     if recorded is not None and recorded.sha256 != origin.sha256:
         if None in resumed:
@@ -140,12 +141,6 @@ def fill(net: nn.Module, start: Start, model: Model) -> None:
                 f"{model.dataset.input_size}; choose weights for images of this size"
             )
     net.load_state_dict({**own, **copied, **added})
-
-
-def can_start(architecture: Architecture, source: str) -> bool:
-    """Whether a net of the architecture can start from weights of the architecture named `source`."""
-    deepening = architecture.deepening
-    return source == architecture.name or (deepening is not None and source in deepening.shallower)
 
 
 def _added(own: Mapping[str, Tensor], start: Start, architecture: Architecture) -> dict[str, Tensor]:
