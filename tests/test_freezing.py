@@ -169,7 +169,7 @@ def test_features_are_not_stored_for_a_net_with_layers_after_the_head(tmp_path: 
     assert optimizer.features(net, split, drawn, pixels, amp=False) is None
 
 
-def test_head_only_training_without_a_start_is_warned_of(tmp_path: Path) -> None:
+def test_head_only_training_without_a_start_warns(tmp_path: Path) -> None:
     settings = {"freeze_epochs": "2", "crop_padding": "0", "class_weight": "balanced"}
     with pytest.warns(
         StartWarning, match="^recipe quick trains only the head for 2 of 2 epochs, but the rest .* \\(start\\)"
