@@ -72,8 +72,8 @@ from zoo.nets.layers import layers
 from zoo.record.job import How, Job
 from zoo.spec import Model, Recipe
 from zoo.training import step
-from zoo.training.environment import algorithms, keep_memory
-from zoo.training.jobs import Machine, versions
+from zoo.training.environment import keep_memory, settings
+from zoo.training.jobs import versions
 from zoo.training.loop import begin, train
 from zoo.training.output import Output
 from zoo.training.plan import Plan
@@ -174,13 +174,14 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
     keep_memory()  # as the command line does
     with (
         tempfile.TemporaryDirectory() as run,
-        algorithms(device, deterministic=job.deterministic),
+        settings(device, deterministic=job.deterministic, threads=job.threads),
     ):
         plan = Plan(
             job=job,
             why="requested",
             model=model,
-            machine=Machine(device, Path()),
+            device=device,
+            data_root=Path(),
             output=Output(Path(run) / "model"),
             reporting=Reporting(save_every=10, eval_every=10),
         )
@@ -274,7 +275,7 @@ def memory_bound(task: Task) -> tuple[float, float]:
 def fastest_way(device: torch.device) -> How:
     """The compile mode that a long `zoo train` chooses on this device."""
     recipe = Recipe(epochs=1)
-    return step.choose("auto", recipe, device=device, amp=has_bf16(device), images=10**9, processes=1).how
+    return step.choose("auto", recipe, device=device, amp=has_bf16(device), images=10**9, processes=1)[0]
 
 
 def launch_bound(task: Task) -> tuple[float, float]:

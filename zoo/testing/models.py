@@ -21,7 +21,6 @@ from zoo.spec import Dataset, Model, Recipe
 from zoo.testing.require import require
 from zoo.training import jobs
 from zoo.training import optimizer as optim
-from zoo.training.jobs import Machine
 from zoo.training.options import TrainOptions
 from zoo.training.output import Output
 from zoo.training.plan import Plan
@@ -146,13 +145,13 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
     learnable = replace(model, dataset=_learnable(model.dataset, images + short.val_images), recipes=recipes)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / model.name
-        machine = Machine(CPU, out)
-        job, why = jobs.new(learnable, TrainOptions(recipe=name, amp=False, compile="none"), machine)
+        job, why = jobs.new(learnable, TrainOptions(recipe=name, amp=False, compile="none"), CPU)
         plan = Plan(
             job=job,
             why=why,
             model=learnable,
-            machine=machine,
+            device=CPU,
+            data_root=out,
             output=Output(out),
             reporting=Reporting(save_every=2, eval_every=2),
         )

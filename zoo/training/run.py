@@ -1,7 +1,4 @@
-"""Run a plan: read the data, train the net, evaluate it, and write the model folder.
-
-The published accuracy is measured once, after the last epoch.
-"""
+"""Run plans: read the data, train the net, evaluate it once after the last epoch, and write the model folder."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import copy
 import json
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -24,7 +21,7 @@ from zoo.data import batches, sources
 from zoo.errors import FolderError, NonFiniteLoss, TrainingError
 from zoo.evaluation.evaluate import evaluate, known_answers
 from zoo.nets import weights
-from zoo.nets.build import build, count, parameters
+from zoo.nets.build import build, count
 from zoo.nets.device import enough_memory
 from zoo.record import card, curve, store
 from zoo.record.job import Job
@@ -33,11 +30,10 @@ from zoo.record.types import EpochRow, File, PretrainedCfg, Trained, log_text, r
 from zoo.record.types import Training as TrainingRecord
 from zoo.spec import Model
 from zoo.training import distributed
-from zoo.training.environment import algorithms, environment, preserved
-from zoo.training.environment import threads as computing_threads
+from zoo.training.environment import environment, settings
 from zoo.training.loop import Training, begin, train
 from zoo.training.plan import Plan
-from zoo.training.reporting import Reporting, Watched
+from zoo.training.reporting import Report, Reporting, Reports, Watched
 from zoo.training.start import fill
 
 _RUNNING: Final = threading.Lock()  # held while this process trains
@@ -81,7 +77,11 @@ def _run(plan: Plan) -> Trained:
         return record
     plan = replace(plan, reporting=_reporting(plan))
     report = plan.reporting.report
-    with _settings(plan), contextlib.ExitStack() as on_leaving:
+    with (
+        enough_memory(plan.device, _needed(plan.job)),
+        settings(plan.device, deterministic=plan.job.deterministic, threads=plan.job.threads),
+        contextlib.ExitStack() as on_leaving,
+    ):
         on_leaving.callback(report.finish)
         training = _prepared(plan)
         train(training)
@@ -96,27 +96,29 @@ def _run(plan: Plan) -> Trained:
 
 
 def _reporting(plan: Plan) -> Reporting:
-    """The reporting of this run: with its trackers in the first process, silent in the others."""
+    """The reporting of this run: the first process calls the report and the trackers, the others call nothing."""
+    reporting = plan.reporting
     if not distributed.share().is_first:
-        return plan.reporting.silent()
-    return plan.reporting.of(Watched(plan.job.name, json.dumps(plan.job.to_json()), plan.output.events))
+        return replace(reporting, report=Report())
+    watched = Watched(plan.job.name, json.dumps(plan.job.to_json()), plan.output.events)
+    return replace(reporting, report=Reports(reporting.report, reporting.trackers, watched))
 
 
 def _prepared(plan: Plan) -> Training:
     """Read the data, make the run's folder, and build the net from its seed or restore it from a checkpoint."""
-    job, model, device, share = plan.job, plan.model, plan.machine.device, distributed.share()
+    job, model, device, share = plan.job, plan.model, plan.device, distributed.share()
     if not share.is_first:
         distributed.wait_for_all()  # for the first process, which downloads the data and makes the folder
     splits = sources.read_splits(
         model.dataset,
         job.recipe,
-        plan.machine.data_root,
+        plan.data_root,
         device=device,
         train_images=job.train_images,
         test_images=plan.limit_test,
     )
     if share.is_first:
-        plan.output.make_run(job, parameters(model))
+        plan.output.make_run(job)
         distributed.wait_for_all()
     torch.manual_seed(job.seed)
     net = build(model.architecture, model.dataset)
@@ -142,7 +144,7 @@ def _summary(plan: Plan) -> str:
     return (
         f"training {job.name}, recipe {job.recipe_name}: {recipe.epochs:,} epochs × {steps:,} steps per epoch, "
         f"batch {min(recipe.batch_size, job.train_images):,}, {job.train_images:,} images{tested}, "
-        f"{plan.machine.device} in {'bf16' if job.amp else 'fp32'}, to {plan.output.folder}"
+        f"{plan.device} in {'bf16' if job.amp else 'fp32'}, to {plan.output.folder}"
     )
 
 
@@ -166,21 +168,8 @@ def _require_batches(net: nn.Module, plan: Plan) -> None:
         ) from None
 
 
-@contextlib.contextmanager
-def _settings(plan: Plan) -> Iterator[None]:
-    """Apply the job's settings of torch inside the block; restore settings and random state after it."""
-    job, device = plan.job, plan.machine.device
-    with (
-        enough_memory(device, _needed(job)),
-        preserved(device),
-        algorithms(device, deterministic=job.deterministic),
-        computing_threads(job.threads),
-    ):
-        yield
-
-
 def _needed(job: Job) -> str:
-    """The end of the error for a device without enough memory."""
+    """The job and the ways to reduce its memory, for the error of a device without enough memory."""
     ways = ["decrease batch_size"]
     ways += [] if job.grad_checkpointing else ["recompute activations (grad_checkpointing)"]
     ways += ["keep fewer images in memory (ZOO_DATA_MEMORY=BYTES)"] if job.pictures else []
@@ -255,7 +244,7 @@ def _result(training: Training) -> Trained:
 def _pretrained_cfg(
     net: nn.Module, model: Model, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> PretrainedCfg | UnsetType:
-    """What timm needs to load the weights, if the net is timm's under the same name: it has timm's `pretrained_cfg`."""
+    """The entry of timm to load the weights with, if the net is one of timm's under the same name."""
     cfg = getattr(net, "pretrained_cfg", None)
     if not isinstance(cfg, dict) or cfg.get("architecture") != model.architecture.name:
         return UNSET
