@@ -200,9 +200,10 @@ def _presentation(
         shown[store.CURVE] = own[store.CURVE] = curve.draw(record.name, log).encode()
     with contextlib.suppress(PluginError):
         if isinstance(model.declared, Model) or store.README not in files:
-            text = card.render(record, log, model.declared)
-            published_text = card.render(record, log, model.declared, _address(hub, record.name))
-            in_catalogue = card.render(record, log, model.declared, record.name)
+            text, published_text, in_catalogue = (
+                card.render(record, log, model.declared, address, shows_errors=store.ERRORS in files)
+                for address in (None, _address(hub, record.name), record.name)
+            )
             state = _state(files.get(store.README), text, published_text, in_catalogue)
             if state == "stale":
                 own[store.README] = text.encode()
