@@ -45,7 +45,9 @@ def generated() -> Iterator[tuple[Path, str]]:
     for one in catalogue().models():
         path = catalogue().path / one.name
         model = published(path)
-        yield path / store.README, card.render(model.config, model.log(), model.declared, one.name)
+        shows_errors = (path / store.ERRORS).is_file()
+        text = card.render(model.config, model.log(), model.declared, one.name, shows_errors=shows_errors)
+        yield path / store.README, text
         if isinstance(model.config, Trained):
             yield path / store.CURVE, curve.draw(model.config.name, model.log())
     ids = {one.name: store.identity(catalogue().path / one.name) for one in catalogue().models()}

@@ -19,7 +19,8 @@ from torch import nn
 
 from zoo.data import batches, sources
 from zoo.errors import FolderError, NonFiniteLoss, TrainingError
-from zoo.evaluation.evaluate import evaluate, known_answers
+from zoo.evaluation import report
+from zoo.evaluation.evaluate import known_answers, measure
 from zoo.nets import weights
 from zoo.nets.build import build, count
 from zoo.nets.device import enough_memory
@@ -194,7 +195,7 @@ def _result(training: Training) -> Trained:
         raise NonFiniteLoss(f"{name} is not finite after the last step; train with a lower learning rate (lr)")
     if job.dtype == "fp16":
         _round_to_fp16(net)
-    results = evaluate(net, training.splits.test, training.pixels)
+    results, confusion = measure(net, training.splits.test, training.pixels)
     rows = training.progress.rows
     rows[-1] = rows[-1].tested(results)
     how = training.learner.how
@@ -202,7 +203,12 @@ def _result(training: Training) -> Trained:
     mean, std = model.normalisation(job.recipe)
     metadata = {"name": job.name, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
     metadata |= {"mean": json.dumps(mean), "std": json.dumps(std)}
-    content = weights.dump(net, metadata, half=job.dtype == "fp16")
+    files = {
+        store.WEIGHTS: weights.dump(net, metadata, half=job.dtype == "fp16"),
+        store.LOG: log_text(rows).encode(),
+        store.CURVE: curve.draw(model.name, rows).encode(),
+        store.ERRORS: report.draw_errors(model.name, model.dataset.classes, confusion.tolist()),
+    }
     record = Trained(
         name=model.name,
         architecture=job.architecture,
@@ -229,14 +235,14 @@ def _result(training: Training) -> Trained:
         ),
         results=results,
         environment=environment(training.splits.train.labels.device, model.architecture),
-        files={store.WEIGHTS: File.of(content), store.LOG: File.of(log_text(rows).encode())},
+        files={name: File.of(files[name]) for name in (store.WEIGHTS, store.LOG)},
         known_answers=tuple(
             tuple(row) for row in known_answers(net, training.pixels, model.dataset.input_size).tolist()
         ),
         pretrained_cfg=_pretrained_cfg(net, model, mean, std),
     )
     try:
-        return _write(plan.output.folder, record, rows, model, content)
+        return _write(plan.output.folder, record, rows, model, files)
     except FolderError as error:
         raise FolderError(f"{error}; the trained net is in {plan.output.run}: resume continues from there") from None
 
@@ -271,7 +277,8 @@ def _record_seeds(out: Path, repetitions: list[Trained], model: Model) -> Traine
     if record.seeds == seeds:
         return record
     record = msgspec.structs.replace(record, seeds=seeds)
-    return _write(out, record, store.read_log(out), model, store.read_weights(out, record))
+    files = {name: content for name, content in store.read_files(out).items() if name != store.CONFIG}
+    return _write(out, record, store.read_log(out), model, files)
 
 
 def _round_to_fp16(net: nn.Module) -> None:
@@ -281,13 +288,8 @@ def _round_to_fp16(net: nn.Module) -> None:
         raise TrainingError(f"{name} has a value above 65,504, the largest of fp16; train again with dtype fp32")
 
 
-def _write(out: Path, record: Trained, rows: list[EpochRow], model: Model, content: bytes) -> Trained:
-    """Write the model folder to a temporary folder, then rename it to `out`."""
-    files = {
-        store.README: card.render(record, rows, model).encode(),
-        store.WEIGHTS: content,
-        store.LOG: log_text(rows).encode(),
-        store.CURVE: curve.draw(record.name, rows).encode(),
-    }
+def _write(out: Path, record: Trained, rows: list[EpochRow], model: Model, files: dict[str, bytes]) -> Trained:
+    """Write the model folder with its card to a temporary folder, then rename it to `out`."""
+    text = card.render(record, rows, model, shows_errors=store.ERRORS in files)
     with written_aside(out) as aside:
-        return require_trained(store.write(aside, record, files))
+        return require_trained(store.write(aside, record, files | {store.README: text.encode()}))
