@@ -30,26 +30,26 @@ CORNERS: dict[str, list[tuple[float, float]]] = {  # of shapes, within -1 to 1
 SETTINGS = {"img_size": "32", "batch_size": "16", "hflip": "0.5"}
 
 
-def draw(folder: Path, pictures: int, chance: random.Random) -> None:
+def draw(folder: Path, images: int, chance: random.Random) -> None:
     """Draw images of each shape into `folder/SHAPE`."""
     for name, corners in CORNERS.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
-        for number in range(pictures):
+        for number in range(images):
             width, height = chance.randint(40, 90), chance.randint(40, 90)
             side = min(width, height)
-            picture = Image.frombytes("L", (width, height), chance.randbytes(width * height)).convert("RGB")
+            image = Image.frombytes("L", (width, height), chance.randbytes(width * height)).convert("RGB")
             radius = chance.uniform(0.25, 0.4) * side
             x, y = width / 2 + chance.uniform(-0.1, 0.1) * side, height / 2 + chance.uniform(-0.1, 0.1) * side
             colour = tuple(chance.randint(0, 255) for _ in range(3))
-            ImageDraw.Draw(picture).polygon([(x + radius * a, y + radius * b) for a, b in corners], fill=colour)
-            picture.filter(ImageFilter.GaussianBlur(1)).save(folder / name / f"{number:03}.png")
+            ImageDraw.Draw(image).polygon([(x + radius * a, y + radius * b) for a, b in corners], fill=colour)
+            image.filter(ImageFilter.GaussianBlur(1)).save(folder / name / f"{number:03}.png")
 
 
-def main(out: Path, pictures: int, epochs: int) -> None:
+def main(out: Path, images: int, epochs: int) -> None:
     """Draw images, train three models, print their accuracy, then publish, load and use the second model."""
     folder, hub = out / "shapes", f"file:{out / 'hub'}"
-    draw(folder / "train", pictures, random.Random(0))
-    draw(folder / "test", pictures // 2, random.Random(1))
+    draw(folder / "train", images, random.Random(0))
+    draw(folder / "test", images // 2, random.Random(1))
     address = f"folder:{folder}"
 
     survey = api.survey(address)
@@ -95,4 +95,4 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--out", type=Path, default=Path("own_images"))
     arguments = parser.parse_args()
-    main(arguments.out, arguments.pictures, arguments.epochs)
+    main(arguments.out, arguments.images, arguments.epochs)
