@@ -40,8 +40,8 @@ def draw(folder: Path, images: int, chance: random.Random) -> None:
             image = Image.frombytes("L", (width, height), chance.randbytes(width * height)).convert("RGB")
             radius = chance.uniform(0.25, 0.4) * side
             x, y = width / 2 + chance.uniform(-0.1, 0.1) * side, height / 2 + chance.uniform(-0.1, 0.1) * side
-            colour = tuple(chance.randint(0, 255) for _ in range(3))
-            ImageDraw.Draw(image).polygon([(x + radius * a, y + radius * b) for a, b in corners], fill=colour)
+            color = tuple(chance.randint(0, 255) for _ in range(3))
+            ImageDraw.Draw(image).polygon([(x + radius * a, y + radius * b) for a, b in corners], fill=color)
             image.filter(ImageFilter.GaussianBlur(1)).save(folder / name / f"{number:03}.png")
 
 
@@ -60,17 +60,9 @@ def main(out: Path, images: int, epochs: int) -> None:
     starts: dict[str, str | None] = {"quick": None, "finetune": "resnet20_cifar10", "linear": "resnet20_cifar10"}
     for recipe, start in starts.items():
         done = zoo.train(
-            "resnet20",
-            dataset=address,
-            start=start,
-            recipe=recipe,
-            epochs=epochs,
-            settings=SETTINGS,
-            license="cc0-1.0",
-            out=out / recipe,
-            overwrite=True,
-            eval_every=epochs,
-        )
+            "resnet20", dataset=address, start=start, recipe=recipe, epochs=epochs, settings=SETTINGS,
+            license="cc0-1.0", out=out / recipe, overwrite=True, eval_every=epochs,
+        )  # fmt: skip
         results = done.config.results
         assert results is not None
         low, high = results.interval
