@@ -162,7 +162,7 @@ def _command(name: str) -> str:
 
 
 def _options(params: Sequence[Any]) -> str:
-    rows = ["| | |", "|---|---|"]
+    rows = ["| argument or option | description |", "|---|---|"]
     for one in params:
         is_argument = one.param_type_name == "argument"
         words = _placeholder(one) if is_argument else ", ".join(one.opts)
@@ -173,7 +173,8 @@ def _options(params: Sequence[Any]) -> str:
         meaning = one.help or ""
         if not is_argument and one.default not in (None, "") and one.default is not False:
             meaning += f" [default: {one.opts[0] if one.default is True else one.default}]"
-        rows.append(f"| `{_escaped(words)}` | {_escaped(meaning)} |")
+        description = _escaped(meaning).replace("*", "\\*")  # an asterisk would start emphasis
+        rows.append(f"| `{_escaped(words)}` | {description} |")
     return "\n".join(rows)
 
 
