@@ -136,6 +136,7 @@ def test_the_index_has_the_parameters_and_accuracy_of_each_model(shipped: dict[s
     for row in api.overview(pretrained=True):
         assert f"{row.parameters:,}" in text
         assert row.top1 is None or f"{row.top1:.2f}%" in text
+    assert "claimed" not in text  # the catalogue has measured every model
 
 
 def test_a_models_page_has_the_results_and_the_recipe_of_its_card(trained: Path, tmp_path: Path) -> None:
@@ -229,7 +230,9 @@ def test_malicious_text_in_an_imported_record_is_escaped(tmp_path: Path) -> None
     hub = hub_of(catalogue().path / name, name, tmp_path, source={**source, **evil}, results=None)
     made = pages(hub)
     page = Page(made[f"models/{name}.html"])
-    assert "claimed 1.00%" in Page(made["index.html"]).text
+    index = Page(made["index.html"]).text
+    assert "claimed 1.00%" in index
+    assert "was not measured here" in index
     assert page.text.count(EVIL) >= 3
     assert "script" not in [tag for tag, _ in page.tags]
 
