@@ -87,7 +87,7 @@ def contract() -> str:
             f"| `{name}` | `{_escaped(kind_of_value)}` | {default} | {_escaped(meaning.get(name, ''))} |"
             for name, kind_of_value, default in _fields(kind)
         ]
-        heading = ["| field | type | default | |", "|---|---|---|---|"]
+        heading = ["| field | type | default | description |", "|---|---|---|---|"]
         parts.append("\n".join([f"### {kind.__name__}", "", inspect.getdoc(kind) or "", "", *heading, *rows]))
     for function in (spec.Builder, spec.Reader):
         called = str(inspect.signature(function.__call__)).replace("self, ", "").replace("'", "")
@@ -164,7 +164,7 @@ def _command(name: str) -> str:
 
 
 def _options(params: Sequence[Any]) -> str:
-    rows = ["| | |", "|---|---|"]
+    rows = ["| argument or option | description |", "|---|---|"]
     for one in params:
         is_argument = one.param_type_name == "argument"
         words = _placeholder(one) if is_argument else ", ".join(one.opts)
@@ -175,7 +175,8 @@ def _options(params: Sequence[Any]) -> str:
         meaning = one.help or ""
         if not is_argument and one.default not in (None, "") and one.default is not False:
             meaning += f" [default: {one.opts[0] if one.default is True else one.default}]"
-        rows.append(f"| `{_escaped(words)}` | {_escaped(meaning)} |")
+        description = _escaped(meaning).replace("*", "\\*")  # an asterisk would start emphasis
+        rows.append(f"| `{_escaped(words)}` | {description} |")
     return "\n".join(rows)
 
 

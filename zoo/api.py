@@ -792,11 +792,11 @@ def page(
     repository = space.repository_of(push) if push is not None else None
     site.require_replaceable(target)
     web_runtime = browser.read(path_of(runtime)) if runtime is not None else None
-    shown = models.shown(hub, with_files=web_runtime is not None)
-    folder = site.write(target, site.pages(shown, web_runtime))
-    tried = sum(model.onnx is not None for model in shown)
+    model_pages = models.read(hub, with_files=web_runtime is not None)
+    folder = site.write(target, site.pages(model_pages, web_runtime))
+    tried = sum(page.onnx is not None for page in model_pages)
     url = space.publish(folder, repository) if repository is not None else ""
-    return Site(folder, folder / "index.html", len(shown), tried, url)
+    return Site(folder, folder / "index.html", len(model_pages), tried, url)
 
 
 @takes(ImportOptions)
