@@ -13,12 +13,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+import typer
+from typer.cli import get_docs_for_click
 from typer.main import get_command
 
 import zoo
@@ -34,7 +36,6 @@ from zoo.record.types import Imported, Trained, spread
 README = Path(__file__).resolve().parent.parent / "README.md"
 PLUGINS = README.parent / "docs" / "plugins.md"
 COMMAND_LINE = PLUGINS.with_name("command-line.md")
-BY = "Written by `python docs/generate.py`."
 ACCURACY = README.parent / "docs" / "accuracy.svg"
 FACTS = (spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming, spec.Deepening)
 CHECKS = ("check_model", "check_training", "check_dataset", "check_plugin", "check_hub")
@@ -143,47 +144,15 @@ def _called(name: str) -> str:
 
 
 def command_line() -> str:
-    """Every command with its arguments and options, as the command line itself knows them."""
-    program = get_command(app.app)
-    parts = [
-        "# The command line",
-        f"{BY} `zoo --help` and `zoo COMMAND --help` say the same.",
-        _options(program.params),
-        *(_command(name) for name in app.COMMANDS),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _command(name: str) -> str:
-    command = app.load(name)
-    arguments = [one for one in command.params if one.param_type_name == "argument"]
-    usage = " ".join(["zoo", name, *map(_placeholder, arguments), "[OPTIONS]"])
-    return f"## zoo {name}\n\n`{usage}`\n\n{command.help}\n\n{_options(command.params)}"
-
-
-def _options(params: Sequence[Any]) -> str:
-    rows = ["| | |", "|---|---|"]
-    for one in params:
-        is_argument = one.param_type_name == "argument"
-        words = _placeholder(one) if is_argument else ", ".join(one.opts)
-        if one.secondary_opts:
-            words += f", {', '.join(one.secondary_opts)}"
-        if not is_argument and not one.is_flag:
-            words += f" {one.metavar or 'N'}"
-        meaning = one.help or ""
-        if not is_argument and one.default not in (None, "") and one.default is not False:
-            meaning += f" [default: {one.opts[0] if one.default is True else one.default}]"
-        rows.append(f"| `{_escaped(words)}` | {_escaped(meaning)} |")
-    return "\n".join(rows)
+    """Return the reference of the command line, as `typer utils docs` writes it."""
+    program: Any = get_command(app.app)
+    program.commands = {name: app.load(name) for name in app.COMMANDS}
+    context = typer.Context(program, **program.context_settings)
+    return get_docs_for_click(obj=program, ctx=context, name="zoo", title="The command line").rstrip() + "\n"
 
 
 def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|")
-
-
-def _placeholder(argument: Any) -> str:
-    name = str(argument.metavar or argument.name.upper())
-    return name if argument.required or name.startswith("[") else f"[{name}]"
 
 
 def table() -> str:

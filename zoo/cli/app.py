@@ -159,9 +159,11 @@ class LazyGroup(TyperGroup):
 
 def load(name: str) -> Any:
     """Import a command."""
-    file, _, function = COMMANDS[name][0].partition(":")
+    path, summary = COMMANDS[name]
+    file, _, function = path.partition(":")
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name, cls=Command)(_with_debug(getattr(importlib.import_module(f"zoo.cli.{file}"), function)))
+    command = _with_debug(getattr(importlib.import_module(f"zoo.cli.{file}"), function))
+    alone.command(name, cls=Command, short_help=summary)(command)
     return get_command(alone)
 
 

@@ -20,7 +20,7 @@ def list_models(
     pattern: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PATTERN]",
+            metavar="PATTERN",
             help="A name, a prefix or a pattern: resnet56, 'resnet*b_*'. Case is ignored.",
             autocompletion=completion.models,
         ),
