@@ -87,11 +87,11 @@ def contract() -> str:
             for name, kind_of_value, default in _fields(kind)
         ]
         heading = ["| field | type | default | |", "|---|---|---|---|"]
-        parts.append("\n".join([f"### {kind.__name__}", "", inspect.getdoc(kind) or "", "", *heading, *rows]))
+        parts.append("\n".join([f"### {kind.__name__}", "", _markdown(kind), "", *heading, *rows]))
     for function in (spec.Builder, spec.Reader):
         called = str(inspect.signature(function.__call__)).replace("self, ", "").replace("'", "")
-        said = f"{inspect.getdoc(function)}\n\n{inspect.getdoc(function.__call__)}"
-        parts.append(f"### {function.__name__}\n\n```python\n{called}\n```\n\n{said}")
+        text = f"{_markdown(function)}\n\n{_markdown(function.__call__)}"
+        parts.append(f"### {function.__name__}\n\n```python\n{called}\n```\n\n{text}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -135,8 +135,18 @@ def example() -> str:
 
 def checks() -> str:
     """What a plugin's tests call, from the docstrings."""
-    said = (f"**`{name}{_called(name)}`** {inspect.getdoc(getattr(testing, name))}" for name in CHECKS)
-    return "\n\n".join(said) + "\n"
+    parts = (
+        f"### {name}\n\n```python\n{name}{_called(name)}\n```\n\n{_markdown(getattr(testing, name))}" for name in CHECKS
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown(documented: object) -> str:
+    """Return a docstring with its sections as lists, and its example as code."""
+    text, _, example = (inspect.getdoc(documented) or "").partition("Example:\n")
+    text = re.sub(r"^(Args|Returns|Raises):\n", r"\1:\n\n", text, flags=re.MULTILINE)
+    text = re.sub(r"^    (?=\S)", "- ", text, flags=re.MULTILINE).rstrip()
+    return f"{text}\n\n```pycon\n{inspect.cleandoc(example)}\n```" if example else text
 
 
 def _called(name: str) -> str:

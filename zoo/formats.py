@@ -30,7 +30,17 @@ Document = Mapping[str, object]
 
 @dataclass(frozen=True, kw_only=True)
 class Foreign:
-    """A model of another library, as its config.json describes it."""
+    """A model of another library, as its config.json describes it.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.plugin import Foreign, Resizing
+        >>> resnet20 = zoo.info("resnet20").model.architecture
+        >>> model = Foreign(
+        ...     architecture=resnet20, classes=("cat", "dog"), input_size=(3, 64, 64),
+        ...     mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), resizing=Resizing(crop_mode="center"),
+        ... )
+    """
 
     architecture: Architecture  # builds the net; its state dict has the names of the file of weights
     classes: tuple[str, ...]  # names of the classes, by label
@@ -48,6 +58,14 @@ class Format:
 
     `recognises` returns whether a config.json is of this kind. `read` returns its model, and raises SchemaError with
     one line if a field is invalid.
+
+    Example:
+        >>> from zoo.plugin import Document, Foreign, Format
+        >>> def read(config: Document) -> Foreign:
+        ...     raise NotImplementedError("here the net is looked up by its name in config.json")
+        >>> MINE = Format("mine", recognises=lambda config: "mine_version" in config, read=read)
+        >>> MINE.recognises({"mine_version": 3, "net": "resnet18"})
+        True
     """
 
     name: str  # of the kind and of the entry point: "timm"
@@ -55,15 +73,7 @@ class Format:
     read: Callable[[Document], Foreign]
 
 
-@dataclass(frozen=True)
-class Signature:
-    """The keys by which the zoo recognizes a kind, also if the plugin that reads it is not installed."""
-
-    keys: frozenset[str]  # of config.json
-    distribution: str  # of the plugin
-
-
-SIGNATURES: Final = {"timm": Signature(frozenset({"architecture", "pretrained_cfg"}), "zoo-timm")}
+TIMM_KEYS: Final = {"architecture", "pretrained_cfg"}  # of config.json; known also without the plugin zoo-timm
 RECORDS: Final = ("trained", "imported")  # `kind` in the zoo's own records, which may have the keys of timm too
 FORMATS: Final = Group[Format](
     "zoo.formats",
@@ -84,11 +94,10 @@ def kind_of(document: Document) -> str | None:
     """
     if document.get("kind") in RECORDS:
         return None
-    for name, signature in SIGNATURES.items():
-        if signature.keys <= document.keys():
-            return name
+    if document.keys() >= TIMM_KEYS:
+        return "timm"
     for name in FORMATS.names():
-        if name not in SIGNATURES:
+        if name != "timm":
             with contextlib.suppress(Exception):  # a plugin that fails does not recognize the document
                 if FORMATS.load(name).recognises(document):
                     return name
@@ -109,9 +118,8 @@ def read(kind: str, document: Document) -> Foreign:
         PluginError: The plugin is not installed, or it fails.
         SchemaError: The plugin refuses a field.
     """
-    if FORMATS.entry(kind) is None and kind in SIGNATURES:
-        needed = SIGNATURES[kind].distribution
-        raise PluginError(f"it is a repository of {kind}, which the plugin {needed} reads: pip install {needed}")
+    if kind == "timm" and FORMATS.entry(kind) is None:
+        raise PluginError("it is a repository of timm, which the plugin zoo-timm reads: pip install zoo-timm")
     reader = FORMATS.load(kind)
     with FORMATS.guarded(kind, passes=(SchemaError,)):
         return reader.read(document)

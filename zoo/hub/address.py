@@ -37,7 +37,14 @@ class Name:
 
 @dataclass(frozen=True)
 class Address:
-    """A hub's address, or with a name a model's in it; `str` gives the text back."""
+    """A hub's address, or with a name a model's in it; `str` gives the text back.
+
+    Example:
+        >>> from zoo.plugin import Address
+        >>> hub = Address("file", "models")
+        >>> str(hub.model("resnet8_digits"))
+        'file:models/resnet8_digits'
+    """
 
     scheme: str  # which kind of hub
     place: str  # where that hub is, in the words of its kind: a namespace, a path

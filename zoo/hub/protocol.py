@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Revision:
-    """A published model in one state, which never changes: its record, and the id by which the hub has it again."""
+    """A published model in one state, which never changes: its record, and the id by which the hub has it again.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.plugin import Revision
+        >>> revision = Revision(zoo.info("resnet8_digits").config, id="2026-01-31")
+        >>> revision.record.name
+        'resnet8_digits'
+    """
 
     record: Record
     id: str
@@ -30,7 +38,14 @@ class Revision:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What publishing did: where the model is now, and as which revision."""
+    """What publishing did: where the model is now, and as which revision.
+
+    Example:
+        >>> from zoo.plugin import Address, Pushed
+        >>> pushed = Pushed(Address("file", "models", "resnet8_digits"), revision="5f1c", repaired=("README.md",))
+        >>> print(f"published as {pushed.address}")
+        published as file:models/resnet8_digits
+    """
 
     address: Address
     revision: str
@@ -40,7 +55,15 @@ class Pushed:
 
 @dataclass(frozen=True)
 class Listed:
-    """A model in a hub: its name there, its address, and what a listing shows of it."""
+    """A model in a hub: its name there, its address, and what a listing shows of it.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.plugin import Address, Listed
+        >>> address = Address("file", "models", "resnet8_digits")
+        >>> Listed.of(address, zoo.info("resnet8_digits").config).parameters
+        75002
+    """
 
     name: str
     address: Address
@@ -68,7 +91,17 @@ class Listed:
 
 
 class Hub(Protocol):
-    """A store of published models."""
+    """A store of published models.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.hub import open_hub
+        >>> pushed = zoo.push("runs/resnet8_digits", hub="file:hub")
+        >>> hub = open_hub("file:hub")
+        >>> hub.revisions("resnet8_digits") == [pushed.revision]
+        True
+        >>> folder = hub.fetch("resnet8_digits", pushed.revision, ["README.md"])
+    """
 
     @property
     def address(self) -> Address:

@@ -23,6 +23,12 @@ def check_dataset(dataset: Dataset, root: Path) -> None:
     Types, shapes, counts and labels; images of every class in both halves; the same images when they are read
     again; no test image among those that are trained on; `mean` and `std` those of the training set; nothing left
     to download afterwards. Raises AssertionError.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from zoo.plugin import DIGITS
+        >>> from zoo.testing import check_dataset
+        >>> check_dataset(DIGITS, Path("data"))
     """
     train, test = _read(dataset, root, train=True), _read(dataset, root, train=False)
     for half, split in (("training", train), ("test", test)):

@@ -51,6 +51,12 @@ def check_plugin(distribution: str, root: Path | None = None) -> None:
     Its facts print nothing, import no torch and claim no name of another's; every model passes `check_model`, one
     of every architecture `check_training`, every dataset of its own `check_dataset`. Without `root` they are read
     from where `zoo train` would read them. Raises AssertionError, with the check's name.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from zoo.testing import check_plugin
+        >>> def test_the_plugin():
+        ...     check_plugin("zoo-mine", Path("data"))
     """
     for check in checks(distribution, root):
         try:

@@ -28,6 +28,12 @@ def check_hub(hub: Hub, folder: Path) -> None:
     nothing; what is not there is NotFound. `folder` is a whole model folder, weights included. The hub is written to;
     it may hold other models, but not yet this one. That `resolve` fetches config.json alone, and `fetch` the named
     files alone, can't be seen from here: test it too. Raises AssertionError.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from zoo.hub import open_hub
+        >>> from zoo.testing import check_hub
+        >>> check_hub(open_hub("file:empty"), Path("runs/resnet8_digits"))
     """
     for method in METHODS:
         require(callable(getattr(hub, method, None)), f"{type(hub).__name__} should have a method {method}")

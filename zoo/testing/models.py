@@ -43,6 +43,11 @@ def check_model(model: Model) -> None:
     same seed, a strict state dict, an evaluation mode in which an image's logits depend on that
     image alone, a first optimizer step of every recipe; begun as a shallower net of its `deepening`,
     the logits of that one. Raises AssertionError.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.testing import check_model
+        >>> check_model(zoo.info("resnet8_digits").model)
     """
     channels, height, width = model.dataset.input_size
     classes = len(model.dataset.classes)
@@ -107,6 +112,11 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
 
     The loss must fall from the first epoch to the second, and the net that is loaded back from the
     folder must be the one that was evaluated. Raises AssertionError.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.testing import check_training
+        >>> check_training(zoo.info("resnet8_digits").model)
     """
     name = recipe or model.default_recipe
     published = model.recipes[name]
@@ -140,7 +150,15 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
 
 
 def learning_rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:
-    """The learning rate of every step of a training, as the loop moves it; a plateau's while the error falls."""
+    """The learning rate of every step of a training, as the loop moves it; a plateau's while the error falls.
+
+    Example:
+        >>> import zoo
+        >>> from zoo.testing import learning_rates
+        >>> recipe = zoo.Recipe(epochs=2, lr=0.5, sched="multistep", decay_milestones=(1,), decay_rate=0.5)
+        >>> learning_rates(recipe, steps_per_epoch=2)
+        [0.5, 0.5, 0.25, 0.25]
+    """
     optimizer = optim.build(recipe, [nn.Parameter(torch.zeros(1))])
     schedule = optim.schedule(recipe, optimizer, steps_per_epoch)
     rates = []
