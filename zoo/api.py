@@ -390,7 +390,7 @@ def report(evaluated: Evaluated, out: str | Path) -> list[ClassResults]:
 
 def predict(
     model: str | Path,
-    pictures: str | Path | Iterable[str | Path],
+    images: str | Path | Iterable[str | Path],
     *,
     top: int = 5,
     hub: str | None = None,
@@ -425,7 +425,7 @@ def predict(
     """
     from functools import partial
 
-    paths = [pictures] if isinstance(pictures, str | Path) else pictures
+    paths = [images] if isinstance(images, str | Path) else images
     source = published(model, hub=hub, revision=revision)
     from zoo.evaluation.predict import predictions, probabilities
     from zoo.nets.device import choose
