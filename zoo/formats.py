@@ -1,4 +1,4 @@
-"""Models in the repositories of other libraries, each kind of which a plugin reads.
+"""Models in the repositories of other libraries, which plugins read.
 
 A repository is a folder with the library's config.json and `model.safetensors`. A plugin declares a `Format` for a kind
 of repository as an entry point of the group `zoo.formats`, which has the name of the kind:
@@ -17,13 +17,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from zoo.decoding import SchemaError as SchemaError
-from zoo.decoding import from_json as from_json
+from zoo.decoding import SchemaError
 from zoo.errors import PluginError
 from zoo.plugins import Group
 from zoo.spec import Architecture, InputSize, Resizing
 
-UNNAMED: Final = "unnamed"  # the dataset of a repository that names none
+UNNAMED: Final = "unnamed"  # the dataset, if the repository does not name it
 
 Document = Mapping[str, object]
 
@@ -42,22 +41,22 @@ class Foreign:
         ... )
     """
 
-    architecture: Architecture  # builds the net; its state dict has the names of the file of weights
+    architecture: Architecture  # a net with the tensor names of `model.safetensors`
     classes: tuple[str, ...]  # names of the classes, by label
     input_size: InputSize
-    mean: tuple[float, ...]  # on the scale 0 to 1, one number per channel
-    std: tuple[float, ...]  # standard deviation, like mean
-    resizing: Resizing  # of images of another size
-    dataset: str = UNNAMED  # that it was trained on, in lower-case letters, digits, '.', '_' and '-'
-    license: str = ""  # a license id of the Hugging Face Hub; empty if unknown
+    mean: tuple[float, ...]  # mean for normalization per channel, on the scale 0 to 1
+    std: tuple[float, ...]  # standard deviation for normalization per channel
+    resizing: Resizing  # how images of another size are resized
+    dataset: str = UNNAMED  # dataset of the training: lower-case letters, digits, '.', '_' and '-'
+    license: str = ""  # license of the weights, as an id of the Hugging Face Hub; empty if unknown
 
 
 @dataclass(frozen=True)
 class Format:
     """A kind of repository, which a plugin reads.
 
-    `recognises` returns whether a config.json is of this kind. `read` returns its model, and raises SchemaError with
-    one line if a field is invalid.
+    `recognises` returns whether a config.json is of this kind. `read` returns the model, or raises SchemaError for an
+    invalid field.
 
     Example:
         >>> from zoo.plugin import Document, Foreign, Format
@@ -68,12 +67,12 @@ class Format:
         True
     """
 
-    name: str  # of the kind and of the entry point: "timm"
+    name: str  # name of the kind and of the entry point: "timm"
     recognises: Callable[[Document], bool]
     read: Callable[[Document], Foreign]
 
 
-TIMM_KEYS: Final = {"architecture", "pretrained_cfg"}  # of config.json; known also without the plugin zoo-timm
+TIMM_KEYS: Final = {"architecture", "pretrained_cfg"}  # of config.json; recognized without the plugin zoo-timm too
 RECORDS: Final = ("trained", "imported")  # `kind` in the zoo's own records, which may have the keys of timm too
 FORMATS: Final = Group[Format](
     "zoo.formats",
