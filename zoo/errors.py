@@ -181,8 +181,8 @@ class OtherFormat(FolderError):
 
     def __init__(self, kind: str, folder: Path) -> None:
         super().__init__(
-            f"{folder} is a repository of {kind}, not a model folder, which is needed here; zoo predict, zoo eval "
-            "and zoo train --start can read it"
+            f"{folder} is a repository of {kind}, expected a model folder; only zoo predict, zoo eval and the start of "
+            "a training can read it"
         )
         self.kind = kind
         self.folder = folder

@@ -117,8 +117,8 @@ def compare(
 ) -> None:
     """Train several models with the same options, and plot their training and test errors.
 
-    For the degradation problem: zoo compare plain20 plain56 resnet20 resnet56 --recipe paper. Models that are finished
-    in the same folder are not trained again, and stopped runs continue.
+    For example, to show the degradation problem: zoo compare plain20 plain56 resnet20 resnet56 --recipe paper. Models
+    that are finished in the same folder are not trained again, and stopped runs continue.
     """
     keep_memory()
     trained = api.compare(models, **given, report=None if quiet else progress())
