@@ -171,7 +171,7 @@ def provider(architecture: Architecture) -> str:
     return f"{entry.distribution} {entry.version}" if entry else _package(architecture)
 
 
-def whose(function: object) -> str:
+def origin(function: object) -> str:
     """Return the origin of a function for an error: `plugin zoo-tiny`, or its module."""
     module = str(getattr(function, "__module__", None) or type(function).__module__)
     package = module.partition(".")[0]

@@ -162,7 +162,7 @@ def _mapped(images: npt.NDArray[np.uint8]) -> Tensor:
 
 def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """The images and labels of the reader of a dataset; raises DataError if they are not as it declares."""
-    reader = f"dataset {dataset.name}: its reader, of {registry.whose(dataset.read)},"
+    reader = f"dataset {dataset.name}: its reader, of {registry.origin(dataset.read)},"
     try:
         arrays = dataset.read(root, train=train)
     except ZooError:
