@@ -630,7 +630,7 @@ def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, Tr
 
 
 def push(
-    path: str | Path,
+    folder: str | Path,
     *,
     hub: str | None = None,
     license: str | None = None,  # noqa: A002 - the usual word
@@ -640,7 +640,7 @@ def push(
     A missing or outdated card is rendered again; a card that was edited by hand is kept.
 
     Args:
-        path: The model folder.
+        folder: The model folder.
         hub: The hub to publish to. Default: ZOO_HUB, else the account that is logged in to the Hugging Face Hub.
         license: The license of the weights, a license id of the Hugging Face Hub. It is written into the record.
 
@@ -656,10 +656,10 @@ def push(
         >>> print(zoo.push("runs/resnet8_digits", hub="file:hub").address)
         file:hub/resnet8_digits
     """
-    folder = path_of(path)
+    path = path_of(folder)
     if license is not None:
-        publish.relicense(folder, publish.sound_license(license))
-    return publish.publish(folder, open_hub(hub))
+        publish.relicense(path, publish.sound_license(license))
+    return publish.publish(path, open_hub(hub))
 
 
 def pull(model: str, *, hub: str | None = None, revision: str | None = None, out: str | Path | None = None) -> Path:
