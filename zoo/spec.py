@@ -505,6 +505,7 @@ class Architecture:
         >>> import zoo
         >>> def build(input_size, num_classes):
         ...     from torch import nn
+        ...
         ...     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(input_size[0], num_classes))
         >>> tiny = zoo.Architecture("tiny", build, {"quick": zoo.Recipe(epochs=5)}, description="A linear classifier.")
     """
