@@ -84,7 +84,7 @@ def test_the_long_command_of_evaluating_runs(run_here: Run) -> None:
     assert finished.returncode == 0, finished.stderr
 
 
-@pytest.mark.parametrize("page", sorted(PAGES))
+@pytest.mark.parametrize("page", sorted(PAGES.keys() - {"docs/command-line.md"}))  # its usage lines are no commands
 def test_the_commands_of_a_page_have_valid_arguments(page: str) -> None:
     lines = [
         line.removeprefix("$ ")
@@ -135,15 +135,14 @@ def test_generated_files_are_current_in_any_environment() -> None:
 
 
 def test_the_command_line_has_every_command_with_every_option() -> None:
-    sections = re.split(r"^## zoo ", PAGES["docs/command-line.md"].read_text(), flags=re.MULTILINE)[1:]
-    assert [section.splitlines()[0] for section in sections] == list(COMMANDS)
-    for section, command in zip(sections, map(load, COMMANDS), strict=True):
-        rows = re.findall(r"^\| `(.*?)` \| (.*) \|$", section, re.MULTILINE)
-        options = {word for words, _ in rows for word in re.findall(r"--?[a-z][a-z0-9-]*", words)}
+    sections = re.split(r"^## `zoo (.*)`$", PAGES["docs/command-line.md"].read_text(), flags=re.MULTILINE)[1:]
+    assert sections[::2] == list(COMMANDS)
+    for section, command in zip(sections[1::2], map(load, COMMANDS), strict=True):
+        rows = re.findall(r"^\* `(.*?)`: .", section, re.MULTILINE)
+        options = {word for words in rows for word in re.findall(r"--?[a-z][a-z0-9-]*", words)} - {"-h", "--help"}
         assert options == {
-            word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts) if "-" in word
+            word for option in command.params for word in (*option.opts, *option.secondary_opts) if "-" in word
         }
-        assert all(meaning for _, meaning in rows)
 
 
 def test_the_api_page_has_every_public_name() -> None:

@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 def list_models(
     pattern: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[PATTERN]",
-            help="A name, a prefix or a pattern: resnet56, 'resnet*b_*'. Case is ignored.",
-            autocompletion=completion.models,
-        ),
+        options.model_argument("A name, a prefix or a pattern: resnet56, 'resnet2*'. Case is ignored.", "PATTERN"),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -147,23 +143,12 @@ def _recipes(model: "Model", *, everything: bool) -> list[str]:
 def _chosen(recipe: "Recipe") -> set[str]:
     """Return the fields of a recipe that are not at their defaults, and the four most important ones."""
     fields = msgspec.structs.fields(recipe)
-    return {field.name for field in fields if getattr(recipe, field.name) != field.default} | {
-        "epochs",
-        "batch_size",
-        "opt",
-        "lr",
-    }
+    changed = {field.name for field in fields if getattr(recipe, field.name) != field.default}
+    return changed | {"epochs", "batch_size", "opt", "lr"}
 
 
 def info(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A model's name (resnet20, resnet20_cifar100), a path or an address.",
-            autocompletion=completion.models,
-        ),
-    ],
+    name: Annotated[str, options.model_argument("A model's name (resnet20, resnet20_cifar100), a path or an address.")],
     hub: options.Hub = None,
     layers: Annotated[
         bool, typer.Option("--layers/--no-layers", help="Show the net's layers, which imports torch.")

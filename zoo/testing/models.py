@@ -53,7 +53,7 @@ def check_model(model: Model) -> None:
     Raises:
         AssertionError: A check failed.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> from zoo.testing import check_model
         >>> check_model(zoo.info("resnet8_digits").model)
@@ -129,7 +129,7 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
     Raises:
         AssertionError: A check failed.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> from zoo.testing import check_training
         >>> check_training(zoo.info("resnet8_digits").model)
@@ -175,7 +175,7 @@ def learning_rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:
     Returns:
         One value for each of the `epochs * steps_per_epoch` steps.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Recipe
         >>> from zoo.testing import learning_rates
         >>> learning_rates(Recipe(epochs=2, lr=0.1, sched="constant"), steps_per_epoch=2)

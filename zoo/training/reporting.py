@@ -25,7 +25,7 @@ SHOWN = 10  # epochs in a notebook while a training runs; each update sends the 
 class Report:
     """Receives the progress of a training. Every method does nothing; override those that you need.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Report
         >>> class Losses(Report):
         ...     def epoch(self, row):
@@ -73,7 +73,7 @@ class Watched:
         job: The job as JSON, as in config.json.
         folder: A folder for the tracker's files, `OUT.events` beside the model folder OUT. The tracker makes it.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from zoo.plugin import Watched
         >>> Watched("resnet20_cifar10", "{}", Path("runs/resnet20.events")).name
