@@ -148,7 +148,7 @@ def checks() -> str:
 
 def _markdown(documented: object) -> str:
     """Return a docstring with its sections as lists, and its example as code."""
-    text, _, example = (inspect.getdoc(documented) or "").partition("Example:\n")
+    text, _, example = (inspect.getdoc(documented) or "").partition("Examples:\n")
     text = re.sub(r"^(Args|Returns|Raises):\n", r"\1:\n\n", text, flags=re.MULTILINE)
     text = re.sub(r"^    (?=\S)", "- ", text, flags=re.MULTILINE).rstrip()
     return f"{text}\n\n```pycon\n{inspect.cleandoc(example)}\n```" if example else text
