@@ -87,7 +87,7 @@ def contract() -> str:
             f"| `{name}` | `{_escaped(kind_of_value)}` | {default} | {_escaped(meaning.get(name, ''))} |"
             for name, kind_of_value, default in _fields(kind)
         ]
-        heading = ["| field | type | default | |", "|---|---|---|---|"]
+        heading = ["| field | type | default | description |", "|---|---|---|---|"]
         parts.append("\n".join([f"### {kind.__name__}", "", _markdown(kind), "", *heading, *rows]))
     for function in (spec.Builder, spec.Reader):
         called = str(inspect.signature(function.__call__)).replace("self, ", "").replace("'", "")

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def list_models(
     pattern: Annotated[
         str | None,
-        options.model_argument("A name, a prefix or a pattern: resnet56, 'resnet*b_*'. Case is ignored.", "PATTERN"),
+        options.model_argument(
+            "A name, a prefix or a pattern: resnet56, 'resnet*_cifar10'. Case is ignored.", "PATTERN"
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
