@@ -126,7 +126,7 @@ def _bounded(hint: Any) -> str:
 
 def example() -> str:
     """The dataset of a new plugin, as `zoo new plugin mine --dataset petals` writes it."""
-    files = dict(templates.written("mine", "petals"))
+    files = dict(templates.render("mine", "petals"))
     return "\n\n".join(
         f"```python\n# zoo-mine/{name}\n{files[name]}```" for name in ("zoo_mine_data.py", "zoo_mine.py")
     )

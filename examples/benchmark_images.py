@@ -84,7 +84,7 @@ def zoos(folder: Path, recipe: Recipe, *, compiled: bool) -> Callable[[], Iterat
         fed.begin(fresh)
         for start in range(0, len(split), BATCH):
             end = min(start + BATCH, len(split))
-            fed.bring(start, end)
+            fed.load(start, end)
             yield made(torch.arange(start, end))
 
     return batches_of_an_epoch

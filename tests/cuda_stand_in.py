@@ -143,5 +143,5 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
     monkeypatch.setattr(torch.cuda, "graph", capture)
-    monkeypatch.setattr(batches, "_is_asked_of_processor", lambda images: False)
+    monkeypatch.setattr(batches, "_runs_eagerly_on_cpu", lambda images: False)
     monkeypatch.setattr(step, "_obstacle_to_a_graph", lambda recipe, device, processes: None)

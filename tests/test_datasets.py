@@ -1,3 +1,5 @@
+"""The datasets of the zoo: what they declare equals their files."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,4 @@
-"""Training on one's own images: from a folder to a published model."""
+"""Training on your own images: from a folder to a published model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tomllib
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +23,11 @@ import zoo
 from zoo import api
 from zoo.data import batches, prepared, sources
 from zoo.data.collection import KINDS, DatasetRequest, open_collection
-from zoo.data.prepared import open_dataset, survey_address
+from zoo.data.prepared import open_dataset
+from zoo.data.survey import Survey
 from zoo.data.torchvision_datasets import DATASETS
 from zoo.errors import DataError, DataWarning, HubError, PluginError, TrainingError, ZooError
+from zoo.record.types import Trained
 from zoo.spec import Dataset, Recipe
 
 from .conftest import CHECKOUT, Run
@@ -34,7 +37,6 @@ from .images import COLOURS, draw, flowers
 pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.DataWarning")
 
 QUICK = Recipe(epochs=1, batch_size=12)
-SMALL = {"batch_size": "12"}
 CPU = torch.device("cpu")
 BLOCKS = re.findall(r"```\w+\n(.*?)```", (CHECKOUT / "docs" / "images.md").read_text(), re.DOTALL)
 PAGE = {code.splitlines()[0].removeprefix("# "): code for code in BLOCKS}
@@ -46,21 +48,29 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def no_progress(text: str, done: int, total: int) -> None:
-    pass
+def dataset_at(address: str, recipe: Recipe = QUICK, *, test_part: float | None = None, root: Path = Path()) -> Dataset:
+    return open_dataset(DatasetRequest(address, test_part), recipe, root, lambda task, done, total: None)
 
 
-def dataset_at(
-    address: str, recipe: Recipe = QUICK, *, test_part: float | None = None, skip_bad: bool = False
-) -> Dataset:
-    return open_dataset(DatasetRequest(address, test_part, skip_bad), recipe, Path(), no_progress)
+def dataset_of(folder: Path, recipe: Recipe = QUICK) -> Dataset:
+    return dataset_at(f"folder:{folder}", recipe)
+
+
+def survey_of(folder: Path, test_part: float | None = None) -> Survey:
+    return api.survey(f"folder:{folder}", test_part=test_part)
+
+
+def train(address: str, out: Path, **options: Any) -> Trained:
+    """Train a resnet8 on images; returns its record."""
+    arguments: dict[str, Any] = {"epochs": 1, "settings": {"batch_size": "12"}, "compile": "none"} | options
+    return api.train("resnet8", dataset=address, out=out, **arguments).config
 
 
 # -- the survey of a folder ------------------------------------------------------------------------
 
 
 def test_a_folder_of_images_is_a_dataset_with_measured_statistics(folder: Path) -> None:
-    dataset = dataset_at(f"folder:{folder}")
+    dataset = dataset_of(folder)
     assert (dataset.name, dataset.title, dataset.classes) == ("flowers-1", "Flowers 1", tuple(COLOURS))
     assert (dataset.input_size, dataset.train_images, dataset.test_images) == ((3, 16, 16), 36, 12)
     images, labels = dataset.read(Path(), train=True)
@@ -73,13 +83,10 @@ def test_a_folder_of_images_is_a_dataset_with_measured_statistics(folder: Path) 
 
 
 @pytest.mark.parametrize(("train", "test"), [("train", "val"), ("training", "Testing"), ("TRAIN", "Validation")])
-def test_the_folders_of_the_split_may_have_other_names(folder: Path, train: str, test: str) -> None:
-    (folder / "train").rename(folder / "a")
-    (folder / "test").rename(folder / "b")
-    (folder / "a").rename(folder / train)
-    (folder / "b").rename(folder / test)
-    dataset = dataset_at(f"folder:{folder}")
-    assert (dataset.classes, dataset.train_images, dataset.test_images) == (tuple(COLOURS), 36, 12)
+def test_the_folders_of_the_splits_may_have_other_names(tmp_path: Path, train: str, test: str) -> None:
+    draw(tmp_path / train, 2)
+    draw(tmp_path / test, 1)
+    assert survey_of(tmp_path).counts() == [(name, 2, 1) for name in COLOURS]
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
@@ -91,17 +98,17 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 def test_a_class_name_is_the_same_in_both_unicode_forms(folder: Path) -> None:
     (folder / "train" / "rose").rename(folder / "train" / unicodedata.normalize("NFC", "rosé"))
     (folder / "test" / "rose").rename(folder / "test" / unicodedata.normalize("NFD", "rosé"))
-    dataset = dataset_at(f"folder:{folder}")
+    dataset = dataset_of(folder)
     assert dataset.classes == ("daisy", unicodedata.normalize("NFC", "rosé"), "violet")
     assert (dataset.train_images, dataset.test_images) == (36, 12)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
-def test_a_class_name_that_is_not_utf_8_is_one_line(folder: Path) -> None:
+def test_a_class_name_that_is_not_utf_8_is_refused(folder: Path) -> None:
     for half in ("train", "test"):
         (folder / half / "rose").rename(folder / half / os.fsdecode(b"ros\xe9"))
     with pytest.raises(DataError, match="is not UTF-8; rename its folder"):
-        dataset_at(f"folder:{folder}")
+        dataset_of(folder)
 
 
 def test_links_are_followed_and_no_folder_is_entered_twice(folder: Path, tmp_path: Path) -> None:
@@ -110,7 +117,7 @@ def test_links_are_followed_and_no_folder_is_entered_twice(folder: Path, tmp_pat
     (daisies / "again").symlink_to(daisies)
     (daisies / "above").symlink_to(folder)
     (daisies / "beside").symlink_to(folder / "train" / "rose")
-    assert api.survey(f"folder:{folder}").counts()[0] == ("daisy", 12, 4)
+    assert survey_of(folder).counts()[0] == ("daisy", 12, 4)
 
 
 def test_hidden_files_and_folders_are_left_out(folder: Path) -> None:
@@ -119,12 +126,12 @@ def test_hidden_files_and_folders_are_left_out(folder: Path) -> None:
         shutil.copy(folder / "train" / "rose" / "1-000.png", folder / "train" / "rose" / name)
     (folder / "train" / ".ipynb_checkpoints").mkdir()
     (folder / "train" / "__MACOSX").mkdir()
-    assert [row[:2] for row in api.survey(f"folder:{folder}").counts()] == [(name, 12) for name in COLOURS]
+    assert [row[:2] for row in survey_of(folder).counts()] == [(name, 12) for name in COLOURS]
 
 
 def test_the_first_and_the_last_images_are_of_every_class(folder: Path) -> None:
     recipe = Recipe(epochs=1, val_images=12, img_size=14, scale=(0.5, 1.0))
-    dataset = dataset_at(f"folder:{folder}", recipe)
+    dataset = dataset_of(folder, recipe)
     splits = sources.read_splits(dataset, recipe, Path(), device=CPU, train_images=12)
     assert splits.val is not None
     assert set(splits.train.labels.tolist()) == set(splits.val.labels.tolist()) == {0, 1, 2}
@@ -133,38 +140,35 @@ def test_the_first_and_the_last_images_are_of_every_class(folder: Path) -> None:
 
 
 def test_the_test_part_is_chosen_by_the_bytes_of_the_images(tmp_path: Path) -> None:
-    draw(tmp_path / "all", 40)
-    address = f"folder:{tmp_path / 'all'}"
-    before = survey_address(DatasetRequest(address, 0.25), Path(), no_progress)
+    folder = tmp_path / "all"
+    draw(folder, 40)
+    before = survey_of(folder, test_part=0.25)
     assert 0.1 < len(before.test) / 120 < 0.4
-    shutil.copy(tmp_path / "all" / before.test[0].name, tmp_path / "all" / "daisy" / "a-copy.png")
-    draw(tmp_path / "all", 30, seed=9)
-    after = survey_address(DatasetRequest(address, 0.25), Path(), no_progress)
+    shutil.copy(folder / before.test[0].name, folder / "daisy" / "a-copy.png")
+    draw(folder, 30, seed=9)
+    after = survey_of(folder, test_part=0.25)
     assert {picture.sha256 for picture in before.test} <= {picture.sha256 for picture in after.test}
     assert {picture.sha256 for picture in before.train} <= {picture.sha256 for picture in after.train}
     assert not after.copies
 
 
 def test_the_hash_depends_on_the_images_and_not_on_their_folder(folder: Path, tmp_path: Path) -> None:
-    def sha256(path: Path) -> str:
-        return survey_address(DatasetRequest(f"folder:{path}"), Path(), no_progress).pictures.sha256
-
-    before, moved = sha256(folder), Path(shutil.copytree(folder, tmp_path / "elsewhere" / "x"))
-    assert sha256(moved) == before
+    before, moved = survey_of(folder).pictures.sha256, Path(shutil.copytree(folder, tmp_path / "elsewhere" / "x"))
+    assert survey_of(moved).pictures.sha256 == before
     Image.new("RGB", (16, 16)).save(moved / "train" / "rose" / "1-000.png")
-    assert sha256(moved) != before
+    assert survey_of(moved).pictures.sha256 != before
 
 
 def test_a_second_survey_reads_no_image(folder: Path) -> None:
     read: list[str] = []
     for _ in range(2):
-        survey_address(DatasetRequest(f"folder:{folder}"), Path(), lambda text, done, total: read.append(text))
+        api.survey(f"folder:{folder}", tell=lambda task, done, total: read.append(task))
     assert len(read) == 48
 
 
 @pytest.mark.parametrize("damage", ["cut off", "without a field", "of other images"])
-def test_a_damaged_survey_in_the_cache_is_made_again(folder: Path, cache: Path, damage: str) -> None:
-    before = api.survey(f"folder:{folder}")
+def test_a_damaged_survey_in_the_cache_is_repeated(folder: Path, cache: Path, damage: str) -> None:
+    before = survey_of(folder)
     (kept,) = (cache / "images" / "seen").iterdir()
     rows = json.loads(kept.read_text())
     if damage == "without a field":
@@ -172,7 +176,7 @@ def test_a_damaged_survey_in_the_cache_is_made_again(folder: Path, cache: Path, 
     elif damage == "of other images":
         rows[3]["name"] = "train/daisy/other.png"
     kept.write_text(json.dumps(rows)[: 500 if damage == "cut off" else None])
-    after = api.survey(f"folder:{folder}")
+    after = survey_of(folder)
     assert (after.train, after.test) == (before.train, before.test)
 
 
@@ -184,14 +188,14 @@ def test_images_of_several_sizes_are_cropped_in_the_middle(tmp_path: Path) -> No
     wide = Image.new("RGB", (40, 20), (0, 0, 0))
     wide.paste((255, 255, 255), (10, 0, 30, 20))  # the middle square
     wide.save(tmp_path / "x" / "train" / "daisy" / "0.png")
-    dataset = dataset_at(f"folder:{tmp_path / 'x'}", Recipe(epochs=1, img_size=20))
+    dataset = dataset_of(tmp_path / "x", Recipe(epochs=1, img_size=20))
     images, _ = dataset.read(Path(), train=True)
     assert 255 in [image.min() for image in images]
-    assert dataset_at(f"folder:{tmp_path / 'x'}").input_size == (3, 64, 64)
+    assert dataset_of(tmp_path / "x").input_size == (3, 64, 64)
 
 
 def test_the_recipe_sets_the_size_and_a_random_crop_has_a_margin(folder: Path) -> None:
-    dataset = dataset_at(f"folder:{folder}", Recipe(epochs=1, img_size=14, scale=(0.5, 1.0)))
+    dataset = dataset_of(folder, Recipe(epochs=1, img_size=14, scale=(0.5, 1.0)))
     assert (dataset.input_size, dataset.margin) == ((3, 14, 14), 2)
     assert dataset.read(Path(), train=True)[0].shape == (36, 16, 16, 3)
     assert dataset.read(Path(), train=False)[0].shape == (12, 14, 14, 3)
@@ -209,11 +213,11 @@ def test_the_recipe_sets_the_size_and_a_random_crop_has_a_margin(folder: Path) -
 def test_a_damaged_prepared_file_is_prepared_again(
     folder: Path, cache: Path, name: str, damage: Callable[[Path], object]
 ) -> None:
-    before = dataset_at(f"folder:{folder}")
+    before = dataset_of(folder)
     (path,) = (cache / "images").rglob(name)
     contents = path.read_bytes()
     damage(path)
-    after = dataset_at(f"folder:{folder}")
+    after = dataset_of(folder)
     assert path.read_bytes() == contents
     assert (after.mean, after.std) == (before.mean, before.std)
 
@@ -221,11 +225,11 @@ def test_a_damaged_prepared_file_is_prepared_again(
 def test_files_of_other_formats_are_counted_by_suffix(folder: Path, run_here: Run) -> None:
     for name in ("a.heic", "b.HEIC", "notes.txt"):
         (folder / "train" / "rose" / name).touch()
-    left_out = "left out, as no images by their endings: 3 files (.heic 2, .txt 1)"
+    left_out = "left out 3 files without the suffix of an image (.heic 2, .txt 1)"
     assert left_out in run_here("data", f"folder:{folder}").stdout
     assert json.loads(run_here("data", f"folder:{folder}", "--json").stdout)["other_files"] == {".heic": 2, ".txt": 1}
     with pytest.warns(DataWarning) as warned:
-        dataset_at(f"folder:{folder}")
+        dataset_of(folder)
     assert [left_out in str(warning.message) for warning in warned].count(True) == 1
 
 
@@ -235,7 +239,7 @@ def test_images_that_look_the_same_give_a_warning(folder: Path, run_here: Run) -
     remark = "all images look nearly the same: the standard deviation of their brightness is 0.00"
     assert remark in run_here("data", f"folder:{folder}").stdout
     with pytest.warns(DataWarning, match=remark):
-        dataset_at(f"folder:{folder}")
+        dataset_of(folder)
 
 
 # -- training and publishing -----------------------------------------------------------------------
@@ -247,8 +251,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("shared")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_CACHE", str(work / "cache"))
-        address = f"folder:{flowers(work / 'Flowers 1')}"
-        api.train("resnet8", dataset=address, epochs=2, settings=SMALL, out=work / "m", compile="none", amp=False)
+        train(f"folder:{flowers(work / 'Flowers 1')}", work / "m", epochs=2, amp=False)
     return work
 
 
@@ -278,7 +281,7 @@ def test_a_model_of_images_is_verified_evaluated_reproduced_and_predicts(
     assert again.config.weights.sha256 == published.weights.sha256
     photo = folder / "test" / "rose" / "2-001.png"
     (seen,) = api.predict(trained, [photo])
-    test = sources.read_split(dataset_at(f"folder:{folder}"), Path(), train=False, device=CPU)
+    test = sources.read_split(dataset_of(folder), Path(), train=False, device=CPU)
     pixels = zoo.transforms(trained)(Image.open(photo))
     tested = batches.pixels(config.mean, config.std, CPU).normalise(test.images)
     assert any(torch.allclose(pixels, image) for image in tested)
@@ -300,17 +303,17 @@ def test_evaluating_damaged_images_is_refused_until_their_address_is_given(
 ) -> None:
     (path,) = (cache / "images").rglob("test-3x16x16.npy")
     flip(path)
-    with pytest.raises(DataError, match=r"test-3x16x16\.npy is not there or damaged; name the address of the images"):
+    with pytest.raises(DataError, match=r"test-3x16x16\.npy is missing or damaged; set dataset to the address"):
         api.evaluate(trained)
     assert api.evaluate(trained, dataset=f"folder:{folder}").results == trained_record(trained).results
 
 
 def test_a_run_is_not_resumed_with_other_images(folder: Path, tmp_path: Path) -> None:
     out, address = tmp_path / "m", f"folder:{folder}"
-    api.train("resnet8", dataset=address, epochs=1, out=out, compile="none", settings=SMALL)
+    train(address, out)
     Image.new("RGB", (16, 16)).save(folder / "train" / "rose" / "more.png")
     with pytest.raises(TrainingError, match="pictures"):
-        api.train("resnet8", dataset=address, epochs=1, out=out, compile="none", settings=SMALL, resume=True)
+        train(address, out, resume=True)
 
 
 def test_publishing_a_model_of_images_needs_a_license(trained: Path, tmp_path: Path) -> None:
@@ -339,20 +342,17 @@ def test_the_card_has_the_number_hash_and_confidence_interval_of_the_images(trai
 
 def test_skip_bad_leaves_unreadable_images_out_and_counts_them(folder: Path, tmp_path: Path) -> None:
     (folder / "train" / "rose" / "bad.png").write_text("no image")
-    out = tmp_path / "m"
     with pytest.raises(DataError, match=r"an image can't be read \(train/rose/bad.png can't be read as an image"):
-        dataset_at(f"folder:{folder}")
-    done = api.train(
-        "resnet8", dataset=f"folder:{folder}", skip_bad=True, epochs=1, out=out, compile="none", settings=SMALL
-    )
-    assert done.config.pictures is not None
-    assert done.config.pictures.skipped == 1
-    assert "Left out because they can't be read: 1 image." in (out / "README.md").read_text()
+        dataset_of(folder)
+    pictures = train(f"folder:{folder}", tmp_path / "m", skip_bad=True).pictures
+    assert pictures is not None
+    assert pictures.skipped == 1
+    assert "Left out because they can't be read: 1 image." in (tmp_path / "m" / "README.md").read_text()
 
 
 def test_a_small_test_set_gives_a_warning(folder: Path) -> None:
     with pytest.warns(DataWarning, match="fewer than 10 test images of daisy and 2 more"):
-        dataset_at(f"folder:{folder}")
+        dataset_of(folder)
 
 
 # -- errors ----------------------------------------------------------------------------------------
@@ -361,46 +361,40 @@ def test_a_small_test_set_gives_a_warning(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("removed", "message"),
     [
-        ("*/*/*.png", "there is no image in .*train; expected files such as .*one.jpg, of the formats"),
+        ("*/*/*.png", "there is no image in .*train; expected files such as .*1.jpg, of the formats"),
         ("*/[rv]*", "has only the class daisy; expected at least two classes"),
         ("test/rose/*", "there is no test image of the class rose"),
         ("train/rose/*", "there is no training image of the class rose"),
-        ("train/rose", "has a class that .*train has not: rose"),
-        ("test", "has train/ and no test/, val/ or valid/ beside it.* or rename train/ if it is a class"),
-        ("train", "has test/ and no train/ beside it; add one, or rename test/ if it is a class"),
+        ("train/rose", "has the class rose, and .*train does not"),
+        ("test", "has train/ but no test/, val/ or valid/.* or rename train/ if it is a class"),
+        ("train", "has test/ but no train/; add one, or rename test/ if it is a class"),
         ("*", "has no folders of images"),
     ],
 )
-def test_a_folder_that_can_not_be_trained_on_is_one_line(folder: Path, removed: str, message: str) -> None:
+def test_a_folder_that_cannot_be_trained_on_is_refused(folder: Path, removed: str, message: str) -> None:
     for path in folder.glob(removed):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(DataError, match=message):
-        dataset_at(f"folder:{folder}")
+        dataset_of(folder)
 
 
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("folder:README.md", "README.md is a file; name the folder"),
-        ("folder:", "has no folders of images|there is no folder|has .* classes|no image|no test set"),
-        (
-            "torchvision:Flowers103",
-            "torchvision has no image .* dataset 'Flowers103'; did you mean Flowers102",
-        ),
-        (
-            "torchvision:Sintel",
-            "torchvision has no image .* dataset 'Sintel'; there are CIFAR10, .*, USPS",
-        ),
-        ("torchvision:Flowers102", "torchvision's Flowers102 is not in .*, and can't be downloaded"),
+        ("folder:README.md", "README.md is a file; expected a folder"),
+        ("folder:", "has no folders of images"),
+        ("torchvision:Flowers103", "torchvision has no image .* dataset 'Flowers103'; did you mean Flowers102"),
+        ("torchvision:Sintel", "torchvision has no image .* dataset 'Sintel'; there are CIFAR10, .*, USPS"),
+        ("torchvision:Flowers102", "torchvision's Flowers102 is not in .* and can't be downloaded"),
     ],
 )
-def test_a_wrong_address_is_one_line(
+def test_a_wrong_address_is_refused(
     address: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "README.md").touch()
     with pytest.raises(ZooError, match=message):
-        open_dataset(DatasetRequest(address), QUICK, tmp_path, no_progress)
+        dataset_at(address, root=tmp_path)
 
 
 # -- torchvision and plugins -----------------------------------------------------------------------
@@ -420,7 +414,7 @@ def write_mnist(root: Path, *, train: int, test: int) -> None:
 
 def test_a_downloaded_torchvision_dataset_is_opened_by_name(tmp_path: Path) -> None:
     write_mnist(tmp_path, train=40, test=20)
-    dataset = open_dataset(DatasetRequest("torchvision:MNIST"), QUICK, tmp_path, no_progress)
+    dataset = dataset_at("torchvision:MNIST", root=tmp_path)
     assert (dataset.name, dataset.title, dataset.input_size) == ("torchvision-mnist", "MNIST", (1, 28, 28))
     assert dataset.classes[3] == "3 - three"
     images, labels = dataset.read(tmp_path, train=False)
@@ -466,12 +460,10 @@ def test_the_plugin_in_the_documentation_is_trained_on(tmp_path: Path, fake_plug
     rows = [f"{file.relative_to(tmp_path)},{file.parent.name}\n" for file in files]
     (tmp_path / "Flowers.csv").write_text("file,label\n" + "".join(rows))
     address = f"table:{tmp_path / 'Flowers.csv'}"
-    done = api.train(
-        "resnet8", dataset=address, test_part=0.3, epochs=1, settings=SMALL, compile="none", out=tmp_path / "m"
-    )
-    assert (done.config.name, done.config.classes) == ("resnet8_flowers", tuple(COLOURS))
-    assert done.config.pictures is not None
-    assert done.config.pictures.train_images + done.config.pictures.test_images == 60
+    record = train(address, tmp_path / "m", test_part=0.3)
+    assert (record.name, record.classes) == ("resnet8_flowers", tuple(COLOURS))
+    assert record.pictures is not None
+    assert record.pictures.train_images + record.pictures.test_images == 60
     (tmp_path / "Flowers.csv").write_text("photo,class\n1.png,rose\n")
     with pytest.raises(DataError, match="expected the columns file and label"):
         open_collection(address, tmp_path)
@@ -494,7 +486,7 @@ def test_a_broken_plugin_is_named(fake_plugin: Callable[..., Path], tmp_path: Pa
     fake_plugin("zoo-broken", entry_points, "zoo_broken", BROKEN, group=KINDS.name)
     with pytest.raises(DataError, match="broken: has no classes; expected at least two"):
         api.survey("broken:")
-    with pytest.raises(PluginError, match="kind of dataset nothing: it gives a NoneType, expected a function"):
+    with pytest.raises(PluginError, match="kind of dataset nothing: it returns a NoneType, expected a function"):
         open_collection("nothing:x", tmp_path)
 
 
@@ -504,8 +496,8 @@ def test_an_image_that_could_not_be_read_is_read_again_next_time(folder: Path, m
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", refused)
-        assert len(api.survey(f"folder:{folder}").unreadable) == 48
-    assert not api.survey(f"folder:{folder}").unreadable
+        assert len(survey_of(folder).unreadable) == 48
+    assert not survey_of(folder).unreadable
 
 
 def test_datasets_are_read_from_the_cache_by_default(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

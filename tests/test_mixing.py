@@ -1,3 +1,5 @@
+"""Mixup, CutMix and cutout, and the distillation of a teacher."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -23,7 +25,7 @@ from zoo.training.start import Renormalised
 
 from .test_train import StopAfter
 
-CPU = torch.device("cpu")
+PIXELS = batches.pixels((0.5,), (0.5,), torch.device("cpu"))
 IMAGES = torch.stack([torch.full((1, 8, 8), 1.0), torch.full((1, 8, 8), 3.0)])
 
 
@@ -82,7 +84,7 @@ def test_the_switch_probability_chooses_between_mixup_and_cutmix() -> None:
     assert blended.float().mean().item() == pytest.approx(0.6, abs=0.01)
 
 
-def test_mixing_is_drawn_per_epoch_and_does_not_change_the_order() -> None:
+def test_each_epoch_has_its_own_mixing_and_the_order_does_not_depend_on_it() -> None:
     plain, mixed = (batches.draw(100, changed, seed=0, epoch=1) for changed in (recipe(), recipe(mixup=0.2)))
     assert plain.mixing is None
     assert mixed.mixing is not None
@@ -93,34 +95,37 @@ def test_mixing_is_drawn_per_epoch_and_does_not_change_the_order() -> None:
     assert torch.equal(mixed.mixing.blend, fresh.mixing.blend)
 
 
-def drawn(mixing: Mixing | None, images: int = 2) -> Draw:
+def unchanged(images: int, mixing: Mixing | None = None) -> Draw:
     """An epoch in order, without crops or flips."""
-    still = torch.zeros(images, dtype=torch.int64)
-    return Draw(torch.arange(images), still, still, still.bool(), mixing)
+    zeros = torch.zeros(images, dtype=torch.int64)
+    return Draw(torch.arange(images), zeros, zeros, zeros.bool(), mixing)
+
+
+def linear() -> nn.Module:
+    """A linear classifier of images [N, 1, 8, 8]."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
 
 def test_the_loss_of_a_mixed_image_is_that_of_its_soft_label() -> None:
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    pixels = batches.pixels((0.5,), (0.5,), CPU)
+    net = linear()
     images, labels = torch.randint(256, (2, 8, 8, 1), dtype=torch.uint8), torch.tensor([3, 7])
-    feed = Batches(Split(images, labels), drawn(mixing(blend=0.75)), pixels, 0)
+    feed = Batches(Split(images, labels), unchanged(2, mixing(blend=0.75)), PIXELS, 0)
     losses, _ = objective(net, feed, recipe(mixup=1.0), amp=False, teacher=None)(torch.arange(2))
-    seen, _ = mix(pixels.normalise(images), mixing(blend=0.75), 0)
+    mixed, _ = mix(PIXELS.normalise(images), mixing(blend=0.75), 0)
     soft = 0.75 * F.one_hot(labels, 10) + 0.25 * F.one_hot(labels.flip(0), 10)
-    assert losses.sum().item() == pytest.approx(F.cross_entropy(net(seen), soft, reduction="sum").item(), rel=1e-5)
+    assert losses.sum().item() == pytest.approx(F.cross_entropy(net(mixed), soft, reduction="sum").item(), rel=1e-5)
 
 
 # -- a teacher -------------------------------------------------------------------------------------
 
 
 def test_the_distillation_loss_is_cross_entropy_and_kl_divergence_at_a_temperature() -> None:
-    student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)) for _ in range(2))
-    pixels = batches.pixels((0.5,), (0.5,), CPU)
+    student, teacher = linear(), linear()
     images, labels = torch.randint(256, (4, 8, 8, 1), dtype=torch.uint8), torch.arange(4)
     taught = recipe(distill=0.7, temperature=3.0)
-    feed = Batches(Split(images, labels), drawn(None, 4), pixels, 0)
+    feed = Batches(Split(images, labels), unchanged(4), PIXELS, 0)
     losses, _ = objective(student, feed, taught, amp=False, teacher=teacher)(torch.arange(4))
-    x = pixels.normalise(images)
+    x = PIXELS.normalise(images)
     p, q = (F.softmax(net(x) / 3.0, dim=1) for net in (teacher, student))
     expected = 0.3 * F.cross_entropy(student(x), labels, reduction="sum") + 0.7 * 9 * (p * (p / q).log()).sum()
     assert losses.sum().item() == pytest.approx(expected.item(), rel=1e-5)
@@ -166,8 +171,9 @@ def test_a_teacher_of_other_classes_is_refused() -> None:
 
 def test_a_teacher_gets_images_with_its_own_normalization() -> None:
     """The student uses another normalization; the logits of the teacher stay the same."""
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    images = torch.randint(256, (4, 8, 8, 1), dtype=torch.uint8)
-    own, shown = ((0.3054,), (0.3753,)), ((0.5,), (0.1,))
-    seen, given = (batches.pixels(*statistics, CPU).normalise(images) for statistics in (own, shown))
-    torch.testing.assert_close(Renormalised(net, shown, own)(given), net(seen), rtol=1e-5, atol=1e-5)
+    net, images = linear(), torch.randint(256, (4, 8, 8, 1), dtype=torch.uint8)
+    teachers, students = ((0.3054,), (0.3753,)), ((0.5,), (0.1,))
+    expected, given = (
+        batches.pixels(*statistics, torch.device("cpu")).normalise(images) for statistics in (teachers, students)
+    )
+    torch.testing.assert_close(Renormalised(net, students, teachers)(given), net(expected), rtol=1e-5, atol=1e-5)

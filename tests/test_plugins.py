@@ -265,7 +265,7 @@ net_pix = Model(Architecture("net", build, {"r": Recipe(epochs=1)}), PIX, parame
 
 
 NET_OF = "model net_pix, of plugin zoo-pix: its net"
-READER = "dataset pix: its reader, of plugin zoo-pix, "
+READER = "dataset pix: the reader of plugin zoo-pix "
 
 
 @pytest.mark.parametrize(
@@ -283,17 +283,17 @@ READER = "dataset pix: its reader, of plugin zoo-pix, "
         (
             "images.astype(np.uint8)",
             "(images / 255).astype(np.float32)",
-            f"{READER}gives images as float32 and labels as int64, expected uint8, 0 to 255, and int64",
+            f"{READER}should return images as uint8 (0 to 255) and labels as int64, not float32 and int64",
         ),
-        ("labels.astype", "(labels + 1).astype", f"{READER}gives labels from 1 to 3, its classes are 0 to 2"),
+        ("labels.astype", "(labels + 1).astype", f"{READER}returns labels from 1 to 3, expected 0 to 2 by its classes"),
         (
             "64 if train",
             "63 if train",
-            f"{READER}gives images (63, 4, 4, 3) and labels (63,), expected (64, 4, 4, 3) and (64,) by "
-            "its input_size and train_images; mend whichever is wrong",
+            f"{READER}returns images (63, 4, 4, 3) and labels (63,), expected (64, 4, 4, 3) and (64,) by "
+            "its input_size and train_images; correct these numbers, the reader",
         ),
         ("labels = np", "np.stack([])\n    labels = np", f"{READER}fails on ROOT (ValueError: need at least one array"),
-        ("return images.astype", "return images, labels, images.astype", f"{READER}should give two arrays"),
+        ("return images.astype", "return images, labels, images.astype", f"{READER}should return two arrays"),
         (
             "(0.5, 0.5, 0.5)",
             "(0.5,)",

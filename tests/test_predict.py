@@ -68,7 +68,7 @@ def test_no_program_is_started_for_an_image(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_colour_space_that_pillow_cannot_convert_is_refused(tmp_path: Path) -> None:
     Image.new("LAB", (8, 8)).save(tmp_path / "lab.tiff")
-    with pytest.raises(ImageError, match="Pillow converts no LAB; save it as RGB"):
+    with pytest.raises(ImageError, match="Pillow can't convert LAB; save it as RGB"):
         read_image(tmp_path / "lab.tiff")
 
 
@@ -82,7 +82,7 @@ def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
 
 def test_a_named_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(ImageError, match="it is no regular file"):
+    with pytest.raises(ImageError, match="it is not a regular file"):
         read_image(tmp_path / "pipe.png")
 
 
@@ -107,7 +107,7 @@ def test_a_jpeg_of_a_phones_size_is_decoded_at_a_part_of_it_by_predict_and_trans
 
 def test_an_unknown_format_is_an_error_that_lists_the_formats(tmp_path: Path) -> None:
     (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
-    with pytest.raises(ImageError, match=r"none of the formats (AVIF, )?BMP, GIF, .*JPEG, .*PNG.*; save it as one"):
+    with pytest.raises(ImageError, match=r"expected one of the formats (AVIF, )?BMP, GIF, .*JPEG, .*PNG"):
         read_image(tmp_path / "x.heic")
 
 
@@ -125,6 +125,6 @@ def test_an_image_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None:
 def test_a_floating_point_image_is_refused(tmp_path: Path) -> None:
     Image.new("F", (8, 8), 0.5).save(tmp_path / "float.tif")
     (prediction,) = api.predict("resnet8_digits", [tmp_path / "float.tif"])
-    assert "its pixels are floating point" in str(prediction.error)
-    with Image.open(tmp_path / "float.tif") as image, pytest.raises(ImageError, match="with 8 or 16 bits a pixel"):
+    assert "floating-point pixels" in str(prediction.error)
+    with Image.open(tmp_path / "float.tif") as image, pytest.raises(ImageError, match="with 8 or 16 bits"):
         zoo.transforms("resnet8_digits")(image)

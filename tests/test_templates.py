@@ -61,11 +61,11 @@ def test_a_new_plugin_with_a_dataset_is_installed_and_passes_all_tests(tmp_path:
 
 
 def test_every_template_is_filled_in_and_used() -> None:
-    texts = dict(templates.written("mine", "petals"))
+    texts = dict(templates.render("mine", "petals"))
     for path, text in texts.items():
         assert not re.search(r"@[a-zA-Z_]+@", text), path
     shipped = {path.name for path in (Path(templates.__file__).parent / "plugin").iterdir()}
-    assert len(shipped) == len(texts) + 1  # about_data.txt is part of the README
+    assert len(shipped) == len(texts)
 
 
 @pytest.mark.parametrize(
@@ -101,5 +101,5 @@ def test_a_new_plugin_on_a_dataset_of_the_zoo_declares_its_parameters(tmp_path: 
 
 def test_the_dataset_of_another_plugin_is_refused(fake_plugin: Callable[..., Path], tmp_path: Path) -> None:
     fake_plugin("zoo-flowers", {"mine_flowers": "flowers:mine_flowers"})
-    with pytest.raises(PluginError, match="there is a dataset flowers already, of another plugin"):
+    with pytest.raises(PluginError, match="another plugin has a dataset flowers already"):
         templates.new_plugin("other", dataset="flowers", out=tmp_path / "new")

@@ -493,10 +493,10 @@ def survey(
         PluginError: The plugin that reads this kind of address fails.
     """
     plugins.declared()  # leaves out a damaged distribution, on which importing torch would fail
-    from zoo.data.prepared import survey_address
+    from zoo.data.survey import survey
 
     request = DatasetRequest(address, test_part, skip_bad)
-    return survey_address(request, root_of(data), tell or _silent)
+    return survey(request, root_of(data), tell or _silent)
 
 
 def plot(runs: Iterable[str | Path], out: str | Path) -> Path:

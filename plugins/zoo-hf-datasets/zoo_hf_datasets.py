@@ -29,9 +29,9 @@ LABELS = ("label", "labels", "fine_label")  # in order of preference, if there a
 
 @dataclass(frozen=True)
 class Request:
-    """A parsed address. Empty fields are chosen from the dataset."""
+    """A parsed address. Empty fields are chosen by the contents of the dataset."""
 
-    path: str  # a repository of the Hub, or a folder
+    path: str  # a repository on the Hub, or a folder
     config: str = ""  # the configuration, also called subset
     revision: str = ""  # a branch, a tag or a commit of the repository
     train: str = ""  # the split to train on
@@ -41,17 +41,7 @@ class Request:
 
     @classmethod
     def parse(cls, rest: str) -> Request:
-        """Parse the part of an address after `hf-datasets:`.
-
-        Args:
-            rest: A repository or a folder, and options after a question mark.
-
-        Returns:
-            The request.
-
-        Raises:
-            DataError: There is no option of a given name.
-        """
+        """Parse the part of an address after `hf-datasets:`; raises DataError for an unknown option."""
         path, _, query = rest.partition("?")
         options = dict(parse_qsl(query, keep_blank_values=True))
         keys = [field.name for field in fields(cls) if field.name != "path"]
@@ -67,10 +57,10 @@ def open_dataset(rest: str, root: Path) -> Collection:
 
     Args:
         rest: The part of the address after `hf-datasets:`.
-        root: The folder of datasets; not used, as the `datasets` library has a cache.
+        root: The folder of datasets, which this function doesn't use: the `datasets` library has its own cache.
 
     Returns:
-        The files of the images, which are not decoded yet, and their labels.
+        The images, which are not read yet.
 
     Raises:
         DataError: The dataset, split or column does not exist, or the `datasets` library is not installed.
@@ -79,7 +69,7 @@ def open_dataset(rest: str, root: Path) -> Collection:
     splits = _load(request)
     train = _split(splits, request, request.train, TRAIN)
     if train is None:
-        raise DataError(f"{_named(request)} has no split to train on among {', '.join(splits)}; name one with ?train=")
+        raise DataError(f"{_named(request)} has no training split; set ?train= to one of {', '.join(splits)}")
     test = _split(splits, request, request.test, TEST)
     image, label = _columns(train, request)
     classes, numbers = _classes(train, label)
@@ -117,7 +107,7 @@ def _load(request: Request) -> DatasetDict:
             saved = datasets.load_dataset(path, request.config or None, revision=request.revision or None)
     except Exception as error:  # the library raises many types of errors
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{_named(request)} can't be loaded ({reason}); check its name, or use a folder") from error
+        raise DataError(f"{_named(request)} can't be loaded ({reason}); check its name") from error
     return datasets.DatasetDict({TRAIN[0]: saved}) if isinstance(saved, datasets.Dataset) else saved
 
 
@@ -141,7 +131,7 @@ def _columns(split: Dataset, request: Request) -> tuple[str, str]:
     columns = ", ".join(features)
     for what, column, allowed in (("image", image, images), ("label", label, features)):
         if not column:
-            raise DataError(f"{_named(request)} has no {what} column among {columns}; name one with ?{what}=")
+            raise DataError(f"{_named(request)} has no {what} column; set ?{what}= to one of {columns}")
         if column not in allowed:
             raise DataError(f"{_named(request)} has no {what} column {column!r}; its columns are {columns}")
     return image, label
@@ -165,7 +155,7 @@ def _half(split: Dataset, half: str, image: str, label: str, numbers: dict[objec
     if unknown := set(labels) - numbers.keys():
         raise DataError(
             f"{_named(request)}: the {half} split has the label {min(map(str, unknown))}, which is no class of the "
-            f"training split; name another split with ?{half}="
+            f"training split; set ?{half}= to another split"
         )
     files = split.select_columns([image]).cast_column(image, Image(decode=False))
 

@@ -1,1 +1,1 @@
-"""What a net sees: datasets on the device, the batches made of them, images made ready."""
+"""Datasets, batches, augmentation, preprocessing, and datasets of your own images."""

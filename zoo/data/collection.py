@@ -1,4 +1,4 @@
-"""Datasets by address, `KIND:REST`: the zoo's own kinds, and entry points of the group `zoo.datasets`."""
+"""Images by address, `KIND:REST`: the zoo's own kinds, and entry points of the group `zoo.datasets`."""
 
 from __future__ import annotations
 
@@ -23,46 +23,42 @@ KINDS: Final = Group[Callable[[str, Path], object]](
 
 
 def root_of(data: str | Path | None = None) -> Path:
-    """The folder that datasets are read from and downloaded to.
-
-    Args:
-        data: The folder that a person named, `~` expanded; without it ZOO_DATA, else `data/` in the cache.
-    """
-    named = data or os.environ.get("ZOO_DATA")
-    return path_of(named) if named else cache() / "data"
+    """The folder that datasets are read from and downloaded to: `data`, else ZOO_DATA, else `data/` in the cache."""
+    path = data or os.environ.get("ZOO_DATA")
+    return path_of(path) if path else cache() / "data"
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an address, `KIND:REST`; the name of a dataset has no colon."""
+    """Whether a text is an address, `KIND:REST`, and not the name of a dataset."""
     return ":" in text
 
 
 def open_collection(address: str, root: Path) -> Collection:
-    """The images at an address, none of them read yet.
+    """Open the images at an address, without reading them.
 
     Args:
-        address: KIND:REST.
+        address: The address, `KIND:REST`.
         root: The folder of datasets.
 
     Raises:
-        DataError: There are no images.
-        PluginError: A plugin's kind can't be used.
+        DataError: There is no such kind, or there are no images at the address.
+        PluginError: The plugin of the kind fails, or returns something else.
     """
     if not is_address(address):
-        raise DataError(f"{address[:200]!r} is not the address of images; for a folder write folder:{address[:200]}")
+        raise DataError(f"{address[:200]!r} is not an address, KIND:REST; for a folder use folder:{address[:200]}")
     kind, _, rest = address.partition(":")
-    opens = KINDS.load(kind)
+    open_kind = KINDS.load(kind)
     with KINDS.guarded(kind):
-        collection = opens(rest, root)
+        collection = open_kind(rest, root)
     if not isinstance(collection, Collection):
-        raise PluginError(f"{KINDS.what} {kind}: it gives a {type(collection).__name__}, expected {KINDS.expected}")
+        raise PluginError(f"{KINDS.what} {kind}: it returns a {type(collection).__name__}, expected {KINDS.expected}")
     return collection
 
 
 @dataclass(frozen=True)
 class DatasetRequest:
-    """A dataset by name or address, and how its images are split."""
+    """The address of images, and how they are split."""
 
-    address: str  # KIND:REST; the name of a declared dataset, or empty, for images that are nobody's own
-    test_part: float | None = None  # the part of them that becomes the test set, if none is set apart
-    skip_bad: bool = False  # leave out images that can't be read
+    address: str  # KIND:REST
+    test_part: float | None = None  # fraction of the images to hold out, if there is no test set
+    skip_bad: bool = False  # whether to leave out images that can't be read

@@ -1,21 +1,21 @@
-"""Read image files, and find them in a folder.
+"""Read image files, and open the images of a folder, `folder:PATH`.
 
-`folder:PATH` is a folder of images as torchvision's ImageFolder expects it: `train/` and `test/` (or `val/`, `valid/`,
-`validation/`, in capitals or not) with a folder for each class, or the folders of the classes alone. The name of the
-dataset is the folder's. Hidden files and files that no reader of images is registered for are left out.
+The folder has `train/` and `test/` (or `val/`, `valid/`, `validation/`, in any case), each with a folder per class, as
+for torchvision's ImageFolder, or the folders of the classes alone. The dataset has the name of the folder. Hidden files
+and files without the suffix of an image are left out.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 import stat
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -27,21 +27,21 @@ from zoo.errors import DataError, ImageError, UnknownModel
 from zoo.record.paths import path_of
 from zoo.spec import Collection, Half
 
-# Pillow's other formats start programs (Ghostscript) or are no images. AVIF and HEIF are read if this Pillow can.
+# Other formats of Pillow start programs (Ghostscript), or are not images. AVIF and HEIF depend on the installation.
 FORMATS: Final = ("AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-PIXELS: Final = 50_000_000  # of a decoded image
-JPEG_PIXELS: Final = 250_000_000  # of a JPEG file, which can be decoded at a half or a quarter of its sides
-IGNORED_FOLDERS: Final = ("__MACOSX",)  # besides hidden ones
+PIXELS: Final = 50_000_000  # limit for a decoded image
+JPEG_PIXELS: Final = 250_000_000  # limit for a JPEG, which can be decoded at half or a quarter of its size
+IGNORED_FOLDER: Final = "__MACOSX"  # with the metadata of a ZIP file made by macOS
 
 
-def endings() -> dict[str, str]:
-    """The endings of the files that can be read, with their formats: `.png` is `PNG`."""
-    return {ending: kind for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
+def suffixes() -> dict[str, str]:
+    """The suffixes of files that can be read, with their formats: `.png` is `PNG`."""
+    return {suffix: kind for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
 
 
 def image_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """The paths themselves, and for a folder every image file under it, as in a dataset; raises ImageError."""
-    readable = endings()
+    """Yield each path, and instead of a folder all image files under it; raises ImageError."""
+    readable = suffixes()
     for path in paths:
         if not path.is_dir():
             yield path
@@ -53,14 +53,9 @@ def image_files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _walk(folder: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
-    """All files under a folder, sorted, without hidden ones. Links are followed; no folder is entered twice.
+    """Yield all files under a folder, sorted, without hidden files; raises OSError.
 
-    Args:
-        folder: Where to begin.
-        entered: Device and inode of the folders that must not be entered; those that are entered are added.
-
-    Raises:
-        OSError: A folder can't be read.
+    Links are followed, but no folder is entered twice: `entered` collects the device and inode of each.
     """
     entered.add(_inode(folder))
     visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -76,47 +71,43 @@ def _inode(path: Path) -> tuple[int, int]:
 
 
 def _is_folder(path: Path) -> bool:
-    return not path.name.startswith(".") and path.name not in IGNORED_FOLDERS and path.is_dir()
+    return not path.name.startswith(".") and path.name != IGNORED_FOLDER and path.is_dir()
 
 
 def read_image(path: Path) -> Image.Image:
     """Read an image file, upright by its EXIF orientation; raises ImageError."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ImageError(f"{path} can't be read as an image: it is no regular file")
+            raise ImageError(f"{path} can't be read as an image: it is not a regular file")
         with path.open("rb") as file:
-            return _decode(file, str(path))
+            return decode(file, str(path))
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
         raise ImageError(f"{path} can't be read as an image: {reason}") from None
 
 
-def decode(content: bytes, name: str) -> Image.Image:
-    """Decode the bytes of an image file, upright by its EXIF orientation.
+def decode(file: BinaryIO, name: str) -> Image.Image:
+    """Decode an image, upright by its EXIF orientation.
 
     Args:
-        content: The bytes of the file.
-        name: How an error names the image.
+        file: The image file.
+        name: The name of the image in errors.
 
     Returns:
-        The image in the file's own mode; a JPEG of more than `PIXELS` at a half or a quarter of its sides.
+        The image in the mode of the file. A JPEG of more than `PIXELS` has half or a quarter of its width and height.
 
     Raises:
-        ImageError: It is damaged, too large, of floating-point pixels, or of none of `FORMATS`.
+        ImageError: The file is damaged or too large, has floating-point pixels, or has none of `FORMATS`.
         MemoryError: There is not enough memory.
     """
-    return _decode(io.BytesIO(content), name)
-
-
-def _decode(file: BinaryIO, name: str) -> Image.Image:
     refused = f"{name} can't be read as an image"
-    readable = sorted(set(endings().values()))
+    readable = sorted(set(suffixes().values()))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # PIXELS is a lower bound
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limits here are stricter
             with _open(file, readable) as image:
                 _require_size(image, refused)
-                require_convertible(image, refused)
+                _require_convertible(image, refused)
                 _reduce(image)
                 upright = ImageOps.exif_transpose(image)
                 upright.load()
@@ -124,9 +115,7 @@ def _decode(file: BinaryIO, name: str) -> Image.Image:
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise ImageError(
-            f"{refused}: it has none of the formats {', '.join(readable)}; save it as one of them"
-        ) from None
+        raise ImageError(f"{refused}: expected one of the formats {', '.join(readable)}") from None
     except Exception as error:  # a decoder may fail in any way
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ImageError(f"{refused}: {reason}") from None
@@ -140,7 +129,7 @@ def _open(file: BinaryIO, formats: list[str]) -> Image.Image:
         if file.read(3) != b"\xff\xd8\xff":
             raise
         file.seek(0)
-        return JpegImageFile(file)  # Image.open refuses it for its size; `_reduce` has another bound
+        return JpegImageFile(file)  # Image.open refuses it for its size, but `_reduce` makes it smaller
 
 
 def _require_size(image: Image.Image, refused: str) -> None:
@@ -152,39 +141,32 @@ def _require_size(image: Image.Image, refused: str) -> None:
 
 
 def _reduce(image: Image.Image) -> None:
-    """Have a large JPEG decoded at a half or a quarter of its sides, if it is not decoded yet."""
+    """Make Pillow decode a large JPEG at half or a quarter of its width and height."""
     pixels = image.width * image.height
     if pixels > PIXELS and isinstance(image, JpegImageFile):
         factor = 2 if pixels <= 4 * PIXELS else 4
         image.draft(None, (image.width // factor, image.height // factor))
 
 
-def require_convertible(image: Image.Image, refused: str) -> None:
-    """Refuse an image that Pillow can't convert to RGB or converts wrongly; raises ImageError.
-
-    Args:
-        image: The image.
-        refused: The beginning of the error: "x.tif can't be read as an image".
-    """
+def _require_convertible(image: Image.Image, refused: str) -> None:
+    """Raise ImageError, which begins with `refused`, if Pillow can't convert an image to RGB or converts it wrongly."""
     if image.mode == "LAB":
-        raise ImageError(f"{refused}: Pillow converts no LAB; save it as RGB")
+        raise ImageError(f"{refused}: Pillow can't convert LAB; save it as RGB")
     if image.mode == "F":
-        raise ImageError(
-            f"{refused}: its pixels are floating point, of no known range; save it with 8 or 16 bits a pixel"
-        )
+        raise ImageError(f"{refused}: the range of its floating-point pixels is unknown; save it with 8 or 16 bits")
 
 
 def convert(image: Image.Image, mode: str) -> Image.Image:
-    """Convert an image of any mode to `L` or `RGB`, as `decode` reads it; raises ImageError."""
-    require_convertible(image, "an image can't be converted")
+    """Convert an image of any mode to `L` or `RGB`, upright by its EXIF orientation; raises ImageError."""
+    _require_convertible(image, "the image can't be converted")
     _reduce(image)
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip and not scale to 8
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip instead of scaling to 8
         image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     return image.convert(mode)
 
 
-# The names of the folders of the two halves, in any case; of several the first.
+# Names of the folders of training and test images, in any case, in order of preference.
 TRAIN: Final = ("train", "training")
 TEST: Final = ("test", "testing", "val", "valid", "validation")
 
@@ -194,13 +176,13 @@ def open_folder(rest: str, root: Path) -> Collection:
 
     Args:
         rest: The path of the folder; `~` is the home folder.
-        root: The folder of datasets, which is not used.
+        root: The folder of datasets, which only other kinds use.
 
     Returns:
-        The images, none of them read yet.
+        The images, which are not read yet.
 
     Raises:
-        DataError: There is no such folder, or it has no folders with images.
+        DataError: The folder does not exist or can't be read, or it has no folders of images.
     """
     folder = path_of(rest)
     try:
@@ -211,66 +193,72 @@ def open_folder(rest: str, root: Path) -> Collection:
 
 def _open_folder(folder: Path) -> Collection:
     if not folder.exists():
-        raise DataError(f"there is no folder {folder}; name one that has a folder of images for each class")
+        raise DataError(f"there is no folder {folder}; expected one with a folder of images for each class")
     if not folder.is_dir():
-        raise DataError(f"{folder} is a file; name the folder that the folders of the classes are in")
+        raise DataError(f"{folder} is a file; expected a folder with a folder of images for each class")
     train, test = _halves(folder)
-    train_folders, test_folders = _class_folders(train), _class_folders(test) if test else {}
-    classes = tuple(train_folders)
+    start = {_inode(path) for path in (folder, train, test or train)}
+    train_files, test_files = _files_by_class(train, start), _files_by_class(test, start) if test else {}
+    classes = tuple(train_files)
     if not classes:
         raise DataError(
-            f"{train} has no folders of images; give each class a folder, as in {train / 'daisy' / 'one.jpg'}"
+            f"{train} has no folders of images; expected one for each class, such as {train / 'daisy' / '1.jpg'}"
         )
-    if extra := test_folders.keys() - train_folders.keys():
-        raise DataError(f"{test} has a class that {train} has not: {min(extra)}; name them alike")
-    start = {_inode(path) for path in (folder, train, test or train)}
-    files = [_labelled(folders, classes, start) for folders in (train_folders, test_folders)]
-    readable = endings()
-    train_files, test_files = ([pair for pair in half if pair[0].suffix.lower() in readable] for half in files)
-    others = Counter(path.suffix.lower() for half in files for path, _ in half if path.suffix.lower() not in readable)
-    if not train_files:
-        left_out = f" ({listed(others.most_common())} left out)" if others else ""
+    if extra := test_files.keys() - train_files.keys():
+        raise DataError(f"{test} has the class {min(extra)}, and {train} does not; rename or add one")
+    readable = suffixes()
+    train_images, test_images = (
+        [
+            (path, label)
+            for label, name in enumerate(classes)
+            for path in files.get(name, ())
+            if path.suffix.lower() in readable
+        ]
+        for files in (train_files, test_files)
+    )
+    paths = chain(*train_files.values(), *test_files.values())
+    others = Counter(path.suffix.lower() for path in paths if path.suffix.lower() not in readable)
+    if not train_images:
+        left_out = f" (left out: {listed(others.most_common())})" if others else ""
         raise DataError(
-            f"there is no image in {train}{left_out}; expected files such as {train / classes[0] / 'one.jpg'}, "
+            f"there is no image in {train}{left_out}; expected files such as {train / classes[0] / '1.jpg'}, "
             f"of the formats {', '.join(sorted(set(readable.values())))}"
         )
     return Collection(
         name=_name(folder),
         title=folder.resolve().name,
         classes=classes,
-        train=_half(folder, train_files),
-        test=_half(folder, test_files) if test else None,
-        stamp=_stamp(folder, [*train_files, *test_files]),
+        train=_half(folder, train_images),
+        test=_half(folder, test_images) if test else None,
+        stamp=_stamp(folder, [*train_images, *test_images]),
         other_files=tuple(others.most_common()),
     )
 
 
 def listed(other_files: Iterable[tuple[str, int]]) -> str:
-    """Files by their endings, in words: `.heic 2, .txt 1`."""
-    return ", ".join(f"{ending or 'no ending'} {count:,}" for ending, count in other_files)
+    """Files by suffix, as text: `.heic 2, .txt 1`."""
+    return ", ".join(f"{suffix or 'no suffix'} {count:,}" for suffix, count in other_files)
 
 
 def _halves(folder: Path) -> tuple[Path, Path | None]:
-    """The folders of the training and of the test images; the folder itself and None if it has no such folders."""
+    """The folders of the training and test images; the folder itself and None if it has neither."""
     train, test = _half_folder(folder, TRAIN), _half_folder(folder, TEST)
     if train is None and test is None:
         return folder, None
     if train is None:
         assert test is not None
-        raise DataError(
-            f"{folder} has {test.name}/ and no train/ beside it; add one, or rename {test.name}/ if it is a class"
-        )
+        raise DataError(f"{folder} has {test.name}/ but no train/; add one, or rename {test.name}/ if it is a class")
     if test is None:
         raise DataError(
-            f"{folder} has {train.name}/ and no test/, val/ or valid/ beside it; add one, take a part of {train.name}/ "
-            f"with folder:{train} and a test part of 0.2, or rename {train.name}/ if it is a class"
+            f"{folder} has {train.name}/ but no test/, val/ or valid/; add one, hold out images with folder:{train} "
+            f"and test_part, such as 0.2, or rename {train.name}/ if it is a class"
         )
     return train, test
 
 
 def _half_folder(folder: Path, names: Sequence[str]) -> Path | None:
-    """The folder of a half. A folder of that name with images and without folders in it is a class."""
-    readable = endings()
+    """The first folder with one of these names. One with images and without folders is a class, and is left out."""
+    readable = suffixes()
     folders = {path.name.lower(): path for path in sorted(folder.iterdir()) if _is_folder(path)}
     for path in (folders[name] for name in names if name in folders):
         inside = list(path.iterdir())
@@ -279,26 +267,14 @@ def _half_folder(folder: Path, names: Sequence[str]) -> Path | None:
     return None
 
 
-def _class_folders(folder: Path) -> dict[str, list[Path]]:
-    """The folders of each class, by its name in NFC: macOS writes `café` with other characters than Linux."""
-    folders: dict[str, list[Path]] = {}
-    for path in folder.iterdir():
-        if _is_folder(path):
-            folders.setdefault(unicodedata.normalize("NFC", path.name), []).append(path)
-    return {name: sorted(folders[name]) for name in sorted(folders)}
-
-
-def _labelled(
-    folders: Mapping[str, Sequence[Path]], classes: Sequence[str], entered: set[tuple[int, int]]
-) -> list[tuple[Path, int]]:
-    """All files in the folders of the classes, each with its label, by class and then by name."""
-    class_inodes = {_inode(path) for paths in folders.values() for path in paths}
-    return [
-        (file, label)
-        for label, name in enumerate(classes)
-        for path in folders.get(name, ())
-        for file in _walk(path, entered | class_inodes)
-    ]
+def _files_by_class(folder: Path, entered: set[tuple[int, int]]) -> dict[str, list[Path]]:
+    """All files in the folder of each class, sorted; links to folders with the inodes `entered` are not followed."""
+    folders = sorted(path for path in folder.iterdir() if _is_folder(path))
+    entered = entered | {_inode(path) for path in folders}
+    files: dict[str, list[Path]] = {}
+    for path in folders:  # by name in NFC, as macOS and Linux encode `café` differently
+        files.setdefault(unicodedata.normalize("NFC", path.name), []).extend(_walk(path, set(entered)))
+    return {name: files[name] for name in sorted(files)}
 
 
 def _half(folder: Path, files: Sequence[tuple[Path, int]]) -> Half:
@@ -311,7 +287,7 @@ def _half(folder: Path, files: Sequence[tuple[Path, int]]) -> Half:
 
 
 def _stamp(folder: Path, files: Sequence[tuple[Path, int]]) -> str:
-    """A hash of the folder's path, and of the name, size, time and inode of each file."""
+    """The hash of the path of the folder, and of the name, size, modification time and inode of each file."""
     sha256 = hashlib.sha256(os.fsencode(folder.resolve()))
     for path, _ in files:
         status = path.stat()
@@ -322,7 +298,7 @@ def _stamp(folder: Path, files: Sequence[tuple[Path, int]]) -> str:
 
 
 def _name(folder: Path) -> str:
-    """The name of the dataset: the folder's, in the letters of names, and not the name of a declared dataset."""
+    """The name of the folder in lower-case letters, digits and hyphens, unless a declared dataset has that name."""
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "images"
     try:
         registry.dataset(name)

@@ -1,16 +1,17 @@
-"""From an address to a dataset: open images, survey them, and bring them to one size, once, in files of the cache.
+"""Prepare the images at an address: survey them and resize them once, into files of the cache.
 
-    images/SHA256/train-3x64x64+9.npy    images [N, H, W, C]; 9 pixels a side larger than 64, to be cropped
-    images/SHA256/train-labels.npy       [N] int64
-    images/SHA256/train-3x64x64+9.json   checksum of the two files above, mean and standard deviation of the images
+    images/SHA256/train-3x64x64+9.npy    images [N, H, W, C] of 73 pixels a side: 64, and 9 more for random crops
+    images/SHA256/train-labels.npy       labels [N] int64
+    images/SHA256/train-3x64x64+9.json   checksum of the two files, mean and standard deviation of the images
 
-SHA256 is the hash of all images (`zoo.spec.Pictures`), so a folder that has changed is prepared anew, and so is a file
-that is cut off or damaged: its checksum is computed whenever it is used, at over 2 GB/s. The folders can be removed.
+SHA256 is the hash of all images (`zoo.spec.Pictures`), so images that have changed are prepared again. A damaged file
+is prepared again too: its checksum is compared at every use, at over 2 GB/s. The folders can be deleted at any time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from zoo.data.collection import DatasetRequest, open_collection
+from zoo.data.collection import DatasetRequest
 from zoo.data.images import decode
 from zoo.data.survey import Seen, Survey, Tell, cache_failed, in_parallel, require_usable, survey
 from zoo.errors import DataError, DataWarning, ImageError
@@ -34,84 +35,89 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torchvision.transforms import v2
 
-# The shorter side becomes the model's, and the middle is cut out: nothing is squashed.
-CENTER: Final = Resizing(crop_mode="center")
+CENTER: Final = Resizing(crop_mode="center")  # keeps the aspect ratio
+LARGEST = 256  # pixels a side up to which images keep their own size, if all are squares of that size
+USUAL = 64  # pixels a side otherwise, if neither the recipe nor the start sets a size
+CHUNK = 256  # images whose pixels are counted at a time
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel, on the scale 0 to 1
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """The contents of a prepared half."""
+    """The JSON file of the prepared training or test images."""
 
-    crc32: int  # of the file of images and then that of labels
+    crc32: int  # of the file of images, then that of labels
     mean: tuple[float, ...]  # of each channel, on the scale 0 to 1
     std: tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """The files of a prepared dataset, and the reader of it: images mapped into memory, and labels."""
+class Files:
+    """The files of the prepared training or test images."""
 
-    sha256: str  # of all images
-    input_size: InputSize
-    margin: int = 0  # pixels a side by which training images are larger
-    is_checked: bool = False  # whether the checksums were compared already
+    images: Path
+    labels: Path
 
-    @property
-    def folder(self) -> Path:
-        """The folder of the files."""
-        return cache() / "images" / self.sha256
-
-    def __call__(self, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Return images [N, H, W, C] uint8 and labels [N]; raises DataError if they are missing or damaged."""
-        import numpy as np
-
-        path = self.images(train=train)
-        if self.is_checked or self.contents(train=train) is not None:
-            try:
-                return np.load(path, mmap_mode="r"), np.load(self.labels(train=train))
-            except (OSError, ValueError, EOFError):
-                pass
-        raise DataError(f"{path} is not there or damaged; name the address of the images as dataset")
-
-    def is_whole(self, root: Path) -> bool:
-        """Whether the files of the test half are there, damaged or not."""
+    def contents(self) -> Contents | None:
+        """The JSON file; None if a file is missing or damaged."""
         try:
-            return self.images(train=False).is_file() and self.labels(train=False).is_file()
-        except OSError:
-            return False
-
-    def images(self, *, train: bool) -> Path:
-        """The file of a half's images."""
-        channels, height, width = self.input_size
-        margin = f"+{self.margin}" if train and self.margin else ""
-        return self.folder / f"{_half(train=train)}-{channels}x{height}x{width}{margin}.npy"
-
-    def labels(self, *, train: bool) -> Path:
-        """The file of a half's labels."""
-        return self.folder / f"{_half(train=train)}-labels.npy"
-
-    def contents(self, *, train: bool) -> Contents | None:
-        """The contents of a half; None if it is missing or damaged."""
-        try:
-            content = self.images(train=train).with_suffix(".json").read_bytes()
-            contents = msgspec.json.decode(content, type=Contents)
-            return contents if contents.crc32 == self.crc32(train=train) else None
+            contents = msgspec.json.decode(self.images.with_suffix(".json").read_bytes(), type=Contents)
+            return contents if contents.crc32 == self.crc32() else None
         except (OSError, ValueError):
             return None
 
-    def crc32(self, *, train: bool) -> int:
-        """The checksum of a half's files; raises OSError."""
+    def crc32(self) -> int:
+        """Compute the checksum of the images and labels; raises OSError."""
         crc32 = 0
-        for path in (self.images(train=train), self.labels(train=train)):
+        for path in (self.images, self.labels):
             with path.open("rb") as file:
                 while block := file.read(2**22):
                     crc32 = zlib.crc32(block, crc32)
         return crc32
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared dataset; calling it reads it, with the images memory-mapped."""
+
+    sha256: str  # of all images, as in `Pictures`
+    input_size: InputSize
+    margin: int = 0  # pixels a side by which training images are larger, for random crops
+    is_checked: bool = False  # whether the checksums have been compared
+
+    def __call__(self, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """Read images [N, H, W, C] uint8 and labels [N] int64; raises DataError if they are missing or damaged."""
+        import numpy as np
+
+        files = self.files(train=train)
+        if self.is_checked or files.contents() is not None:
+            try:
+                return np.load(files.images, mmap_mode="r"), np.load(files.labels)
+            except (OSError, ValueError, EOFError):
+                pass
+        raise DataError(f"{files.images} is missing or damaged; set dataset to the address of the images")
+
+    def is_whole(self, root: Path) -> bool:
+        """Whether the files of the test images exist, damaged or not."""
+        files = self.files(train=False)
+        try:
+            return files.images.is_file() and files.labels.is_file()
+        except OSError:
+            return False
+
+    def files(self, *, train: bool) -> Files:
+        """The paths of the training or test images and labels."""
+        channels, height, width = self.input_size
+        margin = f"+{self.margin}" if train and self.margin else ""
+        path = cache() / "images" / self.sha256 / ("train" if train else "test")
+        return Files(
+            path.with_name(f"{path.name}-{channels}x{height}x{width}{margin}.npy"),
+            path.with_name(f"{path.name}-labels.npy"),
+        )
+
+
 def margin(recipe: Recipe, size: int) -> int:
-    """The pixels a side by which images are prepared larger for random crops: a seventh, as 256 is to 224."""
+    """Pixels a side by which training images are larger for random resized crops: a seventh, as 256 is to 224."""
     return round(size / 7) if recipe.scale else 0
 
 
@@ -122,14 +128,14 @@ def prepared_dataset(
     prepared: Prepared,
     normalisation: Normalisation,
 ) -> Dataset:
-    """Describe the dataset of prepared images, of which the files may be missing.
+    """Describe a prepared dataset, whose files may be missing.
 
     Args:
-        images: The summary of the images.
+        pictures: The summary of the images.
         name: The name of the dataset.
         classes: The names of the classes.
         prepared: The files.
-        normalisation: Mean and standard deviation of each channel.
+        normalisation: Mean and standard deviation of each channel, on the scale 0 to 1.
     """
     return Dataset(
         name=name,
@@ -151,82 +157,72 @@ def prepared_dataset(
     )
 
 
-def _half(*, train: bool) -> str:
-    return "train" if train else "test"
-
-
-CHUNK = 256  # images that are counted at a time
-
-
 def prepare(survey: Survey, size: int, margin: int, tell: Tell) -> Dataset:
-    """Bring all images to `size` pixels a side; a half that is prepared already is left as it is.
+    """Resize all images, unless they are prepared already.
 
     Args:
         survey: The images.
-        size: Height and width.
-        margin: By how many pixels a side the training images are larger.
-        tell: Is told the progress.
+        size: Height and width in pixels.
+        margin: Pixels a side by which the training images are larger.
+        tell: Receives the progress.
 
     Raises:
         DataError: An image has changed since the survey, or the cache can't be written.
     """
-    input_size = (survey.channels, size, size)
-    prepared = Prepared(survey.pictures.sha256, input_size, margin)
-    train = _prepare_half(survey, prepared, survey.train, tell, train=True)
-    _prepare_half(survey, prepared, survey.test, tell, train=False)
+    prepared = Prepared(survey.pictures.sha256, (survey.channels, size, size), margin)
+    train = _write(prepared.files(train=True), survey, survey.train, size + margin, tell)
+    _write(prepared.files(train=False), survey, survey.test, size, tell)
     collection = survey.collection
     checked = replace(prepared, is_checked=True)
     return prepared_dataset(survey.pictures, collection.name, collection.classes, checked, (train.mean, train.std))
 
 
-def _prepare_half(survey: Survey, prepared: Prepared, pictures: Sequence[Seen], tell: Tell, *, train: bool) -> Contents:
-    """Write the files of a half, unless they are there and sound."""
+def _write(files: Files, survey: Survey, pictures: Sequence[Seen], size: int, tell: Tell) -> Contents:
+    """Write the files of the training or test images, unless they are there and undamaged."""
     import numpy as np
 
     from zoo.data.preprocessing import to_pixels
 
-    if (contents := prepared.contents(train=train)) is not None:
+    if (contents := files.contents()) is not None:
         return contents
-    target, channels = prepared.images(train=train), prepared.input_size[0]
-    side = prepared.input_size[1] + (prepared.margin if train else 0)
-    shape = (len(pictures), side, side, channels)
-    pixels = to_pixels((channels, side, side), CENTER)
+    shape = (len(pictures), size, size, survey.channels)
+    pixels = to_pixels((survey.channels, size, size), CENTER)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with file_written_aside(prepared.labels(train=train)) as file:
+        files.images.parent.mkdir(parents=True, exist_ok=True)
+        with file_written_aside(files.labels) as file:
             np.save(file, np.array([picture.label for picture in pictures], dtype=np.int64))
-        with file_written_aside(target) as file:
+        with file_written_aside(files.images) as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             for done, content in enumerate(in_parallel(lambda item: _pixels(survey, item, pixels), pictures), 1):
                 file.write(content)
-                tell(f"preparing {_half(train=train)}", done, len(pictures))
-        mean, std = normalisation_of(np.load(target, mmap_mode="r"))
-        contents = Contents(prepared.crc32(train=train), mean, std)
-        write_file(target.with_suffix(".json"), msgspec.json.encode(contents))
+                tell("preparing images", done, len(pictures))
+        mean, std = normalisation_of(np.load(files.images, mmap_mode="r"))
+        contents = Contents(files.crc32(), mean, std)
+        write_file(files.images.with_suffix(".json"), msgspec.json.encode(contents))
         return contents
     except OSError as error:
-        raise cache_failed(target, error) from None
+        raise cache_failed(files.images, error) from None
 
 
 def _pixels(survey: Survey, seen: Seen, pixels: v2.Compose) -> bytes:
-    """The pixels of an image, [H, W, C] uint8."""
+    """Read and resize an image; returns the bytes of [H, W, C] uint8."""
     half = survey.collection.test if seen.half == "test" else survey.collection.train
     assert half is not None
     try:
         content = half.read(seen.index)
         if hashlib.sha256(content).hexdigest() != seen.sha256:
-            raise DataError(f"{seen.name} has changed since it was looked at; try again when nobody writes there")
-        image = pixels(decode(content, seen.name))
+            raise DataError(f"{seen.name} has changed since the survey; run it again when the files no longer change")
+        image = pixels(decode(io.BytesIO(content), seen.name))
     except OSError as error:
         raise DataError(f"{seen.name} can't be read ({error.strerror or error}); make it readable") from None
     except ImageError as error:
         raise DataError(f"{error}; leave it out of the dataset") from None
-    content_of_image: bytes = image.permute(1, 2, 0).contiguous().numpy().tobytes()
-    return content_of_image
+    resized: bytes = image.permute(1, 2, 0).contiguous().numpy().tobytes()
+    return resized
 
 
 def normalisation_of(images: npt.NDArray[np.uint8]) -> Normalisation:
-    """Mean and standard deviation of each channel of images [N, H, W, C], to four digits; never below 0.001."""
+    """Mean and standard deviation (at least 0.001) of each channel of images [N, H, W, C], rounded to four digits."""
     import numpy as np
 
     channels = images.shape[3]
@@ -238,42 +234,33 @@ def normalisation_of(images: npt.NDArray[np.uint8]) -> Normalisation:
     levels, total = np.arange(256) / 255, counts[0].sum()
     mean = (counts * levels).sum(1) / total
     std = np.sqrt(np.maximum((counts * levels**2).sum(1) / total - mean**2, 0))
-    std = np.maximum(std, 1e-3)  # a divisor also for images of a single colour
+    std = np.maximum(std, 1e-3)  # images of a single color would give a division by 0
     return tuple(round(float(value), 4) for value in mean), tuple(round(float(value), 4) for value in std)
-
-
-LARGEST = 256  # pixels a side up to which images keep their own size, if all have the same
-USUAL = 64  # pixels a side of images of different sizes, if nobody names a size
-
-
-def survey_address(request: DatasetRequest, root: Path, tell: Tell) -> Survey:
-    """Survey the images at an address, also such as can't be trained on; raises DataError, PluginError."""
-    return survey(open_collection(request.address, root), request, tell)
 
 
 def open_dataset(
     request: DatasetRequest, recipe: Recipe, root: Path, tell: Tell, *, size: int | None = None
 ) -> Dataset:
-    """Prepare the images at an address for a recipe, and warn of what `Survey.remarks` has.
+    """Prepare the images at an address for a recipe; the remarks of the survey become DataWarnings.
 
     Args:
         request: The address, and how the images are split.
-        recipe: Its `img_size` is the size of the images, if it has one.
+        recipe: Its `img_size` is the height and width of the images, in pixels.
         root: The folder of datasets.
-        tell: Is told the progress.
-        size: The size of a recipe without `img_size`: that of the weights to start from. Without it the size is the
-            images' own if all are squares of one size up to 256, else 64.
+        tell: Receives the progress.
+        size: The height and width if the recipe has no `img_size`. By default the images' own size if all are squares
+            of one size up to 256, else 64.
 
     Raises:
-        DataError: No model can be trained on the images.
-        PluginError: The plugin of the address can't be used.
+        DataError: No model can be trained on the images, or the cache can't be written.
+        PluginError: The plugin of the address fails.
     """
-    surveyed = survey_address(request, root, tell)
+    surveyed = survey(request, root, tell)
     require_usable(surveyed, request)
     remarks = surveyed.remarks()
     if few := surveyed.few:
         more = f" and {len(few) - 1} more" if len(few) > 1 else ""
-        remarks.append(f"fewer than {FEW} test images of {few[0]}{more}: their accuracy says little")
+        remarks.append(f"fewer than {FEW} test images of {few[0]}{more}: too few for a meaningful accuracy")
     for remark in remarks:
         warnings.warn(DataWarning(f"{request.address}: {remark}"), stacklevel=2)
     side = recipe.img_size or size or _own_size(surveyed) or USUAL
@@ -281,25 +268,35 @@ def open_dataset(
 
 
 def prepare_again(request: DatasetRequest, config: Record, root: Path, tell: Tell) -> None:
-    """Prepare the images that a model was trained on from an address; its record has only their hash.
+    """Prepare the images that a model was trained on, from their address.
 
-    Raises DataError if the address has other images.
+    Args:
+        request: The address. If it has no `test_part`, that of the record is used.
+        config: The record of the model.
+        root: The folder of datasets.
+        tell: Receives the progress.
+
+    Raises:
+        DataError: The model was not trained on images by address, or the address has other images.
+        PluginError: The plugin of the address fails.
     """
     if not isinstance(config, Trained) or config.pictures is None:
         raise DataError(f"{config.name} was trained on the dataset {config.dataset}; leave out {request.address}")
-    wanted = config.pictures
-    part = request.test_part if request.test_part is not None else wanted.test_part
-    request = DatasetRequest(request.address, part, skip_bad=request.skip_bad or wanted.skipped > 0)
-    surveyed = survey_address(request, root, tell)
-    if surveyed.pictures.sha256 != wanted.sha256:
+    recorded = config.pictures
+    part = request.test_part if request.test_part is not None else recorded.test_part
+    request = DatasetRequest(request.address, part, skip_bad=request.skip_bad or recorded.skipped > 0)
+    surveyed = survey(request, root, tell)
+    if surveyed.pictures.sha256 != recorded.sha256:
         raise DataError(
             f"{request.address} has other images than {config.name} was trained on: their SHA-256 is "
-            f"{surveyed.pictures.sha256[:12]}…, expected {wanted.sha256[:12]}…; name the folder as it was then"
+            f"{surveyed.pictures.sha256[:12]}…, expected {recorded.sha256[:12]}…; give the images of that training"
         )
     side = config.input_size[1]
     prepare(surveyed, side, margin(config.job.recipe, side), tell)
 
 
 def _own_size(surveyed: Survey) -> int | None:
-    size = surveyed.common_size
-    return size[0] if size is not None and size[0] == size[1] <= LARGEST else None
+    """The side of the images, if all are squares of one size up to LARGEST."""
+    sizes = {picture.size for picture in (*surveyed.train, *surveyed.test)}
+    width, height = sizes.pop()
+    return width if not sizes and width == height <= LARGEST else None

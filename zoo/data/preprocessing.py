@@ -1,4 +1,4 @@
-"""The preprocessing of images, exactly as in the evaluation of a model."""
+"""The preprocessing of images of any size, the same as in the evaluation of a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.spec import PLAIN, Resizing
 
 @dataclass(frozen=True)
 class ToMode:
-    """Convert a PIL image of any mode, upright by its EXIF orientation; tensors pass unchanged."""
+    """Convert a PIL image of any mode to `mode`, upright by its EXIF orientation; leave tensors as they are."""
 
     mode: str
 
@@ -28,41 +28,37 @@ class ToMode:
 
 @dataclass(frozen=True)
 class Resized:
-    """Resize an image to a PIL image of one size, as timm's evaluation does.
+    """Resize images as timm's evaluation does.
 
-    It uses Pillow, like timm: torch rounds differently, and lacks some interpolations.
+    It uses Pillow, like timm, because torch rounds differently and lacks some interpolations.
     """
 
     size: tuple[int, int]  # height and width
     resizing: Resizing
-    border: tuple[int, ...]  # a value a channel, from 0 to 255
+    border: tuple[int, ...]  # color of the padding, a value per channel, from 0 to 255
 
     def __call__(self, image: Image.Image | torch.Tensor) -> Image.Image:
-        """Resize it, and cut it down to the size, or put a border around it; raises ImageError for a sliver."""
-        picture: Image.Image = F.to_pil_image(image) if isinstance(image, torch.Tensor) else image
-        width, height = self._larger(picture.height, picture.width)
+        """Resize, then crop or pad to `size`; raises ImageError if the image is too narrow."""
+        pil: Image.Image = F.to_pil_image(image) if isinstance(image, torch.Tensor) else image
+        width, height = self._size_before_crop(pil.height, pil.width)
         if width * height > PIXELS:
             raise ImageError(
-                f"an image of {picture.width:,}×{picture.height:,} pixels can't be cut down to {self.size[1]}×"
-                f"{self.size[0]}: it is too narrow; give one that is more of a square"
+                f"an image of {pil.width:,}×{pil.height:,} pixels is too narrow to be resized to {self.size[1]}×"
+                f"{self.size[0]}; crop it to be closer to a square"
             )
-        resized = picture.resize((width, height), self._interpolation)
+        resized = pil.resize((width, height), Image.Resampling[self.resizing.interpolation.upper()])
         if self.resizing.crop_mode == "border":
-            return self._with_border(resized)
-        cut: Image.Image = F.center_crop(resized, list(self.size))
-        return cut
+            return self._padded(resized)
+        cropped: Image.Image = F.center_crop(resized, list(self.size))
+        return cropped
 
-    @property
-    def _interpolation(self) -> Image.Resampling:
-        return Image.Resampling[self.resizing.interpolation.upper()]
-
-    def _larger(self, height: int, width: int) -> tuple[int, int]:
-        """What an image of that height and width is resized to, before it is cut: width and height."""
+    def _size_before_crop(self, height: int, width: int) -> tuple[int, int]:
+        """Width and height that an image of this height and width is resized to."""
         target = tuple(math.floor(side / self.resizing.crop_pct) for side in self.size)
         mode = self.resizing.crop_mode
         if mode == "squash":
             return target[1], target[0]
-        if mode == "center" and target[0] == target[1]:  # torchvision's rule for the longer side, which rounds down
+        if mode == "center" and target[0] == target[1]:  # as in torchvision, which rounds the longer side down
             short, long = sorted((height, width))
             longer = int(target[0] * long / short)
             return (target[0], longer) if width <= height else (longer, target[0])
@@ -70,26 +66,33 @@ class Resized:
         ratio = max(ratios) if mode == "border" else min(ratios)
         return max(1, round(width / ratio)), max(1, round(height / ratio))
 
-    def _with_border(self, image: Image.Image) -> Image.Image:
-        """Cut in the middle where it is too large, bordered where it is too small."""
+    def _padded(self, image: Image.Image) -> Image.Image:
+        """The image in the center of `size`: cropped in a dimension that is too large, padded in one too small."""
         height, width = self.size
         colour = self.border if len(self.border) > 1 else self.border[0]
         canvas = Image.new(image.mode, (width, height), colour)
-        canvas.paste(image, (_before(image.width, width), _before(image.height, height)))
+        canvas.paste(image, (_offset(image.width, width), _offset(image.height, height)))
         return canvas
 
 
-def _before(side: int, wanted: int) -> int:
-    """Where an image's side begins on one of another length, in the middle; below 0 where it is cut."""
-    return (wanted - side) // 2 if side < wanted else -round((side - wanted) / 2)
+def _offset(side: int, target: int) -> int:
+    """The offset that centers a side of an image on a side of another length; negative if it is cropped."""
+    return (target - side) // 2 if side < target else -round((side - target) / 2)
 
 
 def preprocessing(
     input_size: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...], resizing: Resizing = PLAIN
 ) -> v2.Compose:
-    """Return a transform from an image of any size and mode to a normalized tensor of `input_size` [C, H, W], float32.
+    """Make the transform from an image of any size and mode to the input of a net, as in its evaluation.
 
-    With the default resizing, an image of this size is not resampled.
+    Args:
+        input_size: Channels, height and width of the input.
+        mean: Mean of each channel, on the scale 0 to 1.
+        std: Standard deviation of each channel.
+        resizing: The resizing. The default leaves an image of this size as it is.
+
+    Returns:
+        A transform to a normalized tensor [C, H, W], float32.
     """
     to_float = v2.ToDtype(torch.float32, scale=True)
     pixels = to_pixels(input_size, resizing, mean)
@@ -99,9 +102,9 @@ def preprocessing(
 def to_pixels(
     input_size: tuple[int, int, int], resizing: Resizing = PLAIN, mean: tuple[float, ...] = (0.0, 0.0, 0.0)
 ) -> v2.Compose:
-    """Return a transform from an image of any size and mode to a tensor of `input_size` [C, H, W], uint8.
+    """Make the same transform without the normalization, to a tensor [C, H, W], uint8.
 
-    `mean`, from 0 to 1, is the color of a border.
+    `mean`, on the scale 0 to 1, is the color of the padding.
     """
     channels, height, width = input_size
     mode = ToMode("L" if channels == 1 else "RGB")

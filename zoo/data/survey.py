@@ -1,16 +1,17 @@
-"""Survey a collection of images: the split into training and test set, sizes, copies, unreadable files.
+"""Survey images: split them into training and test images, and report sizes, copies and unreadable files.
 
-Every image is read once. Its hash, size and brightness, or the reason why it can't be read, are cached under the
-collection's stamp, so that a second survey of an unchanged collection reads no image.
+Every image is read once. Its hash, size and brightness, or the reason why it can't be read, are cached under the stamp
+of the collection, so a second survey of the same images reads none.
 
-The test set is the collection's own, or a part that is chosen by the images' own bytes: an image never changes sides
-when others are added, and copies of an image stay together.
+Without a test set, the hash of an image decides whether it is held out: an image stays on its side when others are
+added, and copies of an image stay together.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import math
 import os
@@ -24,7 +25,7 @@ from typing import TypeVar
 
 import msgspec
 
-from zoo.data.collection import DatasetRequest
+from zoo.data.collection import DatasetRequest, open_collection
 from zoo.data.images import convert, decode, listed
 from zoo.decoding import LINE
 from zoo.errors import DataError, ImageError
@@ -36,44 +37,41 @@ from zoo.spec import FEW, NAME, Collection, Half, Pictures
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Reports the progress of long work: its name, the number of images done, the number of all.
-Tell = Callable[[str, int, int], None]
+Tell = Callable[[str, int, int], None]  # receives progress: the task, the number of images done, the number of all
 
-FLAT = 0.01  # a standard deviation of all pixels, on the scale 0 to 1, below which images show next to nothing
+FLAT = 0.01  # below this standard deviation of the brightness, on the scale 0 to 1, images show next to nothing
 
 
 @dataclass(frozen=True)
 class Seen:
-    """An image of a collection as it was read; `error` says why it can't be read, and is empty otherwise."""
+    """An image of a collection, as it was read."""
 
     half: str  # train or test
     index: int  # in that half of the collection
     name: str
     label: int
-    sha256: str  # of the file's bytes
+    sha256: str  # of the file; empty if the operating system failed to read it
     size: tuple[int, int]  # width, height
     mode: str  # Pillow's: RGB, L, P, …
-    brightness: tuple[float, float]  # mean and mean square of the grey pixels, on the scale 0 to 1
-    error: str
+    brightness: tuple[float, float]  # mean and mean square of the gray pixels, on the scale 0 to 1
+    error: str  # why the image can't be read; empty if it can
 
 
-def look(collection: Collection, tell: Tell) -> list[Seen]:
-    """Read every image, those of the training half first; raises DataError if the cache can't be written.
+def _read_all(collection: Collection, tell: Tell) -> list[Seen]:
+    """Read the training and test images, or an earlier survey in the cache; raises DataError if it can't be written.
 
-    Nothing is cached if the operating system failed to read an image: that may be mended without changing the file.
+    Nothing is cached if the operating system failed to read an image: that can be fixed without changing the image.
     """
     path = cache() / "images" / "seen" / f"{hashlib.sha256(collection.stamp.encode()).hexdigest()}.json"
     halves = {"train": collection.train} | ({"test": collection.test} if collection.test else {})
-    wanted = [(name, half, index) for name, half in halves.items() for index in range(len(half))]
-    if (cached := _read_cached(path, wanted)) is not None:
+    items = [(name, half, index) for name, half in halves.items() for index in range(len(half))]
+    if (cached := _read_cached(path, items)) is not None:
         return cached
     pictures: list[Seen] = []
-    is_complete = True
-    for picture, is_failure_of_system in in_parallel(lambda item: _look_at(*item), wanted):
+    for picture in in_parallel(lambda item: _read(*item), items):
         pictures.append(picture)
-        is_complete &= not is_failure_of_system
-        tell("looking", len(pictures), len(wanted))
-    if is_complete:
+        tell("reading images", len(pictures), len(items))
+    if all(picture.sha256 for picture in pictures):
         try:
             write_file(path, json.dumps([dataclasses.asdict(picture) for picture in pictures]).encode())
         except OSError as error:
@@ -82,61 +80,58 @@ def look(collection: Collection, tell: Tell) -> list[Seen]:
 
 
 def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Apply `work` to each item in as many threads as there are processors; the results are in the items' order.
+    """Apply `work` to each item in a thread per processor; yields the results in order.
 
-    Pillow reads and resizes without holding Python's lock.
+    Threads are enough, as Pillow releases the GIL while it decodes and resizes.
     """
-    ahead = 256  # bounds the results that were not taken yet
+    at_once = 256  # bounds the number of results in memory
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(items), ahead):
-            yield from pool.map(work, items[start : start + ahead])
+        for start in range(0, len(items), at_once):
+            yield from pool.map(work, items[start : start + at_once])
 
 
 def cache_failed(path: Path, error: OSError) -> DataError:
     """The error for a file of the cache that can't be written."""
-    return DataError(f"{path} can't be written ({error.strerror}); make room, or name another ZOO_CACHE")
+    return DataError(f"{path} can't be written ({error.strerror}); make room, or set ZOO_CACHE to another folder")
 
 
-def _look_at(half_name: str, half: Half, index: int) -> tuple[Seen, bool]:
-    """Read an image; also whether the operating system failed to."""
-    name, label = half.names[index], half.labels[index]
-    unread = Seen(half_name, index, name, label, sha256="", size=(0, 0), mode="", brightness=(0.0, 0.0), error="")
+def _read(half_name: str, half: Half, index: int) -> Seen:
+    name, content = half.names[index], b""
+    seen = Seen(half_name, index, name, half.labels[index], "", size=(0, 0), mode="", brightness=(0.0, 0.0), error="")
     try:
         content = half.read(index)
-        picture = decode(content, name)
+        picture = decode(io.BytesIO(content), name)
         counts = convert(picture, "L").histogram()
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
-        return dataclasses.replace(unread, error=f"{name} can't be read: {reason}"), True
+        return dataclasses.replace(seen, error=f"{name} can't be read: {reason}")
     except ImageError as error:
-        return dataclasses.replace(unread, error=str(error)), False
+        return dataclasses.replace(seen, sha256=hashlib.sha256(content).hexdigest(), error=str(error))
     mean, square = (sum(n * (level / 255) ** power for level, n in enumerate(counts)) for power in (1, 2))
     pixels = sum(counts)
-    seen = dataclasses.replace(
-        unread,
+    return dataclasses.replace(
+        seen,
         sha256=hashlib.sha256(content).hexdigest(),
         size=picture.size,
         mode=picture.mode,
         brightness=(round(mean / pixels, 6), round(square / pixels, 6)),
     )
-    return seen, False
 
 
-def _read_cached(path: Path, wanted: Sequence[tuple[str, Half, int]]) -> list[Seen] | None:
-    """The images of an earlier survey; None if there was none, or its file is damaged or of another version."""
+def _read_cached(path: Path, items: Sequence[tuple[str, Half, int]]) -> list[Seen] | None:
+    """The images of an earlier survey; None if there is none, or its file is damaged or of another version."""
     try:
         pictures = msgspec.convert(json.loads(path.read_bytes()), list[Seen])
     except (OSError, ValueError):  # also UnicodeDecodeError and msgspec.ValidationError
         return None
-    expected = [(name, index, half.names[index], half.labels[index]) for name, half, index in wanted]
+    expected = [(name, index, half.names[index], half.labels[index]) for name, half, index in items]
     cached = [(picture.half, picture.index, picture.name, picture.label) for picture in pictures]
-    is_usable = cached == expected and all(picture.sha256 or picture.error for picture in pictures)
-    return pictures if is_usable else None
+    return pictures if cached == expected and all(picture.sha256 for picture in pictures) else None
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A collection whose images have been read, before they are brought to one size."""
+    """The images of a collection, read and split, but not yet resized."""
 
     collection: Collection
     pictures: Pictures
@@ -145,44 +140,38 @@ class Survey:
     unreadable: tuple[Seen, ...]
 
     @property
-    def common_size(self) -> tuple[int, int] | None:
-        """The width and height of all images; None if they differ."""
-        sizes = {picture.size for picture in (*self.train, *self.test)}
-        return next(iter(sizes)) if len(sizes) == 1 else None
-
-    @property
     def channels(self) -> int:
-        """1 if every image is grey, else 3."""
+        """1 if every image is grayscale, else 3."""
         modes = {picture.mode for picture in (*self.train, *self.test)}
         return 1 if all(mode in ("1", "L") or mode.startswith("I") for mode in modes) else 3
 
     @property
     def copies(self) -> list[tuple[Seen, Seen]]:
-        """Pairs of a training and a test image of the same bytes."""
+        """Pairs of a training image and a test image with the same bytes."""
         train = {picture.sha256: picture for picture in self.train}
         return [(train[picture.sha256], picture) for picture in self.test if picture.sha256 in train]
 
     def counts(self) -> list[tuple[str, int, int]]:
-        """Each class with its number of training and of test images."""
+        """Each class with its number of training images and of test images."""
         train, test = (Counter(picture.label for picture in half) for half in (self.train, self.test))
         return [(name, train[label], test[label]) for label, name in enumerate(self.collection.classes)]
 
     @property
     def few(self) -> list[str]:
-        """The classes with too few test images for their accuracy to say much."""
+        """The classes with too few test images for a meaningful accuracy."""
         return [name for name, _, test in self.counts() if test < FEW]
 
     def remarks(self) -> list[str]:
-        """What may be wrong with the images as a whole: a line each."""
+        """Warnings about the images as a whole, one line each."""
         lines = []
         if self.collection.other_files:
             count = sum(number for _, number in self.collection.other_files)
             files = "1 file" if count == 1 else f"{count:,} files"
-            lines.append(f"left out, as no images by their endings: {files} ({listed(self.collection.other_files)})")
+            lines.append(f"left out {files} without the suffix of an image ({listed(self.collection.other_files)})")
         if self.train and (deviation := self._deviation()) < FLAT:
             lines.append(
                 f"all images look nearly the same: the standard deviation of their brightness is {deviation:.4f}, "
-                "on the scale 0 to 1; look at how they were saved"
+                "on the scale 0 to 1; check how they were saved"
             )
         return lines
 
@@ -192,21 +181,23 @@ class Survey:
         return math.sqrt(max(0.0, square - mean**2))
 
 
-def survey(collection: Collection, request: DatasetRequest, tell: Tell) -> Survey:
-    """Read the images of a collection and split them.
+def survey(request: DatasetRequest, root: Path, tell: Tell) -> Survey:
+    """Read the images at an address and split them, even if no model can be trained on them.
 
     Args:
-        collection: The images.
-        request: Their address, and how they are split.
-        tell: Is told the progress.
+        request: The address, and how the images are split.
+        root: The folder of datasets.
+        tell: Receives the progress.
 
     Raises:
-        DataError: The names or the split can't be used.
+        DataError: There are no images, or the names or the split can't be used.
+        PluginError: The plugin of the address fails.
     """
+    collection = open_collection(request.address, root)
     _require_names(collection, request.address)
     _require_split(collection, request)
-    pictures = look(collection, tell)
-    # In the order of their hashes, which is as good as a random one: recipes hold out the last training images.
+    pictures = _read_all(collection, tell)
+    # The order of the hashes is as good as a random order; recipes hold out the last training images.
     readable = sorted((picture for picture in pictures if not picture.error), key=lambda p: (p.sha256, p.label, p.name))
     unreadable = tuple(picture for picture in pictures if picture.error)
     test = tuple(picture for picture in readable if _is_test(picture, request.test_part))
@@ -229,7 +220,7 @@ def survey(collection: Collection, request: DatasetRequest, tell: Tell) -> Surve
 
 
 def require_usable(survey: Survey, request: DatasetRequest) -> None:
-    """Refuse images that no model can be trained on; raises DataError."""
+    """Raise DataError if no model can be trained on the images."""
     if survey.unreadable and not request.skip_bad:
         count, first = len(survey.unreadable), survey.unreadable[0].error
         pictures = "an image" if count == 1 else f"{count:,} images"
@@ -237,7 +228,7 @@ def require_usable(survey: Survey, request: DatasetRequest) -> None:
             f"{request.address}: {pictures} can't be read ({first}); replace it, or leave it out with skip_bad"
         )
     if not survey.train and not survey.test:
-        raise DataError(f"{request.address} has no image that can be read; expected some of every class")
+        raise DataError(f"{request.address} has no image that can be read; expected some of each class")
     if len(survey.collection.classes) < 2:
         raise DataError(
             f"{request.address} has only the class {survey.collection.classes[0]}; expected at least two classes"
@@ -246,19 +237,19 @@ def require_usable(survey: Survey, request: DatasetRequest) -> None:
         missing = [row[0] for row in survey.counts() if not row[column]]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            remedy = "add some, or take the class out of both halves"
+            remedy = "add some, or remove the class"
             if request.test_part is not None:
-                remedy = f"add some, take the class out, or take another test_part than {request.test_part:g}"
+                remedy = f"add some, remove the class, or set another test_part than {request.test_part:g}"
             raise DataError(f"{request.address}: there is no {half} image of the class {missing[0]}{more}; {remedy}")
 
 
 def _require_split(collection: Collection, request: DatasetRequest) -> None:
     if collection.test is not None and request.test_part is not None:
-        raise DataError(f"{request.address} has a test set of its own; leave out test_part")
+        raise DataError(f"{request.address} has a test set already; leave out test_part")
     if collection.test is None and request.test_part is None:
         raise DataError(
-            f"{request.address} has no test set: put images apart in train/ and test/, or take a part of them, "
-            "chosen by their bytes, with test_part 0.2"
+            f"{request.address} has no test set; move the images to train/ and test/, or hold out a fraction of them "
+            "with test_part, such as 0.2"
         )
     if request.test_part is not None and not 0 < request.test_part < 1:
         raise DataError(f"test_part should be between 0 and 1, not {request.test_part}")
@@ -266,13 +257,13 @@ def _require_split(collection: Collection, request: DatasetRequest) -> None:
 
 def _require_names(collection: Collection, address: str) -> None:
     if not NAME.fullmatch(collection.name):
-        raise DataError(f"{address}: the name {collection.name!r} should be of a-z, 0-9, '.', '_' and '-'")
+        raise DataError(f"{address}: the name {collection.name!r} should have only a-z, 0-9, '.', '_' and '-'")
     if not collection.classes:
         raise DataError(f"{address} has no classes; expected at least two")
     if len(collection.classes) > MOST_CLASSES:
         raise DataError(f"{address} has {len(collection.classes):,} classes, expected up to {MOST_CLASSES:,}")
     for name in (collection.title, *collection.classes):
-        if re.search("[\ud800-\udfff]", name):  # as Python shows bytes that are not UTF-8
+        if re.search("[\ud800-\udfff]", name):  # how Python decodes bytes of a path that are not UTF-8
             raise DataError(f"{address[:200]!r}: the name {name[:40]!r} is not UTF-8; rename its folder")
     for name in collection.classes:
         if len(name) > 2_000 or not re.match(LINE, name):
@@ -283,12 +274,12 @@ def _require_names(collection: Collection, address: str) -> None:
 
 
 def _is_test(picture: Seen, part: float | None) -> bool:
-    """Whether an image is of the test set: by its half, or by its bytes if a part is taken."""
+    """Whether an image is a test image: by its half, or by its hash if `part` of the images is held out."""
     return picture.half == "test" if part is None else int(picture.sha256[:16], 16) < part * 2**64
 
 
 def _sha256(classes: Sequence[str], train: Sequence[Seen], test: Sequence[Seen]) -> str:
-    """A hash of all that a training depends on: the classes, and the images with their labels, in their order."""
+    """The hash of the classes, and of the images with their labels, in order."""
     sha256 = hashlib.sha256("\n".join(classes).encode("utf-8", "surrogateescape"))
     for half, pictures in (("train", train), ("test", test)):
         for picture in pictures:
@@ -297,7 +288,7 @@ def _sha256(classes: Sequence[str], train: Sequence[Seen], test: Sequence[Seen])
 
 
 def _public(address: str, collection: Collection) -> str:
-    """The address without the path on this machine: of a path only the last part."""
+    """The address without a path on this machine: the title replaces a path."""
     if collection.hub_id:
         return address
     kind, _, rest = address.partition(":")

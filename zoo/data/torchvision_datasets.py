@@ -1,6 +1,6 @@
-"""`torchvision:NAME`: an image classification dataset of torchvision's, such as `torchvision:Flowers102`.
+"""`torchvision:NAME`: an image classification dataset of torchvision, such as `torchvision:Flowers102`.
 
-It is read from the folder of datasets, and downloaded into it where torchvision can.
+It is read from the folder of datasets, and downloaded to it if torchvision can.
 """
 
 from __future__ import annotations
@@ -26,42 +26,25 @@ def _split(train: str, test: str) -> tuple[Arguments, Arguments]:
 
 
 BY_FLAG: Final[tuple[Arguments, Arguments]] = ({"train": True}, {"train": False})
-TRAIN_TEST: Final = _split("train", "test")
-TRAIN_VAL: Final = _split("train", "val")  # there are no test images, or they have no labels
 
-# Every dataset with an image and one class for each sample, and the arguments for its training and its test half.
-# The others have detection boxes, masks, captions, videos, optical flow, pairs, or other classes in each half.
+# Every dataset with one class per image, and the arguments for its training and its test images. torchvision's others
+# have detection boxes, masks, captions, videos, optical flow, pairs, or other classes in the test set.
 DATASETS: Final[dict[str, tuple[Arguments, Arguments]]] = {
-    "CIFAR10": BY_FLAG,
-    "CIFAR100": BY_FLAG,
-    "CLEVRClassification": TRAIN_VAL,
-    "Country211": TRAIN_TEST,
-    "DTD": TRAIN_TEST,
-    "FER2013": TRAIN_TEST,
-    "FGVCAircraft": TRAIN_TEST,
-    "FashionMNIST": BY_FLAG,
-    "Flowers102": TRAIN_TEST,
-    "Food101": TRAIN_TEST,
-    "GTSRB": TRAIN_TEST,
-    "ImageNet": TRAIN_VAL,
-    "Imagenette": TRAIN_VAL,
-    "KMNIST": BY_FLAG,
-    "LFWPeople": TRAIN_TEST,
-    "MNIST": BY_FLAG,
-    "OxfordIIITPet": _split("trainval", "test"),
-    "PCAM": TRAIN_TEST,
-    "Places365": _split("train-standard", "val"),
-    "QMNIST": BY_FLAG,
-    "RenderedSST2": TRAIN_TEST,
-    "STL10": TRAIN_TEST,
-    "SVHN": TRAIN_TEST,
-    "StanfordCars": TRAIN_TEST,
-    "USPS": BY_FLAG,
+    name: arguments
+    for names, arguments in (
+        ("CIFAR10 CIFAR100 FashionMNIST KMNIST MNIST QMNIST USPS", BY_FLAG),
+        ("Country211 DTD FER2013 FGVCAircraft Flowers102 Food101 GTSRB", _split("train", "test")),
+        ("LFWPeople PCAM RenderedSST2 STL10 SVHN StanfordCars", _split("train", "test")),
+        ("CLEVRClassification ImageNet Imagenette", _split("train", "val")),  # no test images, or none with labels
+        ("OxfordIIITPet", _split("trainval", "test")),
+        ("Places365", _split("train-standard", "val")),
+    )
+    for name in names.split()
 }
 
 
 def open_set(name: str, root: Path) -> Collection:
-    """The images of torchvision's dataset of that name, in `root`; raises DataError."""
+    """Open a dataset of torchvision in the folder `root`, or download it; raises DataError."""
     from torchvision import datasets
 
     if name not in DATASETS:
@@ -81,29 +64,31 @@ def open_set(name: str, root: Path) -> Collection:
     )
 
 
-def _read(kind: type, root: Path, half: Arguments) -> Any:
-    more = {"download": True} if "download" in inspect.signature(kind).parameters or "MNIST" in kind.__name__ else {}
+def _read(kind: type, root: Path, arguments: Arguments) -> Any:
+    if "download" in inspect.signature(kind).parameters or "MNIST" in kind.__name__:
+        arguments = arguments | {"download": True}
     try:
-        return kind(root, **half, **more)
-    except Exception as error:  # each of them fails in its own ways
+        return kind(root, **arguments)
+    except Exception as error:  # each class fails in its own way
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"torchvision's {kind.__name__} is not in {root}, and can't be downloaded ({reason}); "
-            "put it there, or name its folder with data or ZOO_DATA"
+            f"torchvision's {kind.__name__} is not in {root} and can't be downloaded ({reason}); "
+            "put it there, or set data or ZOO_DATA to its folder"
         ) from error
 
 
 def _labels(half: Any, name: str) -> list[int]:
-    """The label of every image, without reading the images where torchvision has the labels apart."""
-    labels: Sequence[Any] = [label for _, label in half] if (apart := _labels_apart(half)) is None else apart
+    """The label of every image; reads the images only if torchvision has no list of labels."""
+    stored = _stored_labels(half)
+    labels: Sequence[Any] = [label for _, label in half] if stored is None else stored
     try:
         return [int(label) for label in labels]
     except (TypeError, ValueError):
-        raise DataError(f"torchvision's {name} has images without a label; take another dataset") from None
+        raise DataError(f"torchvision's {name} has images without a label; use another dataset") from None
 
 
-def _labels_apart(half: Any) -> Sequence[Any] | None:
-    """The labels where its class has them in an attribute, by themselves or in pairs with the files' names."""
+def _stored_labels(half: Any) -> Sequence[Any] | None:
+    """The labels in an attribute of a dataset, alone or paired with file names; None if it has neither."""
     for attribute in ("targets", "_labels", "labels"):
         labels = getattr(half, attribute, None)
         if labels is not None and len(labels) == len(half) and getattr(labels, "ndim", 1) == 1:
@@ -116,7 +101,7 @@ def _labels_apart(half: Any) -> Sequence[Any] | None:
 
 
 def _classes(train: Any, labels: Sequence[int]) -> tuple[tuple[str, ...], dict[int, int]]:
-    """The names of the classes, and the class of each label: torchvision's names, else the labels that there are."""
+    """The names of the classes, else the labels as names; and the class of each label."""
     names, by_name = getattr(train, "classes", None), getattr(train, "class_to_idx", None)
     if names is None and by_name is not None:
         names = sorted(by_name, key=by_name.__getitem__)
@@ -128,16 +113,16 @@ def _classes(train: Any, labels: Sequence[int]) -> tuple[tuple[str, ...], dict[i
 
 
 def _half(pairs: Any, half: str, labels: Sequence[int], numbers: dict[int, int], name: str) -> Half:
-    if others := set(labels) - numbers.keys():
+    if unknown := set(labels) - numbers.keys():
         raise DataError(
-            f"torchvision's {name} has the label {min(others)}, which is none of its {len(numbers)} classes; "
-            "take another dataset"
+            f"torchvision's {name} has the label {min(unknown)}, which is none of its {len(numbers)} classes; "
+            "use another dataset"
         )
 
     def read(index: int) -> bytes:
         image = pairs[index][0]
         if not isinstance(image, Image.Image):
-            raise DataError(f"torchvision's {name} has no images; take another dataset")
+            raise DataError(f"torchvision's {name} has no images; use another dataset")
         content = io.BytesIO()
         image.save(content, "PNG", compress_level=0)
         return content.getvalue()

@@ -1,6 +1,6 @@
-"""The template of `zoo new`: a plugin with an architecture, tests, and a dataset if a new one is named.
+"""The template of `zoo new plugin`: an architecture, its tests, and a dataset if a new one is named.
 
-The files are in `plugin/`, with `@word@` for each value.
+The files are in `plugin/`. In their texts, and in the paths below, `@word@` is replaced by a value.
 """
 
 from __future__ import annotations
@@ -15,31 +15,59 @@ from zoo.errors import FolderError, PluginError
 from zoo.record.paths import path_of
 from zoo.spec import Dataset
 
-WORD = re.compile(r"[a-z][a-z0-9]*")  # of a name that is an entry point and an attribute of a module too
-ZOOS = {value.name: value for value in vars(datasets).values() if isinstance(value, Dataset)}
-OWN = (3, 2)  # channels and classes of the dataset that data.py.txt declares
+NAME = re.compile(r"[a-z][a-z0-9]*")  # a part of a model's name and of a Python name
+DATASETS = {value.name: value for value in vars(datasets).values() if isinstance(value, Dataset)}  # of the zoo
+
+FILES = {  # paths in the plugin, with their templates
+    "pyproject.toml": "pyproject.toml.txt",
+    "@module@.py": "model.py.txt",
+    "@module@_net.py": "net.py.txt",
+    "tests/test_model.py": "test_model.py.txt",
+    "README.md": "README.md.txt",
+    ".gitignore": "gitignore.txt",
+    ".github/workflows/test.yml": "test.yml.txt",
+}
+DATA_FILES = {  # if the plugin declares a dataset
+    "@module@_data.py": "data.py.txt",
+    "sample.py": "sample.py.txt",
+    "tests/test_data.py": "test_data.py.txt",
+}
+DATA_COMMANDS = """\
+python sample.py data          # write sample images; put your own images in their place
+export ZOO_DATA=data
+"""
 
 
 def new_plugin(name: str, *, dataset: str | None = None, out: str | Path | None = None) -> Path:
-    """Write a plugin for an architecture of that name into `out` (`./zoo-NAME`); return that folder.
+    """Write a plugin with an architecture.
 
-    Its model is on `dataset`: one of the zoo's (digits, if none is named), else a new one that is read from a folder of
-    images. Raises PluginError for a name that can't be used, and FolderError where the folder exists already.
+    Args:
+        name: The name of the architecture.
+        dataset: The dataset of its model. The plugin declares it, unless it is one of the zoo's. Default: digits.
+        out: The folder to write. Default: `./zoo-NAME`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        PluginError: A name is invalid, or is taken.
+        FolderError: The folder exists, or can't be written.
     """
     for what, word in (("an architecture", name), ("a dataset", dataset)):
-        if word is not None and not WORD.fullmatch(word):
+        if word is not None and not NAME.fullmatch(word):
             raise PluginError(
                 f"{word!r} can't be the name of {what}; expected lower-case letters and digits, as in tiny"
             )
     if name in registry.provided():
         raise PluginError(f"there is an architecture {name} already; choose another name (zoo list shows all)")
-    if dataset is not None and dataset not in ZOOS and any(full.endswith(f"_{dataset}") for full in registry.entries()):
-        raise PluginError(f"there is a dataset {dataset} already, of another plugin; choose another name")
+    is_new = dataset is not None and dataset not in DATASETS
+    if is_new and any(full.endswith(f"_{dataset}") for full in registry.entries()):
+        raise PluginError(f"another plugin has a dataset {dataset} already; choose another name")
     folder = path_of(out or f"zoo-{name}")
     if folder.exists():
-        raise FolderError(f"{folder} exists already; name another folder as out")
+        raise FolderError(f"{folder} exists already; set out to another folder")
     try:
-        for path, text in written(name, dataset or datasets.DIGITS.name):
+        for path, text in render(name, dataset or datasets.DIGITS.name):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
     except OSError as error:
@@ -47,53 +75,40 @@ def new_plugin(name: str, *, dataset: str | None = None, out: str | Path | None 
     return folder
 
 
-def written(name: str, dataset: str) -> Iterator[tuple[str, str]]:
-    """The files of a plugin by their paths in it, each with its text."""
+def render(name: str, dataset: str) -> Iterator[tuple[str, str]]:
+    """Yield the path and the text of each file of a plugin."""
     module, constant = f"zoo_{name}", dataset.upper()
-    paths = {
-        "pyproject.toml": "pyproject.toml.txt",
-        f"{module}.py": "facts.py.txt",
-        f"{module}_net.py": "net.py.txt",
-        "tests/test_model.py": "test_model.py.txt",
-        "README.md": "README.md.txt",
-        ".gitignore": "gitignore.txt",
-        ".github/workflows/test.yml": "test.yml.txt",
-    }
     words = {
         "name": name,
         "NAME": name.upper(),
         "module": module,
-        "modules": f'"{module}", "{module}_net"',
         "dataset": dataset,
         "DATASET": constant,
         "attribute": f"{name}_{dataset}",
-        "imports": f"from zoo.plugin import {constant}, Architecture, Model, Recipe, require_api",
-        "about_data": "",
     }
-    if dataset in ZOOS:
-        channels, classes = ZOOS[dataset].input_size[0], len(ZOOS[dataset].classes)
+    modules = [module, f"{module}_net"]
+    if dataset in DATASETS:
+        paths, channels, classes = FILES, DATASETS[dataset].input_size[0], len(DATASETS[dataset].classes)
+        words["imports"] = f"from zoo.plugin import {constant}, Architecture, Model, Recipe, require_api"
+        words["data_commands"] = ""
     else:
-        channels, classes = OWN
-        paths |= {
-            f"{module}_data.py": "data.py.txt",
-            "sample.py": "sample.py.txt",
-            "tests/test_data.py": "test_data.py.txt",
-        }
-        words["modules"] += f', "{module}_data"'
+        paths, channels, classes = FILES | DATA_FILES, 3, 2  # as in data.py.txt
+        modules.append(f"{module}_data")
         words["imports"] = (
             f"from {module}_data import {constant}\nfrom zoo.plugin import Architecture, Model, Recipe, require_api"
         )
-        words["about_data"] = _filled("about_data.txt", words)
+        words["data_commands"] = DATA_COMMANDS
+    words["modules"] = ", ".join(f'"{module}"' for module in modules)
     words["parameters"] = f"{_parameters(channels, classes):_}"
     for path, template in paths.items():
-        yield path, _filled(template, words).rstrip() + "\n"
+        text = (files(__package__) / "plugin" / template).read_text(encoding="utf-8")
+        yield _filled(path, words), _filled(text, words).rstrip() + "\n"
 
 
 def _parameters(channels: int, classes: int) -> int:
-    """Of the net in net.py.txt: two convolutions 3×3 to 16 channels, a batch norm, a linear layer."""
+    """The number of parameters of net.py.txt: two 3×3 convolutions to 16 channels, a batch norm, a linear layer."""
     return 9 * 16 * channels + 9 * 16 * 16 + 2 * 16 + (16 + 1) * classes
 
 
-def _filled(template: str, words: dict[str, str]) -> str:
-    text = (files(__package__) / "plugin" / template).read_text(encoding="utf-8")
+def _filled(text: str, words: dict[str, str]) -> str:
     return re.sub(r"@(\w+)@", lambda match: words[match[1]], text)

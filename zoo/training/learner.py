@@ -113,7 +113,7 @@ class Learner:
             steps_done = (self._epoch - 1) * self.steps + number
             self._distill_scale.fill_(min(1.0, steps_done / (self._job.recipe.distill_warmup_epochs * self.steps)))
         assert self._step is not None  # set by begin
-        self._feed.bring(start, end)
+        self._feed.load(start, end)
         self._step(start, end)
         self.lr = float(self._state.optimizer.param_groups[0]["lr"])
         optimizer.end_step(self._job.recipe, self._schedule)

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from zoo.data.augmentation import Mixing, mixes
-from zoo.data.batches import Draw, Pixels
+from zoo.data.augmentation import mixes
+from zoo.data.batches import Draw, Feed, Pixels
 from zoo.data.sources import Split, parts
 from zoo.errors import TrainingError
 from zoo.spec import Recipe
@@ -263,9 +263,9 @@ def has_constant_features(recipe: Recipe) -> bool:
     return recipe.freeze_epochs == recipe.epochs and not any(augments) and not mixes(recipe)
 
 
-@dataclass(frozen=True)
-class Features:
-    """Batches of precomputed features, for a training of the head alone; a `zoo.data.batches.Feed`."""
+@dataclass
+class Features(Feed):
+    """Batches of precomputed features, for a training of the head alone."""
 
     features: Tensor  # [N, F], by image
     labels: Tensor  # [N]
@@ -275,16 +275,6 @@ class Features:
         """The features [B, F] and the labels [B] of the images at these positions [B] of the epoch."""
         index = self.drawn.order[positions]
         return self.features[index], self.labels[index]
-
-    def mixing(self, positions: Tensor) -> Mixing | None:
-        """None: features are not mixed."""
-        return None
-
-    def begin(self, drawn: Draw) -> None:
-        """Nothing: `drawn` is updated in place."""
-
-    def bring(self, start: int, end: int) -> None:
-        """Nothing: all features are on the device."""
 
 
 @torch.no_grad()

@@ -52,12 +52,12 @@ def flowers(tmp_path: Path) -> Path:
     return folder
 
 
-def opened(path: object, root: Path) -> Collection:
-    return open_dataset(str(path), root)
+def opened(path: object) -> Collection:
+    return open_dataset(str(path), Path())
 
 
-def test_a_saved_dataset_has_splits_classes_and_images(flowers: Path, tmp_path: Path) -> None:
-    collection = opened(flowers, tmp_path)
+def test_a_saved_dataset_has_splits_classes_and_images(flowers: Path) -> None:
+    collection = opened(flowers)
     assert (collection.name, collection.classes) == ("flowers", ("daisy", "rose"))
     assert collection.test is not None
     assert (len(collection.train), len(collection.test)) == (64, 20)
@@ -81,19 +81,19 @@ def test_a_folder_of_parquet_files_is_a_dataset(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     for name, count in (("train", 8), ("validation", 4)):
         split(count).to_parquet(folder / f"{name}-00000-of-00001.parquet")
-    collection = opened(folder.parent, tmp_path)
+    collection = opened(folder.parent)
     assert collection.test is not None
     assert (len(collection.train), len(collection.test)) == (8, 4)
 
 
 def test_labels_without_names_are_named_by_their_values(tmp_path: Path) -> None:
     datasets.DatasetDict({"train": split(8, names=None)}).save_to_disk(tmp_path / "numbers")
-    assert opened(tmp_path / "numbers", tmp_path).classes == ("0", "1")
+    assert opened(tmp_path / "numbers").classes == ("0", "1")
 
 
 def test_a_dataset_without_splits_is_a_training_split(tmp_path: Path) -> None:
     split(8).save_to_disk(tmp_path / "whole")
-    collection = opened(tmp_path / "whole", tmp_path)
+    collection = opened(tmp_path / "whole")
     assert (len(collection.train), collection.test) == (8, None)
 
 
@@ -103,8 +103,8 @@ def test_the_address_selects_one_of_several_label_columns(tmp_path: Path) -> Non
         "fine_label", datasets.ClassLabel(names=CLASSES)
     )
     datasets.DatasetDict({"train": both}).save_to_disk(tmp_path / "two")
-    assert opened(tmp_path / "two", tmp_path).classes == ("daisy", "rose")
-    assert opened(f"{tmp_path / 'two'}?label=coarse_label", tmp_path).classes == ("flower", "tree")
+    assert opened(tmp_path / "two").classes == ("daisy", "rose")
+    assert opened(f"{tmp_path / 'two'}?label=coarse_label").classes == ("flower", "tree")
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_the_address_selects_one_of_several_label_columns(tmp_path: Path) -> Non
         ("?label=kind", "has no label column 'kind'; its columns are img, label"),
     ],
 )
-def test_an_invalid_option_is_refused(flowers: Path, tmp_path: Path, query: str, message: str) -> None:
+def test_an_invalid_option_is_refused(flowers: Path, query: str, message: str) -> None:
     with pytest.raises(DataError) as refused:
-        opened(f"{flowers}{query}", tmp_path)
+        opened(f"{flowers}{query}")
     assert message in str(refused.value)
 
 
@@ -126,12 +126,12 @@ def test_a_split_with_hidden_labels_is_refused(tmp_path: Path) -> None:
     hidden = split(4, names=None).map(lambda row: {"label": -1})
     datasets.DatasetDict({"train": split(8, names=None), "test": hidden}).save_to_disk(tmp_path / "hidden")
     with pytest.raises(DataError, match="the test split has the label -1, which is no class of the training split"):
-        opened(tmp_path / "hidden", tmp_path)
+        opened(tmp_path / "hidden")
 
 
 def test_a_missing_dataset_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="can't be loaded"):
-        opened(tmp_path / "nothing", tmp_path)
+        opened(tmp_path / "nothing")
 
 
 @pytest.fixture
