@@ -217,25 +217,27 @@ class Handler(BaseHTTPRequestHandler):
 
     hub: Hub
     protocol_version = "HTTP/1.1"
+    REPOSITORY = r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)"
+    FILES = r"/((?:(?:datasets|spaces)/)?[^/]+/[^/]+)"
     ROUTES = (
         ("GET", r"/api/whoami-v2", "whoami"),
         ("POST", r"/api/repos/create", "create"),
         ("POST", r"/api/validate-yaml", "validate"),
         ("GET", r"/api/models", "listing"),
-        ("POST", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/preupload/([^/]+)", "preupload"),
-        ("POST", r"/((?:(?:datasets|spaces)/)?[^/]+/[^/]+)\.git/info/lfs/objects/batch", "lfs_batch"),
+        ("POST", REPOSITORY + r"/preupload/([^/]+)", "preupload"),
+        ("POST", FILES + r"\.git/info/lfs/objects/batch", "lfs_batch"),
         ("PUT", r"/lfs/([0-9a-f]{64})", "lfs_put"),
         ("POST", r"/lfs/verify", "lfs_verify"),
-        ("POST", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/commit/([^/]+)", "commit"),
-        ("POST", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/tag/([^/]+)", "tag"),
-        ("DELETE", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/tag/([^/]+)", "untag"),
-        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/tree/([^/]+)(?:/(.+))?", "tree"),
-        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/commits/([^/]+)", "history"),
-        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/refs", "refs"),
-        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)/revision/([^/]+)", "info"),
-        ("GET", r"/api/((?:models|datasets|spaces)/[^/]+/[^/]+)", "info"),
-        ("HEAD", r"/((?:(?:datasets|spaces)/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
-        ("GET", r"/((?:(?:datasets|spaces)/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", "resolve"),
+        ("POST", REPOSITORY + r"/commit/([^/]+)", "commit"),
+        ("POST", REPOSITORY + r"/tag/([^/]+)", "tag"),
+        ("DELETE", REPOSITORY + r"/tag/([^/]+)", "untag"),
+        ("GET", REPOSITORY + r"/tree/([^/]+)(?:/(.+))?", "tree"),
+        ("GET", REPOSITORY + r"/commits/([^/]+)", "history"),
+        ("GET", REPOSITORY + r"/refs", "refs"),
+        ("GET", REPOSITORY + r"/revision/([^/]+)", "info"),
+        ("GET", REPOSITORY, "info"),
+        ("HEAD", FILES + r"/resolve/([^/]+)/(.+)", "resolve"),
+        ("GET", FILES + r"/resolve/([^/]+)/(.+)", "resolve"),
     )
 
     def setup(self) -> None:
@@ -466,19 +468,8 @@ class Handler(BaseHTTPRequestHandler):
     def history(self, name: str, revision: str) -> tuple[int, bytes]:
         repository, commit = self._commit(name, revision)
         upto = repository.commits[: repository.commits.index(commit) + 1]
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        return 200, _json(
-            [
-                {
-                    "id": commit.oid,
-                    "title": commit.message,
-                    "message": "",
-                    "authors": [{"user": "somebody"}],
-                    "date": now,
-                }
-                for commit in reversed(upto)
-            ]
-        )
+        more = {"message": "", "authors": [{"user": "somebody"}], "date": _now()}
+        return 200, _json([{"id": commit.oid, "title": commit.message, **more} for commit in reversed(upto)])
 
     def refs(self, name: str) -> tuple[int, bytes]:
         repository = self._repository(name)
@@ -533,10 +524,9 @@ class Handler(BaseHTTPRequestHandler):
 
 def card_errors(text: str) -> list[str]:
     """The errors of the Hub about a card's metadata."""
-    match = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
-    if match is None:
-        return ["the card has no metadata"]
     metadata = _metadata(text)
+    if not metadata:
+        return ["the card has no metadata"]
     errors = [] if metadata.get("license") in LICENSES else [f'"license" must be one of {sorted(LICENSES)}']
     for key in ("tags", "datasets", "metrics"):
         if not all(isinstance(value, str) for value in metadata.get(key) or []):
@@ -560,7 +550,6 @@ def _metadata(text: str) -> dict[str, Any]:
 def _info(repository: Repository, commit: Commit) -> dict[str, Any]:
     card = commit.files.get("README.md")
     metadata = _metadata(card.content.decode()) if card else {}
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     library = metadata.get("library_name")
     return {
         "id": repository.id,
@@ -571,12 +560,16 @@ def _info(repository: Repository, commit: Commit) -> dict[str, Any]:
         "tags": [*(metadata.get("tags") or []), *([library] if library else [])],
         "pipeline_tag": metadata.get("pipeline_tag"),
         "library_name": library,
-        "createdAt": now,
-        "lastModified": now,
+        "createdAt": _now(),
+        "lastModified": _now(),
         "downloads": 0,
         "likes": 0,
         "cardData": metadata,
     }
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def _json(value: object) -> bytes:

@@ -19,7 +19,7 @@ from zoo.errors import HashMismatch, HubError, NotFound, ZooError
 from zoo.hub import download
 from zoo.hub.download import fetch
 
-from .loopback_hub import Account, Cut, File, Flip, Hub, Repository
+from .loopback_hub import Account, File, Flip, Hub, Repository
 
 CONTENT = bytes(range(256)) * 20
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -377,10 +377,6 @@ def test_a_file_on_the_hub_above_the_limit_is_not_downloaded(
     assert hub.count("GET", "/resolve/") == 0
 
 
-def private(hub: Hub) -> None:
-    hub.repositories[REPOSITORY].private = True
-
-
 def gated(hub: Hub) -> None:
     hub.repositories[REPOSITORY].gated = True
     hub.accounts["hf_writer"] = Account("me")
@@ -389,17 +385,9 @@ def gated(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("address", "fault", "error", "reason"),
     [
-        (
-            "hf://you/nets/none.pth",
-            lambda hub: None,
-            NotFound,
-            "hf://you/nets has no none.pth; its page",
-        ),
-        ("hf://you/none/net.pth", lambda hub: None, NotFound, "hf://you/none is not there, or is private"),
-        (HUB_FILE, private, NotFound, "hf://you/nets is not there, or is private"),
+        ("hf://you/nets/none.pth", lambda hub: None, NotFound, "hf://you/nets has no none.pth; its page"),
         (HUB_FILE, gated, HubError, "hf://you/nets is gated"),
         (HUB_FILE, Hub.stop, HubError, "can't be reached"),
-        (HUB_FILE, lambda hub: hub.fail("GET", "", Cut(100)), HubError, "the connection broke off"),
     ],
 )
 def test_a_fault_of_the_hub_is_reported(

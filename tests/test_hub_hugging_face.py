@@ -505,13 +505,13 @@ def test_a_card_of_another_library_with_the_tag_is_skipped(published: Hub, zoo_f
 def test_further_pages_of_a_listing_are_read_from_the_same_host_only(published: Hub) -> None:
     published.next_page = "/api/models?page=2&cardData=true"
     assert len(api.search("digits")) == 2
-    elsewhere = Hub()
-    elsewhere.start()
-    published.next_page = f"{elsewhere.endpoint}/api/models?page=2"
+    other = Hub()
+    other.start()
+    published.next_page = f"{other.endpoint}/api/models?page=2"
     with pytest.warns(HubWarning, match=r"its next page is at another host, 127\.0\.0\.1:"):
         assert len(api.search("digits")) == 1
-    assert elsewhere.requests == []
-    elsewhere.stop()
+    assert other.requests == []
+    other.stop()
 
 
 def test_an_unreachable_hub_is_reported_for_a_listing(published: Hub, run_here: Run) -> None:

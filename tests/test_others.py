@@ -33,7 +33,7 @@ MODEL, NAME = "resnet8_digits", "resnet8_digits.somebody"
 MEAN, STD = (0.25,), (0.5,)
 
 
-def take_in(model: str, source: str | Path, out: Path, *, rename: Sequence[tuple[str, str]] = ()) -> Path:
+def import_weights(model: str, source: str | Path, out: Path, *, rename: Sequence[tuple[str, str]] = ()) -> Path:
     """Import weights by Somebody, who claims 97.5%."""
     folder, _ = api.import_model(
         model, source, by="Somebody", license="mit", claim=97.5, claim_means="the best over test epochs",
@@ -73,8 +73,8 @@ def file(content: bytes, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def taken_in(file: Path, tmp_path: Path) -> Path:
-    return take_in(MODEL, file, tmp_path / NAME)
+def imported(file: Path, tmp_path: Path) -> Path:
+    return import_weights(MODEL, file, tmp_path / NAME)
 
 
 def ship(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderHub:
@@ -90,24 +90,24 @@ def ship(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folde
 @pytest.fixture
 def pinned(site: Site, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderHub:
     """A catalogue whose record names a download instead of shipping the weights."""
-    folder = take_in(MODEL, f"{site}/{file.name}", tmp_path / "whole")
+    folder = import_weights(MODEL, f"{site}/{file.name}", tmp_path / "whole")
     site.requests.clear()
     return ship(folder, tmp_path, monkeypatch)
 
 
-def test_an_imported_model_records_its_source_and_measured_results(taken_in: Path, content: bytes) -> None:
-    config = store.check_whole(taken_in)
+def test_an_imported_model_records_its_source_and_measured_results(imported: Path, content: bytes) -> None:
+    config = store.check_whole(imported)
     assert isinstance(config, Imported)
     assert (config.name, config.source.by, config.download) == (NAME, "Somebody", None)
-    with safe_open(taken_in / store.WEIGHTS, framework="pt") as opened:
+    with safe_open(imported / store.WEIGHTS, framework="pt") as opened:
         assert opened.metadata()["original_sha256"] == hashlib.sha256(content).hexdigest()
     assert config.source.mapped == "akamaster's names: linear. → fc."
     assert config.results is not None
     assert config.results.test_images == 360
-    assert sorted(path.name for path in taken_in.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(path.name for path in imported.iterdir()) == ["README.md", "config.json", "model.safetensors"]
 
 
-def strange(tmp_path: Path) -> Path:
+def renamed(tmp_path: Path) -> Path:
     """A checkpoint of the same net with parameter names that no plugin converts."""
     state = zoo.load(MODEL, pretrained=True).state_dict()
     theirs = {re.sub(r"^layer(\d)", r"stage.\1", name).replace("fc.", "head."): t for name, t in state.items()}
@@ -116,7 +116,7 @@ def strange(tmp_path: Path) -> Path:
 
 
 def test_parameter_names_are_renamed_by_rules(tmp_path: Path, run_here: Run) -> None:
-    words = ["import", MODEL, strange(tmp_path), "--by", "Somebody", "--license", "mit", "--out", tmp_path / "out"]
+    words = ["import", MODEL, renamed(tmp_path), "--by", "Somebody", "--license", "mit", "--out", tmp_path / "out"]
     refused = run_here(*words)
     assert "do not fit the net" in refused.stderr
     finished = run_here(*words, "--rename", r"^stage\.(\d)=layer\1", "--rename", "(?=head)head=fc")
@@ -133,7 +133,7 @@ def test_the_rename_rules_in_a_record_are_used_to_convert_again(
 ) -> None:
     rules = [(r"^stage\.(\d)", r"layer\1"), ("(?=head)head", "fc")]
     with Site().running() as site:
-        site.answers = [Answer(strange(tmp_path).read_bytes())]
+        site.answers = [Answer(renamed(tmp_path).read_bytes())]
         folder, config = api.import_model(
             MODEL, f"{site}/strange.pt", by="Somebody", license="mit", rename=rules, out=tmp_path / "whole"
         )
@@ -143,38 +143,38 @@ def test_the_rename_rules_in_a_record_are_used_to_convert_again(
         assert not zoo.load(NAME, pretrained=True).training
 
 
-def test_the_card_of_an_imported_model_starts_with_its_author(taken_in: Path) -> None:
-    text = (taken_in / store.README).read_text().partition("---\n\n")[2]
+def test_the_card_of_an_imported_model_starts_with_its_author(imported: Path) -> None:
+    text = (imported / store.README).read_text().partition("---\n\n")[2]
     lines = [line for line in text.splitlines() if line]
     assert lines[1] == "**Trained by Somebody, not by the zoo**."
     assert "Its author reports 97.50%, the best over test epochs." in text
     assert "How it was trained" not in text
 
 
-def test_an_imported_model_is_evaluated_with_its_own_normalization(taken_in: Path) -> None:
-    evaluated, config = api.evaluate(taken_in), store.read_record(taken_in)
+def test_an_imported_model_is_evaluated_with_its_own_normalization(imported: Path) -> None:
+    evaluated, config = api.evaluate(imported), store.read_record(imported)
     assert evaluated.results == config.results
-    assert api.evaluate(MODEL, weights=taken_in / store.WEIGHTS).results == config.results
-    assert api.verify(taken_in).outcome == "as published"
+    assert api.evaluate(MODEL, weights=imported / store.WEIGHTS).results == config.results
+    assert api.verify(imported).outcome == "as published"
 
 
-def test_an_imported_model_has_no_recipe_to_reproduce_and_no_curve_to_plot(taken_in: Path, tmp_path: Path) -> None:
-    for ask in (lambda: api.reproduce(taken_in), lambda: api.plot([taken_in], tmp_path / "plot.svg")):
+def test_an_imported_model_has_no_recipe_to_reproduce_and_no_curve_to_plot(imported: Path, tmp_path: Path) -> None:
+    for call in (lambda: api.reproduce(imported), lambda: api.plot([imported], tmp_path / "plot.svg")):
         with pytest.raises(FolderError, match="no recipe and no log: the zoo did not train it, Somebody did"):
-            ask()
+            call()
 
 
 def test_an_imported_model_is_published_beside_the_model_of_the_zoo(
-    taken_in: Path, trained: Path, tmp_path: Path
+    imported: Path, trained: Path, tmp_path: Path
 ) -> None:
     hub = f"file:{tmp_path / 'hub'}"
-    for folder in (taken_in, trained):
+    for folder in (imported, trained):
         api.push(folder, hub=hub)
     assert [row.name for row in api.overview("resnet8*", hub=hub)] == [MODEL, NAME]
-    assert zoo.info(NAME, hub=hub).config == store.read_record(taken_in)
+    assert zoo.info(NAME, hub=hub).config == store.read_record(imported)
     for name in (NAME, "resnet8.somebody"):
         zoo.load(name, pretrained=True, hub=hub)
-    assert store.check(api.pull(NAME, hub=hub, out=tmp_path / "pulled")) == store.read_record(taken_in)
+    assert store.check(api.pull(NAME, hub=hub, out=tmp_path / "pulled")) == store.read_record(imported)
 
 
 def test_imported_weights_are_never_loaded_under_the_plain_name(pinned: FolderHub, site: Site) -> None:
@@ -187,14 +187,12 @@ def test_imported_weights_are_never_loaded_under_the_plain_name(pinned: FolderHu
     assert site.requests == []
 
 
-def test_pinned_weights_are_fetched_once_and_never_asked_for_again(
-    pinned: FolderHub, taken_in: Path, site: Site
-) -> None:
+def test_weights_are_downloaded_once(pinned: FolderHub, imported: Path, site: Site) -> None:
     first = zoo.load(NAME, pretrained=True).state_dict()
     assert len(site.requests) == 1
     site.stop()
     again = zoo.load(NAME, pretrained=True).state_dict()
-    expected = zoo.load(taken_in, pretrained=True).state_dict()
+    expected = zoo.load(imported, pretrained=True).state_dict()
     assert all(
         torch.equal(first[name], tensor) and torch.equal(again[name], tensor) for name, tensor in expected.items()
     )
@@ -208,7 +206,7 @@ def test_listing_info_and_transforms_of_imported_weights_need_no_request(pinned:
     assert site.requests == []
 
 
-def test_where_the_server_is_down_nothing_is_loaded_or_measured(pinned: FolderHub, site: Site) -> None:
+def test_weights_that_cannot_be_downloaded_are_neither_loaded_nor_measured(pinned: FolderHub, site: Site) -> None:
     site.stop()
     with pytest.raises(HubError, match="can't be reached"):
         zoo.load(NAME, pretrained=True)
@@ -216,7 +214,7 @@ def test_where_the_server_is_down_nothing_is_loaded_or_measured(pinned: FolderHu
     assert (verified.outcome, verified.not_measured) == ("not measured", ("weights",))
 
 
-def test_what_was_damaged_in_the_cache_is_converted_again(pinned: FolderHub, site: Site, cache: Path) -> None:
+def test_damaged_weights_in_the_cache_are_converted_again(pinned: FolderHub, site: Site, cache: Path) -> None:
     zoo.load(NAME, pretrained=True)
     (kept,) = (cache / "converted").glob("*/model.safetensors")
     kept.write_bytes(b"damaged")
@@ -290,13 +288,13 @@ def test_a_copy_of_a_checkpoint_is_recognized_by_the_hash_of_its_tensors(
 # -- errors and commands ---------------------------------------------------------------------------
 
 
-def test_another_file_than_the_pinned_one_is_refused(pinned: FolderHub, site: Site) -> None:
+def test_a_download_with_another_hash_is_refused(pinned: FolderHub, site: Site) -> None:
     site.answers = [Answer(b"x" * 100)]
     with pytest.raises(HashMismatch, match=r"has SHA-256 .*expected"):
         zoo.load(NAME, pretrained=True)
 
 
-def test_the_command_says_what_it_measured_and_publishes(run_here: Run, file: Path, tmp_path: Path) -> None:
+def test_the_import_command_prints_the_results_and_publishes(run_here: Run, file: Path, tmp_path: Path) -> None:
     hub = f"file:{tmp_path / 'hub'}"
     done = run_here(
         "import", "resnet8", file, "--by", "somebody", "--license", "mit", "--mean", "0.3054", "--std", "0.3753",
@@ -310,7 +308,7 @@ def test_the_command_says_what_it_measured_and_publishes(run_here: Run, file: Pa
 # -- docs/others.md --------------------------------------------------------------------------------
 
 
-def test_the_commands_and_the_python_of_the_page_run(run_here: Run) -> None:
+def test_the_code_of_the_page_runs(run_here: Run) -> None:
     page = (CHECKOUT / "docs" / "others.md").read_text()
     for line in re.findall(r"^zoo .*$", "".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)), re.MULTILINE):
         _, command, *words = shlex.split(line)
@@ -334,8 +332,8 @@ def test_info_shows_the_license_of_the_weights_or_the_code(pinned: FolderHub, ru
     )
 
 
-def test_an_unmeasured_claim_is_listed_with_a_tilde(taken_in: Path, tmp_path: Path, run_here: Run) -> None:
-    shutil.copytree(config_of(taken_in, results=None, environment=None), tmp_path / "hub" / NAME)
+def test_an_unmeasured_claim_is_listed_with_a_tilde(imported: Path, tmp_path: Path, run_here: Run) -> None:
+    shutil.copytree(config_of(imported, results=None, environment=None), tmp_path / "hub" / NAME)
     hub = f"file:{tmp_path / 'hub'}"
     assert run_here("list", "--hub", hub).stdout.splitlines()[1].split("\t")[3] == "~97.50%"
     (row,) = json.loads(run_here("list", "--hub", hub, "--json").stdout)

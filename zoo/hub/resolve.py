@@ -339,10 +339,18 @@ def published(
 ) -> Published:
     """Resolve a name, a path or an address to a published model.
 
-    A path or an address may be another library's repository, if a plugin reads its format. If a hub can't be reached,
-    an earlier revision in the cache is used, with a HubWarning; with `newest` that is a HubError.
+    Args:
+        model: A name, the path of a model folder, or an address. A path or an address may also be a repository of
+            another library, if a plugin reads it.
+        hub: The hub, if `model` is a name.
+        revision: The revision; None for the newest.
+        newest: Raise an error if the hub can't be reached. Otherwise an earlier revision in the cache is used, with a
+            HubWarning.
 
-    Raises NotFound, HubError, FolderError or UnknownModel.
+    Raises:
+        UnknownModel: No plugin has a model of that name.
+        FolderError: The folder does not exist or is damaged.
+        HubError: The hub can't be read, or does not have the model (NotFound).
     """
     plugins.declared()  # reports and skips a damaged distribution, on which importing torch would fail
     reference = parse(model)
@@ -361,10 +369,10 @@ def published(
 
 
 def named(name: str, *, hub: str | None = None, revision: str | None = None, newest: bool = False) -> Published:
-    """Resolve a full name: in `hub` if given, else in ZOO_HUB, else in the catalogue.
+    """Resolve a full name in a hub, by default in ZOO_HUB and then in the catalogue.
 
-    Raises NotPublished if neither `hub` nor ZOO_HUB is given and the catalogue has no weights, or what `published`
-    raises.
+    Raises NotPublished if no hub is given, ZOO_HUB is not set and the catalogue has no weights, or any error of
+    `published`.
     """
     if hub is not None:
         return _in_hub(open_hub(hub), name, revision, newest=newest)
