@@ -79,8 +79,11 @@ def test_an_explicit_choice_is_used(compile: str) -> None:
         ("graph", {}, "a CUDA graph needs a GPU"),
         ("graph", {"device": CUDA, "recipe": ADAM}, "graph is not possible: a CUDA graph .*; use default or none"),
         ("graph", {"device": CUDA, "recipe": CYCLE}, "graph is not possible: a CUDA graph .*; use default or none"),
-        ("graph", {"device": CUDA, "processes": 2}, "compile graph needs a training in one process; use none"),
-        ("default", {"processes": 2}, "compile default needs a training in one process; use none"),
+        (
+            "graph",
+            {"device": CUDA, "processes": 2},
+            "compile graph needs a training in one process; use default or none",
+        ),
         ("default", {"recomputes": True}, "compile default is not possible with grad_checkpointing"),
     ],
 )

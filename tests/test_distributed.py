@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -135,6 +136,18 @@ def children(process: int) -> list[int]:
 
 def environment(process: int) -> list[bytes]:
     return Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
+def test_two_processes_compile_or_one_line_says_why_not(tmp_path: Path) -> None:
+    words = [*TWO, *TRAIN[:-6], "--compile", "default", "--epochs", "1"]
+    finish(start(tmp_path, *words, "--out", "model"))
+    assert require_trained(store.check(tmp_path / "model")).job.compile == "default"
+    cache = str(tmp_path / "cache")  # without compiled code
+    failing = start(tmp_path, *words, "--out", "other", CXX="no-such-compiler", TORCHINDUCTOR_CACHE_DIR=cache)
+    assert "compiling fails in a process" in failing.communicate(timeout=240)[1]
+    assert failing.returncode != 0
 
 
 def test_only_one_process_prints_writes_and_publishes(together: tuple[Path, str]) -> None:

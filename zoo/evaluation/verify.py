@@ -72,7 +72,7 @@ def _test(config: Record, declared: Model | Architecture, net: nn.Module, pixels
         test = sources.read_split(declared.dataset, root, train=False, device=device)
     except DataError as error:
         return Check(name, "not measured", f"not run, {error}")
-    now, exact = evaluate(net, test, pixels), _computes_as_then(config, device)
+    now, exact = evaluate(net, test, pixels), _is_same_environment(config, device)
     finding = f"top-1 {now.test_top1:.2f}%, top-5 {now.test_top5:.2f}%"
     if config.results is None:
         claim = config.source.claim if isinstance(config, Imported) else None
@@ -85,7 +85,7 @@ def _test(config: Record, declared: Model | Architecture, net: nn.Module, pixels
     return Check(name, "as published", f"{finding}, {compared}")
 
 
-def _computes_as_then(config: Record, device: torch.device) -> bool:
+def _is_same_environment(config: Record, device: torch.device) -> bool:
     """Whether results should be bit-identical: processor, number of threads and version of torch are the record's."""
     return (
         config.environment is not None

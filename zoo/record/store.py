@@ -215,13 +215,8 @@ def require_weights(folder: Path, record: Record) -> None:
 def read_files(folder: Path) -> dict[str, bytes]:
     """Read every file of a model folder, and check it as `check`; raises FolderError or HashMismatch."""
     config = {CONFIG: config_bytes(folder)}
-    shown = {name: read_regular(folder, name, PRESENTATION_BYTES) for name in presentation(folder)}
+    shown = {name: read_regular(folder, name, PRESENTATION_BYTES) for name in PRESENTATION if (folder / name).is_file()}
     return {**config, **dict(_contents(folder, record_of(config, folder))), **shown}
-
-
-def presentation(folder: Path) -> list[str]:
-    """List the names of the card and the charts that the folder has."""
-    return [name for name in PRESENTATION if (folder / name).is_file()]
 
 
 def write_files(files: Mapping[str, bytes], target: Path) -> None:

@@ -143,7 +143,7 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
     bytes: Count
 
     @classmethod
-    def of(cls, content: builtins.bytes) -> File:
+    def of(cls, content: builtins.bytes) -> File:  # `bytes` is a field here
         """Hash the content of a file."""
         import hashlib  # imported here because OpenSSL loads slowly and a list of models needs no hash
 

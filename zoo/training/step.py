@@ -108,6 +108,8 @@ class Step:
             self.run(positions, batch_size)
             return
         except Exception as error:  # a compiler may raise anything; an error of the step itself is raised below
+            if self.share.world > 1:  # the other processes may have compiled; they would wait for these gradients
+                raise TrainingError(f"compiling fails in a process ({_first(error)}); use compile none") from error
             _warn("compiling", error)
         self._full_batch, self.compiled = self._eager, False
         with torch.no_grad():
@@ -221,11 +223,14 @@ def _reset_generator(device: torch.device) -> None:
 
 
 def _warn(what: str, error: BaseException) -> None:
-    """Warn with the first error of the chain: ending a failed capture raises another error."""
+    warnings.warn(CompileWarning(f"training goes on without {what}: {_first(error)}"), stacklevel=3)
+
+
+def _first(error: BaseException) -> str:
+    """The first error of the chain, in a line: ending a failed capture raises another error."""
     while error.__context__ is not None:
         error = error.__context__
-    reason = (str(error).splitlines() or [""])[0][:200]
-    warnings.warn(CompileWarning(f"training goes on without {what}: {type(error).__name__}: {reason}"), stacklevel=3)
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
 def fastest(step: Step, how: How) -> Step | GraphedStep:
@@ -271,8 +276,8 @@ def choose(
         TrainingError: `given` is not possible with these settings.
     """
     obstacle = _obstacle_to_a_graph(recipe, device)
-    if given in ("graph", "default") and processes > 1:
-        raise TrainingError(f"compile {given} needs a training in one process; use none")
+    if given == "graph" and processes > 1:
+        raise TrainingError("compile graph needs a training in one process; use default or none")
     if given == "graph" and obstacle:
         raise TrainingError(f"compile graph is not possible: {obstacle}; use default or none")
     if given == "default" and recomputes:
@@ -288,7 +293,7 @@ def _probably_fastest(
 ) -> tuple[How, str]:
     many = f"{images:,} images in all"
     if processes > 1:
-        return "none", "compiling needs a training in one process"
+        return "none", "compiling has not been tried with several processes"
     if device.type == "mps":
         return "none", "compiling has not been tried on MPS"
     if device.type == "cuda" and obstacle is None:
