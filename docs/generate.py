@@ -1,9 +1,10 @@
-"""Write what this repository has generated.
+"""Write the generated files of this repository.
 
-The catalogue's cards, curves, ids and chart, the README's table, the contract of plugins, the command line.
+They are the catalogue's cards, curves, ids and chart, the README's table, and the references of plugins and of the
+command line.
 
 python docs/generate.py             # or: make generated
-python docs/generate.py --check     # say what would change, and fail where anything would
+python docs/generate.py --check     # list outdated files; the exit code is their number
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+import typer
+from typer.cli import get_docs_for_click
 from typer.main import get_command
 
 import zoo
@@ -34,21 +37,22 @@ from zoo.record.types import Imported, Trained, spread
 README = Path(__file__).resolve().parent.parent / "README.md"
 PLUGINS = README.parent / "docs" / "plugins.md"
 COMMAND_LINE = PLUGINS.with_name("command-line.md")
-BY = "Written by `python docs/generate.py`."
 ACCURACY = README.parent / "docs" / "accuracy.svg"
-FACTS = (spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming, spec.Deepening)
+DECLARATIONS = (spec.Architecture, spec.Dataset, spec.Model, spec.Recipe, spec.Reported, spec.Renaming, spec.Deepening)
 CHECKS = ("check_model", "check_training", "check_dataset", "check_plugin", "check_hub")
 
 
 def generated() -> Iterator[tuple[Path, str]]:
-    """Every generated file with the text that it should have."""
-    for one in catalogue().models():
-        path = catalogue().path / one.name
+    """Yield the path and the text of every generated file."""
+    for listed in catalogue().models():
+        path = catalogue().path / listed.name
         model = published(path)
-        yield path / store.README, card.render(model.config, model.log(), model.declared, one.name)
+        shows_errors = (path / store.ERRORS).is_file()
+        text = card.render(model.config, model.log(), model.declared, listed.name, shows_errors=shows_errors)
+        yield path / store.README, text
         if isinstance(model.config, Trained):
             yield path / store.CURVE, curve.draw(model.config.name, model.log())
-    ids = {one.name: store.identity(catalogue().path / one.name) for one in catalogue().models()}
+    ids = {listed.name: store.identity(catalogue().path / listed.name) for listed in catalogue().models()}
     yield catalogue().path / IDS, json.dumps(ids, indent=2) + "\n"
     yield ACCURACY, curve.against_size(measured())
     marked = r"(<!-- python docs/generate.py -->\n).*?(<!-- /models -->)"
@@ -64,53 +68,53 @@ def generated() -> Iterator[tuple[Path, str]]:
 
 
 def measured() -> dict[str, list[curve.Sized]]:
-    """What the catalogue has measured, by the title of the dataset, where there is something to compare."""
-    found: dict[str, list[curve.Sized]] = {}
-    for one in catalogue().models():
-        model = published(catalogue().path / one.name)
+    """Return the measured models of the catalogue by the dataset's title, without datasets of a single model."""
+    points: dict[str, list[curve.Sized]] = {}
+    for listed in catalogue().models():
+        model = published(catalogue().path / listed.name)
         if model.config.results is not None and isinstance(model.declared, spec.Model):
-            config, name = model.config, one.name.replace(f"_{model.config.dataset}", "")
+            config, name = model.config, listed.name.replace(f"_{model.config.dataset}", "")
             point = curve.Sized(name, config.parameters, model.config.results.test_top1, isinstance(config, Trained))
-            found.setdefault(model.declared.dataset.title, []).append(point)
-    return {title: found[title] for title in sorted(found) if len(found[title]) > 1}
+            points.setdefault(model.declared.dataset.title, []).append(point)
+    return {title: points[title] for title in sorted(points) if len(points[title]) > 1}
 
 
 def contract() -> str:
-    """Every fact that a plugin states, and the two functions that it brings, from their docstrings and comments."""
+    """Return the reference of the values that a plugin declares, from docstrings and comments."""
     parts = []
-    for kind in FACTS:
+    for kind in DECLARATIONS:
         source, _ = inspect.getsourcelines(kind)
         meaning = {match[1]: match[2] for line in source if (match := re.match(r"    (\w+): .*?  # (.*)", line))}
         rows = [
             f"| `{name}` | `{_escaped(kind_of_value)}` | {default} | {_escaped(meaning.get(name, ''))} |"
             for name, kind_of_value, default in _fields(kind)
         ]
-        heading = ["| field | type | default | |", "|---|---|---|---|"]
-        parts.append("\n".join([f"### {kind.__name__}", "", inspect.getdoc(kind) or "", "", *heading, *rows]))
+        heading = ["| field | type | default | description |", "|---|---|---|---|"]
+        parts.append("\n".join([f"### {kind.__name__}", "", _markdown(kind), "", *heading, *rows]))
     for function in (spec.Builder, spec.Reader):
         called = str(inspect.signature(function.__call__)).replace("self, ", "").replace("'", "")
-        said = f"{inspect.getdoc(function)}\n\n{inspect.getdoc(function.__call__)}"
-        parts.append(f"### {function.__name__}\n\n```python\n{called}\n```\n\n{said}")
+        text = f"{_markdown(function)}\n\n{_markdown(function.__call__)}"
+        parts.append(f"### {function.__name__}\n\n```python\n{called}\n```\n\n{text}")
     return "\n\n".join(parts) + "\n"
 
 
 def _fields(kind: type) -> Iterator[tuple[str, str, str]]:
-    """The fields of a dataclass or a struct: name, type, with its bounds, and default."""
+    """Yield name, type and default of the fields of a dataclass or a struct."""
     if is_dataclass(kind):
-        for one in fields(kind):
-            default = "needed" if one.default is MISSING else f"`{one.default!r}`"
-            yield one.name, str(one.type), "`{}`" if one.default_factory is not MISSING else default
+        for declared in fields(kind):
+            default = "required" if declared.default is MISSING else f"`{declared.default!r}`"
+            yield declared.name, str(declared.type), "`{}`" if declared.default_factory is not MISSING else default
         return
     hints = get_type_hints(kind, include_extras=True)
     for field in msgspec.structs.fields(kind):
-        yield field.name, _bounded(hints[field.name]), "needed" if field.required else f"`{field.default!r}`"
+        yield field.name, _bounded(hints[field.name]), "required" if field.required else f"`{field.default!r}`"
 
 
 def _bounded(hint: Any) -> str:
-    """A type with its bounds, as a person reads it: "int, 1 to 1,000,000"."""
+    """Return a type with its bounds: "int, at least 1, at most 1,000,000"."""
     if get_origin(hint) is Annotated:
         inner, *rest = get_args(hint)
-        meta = next(one for one in rest if isinstance(one, msgspec.Meta))
+        meta = next(value for value in rest if isinstance(value, msgspec.Meta))
         low = f"at least {meta.ge:,}" if meta.ge is not None else f"above {meta.gt:,}" if meta.gt is not None else ""
         high = f"at most {meta.le:,}" if meta.le is not None else f"below {meta.lt:,}" if meta.lt is not None else ""
         return ", ".join(filter(None, (_bounded(inner), low, high)))
@@ -118,14 +122,16 @@ def _bounded(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return f"Literal[{', '.join(map(repr, arguments))}]"
     if get_origin(hint) is tuple:
-        return f"tuple[{', '.join('...' if one is Ellipsis else _bounded(one).partition(',')[0] for one in arguments)}]"
+        return (
+            f"tuple[{', '.join('...' if kind is Ellipsis else _bounded(kind).partition(',')[0] for kind in arguments)}]"
+        )
     if arguments:
         return " | ".join(map(_bounded, arguments))
     return "None" if hint is type(None) else str(hint.__name__)
 
 
 def example() -> str:
-    """The dataset of a new plugin, as `zoo new plugin mine --dataset petals` writes it."""
+    """Return the dataset that `zoo new plugin mine --dataset petals` writes."""
     files = dict(templates.render("mine", "petals"))
     return "\n\n".join(
         f"```python\n# zoo-mine/{name}\n{files[name]}```" for name in ("zoo_mine_data.py", "zoo_mine.py")
@@ -133,9 +139,19 @@ def example() -> str:
 
 
 def checks() -> str:
-    """What a plugin's tests call, from the docstrings."""
-    said = (f"**`{name}{_called(name)}`** {inspect.getdoc(getattr(testing, name))}" for name in CHECKS)
-    return "\n\n".join(said) + "\n"
+    """Return the reference of `zoo.testing`, from the docstrings."""
+    parts = (
+        f"### {name}\n\n```python\n{name}{_called(name)}\n```\n\n{_markdown(getattr(testing, name))}" for name in CHECKS
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown(documented: object) -> str:
+    """Return a docstring with its sections as lists, and its example as code."""
+    text, _, example = (inspect.getdoc(documented) or "").partition("Examples:\n")
+    text = re.sub(r"^(Args|Returns|Raises):\n", r"\1:\n\n", text, flags=re.MULTILINE)
+    text = re.sub(r"^    (?=\S)", "- ", text, flags=re.MULTILINE).rstrip()
+    return f"{text}\n\n```pycon\n{inspect.cleandoc(example)}\n```" if example else text
 
 
 def _called(name: str) -> str:
@@ -143,60 +159,28 @@ def _called(name: str) -> str:
 
 
 def command_line() -> str:
-    """Every command with its arguments and options, as the command line itself knows them."""
-    program = get_command(app.app)
-    parts = [
-        "# The command line",
-        f"{BY} `zoo --help` and `zoo COMMAND --help` say the same.",
-        _options(program.params),
-        *(_command(name) for name in app.COMMANDS),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _command(name: str) -> str:
-    command = app.load(name)
-    arguments = [one for one in command.params if one.param_type_name == "argument"]
-    usage = " ".join(["zoo", name, *map(_placeholder, arguments), "[OPTIONS]"])
-    return f"## zoo {name}\n\n`{usage}`\n\n{command.help}\n\n{_options(command.params)}"
-
-
-def _options(params: Sequence[Any]) -> str:
-    rows = ["| | |", "|---|---|"]
-    for one in params:
-        is_argument = one.param_type_name == "argument"
-        words = _placeholder(one) if is_argument else ", ".join(one.opts)
-        if one.secondary_opts:
-            words += f", {', '.join(one.secondary_opts)}"
-        if not is_argument and not one.is_flag:
-            words += f" {one.metavar or 'N'}"
-        meaning = one.help or ""
-        if not is_argument and one.default not in (None, "") and one.default is not False:
-            meaning += f" [default: {one.opts[0] if one.default is True else one.default}]"
-        rows.append(f"| `{_escaped(words)}` | {_escaped(meaning)} |")
-    return "\n".join(rows)
+    """Return the reference of the command line, as `typer utils docs` writes it."""
+    program: Any = get_command(app.app)
+    program.commands = {name: app.load(name) for name in app.COMMANDS}
+    context = typer.Context(program, **program.context_settings)
+    return get_docs_for_click(obj=program, ctx=context, name="zoo", title="The command line").rstrip() + "\n"
 
 
 def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|")
 
 
-def _placeholder(argument: Any) -> str:
-    name = str(argument.metavar or argument.name.upper())
-    return name if argument.required or name.startswith("[") else f"[{name}]"
-
-
 def table() -> str:
-    """The Markdown table of all models with weights in the catalogue, and how many there are without."""
+    """Return the Markdown table of all models with weights in the catalogue."""
     lines = [
         "| model | parameters | ours | recipe, epochs, seeds | trained on | other authors' weights: measured (claimed) "
         "| paper | reported by others |",
         "|---|---:|---:|---|---|---|---:|---:|",
     ]
     notes: dict[str, int] = {}
-    models = [one.model for name in zoo.list_models() if (one := zoo.info(name)).model is not None]
+    models = [shown.model for name in zoo.list_models() if (shown := zoo.info(name)).model is not None]
     without = 0
-    for model in sorted(models, key=lambda model: model.dataset.name):  # each in natural order
+    for model in sorted(models, key=lambda model: model.dataset.name):
         config, others = zoo.info(model.name).config, variants(model.name)
         if config is None and not others:
             without += 1
@@ -208,19 +192,19 @@ def table() -> str:
             name = f"[{name}](hub_cards/{model.name}/README.md)"
             ours = f"**{config.results.test_top1:.2f}**"
             if len(config.seeds) > 1:
-                ours += f" ({spread([one.test_top1 for one in config.seeds])})"
-            seeds = ", ".join(str(one.seed) for one in config.seeds or [config.seed_results])
-            begun = f", from `{config.job.start.address}`" if config.job.start else ""
-            how = f"{config.job.recipe_name}, {config.training.epochs}, {seeds}{begun} | {_place(config)}"
+                ours += f" ({spread([result.test_top1 for result in config.seeds])})"
+            seeds = ", ".join(str(result.seed) for result in config.seeds or [config.seed_results])
+            start = f", from `{config.job.start.address}`" if config.job.start else ""
+            how = f"{config.job.recipe_name}, {config.training.epochs}, {seeds}{start} | {_hardware(config)}"
         lines.append(f"| {name} | {model.parameters:,} | {ours} | {how} | {theirs} | {paper} | {reproduction} |")
     marks = [f"<sup>{number}</sup> {text}" for text, number in notes.items()]
     untrained = f"Another {without} models have recipes and no weights yet: `zoo list` shows all."
     return "\n".join([*lines, "", "Test top-1 in percent. " + "; ".join(marks) + ".", "", untrained]) + "\n"
 
 
-def _of_others(found: ModelInfo, notes: dict[str, int]) -> str:
-    """Somebody's weights: a link to their card, what they score here, and what is claimed of them."""
-    config = found.config
+def _of_others(shown: ModelInfo, notes: dict[str, int]) -> str:
+    """Return a cell about imported weights: a link to the card, the measured accuracy, and the author's claim."""
+    config = shown.config
     assert isinstance(config, Imported)
     source = config.source
     here = f"{config.results.test_top1:.2f}" if config.results else "not measured"
@@ -228,35 +212,35 @@ def _of_others(found: ModelInfo, notes: dict[str, int]) -> str:
     if source.claim is not None:
         note = f"{source.by}, {source.claim.meaning}" if source.claim.meaning else source.by
         claim = f" ({source.claim.test_top1:.2f}<sup>{notes.setdefault(note, len(notes) + 1)}</sup>)"
-    return f"[{source.by}](hub_cards/{found.name}/README.md) {here}{claim}"
+    return f"[{source.by}](hub_cards/{shown.name}/README.md) {here}{claim}"
 
 
 def _reported(model: zoo.Model, kind: str, notes: dict[str, int]) -> str:
-    """The numbers of one kind, each with a mark for who reports it and what it is; not those with weights here."""
-    cells, there = [], {name.rpartition(".")[2] for name in variants(model.name)}
-    for one in model.reported:
-        if one.kind == kind and one.by.partition("/")[0] not in there:
-            text = f"{one.by}{', ' + one.remark if one.remark else ''}"
-            cells.append(f"{one.test_top1:.2f}<sup>{notes.setdefault(text, len(notes) + 1)}</sup>")
+    """Return the reported accuracies of a kind with footnotes, without those of weights in the catalogue."""
+    cells, imported = [], {name.rpartition(".")[2] for name in variants(model.name)}
+    for report in model.reported:
+        if report.kind == kind and report.by.partition("/")[0] not in imported:
+            text = f"{report.by}{', ' + report.remark if report.remark else ''}"
+            cells.append(f"{report.test_top1:.2f}<sup>{notes.setdefault(text, len(notes) + 1)}</sup>")
     return ", ".join(cells) or "–"
 
 
-def _place(config: Trained) -> str:
+def _hardware(config: Trained) -> str:
     return f"{config.environment.device.partition(',')[0]}, {config.training.train_seconds:,.0f} s"
 
 
 def main(check: bool) -> int:
-    """Write, or only compare; the number of files that differ."""
+    """Write the outdated files, or only list them with `check`; return their number."""
     different = [(path, text) for path, text in generated() if not path.exists() or path.read_text("utf-8") != text]
     for path, text in different:
-        print(f"{path} {'differs from what is generated' if check else 'written'}")
+        print(f"{path} {'is outdated' if check else 'written'}")
         if not check:
             path.write_text(text, encoding="utf-8")
     return len(different)
 
 
 if __name__ == "__main__":
-    os.environ.pop("ZOO_HUB", None)  # what is generated is of the catalogue
+    os.environ.pop("ZOO_HUB", None)  # the generated files describe the catalogue
     check = "--check" in sys.argv[1:]
     differing = main(check)
     sys.exit(differing if check else 0)

@@ -25,6 +25,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,48 +51,51 @@ BATCH, CLASSES = 128, 10
 CPU = torch.device("cpu")
 
 
-def draw(folder: Path, pictures: int, size: int) -> None:
+def draw(folder: Path, images: int, size: int) -> None:
     """Write a folder of JPEG files; each class has a color and a direction of stripes."""
     numbers = np.random.default_rng(0)
     height, width = round(size * 1.25), round(size * 1.5)
     down, across = np.mgrid[:height, :width]
-    for half, count in (("train", pictures), ("test", max(10 * CLASSES, pictures // 20))):
+    for split, count in (("train", images), ("test", max(10 * CLASSES, images // 20))):
         for number in range(count):
             label = number % CLASSES
             stripes = np.sin((down * np.cos(label) + across * np.sin(label)) / 3 + numbers.uniform(0, 6))
-            colour = (
-                128 + 60 * stripes[..., None] * np.cos(label + np.arange(3)) + numbers.normal(0, 20, (height, width, 3))
-            )
-            class_folder = folder / half / f"class{label}"
-            class_folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8)).save(
-                class_folder / f"{number:06}.jpg", quality=90
-            )
+            color = 128 + 60 * stripes[..., None] * np.cos(label + np.arange(3))
+            pixels = np.clip(color + numbers.normal(0, 20, (height, width, 3)), 0, 255).astype(np.uint8)
+            path = folder / split / f"class{label}" / f"{number:06}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path, quality=90)
 
 
-def zoos(folder: Path, recipe: Recipe, *, compiled: bool) -> Callable[[], Iterator[Tensor]]:
+def zoo_batches(folder: Path, recipe: Recipe, *, compiled: bool) -> Callable[[], Iterator[Tensor]]:
     """A function that iterates over an epoch of the zoo's batches."""
     dataset = open_dataset(DatasetRequest(f"folder:{folder}"), recipe, Path(), lambda *_: None)
     split = sources.read_splits(dataset, recipe, Path(), device=CPU, train_images=dataset.train_images).train
     pixels, sides = batches.pixels(dataset.mean, dataset.std, CPU), (split.images.shape[1], split.images.shape[2])
-    drawn = batches.draw(len(split), recipe, seed=0, epoch=1, sides=sides)
-    fed, epoch = batches.feed(split, drawn.to(CPU), pixels, recipe, rank=0, world=1), iter(range(2, 10_000))
+    epochs = iter(range(1, 10_000))
 
-    made = torch.compile(lambda positions: fed.at(positions)[0], dynamic=False) if compiled else lambda p: fed.at(p)[0]
+    def draw_epoch() -> batches.Draw:
+        return batches.draw(len(split), recipe, seed=0, epoch=next(epochs), sides=sides)
 
-    def batches_of_an_epoch() -> Iterator[Tensor]:
-        fresh = batches.draw(len(split), recipe, seed=0, epoch=next(epoch), sides=sides)
-        fed.begin(fresh)
+    feed = batches.feed(split, draw_epoch().to(CPU), pixels, recipe, rank=0, world=1)
+
+    def images_at(positions: Tensor) -> Tensor:
+        return feed.at(positions)[0]
+
+    run = torch.compile(images_at, dynamic=False) if compiled else images_at
+
+    def epoch() -> Iterator[Tensor]:
+        feed.begin(draw_epoch())
         for start in range(0, len(split), BATCH):
             end = min(start + BATCH, len(split))
-            fed.load(start, end)
-            yield made(torch.arange(start, end))
+            feed.load(start, end)
+            yield run(torch.arange(start, end))
 
-    return batches_of_an_epoch
+    return epoch
 
 
-def usual(folder: Path, size: int, workers: int, *, resized: bool) -> Callable[[], Iterator[Tensor]]:
-    """A function that iterates over an epoch of ImageFolder's batches, with persistent workers."""
+def data_loader(folder: Path, size: int, workers: int, *, resized: bool = False) -> DataLoader[tuple[Tensor, Tensor]]:
+    """A DataLoader of ImageFolder's images, with persistent workers."""
     crop = (
         [transforms.RandomResizedCrop(size)]
         if resized
@@ -103,17 +107,21 @@ def usual(folder: Path, size: int, workers: int, *, resized: bool) -> Callable[[
         transforms.ToTensor(),
         transforms.Normalize([0.5] * 3, [0.25] * 3),
     ]
-    pictures = ImageFolder(str(folder / "train"), transforms.Compose(steps))
-    loader = DataLoader(pictures, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
-    return lambda: (images for images, _ in loader)
+    images = ImageFolder(str(folder / "train"), transforms.Compose(steps))
+    return DataLoader(images, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+
+
+def loader_batches(loader: DataLoader[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
+    """Iterate over an epoch of a loader's images."""
+    return (images for images, _ in loader)
 
 
 def seconds(epoch: Callable[[], Iterator[Tensor]]) -> float:
     """Seconds of an epoch in which a value of every batch is read."""
-    began = time.perf_counter()
+    started = time.perf_counter()
     for images in epoch():
         images[0, 0, 0, 0].item()
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 def data(options: argparse.Namespace, folder: Path) -> None:
@@ -122,48 +130,45 @@ def data(options: argparse.Namespace, folder: Path) -> None:
     for resized in (False, True):
         crop = {"scale": (0.08, 1.0)} if resized else {"crop_padding": size // 8}
         recipe = Recipe(epochs=2, batch_size=BATCH, hflip=0.5, img_size=size, **crop)
-        ways = {}
-        for where, most in (("resident", str(2**40)), ("mapped", "0")):
-            os.environ["ZOO_DATA_MEMORY"] = most
+        ways: dict[str, Callable[[], Iterator[Tensor]]] = {}
+        for storage, limit in (("in memory", str(2**40)), ("on disk", "0")):
+            os.environ["ZOO_DATA_MEMORY"] = limit
             if options.compile != "none":
-                ways[f"zoo, {where}, compiled"] = zoos(folder, recipe, compiled=True)
-            ways[f"zoo, {where}"] = zoos(folder, recipe, compiled=False)
+                ways[f"zoo, {storage}, compiled"] = zoo_batches(folder, recipe, compiled=True)
+            ways[f"zoo, {storage}"] = zoo_batches(folder, recipe, compiled=False)
         for workers in map(int, options.workers.split(",")):
-            ways[f"DataLoader, {workers} workers"] = usual(folder, size, workers, resized=resized)
+            loader = data_loader(folder, size, workers, resized=resized)
+            ways[f"DataLoader, {workers} workers"] = partial(loader_batches, loader)
         for way in ways.values():
             seconds(way)  # the first epoch starts workers and reads files
         rounds = [{name: seconds(way) for name, way in ways.items()} for _ in range(options.rounds)]
-        print(f"{size} pixels, {'random resized crop' if resized else 'padded crop'}, flip, normalise:")
+        print(f"{size} pixels, {'random resized crop' if resized else 'padded crop'}, flip, normalization:")
         for name in ways:
-            pace = statistics.median(options.images / times[name] for times in rounds)
+            speed = statistics.median(options.images / times[name] for times in rounds)
             ratios = [min(times[way] for way in ways if way.startswith("DataLoader")) / times[name] for times in rounds]
-            print(f"  {name:24} {pace:9,.0f} images/s   {statistics.median(ratios):5.1f} times the fastest DataLoader")
+            print(f"  {name:24} {speed:9,.0f} images/s   {statistics.median(ratios):5.1f} times the fastest DataLoader")
 
 
-def tutorial(folder: Path, size: int, workers: int, epochs: int) -> float:
+def plain_loop(folder: Path, size: int, workers: int, epochs: int) -> float:
     """Images per second of a plain training loop, from the second epoch on."""
     net = architecture("resnet20").build((3, size, size), CLASSES)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    steps = [
-        transforms.Resize(size), transforms.CenterCrop(size), transforms.RandomCrop(size, padding=size // 8),
-        transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3),
-    ]  # fmt: skip
-    pictures = ImageFolder(str(folder / "train"), transforms.Compose(steps))
-    loader = DataLoader(pictures, BATCH, shuffle=True, num_workers=workers, persistent_workers=True)
-    paces = []
+    loader = data_loader(folder, size, workers)
+    speeds = []
     for _ in range(epochs):
-        began = time.perf_counter()
+        started, trained = time.perf_counter(), 0
         for images, labels in loader:
             loss = nn.functional.cross_entropy(net(images), labels)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        paces.append(len(pictures) / (time.perf_counter() - began))
-    return statistics.median(paces[1:])
+            trained += len(labels)
+        speeds.append(trained / (time.perf_counter() - started))
+    return statistics.median(speeds[1:])
 
 
 def training(options: argparse.Namespace, folder: Path) -> None:
-    """Print images per second of a training."""
+    """Print images per second of a training by the zoo and by a plain loop."""
     from zoo import api
     from zoo.record import store
 
@@ -176,11 +181,11 @@ def training(options: argparse.Namespace, folder: Path) -> None:
         own = statistics.median(options.images / row.train_seconds for row in store.read_log(done.folder)[1:])
         print(f"zoo train, compile {done.config.job.compile}, amp {done.config.job.amp}: {own:,.0f} images/s")
     for workers in map(int, options.workers.split(",")):
-        pace = tutorial(folder, options.size, workers, 3)
-        print(f"plain loop, {workers} workers: {pace:,.0f} images/s; zoo train is {own / pace:.2f} times as fast")
+        speed = plain_loop(folder, options.size, workers, 3)
+        print(f"plain loop, {workers} workers: {speed:,.0f} images/s; zoo train is {own / speed:.2f} times as fast")
 
 
-# Trains with a limit of the process's memory in bytes (0 for none), and prints its peak in MiB.
+# Trains with a memory limit in bytes (0 for none), and prints the peak memory in MiB.
 CHILD = """
 import resource, sys, threading, time
 from pathlib import Path
@@ -191,44 +196,44 @@ from zoo.training.environment import keep_memory
 keep_memory()
 if int(limit):
     resource.setrlimit(resource.RLIMIT_DATA, (int(limit), int(limit)))
-most = 0
+peak = 0
 def watch():
-    global most
+    global peak
     while True:
         status = Path("/proc/self/status").read_text().splitlines()
-        most = max(most, next(int(line.split()[1]) for line in status if line.startswith("VmData")))
+        peak = max(peak, next(int(line.split()[1]) for line in status if line.startswith("VmData")))
         time.sleep(0.01)
 threading.Thread(target=watch, daemon=True).start()
 done = api.train("resnet8", dataset=f"folder:{folder}", settings={"img_size": size, "batch_size": "16"}, epochs=1,
                  eval_every=100, compile="none", amp=False, threads=2, out=Path(out), overwrite=True)
 rows = store.read_log(done.folder)
-print(done.config.weights.sha256, done.config.job.train_images / rows[-1].train_seconds, most // 1024)
+print(done.config.weights.sha256, done.config.job.train_images / rows[-1].train_seconds, peak // 1024)
 """
 
 
 def memory(options: argparse.Namespace, folder: Path) -> None:
     """Print the hash of the weights, images per second and peak memory, with and without a memory limit."""
-    size, whole = str(options.size), options.images * options.size**2 * 3
+    size, dataset_bytes = str(options.size), options.images * options.size**2 * 3
     _, recipe = TrainOptions(settings={"img_size": size}).recipe_of(architecture("resnet8"))
     open_dataset(DatasetRequest(f"folder:{folder}"), recipe, Path(), lambda *_: None)  # prepares the images once
 
-    def child(limit: int, most: int | None) -> list[str]:
+    def train(limit: int, in_memory: int | None) -> list[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        if most is not None:
-            environment["ZOO_DATA_MEMORY"] = str(most)
+        if in_memory is not None:
+            environment["ZOO_DATA_MEMORY"] = str(in_memory)
         words = [sys.executable, "-W", "ignore", "-c", CHILD, folder, size, folder.parent / "m", limit]
         finished = subprocess.run([*map(str, words)], capture_output=True, text=True, env=environment)
         if finished.returncode == 0:
-            sha256, pace, peak = finished.stdout.split()
-            return [f"weights {sha256[:12]}", f"{float(pace):,.0f} images/s", f"{int(peak):,} MiB", peak]
+            sha256, speed, peak = finished.stdout.split()
+            return [f"weights {sha256[:12]}", f"{float(speed):,.0f} images/s", f"{int(peak):,} MiB", peak]
         return ["fails: " + (finished.stderr.strip().splitlines() or ["killed"])[-1][:100]]
 
-    kept = child(0, 2**40)
-    print(f"{options.images:,} images of {size} pixels: {whole / 2**20:,.0f} MiB")
-    print("  all images in memory, no limit:", *kept[:3], flush=True)
-    bound = int(kept[3]) * 2**20 - whole // 2
-    for name, most in (("all images in memory", 2**40), ("a tenth in memory", whole // 10), ("by default", None)):
-        print(f"  {name}, limit of {bound // 2**20:,} MiB:", *child(bound, most)[:3], flush=True)
+    unlimited = train(0, 2**40)
+    print(f"{options.images:,} images of {size} pixels: {dataset_bytes / 2**20:,.0f} MiB")
+    print("  all images in memory, no limit:", *unlimited[:3], flush=True)
+    limit = int(unlimited[3]) * 2**20 - dataset_bytes // 2
+    for name, in_memory in {"all images": 2**40, "a tenth": dataset_bytes // 10, "the default": None}.items():
+        print(f"  {name} in memory, limit of {limit // 2**20:,} MiB:", *train(limit, in_memory)[:3], flush=True)
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
 python examples/benchmark_training.py [--images N] [--batch-size 128] [--model resnet20_cifar10] [--only LOOP] [--json]
 
-All loops train the same net on the same images, for an epoch of warm-up and a timed epoch, each in a separate
-process:
+Each loop trains the same net on the same images in a separate process. Its first epoch is a warm-up, its second is
+timed:
   zoo                       the zoo's loop with the settings of a long `zoo train`; compilation is not timed
   zoo, eager                the same without compilation
   zoo, eager fp32           the same without compilation and bf16
@@ -62,18 +62,13 @@ from zoo.data import batches, sources
 from zoo.data.collection import root_of
 from zoo.errors import DataError
 from zoo.nets.build import build
-from zoo.nets.device import (
-    choose,
-    describe,
-    has_bf16,
-    synchronize,
-)
+from zoo.nets.device import choose, describe, has_bf16, synchronize
 from zoo.nets.layers import layers
 from zoo.record.job import How, Job
 from zoo.spec import Model, Recipe
 from zoo.training import step
-from zoo.training.environment import algorithms, keep_memory
-from zoo.training.jobs import Machine, versions
+from zoo.training.environment import keep_memory, settings
+from zoo.training.jobs import versions
 from zoo.training.loop import begin, train
 from zoo.training.output import Output
 from zoo.training.plan import Plan
@@ -111,7 +106,7 @@ class Timing:
     ratio: float = 1.0
 
 
-class Pictures(TorchDataset[tuple[Tensor, int]]):
+class ImageDataset(TorchDataset[tuple[Tensor, int]]):
     """A torch dataset of PIL images, each transformed when it is read."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
@@ -126,7 +121,7 @@ class Pictures(TorchDataset[tuple[Tensor, int]]):
 
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-Loader = Callable[[Model, Pictures, int, int, torch.device], Batches]
+Loader = Callable[[Model, ImageDataset, int, int, torch.device], Batches]
 
 
 def read(model: Model, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -174,13 +169,14 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
     keep_memory()  # as the command line does
     with (
         tempfile.TemporaryDirectory() as run,
-        algorithms(device, deterministic=job.deterministic),
+        settings(device, deterministic=job.deterministic, threads=job.threads),
     ):
         plan = Plan(
             job=job,
             why="requested",
             model=model,
-            machine=Machine(device, Path()),
+            device=device,
+            data_root=Path(),
             output=Output(Path(run) / "model"),
             reporting=Reporting(save_every=10, eval_every=10),
         )
@@ -189,14 +185,14 @@ def zoo_loop(task: Task, *, how: How, amp: bool) -> tuple[float, float]:
     return len(labels) / rows[-1].train_seconds, sum(row.compile_seconds for row in rows)
 
 
-def usual_loop(task: Task, loader: Loader, workers: int) -> tuple[float, float]:
+def plain_loop(task: Task, loader: Loader, workers: int) -> tuple[float, float]:
     """Images per second of a plain training loop with a loader."""
     model, device = task.loaded()
     images, labels = read(model, task.images)
-    batches = loader(model, Pictures(images, labels), task.batch_size, workers, device)
+    batches = loader(model, ImageDataset(images, labels), task.batch_size, workers, device)
     net = build(model.architecture, model.dataset).to(device).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    for _ in range(2):
+    for _ in range(2):  # the first epoch is a warm-up
         started, total, trained = time.perf_counter(), 0.0, 0
         for batch, targets in batches:
             loss = F.cross_entropy(net(batch.to(device, non_blocking=True)), targets.to(device, non_blocking=True))
@@ -210,10 +206,10 @@ def usual_loop(task: Task, loader: Loader, workers: int) -> tuple[float, float]:
 
 
 def torchvision_loader(
-    model: Model, pictures: Pictures, batch_size: int, workers: int, device: torch.device
+    model: Model, dataset: ImageDataset, batch_size: int, workers: int, device: torch.device
 ) -> Batches:
-    """A DataLoader that crops, flips and normalises each image with torchvision."""
-    pictures.transform = v2.Compose(
+    """A DataLoader that crops, flips and normalizes each image with torchvision."""
+    dataset.transform = v2.Compose(
         [
             v2.RandomCrop(model.dataset.input_size[1], padding=4),
             v2.RandomHorizontalFlip(),
@@ -223,7 +219,7 @@ def torchvision_loader(
         ]
     )
     return DataLoader(
-        pictures,
+        dataset,
         batch_size=batch_size,
         shuffle=True,
         num_workers=workers,
@@ -232,12 +228,12 @@ def torchvision_loader(
     )
 
 
-def timm_loader(model: Model, pictures: Pictures, batch_size: int, workers: int, device: torch.device) -> Batches:
+def timm_loader(model: Model, dataset: ImageDataset, batch_size: int, workers: int, device: torch.device) -> Batches:
     """timm's loader with its default training transforms."""
     from timm.data import create_loader
 
     loader: Batches = create_loader(
-        pictures,
+        dataset,
         input_size=model.dataset.input_size,
         batch_size=batch_size,
         is_training=True,
@@ -257,24 +253,30 @@ def memory_bound(task: Task) -> tuple[float, float]:
     net = build(model.architecture, model.dataset).to(device)
     source = torch.empty(2**30, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    rates = []
-    with torch.cuda.device(device):  # the events are recorded on its stream
-        for _ in range(10):
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-            start.record()
-            target.copy_(source)
-            end.record()
-            end.synchronize()
-            rates.append(2 * source.numel() / (start.elapsed_time(end) / 1000))
+    with torch.cuda.device(device):
+        seconds = median_milliseconds(lambda: target.copy_(source)) / 1000
     shapes = [layer.output_shape for layer in layers(net, model.dataset.input_size, depth=9) if layer.type == "Conv2d"]
     values = sum(int(np.prod(shape)) for shape in shapes if shape)
-    return float(np.median(rates)) / (values * 2 * PASSES), 0.0
+    return 2 * source.numel() / seconds / (values * 2 * PASSES), 0.0
+
+
+def median_milliseconds(work: Callable[[], object]) -> float:
+    """Milliseconds of `work` on the current GPU: the median of ten runs."""
+    times = []
+    for _ in range(10):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record()
+        work()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end))
+    return float(np.median(times))
 
 
 def fastest_way(device: torch.device) -> How:
     """The compile mode that a long `zoo train` chooses on this device."""
     recipe = Recipe(epochs=1)
-    return step.choose("auto", recipe, device=device, amp=has_bf16(device), images=10**9, processes=1).how
+    return step.choose("auto", recipe, device=device, amp=has_bf16(device), images=10**9, processes=1)[0]
 
 
 def launch_bound(task: Task) -> tuple[float, float]:
@@ -285,7 +287,6 @@ def launch_bound(task: Task) -> tuple[float, float]:
 
 def smallest_kernel_milliseconds(device: torch.device) -> float:
     """Milliseconds of a kernel that adds 1 to a number, in a CUDA graph of many."""
-    times = []
     with torch.cuda.device(device):
         number = torch.zeros(1, device=device)
         number.add_(1)  # loads the kernel before the capture
@@ -293,14 +294,7 @@ def smallest_kernel_milliseconds(device: torch.device) -> float:
         with torch.cuda.graph(graph):
             for _ in range(SMALLEST_KERNELS):
                 number.add_(1)
-        for _ in range(10):
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-            start.record()
-            graph.replay()
-            end.record()
-            end.synchronize()
-            times.append(start.elapsed_time(end) / SMALLEST_KERNELS)
-    return float(np.median(times))
+        return median_milliseconds(graph.replay) / SMALLEST_KERNELS
 
 
 def kernels_a_step(task: Task) -> float:
@@ -324,10 +318,10 @@ def loops(device: torch.device) -> dict[str, Callable[[Task], tuple[float, float
         "zoo": partial(zoo_loop, how=how, amp=amp),
         "zoo, eager": partial(zoo_loop, how="none", amp=amp),
         "zoo, eager fp32": partial(zoo_loop, how="none", amp=False),
-        "DataLoader, 2 workers": partial(usual_loop, loader=torchvision_loader, workers=2),
-        "DataLoader, 4 workers": partial(usual_loop, loader=torchvision_loader, workers=4),
-        "timm, 2 workers": partial(usual_loop, loader=timm_loader, workers=2),
-        "timm, 4 workers": partial(usual_loop, loader=timm_loader, workers=4),
+        "DataLoader, 2 workers": partial(plain_loop, loader=torchvision_loader, workers=2),
+        "DataLoader, 4 workers": partial(plain_loop, loader=torchvision_loader, workers=4),
+        "timm, 2 workers": partial(plain_loop, loader=timm_loader, workers=2),
+        "timm, 4 workers": partial(plain_loop, loader=timm_loader, workers=4),
         "zoo again": partial(zoo_loop, how=how, amp=amp),
     }
     bounds = {"bound by memory": memory_bound, "bound by launches": launch_bound}

@@ -30,26 +30,26 @@ CORNERS: dict[str, list[tuple[float, float]]] = {  # of shapes, within -1 to 1
 SETTINGS = {"img_size": "32", "batch_size": "16", "hflip": "0.5"}
 
 
-def draw(folder: Path, pictures: int, chance: random.Random) -> None:
+def draw(folder: Path, images: int, chance: random.Random) -> None:
     """Draw images of each shape into `folder/SHAPE`."""
     for name, corners in CORNERS.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
-        for number in range(pictures):
+        for number in range(images):
             width, height = chance.randint(40, 90), chance.randint(40, 90)
             side = min(width, height)
-            picture = Image.frombytes("L", (width, height), chance.randbytes(width * height)).convert("RGB")
+            image = Image.frombytes("L", (width, height), chance.randbytes(width * height)).convert("RGB")
             radius = chance.uniform(0.25, 0.4) * side
             x, y = width / 2 + chance.uniform(-0.1, 0.1) * side, height / 2 + chance.uniform(-0.1, 0.1) * side
-            colour = tuple(chance.randint(0, 255) for _ in range(3))
-            ImageDraw.Draw(picture).polygon([(x + radius * a, y + radius * b) for a, b in corners], fill=colour)
-            picture.filter(ImageFilter.GaussianBlur(1)).save(folder / name / f"{number:03}.png")
+            color = tuple(chance.randint(0, 255) for _ in range(3))
+            ImageDraw.Draw(image).polygon([(x + radius * a, y + radius * b) for a, b in corners], fill=color)
+            image.filter(ImageFilter.GaussianBlur(1)).save(folder / name / f"{number:03}.png")
 
 
-def main(out: Path, pictures: int, epochs: int) -> None:
+def main(out: Path, images: int, epochs: int) -> None:
     """Draw images, train three models, print their accuracy, then publish, load and use the second model."""
     folder, hub = out / "shapes", f"file:{out / 'hub'}"
-    draw(folder / "train", pictures, random.Random(0))
-    draw(folder / "test", pictures // 2, random.Random(1))
+    draw(folder / "train", images, random.Random(0))
+    draw(folder / "test", images // 2, random.Random(1))
     address = f"folder:{folder}"
 
     survey = api.survey(address)
@@ -60,17 +60,9 @@ def main(out: Path, pictures: int, epochs: int) -> None:
     starts: dict[str, str | None] = {"quick": None, "finetune": "resnet20_cifar10", "linear": "resnet20_cifar10"}
     for recipe, start in starts.items():
         done = zoo.train(
-            "resnet20",
-            dataset=address,
-            start=start,
-            recipe=recipe,
-            epochs=epochs,
-            settings=SETTINGS,
-            license="cc0-1.0",
-            out=out / recipe,
-            overwrite=True,
-            eval_every=epochs,
-        )
+            "resnet20", dataset=address, start=start, recipe=recipe, epochs=epochs, settings=SETTINGS,
+            license="cc0-1.0", out=out / recipe, overwrite=True, eval_every=epochs,
+        )  # fmt: skip
         results = done.config.results
         assert results is not None
         low, high = results.interval
@@ -95,4 +87,4 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--out", type=Path, default=Path("own_images"))
     arguments = parser.parse_args()
-    main(arguments.out, arguments.pictures, arguments.epochs)
+    main(arguments.out, arguments.images, arguments.epochs)

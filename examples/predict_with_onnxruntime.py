@@ -1,4 +1,4 @@
-"""Predict with an exported file, using onnxruntime, NumPy and Pillow but neither the zoo nor torch.
+"""Classify an image with an exported file, using only onnxruntime, NumPy and Pillow.
 
 zoo export resnet20_cifar10
 python examples/predict_with_onnxruntime.py resnet20_cifar10-export/onnx/model.onnx photo.png
@@ -11,20 +11,20 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
-model, picture = sys.argv[1:]
+model, path = sys.argv[1:]
 session = onnxruntime.InferenceSession(model)
 metadata = session.get_modelmeta().custom_metadata_map
 classes = json.loads(metadata["classes"])
 _, height, width, channels = session.get_inputs()[0].shape
 
-image = ImageOps.exif_transpose(Image.open(picture))  # rotated by its EXIF orientation
+image = ImageOps.exif_transpose(Image.open(path))  # rotated by its EXIF orientation
 if image.mode in ("F", "LAB"):
-    sys.exit(f"{picture} has pixels of mode {image.mode}; save it as RGB with 8 or 16 bits a pixel")
+    sys.exit(f"{path} has pixels of mode {image.mode}; save it as RGB with 8 or 16 bits a pixel")
 if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip
     image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
 image = image.convert("L" if channels == 1 else "RGB")
 
-# Resize as in the evaluation: by default directly to the model's size, else to a larger size and crop the center.
+# Resize as in the evaluation: directly to the model's size, or to a larger size of which the center is cropped.
 resizing = {"crop_pct": 1, "interpolation": "bilinear", "crop_mode": "squash"} | json.loads(
     metadata.get("resizing", "{}")
 )

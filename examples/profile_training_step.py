@@ -49,8 +49,7 @@ from zoo.nets.device import choose, describe, has_bf16
 from zoo.record.job import How
 from zoo.spec import Model, Recipe
 from zoo.training import optimizer as optim
-from zoo.training.distributed import Share
-from zoo.training.environment import algorithms, keep_memory
+from zoo.training.environment import keep_memory, settings
 from zoo.training.fusion import fused
 from zoo.training.objective import Loss, objective
 from zoo.training.optimizer import BatchCounts
@@ -180,9 +179,9 @@ def make_step(subject: Subject, way: Way) -> Step | GraphedStep:
         torch.zeros(2, dtype=torch.float64, device=device),
         BatchCounts(net),
     )
-    learned = objective(fused(net) if way.fused else net, make_feed(subject), recipe, amp=way.amp, teacher=None)
+    learned = objective(fused(net) if way.fused else net, make_feed(subject), Loss(recipe), amp=way.amp, teacher=None)
     how: How = "default" if way.compiled else "none"
-    step = Step(learned, state, recipe, share=Share(), how=how, stopwatch=Stopwatch(device))
+    step = Step(learned, state, recipe, how=how, stopwatch=Stopwatch(device))
     return GraphedStep(step) if way.graph else step
 
 
@@ -521,7 +520,7 @@ def main() -> None:
     keep_memory()  # as the command line does
     with (
         torch.cuda.device(device) if on_gpu else contextlib.nullcontext(),
-        algorithms(device, deterministic=False),
+        settings(device, deterministic=False, threads=torch.get_num_threads()),
     ):
         for name, part in chosen.items():
             try:

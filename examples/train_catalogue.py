@@ -6,10 +6,9 @@ python examples/train_catalogue.py train [MODEL…]    # train the queue, publis
 python examples/train_catalogue.py status [MODEL…]   # print which entries are done, running or waiting
 python examples/train_catalogue.py plan [MODEL…]     # print a command for each entry that isn't done, for a scheduler
 
-The queue continues after a failure. When it is started again, finished entries are skipped and stopped entries are
-resumed; entries that another process trains are skipped too. Seeds are declared here, before any run. The weights of
-the first seed are published, and the card has the results of all seeds. The test set is evaluated only after the last
-epoch.
+The queue continues after a failure. When it is started again, it resumes stopped entries; finished entries are skipped,
+and so are those that another process trains. Seeds are declared here, before any run. The weights of the first seed are
+published, and the card has the results of all seeds. The test set is evaluated only after the last epoch.
 """
 
 from __future__ import annotations
@@ -279,19 +278,21 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--hub", default="file:hub_cards")
-    words = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        if words.what == "tune":
-            models, candidates = words.models or ["resnet20_cifar10"], _candidates(words.only)
+        if arguments.what == "tune":
+            models, candidates = arguments.models or ["resnet20_cifar10"], _candidates(arguments.only)
             for name in models:
                 registry.resolve(name)  # raises for an unknown name before the first training
             keep_memory()
-            out = words.out / "tune"
-            sys.exit(tune(Tuning(models, candidates, words.epochs, words.limit_train, out, words.teacher)))
-        options = Options(_entries(words.models), words.epochs, words.limit_train, words.out, words.hub)
-        if words.what == "train":
+            out = arguments.out / "tune"
+            sys.exit(tune(Tuning(models, candidates, arguments.epochs, arguments.limit_train, out, arguments.teacher)))
+        options = Options(
+            _entries(arguments.models), arguments.epochs, arguments.limit_train, arguments.out, arguments.hub
+        )
+        if arguments.what == "train":
             keep_memory()
-        sys.exit({"train": train, "status": status, "plan": plan}[words.what](options))
+        sys.exit({"train": train, "status": status, "plan": plan}[arguments.what](options))
     except Interrupted as stopped:
         print(f"{stopped}, or start this queue again", file=sys.stderr)
         sys.exit(stopped.exit_code)
@@ -303,7 +304,7 @@ def _candidates(names: list[str] | None) -> list[Candidate]:
     """The candidates with these names; all if there are no names."""
     available = [candidate.name for candidate in CANDIDATES]
     if unknown := [name for name in names or () if name not in available]:
-        sys.exit(f"{unknown[0]} is no candidate; the candidates are {', '.join(available)}")
+        sys.exit(f"{unknown[0]} is not a candidate; the candidates are {', '.join(available)}")
     return [candidate for candidate in CANDIDATES if not names or candidate.name in names]
 
 

@@ -144,4 +144,4 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
     monkeypatch.setattr(torch.cuda, "graph", capture)
     monkeypatch.setattr(batches, "_runs_eagerly_on_cpu", lambda images: False)
-    monkeypatch.setattr(step, "_obstacle_to_a_graph", lambda recipe, device, processes: None)
+    monkeypatch.setattr(step, "_obstacle_to_a_graph", lambda recipe, device: None)

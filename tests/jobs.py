@@ -9,7 +9,6 @@ import torch
 from zoo import registry
 from zoo.record.job import Job, Origin, Versions
 from zoo.spec import Recipe
-from zoo.training.jobs import Machine
 from zoo.training.output import Output
 from zoo.training.plan import Plan
 from zoo.training.reporting import Reporting
@@ -49,7 +48,8 @@ def plan_of(job: Job, run: Path, reporting: Reporting | None = None, *, teacher:
         job=job,
         why="a test",
         model=registry.load(job.name),
-        machine=Machine(torch.device(job.device), Path()),
+        device=torch.device(job.device),
+        data_root=Path(),
         output=RunItself(run),
         reporting=reporting or Reporting(),
         teacher=Teacher(teacher, Origin("teacher", "0" * 64)) if teacher else None,

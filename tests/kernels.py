@@ -18,7 +18,6 @@ from zoo.data import batches, sources
 from zoo.nets.build import build
 from zoo.training import fusion
 from zoo.training.learner import Learner
-from zoo.training.step import Stopwatch
 
 from . import cuda_stand_in
 from .jobs import JOB
@@ -39,7 +38,7 @@ def count(name: str, *, fused: bool) -> int:
         if fused:
             _install_fused_layers(monkeypatch)
         net = build(model.architecture, model.dataset)
-        learner = Learner(job, net, split, pixels, teacher=None, stopwatch=Stopwatch(CPU))
+        learner = Learner(job, net, split, pixels, teacher=None)
         for epoch in range(1, 6):
             learner.begin(epoch)
             learner.step(0)

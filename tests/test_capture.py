@@ -18,7 +18,6 @@ from zoo.nets.build import build
 from zoo.record.job import How
 from zoo.spec import Recipe
 from zoo.training.learner import Learner
-from zoo.training.step import Stopwatch
 
 from . import cuda_stand_in, kernels
 from .cuda_stand_in import Graph
@@ -57,7 +56,7 @@ def learner(recipe: Recipe, how: How) -> Learner:
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
     job = replace(JOB, recipe=recipe, compile=how, train_images=IMAGES)
     torch.manual_seed(0)
-    return Learner(job, net, split, pixels, teacher=teacher, stopwatch=Stopwatch(CPU))
+    return Learner(job, net, split, pixels, teacher=teacher)
 
 
 def train(learner: Learner, epochs: range, losses: list[float]) -> None:

@@ -114,6 +114,14 @@ def test_it_has_the_intended_use_and_the_limits(trained: Path) -> None:
     assert "It is not meant for other images" in section
 
 
+def test_it_shows_the_errors_by_class_if_the_folder_has_their_chart(model_folder: Path, tmp_path: Path) -> None:
+    assert "(errors.svg)" in (model_folder / store.README).read_text()
+    (model_folder / store.ERRORS).unlink()
+    assert api.push(model_folder, hub=f"file:{tmp_path / 'hub'}").card == "stale"
+    for folder in (model_folder, tmp_path / "hub" / MODEL.name):
+        assert "errors" not in (folder / store.README).read_text().partition("## Intended use")[0]
+
+
 def test_it_cites_the_paper_of_the_architecture(trained: Path) -> None:
     (citation,) = re.findall(r"## Citation\n\n```bibtex\n(.*?)\n```", (trained / store.README).read_text(), re.DOTALL)
     assert citation == MODEL.architecture.citation.strip()

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from zoo.errors import TrainingError
+from zoo.record.job import How
 from zoo.spec import Recipe
 from zoo.training import step
 from zoo.training.options import TrainOptions
-from zoo.training.step import IMAGES_WORTH_COMPILING, IMAGES_WORTH_COMPILING_ON_A_GPU, Compilation
+from zoo.training.step import IMAGES_WORTH_COMPILING, IMAGES_WORTH_COMPILING_ON_A_GPU
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 RECIPE = Recipe(epochs=1)
@@ -29,7 +30,7 @@ def choose(
     processes: int = 1,
     amp: bool = True,
     recomputes: bool = False,
-) -> Compilation:
+) -> tuple[How, str]:
     return step.choose(
         compile, recipe, device=device, amp=amp, images=images, processes=processes, recomputes=recomputes
     )
@@ -41,6 +42,7 @@ def choose(
         (IMAGES_WORTH_COMPILING, {}, "default"),
         (IMAGES_WORTH_COMPILING - 1, {}, "none"),
         (MANY, {"recomputes": True}, "none"),
+        (MANY, {"processes": 2}, "none"),
         (1, {"device": CUDA}, "graph"),
         (IMAGES_WORTH_COMPILING_ON_A_GPU - 1, {"device": CUDA}, "graph"),
         (IMAGES_WORTH_COMPILING_ON_A_GPU, {"device": CUDA}, "default"),
@@ -55,20 +57,20 @@ def test_auto_depends_on_device_length_and_recipe(
     monkeypatch: pytest.MonkeyPatch, images: int, options: dict[str, Any], expected: str
 ) -> None:
     monkeypatch.setenv("CXX", "sh")  # any program stands for the compiler
-    assert choose("auto", images, **options).how == expected
+    assert choose("auto", images, **options)[0] == expected
 
 
 def test_auto_does_not_compile_on_a_cpu_in_fp32_or_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "sh")
-    assert choose("auto", MANY, amp=False) == Compilation("none", "auto: compiling does not pay in fp32 on a CPU")
+    assert choose("auto", MANY, amp=False) == ("none", "auto: compiling does not pay in fp32 on a CPU")
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert choose("auto", MANY) == Compilation("none", "auto: no C++ compiler was found; install g++ or set CXX")
+    assert choose("auto", MANY) == ("none", "auto: no C++ compiler was found; install g++ or set CXX")
 
 
 @pytest.mark.parametrize("compile", ["none", "default"])
 def test_an_explicit_choice_is_used(compile: str) -> None:
     for amp in (True, False):
-        assert choose(compile, MANY, amp=amp) == Compilation(compile, "requested")  # type: ignore[arg-type]
+        assert choose(compile, MANY, amp=amp) == (compile, "requested")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,8 @@ def test_an_explicit_choice_is_used(compile: str) -> None:
         ("graph", {}, "a CUDA graph needs a GPU"),
         ("graph", {"device": CUDA, "recipe": ADAM}, "graph is not possible: a CUDA graph .*; use default or none"),
         ("graph", {"device": CUDA, "recipe": CYCLE}, "graph is not possible: a CUDA graph .*; use default or none"),
-        ("graph", {"device": CUDA, "processes": 2}, "a CUDA graph needs a training in one process"),
+        ("graph", {"device": CUDA, "processes": 2}, "compile graph needs a training in one process; use none"),
+        ("default", {"processes": 2}, "compile default needs a training in one process; use none"),
         ("default", {"recomputes": True}, "compile default is not possible with grad_checkpointing"),
     ],
 )

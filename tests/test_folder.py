@@ -49,7 +49,7 @@ def test_the_weights_file_has_name_recipe_hash_and_normalization(trained: Path) 
 
 
 def test_published_files_contain_no_local_path(trained: Path) -> None:
-    for name in (store.README, store.CONFIG, store.LOG, store.CURVE):
+    for name in (store.README, store.CONFIG, store.LOG, store.CURVE, store.ERRORS):
         text = (trained / name).read_text()
         assert str(trained.parent) not in text
         assert str(Path.home()) + "/" not in text
@@ -62,8 +62,8 @@ def test_a_missing_file_is_named(model_folder: Path, name: str) -> None:
         store.check(model_folder)
 
 
-@pytest.mark.parametrize("name", [store.README, store.CURVE])
-def test_a_missing_or_edited_card_or_curve_is_accepted(model_folder: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", [store.README, store.CURVE, store.ERRORS])
+def test_a_missing_or_edited_card_or_chart_is_accepted(model_folder: Path, tmp_path: Path, name: str) -> None:
     before = store.identity(model_folder)
     for number, text in enumerate(("mine", None)):
         if text is None:

@@ -24,7 +24,8 @@ from .conftest import Run
 from .loopback_hub import File, Flip, Hub, Repository
 
 READER = """
-from zoo.formats import Foreign, Format, SchemaError
+from zoo.decoding import SchemaError
+from zoo.formats import Foreign, Format
 from zoo.spec import Resizing
 from zoo_resnet_cifar.models import resnet8_digits
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from zoo import api
-from zoo.errors import Interrupted, StartWarning, TrainingError
+from zoo.errors import StartWarning, TrainingError
 from zoo.record.job import Job
 from zoo.spec import Recipe
 from zoo.training import optimizer
 from zoo.training.loop import Training, train
 
-from .test_train import IMAGES, RECIPE, Run, StopAfter, begin_digits, job
+from .test_train import IMAGES, RECIPE, Run, begin_digits, job
 
 FROZEN = RECIPE.changed({"freeze_epochs": "2"})  # of three epochs
 HEAD_ONLY = RECIPE.replace(freeze_epochs=3, crop_padding=0)  # only the head changes
@@ -49,28 +49,6 @@ def test_only_the_head_learns_in_the_frozen_epochs(tmp_path: Path) -> None:
     head = {"fc.weight", "fc.bias"}
     assert changed(states[0], states[1]) == changed(states[1], states[2]) == head
     assert changed(states[2], states[3]) == set(states[0])  # including batch norm's statistics
-
-
-@pytest.mark.parametrize(
-    ("stopped_after", "more"),  # while frozen, at the end of the frozen part, and after it
-    [
-        (3, {}),
-        (14, {}),
-        (15, {"opt": "adamw", "lr": "0.005", "layer_decay": "0.7", "model_ema_decay": "0.9"}),
-    ],
-)
-def test_a_frozen_run_is_resumed_to_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_after: int, more: dict[str, str]
-) -> None:
-    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
-    training_job = job(FROZEN.changed(more))
-    whole, stopped = Run(tmp_path / "whole").go(training_job), Run(tmp_path / "stopped")
-    with pytest.raises(Interrupted):
-        stopped.go(training_job, report=StopAfter(stopped_after))
-    resumed = stopped.go(training_job, resume=True)
-    assert resumed.bytes() == whole.bytes()
-    losses = [[row.train_loss for row in run.rows] for run in (resumed, whole)]
-    assert losses[0] == losses[1]
 
 
 @pytest.mark.slow
@@ -180,14 +158,6 @@ def test_a_head_learns_the_same_from_stored_features(
         torch.testing.assert_close(mine[name], theirs[name], rtol=1e-4, atol=1e-6)
 
 
-def test_head_only_training_is_resumed_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.training.loop.REPORT_SECONDS", 0.0)
-    stopped = Run(tmp_path / "stopped")
-    with pytest.raises(Interrupted):
-        stopped.go(job(HEAD_ONLY), report=StopAfter(10))
-    assert stopped.go(job(HEAD_ONLY), resume=True).bytes() == Run(tmp_path / "whole").go(job(HEAD_ONLY)).bytes()
-
-
 def test_features_are_not_stored_for_a_net_with_layers_after_the_head(tmp_path: Path) -> None:
     training = begin_digits(job(HEAD_ONLY), tmp_path)
     learner, split, pixels = training.learner, training.splits.train, training.pixels
@@ -199,7 +169,7 @@ def test_features_are_not_stored_for_a_net_with_layers_after_the_head(tmp_path: 
     assert optimizer.features(net, split, drawn, pixels, amp=False) is None
 
 
-def test_head_only_training_without_a_start_is_warned_of(tmp_path: Path) -> None:
+def test_head_only_training_without_a_start_warns(tmp_path: Path) -> None:
     settings = {"freeze_epochs": "2", "crop_padding": "0", "class_weight": "balanced"}
     with pytest.warns(
         StartWarning, match="^recipe quick trains only the head for 2 of 2 epochs, but the rest .* \\(start\\)"

@@ -170,7 +170,7 @@ def test_an_edited_card_is_kept_and_no_revision_changes(hub: FolderHub, trained:
     assert license_of(hub) == "newer"
 
 
-@pytest.mark.parametrize("file", [store.README, store.CURVE])
+@pytest.mark.parametrize("file", [store.README, store.CURVE, store.ERRORS])
 def test_a_removed_card_or_curve_is_written_again(hub: FolderHub, trained: Path, tmp_path: Path, file: str) -> None:
     identity = api.push(trained, hub=str(hub.address)).revision
     for folder in (hub.path / NAME, hub.path / NAME / KEPT / identity):

@@ -32,7 +32,7 @@ TORCH_FREE = {
 }  # fmt: skip
 TORCH_FREE_TOO = {
     "options", "testing", "testing.hubs", "testing.distributions", "testing.pytest_plugin", "training.config",
-    "training.environment", "training.importing", "training.launch", "training.notebook", "training.options",
+    "training.environment", "training.importing", "training.launch", "training.options",
     "training.plan", "training.reporting", "training.trackers",
     "evaluation.report",
 }  # fmt: skip

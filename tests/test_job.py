@@ -16,14 +16,14 @@ from zoo.errors import TrainingError
 from zoo.record import store
 from zoo.record.card import command
 from zoo.record.job import Job
-from zoo.training.jobs import Machine, again, new
+from zoo.training.jobs import again, new
 from zoo.training.options import TrainOptions
 
 from .folders import trained_record
 from .jobs import JOB
 
 MODEL = registry.load("resnet8_digits")
-MACHINE = Machine(torch.device("cpu"), Path())
+CPU = torch.device("cpu")
 
 
 def asked_for_by(line: str) -> Job:
@@ -44,7 +44,7 @@ def asked_for_by(line: str) -> Job:
         },
     )  # fmt: skip
     assert parsed["device"] == "cpu"
-    return new(registry.load(parsed["name"]), options, MACHINE)[0]
+    return new(registry.load(parsed["name"]), options, CPU)[0]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def asked_for_by(line: str) -> Job:
     ],
 )
 def test_the_command_on_a_card_trains_the_same_job(options: TrainOptions) -> None:
-    job, _ = new(MODEL, options, MACHINE)
+    job, _ = new(MODEL, options, CPU)
     assert asked_for_by(command(job, MODEL)) == job
 
 
@@ -114,16 +114,16 @@ def test_settings_may_be_numbers_and_paths_may_be_text(tmp_path: Path) -> None:
 
 
 def test_a_published_job_is_repeated_unchanged() -> None:
-    job, _ = new(MODEL, TrainOptions(recipe="quick", threads=3, compile="default", seed=5), MACHINE)
-    assert again(job, MODEL, MACHINE)[0] == job
-    assert again(job, MODEL, MACHINE, epochs=7)[0] == replace(job, recipe=job.recipe.replace(epochs=7))
+    job, _ = new(MODEL, TrainOptions(recipe="quick", threads=3, compile="default", seed=5), CPU)
+    assert again(job, MODEL, CPU)[0] == job
+    assert again(job, MODEL, CPU, epochs=7)[0] == replace(job, recipe=job.recipe.replace(epochs=7))
     from_a_gpu = replace(job, device="cuda", compile="graph")
-    assert again(from_a_gpu, MODEL, MACHINE)[0] == replace(job, compile="none")
+    assert again(from_a_gpu, MODEL, CPU)[0] == replace(job, compile="none")
 
 
 def test_a_last_batch_with_fewer_images_than_gpus_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
-    gpus = Machine(torch.device("cuda"), Path())
+    gpus = torch.device("cuda")
     with pytest.raises(TrainingError, match="the last batch of an epoch has 3 images, fewer than the 4 processes"):
         new(MODEL, TrainOptions(settings={"batch_size": 64}, limit_train=67, amp=True), gpus)
     assert new(MODEL, TrainOptions(settings={"batch_size": 64}, limit_train=68, amp=True), gpus)[0].processes == 4

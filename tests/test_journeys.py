@@ -20,7 +20,7 @@ from zoo.record.job import Job
 from zoo.record.replace import written_aside
 from zoo.record.types import Trained
 from zoo.spec import Model
-from zoo.training import origins
+from zoo.training import start
 from zoo.training.output import Output
 from zoo.training.start import Start
 
@@ -107,7 +107,7 @@ class NoLock:
         pass
 
 
-real_start = origins.start
+real_start = start.load_start
 FAULTS: dict[str, tuple[str, object, str]] = {
     "a push with a license removes the user's files": (
         "zoo.hub.publish.relicense",
@@ -125,7 +125,7 @@ FAULTS: dict[str, tuple[str, object, str]] = {
         "has SHA-256|has another",
     ),
     "a start is identified by its address alone": (
-        "zoo.training.origins.start",
+        "zoo.training.start.load_start",
         start_from_the_newest_revision,
         "it has start SHA-256",
     ),

@@ -20,7 +20,7 @@ from zoo.errors import Interrupted, NotFound, RecipeError
 from zoo.record import store
 from zoo.record.job import Origin
 from zoo.spec import Recipe
-from zoo.training.objective import objective
+from zoo.training.objective import Loss, objective
 from zoo.training.start import Renormalised
 
 from .test_train import StopAfter
@@ -110,7 +110,7 @@ def test_the_loss_of_a_mixed_image_is_that_of_its_soft_label() -> None:
     net = linear()
     images, labels = torch.randint(256, (2, 8, 8, 1), dtype=torch.uint8), torch.tensor([3, 7])
     feed = Batches(Split(images, labels), unchanged(2, mixing(blend=0.75)), PIXELS, 0)
-    losses, _ = objective(net, feed, recipe(mixup=1.0), amp=False, teacher=None)(torch.arange(2))
+    losses, _ = objective(net, feed, Loss(recipe(mixup=1.0)), amp=False, teacher=None)(torch.arange(2))
     mixed, _ = mix(PIXELS.normalise(images), mixing(blend=0.75), 0)
     soft = 0.75 * F.one_hot(labels, 10) + 0.25 * F.one_hot(labels.flip(0), 10)
     assert losses.sum().item() == pytest.approx(F.cross_entropy(net(mixed), soft, reduction="sum").item(), rel=1e-5)
@@ -124,7 +124,7 @@ def test_the_distillation_loss_is_cross_entropy_and_kl_divergence_at_a_temperatu
     images, labels = torch.randint(256, (4, 8, 8, 1), dtype=torch.uint8), torch.arange(4)
     taught = recipe(distill=0.7, temperature=3.0)
     feed = Batches(Split(images, labels), unchanged(4), PIXELS, 0)
-    losses, _ = objective(student, feed, taught, amp=False, teacher=teacher)(torch.arange(4))
+    losses, _ = objective(student, feed, Loss(taught), amp=False, teacher=teacher)(torch.arange(4))
     x = PIXELS.normalise(images)
     p, q = (F.softmax(net(x) / 3.0, dim=1) for net in (teacher, student))
     expected = 0.3 * F.cross_entropy(student(x), labels, reduction="sum") + 0.7 * 9 * (p * (p / q).log()).sum()

@@ -22,11 +22,10 @@ from zoo.errors import TrainingError
 from zoo.nets import device
 from zoo.nets.build import build
 from zoo.record.job import Job
-from zoo.training import jobs
-from zoo.training.environment import preserved
+from zoo.training import distributed, jobs
+from zoo.training.environment import settings
 from zoo.training.learner import Learner
 from zoo.training.options import TrainOptions
-from zoo.training.step import Stopwatch
 
 MPS, META = torch.device("mps"), torch.device("meta")
 MODEL = registry.load("resnet8_digits")
@@ -39,7 +38,7 @@ def _mac(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def job(**options: Any) -> Job:
-    return jobs.new(MODEL, TrainOptions(device="mps", **options), jobs.Machine.here("mps", Path()))[0]
+    return jobs.new(MODEL, TrainOptions(device="mps", **options), distributed.own_device("mps"))[0]
 
 
 class NoFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -98,7 +97,7 @@ def test_a_step_uses_bf16_autocast_of_the_device_and_no_float64(monkeypatch: pyt
     net = build(MODEL.architecture, MODEL.dataset)
     with NoFloat64():  # type: ignore[no-untyped-call]
         pixels = batches.pixels((0.5,), (0.5,), META)
-        learner = Learner(described, net, split, pixels, teacher=None, stopwatch=Stopwatch(META))
+        learner = Learner(described, net, split, pixels, teacher=None)
         learner.begin(1)
         for number in range(learner.steps):
             learner.step(number)
@@ -117,7 +116,7 @@ def test_random_numbers_of_the_device_are_restored_after_a_training(monkeypatch:
     restored: list[Tensor] = []
     monkeypatch.setattr(torch.mps, "get_rng_state", lambda: state)
     monkeypatch.setattr(torch.mps, "set_rng_state", restored.append)
-    with preserved(MPS):
+    with settings(MPS, deterministic=False, threads=torch.get_num_threads()):
         assert restored == []
     assert restored == [state]
 

@@ -12,8 +12,7 @@ import pytest
 import zoo
 from zoo import api
 from zoo.evaluation.predict import Guess, Prediction
-from zoo.training.notebook import NotebookBar, default_report
-from zoo.training.reporting import Bar, Report
+from zoo.training.reporting import Bar, NotebookBar, Report, default_report
 
 from .conftest import CHECKOUT
 

@@ -97,8 +97,8 @@ class Noting(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         assert self.learner is not None
-        assert self.learner._distill_scale is not None
-        self.noted.append(self.learner._distill_scale.item())
+        assert self.learner._loss.distill_scale is not None
+        self.noted.append(self.learner._loss.distill_scale.item())
         logits: torch.Tensor = self.net(images)
         return logits
 

@@ -18,48 +18,36 @@ def rates(recipe: Recipe) -> list[float]:
     return learning_rates(recipe, STEPS)
 
 
-def per_epoch(recipe: Recipe) -> list[float]:
-    return rates(recipe)[::STEPS]
-
-
-def test_a_constant_warm_up_does_not_move_the_milestones() -> None:
-    recipe = Recipe(
-        epochs=200, lr=0.1, sched="multistep", decay_milestones=(100, 150),
-        warmup_epochs=1, warmup_lr=0.01, warmup_mode="constant",
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    ("recipe", "expected"),  # learning rates by step
+    [
+        (
+            Recipe(
+                epochs=200, lr=0.1, sched="multistep", decay_milestones=(100, 150),
+                warmup_epochs=1, warmup_lr=0.01, warmup_mode="constant",
+            ),
+            {0: 0.01, 3: 0.01, 4: 0.1, 399: 0.1, 400: 0.01, 599: 0.01, 600: 0.001},
+        ),
+        (
+            Recipe(epochs=10, lr=0.4, sched="cosine", warmup_epochs=2, warmup_lr=0.1, sched_on_updates=True),
+            {0: 0.1, 4: 0.25, 8: 0.4, 24: 0.2},
+        ),
+        (
+            Recipe(epochs=200, lr=0.1, sched="cosine"),
+            {0: 0.1, 200: 0.05 * (1 + math.cos(math.pi / 4)), 400: 0.05, 799: 0.05 * (1 - math.cos(math.pi / 200))},
+        ),
+        (Recipe(epochs=100, lr=0.1, sched="cosine", min_lr=0.02), {200: 0.06}),
+        (
+            Recipe(epochs=10, lr=0.4, sched="onecycle", sched_on_updates=True, pct_start=0.25),
+            {0: 0.4 / 25, 9: 0.4, 39: 0.4 / 25 / 1e4},
+        ),
+    ],
+    ids=["milestones", "cosine after a warm-up", "cosine", "cosine to min_lr", "onecycle"],
+)  # fmt: skip
+def test_a_schedule_sets_the_learning_rates_of_its_recipe(recipe: Recipe, expected: dict[int, float]) -> None:
     lr = rates(recipe)
-    assert lr[:STEPS] == pytest.approx([0.01] * STEPS)
-    assert lr[STEPS : 100 * STEPS] == pytest.approx([0.1] * 99 * STEPS)
-    assert lr[100 * STEPS] == pytest.approx(0.01)
-    assert lr[150 * STEPS] == pytest.approx(0.001)
-
-
-def test_a_linear_warm_up_is_followed_by_cosine_decay() -> None:
-    recipe = Recipe(epochs=10, lr=0.4, sched="cosine", warmup_epochs=2, warmup_lr=0.1, sched_on_updates=True)
-    lr = rates(recipe)
-    assert lr[0] == pytest.approx(0.1)
-    assert lr[4] == pytest.approx(0.25)
-    assert lr[8] == pytest.approx(0.4)
-    assert lr[8 + 16] == pytest.approx(0.2)
-    assert 0 < lr[-1] < 0.01
-
-
-def test_cosine_decay_falls_to_its_minimum() -> None:
-    lr = per_epoch(Recipe(epochs=200, lr=0.1, sched="cosine"))
-    assert lr[0] == 0.1
-    assert lr[50] == pytest.approx(0.05 * (1 + math.cos(math.pi / 4)))
-    assert lr[100] == pytest.approx(0.05)
-    assert lr[199] == pytest.approx(0.05 * (1 + math.cos(math.pi * 199 / 200)))
-    assert per_epoch(Recipe(epochs=100, lr=0.1, sched="cosine", min_lr=0.02))[50] == pytest.approx(0.06)
-
-
-def test_onecycle_rises_to_its_peak_and_falls_to_nearly_nothing() -> None:
-    recipe = Recipe(epochs=10, lr=0.4, sched="onecycle", sched_on_updates=True, pct_start=0.25)
-    lr = rates(recipe)
-    assert lr[0] == pytest.approx(0.4 / 25)
-    assert max(lr) == pytest.approx(0.4)
-    assert lr.index(max(lr)) == 9  # a quarter of 40 steps
-    assert lr[-1] == pytest.approx(0.4 / 25 / 1e4)
+    assert {step: lr[step] for step in expected} == pytest.approx(expected)
+    assert max(lr) == pytest.approx(recipe.lr)
 
 
 # -- layer decay -----------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def test_resuming_a_finished_training_removes_its_left_over_run(tmp_path: Path) 
     first = quick(tmp_path / "m")
     run = Output(tmp_path / "m").run
     run.mkdir()
-    checkpoint.save(run, first.config.job, Progress(), {})
+    checkpoint.save(run, first.config.job, Progress(device="CPU"), {})
     (run / ".checkpoint.pt.123-abcd.aside").write_bytes(b"killed while it was written")
     assert quick(tmp_path / "m", "resume").config == first.config
     assert [path.name for path in tmp_path.iterdir()] == ["m"]

@@ -1,4 +1,4 @@
-"""A hub as a site: what is on it, what a stranger can't do with it, and what is refused."""
+"""`zoo page`: the files of a site, malicious records, models to try, and folders that are refused."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def shipped() -> dict[str, bytes]:
-    """The site of the catalogue, by file."""
-    return dict(site.pages(models.shown(None, with_files=False), None))
+    """The files of the catalogue's site, by path."""
+    return dict(site.pages(models.read(None, with_files=False), None))
 
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Path:
-    """A folder such as npm's package onnxruntime-web, of little content."""
+    """A folder with the files of npm's package onnxruntime-web, without their contents."""
     package = tmp_path / "package"
     (package / "dist").mkdir(parents=True)
     (package / "package.json").write_text(json.dumps({"name": "onnxruntime-web", "version": "1.30.0"}))
@@ -89,98 +89,100 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"file:{folder / 'hub'}"
 
 
-def hub_of(folder: Path, called: str, tmp_path: Path, **facts: object) -> str:
-    """A hub with one model folder, which says these things of itself."""
-    target = Path(shutil.copytree(folder, tmp_path / "hub" / called))
-    config_of(target, **facts)
+def hub_of(folder: Path, folder_name: str, tmp_path: Path, **fields: object) -> str:
+    """A hub with a copy of a model folder, with these fields changed in its record."""
+    target = Path(shutil.copytree(folder, tmp_path / "hub" / folder_name))
+    config_of(target, **fields)
     return f"file:{tmp_path / 'hub'}"
 
 
 def pages(hub: str) -> dict[str, bytes]:
-    return dict(site.pages(models.shown(hub, with_files=False), None))
+    return dict(site.pages(models.read(hub, with_files=False), None))
 
 
-# What is on it.
+# The files of a site.
 
 
-def test_it_has_a_page_for_every_model_of_the_catalogue_and_no_other(shipped: dict[str, bytes]) -> None:
+def test_the_site_has_a_page_for_each_model_of_the_catalogue(shipped: dict[str, bytes]) -> None:
     names = [row.name for row in api.overview(pretrained=True)]
     assert [name for name in shipped if name.endswith(".html")] == [
         "index.html",
-        *(f"models/{one}.html" for one in names),
+        *(f"models/{name}.html" for name in names),
     ]
     links = Page(shipped["index.html"]).all("a", "href")
-    assert set(links) == {f"models/{one}.html" for one in names}
+    assert set(links) == {f"models/{name}.html" for name in names}
 
 
-def test_every_file_that_it_names_is_in_it(shipped: dict[str, bytes]) -> None:
+def test_every_linked_file_is_in_the_site(shipped: dict[str, bytes]) -> None:
     for name, content in shipped.items():
         if name.endswith(".html"):
             page = Page(content)
             assert page.open == []
-            here = Path("/", name).parent
-            named = [
+            folder = Path("/", name).parent
+            links = [
                 *page.all("script", "src"),
                 *page.all("img", "src"),
                 *page.all("source", "srcset"),
                 *page.all("link", "href"),
                 *page.all("a", "href"),
             ]
-            for one in named:
-                if not one.startswith(("https:", "data:")):
-                    assert str((here / one).resolve()).lstrip("/") in shipped, one
+            for link in links:
+                if not link.startswith(("https:", "data:")):
+                    assert str((folder / link).resolve()).lstrip("/") in shipped, link
 
 
-def test_the_index_has_what_a_listing_has(shipped: dict[str, bytes]) -> None:
+def test_the_index_has_the_parameters_and_accuracy_of_each_model(shipped: dict[str, bytes]) -> None:
     text = Page(shipped["index.html"]).text
     for row in api.overview(pretrained=True):
         assert f"{row.parameters:,}" in text
         assert row.top1 is None or f"{row.top1:.2f}%" in text
+    assert "claimed" not in text  # the catalogue has measured every model
 
 
-def test_a_models_page_has_what_its_card_has(trained: Path, tmp_path: Path) -> None:
+def test_a_models_page_has_the_results_and_the_recipe_of_its_card(trained: Path, tmp_path: Path) -> None:
     made = pages(hub_of(trained, "resnet8_digits", tmp_path))
     text, config = Page(made["models/resnet8_digits.html"]).text, trained_record(trained)
     card = (trained / store.README).read_text()
     results = config.results
-    for fact in (
+    command = re.search(r"^zoo train .*$", card, re.MULTILINE)
+    assert command
+    for value in (
         f"{results.test_top1:.2f}%",
         f"{results.test_loss:.4f}",
         config.weights.sha256,
         config.environment.device,
-        re.search(r"^zoo train .*$", card, re.MULTILINE),
+        command[0],
     ):
-        said = fact if isinstance(fact, str) else fact[0] if fact else ""
-        assert said in card
-        assert said in text
+        assert value in card
+        assert value in text
     recipe = [line.strip() for line in text.partition("Every hyper-parameter")[2].splitlines()]
     assert all(f"{name}{json.dumps(value)}" in recipe for name, value in config.job.recipe.to_json().items())
     assert b"</svg>" in made["models/resnet8_digits.svg"]
 
 
-def test_somebody_elses_model_says_so_before_anything_else(shipped: dict[str, bytes]) -> None:
+def test_imported_weights_name_their_author_before_the_results(shipped: dict[str, bytes]) -> None:
     page = Page(shipped["models/resnet56_cifar10.akamaster.html"])
-    before, said, after = page.text.partition("Trained by akamaster, not by the zoo")
-    assert said
+    before, author, after = page.text.partition("Trained by akamaster, not by the zoo")
+    assert author
     assert "Results" not in before
     assert "Results" in after
     assert "models/resnet56_cifar10.akamaster.svg" not in shipped
 
 
-def test_a_model_whose_plugin_is_not_here_is_shown_by_its_facts(trained: Path, tmp_path: Path) -> None:
+def test_a_model_without_its_plugin_is_described_by_its_record(trained: Path, tmp_path: Path) -> None:
     job = json.loads((trained / store.CONFIG).read_text())["job"]
-    job["architecture"] = "unheard"
-    job["versions"]["plugin"] = "zoo-unheard 1.0"
-    made = pages(hub_of(trained, "unheard_digits", tmp_path, name="unheard_digits", architecture="unheard", job=job))
-    text = Page(made["models/unheard_digits.html"]).text
-    assert "unheard, trained on digits" in text
-    assert "The architecture comes with the plugin zoo-unheard" in text
+    job["architecture"] = "unknown"
+    job["versions"]["plugin"] = "zoo-unknown 1.0"
+    made = pages(hub_of(trained, "unknown_digits", tmp_path, name="unknown_digits", architecture="unknown", job=job))
+    text = Page(made["models/unknown_digits.html"]).text
+    assert "unknown, trained on digits" in text
+    assert "The architecture comes with the plugin zoo-unknown" in text
 
 
-# Nobody is asked for anything.
+# Other hosts.
 
 
-def test_a_page_loads_nothing_from_another_host_and_forbids_scripts_of_strangers(shipped: dict[str, bytes]) -> None:
+def test_a_page_loads_nothing_from_other_hosts_and_allows_no_inline_scripts(shipped: dict[str, bytes]) -> None:
     for name, content in shipped.items():
         if name.endswith(".html"):
             page = Page(content)
@@ -196,11 +198,11 @@ def test_a_page_loads_nothing_from_another_host_and_forbids_scripts_of_strangers
             assert not re.search(rb"https?:|url\(|@import|fetch\(|XMLHttpRequest|WebSocket", content), name
 
 
-# A stranger's card is text.
+# Malicious and damaged records.
 
 
-def test_what_a_strangers_folder_says_is_shown_and_does_nothing(trained: Path, tmp_path: Path) -> None:
-    said = json.loads((trained / store.CONFIG).read_text())
+def test_malicious_text_in_a_trained_record_is_escaped(trained: Path, tmp_path: Path) -> None:
+    environment = json.loads((trained / store.CONFIG).read_text())["environment"]
     hub = hub_of(
         trained,
         "resnet8_digits",
@@ -208,7 +210,7 @@ def test_what_a_strangers_folder_says_is_shown_and_does_nothing(trained: Path, t
         license=EVIL,
         paper="javascript:alert(1)",
         classes=[f"{number}{EVIL}" for number in range(10)],
-        environment={**said["environment"], "device": EVIL},
+        environment={**environment, "device": EVIL},
     )
     for name, content in pages(hub).items():
         if name.endswith(".html"):
@@ -217,23 +219,25 @@ def test_what_a_strangers_folder_says_is_shown_and_does_nothing(trained: Path, t
             assert page.all("img", "src") in ([], ["resnet8_digits.svg"])
             assert page.all("script", "src") in ([], ["table.js"])
             assert [tag for tag, _ in page.tags].count("script") == len(page.all("script", "src"))
-            assert not [one for _, values in page.tags for one in values if one.startswith("on")]
-            assert not [one for one in page.all("a", "href") if not re.match(r"models/|\.\./|https://", one)]
+            assert not [attribute for _, values in page.tags for attribute in values if attribute.startswith("on")]
+            assert not [link for link in page.all("a", "href") if not re.match(r"models/|\.\./|https://", link)]
 
 
-def test_what_somebody_says_of_other_peoples_weights_is_text_too(tmp_path: Path) -> None:
+def test_malicious_text_in_an_imported_record_is_escaped(tmp_path: Path) -> None:
     name = "resnet56_cifar10.akamaster"
     source = json.loads((catalogue().path / name / store.CONFIG).read_text())["source"]
     evil = {"by": EVIL, "citation": EVIL, "claim": {"test_top1": 1.0, "meaning": EVIL}}
     hub = hub_of(catalogue().path / name, name, tmp_path, source={**source, **evil}, results=None)
     made = pages(hub)
     page = Page(made[f"models/{name}.html"])
-    assert "says 1.00%" in Page(made["index.html"]).text
+    index = Page(made["index.html"]).text
+    assert "claimed 1.00%" in index
+    assert "was not measured here" in index
     assert page.text.count(EVIL) >= 3
     assert "script" not in [tag for tag, _ in page.tags]
 
 
-def test_a_curve_is_drawn_anew_and_not_the_strangers(trained: Path, tmp_path: Path) -> None:
+def test_a_curve_is_drawn_from_the_log_and_not_copied_from_the_folder(trained: Path, tmp_path: Path) -> None:
     hub = hub_of(trained, "resnet8_digits", tmp_path)
     curve = tmp_path / "hub" / "resnet8_digits" / store.CURVE
     before = curve.read_bytes()
@@ -250,7 +254,7 @@ def test_a_damaged_model_is_left_out_with_a_warning(trained: Path, tmp_path: Pat
     assert [name for name in made if name.endswith(".html")] == ["index.html", "models/resnet8_digits.html"]
 
 
-def test_where_no_model_can_be_read_there_is_no_site(trained: Path, tmp_path: Path) -> None:
+def test_a_hub_without_a_readable_model_gives_no_site(trained: Path, tmp_path: Path) -> None:
     hub = hub_of(trained, "resnet8_digits", tmp_path)
     (tmp_path / "hub" / "resnet8_digits" / store.LOG).unlink()
     with pytest.warns(HubWarning), pytest.raises(PageError, match="none of the 1 models can be read"):
@@ -262,25 +266,27 @@ def test_where_no_model_can_be_read_there_is_no_site(trained: Path, tmp_path: Pa
 
 
 def test_models_on_different_datasets_are_in_different_charts(shipped: dict[str, bytes]) -> None:
-    pictures = Page(shipped["index.html"]).all("img", "src")
-    assert pictures == ["accuracy-cifar10.svg", "accuracy-cifar100.svg"]  # there is one model on digits
+    charts = Page(shipped["index.html"]).all("img", "src")
+    assert charts == ["accuracy-cifar10.svg", "accuracy-cifar100.svg"]  # there is one model on digits
     for row in api.overview(pretrained=True):
         if row.top1 is not None and "digits" not in row.name:
             dataset = next(name for name in ("cifar100", "cifar10") if f"_{name}" in row.name)
             assert f">{row.name.replace(f'_{dataset}', '')}<".encode() in shipped[f"accuracy-{dataset}.svg"]
 
 
-# To be tried.
+# Models to try.
 
 
 def embedded(script: bytes) -> dict[str, bytes]:
-    """What a script leaves in base64, by name."""
-    found = re.findall(r'^embedded\["(\w+)"\] = "([\w+/=]*)";$', script.decode(), re.MULTILINE)
-    return {name: base64.b64decode(text) for name, text in found}
+    """The contents that a script has in base64, by name."""
+    contents = re.findall(r'^embedded\["(\w+)"\] = "([\w+/=]*)";$', script.decode(), re.MULTILINE)
+    return {name: base64.b64decode(text) for name, text in contents}
 
 
-def test_a_model_with_an_onnx_file_brings_it_and_the_runtime(exported: str, runtime: Path, tmp_path: Path) -> None:
-    written = api.page(tmp_path / "site", hub=exported, runtime=runtime.parent)  # as npm pack leaves it unpacked
+def test_a_site_with_a_runtime_embeds_the_runtime_and_the_onnx_files(
+    exported: str, runtime: Path, tmp_path: Path
+) -> None:
+    written = api.page(tmp_path / "site", hub=exported, runtime=runtime.parent)  # the folder that contains `package`
     assert (written.models, written.tried) == (1, 1)
     folder = written.folder
     onnx = api.find("resnet8_digits", hub=exported) / "onnx" / "model.onnx"
@@ -290,8 +296,8 @@ def test_a_model_with_an_onnx_file_brings_it_and_the_runtime(exported: str, runt
     assert (folder / "runtime" / "ort.wasm.min.js").read_bytes() == b"ort.wasm.min.js"
     page = Page((folder / "models" / "resnet8_digits.html").read_bytes())
     assert "onnxruntime-web 1.30.0" in page.text
-    (told,) = page.all("section", "data-model")
-    assert json.loads(told) == {"size": [1, 8, 8], "classes": list("0123456789"), "resizing": None}
+    (data,) = page.all("section", "data-model")
+    assert json.loads(data) == {"size": [1, 8, 8], "classes": list("0123456789"), "resizing": None}
 
 
 def test_a_page_says_why_its_model_cannot_be_tried(trained: Path, exported: str, runtime: Path, tmp_path: Path) -> None:
@@ -305,7 +311,7 @@ def test_a_page_says_why_its_model_cannot_be_tried(trained: Path, exported: str,
     assert not [name for name in made if name.startswith("runtime/")]
 
     hub = hub_of(trained, "resnet8_digits", tmp_path)
-    made = dict(site.pages(models.shown(hub, with_files=True), read(runtime)))
+    made = dict(site.pages(models.read(hub, with_files=True), read(runtime)))
     text = Page(made["models/resnet8_digits.html"]).text
     assert (
         "The model can't be tried in this page. It has no ONNX file; zoo export resnet8_digits --to onnx makes one."
@@ -313,20 +319,20 @@ def test_a_page_says_why_its_model_cannot_be_tried(trained: Path, exported: str,
     )
 
 
-def test_a_model_with_another_resizing_is_tried_with_that(exported: str, runtime: Path, tmp_path: Path) -> None:
+def test_a_page_has_the_resizing_of_its_model(exported: str, runtime: Path, tmp_path: Path) -> None:
     folder = api.pull("resnet8_digits", hub=exported, out=tmp_path / "hub" / "resnet8_digits")
     resizing = {"crop_pct": 0.875, "interpolation": "bicubic", "crop_mode": "center"}
     config_of(folder, resizing=resizing)
-    made = site.pages(models.shown(f"file:{tmp_path / 'hub'}", with_files=True), read(runtime))
+    made = site.pages(models.read(f"file:{tmp_path / 'hub'}", with_files=True), read(runtime))
     page = Page(made["models/resnet8_digits.html"])
-    (told,) = page.all("section", "data-model")
-    assert json.loads(told)["resizing"] == {**resizing, "border": [round(255 * 0.3054)]}
+    (data,) = page.all("section", "data-model")
+    assert json.loads(data)["resizing"] == {**resizing, "border": [round(255 * 0.3054)]}
     assert "crop_pct 0.875, crop_mode center, interpolation bicubic" in page.text
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 @pytest.mark.parametrize("crop_mode", ["squash", "center", "border", None])
-def test_an_image_of_any_size_is_prepared_as_predict_does_it(crop_mode: Any) -> None:
+def test_the_page_resizes_images_as_predict_does(crop_mode: Any) -> None:
     random = np.random.default_rng(0)
     cases: list[object] = []
     expected: list[list[int]] = []
@@ -355,7 +361,7 @@ console.log(JSON.stringify(made));
     done = subprocess.run(["node", "-e", script], input=json.dumps(cases), capture_output=True, text=True, check=True)
     for row, pixels in zip(json.loads(done.stdout), expected, strict=True):
         difference = np.abs(np.subtract(row, pixels))
-        # To the byte with Pillow 13; an older one resizes every image across first, which rounds otherwise.
+        # Equal with Pillow 13. Older versions always resize the width first, and round other pixels.
         assert difference.max() <= (0 if crop_mode is None or int(PIL.__version__.partition(".")[0]) >= 13 else 12)
 
 
@@ -370,19 +376,21 @@ def test_weights_and_exported_files_of_a_folder_hub_are_in_the_site(exported: st
         assert made[f"files/resnet8_digits/{file}"] == (folder / file).read_bytes()
 
 
-def test_weights_on_the_hugging_face_hub_are_linked_at_their_revision_and_not_fetched(trained: Path, hub: Hub) -> None:
+def test_weights_on_the_hugging_face_hub_are_linked_at_their_revision_and_not_downloaded(
+    trained: Path, hub: Hub
+) -> None:
     commit = api.push(trained, hub="hf://me").revision
     cached = Path(os.environ["HF_HOME"]) / "hub"
     shutil.rmtree(cached, ignore_errors=True)
     made = pages("hf://me")
-    (link,) = [one for one in Page(made["models/resnet8_digits.html"]).all("a", "href") if one.endswith(store.WEIGHTS)]
+    (link,) = [url for url in Page(made["models/resnet8_digits.html"]).all("a", "href") if url.endswith(store.WEIGHTS)]
     assert link == f"{hub.endpoint}/me/resnet8_digits/resolve/{commit}/{store.WEIGHTS}"
     assert "models/resnet8_digits.svg" in made
     assert not [name for name in made if name.startswith("files/")]
     assert not list(cached.rglob(store.WEIGHTS))
 
 
-def test_a_page_loads_the_model_from_the_hub_that_it_shows(
+def test_the_code_on_a_page_loads_the_model_from_its_hub(
     trained: Path, shipped: dict[str, bytes], tmp_path: Path
 ) -> None:
     hub = hub_of(trained, "resnet8_digits", tmp_path)
@@ -391,7 +399,7 @@ def test_a_page_loads_the_model_from_the_hub_that_it_shows(
     assert 'zoo.load("resnet8_digits", pretrained=True)' in Page(shipped["models/resnet8_digits.html"]).text
 
 
-def test_a_curve_has_a_narrow_form_and_a_run_of_one_epoch_has_none(trained: Path, tmp_path: Path) -> None:
+def test_a_curve_has_a_narrow_version_and_a_run_of_one_epoch_has_no_curve(trained: Path, tmp_path: Path) -> None:
     hub = hub_of(trained, "resnet8_digits", tmp_path)
     made = pages(hub)
     page = Page(made["models/resnet8_digits.html"])
@@ -409,41 +417,41 @@ def test_a_curve_has_a_narrow_form_and_a_run_of_one_epoch_has_none(trained: Path
     assert "Accuracy against parameters" not in Page(made["index.html"]).text
 
 
-# Written, and what is refused.
+# Writing a site.
 
 
-def test_a_site_is_replaced_by_the_next_one(trained: Path, tmp_path: Path) -> None:
+def test_a_new_site_replaces_the_old_one(trained: Path, tmp_path: Path) -> None:
     out, hub = tmp_path / "site", hub_of(trained, "resnet8_digits", tmp_path)
     api.page(out, hub=hub_of(catalogue().path / "resnet20_cifar10", "resnet20_cifar10", tmp_path))
     shutil.rmtree(tmp_path / "hub" / "resnet20_cifar10")
     api.page(out, hub=hub)
-    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert there == {*json.loads((out / "zoo-page.json").read_text())["files"], "zoo-page.json"}
-    assert "models/resnet8_digits.html" in there
-    assert "models/resnet20_cifar10.html" not in there
+    written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert written == {*json.loads((out / "zoo-page.json").read_text())["files"], "zoo-page.json"}
+    assert "models/resnet8_digits.html" in written
+    assert "models/resnet20_cifar10.html" not in written
 
 
-@pytest.mark.parametrize("what", ["a folder of somebody's", "a folder with another file", "a file", "a link"])
-def test_a_place_that_holds_anything_else_is_left_alone(trained: Path, tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("what", ["a folder", "a site with another file", "a file", "a link"])
+def test_a_path_with_other_files_is_refused_and_not_changed(trained: Path, tmp_path: Path, what: str) -> None:
     hub, out = hub_of(trained, "resnet8_digits", tmp_path), tmp_path / "out"
-    if what == "a folder with another file":
+    if what == "a site with another file":
         api.page(out, hub=hub)
         (out / "models" / "CNAME").write_text("mine")
-    elif what == "a folder of somebody's":
+    elif what == "a folder":
         out.mkdir()
         (out / "mine").write_text("mine")
     elif what == "a file":
         out.write_text("mine")
     else:
-        (tmp_path / "elsewhere").mkdir()
-        out.symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "target").mkdir()
+        out.symlink_to(tmp_path / "target")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(PageError, match="name another"):
         api.page(out, hub=hub)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_folder_that_is_no_runtime_is_named_with_how_to_have_one(tmp_path: Path) -> None:
+def test_a_folder_without_a_runtime_is_refused_with_the_command_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(PageError, match=r"it lacks package\.json; get it with: npm pack onnxruntime-web"):
         api.page(tmp_path / "site", runtime=tmp_path)
     (tmp_path / "package.json").write_text('{"version": "1"}')
@@ -455,14 +463,14 @@ def test_a_folder_that_is_no_runtime_is_named_with_how_to_have_one(tmp_path: Pat
     assert not (tmp_path / "site").exists()
 
 
-def test_the_command_says_where_it_is_and_what_is_wrong_in_one_line(
+def test_the_command_prints_the_path_of_the_site_or_a_single_line_about_the_error(
     trained: Path, tmp_path: Path, run_here: Run
 ) -> None:
     finished = run_here("page", "--hub", hub_of(trained, "resnet8_digits", tmp_path))
     assert finished.returncode == 0, finished.stderr
     expected = r"1 model in \S+/site, 0 of them to try in the browser; open \S+/site/index\.html\n"
     assert re.fullmatch(expected, finished.stdout)
-    for words in (["--try", "nowhere"], ["--hub", "file:nowhere"], ["--out", ".."]):
+    for words in (["--try", "missing"], ["--hub", "file:missing"], ["--out", ".."]):
         finished = run_here("page", *words)
         assert finished.returncode == 1
         assert len(finished.stderr.splitlines()) == 1

@@ -1,6 +1,6 @@
-"""The site in a real browser, Debian's Chromium without a window: make test-browser.
+"""The site in Debian's Chromium, headless: `make test-browser`.
 
-ZOO_TRY names an unpacked npm package onnxruntime-web.
+ZOO_TRY is the path of an unpacked npm package onnxruntime-web.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from zoo.hub.catalogue import catalogue
 from .conftest import CHECKOUT
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-TRY = Path(os.environ.get("ZOO_TRY", "/nowhere"))
+TRY = Path(os.environ.get("ZOO_TRY", "/missing"))
 PHOTO = CHECKOUT / "tests" / "photo.png"
 
 pytestmark = pytest.mark.skipif(
@@ -35,19 +35,19 @@ pytestmark = pytest.mark.skipif(
 )
 has_runtime = pytest.mark.skipif(
     not (TRY / "dist").is_dir()
-    or any(importlib.util.find_spec(one) is None for one in ("onnx", "onnxscript", "onnxruntime")),
+    or any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
     reason="needs onnxruntime-web (ZOO_TRY) and the extra export: make test-browser",
 )
 
 
 @dataclass(frozen=True)
 class Browser:
-    """A browser, and what a test asks of it."""
+    """A browser with the actions of the tests."""
 
     driver: Any
 
     def open(self, address: str) -> None:
-        self.requested()  # what was asked for before is no more spoken of
+        self.requested()  # forgets the requests of the previous page
         self.driver.get(address)
 
     def run(self, script: str, *arguments: object) -> Any:
@@ -73,30 +73,32 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def requested(self) -> list[str]:
-        """The addresses that the page has asked for since this was asked last."""
-        said = [json.loads(one["message"])["message"] for one in self.driver.get_log("performance")]
-        return [one["params"]["request"]["url"] for one in said if one["method"] == "Network.requestWillBeSent"]
+        """The URLs that were requested since the last call."""
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
 
     def names(self) -> list[str]:
-        """The models that the table shows, from above."""
-        found: list[str] = self.run(
+        """The names of the visible models in the table, from top to bottom."""
+        names: list[str] = self.run(
             "return [...document.querySelectorAll('#models tbody tr')].filter(row => !row.hidden)"
             ".map(row => row.cells[0].dataset.value)"
         )
-        return found
+        return names
 
-    def give(self, picture: Path) -> str:
-        """Give the page an image; what it says of it."""
+    def give(self, image: Path) -> str:
+        """Choose an image in the page, and return the message below it."""
         field = self.find("#image")
         self.run("document.getElementById('state').textContent = ''; arguments[0].value = ''", field)
-        field.send_keys(str(picture))
-        self.wait(lambda: self.find("#state").text and not self.find("#state").text.startswith(("Loading", "Looking")))
+        field.send_keys(str(image))
+        self.wait(
+            lambda: self.find("#state").text and not self.find("#state").text.startswith(("Loading", "Predicting"))
+        )
         text: str = self.find("#state").text
         return text
 
     def guesses(self) -> dict[str, float]:
-        found = self.driver.find_elements("css selector", "#guesses li")
-        return {one.get_attribute("data-label"): float(one.get_attribute("data-probability")) for one in found}
+        items = self.driver.find_elements("css selector", "#guesses li")
+        return {item.get_attribute("data-label"): float(item.get_attribute("data-probability")) for item in items}
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +123,11 @@ def catalogue_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A hub of two models with an ONNX file, one of grey and one of coloured images."""
+    """A hub with two models that have an ONNX file: one for grayscale and one for color images."""
     folder = tmp_path_factory.mktemp("hub")
     for name in ("resnet8_digits", "resnet20_cifar10"):
-        made, _ = api.export(catalogue().path / name, out=folder / name, data=folder / "no data")
-        api.push(made, hub=f"file:{folder / 'hub'}")
+        exported, _ = api.export(catalogue().path / name, out=folder / name, data=folder / "no data")
+        api.push(exported, hub=f"file:{folder / 'hub'}")
     return f"file:{folder / 'hub'}"
 
 
@@ -141,7 +143,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(params=["file", "http"])
 def at(request: pytest.FixtureRequest) -> Iterator[Callable[[Path], str]]:
-    """From a folder to its address: that of the file, or on a server on loopback."""
+    """A function that returns the address of a folder: a file, or a URL on a local server."""
     servers: list[ThreadingHTTPServer] = []
 
     def address(folder: Path) -> str:
@@ -165,7 +167,7 @@ def served(folder: Path, servers: list[ThreadingHTTPServer]) -> str:
 LARGEST = max(api.overview(pretrained=True), key=lambda row: row.parameters or 0).name
 
 
-def test_it_opens_sorts_and_filters(browser: Browser, catalogue_site: Path, at: Callable[[Path], str]) -> None:
+def test_the_table_sorts_and_filters(browser: Browser, catalogue_site: Path, at: Callable[[Path], str]) -> None:
     browser.screen(1280)
     browser.open(f"{at(catalogue_site)}/index.html")
     everything = [row.name for row in api.overview(pretrained=True)]
@@ -177,8 +179,8 @@ def test_it_opens_sorts_and_filters(browser: Browser, catalogue_site: Path, at: 
     assert browser.names()[0] == "resnet8_digits"
     assert browser.find("#models thead th:nth-child(3)").get_attribute("aria-sort") == "ascending"
     browser.find(head.format(4)).click()
-    measured = [one for one in api.overview(pretrained=True) if one.top1 is not None]
-    best = [one.name for one in sorted(measured, key=lambda one: -(one.top1 or 0))]
+    measured = [row for row in api.overview(pretrained=True) if row.top1 is not None]
+    best = [row.name for row in sorted(measured, key=lambda row: -(row.top1 or 0))]
     assert browser.names()[: len(best)] == best
     browser.find("#text").send_keys("akamaster 56")
     assert browser.names() == ["resnet56_cifar10.akamaster"]
@@ -188,7 +190,7 @@ def test_it_opens_sorts_and_filters(browser: Browser, catalogue_site: Path, at: 
     assert browser.names() == ["resnet8_digits"]
 
 
-def test_it_is_used_by_keyboard_alone(browser: Browser, catalogue_site: Path) -> None:
+def test_the_table_can_be_used_by_keyboard(browser: Browser, catalogue_site: Path) -> None:
     from selenium.webdriver.common.keys import Keys
 
     browser.screen(1280)
@@ -209,51 +211,52 @@ def test_it_is_used_by_keyboard_alone(browser: Browser, catalogue_site: Path) ->
     browser.wait(lambda: browser.driver.title == LARGEST)
 
 
-# How it looks.
+# The layout.
 
 
-def test_nothing_is_wider_than_a_telephone(browser: Browser, catalogue_site: Path) -> None:
+def test_no_page_is_wider_than_a_phone(browser: Browser, catalogue_site: Path) -> None:
     browser.screen(390)
     names = json.loads((catalogue_site / "zoo-page.json").read_text())["files"]
-    for name in (one for one in names if one.endswith(".html")):
+    for name in (name for name in names if name.endswith(".html")):
         browser.open(f"file://{catalogue_site / name}")
         assert browser.run("return document.documentElement.scrollWidth") <= 390, name
 
 
-# One's own image.
+# Trying a model.
 
 
 @has_runtime
 @pytest.mark.parametrize("name", ["resnet8_digits", "resnet20_cifar10"])
-def test_an_image_has_the_probabilities_that_predict_has(
+def test_an_image_gets_the_same_probabilities_as_from_predict(
     browser: Browser, tried_site: Path, hub: str, at: Callable[[Path], str], name: str
 ) -> None:
     browser.screen(1280)
     browser.open(f"{at(tried_site)}/models/{name}.html")
     assert browser.give(PHOTO).startswith("Prediction for photo.png, resized to ")
-    (found,) = api.predict(name, [PHOTO], hub=hub, runtime="onnx")
-    assert browser.guesses() == {one.label: pytest.approx(one.probability, abs=1e-4) for one in found.guesses}
+    (prediction,) = api.predict(name, [PHOTO], hub=hub, runtime="onnx")
+    assert browser.guesses() == {
+        guess.label: pytest.approx(guess.probability, abs=1e-4) for guess in prediction.guesses
+    }
 
 
 @has_runtime
-def test_no_page_asks_another_host_for_anything(browser: Browser, tried_site: Path, at: Callable[[Path], str]) -> None:
+def test_no_page_makes_a_request_to_another_host(browser: Browser, tried_site: Path, at: Callable[[Path], str]) -> None:
     base = at(tried_site)
     browser.open(f"{base}/index.html")
-    asked = browser.requested()
+    requests = browser.requested()
     browser.open(f"{base}/models/resnet8_digits.html")
     browser.give(PHOTO)
-    asked += browser.requested()
-    assert len([one for one in asked if one.startswith(base)]) >= 8
-    assert [one for one in asked if not one.startswith((base, "data:", "blob:"))] == []
-    severe = [one["message"] for one in browser.driver.get_log("browser") if one["level"] == "SEVERE"]
-    assert severe == []
+    requests += browser.requested()
+    assert len([url for url in requests if url.startswith(base)]) >= 8
+    assert [url for url in requests if not url.startswith((base, "data:", "blob:"))] == []
+    assert [entry["message"] for entry in browser.driver.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 @has_runtime
-def test_what_is_no_image_is_said_in_one_line_and_the_next_one_is_seen(
+def test_a_file_that_is_no_image_gives_a_message_and_the_next_image_is_classified(
     browser: Browser, tried_site: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "notes.png").write_text("nothing of the kind")
+    (tmp_path / "notes.png").write_text("no image")
     browser.open(f"file://{tried_site}/models/resnet8_digits.html")
     browser.give(PHOTO)
     assert browser.give(tmp_path / "notes.png") == "notes.png can't be read as an image by this browser."
@@ -263,7 +266,7 @@ def test_what_is_no_image_is_said_in_one_line_and_the_next_one_is_seen(
 
 
 @has_runtime
-def test_a_strangers_class_names_are_text_in_the_guesses_too(browser: Browser, hub: str, tmp_path: Path) -> None:
+def test_malicious_class_names_are_escaped_in_the_guesses(browser: Browser, hub: str, tmp_path: Path) -> None:
     from .folders import config_of
 
     folder = api.pull("resnet8_digits", hub=hub, out=tmp_path / "hub" / "resnet8_digits")
@@ -277,22 +280,24 @@ def test_a_strangers_class_names_are_text_in_the_guesses_too(browser: Browser, h
 
 @has_runtime
 @pytest.mark.parametrize("name", ["resnet8_digits", "resnet20_cifar10"])
-def test_the_example_predicts_in_a_page_of_ones_own(browser: Browser, hub: str, tmp_path: Path, name: str) -> None:
+def test_the_example_page_gives_the_same_probabilities_as_predict(
+    browser: Browser, hub: str, tmp_path: Path, name: str
+) -> None:
     api.pull(name, hub=hub, out=tmp_path / "model")
     (tmp_path / "package").symlink_to(TRY)
     shutil.copy(CHECKOUT / "examples" / "predict_in_browser.html", tmp_path)
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     channels, *size = config["input_size"]
-    # Of the model's size: a canvas shrinks in its own way.
-    Image.open(PHOTO).convert("L" if channels == 1 else "RGB").resize(size).save(tmp_path / "picture.png")
+    # The image has the model's size, because a canvas resizes differently.
+    Image.open(PHOTO).convert("L" if channels == 1 else "RGB").resize(size).save(tmp_path / "image.png")
     servers: list[ThreadingHTTPServer] = []
     browser.open(f"{served(tmp_path, servers)}/predict_in_browser.html")
-    browser.find("input").send_keys(str(tmp_path / "picture.png"))
+    browser.find("input").send_keys(str(tmp_path / "image.png"))
     browser.wait(lambda: browser.find("pre").text)
-    found = [line.split(maxsplit=1) for line in browser.find("pre").text.splitlines()]
+    lines = [line.split(maxsplit=1) for line in browser.find("pre").text.splitlines()]
     servers[0].shutdown()
     servers[0].server_close()
-    (expected,) = api.predict(name, [tmp_path / "picture.png"], hub=hub, runtime="onnx")
-    assert {label: float(share) for share, label in found} == {
-        one.label: pytest.approx(one.probability, abs=1e-4) for one in expected.guesses
+    (expected,) = api.predict(name, [tmp_path / "image.png"], hub=hub, runtime="onnx")
+    assert {label: float(share) for share, label in lines} == {
+        guess.label: pytest.approx(guess.probability, abs=1e-4) for guess in expected.guesses
     }

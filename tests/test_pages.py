@@ -1,4 +1,4 @@
-"""What the README, the plugins' and the pages of docs/ say is run, leads somewhere, or is generated."""
+"""The commands, programs, links and generated parts of README.md, plugins/*/README.md and docs/*.md."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ PAGES = {
 TEXT = PAGES["README.md"].read_text()
 
 
-def blocks(page: str, kind: str) -> list[str]:
-    """The code of one kind that a page shows."""
-    return re.findall(rf"```{kind}\n(.*?)```", PAGES[page].read_text(), re.DOTALL)
+def blocks(page: str, language: str) -> list[str]:
+    """The code blocks of a page in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGES[page].read_text(), re.DOTALL)
 
 
 def is_program(code: str) -> bool:
-    """Whether it stands for itself; a plugin's file begins with its name, `# zoo-tiny/zoo_tiny.py`."""
+    """Whether the code runs alone. A file of a plugin begins with its path: `# zoo-tiny/zoo_tiny.py`."""
     return code.startswith(("import ", "from "))
 
 
-# The commands and programs of these pages are run, without a recipe for one epoch; others.md and trackers.md have tests
-# of their own.
+# The commands and programs of these pages are run, with one epoch unless they name a recipe. test_others and
+# test_trackers run those of others.md and trackers.md.
 RUN = (
     "README.md", "docs/training.md", "docs/images.md", "docs/evaluating.md", "docs/plugins.md",
     pytest.param("docs/export.md", marks=pytest.mark.slow),  # test_export runs the same commands
 )  # fmt: skip
-# Trains for minutes; runs with `make test-slow`.
+# Takes minutes, so `make test-slow` runs it.
 LONG = "zoo reproduce resnet8 --quiet"
 
 
 @pytest.mark.parametrize("page", RUN)
-def test_its_commands_and_its_python_run(
+def test_the_commands_and_the_python_of_a_page_run(
     page: str, tmp_path: Path, run_here: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if page == "docs/export.md" and importlib.util.find_spec("onnxruntime") is None:
@@ -84,12 +84,12 @@ def test_the_long_command_of_evaluating_runs(run_here: Run) -> None:
     assert finished.returncode == 0, finished.stderr
 
 
-@pytest.mark.parametrize("page", sorted(PAGES))
-def test_every_word_of_its_commands_is_known(page: str) -> None:
+@pytest.mark.parametrize("page", sorted(PAGES.keys() - {"docs/command-line.md"}))  # its usage lines are no commands
+def test_the_commands_of_a_page_have_valid_arguments(page: str) -> None:
     lines = [
         line.removeprefix("$ ")
-        for kind in ("sh", "console")
-        for code in blocks(page, kind)
+        for language in ("sh", "console")
+        for code in blocks(page, language)
         for line in code.splitlines()
     ]
     for line in lines:
@@ -99,7 +99,7 @@ def test_every_word_of_its_commands_is_known(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", sorted(PAGES))
-def test_its_links_lead_somewhere(page: str) -> None:
+def test_the_links_of_a_page_exist(page: str) -> None:
     for target, heading in re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", PAGES[page].read_text()):
         if not target.startswith("https://"):
             path = (PAGES[page].parent / target) if target else PAGES[page]
@@ -108,18 +108,18 @@ def test_its_links_lead_somewhere(page: str) -> None:
 
 
 def headings(path: Path) -> set[str]:
-    """What a link may name of a page."""
-    found = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+    """The anchors of a page's headings."""
+    texts = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts}
 
 
-def test_the_readme_leads_to_every_page() -> None:
+def test_the_readme_links_to_every_page() -> None:
     assert {page for page in PAGES if page != "README.md"} <= set(re.findall(r"\]\(([^)#]+)", TEXT))
 
 
 @pytest.mark.parametrize("plugin", ["zoo-resnet-cifar", "zoo-resnet-wide", "zoo-resnet-tied"])
-def test_a_plugins_page_says_what_each_of_its_recipes_is(plugin: str) -> None:
-    models = registry.load_all(one for one in registry.entries().values() if one.is_by(plugin))
+def test_the_page_of_a_plugin_describes_each_of_its_recipes(plugin: str) -> None:
+    models = registry.load_all(entry for entry in registry.entries().values() if entry.is_by(plugin))
     recipes = {name for model in models for name in model.recipes}
     assert recipes
     _, table = PAGES[f"plugins/{plugin}/README.md"].read_text().split("| recipe | description |")
@@ -127,7 +127,7 @@ def test_a_plugins_page_says_what_each_of_its_recipes_is(plugin: str) -> None:
 
 
 def test_generated_files_are_current_in_any_environment() -> None:
-    """The README's table, the cards of the catalogue, contract, command line."""
+    """The README's table, the catalogue's cards, the contract of plugins, the command line."""
     environment = {"COLUMNS": "30", "TERM": "dumb", "ZOO_HUB": "file:hub", "ZOO_DATA": "data", "HOME": "/"}
     command = [sys.executable, str(CHECKOUT / "docs" / "generate.py"), "--check"]
     finished = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
@@ -135,13 +135,14 @@ def test_generated_files_are_current_in_any_environment() -> None:
 
 
 def test_the_command_line_has_every_command_with_every_option() -> None:
-    sections = re.split(r"^## zoo ", PAGES["docs/command-line.md"].read_text(), flags=re.MULTILINE)[1:]
-    assert [section.splitlines()[0] for section in sections] == list(COMMANDS)
-    for section, command in zip(sections, map(load, COMMANDS), strict=True):
-        said = re.findall(r"^\| `(.*?)` \| (.*) \|$", section, re.MULTILINE)
-        options = {word for words, _ in said for word in re.findall(r"--?[a-z][a-z0-9-]*", words)}
-        assert options == {word for one in command.params for word in (*one.opts, *one.secondary_opts) if "-" in word}
-        assert all(meaning for _, meaning in said)
+    sections = re.split(r"^## `zoo (.*)`$", PAGES["docs/command-line.md"].read_text(), flags=re.MULTILINE)[1:]
+    assert sections[::2] == list(COMMANDS)
+    for section, command in zip(sections[1::2], map(load, COMMANDS), strict=True):
+        rows = re.findall(r"^\* `(.*?)`: .", section, re.MULTILINE)
+        options = {word for words in rows for word in re.findall(r"--?[a-z][a-z0-9-]*", words)} - {"-h", "--help"}
+        assert options == {
+            word for option in command.params for word in (*option.opts, *option.secondary_opts) if "-" in word
+        }
 
 
 def test_the_api_page_has_every_public_name() -> None:
@@ -164,7 +165,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
 
 
-def test_the_plugin_of_the_page_trains_and_passes_the_check(run_here: Run, fake_plugin: Callable[..., Path]) -> None:
+def test_the_plugin_of_plugins_md_trains_and_passes_the_check(run_here: Run, fake_plugin: Callable[..., Path]) -> None:
     codes = [*blocks("docs/plugins.md", "toml"), *blocks("docs/plugins.md", "python")]
     project, module, net = (code for code in codes if code.startswith("# zoo-tiny/"))
     entry_points = tomllib.loads(project)["project"]["entry-points"]["zoo.models"]
@@ -177,6 +178,12 @@ def test_the_plugin_of_the_page_trains_and_passes_the_check(run_here: Run, fake_
     assert float(top1[1]) > 80
 
 
-def test_its_make_commands_are_in_the_makefile() -> None:
+def test_the_make_commands_of_the_readme_are_in_the_makefile() -> None:
     targets = re.findall(r"^(\w+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"^\$ make (\w+)", TEXT, re.MULTILINE)) <= set(targets)
+    commands = set(re.findall(r"`make (\w+)`", TEXT))
+    assert commands
+    assert commands <= set(targets)
+
+
+def test_the_readme_has_at_most_120_lines() -> None:
+    assert len(TEXT.splitlines()) <= 120

@@ -91,8 +91,8 @@ def test_two_plugins_with_the_same_model_name_give_one_warning(fake_plugin: Inst
     finished = run_zoo("list", "resnet20_cifar10", PYTHONPATH=path)
     assert (finished.returncode, finished.stdout.count("\n")) == (0, 2)
     assert finished.stderr == (
-        "zoo: warning: both zoo-resnet-cifar and a-fork claim the model name resnet8_digits; "
-        "zoo-resnet-cifar's is used (ZOO_DISABLE_PLUGINS=zoo-resnet-cifar leaves that one out)\n"
+        "zoo: warning: both zoo-resnet-cifar and a-fork declare the model name resnet8_digits; "
+        "that of zoo-resnet-cifar is used (ZOO_DISABLE_PLUGINS=zoo-resnet-cifar disables it)\n"
     )
 
 
@@ -186,7 +186,9 @@ def test_two_plugins_with_the_same_name_in_a_group_give_a_warning(
 ) -> None:
     for distribution in ("zoo-two", "zoo-one"):
         fake_plugin(distribution, {"twice": f"{distribution[4:]}:X"}, group=group.name)
-    with pytest.warns(PluginWarning, match=f"both zoo-one and zoo-two claim the {group.what} name twice; zoo-one's is"):
+    with pytest.warns(
+        PluginWarning, match=f"both zoo-one and zoo-two declare the {group.what} name twice; that of zoo-one is"
+    ):
         entry = group.entry("twice")
     assert entry is not None
     assert entry.distribution == "zoo-one"
@@ -324,7 +326,7 @@ def test_a_wrong_plugin_is_refused_before_the_first_step(
 def test_a_plugin_cannot_redefine_a_dataset_of_the_zoo(fake_plugin: Install) -> None:
     code = PIX.replace('"pix", ', '"digits", ')
     fake_plugin("zoo-pix", {"net_digits": "pix:net_pix"}, "pix", code)
-    with pytest.raises(PluginError, match="plugin zoo-pix has a dataset of its own by the name digits"):
+    with pytest.raises(PluginError, match="plugin zoo-pix has a dataset with the name digits"):
         registry.load("net_digits")
 
 
@@ -333,7 +335,9 @@ def test_two_plugins_with_the_same_dataset_name_give_a_warning(fake_plugin: Inst
     fake_plugin("zoo-pox", {"other_pix": "pox:net_pix"}, "pox", PIX.replace('"net"', '"other"').replace("64", "65"))
     assert registry.load("net_pix").dataset.train_images == 64
     assert registry.load("other_pix").dataset.train_images == 65
-    with pytest.warns(PluginWarning, match="both zoo-pix and zoo-pox claim the dataset name pix; zoo-pix's is used"):
+    with pytest.warns(
+        PluginWarning, match="both zoo-pix and zoo-pox declare the dataset name pix; that of zoo-pix is used"
+    ):
         assert registry.resolve("resnet8", "pix") == "resnet8_pix"
 
 

@@ -104,7 +104,7 @@ resnet8_a = Model(RESNET8, replace(DIGITS, name="a"), parameters=1)
 
 def test_a_record_gets_the_architecture_of_its_distribution_if_there_is_one(fake_plugin: Install) -> None:
     fake_plugin("zoo-mine", {"mine_digits": "mine:mine_digits"}, "mine", GOOD)
-    fake_plugin("zoo-nuts", {"nuts": "nuts:known"}, "nuts", NUTS, group="zoo.architectures")
+    fake_plugin("zoo-nuts", {"nuts": "nuts:architecture"}, "nuts", NUTS, group="zoo.architectures")
     for distribution in ("zoo-mine", "Zoo_Mine", "zoo-nuts", "zoo-nowhere"):
         assert registry.recorded("mine", distribution).name == "mine"
     assert registry.recorded("acorn", "zoo-nuts").name == "acorn"
@@ -119,7 +119,7 @@ def test_a_record_gets_the_architecture_of_its_distribution_if_there_is_one(fake
 NUTS = """
 from zoo.spec import Architecture, Recipe
 
-def known(name):
+def architecture(name):
     if name == "explode":
         1 / 0
     return Architecture(name, None, {"r": Recipe(epochs=1)}) if name == "acorn" else None

@@ -34,6 +34,22 @@ def test_a_report_has_the_numbers_and_a_drawing_of_the_confusion_matrix(tmp_path
     assert all(f">{text}<" in svg for text in ("a_model", "true class", "predicted class", "ship", "8"))
 
 
+def test_the_chart_of_errors_has_the_tested_classes_with_the_highest_error_first() -> None:
+    svg = report.draw_errors("a_model", CLASSES, CONFUSION).decode()
+    assert svg.index(">cat<") < svg.index(">dog<") < svg.index(">ship<")
+    assert all(f">{text}<" in svg for text in ("a_model", "4 of 10, 3 as dog", "0 of 5"))
+    assert ">none<" not in svg
+    assert report.draw_errors("a_model", CLASSES, CONFUSION).decode() == svg
+
+
+def test_the_chart_of_errors_shows_20_of_many_classes() -> None:
+    classes = [f"class{i}" for i in range(30)]
+    confusion = [[i * (j == 0) + (100 - i) * (j == i) for j in range(30)] for i in range(30)]
+    svg = report.draw_errors("a_model", classes, confusion).decode()
+    assert ">a_model: 20 of 30 classes, those with the highest errors<" in svg
+    assert [name for name in classes if f">{name}<" in svg] == classes[10:]
+
+
 @pytest.mark.parametrize("name", ["$x_{$", "$5 bill$", "玫瑰", "🌹"])
 def test_a_class_name_is_drawn_unchanged(tmp_path: Path, name: str) -> None:
     (alone,) = report.write(tmp_path / "report", name, Results(100.0, 100.0, 0.5, 3), (name,), ((3,),))

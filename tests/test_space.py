@@ -1,4 +1,4 @@
-"""A site that is published as a static Space, to a Hub on loopback."""
+"""`zoo page --push`: publish a site as a static Space, to a local server that acts as the Hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def files(hub: Hub) -> dict[str, bytes]:
     return {name: file.content for name, file in hub.repositories[SPACE].commits[-1].files.items()}
 
 
-def test_a_site_becomes_a_static_space(hub: Hub, tmp_path: Path) -> None:
+def test_a_site_is_published_as_a_static_space(hub: Hub, tmp_path: Path) -> None:
     written = api.page(tmp_path / "site", push="hf://me/models")
     published = files(hub)
     for path in written.folder.rglob("*"):
@@ -29,7 +29,7 @@ def test_a_site_becomes_a_static_space(hub: Hub, tmp_path: Path) -> None:
     assert written.space.endswith("/spaces/me/models")
 
 
-def test_publishing_again_deletes_files_of_the_earlier_site_and_keeps_those_of_people(hub: Hub, tmp_path: Path) -> None:
+def test_publishing_again_replaces_the_earlier_site_and_keeps_other_files(hub: Hub, tmp_path: Path) -> None:
     api.page(tmp_path / "site", push="hf://me/models")
     head = hub.repositories[SPACE].commits[-1]
     edited = {"README.md": File(b"---\nsdk: static\n---\nours", lfs=False), "notes.txt": File(b"ours", lfs=False)}
@@ -50,13 +50,13 @@ def test_the_command_prints_the_address_of_the_space(hub: Hub, run_here: Run) ->
 
 
 @pytest.mark.parametrize("address", ["hf://me", "file:hub/models", "models", "hf://"])
-def test_another_address_is_refused_before_a_site_is_written(address: str, tmp_path: Path) -> None:
+def test_an_address_that_is_no_space_is_refused_before_a_site_is_written(address: str, tmp_path: Path) -> None:
     with pytest.raises(PageError, match="hf://NAMESPACE/SPACE"):
         api.page(tmp_path / "site", push=address)
     assert not (tmp_path / "site").exists()
 
 
-def test_a_hub_that_refuses_is_one_line(hub: Hub, tmp_path: Path) -> None:
+def test_a_refusal_of_the_hub_is_one_line(hub: Hub, tmp_path: Path) -> None:
     hub.fail("POST", r"/api/repos/create", Status(403))
     with pytest.raises(HubError) as refused:
         api.page(tmp_path / "site", push="hf://me/models")

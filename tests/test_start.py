@@ -34,7 +34,7 @@ from .folders import config_of
 from .loopback_hub import Hub
 
 THREE = '''
-"""Digits by their remainder of three, and the same in colour, and in another order."""
+"""Digits by their remainder of three, in colour, and with their classes in reverse order."""
 from dataclasses import replace
 import numpy as np
 from zoo.datasets import DIGITS
@@ -56,7 +56,7 @@ def backwards(root, *, train):
 three = replace(DIGITS, name="three", classes=("none", "one", "two"), read=by_three)
 colour = replace(DIGITS, name="colour", input_size=(3, 8, 8), mean=3 * DIGITS.mean, std=3 * DIGITS.std, read=in_colour)
 turned = replace(DIGITS, name="turned", classes=tuple(reversed(DIGITS.classes)), read=backwards)
-resnet8_three, resnet8_colour, resnet8_turned = (Model(RESNET8, one, None) for one in (three, colour, turned))
+resnet8_three, resnet8_colour, resnet8_turned = (Model(RESNET8, data, None) for data in (three, colour, turned))
 
 RESNET14 = replace(RESNET8, name="resnet14", build=Build(14, Shortcut.A), deepening=Deepening(("resnet8",), LAST_NORM))
 resnet14_digits = Model(RESNET14, DIGITS, None)
@@ -226,7 +226,7 @@ def test_a_given_recipe_or_batch_size_is_not_changed() -> None:
 def test_a_fine_tuned_model_is_not_reproduced_from(
     tmp_path: Path, start: dict[str, str], error: type[ZooError], message: str
 ) -> None:
-    folder = trained("resnet8_three", tmp_path / "one").folder
+    folder = trained("resnet8_three", tmp_path / "tuned").folder
     job = json.loads((folder / store.CONFIG).read_text())["job"]
     config_of(folder, job={**job, "start": {**job["start"], **start}})
     with pytest.raises(error, match=message):

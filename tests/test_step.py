@@ -4,6 +4,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,8 +18,7 @@ from zoo.nets.build import build
 from zoo.record.job import How
 from zoo.spec import Recipe
 from zoo.training import optimizer as optim
-from zoo.training.distributed import Share
-from zoo.training.objective import objective
+from zoo.training.objective import Loss, objective
 from zoo.training.optimizer import BatchCounts
 from zoo.training.step import GraphedStep, Step, StepState, Stopwatch, fastest
 
@@ -36,7 +36,6 @@ class Training:
         *,
         recipe: Recipe = RECIPE,
         device: torch.device = CPU,
-        share: Share | None = None,
         how: How = "none",
     ) -> None:
         torch.manual_seed(0)
@@ -49,9 +48,9 @@ class Training:
         self.counts = BatchCounts(self.net)
         feed = Batches(split, self.drawn, batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, device), 1)
         step = Step(
-            objective(self.net, feed, recipe, amp=False, teacher=None),
+            objective(self.net, feed, Loss(recipe), amp=False, teacher=None),
             StepState(self.net, self.optimizer, self.totals, self.counts),
-            recipe, share=share or Share(), how=how, stopwatch=self.stopwatch,
+            recipe, how=how, stopwatch=self.stopwatch,
         )  # fmt: skip
         self.step = fastest(step, how)
 
@@ -138,27 +137,17 @@ def test_a_step_that_cannot_be_compiled_runs_eagerly_with_one_warning(monkeypatc
     assert all(torch.equal(tensor, eager.state()[name]) for name, tensor in training.state().items())
 
 
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 def test_steps_queued_before_compiling_count_as_training_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    stopwatch = Stopwatch(CPU, clock)
-    queued = [5.0]
+    seconds, queued = [0.0], [5.0]
 
     def synchronize(device: torch.device) -> None:
-        clock.seconds += queued.pop() if queued else 0.0
+        seconds[0] += queued.pop() if queued else 0.0
 
     monkeypatch.setattr("zoo.training.step.synchronize", synchronize)
+    monkeypatch.setattr("zoo.training.step.time", SimpleNamespace(perf_counter=lambda: seconds[0]))
+    stopwatch = Stopwatch(CPU)
     with stopwatch.compiling():
-        clock.seconds += 2
+        seconds[0] += 2
     assert (stopwatch.train_seconds, stopwatch.compile_seconds) == (5.0, 2.0)
 
 

@@ -58,7 +58,7 @@ def train(out: Path, *track: str, **options: Any) -> api.Trained:
 
 
 def lines(folder: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (folder / "told.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
 
 
 def rows(lines: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -4,10 +4,10 @@ import dataclasses
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ from zoo.record.types import EpochRow
 from zoo.spec import InputSize, Recipe
 from zoo.training import checkpoint
 from zoo.training import optimizer as optim
-from zoo.training.checkpoint import path_in
+from zoo.training.checkpoint import CHECKPOINT
 from zoo.training.loop import Training, begin, train
 from zoo.training.reporting import Report, Reporting
 
@@ -50,14 +50,13 @@ def begin_digits(
     resume: bool = False,
     reporting: Reporting | None = None,
     teacher: nn.Module | None = None,
-    now: Callable[[], float] = time.perf_counter,
 ) -> Training:
     """A training on digits, before its first step."""
     torch.manual_seed(job.seed)
     splits = sources.read_splits(MODEL.dataset, job.recipe, Path(), device=CPU, train_images=IMAGES)
     pixels = batches.pixels(MODEL.dataset.mean, MODEL.dataset.std, CPU)
     plan = plan_of(job, run, reporting or Reporting(save_every=100, eval_every=100), teacher=teacher)
-    training = begin(plan, build(MODEL.architecture, MODEL.dataset), splits, pixels, now=now)
+    training = begin(plan, build(MODEL.architecture, MODEL.dataset), splits, pixels)
     if resume:
         training.resume()
     return training
@@ -140,7 +139,8 @@ def test_the_seconds_of_an_epoch_include_drawing_and_exclude_compiling(
 
     monkeypatch.setattr(torch, "compile", compile)
     compiled_job = msgspec.structs.replace(job(), compile="default")
-    training = begin_digits(compiled_job, tmp_path, now=lambda: seconds[0])
+    monkeypatch.setattr("zoo.training.step.time", SimpleNamespace(perf_counter=lambda: seconds[0]))
+    training = begin_digits(compiled_job, tmp_path)
     monkeypatch.setattr(batches, "draw", passing(batches.draw, 100))
     monkeypatch.setattr(optim, "clip", passing(optim.clip, 1))
     rows = train(training)
@@ -161,7 +161,7 @@ PLATEAU = {"sched": "plateau", "val_images": "300", "patience_epochs": "0", "lr"
 
 @pytest.mark.usefixtures("report_every_step")
 @pytest.mark.parametrize(
-    ("changes", "steps"),  # stopped in the first epoch, at its end, or in the second
+    ("changes", "steps"),  # stopped in an epoch of seven steps, at its end, or after it
     [
         ({"sched": "constant", "sched_on_updates": "true"}, 3),
         ({"sched": "multistep", "decay_milestones": "2", "opt": "adam", "lr": "0.005"}, 10),
@@ -170,8 +170,12 @@ PLATEAU = {"sched": "plateau", "val_images": "300", "patience_epochs": "0", "lr"
         (PLATEAU, 10),
         (PLATEAU, 7),
         ({"opt": "adamw", "lr": "0.005"}, 9),
+        ({"freeze_epochs": "2"}, 3),
+        ({"freeze_epochs": "2"}, 14),
+        ({"freeze_epochs": "2", "opt": "adamw", "lr": "0.005", "layer_decay": "0.7", "model_ema_decay": "0.9"}, 15),
+        ({"freeze_epochs": "3", "crop_padding": "0"}, 10),  # stored features
     ],
-    ids=["constant", "milestones, adam", "warm-up", "one cycle by layer", "plateau", "plateau, epoch's end", "adamw"],
+    ids=lambda value: " ".join(f"{name}={text}" for name, text in value.items()) if isinstance(value, dict) else value,
 )
 def test_a_run_stopped_anywhere_is_resumed_to_the_same_bytes(
     tmp_path: Path, changes: dict[str, str], steps: int
@@ -224,14 +228,14 @@ def test_a_signal_stops_a_run_with_a_checkpoint_and_its_exit_code(tmp_path: Path
     with pytest.raises(Interrupted, match="stopped after 0 of 3 epochs and 2 steps") as caught:
         Run(tmp_path).go(job(), report=StopAfter(2, number))
     assert caught.value.exit_code == 128 + number
-    assert path_in(tmp_path).is_file()
+    assert (tmp_path / CHECKPOINT).is_file()
     assert signal.getsignal(number) is before
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_with_remedies(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLoss, match=r"the loss became (nan|inf) in epoch 1.*a lower learning rate \(lr\)"):
         Run(tmp_path).go(job(RECIPE.replace(lr=1e18)))
-    assert not path_in(tmp_path).exists()
+    assert not (tmp_path / CHECKPOINT).exists()
 
 
 def test_a_checkpoint_is_saved_every_save_every_epochs_and_at_the_end(

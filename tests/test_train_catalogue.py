@@ -110,7 +110,7 @@ def test_a_candidate_is_measured_on_held_out_images(
     assert [path.name for path in (tmp_path / "tune").iterdir() if path.is_dir()] == [folder.name]
     with pytest.raises(SystemExit) as refused:
         call(monkeypatch, ["tune", "--only", "at 0.3"])
-    assert refused.value.code == "at 0.3 is no candidate; the candidates are as it is, at 0.2"
+    assert refused.value.code == "at 0.3 is not a candidate; the candidates are as it is, at 0.2"
 
 
 @pytest.mark.parametrize("candidate", train_catalogue.CANDIDATES, ids=lambda candidate: candidate.name)

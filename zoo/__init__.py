@@ -33,34 +33,10 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_HOMES = {
-    "zoo.api": (
-        "evaluate", "export", "info", "list_models", "load", "predict", "pull", "push", "reproduce", "train",
-        "transforms", "verify",
-    ),
-    "zoo.errors": ("ZooError",),
-    "zoo.spec": ("Architecture", "Dataset", "Model", "Recipe"),
-}  # fmt: skip
-
 __all__ = [
-    "Architecture",
-    "Dataset",
-    "Model",
-    "Recipe",
-    "ZooError",
-    "evaluate",
-    "export",
-    "info",
-    "list_models",
-    "load",
-    "predict",
-    "pull",
-    "push",
-    "reproduce",
-    "train",
-    "transforms",
-    "verify",
-]
+    "Architecture", "Dataset", "Model", "Recipe", "ZooError", "evaluate", "export", "info", "list_models", "load",
+    "predict", "pull", "push", "reproduce", "train", "transforms", "verify",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
@@ -68,12 +44,12 @@ def __getattr__(name: str) -> object:
         from zoo.plugins import core_version
 
         return core_version()
-    for home, names in _HOMES.items():
-        if name in names:
-            value: object = getattr(importlib.import_module(home), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    module = "api" if name.islower() else "errors" if name == "ZooError" else "spec"
+    value: object = getattr(importlib.import_module(f"zoo.{module}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

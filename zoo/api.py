@@ -78,7 +78,7 @@ def find(model: str | Path, *, hub: str | None = None, revision: str | None = No
         FolderError: The folder is incomplete or damaged.
         HubError: The hub can't be read, or does not have the model (NotFound).
 
-    Example:
+    Examples:
         >>> import zoo
         >>> (zoo.api.find("resnet8_digits") / "README.md").is_file()
         True
@@ -122,7 +122,7 @@ def load(
         FolderError: The model folder is incomplete, or its weights have another hash (HashMismatch).
         HubError: The hub can't be read, or does not have the model (NotFound).
 
-    Example:
+    Examples:
         >>> import zoo
         >>> net = zoo.load("resnet8_digits", pretrained=True)
     """
@@ -159,7 +159,7 @@ def transforms(model: str | Path, *, hub: str | None = None, revision: str | Non
     Raises:
         UnknownModel, FolderError, HubError: As `load` raises them.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> from PIL import Image
         >>> preprocess = zoo.transforms("resnet8_digits")
@@ -231,7 +231,7 @@ def train(model: str, options: TrainOptions) -> Trained:
         FolderError: The model folder can't be written.
         HubError: The hub can't be read or written.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> trained = zoo.train("resnet8_digits", epochs=1, out="runs/example")
         >>> print(trained.folder)
@@ -297,7 +297,7 @@ def evaluate(
         ExportError: The folder has no file of this format, or its runtime is missing.
         UnknownModel, FolderError, HubError: As `load` raises them.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> zoo.evaluate("resnet8_digits", device="cpu").results.test_images
         360
@@ -378,7 +378,7 @@ def report(evaluated: Evaluated, out: str | Path) -> list[ClassResults]:
     Raises:
         FolderError: The folder can't be written.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> classes = zoo.api.report(zoo.evaluate("resnet8_digits", device="cpu"), "report")
         >>> classes[0].name, classes[0].images
@@ -391,7 +391,7 @@ def report(evaluated: Evaluated, out: str | Path) -> list[ClassResults]:
 
 def predict(
     model: str | Path,
-    pictures: str | Path | Iterable[str | Path],
+    images: str | Path | Iterable[str | Path],
     *,
     top: int = 5,
     hub: str | None = None,
@@ -418,7 +418,7 @@ def predict(
         ExportError: The folder has no file of this format, or its runtime is missing.
         UnknownModel, FolderError, HubError: As `load` raises them.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> for prediction in zoo.predict("resnet8_digits", "photo.png", device="cpu"):
         ...     print(prediction.path, prediction.guesses[0].label)
@@ -426,7 +426,7 @@ def predict(
     """
     from functools import partial
 
-    paths = [pictures] if isinstance(pictures, str | Path) else pictures
+    paths = [images] if isinstance(images, str | Path) else images
     source = published(model, hub=hub, revision=revision)
     from zoo.evaluation.predict import predictions, probabilities
     from zoo.nets.device import choose
@@ -454,7 +454,7 @@ def layers(model: str, *, depth: int = 2) -> list[Layer]:
     Raises:
         UnknownModel: No plugin has a model of that name.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> net, *modules = zoo.api.layers("resnet8_digits")
         >>> net.parameters
@@ -512,7 +512,7 @@ def plot(runs: Iterable[str | Path], out: str | Path) -> Path:
     Raises:
         FolderError: A run can't be read, or the file can't be written.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> print(zoo.api.plot(["resnet8_digits", "./runs/resnet8_digits"], "plot.svg"))
         plot.svg
@@ -555,7 +555,7 @@ def verify(
         FolderError: A file is missing or damaged.
         UnknownModel, HubError: As `load` raises them.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> zoo.verify("resnet8_digits", device="cpu").outcome
         'as published'
@@ -614,7 +614,7 @@ def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, Tr
         TrainingError: The start, the teacher or the dataset differs from that of the record.
         UnknownModel, FolderError, HubError: As `load` raises them.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> trained, published = zoo.reproduce("runs/resnet8_digits", epochs=1, device="cpu")
         >>> trained.config.job.seed == published.job.seed
@@ -631,7 +631,7 @@ def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, Tr
 
 
 def push(
-    path: str | Path,
+    folder: str | Path,
     *,
     hub: str | None = None,
     license: str | None = None,  # noqa: A002 - the usual word
@@ -641,7 +641,7 @@ def push(
     A missing or outdated card is rendered again; a card that was edited by hand is kept.
 
     Args:
-        path: The model folder.
+        folder: The model folder.
         hub: The hub to publish to. Default: ZOO_HUB, else the account that is logged in to the Hugging Face Hub.
         license: The license of the weights, a license id of the Hugging Face Hub. It is written into the record.
 
@@ -652,15 +652,15 @@ def push(
         FolderError: The folder is incomplete or damaged.
         HubError: The hub can't be written.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> print(zoo.push("runs/resnet8_digits", hub="file:hub").address)
         file:hub/resnet8_digits
     """
-    folder = path_of(path)
+    path = path_of(folder)
     if license is not None:
-        publish.relicense(folder, publish.sound_license(license))
-    return publish.publish(folder, open_hub(hub))
+        publish.relicense(path, publish.sound_license(license))
+    return publish.publish(path, open_hub(hub))
 
 
 def pull(model: str, *, hub: str | None = None, revision: str | None = None, out: str | Path | None = None) -> Path:
@@ -679,7 +679,7 @@ def pull(model: str, *, hub: str | None = None, revision: str | None = None, out
         FolderError: `out` exists already, or a file is damaged.
         HubError: The hub can't be read, or does not have the model (NotFound).
 
-    Example:
+    Examples:
         >>> import zoo
         >>> print(zoo.pull("resnet8_digits", out="downloaded"))
         downloaded
@@ -701,7 +701,7 @@ def diff(a: str | Path, b: str | Path) -> dict[str, tuple[object, object]]:
     Raises:
         UnknownModel, FolderError, HubError: As `load` raises them.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> zoo.api.diff("resnet20_cifar10", "resnet20_cifar100")["dataset"]
         ('cifar10', 'cifar100')
@@ -741,7 +741,7 @@ def export(
         FolderError: `out` exists already.
         UnknownModel, HubError: As `load` raises them.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> folder, record = zoo.export("resnet8_digits", to="pt2", out="exported")
         >>> print(folder / record.exports[0].file)
@@ -779,7 +779,7 @@ def page(
         PageError: The folder has other files, the runtime is incomplete, or `push` is not the address of a Space.
         HubError: The hub can't be read, or the Space can't be written.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> pushed = zoo.push("runs/resnet8_digits", hub="file:hub")
         >>> zoo.api.page("site", hub="file:hub").models
@@ -792,11 +792,11 @@ def page(
     repository = space.repository_of(push) if push is not None else None
     site.require_replaceable(target)
     web_runtime = browser.read(path_of(runtime)) if runtime is not None else None
-    shown = models.shown(hub, with_files=web_runtime is not None)
-    folder = site.write(target, site.pages(shown, web_runtime))
-    tried = sum(model.onnx is not None for model in shown)
+    model_pages = models.read(hub, with_files=web_runtime is not None)
+    folder = site.write(target, site.pages(model_pages, web_runtime))
+    tried = sum(page.onnx is not None for page in model_pages)
     url = space.publish(folder, repository) if repository is not None else ""
-    return Site(folder, folder / "index.html", len(shown), tried, url)
+    return Site(folder, folder / "index.html", len(model_pages), tried, url)
 
 
 @takes(ImportOptions)

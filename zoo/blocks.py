@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 class Block(nn.Module):
     """A block that supports activation checkpointing. A subclass defines `_forward`.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from torch import Tensor, nn
         >>> from zoo.blocks import Block
@@ -55,7 +55,7 @@ class StagedNet(nn.Module):
     A subclass creates its layers, the last of them `fc = classifier(...)`, calls `describe`, and defines `forward_stem`
     and `forward_features`. Its blocks are of the class `Block`.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from torch import Tensor, nn
         >>> from zoo.blocks import StagedNet, classifier
@@ -221,7 +221,7 @@ def classifier(num_features: int, num_classes: int) -> nn.Module:
         num_features: The number of features.
         num_classes: The number of classes; 0 for no classifier.
 
-    Example:
+    Examples:
         >>> from zoo.blocks import classifier
         >>> classifier(64, 10)
         Linear(in_features=64, out_features=10, bias=True)

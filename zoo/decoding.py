@@ -61,7 +61,7 @@ _UNITS: Final = {"str": "characters", "array": "entries", "object": "entries"}
 class SchemaError(ValueError):
     """A value that does not fit the declared type; the message names the field.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import SchemaError, from_json
         >>> try:
         ...     from_json(int, "three")
@@ -103,7 +103,7 @@ def from_json(kind: type[T], value: object) -> T:
     Raises:
         SchemaError: The value does not fit the type.
 
-    Example:
+    Examples:
         >>> from dataclasses import dataclass
         >>> from zoo.plugin import from_json
         >>> @dataclass
@@ -161,16 +161,10 @@ def describe(kind: Any) -> str:
     return _NOUNS["null" if kind is types.NoneType else kind.__name__]
 
 
-def explain(error: Exception, field: str = "") -> str:
-    """Return the reason of msgspec's error in one line that names the field.
-
-    Args:
-        error: The error.
-        field: The name of the value that was decoded, if it has one.
-    """
+def explain(error: Exception) -> str:
+    """Return the message of msgspec's error in plain words and one line, with the name of the field."""
     message, _, path = str(error).partition(" - at ")
-    inner = "".join(re.findall(r"`\$(.*?)`", path)).removeprefix(".")
-    field = ".".join(filter(None, (field, inner)))
+    field = "".join(re.findall(r"`\$(.*?)`", path)).removeprefix(".")
     field = f"a name in {field}" if path.startswith("`key`") else field
     if isinstance(error, RecursionError):
         return "it is nested too deep"

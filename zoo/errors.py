@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class ZooError(Exception):
     """Base class of the errors that a user can fix.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> try:
         ...     zoo.load("resnet21")
@@ -68,7 +68,7 @@ class UnknownModel(RegistryError):
 class PluginError(RegistryError):
     """A plugin can't be used.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import PluginError, require_api
         >>> try:
         ...     require_api(2)
@@ -121,7 +121,7 @@ class RecipeError(ZooError):
 class DataError(ZooError):
     """A dataset is missing, incomplete or damaged. A reader of a dataset raises it.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from zoo.plugin import DataError
         >>> def read(root: Path, *, train: bool):
@@ -154,7 +154,7 @@ class Interrupted(TrainingError):
 class FolderError(ZooError):
     """A model folder is incomplete or damaged, or can't be written.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> from zoo.plugin import FolderError
         >>> try:
@@ -181,8 +181,8 @@ class OtherFormat(FolderError):
 
     def __init__(self, kind: str, folder: Path) -> None:
         super().__init__(
-            f"{folder} is a repository of {kind}, not a model folder, which is needed here; zoo predict, zoo eval "
-            "and zoo train --start can read it"
+            f"{folder} is a repository of {kind}, expected a model folder; only zoo predict, zoo eval and the start of "
+            "a training can read it"
         )
         self.kind = kind
         self.folder = folder
@@ -195,7 +195,7 @@ class WeightsError(ZooError):
 class ExportError(ZooError):
     """A format can't be written or run, or gives other results than the net. An exporter raises it.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> from zoo.plugin import ExportError
         >>> try:
@@ -213,7 +213,7 @@ class PageError(ZooError):
 class HubError(ZooError):
     """A hub can't be read or written.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> from zoo.plugin import HubError
         >>> try:
@@ -242,7 +242,7 @@ class HubUnavailable(HubError):
 class NotFound(HubError):
     """The hub does not have the model or the revision.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import NotFound
         >>> def resolve(name: str, revision: str | None = None):
         ...     raise NotFound(f"there is no model {name} in memory:; zoo list --hub memory: shows its models")

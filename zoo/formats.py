@@ -1,4 +1,4 @@
-"""Models in the repositories of other libraries, each kind of which a plugin reads.
+"""Models in the repositories of other libraries, which plugins read.
 
 A repository is a folder with the library's config.json and `model.safetensors`. A plugin declares a `Format` for a kind
 of repository as an entry point of the group `zoo.formats`, which has the name of the kind:
@@ -17,53 +17,62 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from zoo.decoding import SchemaError as SchemaError
-from zoo.decoding import from_json as from_json
+from zoo.decoding import SchemaError
 from zoo.errors import PluginError
 from zoo.plugins import Group
 from zoo.spec import Architecture, InputSize, Resizing
 
-UNNAMED: Final = "unnamed"  # the dataset of a repository that names none
+UNNAMED: Final = "unnamed"  # the dataset, if the repository does not name it
 
 Document = Mapping[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Foreign:
-    """A model of another library, as its config.json describes it."""
+    """A model of another library, as its config.json describes it.
 
-    architecture: Architecture  # builds the net; its state dict has the names of the file of weights
+    Examples:
+        >>> import zoo
+        >>> from zoo.plugin import Foreign, Resizing
+        >>> resnet20 = zoo.info("resnet20").model.architecture
+        >>> model = Foreign(
+        ...     architecture=resnet20, classes=("cat", "dog"), input_size=(3, 64, 64),
+        ...     mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), resizing=Resizing(crop_mode="center"),
+        ... )
+    """
+
+    architecture: Architecture  # a net with the tensor names of `model.safetensors`
     classes: tuple[str, ...]  # names of the classes, by label
     input_size: InputSize
-    mean: tuple[float, ...]  # on the scale 0 to 1, one number per channel
-    std: tuple[float, ...]  # standard deviation, like mean
-    resizing: Resizing  # of images of another size
-    dataset: str = UNNAMED  # that it was trained on, in lower-case letters, digits, '.', '_' and '-'
-    license: str = ""  # a license id of the Hugging Face Hub; empty if unknown
+    mean: tuple[float, ...]  # mean for normalization per channel, on the scale 0 to 1
+    std: tuple[float, ...]  # standard deviation for normalization per channel
+    resizing: Resizing  # how images of another size are resized
+    dataset: str = UNNAMED  # dataset of the training: lower-case letters, digits, '.', '_' and '-'
+    license: str = ""  # license of the weights, as an id of the Hugging Face Hub; empty if unknown
 
 
 @dataclass(frozen=True)
 class Format:
     """A kind of repository, which a plugin reads.
 
-    `recognises` returns whether a config.json is of this kind. `read` returns its model, and raises SchemaError with
-    one line if a field is invalid.
+    `recognises` returns whether a config.json is of this kind. `read` returns the model, or raises SchemaError for an
+    invalid field.
+
+    Examples:
+        >>> from zoo.plugin import Document, Foreign, Format
+        >>> def read(config: Document) -> Foreign:
+        ...     raise NotImplementedError("here the net is looked up by its name in config.json")
+        >>> MINE = Format("mine", recognises=lambda config: "mine_version" in config, read=read)
+        >>> MINE.recognises({"mine_version": 3, "net": "resnet18"})
+        True
     """
 
-    name: str  # of the kind and of the entry point: "timm"
+    name: str  # name of the kind and of the entry point: "timm"
     recognises: Callable[[Document], bool]
     read: Callable[[Document], Foreign]
 
 
-@dataclass(frozen=True)
-class Signature:
-    """The keys by which the zoo recognizes a kind, also if the plugin that reads it is not installed."""
-
-    keys: frozenset[str]  # of config.json
-    distribution: str  # of the plugin
-
-
-SIGNATURES: Final = {"timm": Signature(frozenset({"architecture", "pretrained_cfg"}), "zoo-timm")}
+TIMM_KEYS: Final = {"architecture", "pretrained_cfg"}  # of config.json; recognized without the plugin zoo-timm too
 RECORDS: Final = ("trained", "imported")  # `kind` in the zoo's own records, which may have the keys of timm too
 FORMATS: Final = Group[Format](
     "zoo.formats",
@@ -84,11 +93,10 @@ def kind_of(document: Document) -> str | None:
     """
     if document.get("kind") in RECORDS:
         return None
-    for name, signature in SIGNATURES.items():
-        if signature.keys <= document.keys():
-            return name
+    if document.keys() >= TIMM_KEYS:
+        return "timm"
     for name in FORMATS.names():
-        if name not in SIGNATURES:
+        if name != "timm":
             with contextlib.suppress(Exception):  # a plugin that fails does not recognize the document
                 if FORMATS.load(name).recognises(document):
                     return name
@@ -109,9 +117,8 @@ def read(kind: str, document: Document) -> Foreign:
         PluginError: The plugin is not installed, or it fails.
         SchemaError: The plugin refuses a field.
     """
-    if FORMATS.entry(kind) is None and kind in SIGNATURES:
-        needed = SIGNATURES[kind].distribution
-        raise PluginError(f"it is a repository of {kind}, which the plugin {needed} reads: pip install {needed}")
+    if kind == "timm" and FORMATS.entry(kind) is None:
+        raise PluginError("it is a repository of timm, which the plugin zoo-timm reads: pip install zoo-timm")
     reader = FORMATS.load(kind)
     with FORMATS.guarded(kind, passes=(SchemaError,)):
         return reader.read(document)

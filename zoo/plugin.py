@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zoo.datasets import CIFAR10, CIFAR100, DIGITS
+from zoo.decoding import SchemaError, from_json
 from zoo.errors import DataError, ExportError, FolderError, HubError, NotFound, PluginError
 from zoo.exporters.formats import Answers, Exporter, Run, Subject
-from zoo.formats import UNNAMED, Document, Foreign, Format, SchemaError, from_json
+from zoo.formats import UNNAMED, Document, Foreign, Format
 from zoo.hub.address import Address
 from zoo.hub.protocol import Hub, Listed, Pushed, Revision
 from zoo.spec import (

@@ -1,10 +1,10 @@
-"""Plugins: the entry points that installed distributions declare, and one loader for every group of them.
+"""Plugins: the entry points of installed distributions, and the loader for all their groups.
 
-A plugin is imported when a member is used, and an error in it affects nothing else. Of several distributions that claim
-a name, one that ships with the zoo has it, else the first by distribution name; a PluginWarning names both.
+A plugin is imported when a member is used, and an error in it affects nothing else. If several distributions declare a
+name, one that ships with the zoo wins, else the first by distribution name; a PluginWarning names both.
 
-In a plain checkout where nothing is installed (torch.hub clones one) the same declarations are read from
-`plugins/*/pyproject.toml`, for distributions that aren't installed.
+In a source checkout (torch.hub clones one) the plugins in `plugins/` need not be installed: their entry points are then
+read from `plugins/*/pyproject.toml`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry point: the name that a distribution claims, and where the value is."""
+    """An entry point of a distribution."""
 
     name: str
     value: str  # module:attribute
@@ -52,40 +52,51 @@ class Entry:
 
     @property
     def package(self) -> str:
-        """The package that is imported for it."""
+        """The package that contains the value."""
         return re.split("[.:]", self.value)[0]
 
     def is_by(self, distribution: str) -> bool:
-        """Whether that distribution makes the claim, however its name is spelled."""
+        """Whether it belongs to a distribution, in any spelling of its name."""
         return normal(self.distribution) == normal(distribution)
 
     @property
     def is_shipped(self) -> bool:
-        """Whether the distribution is one of the zoo's own."""
+        """Whether the distribution ships with the zoo."""
         return normal(self.distribution) in SHIPPED
 
 
 @dataclass(frozen=True)
 class Group(Generic[T]):
-    """One kind of plugin: a group of entry points, each of which names a member."""
+    """A kind of plugin: a group of entry points."""
 
     name: str  # of the group: "zoo.exporters"
-    what: str  # a member, in messages: "export format"
-    expected: str  # what a member should be, in messages
-    accepts: Callable[[object, str], bool] = lambda value, _: callable(value)  # of a loaded value and its name
+    what: str  # the kind, in messages: "export format"
+    expected: str  # the value of an entry point, in messages
+    accepts: Callable[[object, str], bool] = lambda value, _: callable(value)  # whether a value and its name are valid
     own: Mapping[str, str] = field(default_factory=dict)  # the zoo's members, module:attribute by name
-    unknown: type[ZooError] = PluginError  # raised for a name that nobody declares
+    unknown: type[ZooError] = PluginError  # raised for an unknown name
 
     def names(self) -> list[str]:
-        """The names of all members, the zoo's own first; imports none of them."""
+        """Return the names of all members, the zoo's own first; imports no plugin."""
         return [*self.own, *sorted({entry.name for entry in claims(self.name)} - self.own.keys())]
 
     def entry(self, name: str) -> Entry | None:
-        """The entry point of a plugin's member, None where no plugin declares one of that name."""
+        """Return the entry point of that name; None if no plugin declares it."""
         return owners((entry for entry in claims(self.name) if entry.name == name), self.what).get(name)
 
     def load(self, name: str) -> T:
-        """Import the member of that name; raises `unknown` where there is none, PluginError where it can't be used."""
+        """Import a member.
+
+        Args:
+            name: The name of an entry point, or of one of the zoo's own members.
+
+        Returns:
+            The member.
+
+        Raises:
+            ZooError: The error `unknown`: there is no member of that name.
+            PluginError: The plugin can't be imported, or the value has another type.
+        """
         if name in self.own:
             own: T = EntryPoint(name, self.own[name], self.name).load()
             return own
@@ -98,7 +109,7 @@ class Group(Generic[T]):
         return self.loaded(entry)
 
     def loaded(self, entry: Entry) -> T:
-        """The value of an entry point of this group; imports its plugin. Raises PluginError."""
+        """Import the value of an entry point of this group; raises PluginError."""
         value = imported(entry, f"{self.what} {entry.name}")
         if not self.accepts(value, entry.name):
             raise PluginError(
@@ -111,7 +122,12 @@ class Group(Generic[T]):
 
     @contextlib.contextmanager
     def guarded(self, name: str, *, passes: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-        """Make a PluginError of what a plugin's member raises, but for a ZooError and those of `passes`."""
+        """Turn errors of a plugin's member into a PluginError.
+
+        Args:
+            name: The name of the member.
+            passes: Types of errors that are not changed, besides ZooError.
+        """
         try:
             yield
         except (Exception, SystemExit) as error:
@@ -149,7 +165,7 @@ def claims(group: str) -> tuple[Entry, ...]:
 
 
 def owners(entries: Iterable[Entry], what: str) -> dict[str, Entry]:
-    """The first entry point of each name; a PluginWarning for two distributions that claim the same names."""
+    """Return the first entry point of each name, with a PluginWarning for names of two distributions."""
     first: dict[str, Entry] = {}
     collisions: dict[tuple[str, str], list[str]] = {}
     for entry in entries:
@@ -163,32 +179,40 @@ def owners(entries: Iterable[Entry], what: str) -> dict[str, Entry]:
 
 
 def warn_of_collision(owner: str, other: str, claimed: str) -> None:
-    """Say that two distributions claim the same, and which one is used."""
+    """Warn that two distributions declare the same name."""
     warnings.warn(
         PluginWarning(
-            f"both {owner} and {other} claim the {claimed}; {owner}'s is used "
-            f"(ZOO_DISABLE_PLUGINS={owner} leaves that one out)"
+            f"both {owner} and {other} declare the {claimed}; that of {owner} is used "
+            f"(ZOO_DISABLE_PLUGINS={owner} disables it)"
         ),
         stacklevel=3,
     )
 
 
 def load(entry: Entry) -> Model:
-    """Import a declared model; any failure of its plugin is a PluginError."""
+    """Import a declared model; raises PluginError."""
     model = MODELS.loaded(entry)
     own = datasets.OWN.get(model.dataset.name, model.dataset)
     if own is not model.dataset and own != model.dataset:
         raise PluginError(
-            f"model {entry.name}: plugin {entry.distribution} has a dataset of its own by the name {own.name}, "
-            "which is one of the zoo's; give it another name"
+            f"model {entry.name}: plugin {entry.distribution} has a dataset with the name {own.name}, which the zoo's "
+            "own dataset has; rename it"
         )
     return model
 
 
 def architecture(distribution: str, name: str) -> Architecture | None:
-    """An architecture that a distribution knows beside those of its models, None for an unknown name.
+    """Return an architecture from a distribution's entry points of the group `zoo.architectures`.
 
-    Imports that plugin. Raises PluginError.
+    Args:
+        distribution: The distribution, which is imported.
+        name: The name of the architecture.
+
+    Returns:
+        The architecture; None if the distribution does not have it.
+
+    Raises:
+        PluginError: The plugin fails, or returns another value.
     """
     for entry in claims(ARCHITECTURES):
         if entry.is_by(distribution):
@@ -208,7 +232,15 @@ def architecture(distribution: str, name: str) -> Architecture | None:
 
 
 def imported(entry: Entry, what: str) -> Any:
-    """Import the value of an entry point; any failure of its plugin is a PluginError about `what`."""
+    """Import the value of an entry point.
+
+    Args:
+        entry: The entry point.
+        what: The kind and name of the value, for the error.
+
+    Raises:
+        PluginError: The import fails.
+    """
     if entry.folder is not None and str(entry.folder) not in sys.path:
         sys.path.append(str(entry.folder))
     try:
@@ -216,12 +248,19 @@ def imported(entry: Entry, what: str) -> Any:
         if module in sys.modules and attribute.isidentifier():  # EntryPoint.load is slow for ten thousand models
             return getattr(sys.modules[module], attribute)
         return EntryPoint(entry.name, entry.value, MODELS.name).load()
-    except (Exception, SystemExit) as error:  # a plugin may fail in any way; it must not take the zoo with it
+    except (Exception, SystemExit) as error:  # importing a plugin may raise anything
         raise failing(entry, what, "can't be imported", error) from error
 
 
 def failing(entry: Entry, what: str, how: str, error: BaseException) -> PluginError:
-    """The error for a plugin that failed; `what` was being used, `how` says at which point."""
+    """Return the PluginError for a plugin that failed.
+
+    Args:
+        entry: The entry point.
+        what: The kind and name of the value.
+        how: "fails" or "can't be imported".
+        error: The error that the plugin raised.
+    """
     reason = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}".splitlines()[0]
     return PluginError(
         f"{what}: plugin {entry.distribution} {how} ({reason}){location(error)}; "
@@ -230,7 +269,7 @@ def failing(entry: Entry, what: str, how: str, error: BaseException) -> PluginEr
 
 
 def location(error: BaseException) -> str:
-    """The last line of a plugin that an error passed through, as " at FILE:LINE"; empty where there is none."""
+    """Return the last line of a plugin in an error's traceback, as " at FILE:LINE"; empty if there is none."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" at {error.filename}:{error.lineno}"
     packages = tuple({entry.package for group in GROUPS for entry in claims(group)} - {"zoo"})
@@ -244,13 +283,13 @@ def location(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A distribution with plugins, as `zoo plugins` shows it."""
+    """A distribution with plugins."""
 
     distribution: str
     version: str
-    models: tuple[str, ...]  # those whose names it has
+    models: tuple[str, ...]  # without names that belong to another distribution
     others: tuple[str, ...]  # entry points of other groups, as "zoo.hubs: memory"
-    import_seconds: float  # of the modules of its models; what others had imported already is not counted
+    import_seconds: float  # of the modules of its models, if they were not imported before
     failed: tuple[str, ...]  # errors of its models, one line each
 
 
@@ -283,7 +322,7 @@ def survey() -> list[Plugin]:
 
 
 def close_to(name: str, names: Iterable[str]) -> list[str]:
-    """Up to three names like that one, closest first, whatever its case; fast among thousands."""
+    """Return up to three similar names, the closest first. Case is ignored."""
     import difflib
 
     name = name.lower()
@@ -295,26 +334,29 @@ def close_to(name: str, names: Iterable[str]) -> list[str]:
 
 @functools.cache
 def normal(name: str) -> str:
-    """A distribution's name in the one spelling that pip compares (PEP 503)."""
+    """Return the normalized name of a distribution (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def checkout() -> Path | None:
-    """The root of the source tree that this module runs from; None where the zoo is installed as a wheel."""
+    """Return the root of the source checkout; None if the zoo is installed from a wheel."""
     root = Path(__file__).resolve().parent.parent
     return root if (root / "pyproject.toml").is_file() and (root / "plugins").is_dir() else None
 
 
 def core_version() -> str:
-    """The version of the zoo itself, also from a checkout where it is not installed."""
+    """Return the version of the zoo, which need not be installed in a checkout."""
     root = checkout()
     return version(DISTRIBUTION) if root is None else str(_project(root)["version"])
 
 
 @functools.cache
 def installed() -> Mapping[str, tuple[Entry, ...]]:
-    """The entry points of all installed distributions by group; one that can't be read is left out with a warning."""
-    entries: dict[str, dict[str, list[Entry]]] = {}  # by distribution and group; of two copies the first counts
+    """Return the entry points of all installed distributions by group.
+
+    A distribution that can't be read is left out with a PluginWarning.
+    """
+    entries: dict[str, dict[str, list[Entry]]] = {}  # by distribution, of which the first copy counts, and by group
     for distribution in distributions():
         try:
             points = _entry_points(distribution.read_text("entry_points.txt") or "")
@@ -356,7 +398,7 @@ def _leave_out(distribution: Distribution, error: BaseException) -> None:
     warnings.warn(
         PluginWarning(
             f"the distribution {folder} can't be read and is left out ({type(error).__name__}: {error}); "
-            "remove what is left of it, or install it again"
+            "delete it, or install it again"
         ),
         stacklevel=4,
     )
@@ -365,7 +407,7 @@ def _leave_out(distribution: Distribution, error: BaseException) -> None:
 
 
 def _declared_in_checkout(installed: set[str], group: str) -> list[Entry]:
-    """A group's entries of the checkout's plugins, but for those installed; a folder is named as its distribution."""
+    """Return a group's entry points of plugins in the checkout that are not installed; folders have their names."""
     root = checkout()
     entries: list[Entry] = []
     for folder in sorted((root / "plugins").iterdir()) if root else []:
@@ -381,7 +423,7 @@ def _declared_in_checkout(installed: set[str], group: str) -> list[Entry]:
 
 
 def repository() -> str | None:
-    """The address of the zoo's git repository, `Repository` of project.urls in pyproject.toml; None if it has none."""
+    """Return the URL of the zoo's git repository, from project.urls in pyproject.toml; None if it is not set."""
     root = checkout()
     if root is not None:
         address: str | None = _project(root).get("urls", {}).get("Repository")

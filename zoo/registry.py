@@ -1,7 +1,7 @@
-"""Names to models: the model, architecture or dataset of a name.
+"""Look up models, architectures and datasets by name.
 
-Architectures and datasets are those of the declared models (`zoo.plugins`), and any two of them can be joined
-to a model that nobody declares. A name that several distributions claim belongs to one of them, see `zoo.plugins`.
+Architectures and datasets are those of the declared models (`zoo.plugins`). Any architecture and any dataset can be
+joined to a model.
 """
 
 from __future__ import annotations
@@ -20,19 +20,22 @@ from zoo.spec import Architecture, Dataset, Model
 
 @functools.cache
 def entries() -> Mapping[str, Entry]:
-    """Every declared model by name, sorted; two claims to one name are a PluginWarning.
-
-    Read once a process, as the declarations are.
-    """
+    """Return the entry points of the declared models by name, sorted; read once per process."""
     return plugins.owners(plugins.declared(), plugins.MODELS.what)
 
 
 def resolve(name: str, on_dataset: str | None = None) -> str:
-    """The full name of a model: `resnet32` on `cifar100`, or on its default dataset where none is named.
+    """Return the full name of a model: `resnet32_cifar100` for `resnet32` on `cifar100`.
 
-    An architecture's default dataset is that of the distribution that provides it, whatever others put it on. An
-    architecture and a dataset that are both declared give a name also where no plugin declares the pair.
-    Raises UnknownModel, with close names, where there is none.
+    Args:
+        name: The name of a model or an architecture.
+        on_dataset: The name of a dataset. Default: that of the model, or the architecture's default dataset.
+
+    Returns:
+        The names of the architecture and the dataset. No plugin needs to declare the pair.
+
+    Raises:
+        UnknownModel: There is no such model, architecture or dataset, or the architecture has no default dataset.
     """
     if name in entries() and on_dataset is None:
         return name
@@ -52,9 +55,17 @@ def resolve(name: str, on_dataset: str | None = None) -> str:
 
 
 def load(name: str) -> Model:
-    """The model of that full name; imports its plugin, not torch.
+    """Import a model, without torch.
 
-    Raises UnknownModel, or PluginError where the plugin can't be imported.
+    Args:
+        name: The full name of the model.
+
+    Returns:
+        The declared model, else a new one of the architecture and the dataset.
+
+    Raises:
+        UnknownModel: There is no such model.
+        PluginError: Its plugin can't be used.
     """
     declared = entries()
     if name in declared:
@@ -69,7 +80,9 @@ def load(name: str) -> Model:
 def architecture(name: str) -> Architecture:
     """Return the architecture of that name; imports only plugins that may declare it.
 
-    Raises UnknownModel, or PluginError where the plugin that may declare it can't be imported.
+    Raises:
+        UnknownModel: There is no such architecture.
+        PluginError: A plugin that may declare it can't be used.
     """
     models = _models_of(name)
     if models:
@@ -78,10 +91,18 @@ def architecture(name: str) -> Architecture:
 
 
 def recorded(name: str, distribution: str) -> Architecture:
-    """The architecture that a record names, with the distribution that the record says it is from.
+    """Return the architecture of a record.
 
-    First one that this distribution declares, then one that it knows beside its models (`plugins.architecture`), then
-    one of that name by another distribution. Raises UnknownModel, or PluginError where the plugin can't be imported.
+    It is looked up in the models of the distribution, then in its other architectures (`plugins.architecture`), then in
+    the models of other distributions.
+
+    Args:
+        name: The name of the architecture.
+        distribution: The distribution that provided it, according to the record.
+
+    Raises:
+        UnknownModel: There is no such architecture.
+        PluginError: Its plugin can't be used.
     """
     declared = [entry for entry in plugins.declared() if entry.is_by(distribution)]
     for model in _models_of(name, declared):
@@ -91,9 +112,10 @@ def recorded(name: str, distribution: str) -> Architecture:
 
 
 def dataset(name: str) -> Dataset:
-    """The dataset of that name: one of the zoo's own, or one that a declared model is on.
+    """Return the dataset of that name, of the zoo or of a declared model; imports only plugins that may declare it.
 
-    Imports only plugins that may declare it. Raises UnknownModel where none does.
+    Raises:
+        UnknownModel: There is no such dataset.
     """
     if name in datasets.OWN:
         return datasets.OWN[name]
@@ -143,13 +165,13 @@ def provider(architecture: Architecture) -> str:
     declared = [entry for entry, model in loaded if model.architecture == architecture]
     # Prefer its own package: another plugin may declare the architecture on another dataset.
     entry = min(declared, key=lambda entry: entry.package != _package(architecture), default=None)
-    if entry is None:  # then it may be one that a plugin knows beside its models
+    if entry is None:  # it may be of the group zoo.architectures
         claims = plugins.claims(plugins.ARCHITECTURES)
         entry = next((claim for claim in claims if claim.package == _package(architecture)), None)
     return f"{entry.distribution} {entry.version}" if entry else _package(architecture)
 
 
-def whose(function: object) -> str:
+def origin(function: object) -> str:
     """Return the origin of a function for an error: `plugin zoo-tiny`, or its module."""
     module = str(getattr(function, "__module__", None) or type(function).__module__)
     package = module.partition(".")[0]
@@ -160,7 +182,7 @@ def whose(function: object) -> str:
 
 
 def load_all(declared: Iterable[Entry]) -> list[Model]:
-    """Load models; a plugin that can't be used is left out with a PluginWarning."""
+    """Load models, without those that can't be used, which are a PluginWarning."""
     loaded, failed = _loaded(declared)
     for error in failed:
         warnings.warn(PluginWarning(str(error)), stacklevel=2)
@@ -186,9 +208,10 @@ def _models_of(name: str, declared: Iterable[Entry] | None = None) -> list[Model
 
 
 def _owner(models: list[tuple[Entry, Model]], claimed: str, part: Callable[[Model], Architecture | Dataset]) -> Entry:
-    """The entry point that a name belongs to; another architecture or dataset of the name is a PluginWarning.
+    """Return the entry point of the distribution that provides an architecture or a dataset.
 
-    A distribution that ships with the zoo comes first, then one with the builder or the reader, then the first by name.
+    It is one that ships with the zoo, else one that contains the builder or the reader, else the first by name. If
+    another distribution has a different value of that name, a PluginWarning names both.
     """
     owner, owners_model = min(
         models,
@@ -206,13 +229,13 @@ def _owner(models: list[tuple[Entry, Model]], claimed: str, part: Callable[[Mode
 
 
 def _package(part: Architecture | Dataset) -> str:
-    """The package of the function that builds a net or reads a dataset."""
+    """Return the package of the function that builds a net or reads a dataset."""
     function = part.build if isinstance(part, Architecture) else part.read
     return str(getattr(function, "__module__", None) or "").partition(".")[0]
 
 
 def _loaded(declared: Iterable[Entry]) -> tuple[list[tuple[Entry, Model]], list[PluginError]]:
-    """The models that can be loaded, and the first error of every distribution with one that can't."""
+    """Return the models that can be loaded, and the first error of each other distribution."""
     models: list[tuple[Entry, Model]] = []
     failed: dict[str, PluginError] = {}
     for entry in declared:

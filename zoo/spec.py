@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-API: Final = 1  # the version of `zoo.plugin`; raised when plugins have to be changed
+API: Final = 1  # version of `zoo.plugin`, increased when plugins have to be changed
 NAME: Final = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 
 InputSize = tuple[int, int, int]  # channels, height, width
@@ -39,7 +39,7 @@ def require_api(version: int) -> None:
     Raises:
         PluginError: This zoo supports another version.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import require_api
         >>> require_api(1)
     """
@@ -86,7 +86,7 @@ class Resizing(Struct, frozen=True, forbid_unknown_fields=True):
 
     The image is resized to the net's size divided by `crop_pct`, and the center of the net's size is cropped.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Resizing
         >>> Resizing(crop_pct=0.875, interpolation="bicubic", crop_mode="center").is_plain
         False
@@ -117,7 +117,7 @@ class Half:
 
     `read` returns the bytes of the image at an index, in a file format that Pillow decodes, or raises OSError.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Half
         >>> files = {"daisy/1.png": b"...", "rose/1.png": b"..."}
         >>> half = Half(names=tuple(files), labels=(0, 1), read=lambda index: list(files.values())[index])
@@ -140,31 +140,31 @@ class Collection:
     An entry point of the group `zoo.datasets` is a function `(rest: str, root: Path) -> Collection` that opens the
     address `KIND:REST`. `root` is the directory of datasets. The function raises DataError.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Collection, Half
         >>> train = Half(("daisy/1.png", "rose/1.png"), (0, 1), read=lambda index: b"...")
         >>> flowers = Collection("flowers", "Flowers", ("daisy", "rose"), train, test=None, stamp="version 1")
     """
 
-    name: str  # of the dataset, in lower-case letters, digits, '.', '_' and '-'
-    title: str  # the name in texts: "Oxford Flowers"
+    name: str  # name of the dataset, in lower-case letters, digits, '.', '_' and '-'
+    title: str  # display name: "Oxford Flowers"
     classes: tuple[str, ...]  # names of the classes, by label
     train: Half
     test: Half | None  # None if there is no test set
     stamp: str  # any text that changes when an image changes
-    license: str = ""  # of the images, a license id of the Hugging Face Hub, for the card
-    homepage: str = ""  # a URL, for the card
-    hub_id: str = ""  # of the dataset on the Hugging Face Hub, for the card
-    other_files: tuple[tuple[str, int], ...] = ()  # files that are no images: a suffix, and the number of files
+    license: str = ""  # license of the images, as an id of the Hugging Face Hub, for the card
+    homepage: str = ""  # URL, for the card
+    hub_id: str = ""  # id of the dataset on the Hugging Face Hub, for the card
+    other_files: tuple[tuple[str, int], ...] = ()  # suffixes of files that are not images, with the number of files
 
 
-FEW: Final = 10  # with fewer test images of a class, its accuracy means little
+FEW: Final = 10  # test images of a class; with fewer, its accuracy is not meaningful
 
 
 class Pictures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The images of a dataset that was read from an address, as a record stores them."""
+    """A summary of images that were read from an address, as a record stores it."""
 
-    address: Line  # without the path on this machine: "folder:flowers"
+    address: Line  # without a local path: "folder:flowers"
     title: Line
     sha256: Sha256  # of the classes, the images and their labels, in order
     train_images: Positive
@@ -174,7 +174,7 @@ class Pictures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     test_part: Annotated[float, Meta(gt=0, lt=1)] | None = None  # fraction held out; None if there is a test set
     license: Line = ""
     homepage: Line = ""
-    hub_id: Line = ""  # on the Hugging Face Hub
+    hub_id: Line = ""  # id on the Hugging Face Hub
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class Dataset:
     `is_whole` gets the directory of datasets and returns whether `folder` is complete there, so that `read` downloads
     nothing. None for a dataset that is never downloaded.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import zoo
         >>> def read(root, *, train):
@@ -193,23 +193,23 @@ class Dataset:
         >>> blank = zoo.Dataset("blank", "Blank images", ("even", "odd"), (1, 8, 8), (0.0,), (1.0,), 100, 20, read=read)
     """
 
-    name: str  # in lower-case letters, digits, '.', '_' and '-'
-    title: str  # the name in texts: "CIFAR-10"
+    name: str  # lower-case letters, digits, '.', '_' and '-'
+    title: str  # display name: "CIFAR-10"
     classes: tuple[str, ...]  # names of the classes, by label
     input_size: InputSize  # channels, height, width
-    mean: tuple[float, ...]  # of the training set, on the scale 0 to 1, one number per channel
-    std: tuple[float, ...]  # standard deviation, like mean
+    mean: tuple[float, ...]  # mean of the training set per channel, on the scale 0 to 1
+    std: tuple[float, ...]  # standard deviation of the training set per channel
     train_images: int  # number of training images
     test_images: int  # number of test images
-    hub_id: str = ""  # on the Hugging Face Hub, for the card
-    folder: str | None = field(default=None, kw_only=True)  # that `read` needs in its root; None for none
-    is_whole: Callable[[Path], bool] | None = field(default=None, kw_only=True, repr=False)  # whether it is downloaded
-    read: Reader = field(kw_only=True, repr=False)  # the function that reads the images
-    license: str = field(default="", kw_only=True)  # a license id of the Hugging Face Hub, for the card
-    homepage: str = field(default="", kw_only=True)  # a URL, for the card
-    resizing: Resizing = field(default=PLAIN, kw_only=True)  # of images of another size
-    pictures: Pictures | None = field(default=None, kw_only=True)  # of a dataset by address; None if it is declared
-    margin: int = field(default=0, kw_only=True)  # pixels by which training images are larger, for random crops
+    hub_id: str = ""  # id on the Hugging Face Hub, for the card
+    folder: str | None = field(default=None, kw_only=True)  # folder in the directory of datasets that `read` needs
+    is_whole: Callable[[Path], bool] | None = field(default=None, kw_only=True, repr=False)  # whether it is complete
+    read: Reader = field(kw_only=True, repr=False)  # function that reads the images
+    license: str = field(default="", kw_only=True)  # license of the images, as an id of the Hugging Face Hub
+    homepage: str = field(default="", kw_only=True)  # URL, for the card
+    resizing: Resizing = field(default=PLAIN, kw_only=True)  # how images of another size are resized
+    pictures: Pictures | None = field(default=None, kw_only=True)  # images read from an address; None for plugins
+    margin: int = field(default=0, kw_only=True)  # extra pixels of training images per side, for random crops
 
     def __post_init__(self) -> None:
         _require_name("dataset", self.name)
@@ -249,7 +249,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Raises:
         RecipeError: A value is impossible, or two fields contradict each other.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> paper = zoo.Recipe(epochs=200, lr=0.1, sched="multistep", decay_milestones=(100, 150))
         >>> paper.replace(lr=0.05).lr
@@ -268,19 +268,19 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sched: Literal["constant", "multistep", "cosine", "onecycle", "plateau"] = "constant"  # learning rate schedule
     sched_on_updates: bool = False  # update the learning rate after every step, not every epoch
     decay_milestones: Milestones = ()  # multistep: epochs after which lr is multiplied by decay_rate
-    decay_rate: Rate = 0.1  # multistep, plateau
+    decay_rate: Rate = 0.1  # multistep and plateau: factor of lr
     patience_epochs: Epochs = 10  # plateau: epochs without a lower validation error before lr decays
-    min_lr: Number = 0.0  # cosine: last learning rate
+    min_lr: Number = 0.0  # cosine: final learning rate
     pct_start: Annotated[float, Meta(gt=0, lt=1)] = 0.3  # onecycle: fraction of the training in which lr rises
-    div_factor: Rate = 25.0  # onecycle: starts at lr / div_factor
-    final_div_factor: Rate = 1e4  # onecycle: ends at lr / div_factor / final_div_factor
+    div_factor: Rate = 25.0  # onecycle: the first learning rate is lr / div_factor
+    final_div_factor: Rate = 1e4  # onecycle: the last one is lr / div_factor / final_div_factor
     cycle_momentum: bool = False  # onecycle: cycle momentum from 0.95 to 0.85 and back
-    val_images: Annotated[int, Meta(ge=0, le=10**9)] = 0  # validation set: the last training images, held out
-    warmup_epochs: Epochs = 0  # before the schedule
+    val_images: Annotated[int, Meta(ge=0, le=10**9)] = 0  # training images to hold out, the last ones, for validation
+    warmup_epochs: Epochs = 0  # epochs of warm-up before the schedule
     warmup_lr: float = 0.0  # first learning rate of the warm-up
     warmup_mode: Literal["linear", "constant"] = "linear"  # rise from warmup_lr to lr, or stay at warmup_lr
 
-    clip_grad: Rate | None = None  # largest gradient
+    clip_grad: Rate | None = None  # largest norm or value of the gradients; None for no clipping
     clip_mode: Literal["norm", "value"] = "norm"  # clip the norm of all gradients, or each value
     smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # label smoothing
 
@@ -290,30 +290,30 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cutmix: Weight = 0.0  # α of Beta(α, α); 0 for no CutMix
     mixup_prob: Fraction = 1.0  # probability that mixup or CutMix changes an image
     mixup_switch_prob: Fraction = 0.5  # probability of CutMix, if both are used
-    cutout: Pixels = 0  # side of the black square, in pixels
+    cutout: Pixels = 0  # side of the cutout square in pixels
 
     # An architecture's name stands for its model on the student's dataset.
     teacher: Line | None = None  # for distillation: a model's name or address, or an architecture's name
     distill: Fraction = 0.9  # weight of the teacher's loss; that of the labels is 1 - distill with kd, 1 with dkd
-    temperature: Rate = 4.0  # of the distillation
-    distill_type: Literal["kd", "dkd"] = "kd"  # Hinton's (arXiv:1503.02531), or decoupled (arXiv:2203.08679)
+    temperature: Rate = 4.0  # temperature of the distillation
+    distill_type: Literal["kd", "dkd"] = "kd"  # Hinton's loss (arXiv:1503.02531), or decoupled (arXiv:2203.08679)
     dkd_alpha: Weight = 1.0  # dkd: weight of the target class
     dkd_beta: Weight = 8.0  # dkd: weight of the other classes
-    distill_warmup_epochs: Epochs = 0  # in which the weight of the teacher's loss rises from 0
-    mean: tuple[float, ...] | None = None  # None for that of the dataset
-    std: tuple[Rate, ...] | None = None  # None for that of the dataset
+    distill_warmup_epochs: Epochs = 0  # epochs in which the weight of the teacher's loss rises from 0
+    mean: tuple[float, ...] | None = None  # mean for normalization; None for the dataset's
+    std: tuple[Rate, ...] | None = None  # standard deviation for normalization; None for the dataset's
 
-    img_size: Annotated[int, Meta(ge=1, le=4096)] | None = None  # height and width; None for those of the dataset
+    img_size: Annotated[int, Meta(ge=1, le=4096)] | None = None  # height and width of images; None for the dataset's
     scale: tuple[Rate, Fraction] | None = None  # random resized crop: smallest and largest fraction of the area
     ratio: tuple[Ratio, Ratio] = (0.75, 4 / 3)  # random resized crop: smallest and largest width / height
     color_jitter: Fraction = 0.0  # brightness, contrast and saturation change by factors in 1 ± color_jitter
     rand_augment: Annotated[int, Meta(ge=0, le=20)] = 0  # RandAugment (arXiv:1909.13719): number of changes
     rand_magnitude: Annotated[int, Meta(ge=0, le=30)] = 9  # RandAugment: magnitude, 0 to 30
-    class_weight: Literal["none", "balanced"] = "none"  # balanced: weight images / (classes · images of the class)
+    class_weight: Literal["none", "balanced"] = "none"  # balanced: images / (classes · images of the class)
 
-    freeze_epochs: Epochs = 0  # first epochs, in which only the head is trained
-    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # factor of the learning rate per layer below the head
-    model_ema_decay: Decay | None = None  # publish an exponential moving average of the weights with this decay
+    freeze_epochs: Epochs = 0  # first epochs in which only the head is trained
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # learning rate of a layer, relative to the layer above
+    model_ema_decay: Decay | None = None  # decay of an exponential moving average of the weights, which is published
 
     def __post_init__(self) -> None:
         self._check_fields()
@@ -429,7 +429,7 @@ def _kinds() -> Mapping[str, Any]:
 
 @functools.cache
 def _fields() -> type[Struct]:
-    """Return a struct with a recipe's fields, without the rules across fields."""
+    """Return a struct with a recipe's fields, without `Recipe.__post_init__`."""
     return msgspec.defstruct("Fields", list(_kinds().items()))
 
 
@@ -448,30 +448,30 @@ def _require_fields(names: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Reported:
-    """An accuracy of a model that was published elsewhere.
+    """An accuracy of a model in a paper or in another repository.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Reported
         >>> paper = Reported(91.25, by="He et al. (2015)", kind="paper")
     """
 
     test_top1: float  # percent
-    by: str  # the source: "He et al. (2015)"
-    kind: Literal["paper", "reproduction"]  # whether it is from the paper or from a reproduction
-    remark: str = ""  # "best over test epochs"
+    by: str  # source: "He et al. (2015)"
+    kind: Literal["paper", "reproduction"]  # the original paper, or a reproduction
+    remark: str = ""  # how it was measured: "best over test epochs"
 
 
 @dataclass(frozen=True)
 class Renaming:
     """Rules that rename the tensors of another implementation to those of the net, as `re.sub` does, in order.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Renaming
         >>> renaming = Renaming("akamaster", ((r"^linear\\.", "fc."),))
     """
 
-    by: str  # the author of the other implementation: "akamaster"
-    rules: tuple[tuple[str, str], ...]  # patterns and replacements
+    by: str  # author of the other implementation: "akamaster"
+    rules: tuple[tuple[str, str], ...]  # pairs of a regular expression and its replacement
 
     def __post_init__(self) -> None:
         for pattern, _ in self.rules:
@@ -485,13 +485,13 @@ class Deepening:
     The deeper net has all tensors of the shallower one, under the same names. Tensors with names that match `zeroed`
     are set to 0, so that an added block is the identity; other added tensors are initialized from the seed.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Deepening
         >>> deepening = Deepening(shallower=("resnet20", "resnet32"), zeroed=r"bn2\\.weight$")
     """
 
     shallower: tuple[str, ...]  # names of architectures
-    zeroed: str  # a regular expression, as `re.search` takes it
+    zeroed: str  # regular expression for `re.search`
 
     def __post_init__(self) -> None:
         _require_pattern("zeroed", self.zeroed)
@@ -501,24 +501,25 @@ class Deepening:
 class Architecture:
     """A net of one depth, with recipes that train it on any dataset.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> def build(input_size, num_classes):
         ...     from torch import nn
+        ...
         ...     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(input_size[0], num_classes))
         >>> tiny = zoo.Architecture("tiny", build, {"quick": zoo.Recipe(epochs=5)}, description="A linear classifier.")
     """
 
-    name: str  # in lower-case letters, digits, '.', '_' and '-'
-    build: Builder = field(repr=False)  # the function that makes the net
-    recipes: Mapping[str, Recipe]  # by name, the default first
-    paper: str = ""  # a URL
-    description: str = ""  # one sentence about the net, for the card
-    license: str = "apache-2.0"  # of its weights, a license id of the Hugging Face Hub
-    renamings: tuple[Renaming, ...] = ()  # for weights of other implementations
-    tags: tuple[str, ...] = ()  # tags of its models on the Hugging Face Hub: "resnet"
-    deepening: Deepening | None = None  # shallower architectures that it can start from
-    citation: str = ""  # of the paper as BibTeX, for the card
+    name: str  # lower-case letters, digits, '.', '_' and '-'
+    build: Builder = field(repr=False)  # function that makes the net
+    recipes: Mapping[str, Recipe]  # recipes by name, the default first
+    paper: str = ""  # URL of the paper
+    description: str = ""  # a sentence about the net, for the card
+    license: str = "apache-2.0"  # license of the weights, as an id of the Hugging Face Hub
+    renamings: tuple[Renaming, ...] = ()  # rules for the weights of other implementations
+    tags: tuple[str, ...] = ()  # tags of the models on the Hugging Face Hub: "resnet"
+    deepening: Deepening | None = None  # shallower architectures to start from
+    citation: str = ""  # BibTeX of the paper, for the card
 
     def __post_init__(self) -> None:
         _require_name("architecture", self.name)
@@ -538,7 +539,7 @@ class Model:
     After construction, `recipes` also has the recipes of the architecture, after those of the model. The first one is
     the default.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> from zoo.datasets import CIFAR100
         >>> resnet20 = zoo.info("resnet20").model.architecture
@@ -547,11 +548,11 @@ class Model:
         ('resnet20_cifar100', 'paper')
     """
 
-    architecture: Architecture  # of this plugin or another one
-    dataset: Dataset  # of this plugin, another one or the zoo
-    parameters: int | None  # number of trainable parameters; None if they are not counted
-    recipes: Mapping[str, Recipe] = field(default_factory=dict)  # for this model only, the default first
-    reported: tuple[Reported, ...] = ()  # accuracies that were published elsewhere
+    architecture: Architecture  # may be that of another plugin
+    dataset: Dataset  # may be that of another plugin or of the zoo
+    parameters: int | None  # number of trainable parameters; None if unknown
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)  # recipes for this model only, the default first
+    reported: tuple[Reported, ...] = ()  # published accuracies
     default: bool = False  # whether the architecture's name alone means this model
 
     def __post_init__(self) -> None:

@@ -5,16 +5,13 @@ command is imported when the command is called.
 """
 
 import errno
-import functools
 import gc
 import importlib
-import inspect
 import io
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,10 +34,7 @@ from zoo.plain import complain
 
 # By name: the file and function of a command, and the first paragraph of its docstring.
 COMMANDS = {
-    "list": (
-        "models:list_models",
-        "List the models: parameters, test accuracy, license, and where the weights are.",
-    ),
+    "list": ("models:list_models", "List the models: parameters, test accuracy, license, and where the weights are."),
     "plugins": (
         "plugins:list_plugins",
         "List the installed plugins: their models and other entry points, import times and errors.",
@@ -49,14 +43,8 @@ COMMANDS = {
         "plugins:new",
         "Create a plugin with an architecture, tests, README and CI; with --dataset, also a dataset.",
     ),
-    "search": (
-        "models:search",
-        "Search the Hugging Face Hub, or another hub, for models of the zoo.",
-    ),
-    "info": (
-        "models:info",
-        "Show a model: its recipes, published results and layers.",
-    ),
+    "search": ("models:search", "Search the Hugging Face Hub, or another hub, for models of the zoo."),
+    "info": ("models:info", "Show a model: its recipes, published results and layers."),
     "data": (
         "data:data",
         "Report on your own images: classes, counts, sizes, copies in both splits, and unreadable files.",
@@ -65,30 +53,18 @@ COMMANDS = {
         "train:train",
         "Train a model with one of its recipes, evaluate it, and write its model folder; --push publishes it.",
     ),
-    "push": (
-        "hub:push",
-        "Publish a model folder to a hub, under its model's name.",
-    ),
+    "push": ("hub:push", "Publish a model folder to a hub, under its model's name."),
     "import": (
         "hub:import_model",
         "Import weights of another author: download, check and evaluate them, and write a model folder.",
     ),
-    "pull": (
-        "hub:pull",
-        "Download a published model with all its files, and check their hashes.",
-    ),
-    "revisions": (
-        "hub:revisions",
-        "List the revisions of a published model, newest first: id, date, top-1, license.",
-    ),
+    "pull": ("hub:pull", "Download a published model with all its files, and check their hashes."),
+    "revisions": ("hub:revisions", "List the revisions of a published model, newest first: id, date, top-1, license."),
     "diff": (
         "hub:diff",
         "Show the differences between the records of two published models: recipe, results, classes, hashes.",
     ),
-    "eval": (
-        "evaluate:evaluate",
-        "Evaluate a model on its whole test set, and compare the results with its card.",
-    ),
+    "eval": ("evaluate:evaluate", "Evaluate a model on its whole test set, and compare the results with its card."),
     "verify": (
         "evaluate:verify",
         "Verify models against their records: hashes, strict load, recorded logits, and accuracy if the data is here.",
@@ -97,18 +73,9 @@ COMMANDS = {
         "train:reproduce",
         "Train a published model again with the settings in its record, and compare the results.",
     ),
-    "predict": (
-        "evaluate:predict",
-        "Classify images with a published model: class names with probabilities.",
-    ),
-    "export": (
-        "export:export",
-        "Export a model to other formats, and compare the exported files with the model.",
-    ),
-    "plot": (
-        "plot:plot",
-        "Plot loss, top-1 and learning rate of one or several runs.",
-    ),
+    "predict": ("evaluate:predict", "Classify images with a published model: class names with probabilities."),
+    "export": ("export:export", "Export a model to other formats, and compare the exported files with the model."),
+    "plot": ("plot:plot", "Plot loss, top-1 and learning rate of one or several runs."),
     "page": (
         "page:page",
         "Write a static site of a hub's models: a table, plots of accuracy, and a page for each model.",
@@ -119,8 +86,6 @@ COMMANDS = {
     ),
 }
 
-
-Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error, as ZOO_DEBUG=1 does.")]
 UsageError: Any = typer.BadParameter.__base__  # the base class of the parser's errors; typer does not export it
 UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO}  # errors of stdout
 
@@ -159,24 +124,13 @@ class LazyGroup(TyperGroup):
 
 def load(name: str) -> Any:
     """Import a command."""
-    file, _, function = COMMANDS[name][0].partition(":")
+    path, summary = COMMANDS[name]
+    file, _, function = path.partition(":")
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name, cls=Command)(_with_debug(getattr(importlib.import_module(f"zoo.cli.{file}"), function)))
-    return get_command(alone)
-
-
-def _with_debug(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the option --debug, which `_show_traceback` reads from sys.argv."""
-
-    @functools.wraps(command)
-    def called(*, debug: bool, **values: Any) -> None:
-        command(**values)
-
-    signature = inspect.signature(command, eval_str=True)
-    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
-    debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
-    called.__signature__ = signature.replace(parameters=[*own, debug])  # type: ignore[attr-defined]
-    return called
+    alone.command(name, cls=Command, short_help=summary)(getattr(importlib.import_module(f"zoo.cli.{file}"), function))
+    command = get_command(alone)
+    command.params += (option for option in get_command(app).params if "--debug" in option.opts)
+    return command
 
 
 app = typer.Typer(
@@ -204,7 +158,11 @@ def program(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
-    debug: Debug = False,
+    # Read from sys.argv by `_show_traceback`; `load` adds the option to every command.
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", expose_value=False, help="Print the traceback of an error, as ZOO_DEBUG=1 does."),
+    ] = False,
 ) -> None:
     """Handle the options before the command."""
     gc.freeze()  # skip these objects in collections, which would take a fifth of the time of `zoo list`

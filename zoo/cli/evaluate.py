@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from zoo import api
-from zoo.cli import completion, options
+from zoo.cli import options
 from zoo.cli.printing import print_json, print_table, say, telling
 from zoo.errors import FolderError, HubWarning, ZooError
 from zoo.evaluation.outcome import Check, Verified
@@ -82,14 +82,8 @@ def evaluate(
         say(f"95% confidence interval of top-1 (Wilson): {low:.1f}% to {high:.1f}%")
     if report:
         cells = [
-            (
-                result.name,
-                f"{result.images:,}",
-                f"{result.top1:.1f}%",
-                result.mistaken_for or "–",
-                f"{result.mistakes:,}",
-            )
-            for result in classes
+            (row.name, f"{row.images:,}", f"{row.top1:.1f}%", row.mistaken_for or "–", f"{row.mistakes:,}")
+            for row in classes
         ]
         print_table(("class", "images", "top-1", "mistaken for", "times"), cells, right=(1, 2, 4))
         say(f"the confusion matrix is in {folder}")
@@ -98,11 +92,7 @@ def evaluate(
 def verify(
     models: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="MODEL...",
-            help="Names, model folders' paths, or hf://namespace/name.",
-            autocompletion=completion.models,
-        ),
+        options.model_argument("Names, model folders' paths, or hf://namespace/name.", "MODEL..."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Verify all models with published weights.")] = False,
     hub: options.Hub = None,
@@ -185,7 +175,7 @@ def _say_verified(verified: Verified) -> None:
 
 def predict(
     model: options.ModelName,
-    pictures: Annotated[
+    images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Images of any size and mode, or folders of them.")
     ],
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Print the N most probable classes.")] = 5,
@@ -201,7 +191,7 @@ def predict(
     """
     unreadable = 0
     rows = []
-    predictions = api.predict(model, pictures, top=top, hub=hub, revision=revision, device=device, runtime=runtime)
+    predictions = api.predict(model, images, top=top, hub=hub, revision=revision, device=device, runtime=runtime)
     for prediction in predictions:
         unreadable += prediction.error is not None
         if prediction.error is not None:

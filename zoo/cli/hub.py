@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo import api
-from zoo.cli import completion, options
+from zoo.cli import options
 from zoo.cli.printing import print_json, print_table, say, say_published
 from zoo.hub.address import Name, parse
 from zoo.training.importing import ImportOptions
@@ -20,9 +20,7 @@ def push(
     license: Annotated[  # noqa: A002 - the usual word
         str | None,
         typer.Option(
-            "--license",
-            metavar="ID",
-            help="License id of the weights, stored in the folder: mit, cc-by-4.0.",
+            "--license", metavar="ID", help="License id of the weights, stored in the folder: mit, cc-by-4.0."
         ),
     ] = None,
 ) -> None:
@@ -32,14 +30,7 @@ def push(
 
 @options.with_options(ImportOptions)
 def import_model(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="The model with the net of these weights: resnet56_cifar10.",
-            autocompletion=completion.models,
-        ),
-    ],
+    model: Annotated[str, options.model_argument("The model with the net of these weights: resnet56_cifar10.")],
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A path, https://…, or hf://namespace/repository/path@REVISION.")
     ],
@@ -60,12 +51,7 @@ def import_model(
 
 
 def pull(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="A model's name, or hf://namespace/name.", autocompletion=completion.models
-        ),
-    ],
+    name: options.PublishedName,
     hub: options.Hub = None,
     revision: options.Revision = None,
     out: Annotated[
@@ -82,12 +68,7 @@ def pull(
 
 
 def revisions(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="A model's name, or hf://namespace/name.", autocompletion=completion.models
-        ),
-    ],
+    name: options.PublishedName,
     hub: options.Hub = None,
     as_json: options.Json = False,
 ) -> None:

@@ -11,7 +11,7 @@ from zoo.cli.printing import console, count, print_json, print_rows, print_table
 from zoo.hub import listing
 
 if TYPE_CHECKING:
-    from zoo.hub.info import ModelInfo
+    from zoo.hub.listing import ModelInfo
     from zoo.record.types import Record
     from zoo.spec import Model, Recipe
 
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 def list_models(
     pattern: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[PATTERN]",
-            help="A name, a prefix or a pattern: resnet56, 'resnet*b_*'. Case is ignored.",
-            autocompletion=completion.models,
+        options.model_argument(
+            "A name, a prefix or a pattern: resnet56, 'resnet*_cifar10'. Case is ignored.", "PATTERN"
         ),
     ] = None,
     dataset: Annotated[
@@ -63,12 +61,10 @@ def list_models(
     Prints a table on a terminal, and tab-separated lines in a pipe. The exit code is 1 if no model matches. For the
     best small models on CIFAR-100: zoo list --dataset cifar100 --max-parameters 1M --sort top1.
     """
-    rows = listing.overview(
-        pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub, sort=sort
-    )
+    rows = listing.overview(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
     if not rows:
-        raise listing.no_models(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
-    print_rows(rows, as_json=as_json)
+        raise listing.nothing(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
+    print_rows(listing.ordered(rows, sort), as_json=as_json)
 
 
 def search(
@@ -147,23 +143,12 @@ def _recipes(model: "Model", *, everything: bool) -> list[str]:
 def _chosen(recipe: "Recipe") -> set[str]:
     """Return the fields of a recipe that are not at their defaults, and the four most important ones."""
     fields = msgspec.structs.fields(recipe)
-    return {field.name for field in fields if getattr(recipe, field.name) != field.default} | {
-        "epochs",
-        "batch_size",
-        "opt",
-        "lr",
-    }
+    changed = {field.name for field in fields if getattr(recipe, field.name) != field.default}
+    return changed | {"epochs", "batch_size", "opt", "lr"}
 
 
 def info(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A model's name (resnet20, resnet20_cifar100), a path or an address.",
-            autocompletion=completion.models,
-        ),
-    ],
+    name: Annotated[str, options.model_argument("A model's name (resnet20, resnet20_cifar100), a path or an address.")],
     hub: options.Hub = None,
     layers: Annotated[
         bool, typer.Option("--layers/--no-layers", help="Show the net's layers, which imports torch.")

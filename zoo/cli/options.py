@@ -16,14 +16,14 @@ from zoo.training.options import TrainOptions
 
 # Models and hubs.
 
-ModelName = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="A model's name, a model folder's path (./NAME), or hf://namespace/name.",
-        autocompletion=completion.models,
-    ),
-]
+
+def model_argument(help: str, metavar: str = "MODEL") -> Any:  # noqa: A002 - typer's word
+    """Return an argument that is completed with the names of models."""
+    return typer.Argument(metavar=metavar, help=help, autocompletion=completion.models)
+
+
+ModelName = Annotated[str, model_argument("A model's name, a model folder's path (./NAME), or hf://namespace/name.")]
+PublishedName = Annotated[str, model_argument("A model's name, or hf://namespace/name.")]
 HUB_HELP = "A hub: file:PATH for a folder, hf://NAMESPACE for the Hugging Face Hub."
 Hub = Annotated[
     str | None, typer.Option("--hub", metavar="HUB", help=HUB_HELP + " [default: ZOO_HUB, then the catalogue]")

@@ -6,17 +6,15 @@ from typing import Annotated
 import typer
 
 from zoo import api
-from zoo.cli import completion
+from zoo.cli import options
 from zoo.cli.printing import say
 
 
 def plot(
     runs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="RUN...",
-            help="Paths of model folders and unfinished runs (./NAME), names, or addresses in a hub.",
-            autocompletion=completion.models,
+        options.model_argument(
+            "Paths of model folders and unfinished runs (./NAME), names, or addresses in a hub.", "RUN..."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write: .svg, .png or .pdf.")] = Path(

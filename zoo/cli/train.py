@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo import api
-from zoo.cli import completion, options
+from zoo.cli import options
 from zoo.cli.printing import progress, say, say_published, say_trained, telling
 from zoo.decoding import as_text
 from zoo.record.types import obstacles, spread
@@ -30,14 +30,7 @@ def _defaults(context: typer.Context, path: Path | None) -> None:
 
 @options.with_options(TrainOptions)
 def train(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="An architecture or a model: resnet20, resnet20_cifar100.",
-            autocompletion=completion.models,
-        ),
-    ],
+    name: Annotated[str, options.model_argument("An architecture or a model: resnet20, resnet20_cifar100.")],
     given: dict[str, Any],
     config: Annotated[
         Path | None,
@@ -100,35 +93,32 @@ def reproduce(
         raise typer.Exit(1)
 
 
-@options.with_options(
-    CompareOptions,
-    only=(
-        "recipe",
-        "dataset",
-        "settings",
-        "epochs",
-        "seed",
-        "device",
-        "amp",
-        "data",
-        "limit_train",
-        "out",
-        "mixed",
-        "track",
-    ),
+COMPARED = (
+    "recipe",
+    "dataset",
+    "settings",
+    "epochs",
+    "seed",
+    "device",
+    "amp",
+    "data",
+    "limit_train",
+    "out",
+    "mixed",
+    "track",
 )
+
+
+@options.with_options(CompareOptions, only=COMPARED)
 def compare(
-    models: Annotated[
-        list[str],
-        typer.Argument(metavar="MODEL...", help="The models: plain20 plain56.", autocompletion=completion.models),
-    ],
+    models: Annotated[list[str], options.model_argument("The models: plain20 plain56.", "MODEL...")],
     given: dict[str, Any],
     quiet: options.Quiet = False,
 ) -> None:
     """Train several models with the same options, and plot their training and test errors.
 
-    For the degradation problem: zoo compare plain20 plain56 resnet20 resnet56 --recipe paper. Models that are finished
-    in the same folder are not trained again, and stopped runs continue.
+    For example, to show the degradation problem: zoo compare plain20 plain56 resnet20 resnet56 --recipe paper. Models
+    that are finished in the same folder are not trained again, and stopped runs continue.
     """
     keep_memory()
     trained = api.compare(models, **given, report=None if quiet else progress())

@@ -188,7 +188,7 @@ def _kilobytes(path: str, field: str) -> int | None:
 
 def _read(dataset: Dataset, root: Path, *, train: bool) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Call the reader of a dataset, and compare what it returns with the declaration; raises DataError."""
-    reader = f"dataset {dataset.name}: the reader of {registry.whose(dataset.read)}"
+    reader = f"dataset {dataset.name}: the reader of {registry.origin(dataset.read)}"
     try:
         arrays = dataset.read(root, train=train)
     except ZooError:

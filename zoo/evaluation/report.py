@@ -1,4 +1,4 @@
-"""Write the report of an evaluation: results by class as JSON, and the confusion matrix as an image."""
+"""Results by class: the report of an evaluation, and the chart of errors of a model folder."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from zoo.record.types import Results
 
 MATRIX = "confusion.svg"
 NUMBERS = "report.json"
+MOST_BARS = 20  # of the chart of errors
+LONGEST_LABEL = 24  # characters of a class in the chart of errors
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class ClassResults:
     top1: float  # percent
     mistaken_for: str | None
     mistakes: int  # number of images predicted as `mistaken_for`
+
+    @property
+    def errors(self) -> int:
+        """The number of images that were predicted as another class."""
+        return round(self.images * (1 - self.top1 / 100))
 
 
 def by_class(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[ClassResults]:
@@ -82,6 +89,43 @@ def write(
     except OSError as error:
         raise FolderError(f"{folder} can't be written: {error.strerror}") from None
     return rows
+
+
+def draw_errors(title: str, classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> bytes:
+    """Plot the error of each class as a bar, the highest on top, with the class most often predicted instead.
+
+    Args:
+        title: The name of the model.
+        classes: The names of the classes. Of more than MOST_BARS, those with the highest errors are shown.
+        confusion: The confusion matrix; `confusion[i][j]` counts images of class i that were predicted as class j.
+
+    Returns:
+        The bytes of an SVG.
+    """
+    tested = [row for row in by_class(classes, confusion) if row.images]
+    rows = sorted(tested, key=lambda row: row.top1)[:MOST_BARS]
+    shown = f"{len(rows)} of {len(tested)} classes, those with the highest errors" if len(rows) < len(tested) else ""
+    with curve.new_figure(6.4, 1.3 + 0.24 * len(rows)) as figure:
+        figure.suptitle(f"{title}: {shown}" if shown else title)
+        axes = figure.subplots()
+        bars = axes.barh(range(len(rows)), [100 - row.top1 for row in rows], color="tab:red")
+        axes.set_yticks(range(len(rows)), [_short(row.name) for row in rows])
+        notes = [
+            f"{row.errors:,} of {row.images:,}"
+            + (f", {row.mistakes:,} as {_short(row.mistaken_for)}" if row.mistaken_for else "")
+            for row in rows
+        ]
+        axes.bar_label(bars, notes, padding=3, fontsize=7)
+        axes.set_xlabel("error (% of the class's test images)")
+        axes.invert_yaxis()
+        axes.set_xlim(0, 2 * max(100 - rows[0].top1, 1))  # leaves space for the notes
+        axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 100])
+        axes.grid(axis="x", alpha=0.3)
+        return curve.picture_of(figure, "svg")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…"
 
 
 def _draw(title: str, classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> bytes:

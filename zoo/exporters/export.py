@@ -127,7 +127,9 @@ def write(model: Published, made: Sequence[Exported], out: Path) -> tuple[Path, 
         files={name: File.of(content) for name, content in files.items()},
     )
     log, target = model.log(), path_of(out)
-    files[store.README] = card.render(config, log, model.declared).encode()
+    files |= model.presentation()
+    text = card.render(config, log, model.declared, shows_errors=store.ERRORS in files)
+    files[store.README] = text.encode()
     if log:
         files[store.CURVE] = curve.draw(config.name, log).encode()
     with alone(target):

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answers:
-    """The output of an exported file for N images: two tensors [N, num_classes] float32 on the CPU."""
+    """The output of an exported file for N images: two tensors [N, num_classes] float32 on the CPU.
+
+    Examples:
+        >>> import torch
+        >>> from zoo.plugin import Answers
+        >>> logits = torch.tensor([[4.0, 1.0]])
+        >>> answers = Answers(logits, probabilities=logits.softmax(dim=1))
+    """
 
     logits: Tensor
     probabilities: Tensor
@@ -38,7 +45,14 @@ Run = Callable[["Tensor"], Answers]
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """The model to export: its net in evaluation mode on the CPU, its record, and images for calibration."""
+    """The model to export: its net in evaluation mode on the CPU, its record, and images for calibration.
+
+    Examples:
+        >>> from safetensors.torch import save
+        >>> from zoo.plugin import Subject
+        >>> def write(subject: Subject) -> bytes:
+        ...     return save(subject.net.state_dict(), subject.metadata(any_size=False))
+    """
 
     net: nn.Module
     config: Record
@@ -68,7 +82,7 @@ class Subject:
 class Exporter:
     """An export format, as a plugin declares it under the entry point group `zoo.exporters`.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Answers, Exporter
         >>> def write(subject):
         ...     return b"a file with the weights of subject.net"

@@ -50,6 +50,16 @@ def program(net: nn.Module, config: Record, *, any_size: bool) -> ExportedProgra
 
     Raises:
         ExportError: torch.export can't trace the net.
+
+    Examples:
+        >>> import torch
+        >>> import zoo
+        >>> from zoo.plugin import program
+        >>> net = zoo.load("resnet8_digits", pretrained=True)
+        >>> graph = program(net, zoo.info("resnet8_digits").config, any_size=False)
+        >>> logits, probabilities = graph.module()(torch.zeros(1, 8, 8, 1, dtype=torch.uint8))
+        >>> probabilities.shape
+        torch.Size([1, 10])
     """
     channels, height, width = config.input_size
     # With the model's size as example, torch.export would specialize the graph to that size.

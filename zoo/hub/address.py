@@ -45,7 +45,7 @@ class Address:
         revision: The revision of the model; None for the newest.
         mark: The text between scheme and location, ":" or "://". It is ignored by comparisons.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Address
         >>> hub = Address("memory", "test")
         >>> str(hub.model("resnet8_digits").at("v1"))

@@ -91,7 +91,7 @@ def info(name: str | Path, *, hub: str | None = None) -> ModelInfo:
         FolderError: The folder is incomplete or damaged.
         HubError: The hub can't be read, or does not have the model (NotFound).
 
-    Example:
+    Examples:
         >>> import zoo
         >>> zoo.info("resnet20_cifar10").classes[0]
         'airplane'
@@ -143,7 +143,7 @@ def revisions(model: str | Path, *, hub: str | None = None) -> list[RevisionRow]
         UnknownModel: No plugin has a model of that name.
         HubError: The hub can't be read, or does not have the model (NotFound).
 
-    Example:
+    Examples:
         >>> import zoo
         >>> len(zoo.api.revisions("resnet8_digits")[0].id)
         64

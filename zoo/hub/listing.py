@@ -82,7 +82,7 @@ def list_models(
         RegistryError: There is no such order.
         HubError: The hub can't be read.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> zoo.list_models(dataset="cifar100", max_parameters=1_000_000, pretrained=True, sort="top1")[0]
         'resnet56b_cifar100.chenyaofo'

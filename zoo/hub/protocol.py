@@ -27,7 +27,7 @@ class Revision:
         record: The content of its config.json.
         id: The id by which the hub returns this revision.
 
-    Example:
+    Examples:
         >>> from zoo.hub import open_hub
         >>> revision = open_hub("file:runs").resolve("resnet8_digits")
         >>> revision.record.parameters, len(revision.id)
@@ -48,7 +48,7 @@ class Pushed:
         repaired: The files that were damaged or missing in the hub and have been replaced.
         card: The state of the card before. A stale card is rendered again; an edited card is kept.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Address, Pushed
         >>> Pushed(Address("memory", "test", "resnet8_digits"), revision="1").repaired
         ()
@@ -74,7 +74,7 @@ class Listed:
         plugin: The distribution that provides the architecture.
         claim: The top-1 accuracy in percent that the author of imported weights states, if it was not measured.
 
-    Example:
+    Examples:
         >>> from zoo.hub import open_hub
         >>> for model in open_hub("file:runs").models():
         ...     print(model.name, model.parameters)
@@ -109,7 +109,7 @@ class Listed:
 class Hub(Protocol):
     """A store of published models.
 
-    Example:
+    Examples:
         >>> from zoo.hub import open_hub
         >>> hub = open_hub("file:runs")
         >>> revision = hub.resolve("resnet8_digits")

@@ -209,9 +209,10 @@ def _rendered(model: Published, hub: Hub, files: Mapping[str, bytes]) -> tuple[d
         rendered[store.CURVE] = local[store.CURVE] = curve.draw(record.name, log).encode()
     with contextlib.suppress(PluginError):
         if isinstance(model.declared, Model) or store.README not in files:
-            own_text = card.render(record, log, model.declared)
-            hub_text = card.render(record, log, model.declared, _shown_address(hub, record.name))
-            catalogue_text = card.render(record, log, model.declared, record.name)
+            own_text, hub_text, catalogue_text = (
+                card.render(record, log, model.declared, address, shows_errors=store.ERRORS in files)
+                for address in (None, _shown_address(hub, record.name), record.name)
+            )
             state = _state(files.get(store.README), own_text, hub_text, catalogue_text)
             if state == "stale":
                 local[store.README] = own_text.encode()

@@ -138,8 +138,18 @@ class Published:
         for file in self.config.files:
             if weights or file != store.WEIGHTS or self._has(file):
                 yield file, self.read(file)
-        for file in self._presentation():
-            yield file, store.read_regular(self.source.fetch([file]), file, store.PRESENTATION_BYTES)
+        yield from self.presentation().items()
+
+    def presentation(self) -> dict[str, bytes]:
+        """Read the card and the charts that the model has, by name; they have no hash.
+
+        Raises FolderError, NotFound or HubError.
+        """
+        return {
+            file: store.read_regular(self.source.fetch([file]), file, store.PRESENTATION_BYTES)
+            for file in PRESENTATION
+            if self._has(file)
+        }
 
     def _config_file(self, anew: bool) -> bytes:
         folder = self.source.fetch([store.CONFIG], anew=anew)
@@ -171,7 +181,7 @@ class Published:
 
         The files are not checked. Raises NotFound or HubError.
         """
-        files = [store.CONFIG, *self.config.files, *self._presentation()]
+        files = [store.CONFIG, *self.config.files, *filter(self._has, PRESENTATION)]
         if self.config.download is not None and not self._has(store.WEIGHTS):
             files.remove(store.WEIGHTS)
         return self.source.fetch(files)
@@ -182,9 +192,6 @@ class Published:
         except (NotFound, FolderError):
             return False
         return True
-
-    def _presentation(self) -> list[str]:
-        return [file for file in PRESENTATION if self._has(file)]
 
     def _folder_with(self, file: str, *, anew: bool = False) -> Path:
         """A folder with that file: the model's, or the cache of weights that are downloaded from another address."""

@@ -41,7 +41,7 @@ def open_hub(address: str | Address | None = None) -> Hub:
         HubError: The text is not the address of a hub, or no plugin provides this kind of hub.
         PluginError: The plugin of this kind of hub can't be used.
 
-    Example:
+    Examples:
         >>> from zoo.hub import open_hub
         >>> str(open_hub("hf://me").address)
         'hf://me'

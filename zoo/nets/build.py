@@ -91,7 +91,7 @@ def build(
     classes = len(on.classes) if num_classes is None else _checked("num_classes", num_classes, MOST_CLASSES)
     channels = channels if in_channels is None else _checked("in_channels", in_channels, MOST_CHANNELS)
     size = (channels, height, width)
-    by = f"architecture {architecture.name}: its build, of {registry.whose(architecture.build)},"
+    by = f"architecture {architecture.name}: its build, of {registry.origin(architecture.build)},"
     try:
         inspect.signature(architecture.build).bind(input_size=size, num_classes=classes)
     except (TypeError, ValueError) as error:
@@ -180,7 +180,7 @@ def require_counted(net: nn.Module, config: Record, what: object) -> None:
 
 def require_as_declared(model: Model) -> None:
     """Raise PluginError if a model's net has not the declared number of parameters, or not a logit per class."""
-    by = f"model {model.name}, of {registry.whose(model.architecture.build)}:"
+    by = f"model {model.name}, of {registry.origin(model.architecture.build)}:"
 
     def measured(device: str) -> tuple[int, tuple[int, ...] | None]:
         net = to_be_filled(model.architecture, model.dataset, device).eval()

@@ -1,1 +1,1 @@
-"""Write the models of a hub as a static site, which works from a file and on any host, and loads nothing else."""
+"""Write a static site of a hub's models. It can be opened from a file, and loads nothing from other hosts."""

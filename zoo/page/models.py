@@ -17,7 +17,7 @@ from zoo.record.card import Snippet, command, install, snippets
 from zoo.record.types import EpochRow, Imported, Record, Trained
 from zoo.spec import Architecture, Dataset, Model
 
-TRIED = "onnx"  # the format that runs in a browser
+BROWSER_FORMAT = "onnx"  # of exported files
 MOST_BYTES = 50 * 2**20  # of a file that is copied to the site
 
 
@@ -31,11 +31,11 @@ class Download:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """The contents of a model's page. Its texts may be malicious: the templates escape them."""
+class ModelPage:
+    """The contents of a model's page. Text in the record may be malicious, so the templates escape it."""
 
     config: Record
-    declared: Model | Architecture | None  # None if no plugin declares its architecture
+    declared: Model | Architecture | None  # None if no plugin declares the architecture
     log: Sequence[EpochRow]
     address: str  # as `zoo.load` takes it
     downloads: tuple[Download, ...]
@@ -48,12 +48,12 @@ class Shown:
 
     @property
     def dataset(self) -> Dataset | None:
-        """Its dataset, if a plugin declares it."""
+        """The dataset; None if no plugin declares it."""
         return self.declared.dataset if isinstance(self.declared, Model) else None
 
     @property
     def description(self) -> str:
-        """The architecture and the dataset, in a sentence."""
+        """A sentence about the architecture and the dataset."""
         title = self.dataset.title if self.dataset else self.config.dataset
         if self.declared is None:
             return f"{self.config.architecture}, trained on {title}"
@@ -62,26 +62,26 @@ class Shown:
 
     @property
     def command(self) -> str:
-        """The command that repeats its training; empty for imported models, and if its plugin is missing."""
+        """The command that repeats the training; empty for imported models and without the model's plugin."""
         if not isinstance(self.config, Trained) or self.declared is None:
             return ""
         return command(self.config.job, self.declared, max(1, len(self.config.seeds)))
 
     @property
     def trained_by(self) -> str:
-        """Who trained it: the author of imported weights, the zoo for the catalogue, else the hub's owner."""
+        """The author of imported weights; else the zoo for the catalogue, or the hub's owner."""
         if isinstance(self.config, Imported):
             return self.config.source.by
         return "the zoo" if self.address == self.name else "this hub's owner"
 
     @property
     def snippets(self) -> Sequence[Snippet]:
-        """Python code that loads it."""
+        """Python code that loads the model."""
         return snippets(self.config, self.declared, self.address)
 
     @property
     def install(self) -> str:
-        """The command that installs the zoo and its plugin."""
+        """The command that installs the zoo and the plugin."""
         return install(self.config)
 
     @property
@@ -94,8 +94,8 @@ class Shown:
 
     @property
     def obstacle(self) -> str:
-        """Why it can't be tried in a browser; empty if it can."""
-        if all(export.format != TRIED for export in self.config.exports):
+        """Why the model can't be tried in a browser; empty if it can."""
+        if all(export.format != BROWSER_FORMAT for export in self.config.exports):
             return f"It has no ONNX file; `zoo export {self.name} --to onnx` makes one."
         channels = self.config.input_size[0]
         if channels not in (1, 3):
@@ -103,7 +103,7 @@ class Shown:
         return ""
 
 
-def shown(hub: str | None, *, with_files: bool) -> list[Shown]:
+def read(hub: str | None, *, with_files: bool) -> list[ModelPage]:
     """Read the published models of a hub.
 
     Args:
@@ -124,7 +124,7 @@ def shown(hub: str | None, *, with_files: bool) -> list[Shown]:
     for row in rows:
         name = row.name if row.weights in (None, "catalogue") else row.weights
         try:
-            models.append(_of(name, with_files=with_files))
+            models.append(_read_model(name, with_files=with_files))
         except ZooError as error:
             warnings.warn(HubWarning(f"{row.name} is left out: {error}"), stacklevel=2)
     if not models:
@@ -134,17 +134,17 @@ def shown(hub: str | None, *, with_files: bool) -> list[Shown]:
     return models
 
 
-def _of(name: str, *, with_files: bool) -> Shown:
+def _read_model(name: str, *, with_files: bool) -> ModelPage:
     model = published(name)
     try:
         declared = model.declared
     except PluginError:
         declared = None
-    shown = Shown(model.config, declared, model.log(), name, tuple(_downloads(model)), None)
-    if with_files and not shown.obstacle:
-        file = next(export.file for export in model.config.exports if export.format == TRIED)
-        shown = replace(shown, onnx=model.read(file))
-    return shown
+    page = ModelPage(model.config, declared, model.log(), name, tuple(_downloads(model)), None)
+    if with_files and not page.obstacle:
+        file = next(export.file for export in model.config.exports if export.format == BROWSER_FORMAT)
+        page = replace(page, onnx=model.read(file))
+    return page
 
 
 def _downloads(model: Published) -> Iterator[Download]:

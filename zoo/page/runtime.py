@@ -1,6 +1,6 @@
 """Read onnxruntime-web from its npm package, as scripts that a page can load without a server.
 
-A page that is opened from a file can load only scripts, so other files are embedded in scripts as base64.
+A page that is opened from a file can load only scripts, so the scripts contain the other files as base64.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.errors import PageError
-from zoo.record.paths import path_of
 
 SCRIPT = "ort.wasm.min.js"
 PARTS = {"glue": "ort-wasm-simd-threaded.mjs", "wasm": "ort-wasm-simd-threaded.wasm"}
@@ -33,26 +32,24 @@ def read(folder: Path) -> Runtime:
         folder: The folder `package`, or the folder that contains it.
 
     Raises:
-        PageError: The folder is no such package.
+        PageError: The folder is not such a package.
     """
     try:
-        root = path_of(folder)
-        root = (
-            root if (root / "package.json").is_file() else root / "package"
-        )  # the top folder in archives of `npm pack`
+        is_package = (folder / "package.json").is_file()
+        root = folder if is_package else folder / "package"  # the top folder in archives of `npm pack`
         version = str(json.loads((root / "package.json").read_text(encoding="utf-8"))["version"])
         script = (root / "dist" / SCRIPT).read_bytes()
         parts = {name: (root / "dist" / file).read_bytes() for name, file in PARTS.items()}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise PageError(
-            f"{folder} is no unpacked npm package onnxruntime-web, it lacks {_lacking(error)}; get it with: "
-            "npm pack onnxruntime-web && tar -xf onnxruntime-web-*.tgz, and name the folder package as runtime"
+            f"{folder} is not an unpacked npm package onnxruntime-web, it lacks {_lacking(error)}; get it with: "
+            "npm pack onnxruntime-web && tar -xf onnxruntime-web-*.tgz, and name the folder `package` as runtime"
         ) from None
     return Runtime(version, {f"runtime/{SCRIPT}": script, "runtime/parts.js": script_of(parts)})
 
 
 def script_of(parts: Mapping[str, bytes]) -> bytes:
-    """A script that defines contents by name in base64; the page's `bytesOf` decodes them."""
+    """Return a script with named contents in base64, which `bytesOf` in try.js decodes."""
     lines = [
         f"embedded[{json.dumps(name)}] = {json.dumps(base64.b64encode(content).decode())};"
         for name, content in parts.items()

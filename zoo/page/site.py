@@ -1,13 +1,13 @@
-"""Render the files of a site, and write them to a folder in a single step.
+"""Render the files of a site, and write them to a folder in one step.
 
 index.html             every model in a table
 accuracy-DATASET.svg   accuracy against parameters, for datasets with several models
-models/NAME.html       a model, with links to its files and a form to try it
-models/NAME.svg        its training curve; narrow/NAME.svg is for small screens
+models/NAME.html       a model, with download links and a form to try it
+models/NAME.svg        its training curve; models/narrow/NAME.svg is for small screens
 files/NAME/            the files of a model, if its hub is a folder
 models/NAME.js         its ONNX file, if the model can be tried
 runtime/               onnxruntime, if models can be tried
-*.css, *.js            style and scripts of all pages
+*.css, *.js            styles and scripts of all pages
 zoo-page.json          the names of these files, so that a later site can replace them
 """
 
@@ -21,45 +21,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from zoo.errors import PageError
-from zoo.page.models import Shown
+from zoo.page.models import ModelPage
 from zoo.page.runtime import Runtime, script_of
 from zoo.record import curve
 from zoo.record.lock import alone
-from zoo.record.paths import path_of, require_named
+from zoo.record.paths import require_named
 from zoo.record.replace import written_aside
 from zoo.record.types import Trained, spread
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-MARK: Final = "zoo-page.json"
+MANIFEST: Final = "zoo-page.json"
 SHARED: Final = ("site.css", "table.js", "pixels.js", "try.js")
 
 
 def require_replaceable(out: Path) -> None:
-    """Raise PageError if the path exists and is anything but an earlier site."""
-    target = path_of(out)
-    require_named(target)
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise PageError(f"{target} is no folder; name another path as out")
-    if not target.exists() or not any(target.iterdir()):
+    """Raise PageError if the path exists and is not an earlier site."""
+    require_named(out)
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise PageError(f"{out} is not a folder; name another path as out")
+    if not out.exists() or not any(out.iterdir()):
         return
     try:
-        own = {MARK, *json.loads((target / MARK).read_text(encoding="utf-8"))["files"]}
+        own = {MANIFEST, *json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, LookupError, TypeError):
-        raise PageError(f"{target} is there and is no site of zoo page; name another folder as out") from None
-    present = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
+        raise PageError(f"{out} exists and is not a site of zoo page; name another folder as out") from None
+    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
     if unexpected := sorted(present - own):
         raise PageError(
-            f"{target} has {unexpected[0]}, which zoo page did not write; move it away, or name another folder as out"
+            f"{out} has {unexpected[0]}, which zoo page did not write; move it, or name another folder as out"
         )
 
 
-def pages(models: Sequence[Shown], runtime: Runtime | None) -> Mapping[str, bytes]:
+def pages(models: Sequence[ModelPage], runtime: Runtime | None) -> Mapping[str, bytes]:
     """Render the files of a site.
 
     Args:
-        models: The models of the site.
+        models: The pages of the models.
         runtime: onnxruntime-web, to try models in the browser; None for a site without it.
 
     Returns:
@@ -69,23 +68,23 @@ def pages(models: Sequence[Shown], runtime: Runtime | None) -> Mapping[str, byte
     index = templates.get_template("index.html").render(
         models=models,
         datasets=sorted({model.config.dataset for model in models}),
-        pictures={dataset: _picture(dataset) for dataset in accuracies},
+        charts={dataset: _chart(dataset) for dataset in accuracies},
     )
-    made = {"index.html": index.encode()}
-    made |= {_picture(name): curve.against_size({name: points}).encode() for name, points in accuracies.items()}
-    made |= {name: (files(__package__) / "templates" / name).read_bytes() for name in SHARED}
-    made |= dict(runtime.files if runtime else {})
+    contents = {"index.html": index.encode()}
+    contents |= {_chart(name): curve.against_size({name: points}).encode() for name, points in accuracies.items()}
+    contents |= {name: (files(__package__) / "templates" / name).read_bytes() for name in SHARED}
+    contents |= dict(runtime.files if runtime else {})
     for model in models:
-        made |= dict(_model(model, runtime, templates))
-    return made
+        contents |= dict(_model_files(model, runtime, templates))
+    return contents
 
 
-def write(out: Path, made: Mapping[str, bytes]) -> Path:
+def write(out: Path, contents: Mapping[str, bytes]) -> Path:
     """Write a site to a folder, and replace an earlier site.
 
     Args:
         out: The folder.
-        made: The files, as `pages` returns them.
+        contents: The contents of the files by their paths in the site, as `pages` returns them.
 
     Returns:
         The absolute path of the folder.
@@ -94,18 +93,18 @@ def write(out: Path, made: Mapping[str, bytes]) -> Path:
         PageError: The folder exists and is not an earlier site.
         FolderError: The folder can't be written.
     """
-    target = path_of(out).absolute()
-    mark = json.dumps({"files": sorted(made)}, indent=2) + "\n"
+    target = out.absolute()
+    manifest = json.dumps({"files": sorted(contents)}, indent=2) + "\n"
     with alone(target):
         require_replaceable(target)
         with written_aside(target) as aside:
-            for name, content in {**made, MARK: mark.encode()}.items():
+            for name, content in {**contents, MANIFEST: manifest.encode()}.items():
                 (aside / name).parent.mkdir(parents=True, exist_ok=True)
                 (aside / name).write_bytes(content)
     return target
 
 
-def _accuracies(models: Sequence[Shown]) -> dict[str, list[curve.Sized]]:
+def _accuracies(models: Sequence[ModelPage]) -> dict[str, list[curve.Sized]]:
     """The points of each chart, by dataset; a dataset with a single measured model has none."""
     points: dict[str, list[curve.Sized]] = {}
     for model in models:
@@ -117,11 +116,11 @@ def _accuracies(models: Sequence[Shown]) -> dict[str, list[curve.Sized]]:
     return {dataset: points[dataset] for dataset in sorted(points) if len(points[dataset]) > 1}
 
 
-def _picture(dataset: str) -> str:
+def _chart(dataset: str) -> str:
     return f"accuracy-{dataset}.svg"
 
 
-def _model(model: Shown, runtime: Runtime | None, templates: Environment) -> Iterator[tuple[str, bytes]]:
+def _model_files(model: ModelPage, runtime: Runtime | None, templates: Environment) -> Iterator[tuple[str, bytes]]:
     page = templates.get_template("model.html")
     obstacle = model.obstacle or ("" if runtime else "This site has no onnxruntime-web; `zoo page --try` adds it.")
     has_curve = len(model.log) > 1

@@ -9,7 +9,7 @@ from typing import Final
 
 from zoo.errors import PageError
 from zoo.hub.http import plain_errors, with_retries
-from zoo.page.site import MARK
+from zoo.page.site import MANIFEST
 
 README: Final = """---
 title: {title}
@@ -56,9 +56,9 @@ def publish(site: Path, repository: str) -> str:
                 commit_message="Add the metadata of the Space",
             )  # fmt: skip
         earlier: list[str] = []
-        if api.file_exists(repository, MARK, repo_type="space"):
-            mark = Path(api.hf_hub_download(repository, MARK, repo_type="space"))
-            earlier = json.loads(mark.read_text(encoding="utf-8"))["files"]
+        if api.file_exists(repository, MANIFEST, repo_type="space"):
+            manifest = Path(api.hf_hub_download(repository, MANIFEST, repo_type="space"))
+            earlier = json.loads(manifest.read_text(encoding="utf-8"))["files"]
         api.upload_folder(
             repo_id=repository, repo_type="space", folder_path=site, delete_patterns=earlier,
             commit_message="Publish the site of zoo page",

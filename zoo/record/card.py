@@ -36,7 +36,14 @@ SIGNATURE = re.compile(
 HUB_MODEL = re.compile(r"hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+)(?:@[^@]*)?")  # group 1 is the repository
 
 
-def render(record: Record, log: Sequence[EpochRow], model: Model | Architecture, address: str | None = None) -> str:
+def render(
+    record: Record,
+    log: Sequence[EpochRow],
+    model: Model | Architecture,
+    address: str | None = None,
+    *,
+    shows_errors: bool = False,
+) -> str:
     """Render the text of README.md.
 
     Args:
@@ -44,11 +51,13 @@ def render(record: Record, log: Sequence[EpochRow], model: Model | Architecture,
         log: The rows of the log; empty if the zoo did not train the model.
         model: The model, or only its architecture if no plugin declares the dataset.
         address: The address of the published model, for `zoo.load`; None if it is not published.
+        shows_errors: Show errors.svg, which not every model folder has.
 
     Returns:
         The text, which ends with the hash of all lines above the last one.
     """
-    text = _template().render(_context(record, log, model, address)).rstrip("\n") + "\n\n"
+    context = _context(record, log, model, address)
+    text = _template().render(context, shows_errors=shows_errors).rstrip("\n") + "\n\n"
     version = plugins.core_version()
     return f"{text}<!-- Written by zoo {version}, SHA-256 of the text above: {_sha256(text)} -->\n"
 

@@ -3,7 +3,11 @@
     config.json          the record (`zoo.record.types.Record`), with the hash and size of each file
     model.safetensors    the weights, fp32 or fp16, with name, recipe, hash of the recipe and normalization as metadata
     log.jsonl            a row per epoch (`EpochRow`), if the zoo trained the model
-    README.md, curve.svg the card and the curve, which have no hash: they may be edited or missing
+    README.md            the card
+    curve.svg            loss and accuracy against epoch, if the zoo trained the model
+    errors.svg           the errors of each class on the test set, if the zoo trained the model
+
+The card and the charts have no hash: they may be edited or missing.
 
 The id of a folder is the SHA-256 of the record's JSON with sorted keys and without white space. It identifies all
 hashed files.
@@ -27,12 +31,13 @@ from zoo.decoding import SchemaError, decode, explain
 from zoo.errors import FolderError, HashMismatch, OtherFormat, RecipeError
 from zoo.record.types import CONFIG as CONFIG
 from zoo.record.types import CURVE as CURVE
+from zoo.record.types import ERRORS as ERRORS
 from zoo.record.types import FORMAT, PRESENTATION, EpochRow, File, Imported, Record, Summary, Trained
 from zoo.record.types import LOG as LOG
 from zoo.record.types import README as README
 from zoo.record.types import WEIGHTS as WEIGHTS
 
-FILES: Final = (README, CONFIG, WEIGHTS, LOG, CURVE)
+FILES: Final = (README, CONFIG, WEIGHTS, LOG, CURVE, ERRORS)
 
 CONFIG_BYTES: Final = 32 * 2**20  # a config.json of 10,000 classes has a megabyte
 LOG_BYTES: Final = 64 * 2**20  # an epoch has about 200 bytes
@@ -215,7 +220,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 
 def presentation(folder: Path) -> list[str]:
-    """List the names of the card and the curve, if the folder has them."""
+    """List the names of the card and the charts that the folder has."""
     return [name for name in PRESENTATION if (folder / name).is_file()]
 
 

@@ -6,6 +6,7 @@ checked when it is written (`zoo.record.store`).
 
 from __future__ import annotations
 
+import builtins
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,7 +40,8 @@ CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 LOG: Final = "log.jsonl"
 CURVE: Final = "curve.svg"
-PRESENTATION: Final = (README, CURVE)  # rendered from record and log; the record has no hash of them
+ERRORS: Final = "errors.svg"
+PRESENTATION: Final = (README, CURVE, ERRORS)  # for people; the record has no hash of them
 
 UNKNOWN_LICENSE: Final = "unknown"  # license id of the Hugging Face Hub
 
@@ -141,7 +143,7 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
     bytes: Count
 
     @classmethod
-    def of(cls, content: bytes) -> File:
+    def of(cls, content: builtins.bytes) -> File:
         """Hash the content of a file."""
         import hashlib  # imported here because OpenSSL loads slowly and a list of models needs no hash
 
@@ -248,7 +250,7 @@ class _Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     paper: Line
     # Logits of fixed inputs (`zoo.evaluation.evaluate`); empty for a repository of another library.
     known_answers: tuple[tuple[float, ...], ...] = ()
-    files: Annotated[Mapping[FilePath, File], Meta(max_length=1_000)]  # all but config.json, card and curve
+    files: Annotated[Mapping[FilePath, File], Meta(max_length=1_000)]  # all but config.json, card and charts
     exports: Annotated[tuple[Export, ...], Meta(max_length=16)] = ()
     download: Download | None = None  # of the weights, which may be missing in the folder then
     pretrained_cfg: PretrainedCfg | UnsetType = UNSET  # if timm has the net too

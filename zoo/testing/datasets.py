@@ -35,7 +35,7 @@ def check_dataset(dataset: Dataset, root: Path) -> None:
     Raises:
         AssertionError: A check failed.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from zoo.plugin import DIGITS
         >>> from zoo.testing import check_dataset

@@ -61,7 +61,7 @@ def check_plugin(distribution: str, root: Path | None = None) -> None:
     Raises:
         AssertionError: A check failed; the message names it.
 
-    Example:
+    Examples:
         >>> from zoo.testing import check_plugin
         >>> try:
         ...     check_plugin("zoo-flowers")

@@ -38,7 +38,7 @@ def check_hub(hub: Hub, folder: Path) -> None:
     Raises:
         AssertionError: A check failed.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from zoo.hub import open_hub
         >>> from zoo.testing import check_hub

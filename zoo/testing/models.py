@@ -21,7 +21,6 @@ from zoo.spec import Dataset, Model, Recipe
 from zoo.testing.require import require
 from zoo.training import jobs
 from zoo.training import optimizer as optim
-from zoo.training.jobs import Machine
 from zoo.training.options import TrainOptions
 from zoo.training.output import Output
 from zoo.training.plan import Plan
@@ -54,7 +53,7 @@ def check_model(model: Model) -> None:
     Raises:
         AssertionError: A check failed.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> from zoo.testing import check_model
         >>> check_model(zoo.info("resnet8_digits").model)
@@ -130,7 +129,7 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
     Raises:
         AssertionError: A check failed.
 
-    Example:
+    Examples:
         >>> import zoo
         >>> from zoo.testing import check_training
         >>> check_training(zoo.info("resnet8_digits").model)
@@ -146,13 +145,13 @@ def check_training(model: Model, *, recipe: str | None = None, images: int = 96)
     learnable = replace(model, dataset=_learnable(model.dataset, images + short.val_images), recipes=recipes)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / model.name
-        machine = Machine(CPU, out)
-        job, why = jobs.new(learnable, TrainOptions(recipe=name, amp=False, compile="none"), machine)
+        job, why = jobs.new(learnable, TrainOptions(recipe=name, amp=False, compile="none"), CPU)
         plan = Plan(
             job=job,
             why=why,
             model=learnable,
-            machine=machine,
+            device=CPU,
+            data_root=out,
             output=Output(out),
             reporting=Reporting(save_every=2, eval_every=2),
         )
@@ -176,7 +175,7 @@ def learning_rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:
     Returns:
         One value for each of the `epochs * steps_per_epoch` steps.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Recipe
         >>> from zoo.testing import learning_rates
         >>> learning_rates(Recipe(epochs=2, lr=0.1, sched="constant"), steps_per_epoch=2)

@@ -1,8 +1,8 @@
-"""Checkpoints: the file from which a training continues exactly, and the log of an unfinished run.
+"""Checkpoints, from which a training continues to the same bytes, and the log of an unfinished run.
 
-A checkpoint is the SHA-256 of the rest of the file, then the output of `torch.save`. The hash is checked first, because
-torch checks none, and the content is loaded with `weights_only=True`. The file is written to a temporary name and
-renamed, so a killed process leaves the previous checkpoint or the new one.
+A checkpoint file starts with the SHA-256 of its content, which is the output of `torch.save`. The hash is checked
+before the content is loaded, with `weights_only=True`. The file is written under a temporary name and renamed, so a
+killed process leaves the previous checkpoint or the new one.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from zoo.record.job import Job
 from zoo.record.types import Continuation, EpochRow, log_text
 
 
-class Progress(msgspec.Struct, forbid_unknown_fields=True):
+class Progress(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The progress of a training.
 
     Attributes:
+        device: The name of the device that trains.
         epoch: Finished epochs.
         step: Finished steps of the current epoch.
         train_seconds: Seconds of training in the current epoch.
         compile_seconds: Seconds of compiling in the current epoch.
         rows: The rows of the log, one for each finished epoch.
-        device: The name of the device that trains; empty in a checkpoint of an earlier version.
         continued: The environments that the training was continued in.
     """
 
+    device: str
     epoch: int = 0
     step: int = 0
     train_seconds: float = 0.0
     compile_seconds: float = 0.0
     rows: list[EpochRow] = msgspec.field(default_factory=list)
-    device: str = ""
     continued: tuple[Continuation, ...] = ()
 
     def end_epoch(self, row: EpochRow) -> None:
@@ -52,19 +52,13 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
         self.epoch, self.step, self.train_seconds, self.compile_seconds = row.epoch, 0, 0.0, 0.0
 
 
-CHECKPOINT: Final = "checkpoint.pt"
-FILES: Final = (CHECKPOINT, store.LOG)  # of a run's folder
+CHECKPOINT: Final = "checkpoint.pt"  # in a run's folder
 
 
 def files_in(run: Path) -> list[Path]:
     """The existing files of a run's folder, with the temporary files of a killed process."""
-    paths = [run / name for name in FILES]
+    paths = [run / CHECKPOINT, run / store.LOG]
     return [path for path in paths if path.exists()] + [left for path in paths for left in replace.left_aside(path)]
-
-
-def path_in(run: Path) -> Path:
-    """The path of a run's checkpoint."""
-    return run / CHECKPOINT
 
 
 def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> None:
@@ -82,7 +76,7 @@ def save(run: Path, job: Job, progress: Progress, state: Mapping[str, Any]) -> N
     content = {"job": job.to_json(), "progress": msgspec.to_builtins(progress), "learner": state}
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    with _written(run), replace.file_written_aside(path_in(run)) as file:
+    with _write_errors(run), replace.file_written_aside(run / CHECKPOINT) as file:
         file.write(hashlib.sha256(buffer.getbuffer()).digest())
         file.write(buffer.getbuffer())
 
@@ -100,11 +94,11 @@ def restore(
             the versions have changed; the progress then records the changes.
 
     Raises:
-        TrainingError: The checkpoint is missing, damaged, of another version of the zoo, or of another job.
+        TrainingError: The checkpoint is damaged, of another version of the zoo, or of another job.
     """
     saved, progress, state = _read(run)
     changes = saved.environment_changes(job)
-    if progress.device not in ("", device):
+    if progress.device != device:
         changes.append(f"{device} instead of {progress.device}")
     differences = saved.differences(job, environment=False)
     if differences:
@@ -125,7 +119,7 @@ def restore(
 
 def job_in(run: Path) -> Job | None:
     """The job in the checkpoint of a run; None if there is no checkpoint that can be read."""
-    if not path_in(run).exists():
+    if not (run / CHECKPOINT).exists():
         return None
     try:
         return _read(run)[0]
@@ -142,20 +136,18 @@ def _read(run: Path) -> tuple[Job, Progress, dict[str, Any]]:
         return from_json(Job, content["job"]), from_json(Progress, content["progress"]), content["learner"]
     except (SchemaError, RecipeError) as error:
         raise TrainingError(
-            f"{path_in(run)} is not a checkpoint of this version ({error}); remove {run} and start again"
+            f"{run / CHECKPOINT} is not a checkpoint of this version ({error}); remove {run} and start again"
         ) from None
 
 
 def _content(run: Path) -> object:
-    path = path_in(run)
+    path = run / CHECKPOINT
     try:
         content = path.read_bytes()
         digest, saved = content[:32], content[32:]
         if hashlib.sha256(saved).digest() != digest:
             raise TrainingError(f"{path} is damaged: its hash differs; remove {run} and start again")
         return torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise TrainingError(f"there is no checkpoint in {run}; start without resume") from None
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"{path} can't be read ({reason}); remove {run} and start again") from None
@@ -163,23 +155,23 @@ def _content(run: Path) -> object:
 
 def append_log(run: Path, row: EpochRow) -> None:
     """Append an epoch to the log of an unfinished run; raises TrainingError if it can't be written."""
-    with _written(run), (run / store.LOG).open("a", encoding="utf-8") as log:
+    with _write_errors(run), (run / store.LOG).open("a", encoding="utf-8") as log:
         log.write(log_text([row]))
 
 
 def rewrite_log(run: Path, rows: list[EpochRow]) -> None:
-    """Replace the log of a run: it may have an epoch after the checkpoint, which is trained again.
+    """Replace the log of a run, which may have an epoch that its checkpoint does not have.
 
     Raises:
         TrainingError: The file can't be written.
     """
-    with _written(run):
+    with _write_errors(run):
         replace.write_file(run / store.LOG, log_text(rows).encode())
 
 
 @contextlib.contextmanager
-def _written(run: Path) -> Iterator[None]:
-    """Raise TrainingError in place of OSError."""
+def _write_errors(run: Path) -> Iterator[None]:
+    """Raise an OSError of the block as TrainingError."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""TOML files of a training: the model, the options of `zoo train`, and fields of the recipe in `[settings]`.
+"""Read and write a training as a TOML file: the model, the options of `zoo train`, and changes of the recipe.
 
 model = "resnet20_cifar10"
 recipe = "long"

@@ -1,14 +1,12 @@
-"""Train in several processes that torchrun starts, or in one.
-
-torchrun --nproc-per-node 2 -m zoo train …
-torchrun --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m zoo train …
-torchrun --nproc-per-node 2 --max-restarts 2 -m zoo train … --resume
+"""Train in the processes that torchrun starts: `torchrun --nproc-per-node 2 -m zoo train …`.
 
 Every process has the whole dataset and trains on its share of each batch. torch's DistributedDataParallel averages the
-gradients. On GPUs torch's SyncBatchNorm computes statistics over the whole batch; on CPUs, where torch has no such
-layer, each process normalizes its share. Only the first process evaluates, writes, prints and publishes; all nodes must
-share its output folder. After a process was killed, torchrun restarts all of them, and `--resume` continues from the
+gradients. On GPUs, torch's SyncBatchNorm computes statistics over the whole batch. On CPUs, where torch has no such
+layer, each process normalizes its own share. Only the first process evaluates, writes, prints and publishes. All nodes
+must see its output folder. If a process is killed, torchrun restarts all of them, and `resume` continues from the
 checkpoint.
+
+Outside torchrun there is one process, and the functions that communicate do nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +19,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
+
+from zoo.errors import TrainingError
+from zoo.nets.device import choose_for_training
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 STEPS_BETWEEN_AGREEMENTS = 16
@@ -44,8 +45,19 @@ def share() -> Share:
     return Share(rank=int(os.environ.get("RANK", "0")), world=int(os.environ.get("WORLD_SIZE", "1")))
 
 
-def own_device(device: torch.device) -> torch.device:
-    """The device of this process: for "cuda" the GPU of its local rank."""
+def own_device(name: str | None) -> torch.device:
+    """The device that this process trains on: for "cuda" the GPU of its local rank.
+
+    Args:
+        name: `cpu`, `cuda`, `cuda:1` or `mps`; None for a CUDA GPU if present, else the CPU.
+
+    Raises:
+        DeviceError: torch does not find the device on this machine.
+        TrainingError: The zoo can't train on the device, or not with several processes.
+    """
+    device = choose_for_training(name)
+    if device.type == "mps" and share().world > 1:
+        raise TrainingError("several processes train on cpu or cuda, not on mps; use one process")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if str(device) == "cuda" else device
 
 
@@ -112,7 +124,7 @@ def summed(values: Tensor) -> Tensor:
 
 
 def agreed(signal_number: int | None, step: int = 0) -> int | None:
-    """A signal that any process received, returned in all processes at the same step; exchanged every 16 steps."""
+    """The signal that any process has received, in all processes at the same step; they exchange it every 16 steps."""
     if share().world == 1:
         return signal_number
     if step % STEPS_BETWEEN_AGREEMENTS:

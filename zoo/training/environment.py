@@ -1,6 +1,6 @@
-"""The environment of a training: its description, torch's settings, random state and memory.
+"""The environment of a training: its description, the settings of torch, and the memory of the process.
 
-The module does not import torch, because the command line calls `keep_memory` before it knows whether torch is needed.
+This module imports torch only inside functions: the command line calls `keep_memory` before torch may be needed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _commit() -> str | None:
 
 
 def _commit_of_plugin(architecture: Architecture) -> str | None:
-    """The commit of the plugin's checkout; None if git does not track its file, or if that is in the zoo's checkout."""
+    """The commit of the plugin's repository; None without git, and for plugins in the zoo's repository."""
     module = sys.modules.get(str(getattr(architecture.build, "__module__", None)))
     file = getattr(module, "__file__", None)
     if file is None or ((root := checkout()) is not None and Path(file).resolve().is_relative_to(root)):
@@ -69,66 +69,43 @@ def _git(folder: Path, *words: str) -> str | None:
 
 
 @contextlib.contextmanager
-def algorithms(device: torch.device, *, deterministic: bool) -> Iterator[None]:
-    """Use deterministic or the fastest algorithms of a GPU inside the block; a CPU is deterministic anyway.
+def settings(device: torch.device, *, deterministic: bool, threads: int) -> Iterator[None]:
+    """Set torch up for a training inside the block, and restore the settings of the process after it.
 
-    `preserved` restores the environment variables that this sets.
-    """
-    import torch
+    Random state (torch's, numpy's, Python's), environment variables and warning filters are restored too: torch.compile
+    sets variables for its caches; plugins, and libraries at their first import, may draw random numbers.
 
-    cudnn = torch.backends.cudnn
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    cudnn_before = cudnn.benchmark, cudnn.deterministic
-    if device.type != "cpu":
-        if deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires it for cuBLAS
-        torch.use_deterministic_algorithms(deterministic)
-        cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        cudnn.benchmark, cudnn.deterministic = cudnn_before
-
-
-@contextlib.contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Use `count` CPU threads inside the block. The last bits of sums depend on the number of threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def preserved(device: torch.device) -> Iterator[None]:
-    """Restore random state (torch's, numpy's, Python's), environment variables and warning filters after the block.
-
-    torch.compile sets environment variables for its caches; plugins, and libraries at their first import, may draw
-    random numbers. `algorithms`, `threads` and the loop restore their own settings.
+    Args:
+        device: The device of the training.
+        deterministic: Use deterministic algorithms on a GPU, else the fastest; a CPU is always deterministic.
+        threads: CPU threads; the last bits of sums depend on their number.
     """
     import numpy as np
     import torch
 
     from zoo.nets.device import as_by_default, random_state, set_random_state
 
-    variables, pythons, numpys = dict(os.environ), random.getstate(), np.random.get_state()
-    devices = random_state(device)
-    with (
-        torch.random.fork_rng(devices=[]),
-        warnings.catch_warnings(),
-        as_by_default(),
-    ):
+    cudnn = torch.backends.cudnn
+    variables, python_state, numpy_state = dict(os.environ), random.getstate(), np.random.get_state()
+    device_state, threads_before = random_state(device), torch.get_num_threads()
+    algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn_before = cudnn.benchmark, cudnn.deterministic
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), as_by_default():
+        torch.set_num_threads(threads)
+        if device.type != "cpu":
+            if deterministic:
+                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires it for cuBLAS
+            torch.use_deterministic_algorithms(deterministic)
+            cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
         try:
             yield
         finally:
-            random.setstate(pythons)
-            np.random.set_state(numpys)
-            set_random_state(device, devices)
+            torch.set_num_threads(threads_before)
+            torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
+            cudnn.benchmark, cudnn.deterministic = cudnn_before
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+            set_random_state(device, device_state)
             for name in os.environ.keys() - variables.keys():
                 del os.environ[name]
             os.environ.update(variables)

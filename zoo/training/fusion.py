@@ -55,7 +55,7 @@ def fused(net: nn.Module) -> nn.Module:
     except Exception:  # tracing the code of a plugin may raise anything
         return net
     traced = fx.GraphModule(net, graph)
-    relus = [node for node in graph.nodes if _is(node, RELUS, traced, nn.ReLU)]
+    relus = [node for node in graph.nodes if _calls(node, RELUS, traced, nn.ReLU)]
     layers = [layer for node in relus if (layer := _fuse(node, traced)) is not None]
     if not layers:
         return net
@@ -101,7 +101,7 @@ def _fuse(relu: fx.Node, traced: fx.GraphModule) -> NormReLU | None:
     if not isinstance(before, fx.Node) or len(before.users) > 1:
         return None
     norm, residual = before, None
-    if _is(before, ADDITIONS, traced) and len(before.args) == 2 and not before.kwargs:
+    if _calls(before, ADDITIONS, traced) and len(before.args) == 2 and not before.kwargs:
         norm, residual = _norm_and_residual(before, traced)
     if not _is_norm(norm, traced):
         return None
@@ -131,7 +131,7 @@ def _is_norm(node: fx.Node, traced: fx.GraphModule) -> bool:
     return is_norm and len(node.users) == 1 and len(node.args) == 1
 
 
-def _is(node: fx.Node, targets: tuple[object, ...], traced: fx.GraphModule, module: type | None = None) -> bool:
+def _calls(node: fx.Node, targets: tuple[object, ...], traced: fx.GraphModule, module: type | None = None) -> bool:
     """Whether a node calls one of these functions or methods, or a module of this type."""
     if node.op == "call_module":
         return module is not None and type(traced.get_submodule(str(node.target))) is module

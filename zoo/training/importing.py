@@ -1,4 +1,4 @@
-"""Import weights from somebody else: download, convert and evaluate them, and write a model folder."""
+"""Import weights by others: download, convert and evaluate them, and write a model folder."""
 
 from __future__ import annotations
 

@@ -1,17 +1,16 @@
-"""Make the job of a training, the value that determines its weights, from options and the machine."""
+"""Make the job of a training: the value that determines its weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 
 import msgspec
 import torch
 
 from zoo.errors import TrainingError
 from zoo.nets.build import require_as_declared
-from zoo.nets.device import choose_for_training, has_bf16
+from zoo.nets.device import has_bf16
 from zoo.plugins import core_version
 from zoo.record.job import Job, Origin, Versions
 from zoo.record.types import Trained
@@ -19,42 +18,27 @@ from zoo.registry import provider
 from zoo.spec import Architecture, Model
 from zoo.training import distributed, step
 from zoo.training.options import TrainOptions
+from zoo.training.start import Start, Teacher
 
 MAX_THREADS = 1_024
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The device of a training, and the directory of datasets."""
-
-    device: torch.device
-    data_root: Path
-
-    @classmethod
-    def here(cls, device: str | None, data_root: Path) -> Machine:
-        """The device of this process, under torchrun the GPU of its rank; raises DeviceError or TrainingError."""
-        own = distributed.own_device(choose_for_training(device))
-        if own.type == "mps" and distributed.share().world > 1:
-            raise TrainingError("several processes train on cpu or cuda, not on mps; use one process")
-        return cls(own, data_root)
 
 
 def new(
     model: Model,
     options: TrainOptions,
-    machine: Machine,
+    device: torch.device,
     *,
-    start: Origin | None = None,
-    teacher: Origin | None = None,
+    start: Start | None = None,
+    teacher: Teacher | None = None,
 ) -> tuple[Job, str]:
     """Make the job of a new training, with the first seed of the options.
 
     Args:
         model: The model to train.
         options: The options of the training.
-        machine: The machine to train on.
+        device: The device to train on.
         start: The weights to start from.
-        teacher: The weights of the teacher.
+        teacher: The teacher.
 
     Returns:
         The job, and the reason for `job.compile`.
@@ -67,7 +51,6 @@ def new(
     require_as_declared(model)
     name, recipe = options.recipe_of(model)
     available = model.dataset.train_images - recipe.val_images
-    device = machine.device
     job = Job(
         architecture=model.architecture.name,
         dataset=model.dataset.name,
@@ -84,8 +67,8 @@ def new(
         processes=distributed.share().world,
         dtype=options.dtype,  # type: ignore[arg-type]
         versions=versions(model.architecture),
-        start=start,
-        teacher=teacher,
+        start=start.origin if start else None,
+        teacher=teacher.origin if teacher else None,
         pictures=model.dataset.pictures.sha256 if model.dataset.pictures else "",
     )
     return _decided(job, options.compile, model)
@@ -114,10 +97,10 @@ def as_published(model: Model, published: Trained) -> Model:
 def again(
     published: Job,
     model: Model,
-    machine: Machine,
+    device: torch.device,
     *,
-    start: Origin | None = None,
-    teacher: Origin | None = None,
+    start: Start | None = None,
+    teacher: Teacher | None = None,
     epochs: int | None = None,
     seed: int | None = None,
 ) -> tuple[Job, str]:
@@ -126,9 +109,10 @@ def again(
     Args:
         published: The published job.
         model: The model, with the published normalization.
-        machine: The machine to train on. On another kind of device `job.compile` is chosen again.
+        device: The device to train on. On another type of device, or with another number of processes,
+            `job.compile` is chosen again.
         start: The weights to start from.
-        teacher: The weights of the teacher.
+        teacher: The teacher.
         epochs: Another number of epochs than the published one.
         seed: Another seed than the published one.
 
@@ -139,25 +123,26 @@ def again(
         TrainingError: `start` or `teacher` has other weights than the published one.
     """
     require_as_declared(model)
-    _require_same("teacher", published.teacher, teacher)
-    _require_same("start", published.start, start)
+    origin_of_teacher = teacher.origin if teacher else None
+    _require_same("teacher", published.teacher, origin_of_teacher)
+    _require_same("start", published.start, start.origin if start else None)
     recipe = published.recipe if epochs is None else published.recipe.changed({"epochs": str(epochs)})
-    device = machine.device.type
     job = msgspec.structs.replace(
         published,
         recipe=recipe,
         seed=published.seed if seed is None else seed,
-        device=device,
+        device=device.type,
         processes=distributed.share().world,
         versions=versions(model.architecture),
-        teacher=teacher,
+        teacher=origin_of_teacher,
     )
-    return _decided(job, published.compile if published.device == device else "auto", model)
+    is_same = (published.device, published.processes) == (job.device, job.processes)
+    return _decided(job, published.compile if is_same else "auto", model)
 
 
 def _decided(job: Job, given: str, model: Model) -> tuple[Job, str]:
     """Set `job.compile`, and return the reason too; raises TrainingError if the job is not possible."""
-    compilation = step.choose(
+    how, why = step.choose(
         given,
         job.recipe,
         device=torch.device(job.device),
@@ -166,9 +151,9 @@ def _decided(job: Job, given: str, model: Model) -> tuple[Job, str]:
         processes=job.processes,
         recomputes=job.grad_checkpointing,
     )
-    job = msgspec.structs.replace(job, compile=compilation.how)
+    job = msgspec.structs.replace(job, compile=how)
     _require_possible(job, model)
-    return job, compilation.why
+    return job, why
 
 
 def _require_same(what: str, published: Origin | None, present: Origin | None) -> None:
@@ -188,9 +173,9 @@ def versions(architecture: Architecture) -> Versions:
 
 
 def _require_possible(job: Job, model: Model) -> None:
-    """Raise TrainingError if the job does not fit the dataset, or asks for an unreasonable number of threads.
+    """Raise TrainingError if the job does not fit the dataset, or has too many threads.
 
-    A published job, from somebody else, is reproduced with the threads and sizes that it names.
+    Published jobs are checked too, because they may come from somebody else.
     """
     if not 1 <= job.threads <= MAX_THREADS:
         raise TrainingError(f"threads should be from 1 to {MAX_THREADS:,}, not {job.threads}")

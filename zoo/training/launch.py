@@ -67,12 +67,12 @@ def launch(plans: Sequence[Plan], target: Hub | None = None) -> Trained:
     with locked(outputs if is_first else ()):
         if is_first:
             for plan in plans:
-                plan.output.require(plan.job, describe(plan.machine.device))
+                plan.output.require(plan.job, describe(plan.device))
             if target is not None:
                 publish.require_public(first.job, target)
                 target.require_writable(first.model.name)
                 publish.require_card(first.model, first.job, first.weights_license, target)
-        with distributed.process_group(first.machine.device):
+        with distributed.process_group(first.device):
             config = run_seeds(plans)
         folder = first.output.folder
         published = _published(folder, target) if target is not None and is_first else None

@@ -15,7 +15,7 @@ from zoo.data.sources import Split
 from zoo.nets.device import random_state, set_random_state
 from zoo.record.job import How, Job
 from zoo.training import distributed, fusion, optimizer
-from zoo.training.objective import Objective, balanced, objective
+from zoo.training.objective import Loss, Objective, balanced, objective
 from zoo.training.optimizer import Average, BatchCounts
 from zoo.training.step import GraphedStep, Step, StepState, Stopwatch, fastest
 
@@ -31,18 +31,16 @@ class Learner:
         split: The training images.
         pixels: The normalization.
         teacher: The net that is distilled, if any.
-        stopwatch: Measures the seconds of compiling.
 
     Attributes:
+        stopwatch: Measures the seconds of training and compiling.
         images: Training images in an epoch.
         steps: Steps in an epoch.
         lr: The learning rate of the last step.
         fused: Whether batch norm, addition and ReLU run as one kernel.
     """
 
-    def __init__(
-        self, job: Job, net: nn.Module, split: Split, pixels: Pixels, *, teacher: nn.Module | None, stopwatch: Stopwatch
-    ) -> None:
+    def __init__(self, job: Job, net: nn.Module, split: Split, pixels: Pixels, *, teacher: nn.Module | None) -> None:
         recipe, device, share = job.recipe, split.labels.device, distributed.share()
         self.net: nn.Module = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images, self.steps = len(split), math.ceil(len(split) / recipe.batch_size)
@@ -51,7 +49,7 @@ class Learner:
         if job.compile == "default":
             torch.compiler.reset()  # functions of earlier trainings in this process count towards torch's limit
         self._job, self._share = job, share
-        self._teacher, self._stopwatch = teacher, stopwatch
+        self._teacher, self.stopwatch = teacher, Stopwatch(device)
         self._head = optimizer.head(self.net) if recipe.freeze_epochs else None
         self._parameters = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
         distributed.synchronize_batch_norm(self.net, device)
@@ -72,8 +70,11 @@ class Learner:
         self._feed: Feed = feed(split, self._drawn, pixels, recipe, rank=share.rank, world=share.world)
         self._feed.begin(self._fresh)
         self._may_fuse, self.fused = fusion.is_used(job, device), False
-        self._class_weights = balanced(split.labels) if recipe.class_weight == "balanced" else None
-        self._distill_scale = torch.ones((), device=device) if recipe.distill_warmup_epochs else None
+        self._loss = Loss(
+            recipe,
+            class_weights=balanced(split.labels) if recipe.class_weight == "balanced" else None,
+            distill_scale=torch.ones((), device=device) if recipe.distill_warmup_epochs else None,
+        )
         self._trained: nn.Module | None = None  # the net or its head, once an epoch has begun
         self._step: Step | GraphedStep | None = None  # trains it
 
@@ -109,9 +110,9 @@ class Learner:
         """Train on a batch of the epoch, counted from 0."""
         size = self._job.recipe.batch_size
         start, end = number * size, min((number + 1) * size, self.images)
-        if self._distill_scale is not None:
+        if self._loss.distill_scale is not None:
             steps_done = (self._epoch - 1) * self.steps + number
-            self._distill_scale.fill_(min(1.0, steps_done / (self._job.recipe.distill_warmup_epochs * self.steps)))
+            self._loss.distill_scale.fill_(min(1.0, steps_done / (self._job.recipe.distill_warmup_epochs * self.steps)))
         assert self._step is not None  # set by begin
         self._feed.load(start, end)
         self._step(start, end)
@@ -172,7 +173,7 @@ class Learner:
         # Batch norm layers outside the trained part count no batches.
         self._trained, self._state = part, dataclasses.replace(self._state, counts=BatchCounts(part))
         objective = self._objective(part)
-        step = Step(objective, self._state, job.recipe, share=self._share, how=job.compile, stopwatch=self._stopwatch)
+        step = Step(objective, self._state, job.recipe, how=job.compile, stopwatch=self.stopwatch)
         self._step = fastest(step, job.compile)
 
     def _objective(self, part: nn.Module) -> Objective:
@@ -188,11 +189,9 @@ class Learner:
         return objective(
             distributed.parallel(net, self.totals.device),
             self._feed,
-            job.recipe,
+            self._loss,
             amp=job.amp,
             teacher=self._teacher,
-            class_weights=self._class_weights,
-            distill_scale=self._distill_scale,
         )
 
     def _draw(self, epoch: int) -> Draw:

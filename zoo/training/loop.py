@@ -12,7 +12,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
@@ -28,7 +28,6 @@ from zoo.training import checkpoint, distributed
 from zoo.training.checkpoint import Progress
 from zoo.training.learner import Learner
 from zoo.training.plan import Plan
-from zoo.training.step import Stopwatch
 
 REPORT_SECONDS = 0.5  # between two reports of the loss; each waits for the device
 
@@ -41,7 +40,6 @@ class Training:
     learner: Learner
     splits: Splits
     pixels: Pixels
-    stopwatch: Stopwatch
     progress: Progress
 
     def resume(self) -> None:
@@ -60,9 +58,7 @@ class Training:
             checkpoint.save(self.plan.output.run, self.plan.job, self.progress, state)
 
 
-def begin(
-    plan: Plan, net: nn.Module, splits: Splits, pixels: Pixels, *, now: Callable[[], float] = time.perf_counter
-) -> Training:
+def begin(plan: Plan, net: nn.Module, splits: Splits, pixels: Pixels) -> Training:
     """Set up a training.
 
     Args:
@@ -70,12 +66,9 @@ def begin(
         net: The initialized net; it is moved to the device of the splits.
         splits: The training, held-out and test images.
         pixels: The normalization.
-        now: A clock in seconds.
     """
-    stopwatch = Stopwatch(splits.train.labels.device, now)
-    teacher = plan.teacher.net if plan.teacher else None
-    learner = Learner(plan.job, net, splits.train, pixels, teacher=teacher, stopwatch=stopwatch)
-    return Training(plan, learner, splits, pixels, stopwatch, Progress(device=describe(splits.train.labels.device)))
+    learner = Learner(plan.job, net, splits.train, pixels, teacher=plan.teacher.net if plan.teacher else None)
+    return Training(plan, learner, splits, pixels, Progress(device=describe(splits.train.labels.device)))
 
 
 def train(training: Training) -> list[EpochRow]:
@@ -97,7 +90,7 @@ def train(training: Training) -> list[EpochRow]:
 
 
 def _train(training: Training, stop: StopRequest) -> None:
-    learner, progress, stopwatch = training.learner, training.progress, training.stopwatch
+    learner, progress, stopwatch = training.learner, training.progress, training.learner.stopwatch
     job, reporting, run = training.plan.job, training.plan.reporting, training.plan.output.run
     recipe, share, report, device = job.recipe, distributed.share(), reporting.report, learner.totals.device
     if share.is_first:
@@ -190,7 +183,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Record the first SIGINT or SIGTERM in the StopRequest; a second one has its usual effect.
+    """Record the first SIGINT or SIGTERM in the StopRequest; the next one has its usual effect.
 
     Outside the main thread Python allows no signal handlers, so nothing is recorded.
     """
@@ -198,19 +191,18 @@ def stop_requests() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     # A handler that was not set from Python is None and could not be restored.
-    before = {number: handler for number, handler in handlers.items() if handler is not None}
+    handlers = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) is not None}
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
     def record(number: int, frame: FrameType | None) -> None:
         request.signal_number = number
         restore()
 
-    for number in before:
+    for number in handlers:
         signal.signal(number, record)
     try:
         yield request

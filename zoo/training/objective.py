@@ -1,4 +1,4 @@
-"""The loss of a training: cross entropy, also of mixed labels, and distillation from a teacher.
+"""The loss of a training: cross entropy, with mixed labels too, and distillation from a teacher.
 
 Losses are computed for each image; the training minimizes their mean over the batch.
 """
@@ -35,7 +35,7 @@ class Loss:
     class_weights: Tensor | None = None
     distill_scale: Tensor | None = None
 
-    def __call__(self, logits: Tensor, labels: Tensor, part: Tensor | None, taught: Tensor | None) -> Tensor:
+    def __call__(self, logits: Tensor, labels: Tensor, part: Tensor | None, teacher_logits: Tensor | None) -> Tensor:
         """Compute the losses [B].
 
         Args:
@@ -43,19 +43,19 @@ class Loss:
             labels: The labels [B].
             part: The weight [B] of an image's own label in a mixed label, 0 to 1; the other label is that of the image
                 at the mirrored position of the batch. None if the images are not mixed.
-            taught: The teacher's logits [B, classes], if there is a teacher.
+            teacher_logits: The teacher's logits [B, classes], if there is a teacher.
         """
         loss = self._cross_entropy(logits, labels)
         if part is not None:
             loss = part * loss + (1 - part) * self._cross_entropy(logits, labels.flip(0))
-        if taught is None:
+        if teacher_logits is None:
             return loss
         recipe = self.recipe
         weight = recipe.distill if self.distill_scale is None else recipe.distill * self.distill_scale
         if recipe.distill_type == "dkd":
             parts = (recipe.dkd_alpha, recipe.dkd_beta)
-            return loss + weight * decoupled(logits, taught, labels, recipe.temperature, parts)
-        return (1 - weight) * loss + weight * distilled(logits, taught, recipe.temperature)
+            return loss + weight * decoupled(logits, teacher_logits, labels, recipe.temperature, parts)
+        return (1 - weight) * loss + weight * distilled(logits, teacher_logits, recipe.temperature)
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.smoothing, reduction="none")
@@ -77,29 +77,29 @@ def balanced(labels: Tensor) -> Tensor:
     return weights.float().to(labels.device)
 
 
-def distilled(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+def distilled(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
     """Distillation loss of Hinton et al. (arXiv:1503.02531), section 2.
 
     Args:
         logits: The student's logits [B, classes].
-        taught: The teacher's logits [B, classes].
+        teacher_logits: The teacher's logits [B, classes].
         temperature: The temperature T by which logits are divided.
 
     Returns:
         KL divergence times T², [B].
     """
-    student, teacher = (F.log_softmax(values.float() / temperature, dim=1) for values in (logits, taught))
+    student, teacher = (F.log_softmax(values.float() / temperature, dim=1) for values in (logits, teacher_logits))
     return _divergence(student, teacher) * temperature**2
 
 
 def decoupled(
-    logits: Tensor, taught: Tensor, labels: Tensor, temperature: float, weights: tuple[float, float]
+    logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float, weights: tuple[float, float]
 ) -> Tensor:
     """Decoupled distillation loss of Zhao et al. (arXiv:2203.08679), equation 7.
 
     Args:
         logits: The student's logits [B, classes].
-        taught: The teacher's logits [B, classes].
+        teacher_logits: The teacher's logits [B, classes].
         labels: The labels [B].
         temperature: The temperature T by which logits are divided.
         weights: Alpha, the weight of the divergence between the label's class and all others together; and beta, that
@@ -108,7 +108,7 @@ def decoupled(
     Returns:
         The weighted sum times T², [B].
     """
-    student, teacher = (_decoupled(values.float() / temperature, labels) for values in (logits, taught))
+    student, teacher = (_decoupled(values.float() / temperature, labels) for values in (logits, teacher_logits))
     target, others = _divergence(student[0], teacher[0]), _divergence(student[1], teacher[1])
     return (weights[0] * target + weights[1] * others) * temperature**2
 
@@ -127,45 +127,33 @@ def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
     return F.kl_div(student, teacher, log_target=True, reduction="none").sum(dim=1)
 
 
-def objective(
-    net: nn.Module,
-    batches: Feed,
-    recipe: Recipe,
-    *,
-    amp: bool,
-    teacher: nn.Module | None,
-    class_weights: Tensor | None = None,
-    distill_scale: Tensor | None = None,
-) -> Objective:
-    """One function from positions to losses, for compiling: the batch, its mixing, the net and the loss.
+def objective(net: nn.Module, batches: Feed, loss_of: Loss, *, amp: bool, teacher: nn.Module | None) -> Objective:
+    """Combine the batch, its mixing, the net and the loss into one function of positions, for compiling.
 
     Args:
         net: The net, or its head if the batches are features.
         batches: Makes the images and labels of a batch.
-        recipe: The recipe.
+        loss_of: The loss.
         amp: Whether the net computes in bf16.
         teacher: The net that is distilled, if any.
-        class_weights: As in `Loss`.
-        distill_scale: As in `Loss`.
 
     Returns:
         The objective. A mixed image is predicted correctly if the prediction is its label of greater weight.
     """
-    loss_of = Loss(recipe, class_weights, distill_scale)
 
     def compute(positions: Tensor) -> tuple[Tensor, Tensor]:
         images, labels = batches.at(positions)
         mixing, part = batches.mixing(positions), None
         if mixing is not None:
-            images, part = mix(images, mixing, recipe.cutout)
+            images, part = mix(images, mixing, loss_of.recipe.cutout)
         # autocast's cache of cast weights would keep tensors of a CUDA graph alive.
         with torch.autocast(images.device.type, torch.bfloat16, enabled=amp, cache_enabled=False):
             logits = net(images)
-            taught = None
+            teacher_logits = None
             if teacher is not None:
                 with torch.no_grad():
-                    taught = teacher(images)
-            loss = loss_of(logits, labels, part, taught)
+                    teacher_logits = teacher(images)
+            loss = loss_of(logits, labels, part, teacher_logits)
         expected = labels if part is None else torch.where(part < 0.5, labels.flip(0), labels)
         return loss, logits.detach().argmax(dim=1) == expected
 

@@ -1,7 +1,7 @@
 """Optimizers, learning-rate schedules, parameter groups, and the moving average of the weights.
 
-With `layer_decay` the learning rate falls layer by layer from the head to the stem. With `freeze_epochs` only the head
-is trained at first.
+With `layer_decay`, the learning rate decreases layer by layer from the head to the stem. With `freeze_epochs`, only the
+head is trained at first.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def groups(recipe: Recipe, net: nn.Module, head: nn.Module | None = None) -> lis
     Args:
         recipe: The recipe, with `layer_decay`.
         net: The net to train.
-        head: The part that is trained alone at first, if any. Its parameters are put into groups of their own, because
-            torch's fused SGD starts the momentum of a whole group at once.
+        head: The part that is trained alone at first, if any. Its parameters get separate groups, because torch's fused
+            SGD initializes the momentum of a whole group at once.
 
     Raises:
         TrainingError: `layer_decay` is not 1, and the net does not name its layers.
@@ -93,7 +93,7 @@ def schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps_per_epoch: 
         steps_per_epoch: Optimizer steps in an epoch.
 
     Returns:
-        A schedule to move with `end_step` and `end_epoch`.
+        A schedule. Call `end_step` after every step and `end_epoch` after every epoch.
     """
     built = _schedule(recipe, optimizer, steps_per_epoch if recipe.sched_on_updates else 1)
     _scale_groups(optimizer)
@@ -101,7 +101,7 @@ def schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps_per_epoch: 
 
 
 def _schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, per_epoch: int) -> lr_scheduler.LRScheduler:
-    """torch's schedule, which is moved `per_epoch` times an epoch."""
+    """The schedule of torch, to be stepped `per_epoch` times an epoch."""
     total, warmup = recipe.epochs * per_epoch, recipe.warmup_epochs * per_epoch
     if recipe.sched == "onecycle":
         return lr_scheduler.OneCycleLR(
@@ -144,14 +144,14 @@ def _scale_groups(optimizer: torch.optim.Optimizer) -> None:
 
 
 def end_step(recipe: Recipe, schedule: lr_scheduler.LRScheduler) -> None:
-    """Move a schedule that changes the learning rate after every step (`sched_on_updates`)."""
+    """Update the learning rate after a step, for a schedule with `sched_on_updates`."""
     if recipe.sched_on_updates:
         schedule.step()
         _scale_groups(schedule.optimizer)
 
 
 def end_epoch(recipe: Recipe, schedule: lr_scheduler.LRScheduler, val_top1: float | None) -> None:
-    """Move a schedule that changes the learning rate after every epoch.
+    """Update the learning rate after an epoch, for a schedule without `sched_on_updates`.
 
     Args:
         recipe: The recipe of the schedule.
@@ -316,7 +316,7 @@ class Average:
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
-        """Average `net`, which must keep its tensor objects; `decay` (0 to 1) is the weight of the old average."""
+        """Average the tensors of `net`, which must not be replaced; `decay`, 0 to 1, weights the old average."""
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
         averages, sources = ([*module.parameters(), *module.buffers()] for module in (self.net, net))
         pairs = [(average.detach(), source.detach()) for average, source in zip(averages, sources, strict=True)]

@@ -140,15 +140,11 @@ class TrainOptions:
         if is_finetuned and self.epochs is not None and model.recipes[name].freeze_epochs >= self.epochs > 0:
             settings.setdefault("freeze_epochs", self.epochs - 1)  # the default recipe works for any number of epochs
         recipe = model.recipes[name].changed({field: as_text(value) for field, value in settings.items()})
-        if self._chooses_batch_size and isinstance(model, Model):
+        is_chosen = self.start is not None and self.recipe is None and "batch_size" not in (self.settings or {})
+        if is_chosen and isinstance(model, Model):  # fine-tuning without a given recipe or batch size
             images = min(self.limit_train or math.inf, model.dataset.train_images - recipe.val_images)
             recipe = recipe.replace(batch_size=_batch_size(recipe.batch_size, int(images)))
         return name, recipe
-
-    @property
-    def _chooses_batch_size(self) -> bool:
-        """Whether the batch size depends on the number of images: in fine-tuning without a given recipe or size."""
-        return self.start is not None and self.recipe is None and "batch_size" not in (self.settings or {})
 
 
 def _batch_size(largest: int, images: int) -> int:

@@ -1,15 +1,15 @@
-"""The output of a training: its model folder, the folder of its run, and what happens to existing files.
+"""The output of a training: its model folder, the folder of its run, and the rules for existing files.
 
-The run's folder is beside the model folder: `OUT.run/` has the checkpoint and the log until `OUT/` is written at the
-end. One process at a time trains into an output. Files that the zoo did not write are never removed.
+The folder of the run, `OUT.run/`, is beside the model folder. It has the checkpoint and the log until the model folder
+`OUT/` is written at the end. Only one process at a time trains into an output. Files that the zoo did not write are
+never removed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from zoo.training.checkpoint import Progress
 
 @dataclass(frozen=True)
 class Output:
-    """The model folder to write, and what happens to a run or a model folder that exists already.
+    """The model folder to write, and the rules for an existing run or model folder.
 
-    By default a training refuses to start if there is one. With `resume` it continues an unfinished run, or returns the
-    finished model, of the same job. With `overwrite` it replaces them. With both it replaces those of another job only.
-    With `allow_other_environment` jobs are the same if they differ only in the machine, the precision or the versions.
+    By default a training refuses to start if one exists. With `resume`, it continues the unfinished run or returns the
+    finished model, if that is of the same job. With `overwrite`, it replaces both. With `resume` and `overwrite`, it
+    replaces only those of another job. With `allow_other_environment`, jobs that differ only in the machine, the
+    precision or the versions count as the same.
     """
 
     folder: Path
@@ -46,10 +47,6 @@ class Output:
         """The folder for the files of trackers."""
         return self.folder.with_name(f"{self.folder.name}.events")
 
-    def of_seed(self, seed: int) -> Output:
-        """The output of the training with another seed."""
-        return replace(self, folder=self.folder.with_name(f"{self.folder.name}-seed{seed}"))
-
     def resumable(self) -> list[Job]:
         """The jobs of the run and of the model folder, if `resume` is set."""
         if not self.resume:
@@ -61,8 +58,8 @@ class Output:
         return jobs
 
     def continues(self, job: Job) -> bool:
-        """Whether the training continues from the run's checkpoint, or fails because that is of another job."""
-        if not self.resume or not checkpoint.path_in(self.run).exists():
+        """Whether a training of this job reads the run's checkpoint; `restore` raises if that is of another job."""
+        if not self.resume or not (self.run / checkpoint.CHECKPOINT).exists():
             return False
         return not self.overwrite or self._has_run_of(job)
 
@@ -94,7 +91,7 @@ class Output:
     def finished(self, job: Job) -> Trained | None:
         """The record of the model folder, if `resume` is set and a training of this job has finished there.
 
-        The rest of that training's run, if the process was killed, is removed.
+        The folder of its run is removed, which a killed process may have left.
 
         Raises:
             TrainingError: The model folder is of another job, and is not to be replaced.
@@ -128,7 +125,7 @@ class Output:
 
     def _has_run_of(self, job: Job) -> bool:
         """Whether the run has no checkpoint, or one of this job."""
-        if not checkpoint.path_in(self.run).exists():
+        if not (self.run / checkpoint.CHECKPOINT).exists():
             return True
         saved = checkpoint.job_in(self.run)
         return saved is not None and not self._differences(saved, job)
@@ -143,25 +140,10 @@ class Output:
         if self.run.exists():
             self.run.rmdir()
 
-    def make_run(self, job: Job, parameters: int) -> None:
-        """Make the folder of the run, empty unless the training continues.
-
-        Args:
-            job: The job of the training.
-            parameters: The number of the net's parameters.
-
-        Raises:
-            TrainingError: The folder can't be made, or its disk has no room for checkpoints and the model.
-        """
+    def make_run(self, job: Job) -> None:
+        """Make the folder of the run, empty unless the training continues; raises TrainingError if it can't be made."""
         if not self.continues(job):
             self.clear()
-        # Two checkpoints (weights and up to two moments each) and a model folder, in fp32.
-        needed, free = 4 * parameters * (2 * 3 + 1) + 2**20, shutil.disk_usage(store.ground(self.run)).free
-        if free < needed:
-            raise TrainingError(
-                f"{self.folder} needs {needed / 2**20:,.0f} MiB, its disk has {free / 2**20:,.0f} MiB left; "
-                "free some space or name another folder (out)"
-            )
         try:
             self.run.mkdir(exist_ok=True)
         except OSError as error:

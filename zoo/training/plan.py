@@ -1,7 +1,7 @@
-"""Plans: check the name and the options of a training, and decide everything before its first step.
+"""Plan a training: check its name and options, and decide everything before the first step.
 
-Options, trackers, names, recipe and license are checked before torch is imported; then the device, the teacher and the
-start are checked, before the data is read.
+Options, trackers, names, the recipe and the license are checked before torch is imported. The device, the teacher and
+the start are checked next, before the data is read.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from zoo.hub.resolve import Published, published, require_allowed
 from zoo.record.job import Job
 from zoo.record.paths import path_of
 from zoo.record.types import UNKNOWN_LICENSE, require_trained
-from zoo.spec import Architecture, Model, Recipe
-from zoo.training.notebook import default_report
+from zoo.spec import Model, Recipe
 from zoo.training.options import TrainOptions
-from zoo.training.reporting import Reporting
+from zoo.training.reporting import Reporting, default_report
 from zoo.training.trackers import trackers
 
 if TYPE_CHECKING:
-    from zoo.training.jobs import Machine
+    import torch
+
     from zoo.training.output import Output
     from zoo.training.start import Start, Teacher
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
-    """Everything that is decided before the first step of a training."""
+    """A training, planned before its first step."""
 
     job: Job
     why: str  # the reason for `job.compile`
     model: Model
-    machine: Machine
+    device: torch.device
+    data_root: Path  # the directory of datasets
     output: Output
     reporting: Reporting
     start: Start | None = None
@@ -78,36 +79,39 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
     recipe_name, recipe = options.recipe_of(model)
     weights_license = _license(options, model)
     if recipe.freeze_epochs and source is None:
-        _warn_of_frozen_initialization(recipe_name, recipe)
+        warnings.warn(
+            StartWarning(
+                f"recipe {recipe_name} trains only the head for {recipe.freeze_epochs} of {recipe.epochs} epochs, but "
+                "the rest of the net is not trained yet; give weights to start from (start)"
+            ),
+            stacklevel=4,
+        )
 
-    from zoo.training import jobs, origins
+    from zoo.training import distributed, jobs
+    from zoo.training.start import load_start, load_teacher
 
-    machine = jobs.Machine.here(options.device, root_of(options.data))
+    device, data_root = distributed.own_device(options.device), root_of(options.data)
     seeds = range(options.seed, options.seed + options.seeds)
     outputs = _outputs(options, f"{model.name}-{recipe_name}", seeds)
     resumed = [_resumed_job(output, model, recipe, seed) for seed, output in zip(seeds, outputs, strict=True)]
-    teacher = origins.teacher(model, recipe, machine.device, resumed)
-    start = None if source is None or options.start is None else origins.start(model, options.start, source, resumed)
-    job, why = jobs.new(
-        model,
-        options,
-        machine,
-        start=start.origin if start else None,
-        teacher=teacher.origin if teacher else None,
+    teacher = load_teacher(model, recipe, device, resumed)
+    start = None if source is None or options.start is None else load_start(model, options.start, source, resumed)
+    job, why = jobs.new(model, options, device, start=start, teacher=teacher)
+    plan = Plan(
+        job=job,
+        why=why,
+        model=model,
+        device=device,
+        data_root=data_root,
+        output=outputs[0],
+        reporting=reporting,
+        start=start,
+        teacher=teacher,
+        license=weights_license,
+        limit_test=options.limit_test,
     )
     return [
-        Plan(
-            job=msgspec.structs.replace(job, seed=seed),
-            why=why,
-            model=model,
-            machine=machine,
-            output=output,
-            reporting=reporting,
-            start=start,
-            teacher=teacher,
-            license=weights_license,
-            limit_test=options.limit_test,
-        )
+        replace(plan, job=msgspec.structs.replace(job, seed=seed), output=output)
         for seed, output in zip(seeds, outputs, strict=True)
     ]
 
@@ -117,32 +121,36 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
 
     Args:
         original: The published model.
-        options: Epochs, seed, device, data, output and reports; the other options are taken from the published job.
+        options: Epochs, seed, device, data, output and reports. The published job has the other values.
+
+    Returns:
+        The plan.
 
     Raises:
         TrainingError: The start, the teacher or the dataset has changed since.
     """
-    from zoo.training import jobs, origins
+    from zoo.training import distributed, jobs
+    from zoo.training.start import load_start, load_teacher
 
     reporting = _reporting(options)
-    machine = jobs.Machine.here(options.device, root_of(options.data))
+    device, data_root = distributed.own_device(options.device), root_of(options.data)
     record = require_trained(original.config)
     model, published_job = jobs.as_published(original.model, record), record.job
     teacher_address = published_job.teacher.address if published_job.teacher else published_job.recipe.teacher
     if teacher_address is not None:
         require_allowed(teacher_address, f"the teacher of {original.config.name}")
-    teacher = origins.teacher(model, published_job.recipe, machine.device, [published_job])
+    teacher = load_teacher(model, published_job.recipe, device, [published_job])
     start = None
     if published_job.start is not None:
         address = published_job.start.address
         require_allowed(address, f"the start of {original.config.name}")
-        start = origins.start(model, address, published(address), [])
+        start = load_start(model, address, published(address), [])
     job, why = jobs.again(
         published_job,
         model,
-        machine,
-        start=start.origin if start else None,
-        teacher=teacher.origin if teacher else None,
+        device,
+        start=start,
+        teacher=teacher,
         epochs=options.epochs,
         seed=options.seed,
     )
@@ -150,7 +158,8 @@ def reproduction(original: Published, options: TrainOptions) -> Plan:
         job=job,
         why=why,
         model=model,
-        machine=machine,
+        device=device,
+        data_root=data_root,
         output=_output(options, f"{model.name}-reproduced"),
         reporting=reporting,
         start=start,
@@ -176,28 +185,16 @@ def _output(options: TrainOptions, name: str) -> Output:
 
 
 def _outputs(options: TrainOptions, name: str, seeds: range) -> list[Output]:
-    """The output of each seed; a given folder is that of the first seed, the others append their seed."""
+    """The output of each seed; a given folder is that of the first seed, and the others append their seed."""
     first = _output(options, f"{name}-seed{seeds.start}")
-    if options.out is None:
-        return [replace(first, folder=first.folder.with_name(f"{name}-seed{seed}")) for seed in seeds]
-    return [first, *(first.of_seed(seed) for seed in seeds[1:])]
+    stem = name if options.out is None else first.folder.name
+    return [first, *(replace(first, folder=first.folder.with_name(f"{stem}-seed{seed}")) for seed in seeds[1:])]
 
 
 def _resumed_job(output: Output, model: Model, recipe: Recipe, seed: int) -> Job | None:
     """The job in the output that would be resumed, if it is of this model, recipe and seed."""
     jobs = (job for job in output.resumable() if (job.name, job.recipe, job.seed) == (model.name, recipe, seed))
     return next(jobs, None)
-
-
-def _warn_of_frozen_initialization(recipe_name: str, recipe: Recipe) -> None:
-    epochs = f"{recipe.freeze_epochs} of {recipe.epochs} epochs"
-    warnings.warn(
-        StartWarning(
-            f"recipe {recipe_name} trains only the head for {epochs}, but the rest of the net is not trained yet; "
-            "give weights to start from (start)"
-        ),
-        stacklevel=5,
-    )
 
 
 def _model(name: str, options: TrainOptions, start: Published | None) -> Model:
@@ -207,7 +204,7 @@ def _model(name: str, options: TrainOptions, start: Published | None) -> Model:
     """
     dataset = options.dataset or ""
     if is_address(dataset):
-        return _on_own_images(_architecture(name, start), options, start)
+        return _on_own_images(name, options, start)
     if options.test_part is not None or options.skip_bad:
         raise TrainingError("test_part and skip_bad need your own images (dataset folder:PATH)")
     try:
@@ -218,7 +215,13 @@ def _model(name: str, options: TrainOptions, start: Published | None) -> Model:
         raise UnknownModel(f"{error}; for your own images set dataset to folder:{dataset}") from None
 
 
-def _on_own_images(architecture: Architecture, options: TrainOptions, start: Published | None) -> Model:
+def _on_own_images(name: str, options: TrainOptions, start: Published | None) -> Model:
+    try:
+        architecture = registry.architecture(name)
+    except UnknownModel:
+        if start is None or start.architecture.name != name:
+            raise
+        architecture = start.architecture
     _, recipe = options.recipe_of(architecture)
 
     from zoo.data.prepared import open_dataset
@@ -232,15 +235,6 @@ def _on_own_images(architecture: Architecture, options: TrainOptions, start: Pub
 
 def _silent(what: str, done: int, total: int) -> None:
     """A progress callback that does nothing."""
-
-
-def _architecture(name: str, start: Published | None) -> Architecture:
-    try:
-        return registry.architecture(name)
-    except UnknownModel:
-        if start is None or start.architecture.name != name:
-            raise
-        return start.architecture
 
 
 def _declared(name: str, dataset: str | None, start: Published | None) -> Model:

@@ -1,27 +1,31 @@
-"""Reports: what a training calls to show and log its progress, and the two reports of the terminal."""
+"""Reports: the methods that a training calls with its progress, and reports for a terminal, a log and a notebook."""
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import plugins
 from zoo.errors import TrackerWarning
+from zoo.notebook import table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.record.types import EpochRow
 
+SHOWN = 10  # epochs in a notebook while a training runs; each update sends the table to the browser
+
 
 class Report:
     """Receives the progress of a training. Every method does nothing; override those that you need.
 
-    Example:
+    Examples:
         >>> from zoo.plugin import Report
         >>> class Losses(Report):
         ...     def epoch(self, row):
@@ -38,7 +42,7 @@ class Report:
         """
 
     def note(self, text: str) -> None:
-        """A line of text for the log."""
+        """The training prints a line of text."""
 
     def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
         """Progress within an epoch, about twice a second.
@@ -69,7 +73,7 @@ class Watched:
         job: The job as JSON, as in config.json.
         folder: A folder for the tracker's files, `OUT.events` beside the model folder OUT. The tracker makes it.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from zoo.plugin import Watched
         >>> Watched("resnet20_cifar10", "{}", Path("runs/resnet20.events")).name
@@ -85,7 +89,7 @@ Tracker = Callable[[Watched], Report]
 
 
 class Reports(Report):
-    """Forwards every call to a report and to trackers. A tracker that fails is removed with a warning."""
+    """Forwards every call to a report and to trackers; a tracker that raises an error is dropped with a warning."""
 
     def __init__(self, report: Report, trackers: Mapping[str, Tracker], watched: Watched) -> None:
         self._report = report
@@ -143,14 +147,6 @@ class Reporting:
     eval_every: int = 1  # epochs between evaluations on the test set
     report: Report = field(default_factory=Report)
     trackers: Mapping[str, Tracker] = field(default_factory=dict)
-
-    def of(self, watched: Watched) -> Reporting:
-        """The reporting of one run, with a report that includes its trackers."""
-        return replace(self, report=Reports(self.report, self.trackers, watched), trackers={})
-
-    def silent(self) -> Reporting:
-        """The same without report and trackers, for all processes but the first."""
-        return replace(self, report=Report(), trackers={})
 
 
 class Lines(Report):
@@ -224,6 +220,74 @@ class Bar(Lines):
     def finish(self) -> None:
         """Remove the bar."""
         self._bar.stop()
+
+
+class NotebookBar(Report):
+    """A progress bar above a table of epochs, in one output of a cell. It needs no ipywidgets."""
+
+    def start(self, epochs: int, images: int, finished: int) -> None:
+        """Show the bar at the first epoch to train."""
+        from IPython.display import display
+
+        self._epochs, self._images, self._done, self._text = epochs, images, finished * images, "starting"
+        self._rows: list[EpochRow] = []
+        self._ended = False
+        self._output = display(self, display_id=True)
+
+    def step(self, epoch: int, done: int, seconds: float, train_loss: float) -> None:
+        """Move the bar."""
+        self._done = (epoch - 1) * self._images + done
+        self._text = f"epoch {epoch}/{self._epochs}, {done / seconds:,.0f} images/s, loss {train_loss:.3f}"
+        self._output.update(self)
+
+    def epoch(self, row: EpochRow) -> None:
+        """Add an epoch to the table."""
+        self._rows.append(row)
+        self._done = row.epoch * self._images
+        self._text = f"epoch {row.epoch}/{self._epochs}, left {clock(row.train_seconds * (self._epochs - row.epoch))}"
+        self._output.update(self)
+
+    def result(self, row: EpochRow) -> None:
+        """Show all epochs, the last one with its test results, and take the bar away."""
+        self._rows[-1:] = [row]
+        self._ended = True
+        self._output.update(self)
+
+    def _repr_html_(self) -> str:
+        rows = self._rows if self._ended else self._rows[-SHOWN:]
+        cells = [
+            (
+                f"{row.epoch}/{self._epochs}",
+                f"{row.train_loss:.3f}",
+                _percent(row.train_top1),
+                _percent(row.val_top1),
+                _percent(row.test_top1),
+                f"{row.train_seconds:.1f} s",
+            )
+            for row in rows
+        ]
+        heading = ("epoch", "loss", "train", "val", "test", "time")
+        epochs = table(cells, heading=heading) if cells else ""
+        if self._ended:
+            return epochs
+        return f'<progress value="{self._done}" max="{self._epochs * self._images}"></progress> {self._text}{epochs}'
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}%"
+
+
+def default_report() -> Report:
+    """Return the report of a training without one: a progress bar in IPython and Jupyter, elsewhere nothing."""
+    ipython = sys.modules.get("IPython")  # imported already in a process that runs IPython
+    shell = ipython.get_ipython() if ipython else None
+    if shell is None:
+        return Report()
+    if hasattr(shell, "kernel"):
+        return NotebookBar()
+    from rich.console import Console
+
+    return Bar(Console())
 
 
 def clock(seconds: float) -> str:

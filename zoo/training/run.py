@@ -1,7 +1,4 @@
-"""Run a plan: read the data, train the net, evaluate it, and write the model folder.
-
-The published accuracy is measured once, after the last epoch.
-"""
+"""Run plans: read the data, train the net, evaluate it once after the last epoch, and write the model folder."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import copy
 import json
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,9 +19,10 @@ from torch import nn
 
 from zoo.data import batches, sources
 from zoo.errors import FolderError, NonFiniteLoss, TrainingError
-from zoo.evaluation.evaluate import evaluate, known_answers
+from zoo.evaluation import report
+from zoo.evaluation.evaluate import known_answers, measure
 from zoo.nets import weights
-from zoo.nets.build import build, count, parameters
+from zoo.nets.build import build, count
 from zoo.nets.device import enough_memory
 from zoo.record import card, curve, store
 from zoo.record.job import Job
@@ -33,11 +31,10 @@ from zoo.record.types import EpochRow, File, PretrainedCfg, Trained, log_text, r
 from zoo.record.types import Training as TrainingRecord
 from zoo.spec import Model
 from zoo.training import distributed
-from zoo.training.environment import algorithms, environment, preserved
-from zoo.training.environment import threads as computing_threads
+from zoo.training.environment import environment, settings
 from zoo.training.loop import Training, begin, train
 from zoo.training.plan import Plan
-from zoo.training.reporting import Reporting, Watched
+from zoo.training.reporting import Report, Reporting, Reports, Watched
 from zoo.training.start import fill
 
 _RUNNING: Final = threading.Lock()  # held while this process trains
@@ -81,7 +78,11 @@ def _run(plan: Plan) -> Trained:
         return record
     plan = replace(plan, reporting=_reporting(plan))
     report = plan.reporting.report
-    with _settings(plan), contextlib.ExitStack() as on_leaving:
+    with (
+        enough_memory(plan.device, _needed(plan.job)),
+        settings(plan.device, deterministic=plan.job.deterministic, threads=plan.job.threads),
+        contextlib.ExitStack() as on_leaving,
+    ):
         on_leaving.callback(report.finish)
         training = _prepared(plan)
         train(training)
@@ -96,27 +97,29 @@ def _run(plan: Plan) -> Trained:
 
 
 def _reporting(plan: Plan) -> Reporting:
-    """The reporting of this run: with its trackers in the first process, silent in the others."""
+    """The reporting of this run: the first process calls the report and the trackers, the others call nothing."""
+    reporting = plan.reporting
     if not distributed.share().is_first:
-        return plan.reporting.silent()
-    return plan.reporting.of(Watched(plan.job.name, json.dumps(plan.job.to_json()), plan.output.events))
+        return replace(reporting, report=Report())
+    watched = Watched(plan.job.name, json.dumps(plan.job.to_json()), plan.output.events)
+    return replace(reporting, report=Reports(reporting.report, reporting.trackers, watched))
 
 
 def _prepared(plan: Plan) -> Training:
     """Read the data, make the run's folder, and build the net from its seed or restore it from a checkpoint."""
-    job, model, device, share = plan.job, plan.model, plan.machine.device, distributed.share()
+    job, model, device, share = plan.job, plan.model, plan.device, distributed.share()
     if not share.is_first:
         distributed.wait_for_all()  # for the first process, which downloads the data and makes the folder
     splits = sources.read_splits(
         model.dataset,
         job.recipe,
-        plan.machine.data_root,
+        plan.data_root,
         device=device,
         train_images=job.train_images,
         test_images=plan.limit_test,
     )
     if share.is_first:
-        plan.output.make_run(job, parameters(model))
+        plan.output.make_run(job)
         distributed.wait_for_all()
     torch.manual_seed(job.seed)
     net = build(model.architecture, model.dataset)
@@ -142,7 +145,7 @@ def _summary(plan: Plan) -> str:
     return (
         f"training {job.name}, recipe {job.recipe_name}: {recipe.epochs:,} epochs × {steps:,} steps per epoch, "
         f"batch {min(recipe.batch_size, job.train_images):,}, {job.train_images:,} images{tested}, "
-        f"{plan.machine.device} in {'bf16' if job.amp else 'fp32'}, to {plan.output.folder}"
+        f"{plan.device} in {'bf16' if job.amp else 'fp32'}, to {plan.output.folder}"
     )
 
 
@@ -166,21 +169,8 @@ def _require_batches(net: nn.Module, plan: Plan) -> None:
         ) from None
 
 
-@contextlib.contextmanager
-def _settings(plan: Plan) -> Iterator[None]:
-    """Apply the job's settings of torch inside the block; restore settings and random state after it."""
-    job, device = plan.job, plan.machine.device
-    with (
-        enough_memory(device, _needed(job)),
-        preserved(device),
-        algorithms(device, deterministic=job.deterministic),
-        computing_threads(job.threads),
-    ):
-        yield
-
-
 def _needed(job: Job) -> str:
-    """The end of the error for a device without enough memory."""
+    """The job and the ways to reduce its memory, for the error of a device without enough memory."""
     ways = ["decrease batch_size"]
     ways += [] if job.grad_checkpointing else ["recompute activations (grad_checkpointing)"]
     ways += ["keep fewer images in memory (ZOO_DATA_MEMORY=BYTES)"] if job.pictures else []
@@ -205,7 +195,7 @@ def _result(training: Training) -> Trained:
         raise NonFiniteLoss(f"{name} is not finite after the last step; train with a lower learning rate (lr)")
     if job.dtype == "fp16":
         _round_to_fp16(net)
-    results = evaluate(net, training.splits.test, training.pixels)
+    results, confusion = measure(net, training.splits.test, training.pixels)
     rows = training.progress.rows
     rows[-1] = rows[-1].tested(results)
     how = training.learner.how
@@ -213,7 +203,12 @@ def _result(training: Training) -> Trained:
     mean, std = model.normalisation(job.recipe)
     metadata = {"name": job.name, "recipe": job.recipe_name, "recipe_sha256": job.recipe.sha256()}
     metadata |= {"mean": json.dumps(mean), "std": json.dumps(std)}
-    content = weights.dump(net, metadata, half=job.dtype == "fp16")
+    files = {
+        store.WEIGHTS: weights.dump(net, metadata, half=job.dtype == "fp16"),
+        store.LOG: log_text(rows).encode(),
+        store.CURVE: curve.draw(model.name, rows).encode(),
+        store.ERRORS: report.draw_errors(model.name, model.dataset.classes, confusion.tolist()),
+    }
     record = Trained(
         name=model.name,
         architecture=job.architecture,
@@ -240,14 +235,14 @@ def _result(training: Training) -> Trained:
         ),
         results=results,
         environment=environment(training.splits.train.labels.device, model.architecture),
-        files={store.WEIGHTS: File.of(content), store.LOG: File.of(log_text(rows).encode())},
+        files={name: File.of(files[name]) for name in (store.WEIGHTS, store.LOG)},
         known_answers=tuple(
             tuple(row) for row in known_answers(net, training.pixels, model.dataset.input_size).tolist()
         ),
         pretrained_cfg=_pretrained_cfg(net, model, mean, std),
     )
     try:
-        return _write(plan.output.folder, record, rows, model, content)
+        return _write(plan.output.folder, record, rows, model, files)
     except FolderError as error:
         raise FolderError(f"{error}; the trained net is in {plan.output.run}: resume continues from there") from None
 
@@ -255,7 +250,7 @@ def _result(training: Training) -> Trained:
 def _pretrained_cfg(
     net: nn.Module, model: Model, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> PretrainedCfg | UnsetType:
-    """What timm needs to load the weights, if the net is timm's under the same name: it has timm's `pretrained_cfg`."""
+    """The entry of timm to load the weights with, if the net is one of timm's under the same name."""
     cfg = getattr(net, "pretrained_cfg", None)
     if not isinstance(cfg, dict) or cfg.get("architecture") != model.architecture.name:
         return UNSET
@@ -282,7 +277,8 @@ def _record_seeds(out: Path, repetitions: list[Trained], model: Model) -> Traine
     if record.seeds == seeds:
         return record
     record = msgspec.structs.replace(record, seeds=seeds)
-    return _write(out, record, store.read_log(out), model, store.read_weights(out, record))
+    files = {name: content for name, content in store.read_files(out).items() if name != store.CONFIG}
+    return _write(out, record, store.read_log(out), model, files)
 
 
 def _round_to_fp16(net: nn.Module) -> None:
@@ -292,13 +288,8 @@ def _round_to_fp16(net: nn.Module) -> None:
         raise TrainingError(f"{name} has a value above 65,504, the largest of fp16; train again with dtype fp32")
 
 
-def _write(out: Path, record: Trained, rows: list[EpochRow], model: Model, content: bytes) -> Trained:
-    """Write the model folder to a temporary folder, then rename it to `out`."""
-    files = {
-        store.README: card.render(record, rows, model).encode(),
-        store.WEIGHTS: content,
-        store.LOG: log_text(rows).encode(),
-        store.CURVE: curve.draw(record.name, rows).encode(),
-    }
+def _write(out: Path, record: Trained, rows: list[EpochRow], model: Model, files: dict[str, bytes]) -> Trained:
+    """Write the model folder with its card to a temporary folder, then rename it to `out`."""
+    text = card.render(record, rows, model, shows_errors=store.ERRORS in files)
     with written_aside(out) as aside:
-        return require_trained(store.write(aside, record, files))
+        return require_trained(store.write(aside, record, files | {store.README: text.encode()}))

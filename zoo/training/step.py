@@ -1,8 +1,8 @@
 """A training step, and three ways to run it: eagerly, compiled, or replayed as a CUDA graph.
 
-`Step.run` computes a step; the ways differ in speed. On a GPU with batches of 128 CIFAR images the time of an
-eager step is that of launching its 300 kernels. A graph launches all of them at once, from the gather of the batch to
-the optimizer. torch.compile also fuses the operations around the convolutions.
+`Step.run` computes a step. With batches of 128 CIFAR images on a GPU, an eager step takes the time to launch its 300
+kernels. A graph launches all of them at once, from reading the batch to the optimizer. torch.compile also fuses the
+operations between the convolutions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from zoo.nets.device import synchronize
 from zoo.record.job import How
 from zoo.spec import Recipe
 from zoo.training import distributed, optimizer
-from zoo.training.distributed import Share
 from zoo.training.objective import Objective
 from zoo.training.optimizer import Average, BatchCounts
 
@@ -47,7 +46,7 @@ class StepState:
 
 
 class Step:
-    """Runs a step eagerly, or compiled for batches of full size; compiling again for the last batch would not pay."""
+    """Runs steps eagerly, or compiled for full batches; compiling again for the last batch would take more time."""
 
     def __init__(
         self,
@@ -55,23 +54,19 @@ class Step:
         state: StepState,
         recipe: Recipe,
         *,
-        share: Share,
         how: How,
         stopwatch: Stopwatch,
     ) -> None:
-        self.state, self.recipe, self.share, self.stopwatch = state, recipe, share, stopwatch
+        self.state, self.recipe, self.stopwatch = state, recipe, stopwatch
+        self.share = distributed.share()
         self.device = state.totals.device
         self.compiled = how == "default"
         self._eager = self._full_batch = _scaled(objective, state.totals)
         self._sizes: set[int] = set()  # batch sizes that have been run
         if self.compiled:
-            if share.world > 1 and not distributed.in_all(works(self.device)):
-                warnings.warn(CompileWarning("training eagerly: compiling fails in some process"), stacklevel=2)
-                self.compiled = False
-            else:
-                # Combined kernels need fewer launches on a GPU: 239 instead of 283 for resnet20.
-                options: dict[str, Any] = {"combo_kernels": True} if self.device.type == "cuda" else {}
-                self._full_batch = torch.compile(self._eager, dynamic=False, options=options)
+            # Combined kernels need fewer launches on a GPU: 239 instead of 283 for resnet20.
+            options: dict[str, Any] = {"combo_kernels": True} if self.device.type == "cuda" else {}
+            self._full_batch = torch.compile(self._eager, dynamic=False, options=options)
 
     @property
     def how(self) -> How:
@@ -106,11 +101,7 @@ class Step:
             self.state.average.update()
 
     def _compile(self, positions: Tensor, batch_size: int) -> None:
-        """Run the first full batch, which compiles the step; if that fails, run this and all later steps eagerly.
-
-        Several processes run the same program and have compiled a small function before, so compiling should fail in
-        all of them or in none. If it failed in one only, the others would wait for its gradients.
-        """
+        """Run the first full batch, which compiles the step; if that fails, run this and all later steps eagerly."""
         changed = [*self.state.net.buffers(), self.state.totals]
         before = [tensor.clone() for tensor in changed]
         try:
@@ -127,7 +118,7 @@ class Step:
 
 
 def _scaled(objective: Objective, totals: Tensor) -> Callable[[Tensor, float], Tensor]:
-    """A function from positions and a scale to the scaled sum of the losses; it also adds to `totals`."""
+    """Make a function that computes the scaled sum of the losses at positions, and adds the sum to `totals`."""
 
     def scaled(positions: Tensor, scale: float) -> Tensor:
         losses, correct = objective(positions)
@@ -157,7 +148,7 @@ class GraphedStep:
 
     @property
     def how(self) -> How:
-        """How the steps are run; not "graph" if the step is compiled too, or if capturing has failed."""
+        """How the steps are run: "default" if they are compiled and captured, "none" if capturing has failed."""
         has_failed = self._failed and not self._graphs
         return self.step.how if self.step.compiled or has_failed else "graph"
 
@@ -239,7 +230,7 @@ def _warn(what: str, error: BaseException) -> None:
 
 def fastest(step: Step, how: How) -> Step | GraphedStep:
     """The step as a CUDA graph where `how` is not "none" and a graph is possible; else the step itself."""
-    if how == "none" or _obstacle_to_a_graph(step.recipe, step.device, step.share.world):
+    if how == "none" or _obstacle_to_a_graph(step.recipe, step.device):
         return step
     return GraphedStep(step)
 
@@ -252,14 +243,6 @@ IMAGES_WORTH_COMPILING = 1_000_000
 IMAGES_WORTH_COMPILING_ON_A_GPU = 10_000_000
 
 
-@dataclass(frozen=True)
-class Compilation:
-    """How the steps of a training are run, and the reason."""
-
-    how: How
-    why: str
-
-
 def choose(
     given: str,
     recipe: Recipe,
@@ -269,11 +252,11 @@ def choose(
     images: int,
     processes: int,
     recomputes: bool = False,
-) -> Compilation:
+) -> tuple[How, str]:
     """Choose how the steps of a training are run.
 
     Args:
-        given: "none", "graph" or "default" for that way; "auto" for the one that is probably fastest.
+        given: "none", "graph" or "default"; "auto" for the probably fastest of them.
         recipe: The recipe of the training.
         device: The device of the training.
         amp: Whether it computes in bf16.
@@ -281,95 +264,87 @@ def choose(
         processes: Number of processes.
         recomputes: Whether activations are recomputed in the backward pass, which torch.compile does not support here.
 
+    Returns:
+        How the steps are run, and the reason.
+
     Raises:
-        TrainingError: The given way is not possible with these settings.
+        TrainingError: `given` is not possible with these settings.
     """
-    obstacle = _obstacle_to_a_graph(recipe, device, processes)
+    obstacle = _obstacle_to_a_graph(recipe, device)
+    if given in ("graph", "default") and processes > 1:
+        raise TrainingError(f"compile {given} needs a training in one process; use none")
     if given == "graph" and obstacle:
         raise TrainingError(f"compile graph is not possible: {obstacle}; use default or none")
     if given == "default" and recomputes:
         raise TrainingError("compile default is not possible with grad_checkpointing; use none, or graph on a GPU")
     if given != "auto":
-        return Compilation(given, "requested")  # type: ignore[arg-type]
+        return given, "requested"  # type: ignore[return-value]
+    how, why = _probably_fastest(obstacle, device, amp=amp, images=images, processes=processes, recomputes=recomputes)
+    return how, f"auto: {why}"
+
+
+def _probably_fastest(
+    obstacle: str | None, device: torch.device, *, amp: bool, images: int, processes: int, recomputes: bool
+) -> tuple[How, str]:
     many = f"{images:,} images in all"
-    if device.type == "cuda":
-        if processes > 1:
-            return Compilation("none", "auto: compiling has not been tested with several processes")
-        if obstacle is None and recomputes:
-            return Compilation("graph", "auto: grad_checkpointing can't be compiled")
-        if obstacle is None and images < IMAGES_WORTH_COMPILING_ON_A_GPU:
-            return Compilation("graph", f"auto: compiling does not pay for {many} on a GPU")
-        if not recomputes:
-            return Compilation("default", f"auto: {obstacle or f'compiling pays for {many}'}")
+    if processes > 1:
+        return "none", "compiling needs a training in one process"
     if device.type == "mps":
-        return Compilation("none", "auto: compiling has not been tried on MPS")
+        return "none", "compiling has not been tried on MPS"
+    if device.type == "cuda" and obstacle is None:
+        if recomputes:
+            return "graph", "grad_checkpointing can't be compiled"
+        if images < IMAGES_WORTH_COMPILING_ON_A_GPU:
+            return "graph", f"compiling does not pay for {many} on a GPU"
     if recomputes:
-        return Compilation("none", "auto: grad_checkpointing can't be compiled")
+        return "none", "grad_checkpointing can't be compiled"
+    if device.type == "cuda":
+        return "default", obstacle or f"compiling pays for {many}"
     if not amp:
-        return Compilation("none", "auto: compiling does not pay in fp32 on a CPU")
+        return "none", "compiling does not pay in fp32 on a CPU"
     if images < IMAGES_WORTH_COMPILING:
-        return Compilation("none", f"auto: compiling does not pay for {many} on a CPU")
+        return "none", f"compiling does not pay for {many} on a CPU"
     if shutil.which(os.environ.get("CXX", "g++")) is None:
-        return Compilation("none", "auto: no C++ compiler was found; install g++ or set CXX")
-    return Compilation("default", f"auto: compiling pays for {many} on a CPU")
+        return "none", "no C++ compiler was found; install g++ or set CXX"
+    return "default", f"compiling pays for {many} on a CPU"
 
 
-def works(device: torch.device) -> bool:
-    """Whether torch.compile works in this process, tried with a small function."""
-    try:
-        torch.compile(_tiny, dynamic=False)(torch.zeros(8, device=device))
-    except Exception:  # a compiler may fail in any way
-        return False
-    return True
-
-
-def _tiny(values: torch.Tensor) -> torch.Tensor:
-    return values.sin() + 1
-
-
-def _obstacle_to_a_graph(recipe: Recipe, device: torch.device, processes: int) -> str | None:
+def _obstacle_to_a_graph(recipe: Recipe, device: torch.device) -> str | None:
     """Why a step can't run as a CUDA graph; None if it can.
 
     A graph reads the learning rate from memory; all other hyper-parameters are constants in it.
     """
     if device.type != "cuda":
         return "a CUDA graph needs a GPU"
-    if processes > 1:
-        return "a CUDA graph needs a training in one process"
     if recipe.opt != "sgd" or recipe.cycle_momentum:
         return "a CUDA graph needs opt sgd without cycle_momentum"
     return None
 
 
 class Stopwatch:
-    """Splits an epoch's wall time into training and compiling; pending work of a GPU counts as training.
+    """Splits the wall time of an epoch into training and compiling; pending work of a GPU counts as training."""
 
-    Args:
-        device: The device of the training.
-        now: A clock in seconds.
-    """
-
-    def __init__(self, device: torch.device, now: Callable[[], float] = time.perf_counter) -> None:
-        self._device, self._now = device, now
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self.start()
 
     def start(self, train_seconds: float = 0.0, compile_seconds: float = 0.0) -> None:
         """Start an epoch, or continue one that has taken these seconds already."""
         self.compile_seconds = compile_seconds
-        self._started = self._now() - train_seconds - compile_seconds
+        self._started = time.perf_counter() - train_seconds - compile_seconds
 
     @property
     def train_seconds(self) -> float:
         """Seconds of the epoch so far without those of compiling."""
-        return self._now() - self._started - self.compile_seconds
+        return time.perf_counter() - self._started - self.compile_seconds
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
         """Count the time in the block as compiling."""
         synchronize(self._device)
-        begun = self._now()
+        begun = time.perf_counter()
         try:
             yield
             synchronize(self._device)
         finally:
-            self.compile_seconds += self._now() - begun
+            self.compile_seconds += time.perf_counter() - begun

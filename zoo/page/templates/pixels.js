@@ -1,4 +1,4 @@
-// Resize a picture as the zoo's preprocessing does.
+// Resize an image as the zoo's preprocessing does.
 "use strict";
 
 // Pillow's filters: support, and weight at a distance from the center.
@@ -122,7 +122,7 @@ function rounded(value) {
   return below % 2 === 0 ? below : below + 1;
 }
 
-// The height and width to resize a picture to, before it is cropped or padded.
+// The height and width to resize an image to, before it is cropped or padded.
 function largerOf([height, width], [newHeight, newWidth], { crop_pct: part, crop_mode: mode }) {
   const target = [Math.floor(newHeight / part), Math.floor(newWidth / part)];
   if (mode === "squash") return target;

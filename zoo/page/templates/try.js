@@ -1,13 +1,13 @@
-// Run the model on a picture in the browser; the picture is not sent anywhere.
+// Run the model on an image in the browser. The image is not sent anywhere.
 "use strict";
 
-const MOST = 50_000_000; // pixels, the limit of zoo predict
+const MOST_PIXELS = 50_000_000; // the limit of zoo predict
 const embedded = {}; // contents by name in base64, set by the scripts in runtime/ and beside this page
 const trial = document.getElementById("trial");
-const [picture, state, seen, guesses] = ["picture", "state", "seen", "guesses"].map((id) => document.getElementById(id));
+const [input, state, seen, guesses] = ["image", "state", "seen", "guesses"].map((id) => document.getElementById(id));
 const { size, classes, resizing } = JSON.parse(trial.dataset.model);
 const [channels, height, width] = size;
-let session; // a promise, set with the first picture
+let session; // a promise, set with the first image
 
 function script(source) {
   return new Promise((resolve, reject) => {
@@ -37,10 +37,10 @@ async function opened() {
 async function pixelsOf(file) {
   const options = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
   const image = await createImageBitmap(file, options).catch(() => {
-    throw new Error(`${file.name} can't be read as a picture by this browser`);
+    throw new Error(`${file.name} can't be read as an image by this browser`);
   });
-  if (image.width * image.height > MOST) {
-    throw new Error(`${file.name} has more than ${MOST.toLocaleString("en")} pixels; make it smaller`);
+  if (image.width * image.height > MOST_PIXELS) {
+    throw new Error(`${file.name} has more than ${MOST_PIXELS.toLocaleString("en")} pixels; make it smaller`);
   }
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [image.width, image.height];
@@ -48,7 +48,7 @@ async function pixelsOf(file) {
   context.drawImage(image, 0, 0);
   const { data } = context.getImageData(0, 0, image.width, image.height);
   const [tall, wide] = resizing === null ? [1, 1] : largerOf([image.height, image.width], [height, width], resizing);
-  if (tall * wide > MOST) throw new Error(`${file.name} is too narrow to crop; choose a picture with a smaller aspect ratio`);
+  if (tall * wide > MOST_PIXELS) throw new Error(`${file.name} is too narrow to crop; choose an image with a smaller aspect ratio`);
   return prepared(channelsOf(data, channels), [image.height, image.width, channels], [height, width], resizing);
 }
 
@@ -83,7 +83,7 @@ async function run(pixels) {
 }
 
 async function tryIt(file) {
-  state.textContent = session ? "Looking …" : "Loading the runtime and the model …";
+  state.textContent = session ? "Predicting …" : "Loading the runtime and the model …";
   guesses.replaceChildren();
   seen.hidden = true;
   try {
@@ -101,6 +101,6 @@ async function tryIt(file) {
   }
 }
 
-picture.disabled = false;
-state.textContent = `A picture of any size; it is resized to ${width}×${height} pixels.`;
-picture.addEventListener("change", () => picture.files.length && tryIt(picture.files[0]));
+input.disabled = false;
+state.textContent = `An image of any size; it is resized to ${width}×${height} pixels.`;
+input.addEventListener("change", () => input.files.length && tryIt(input.files[0]));
