@@ -147,7 +147,7 @@ def test_info_describes_a_model_of_an_undeclared_dataset(folder: Path, run_here:
     lines = run_here("info", folder).stdout.splitlines()
     assert lines[0] == NAME
     assert f"  license     {record.license}, of the weights" in lines
-    assert any(line.startswith(f"  dataset    flowers, {len(record.classes)} classes (") for line in lines)
+    assert any(line.startswith(f"  dataset     flowers, {len(record.classes)} classes (") for line in lines)
     assert json.loads(run_here("info", folder, "--json").stdout)["classes"] == list(record.classes)
     assert zoo.info(folder).classes == record.classes
 

@@ -11,7 +11,7 @@ from zoo.cli.printing import console, count, print_json, print_rows, print_table
 from zoo.hub import listing
 
 if TYPE_CHECKING:
-    from zoo.hub.listing import ModelInfo
+    from zoo.hub.info import ModelInfo
     from zoo.record.types import Record
     from zoo.spec import Model, Recipe
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 def list_models(
     pattern: Annotated[
         str | None,
-        options.model_argument(
-            "A name, a prefix or a pattern: resnet56, 'resnet*_cifar10'. Case is ignored.", "PATTERN"
-        ),
+        options.model_argument("A name, a prefix or a pattern: resnet56, 'resnet2*'. Case is ignored.", "PATTERN"),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -61,10 +59,12 @@ def list_models(
     Prints a table on a terminal, and tab-separated lines in a pipe. The exit code is 1 if no model matches. For the
     best small models on CIFAR-100: zoo list --dataset cifar100 --max-parameters 1M --sort top1.
     """
-    rows = listing.overview(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
+    rows = listing.overview(
+        pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub, sort=sort
+    )
     if not rows:
-        raise listing.nothing(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
-    print_rows(listing.ordered(rows, sort), as_json=as_json)
+        raise listing.no_models(pattern, dataset=dataset, pretrained=pretrained, max_parameters=max_parameters, hub=hub)
+    print_rows(rows, as_json=as_json)
 
 
 def search(
@@ -110,7 +110,7 @@ def _description(shown: "ModelInfo") -> list[str]:
     lines = [f"  {model.description}"] if model else []
     lines += [
         f"  parameters  {count(shown.parameters)}",
-        f"  dataset    {title}, {len(shown.classes)} classes ({classes}), input {shown.input_size}",
+        f"  dataset     {title}, {len(shown.classes)} classes ({classes}), input {shown.input_size}",
         f"  paper       {(config.paper if config else model.architecture.paper if model else '') or '–'}",
         f"  license     {shown.license}, of {f'the weights{author}' if config else 'the code; there are no weights'}",
         f"  weights     {shown.weights or f'none published; train it: zoo train {shown.name}'}",
