@@ -163,8 +163,8 @@ class Hub(Protocol):
 
         Args:
             name: The name of the model.
-            files: The content of each file: config.json, all files that the record names, and README.md and
-                curve.svg if there are any. These two do not determine the id of the revision.
+            files: The content of each file: config.json, all files that the record names, and README.md,
+                curve.svg and errors.svg if there are any. These three do not determine the id of the revision.
 
         Raises:
             HubError: The hub refuses the model or can't be written.
