@@ -317,6 +317,7 @@ def test_a_page_says_why_its_model_cannot_be_tried(trained: Path, exported: str,
         "The model can't be tried in this page. It has no ONNX file; zoo export resnet8_digits --to onnx makes one."
         in text
     )
+    assert not [name for name in made if name.startswith("runtime/")]  # no model of the site can be tried
 
 
 def test_a_page_has_the_resizing_of_its_model(exported: str, runtime: Path, tmp_path: Path) -> None:

@@ -73,7 +73,8 @@ def pages(models: Sequence[ModelPage], runtime: Runtime | None) -> Mapping[str, 
     contents = {"index.html": index.encode()}
     contents |= {_chart(name): curve.against_size({name: points}).encode() for name, points in accuracies.items()}
     contents |= {name: (files(__package__) / "templates" / name).read_bytes() for name in SHARED}
-    contents |= dict(runtime.files if runtime else {})
+    if runtime is not None and any(not model.obstacle for model in models):
+        contents |= runtime.files
     for model in models:
         contents |= dict(_model_files(model, runtime, templates))
     return contents
