@@ -151,7 +151,7 @@ def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
     """
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-    with new_figure(5.5 * len(panels), 4.2) as figure:
+    with new_figure(4.4 * len(panels), 4) as figure:
         for axes, (title, models) in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
         ):
@@ -159,14 +159,16 @@ def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
                 points = [(model.parameters, model.top1) for model in models if model.own == own]
                 if points:
                     axes.scatter(*zip(*points, strict=True), facecolors=color, edgecolors="tab:red", label=label)
+            sizes = [model.parameters for model in models]
             for model in models:
                 point = (model.parameters, model.top1)
-                axes.annotate(model.name, point, (4, 3), textcoords="offset points", fontsize=6)
+                side, shift = ("right", -4) if model.parameters**2 > min(sizes) * max(sizes) else ("left", 4)
+                axes.annotate(model.name, point, (shift, 3), textcoords="offset points", fontsize=8, ha=side)
             axes.set(title=title, xscale="log", xlabel="parameters", ylabel="test top-1 (%)")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
             axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
             axes.xaxis.set_minor_formatter(NullFormatter())
-            axes.margins(x=0.35)
+            axes.margins(x=0.12)
             axes.grid(alpha=0.3)
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)  # below the axes, away from points
         return picture_of(figure, "svg").decode()
