@@ -138,7 +138,7 @@ def test_commands_for_model_folders_refuse_another_format(folder: Path, tmp_path
         lambda: api.export(folder, to=["no such format"], out=tmp_path / "exported"),  # before anything else
     ]
     for call in calls:
-        with pytest.raises(OtherFormat, match="is a repository of acorn, not a model folder"):
+        with pytest.raises(OtherFormat, match="is a repository of acorn, expected a model folder"):
             call()
 
 

@@ -118,7 +118,7 @@ def test_the_card_shows_the_title_of_a_declared_dataset_and_else_its_name(folder
     config, rows = trained_record(folder), store.read_log(folder)
     sentence = "The smallest CIFAR net of He et al. (2015), 8 layers, trained on"
     with installed(plugin):
-        with_title = card.render(config, rows, registry.load(NAME))
+        with_title = card.render(config, rows, registry.load(NAME), shows_errors=True)
     assert (folder / store.README).read_text() == with_title
     assert f"{sentence} Flowers of my garden." in with_title
     assert f"\nzoo train {NAME} --recipe quick --epochs 3 --set hflip=0.0 --seed 0 --device cpu " in with_title
