@@ -294,7 +294,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     # An architecture's name stands for its model on the student's dataset.
     teacher: Line | None = None  # for distillation: a model's name or address, or an architecture's name
-    distill: Fraction = 0.9  # weight of the teacher's loss; that of the labels is 1 - distill with kd, 1 with dkd
+    distill: Fraction = 0.9  # weight of the teacher's loss; the labels' loss has weight 1 - distill (kd) or 1 (dkd)
     temperature: Rate = 4.0  # temperature of the distillation
     distill_type: Literal["kd", "dkd"] = "kd"  # Hinton's loss (arXiv:1503.02531), or decoupled (arXiv:2203.08679)
     dkd_alpha: Weight = 1.0  # dkd: weight of the target class
