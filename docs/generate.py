@@ -198,7 +198,7 @@ def table() -> str:
             how = f"{config.job.recipe_name}, {config.training.epochs}, {seeds}{start} | {_hardware(config)}"
         lines.append(f"| {name} | {model.parameters:,} | {ours} | {how} | {theirs} | {paper} | {reproduction} |")
     marks = [f"<sup>{number}</sup> {text}" for text, number in notes.items()]
-    untrained = f"Another {without} models have recipes and no weights yet: `zoo list` shows all."
+    untrained = f"Another {without} models have recipes but no weights yet; `zoo list` shows all models."
     return "\n".join([*lines, "", "Test top-1 in percent. " + "; ".join(marks) + ".", "", untrained]) + "\n"
 
 

@@ -154,7 +154,7 @@ def test_resuming_a_finished_run_changes_nothing_and_another_job_is_refused(mode
 
 def test_an_unfinished_run_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "model.run").mkdir()
-    with pytest.raises(TrainingError, match=r"unfinished run in .*continue it \(resume\)"):
+    with pytest.raises(TrainingError, match=r"unfinished run in .*set resume to continue it"):
         api.train("resnet8", epochs=1, out=tmp_path / "model")
 
 

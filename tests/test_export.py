@@ -371,7 +371,7 @@ def test_an_invalid_export_in_a_record_is_refused(exported: Path, tmp_path: Path
 def test_an_unknown_format_is_refused_with_a_similar_name(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="there is no export format 'onxn'; did you mean onnx"):
         api.export(trained, to=("onxn",), out=tmp_path / "out")
-    with pytest.raises(ExportError, match="there is no export format 'zzz'; there are onnx, int8, pt2"):
+    with pytest.raises(ExportError, match="there is no export format 'zzz'; expected one of onnx, int8, pt2"):
         api.export(trained, to=("zzz",), out=tmp_path / "out")
     with pytest.raises(ExportError, match="there is nothing to export to"):
         api.export(trained, to=(), out=tmp_path / "out")

@@ -180,5 +180,5 @@ def test_a_named_pipe_is_not_opened(model_folder: Path) -> None:
 def test_a_file_larger_than_recorded_is_not_read(model_folder: Path) -> None:
     with (model_folder / store.WEIGHTS).open("ab") as weights:
         weights.truncate(200 * 2**30)  # sparse: takes no disk space
-    with pytest.raises(FolderError, match="bytes, expected up to"):
+    with pytest.raises(FolderError, match="bytes, expected at most"):
         store.check(model_folder)

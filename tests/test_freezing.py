@@ -172,7 +172,8 @@ def test_features_are_not_stored_for_a_net_with_layers_after_the_head(tmp_path: 
 def test_head_only_training_without_a_start_warns(tmp_path: Path) -> None:
     settings = {"freeze_epochs": "2", "crop_padding": "0", "class_weight": "balanced"}
     with pytest.warns(
-        StartWarning, match="^recipe quick trains only the head for 2 of 2 epochs, but the rest .* \\(start\\)"
+        StartWarning,
+        match="^recipe quick trains only the head for 2 of 2 epochs, but the rest .* set start to pretrained weights",
     ):
         done = api.train(
             "resnet8_digits", settings=settings, epochs=2, out=tmp_path / "model", amp=False, limit_train=400

@@ -54,7 +54,7 @@ def test_the_default_hub_is_zoo_hub_or_the_account_logged_in(tmp_path: Path, mon
     "address", ["/some/folder", "s3://bucket", "file:", "hf://me/model", "hf://me@v1", "https://huggingface.co"]
 )
 def test_an_invalid_address_of_a_hub_is_refused(address: str) -> None:
-    expected = r"expected file:PATH or hf://namespace|there is no kind of hub '\w+'; there are file, hf"
+    expected = r"expected file:PATH or hf://namespace|there is no kind of hub '\w+'; expected one of file, hf"
     with pytest.raises(HubError, match=expected):
         open_hub(address)
 

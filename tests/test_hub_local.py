@@ -488,7 +488,7 @@ def test_a_damaged_model_does_not_hide_others(hub: FolderHub, trained: Path) -> 
     (hub.path / "README.md").touch()
     shutil.copytree(trained, hub.path / "resnet8_other")
     (hub.path / "resnet8_other" / store.CONFIG).write_text(json.dumps({"name": NAME}))
-    with pytest.warns(HubWarning, match=r"resnet8_other/config\.json is not a model's"):
+    with pytest.warns(HubWarning, match=r"resnet8_other/config\.json is not a valid record"):
         assert [model.name for model in hub.models()] == [NAME]
 
 

@@ -342,7 +342,7 @@ def test_the_card_has_the_number_hash_and_confidence_interval_of_the_images(trai
 
 def test_skip_bad_leaves_unreadable_images_out_and_counts_them(folder: Path, tmp_path: Path) -> None:
     (folder / "train" / "rose" / "bad.png").write_text("no image")
-    with pytest.raises(DataError, match=r"an image can't be read \(train/rose/bad.png can't be read as an image"):
+    with pytest.raises(DataError, match=r"train/rose/bad.png can't be read as an image"):
         dataset_of(folder)
     pictures = train(f"folder:{folder}", tmp_path / "m", skip_bad=True).pictures
     assert pictures is not None
@@ -351,7 +351,7 @@ def test_skip_bad_leaves_unreadable_images_out_and_counts_them(folder: Path, tmp
 
 
 def test_a_small_test_set_gives_a_warning(folder: Path) -> None:
-    with pytest.warns(DataWarning, match="fewer than 10 test images of daisy and 2 more"):
+    with pytest.warns(DataWarning, match="fewer than 10 test images of class daisy and 2 more"):
         dataset_of(folder)
 
 

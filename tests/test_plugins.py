@@ -201,7 +201,7 @@ def test_an_unknown_name_in_a_group_is_an_error_with_close_names(
     fake_plugin("zoo-quick", {"quickest": "quick:X"}, group=group.name)
     with pytest.raises(error, match=rf"^there is no {group.what} 'quickets'; did you mean quickest\?$"):
         group.load("quickets")
-    with pytest.raises(error, match=rf"^there is no {group.what} '-'; there are .*quickest"):
+    with pytest.raises(error, match=rf"^there is no {group.what} '-'; expected one of .*quickest"):
         group.load("-")
 
 

@@ -60,7 +60,7 @@ def test_an_unknown_name_is_an_error_that_suggests_close_ones() -> None:
         registry.resolve("resnet23", "cifar10")
     with pytest.raises(UnknownModel, match=r"no architecture 'resnet23'; did you mean .*resnet32"):
         registry.architecture("resnet23")
-    with pytest.raises(UnknownModel, match="no plugin provides it"):
+    with pytest.raises(UnknownModel, match="no plugin provides this name"):
         registry.load("zzzzz")
 
 

@@ -66,7 +66,9 @@ def test_transforms_and_predictions_resize_as_the_record_says(cut: Path, trained
     ],
 )
 def test_an_invalid_resizing_is_refused_in_one_line(model_folder: Path, resizing: dict[str, object]) -> None:
-    with pytest.raises(FolderError, match=r"is not a model's: resizing(\.\w+ can't be|: crop_pct should be)") as why:
+    with pytest.raises(
+        FolderError, match=r"is not a valid record: resizing(\.\w+ can't be|: crop_pct should be)"
+    ) as why:
         store.read_record(config_of(model_folder, resizing=resizing))
     assert "\n" not in str(why.value)
 

@@ -260,7 +260,7 @@ def test_the_pattern_of_zeroed_parameters_is_a_regular_expression() -> None:
 
 def test_weights_of_a_deeper_architecture_are_refused(tmp_path: Path) -> None:
     deep = trained("resnet14_digits", tmp_path / "deep", start=None).folder
-    with pytest.raises(TrainingError, match=r"resnet8 can't start from .*, which is a resnet14"):
+    with pytest.raises(TrainingError, match=r"resnet8 can't start from .*, which has the architecture resnet14"):
         trained("resnet8_digits", tmp_path / "out", start=deep)
 
 

@@ -123,7 +123,7 @@ def test_a_failing_tracker_is_one_warning_and_the_training_continues(
 @pytest.mark.usefixtures("jsonl")
 def test_an_unknown_tracker_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(
-        TrainingError, match="there is no tracker 'neptune'; there are tensorboard, wandb, mlflow, trackio, jsonl"
+        TrainingError, match="there is no tracker 'neptune'; expected one of tensorboard, wandb, mlflow, trackio, jsonl"
     ):
         train(tmp_path / "out", "neptune")
     assert not list(tmp_path.glob("out*"))

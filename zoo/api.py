@@ -67,7 +67,7 @@ def find(model: str | Path, *, hub: str | None = None, revision: str | None = No
 
     Args:
         model: A name, a path or an address.
-        hub: The hub of a name.
+        hub: The hub, if `model` is a name. Default: ZOO_HUB, then the catalogue.
         revision: A revision of the model.
 
     Returns:
@@ -96,16 +96,16 @@ def load(
     in_channels: int | None = None,
     device: str = "cpu",
 ) -> nn.Module:
-    """Build a model, with its published weights if `pretrained`.
+    """Build a model, and load its published weights if `pretrained` is true.
 
-    The SHA-256 of the weights is checked, and every tensor must fit. With another `num_classes`, the classifier is
-    initialized randomly. With another `in_channels`, the weights of the first convolution are summed or repeated, as
-    timm does.
+    The SHA-256 of the weights is checked, and the weights are loaded with `strict=True`. With another `num_classes`,
+    the classifier is initialized randomly. With another `in_channels`, the weights of the first convolution are summed
+    or repeated, as timm does.
 
     Args:
         model: A name, a path or an address.
         pretrained: Load the published weights, and return the net in evaluation mode.
-        hub: The hub of a name.
+        hub: The hub, if `model` is a name. Default: ZOO_HUB, then the catalogue.
         revision: A revision of the published weights.
         num_classes: The number of classes, by default that of the model; 0 for a net that returns its features.
         in_channels: The number of channels of an image, by default that of the model.
@@ -146,11 +146,12 @@ def load(
 def transforms(model: str | Path, *, hub: str | None = None, revision: str | None = None) -> v2.Compose:
     """Return the preprocessing that a model was evaluated with.
 
-    Size, mean and std are those of the published model; for a model without published weights, those of its dataset.
+    Image size, mean and std come from the record of the published model. If the model has no published weights, they
+    come from its dataset.
 
     Args:
         model: A name, a path or an address.
-        hub: The hub of a name.
+        hub: The hub, if `model` is a name. Default: ZOO_HUB, then the catalogue.
         revision: A revision of the model.
 
     Returns:
@@ -177,22 +178,24 @@ def transforms(model: str | Path, *, hub: str | None = None, revision: str | Non
 
 @takes(TrainOptions)
 def train(model: str, options: TrainOptions) -> Trained:
-    """Train a model with one of its recipes, evaluate it, write its model folder, and publish it if `push`.
+    """Train a model with one of its recipes, evaluate it, write its model folder, and publish it if `push` is true.
 
     Under torchrun every process calls this function with the same arguments; the first process writes and publishes.
-    A process that does nothing but train on a CPU is faster after `zoo.training.environment.keep_memory()`.
+    In a process that only trains, on a CPU, training is faster after `zoo.training.environment.keep_memory()`.
 
     Args:
-        model: The name of a model or an architecture. If no plugin declares the architecture, it is that of `start`.
-        recipe: The name of a recipe. Default: `finetune` with a `start`, if the model has it, else the model's first.
+        model: The name of a model or an architecture. If no plugin declares this architecture, the architecture
+            of `start` is used.
+        recipe: The name of a recipe. Default: with `start`, `finetune` if the model has this recipe; else the
+            model's first recipe.
         dataset: A dataset's name, or your own images, `folder:PATH`. Default: the architecture's dataset.
         start: The weights to start from: a name, a path or an address. For other classes the head is initialized from
             `seed`; for another number of channels the first convolution is adapted as `load` does.
         test_part: The fraction of your own images to hold out as the test set, from 0 to 1.
         skip_bad: Leave out images that can't be read.
         license: The license of the weights. Required for publishing a model that is trained on your own images.
-        settings: Changes of the recipe's fields, by name.
-        epochs: The number of epochs. Default: that of the recipe.
+        settings: Recipe fields to change, by name: `{"lr": 0.05}`.
+        epochs: The number of epochs. Default: the recipe's.
         seed: The random seed.
         seeds: The number of seeds to train from, each into its own folder. The model of `seed` is returned and
             published; its card has the mean and standard deviation of all seeds.
@@ -205,13 +208,13 @@ def train(model: str, options: TrainOptions) -> Trained:
         dtype: The type of the stored weights: "fp32" or "fp16". Weights are rounded before they are evaluated.
         threads: The number of CPU threads. Default: torch's.
         data: The directory of datasets.
-        limit_train: Train on this many images only.
-        limit_test: Test on this many images only. Such a model can't be published.
+        limit_train: The number of training images to use. Default: all.
+        limit_test: The number of test images to use. Default: all. Otherwise the model can't be published.
         out: The model folder to create.
-        resume: Continue a stopped run, or return a finished one.
-        overwrite: Replace an existing run or model folder. With `resume`, only one with other settings.
-        allow_other_environment: With `resume`, continue a run of another machine, precision or torch version. Its
-            record and card say so; its weights can't be reproduced byte for byte.
+        resume: Continue a stopped run. If the training is finished, return its result.
+        overwrite: Replace an existing run or model folder. With `resume`, replace it only if it has other settings.
+        allow_other_environment: With `resume`, continue a run of another machine, precision or torch version. The
+            record and the card list the differences. The weights can't be reproduced byte for byte.
         save_every: The number of epochs between checkpoints.
         eval_every: The number of epochs between evaluations on the test set.
         push: Publish the model folder at the end.
@@ -221,7 +224,7 @@ def train(model: str, options: TrainOptions) -> Trained:
         tell: A function `(task, done, total)` that is called with the progress of reading your images.
 
     Returns:
-        The model folder, its record, and where it was published.
+        The model folder, its record, and its address in the hub if it was published.
 
     Raises:
         RegistryError: There is no such model, architecture or dataset.
@@ -278,15 +281,15 @@ def evaluate(
 
     Args:
         model: A name, a path or an address.
-        hub: The hub of a name.
+        hub: The hub, if `model` is a name. Default: ZOO_HUB, then the catalogue.
         revision: A revision of the model.
-        weights: A safetensors file to evaluate in the net of `model`. Images are normalized by the mean and std of its
-            metadata, else by those of the model or the dataset.
+        weights: A safetensors file to evaluate in the net of `model`. Images are normalized with the mean and std in
+            the metadata of the file, else with the mean and std of the model.
         device: A device of torch. Default: a GPU if there is one.
         data: The directory of datasets.
-        dataset: The address of the images that the model was trained on, if this machine has not prepared them. For
+        dataset: The address of the images that the model was trained on, if they are not in this machine's cache. For
             imported weights, the name of a dataset with the same classes.
-        runtime: A format that the model was exported to (`export`). Its file is run on the CPU in place of the net.
+        runtime: An export format, such as `onnx`: run the exported file (`export`) on the CPU instead of the net.
         tell: A function `(task, done, total)` that is called with the progress of reading your images.
 
     Returns:
@@ -405,10 +408,10 @@ def predict(
         model: A name, a path or an address.
         images: The path of an image or of a folder of images, or several paths.
         top: The number of classes to return for each image.
-        hub: The hub of a name.
+        hub: The hub, if `model` is a name. Default: ZOO_HUB, then the catalogue.
         revision: A revision of the model.
         device: A device of torch. Default: a GPU if there is one.
-        runtime: A format that the model was exported to (`export`). Its file is run on the CPU in place of the net.
+        runtime: An export format, such as `onnx`: run the exported file (`export`) on the CPU instead of the net.
 
     Returns:
         An iterator of a Prediction for each image. If an image can't be read, its Prediction has an error.
@@ -536,20 +539,21 @@ def verify(
 ) -> Verified:
     """Verify a published model: hashes, strict load, recorded logits, and accuracy if the test set is on this machine.
 
-    No data is downloaded. On the same processor with the same threads and torch, accuracy and loss must equal the
-    record's; otherwise accuracy must be within 0.05 points. Exported files are run if their runtimes are installed.
+    No data is downloaded. With the same processor, number of threads and torch version, accuracy and loss must equal
+    the recorded values; otherwise the accuracy may differ by 0.05 percentage points. Exported files are run if their
+    runtimes are installed.
 
     Args:
         model: A name, a path or an address.
-        hub: The hub of a name.
+        hub: The hub, if `model` is a name. Default: ZOO_HUB, then the catalogue.
         revision: A revision of the model.
         device: A device of torch. Default: a GPU if there is one.
         data: The directory of datasets.
-        dataset: The address of the images that the model was trained on, if this machine has not prepared them.
+        dataset: The address of the images that the model was trained on, if they are not in this machine's cache.
         tell: A function `(task, done, total)` that is called with the progress of reading your images.
 
     Returns:
-        The outcome of the whole and of each check: "as published", "differs" or "not measured".
+        The overall outcome and the outcome of each check: "as published", "differs" or "not measured".
 
     Raises:
         FolderError: A file is missing or damaged.
@@ -593,13 +597,13 @@ def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, Tr
 
     Args:
         model: A name, a path or an address.
-        epochs: The number of epochs. Default: that of the record.
-        seed: The random seed. Default: that of the record.
-        hub: The hub of a name.
+        epochs: The number of epochs. Default: as published.
+        seed: The random seed. Default: as published.
+        hub: The hub, if `model` is a name. Default: ZOO_HUB, then the catalogue.
         revision: A revision of the model.
         device: cpu, cuda, cuda:N or mps. Default: a GPU if there is one.
         data: The directory of datasets.
-        dataset: The address of the images that the model was trained on, if this machine has not prepared them.
+        dataset: The address of the images that the model was trained on, if they are not in this machine's cache.
         out: The model folder to create. Default: `runs/MODEL-reproduced`.
         resume: Continue a stopped run.
         overwrite: Replace an existing run or model folder.
@@ -611,7 +615,7 @@ def reproduce(model: str | Path, options: ReproduceOptions) -> tuple[Trained, Tr
         The result of the training, and the published record.
 
     Raises:
-        TrainingError: The start, the teacher or the dataset differs from that of the record.
+        TrainingError: The start, the teacher or the dataset differs from the record.
         UnknownModel, FolderError, HubError: As `load` raises them.
 
     Examples:
@@ -668,7 +672,7 @@ def pull(model: str, *, hub: str | None = None, revision: str | None = None, out
 
     Args:
         model: A name or an address.
-        hub: The hub of a name.
+        hub: The hub, if `model` is a name. Default: ZOO_HUB, then the catalogue.
         revision: A revision of the model.
         out: The folder to create. Default: `./NAME`.
 
@@ -692,11 +696,11 @@ def diff(a: str | Path, b: str | Path) -> dict[str, tuple[object, object]]:
     """Compare the records of two published models: job, recipe, results, classes and hashes.
 
     Args:
-        a: A name, a path, or an address, which may have a revision.
-        b: The other model.
+        a: The first model: a name, a path, or an address, also with a revision.
+        b: The second model.
 
     Returns:
-        The fields that differ, each with both values, and None for a field that a record does not have.
+        The fields that differ, each with its two values. The value is None if a record does not have the field.
 
     Raises:
         UnknownModel, FolderError, HubError: As `load` raises them.
@@ -721,23 +725,23 @@ def export(
 ) -> tuple[Path, Record]:
     """Export a model to other formats, into a copy of its model folder.
 
-    Each file takes pixels, uint8 [N, H, W, C], and returns logits and probabilities, float32 [N, num_classes]. It is
-    run in its runtime and compared with the net: on fixed inputs, and on the whole test set if it is on this machine.
+    An exported file takes pixels, uint8 [N, H, W, C], and returns logits and probabilities, float32 [N, num_classes].
+    It is run and compared with the net: on fixed inputs, and on the test set if the dataset is on this machine.
 
     Args:
         model: A name, a path or an address.
         to: Formats: `onnx`, `int8` (ONNX in 8-bit integers), `pt2` (torch.export), or a plugin's.
         out: The folder to create. Default: `./NAME-export`.
-        hub: The hub of a name.
+        hub: The hub, if `model` is a name. Default: ZOO_HUB, then the catalogue.
         revision: A revision of the model.
         data: The directory of datasets.
-        allow_loss: Keep a format that loses more than half a point of top-1.
+        allow_loss: Accept an exported file even if its top-1 is more than 0.5 percentage points lower.
 
     Returns:
         The path of the folder, and its record.
 
     Raises:
-        ExportError: A format is unknown, or its file gives other results than the net.
+        ExportError: A format is unknown, or the results of its file differ from those of the net.
         FolderError: `out` exists already.
         UnknownModel, HubError: As `load` raises them.
 
@@ -806,21 +810,21 @@ def import_model(model: str, options: ImportOptions) -> tuple[Path, Record]:
     Accuracy is measured if the dataset is on this machine; no data is downloaded.
 
     Args:
-        model: The name of the model with the net of these weights.
+        model: The name of the model that the weights belong to.
         source: The path of a safetensors file or a torch checkpoint, `https://…`, or
             `hf://namespace/repository/path@REVISION`. A checkpoint is read without running its code.
         by: The author of the weights.
         license: The license of the weights.
-        tag: The tag in the name MODEL.TAG. Default: the author's name.
-        mean: The mean that the weights were trained with. Default: that of the dataset.
-        std: The standard deviation that the weights were trained with. Default: that of the dataset.
+        tag: The imported model is named MODEL.TAG. Default: the author's name.
+        mean: The mean for normalization. Default: the dataset's.
+        std: The standard deviation for normalization. Default: the dataset's.
         sha256: The expected SHA-256 of the file.
         rename: Pairs of a regular expression and its replacement, applied to the tensors' names as `re.sub` does.
-        address: The URL at which a local file is published.
-        revision: The revision of the repository that the file is published in.
-        citation: A citation of the author's work.
-        claim: The top-1 that the author states, in percent.
-        claim_means: A remark about that number, such as "best over test epochs".
+        address: The public URL of the file, if `source` is a path.
+        revision: The revision of the repository, if `address` is in a repository.
+        citation: The citation for the weights, as the author requests it.
+        claim: The top-1 accuracy that the author reports, in percent.
+        claim_means: How the author measured the top-1, such as "best over test epochs".
         out: The folder to create. Default: `./MODEL.TAG`.
         device: A device of torch. Default: a GPU if there is one.
         data: The directory of datasets.

@@ -13,7 +13,7 @@
     │   ├── NonFiniteLoss
     │   └── Interrupted          stopped by Ctrl-C or SIGTERM, after a checkpoint
     ├── FolderError              a model folder is incomplete, damaged or can't be written
-    │   ├── HashMismatch         the weights have another hash than expected
+    │   ├── HashMismatch         the SHA-256 of the weights differs from the expected SHA-256
     │   └── OtherFormat          a repository of another library, where a model folder is needed
     ├── ExportError              a format can't be written or run, or gives other results than the net
     ├── PageError                a site can't be written
@@ -21,7 +21,7 @@
     └── HubError
         ├── HubUnavailable       the hub can't be reached; this machine has an earlier revision
         └── NotFound             the hub does not have the model or the revision
-            └── NotPublished     no hub is named, and the catalogue has no weights of the model
+            └── NotPublished     no hub was given, and the catalogue has no weights of the model
 
 Each message is one line: what is wrong, what was expected, what to do. The command line prints the line and exits
 with `exit_code`. Any other exception is a bug.
@@ -166,7 +166,7 @@ class FolderError(ZooError):
 
 
 class HashMismatch(FolderError):
-    """The weights have another SHA-256 than the record, the file's name or the user states."""
+    """The SHA-256 of the weights differs from the expected SHA-256."""
 
 
 class OtherFormat(FolderError):
@@ -250,4 +250,4 @@ class NotFound(HubError):
 
 
 class NotPublished(NotFound):
-    """No hub is named, and the catalogue has no weights of the model."""
+    """No hub was given, and the catalogue has no weights of the model."""

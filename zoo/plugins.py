@@ -104,7 +104,7 @@ class Group(Generic[T]):
         if entry is None:
             names = self.names()
             close = close_to(name, names)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names) or 'none'}"
+            hint = f"did you mean {' or '.join(close)}?" if close else f"expected one of {', '.join(names) or 'none'}"
             raise self.unknown(f"there is no {self.what} {name[:100]!r}; {hint}")
         return self.loaded(entry)
 

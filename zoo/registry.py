@@ -250,6 +250,6 @@ def _unknown(what: str, name: str, names: Iterable[str]) -> str:
     if what == "model" and ":" in name:
         return f"{name[:100]!r} is an address, not a model's name; images are given as dataset, weights as start"
     close = close_to(name, names)
-    hint = f"did you mean {' or '.join(close)}?" if close else "no plugin provides it"
+    hint = f"did you mean {' or '.join(close)}?" if close else "no plugin provides this name"
     shown = name if len(name) <= 100 else f"{name[:100]}…"
     return f"there is no {what} {shown!r}; {hint} (zoo list shows all)"

@@ -84,7 +84,7 @@ class Reader(Protocol):
 class Resizing(Struct, frozen=True, forbid_unknown_fields=True):
     """How an image of any size is resized to `input_size`, with timm's parameters and results.
 
-    The image is resized to the net's size divided by `crop_pct`, and the center of the net's size is cropped.
+    The image is resized to the net's size divided by `crop_pct`, and the center is cropped to the net's size.
 
     Examples:
         >>> from zoo.plugin import Resizing
@@ -181,8 +181,8 @@ class Pictures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Dataset:
     """A classification dataset: images of one size, with a training set and a test set.
 
-    `is_whole` gets the directory of datasets and returns whether `folder` is complete there, so that `read` downloads
-    nothing. None for a dataset that is never downloaded.
+    `is_whole` gets the directory of datasets, and returns whether `folder` is complete in it, so that `read` does not
+    download anything. It is None for a dataset that is never downloaded.
 
     Examples:
         >>> import numpy as np
@@ -244,7 +244,7 @@ Decay = Annotated[float, Meta(gt=0, lt=1)]
 
 
 class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The hyper-parameters of a training, under timm's and torch's names. Durations are in epochs.
+    """The hyper-parameters of a training, named as in timm and torch. Durations are in epochs.
 
     Raises:
         RecipeError: A value is impossible, or two fields contradict each other.
@@ -273,9 +273,9 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min_lr: Number = 0.0  # cosine: final learning rate
     pct_start: Annotated[float, Meta(gt=0, lt=1)] = 0.3  # onecycle: fraction of the training in which lr rises
     div_factor: Rate = 25.0  # onecycle: the first learning rate is lr / div_factor
-    final_div_factor: Rate = 1e4  # onecycle: the last one is lr / div_factor / final_div_factor
+    final_div_factor: Rate = 1e4  # onecycle: the last learning rate is lr / div_factor / final_div_factor
     cycle_momentum: bool = False  # onecycle: cycle momentum from 0.95 to 0.85 and back
-    val_images: Annotated[int, Meta(ge=0, le=10**9)] = 0  # training images to hold out, the last ones, for validation
+    val_images: Annotated[int, Meta(ge=0, le=10**9)] = 0  # number of last training images, held out for validation
     warmup_epochs: Epochs = 0  # epochs of warm-up before the schedule
     warmup_lr: float = 0.0  # first learning rate of the warm-up
     warmup_mode: Literal["linear", "constant"] = "linear"  # rise from warmup_lr to lr, or stay at warmup_lr
@@ -294,7 +294,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     # An architecture's name stands for its model on the student's dataset.
     teacher: Line | None = None  # for distillation: a model's name or address, or an architecture's name
-    distill: Fraction = 0.9  # weight of the teacher's loss; that of the labels is 1 - distill with kd, 1 with dkd
+    distill: Fraction = 0.9  # weight of the teacher's loss; the labels' loss has weight 1 - distill (kd) or 1 (dkd)
     temperature: Rate = 4.0  # temperature of the distillation
     distill_type: Literal["kd", "dkd"] = "kd"  # Hinton's loss (arXiv:1503.02531), or decoupled (arXiv:2203.08679)
     dkd_alpha: Weight = 1.0  # dkd: weight of the target class
@@ -312,7 +312,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     class_weight: Literal["none", "balanced"] = "none"  # balanced: images / (classes · images of the class)
 
     freeze_epochs: Epochs = 0  # first epochs in which only the head is trained
-    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # learning rate of a layer, relative to the layer above
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # factor of lr for each layer farther from the head
     model_ema_decay: Decay | None = None  # decay of an exponential moving average of the weights, which is published
 
     def __post_init__(self) -> None:
@@ -499,7 +499,7 @@ class Deepening:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A net of one depth, with recipes that train it on any dataset.
+    """A net with a fixed depth, such as resnet20, and recipes to train it on any dataset.
 
     Examples:
         >>> import zoo
@@ -534,10 +534,10 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Model:
-    """An architecture on a dataset: the unit of the registry and of model folders.
+    """An architecture on a dataset. Its name, such as `resnet20_cifar10`, is the name in the registry and in hubs.
 
-    After construction, `recipes` also has the recipes of the architecture, after those of the model. The first one is
-    the default.
+    After construction, `recipes` has the recipes of this model first, then the recipes of the architecture. The first
+    recipe is the default.
 
     Examples:
         >>> import zoo

@@ -24,7 +24,8 @@ def export(
     revision: options.Revision = None,
     data: options.Data = None,
     allow_loss: Annotated[
-        bool, typer.Option("--allow-loss", help="Keep a format that loses more than half a point of top-1.")
+        bool,
+        typer.Option("--allow-loss", help="Accept a file even if its top-1 is more than 0.5 percentage points lower."),
     ] = False,
     push: options.Push = False,
     hub: options.PushHub = None,

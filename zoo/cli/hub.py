@@ -20,7 +20,9 @@ def push(
     license: Annotated[  # noqa: A002 - the usual word
         str | None,
         typer.Option(
-            "--license", metavar="ID", help="License id of the weights, stored in the folder: mit, cc-by-4.0."
+            "--license",
+            metavar="ID",
+            help="License to write into the record: a Hugging Face license id, such as mit.",
         ),
     ] = None,
 ) -> None:
@@ -30,7 +32,7 @@ def push(
 
 @options.with_options(ImportOptions)
 def import_model(
-    model: Annotated[str, options.model_argument("The model with the net of these weights: resnet56_cifar10.")],
+    model: Annotated[str, options.model_argument("The model that the weights belong to: resnet56_cifar10.")],
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A path, https://…, or hf://namespace/repository/path@REVISION.")
     ],

@@ -30,7 +30,7 @@ Hub = Annotated[
 ]
 PushHub = Annotated[
     str | None,
-    typer.Option("--hub", metavar="HUB", help=HUB_HELP + " [default: ZOO_HUB, else the account logged in]"),
+    typer.Option("--hub", metavar="HUB", help=HUB_HELP + " [default: ZOO_HUB, else the account that is logged in]"),
 ]
 Revision = Annotated[
     str | None, typer.Option("--revision", metavar="ID", help="A revision of the model: a commit, tag or branch.")

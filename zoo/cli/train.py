@@ -39,14 +39,14 @@ def train(
             metavar="FILE",
             is_eager=True,
             callback=_defaults,
-            help="Read options from a TOML file; options given here win. `zoo info MODEL --job` prints one.",
+            help="TOML file of options; the command line overrides it. `zoo info MODEL --job` prints such a file.",
         ),
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Train a model with one of its recipes, evaluate it, and write its model folder; --push publishes it.
 
-    Ctrl-C writes a checkpoint; --resume continues from it to the same weights.
+    Ctrl-C stops the training and writes a checkpoint; --resume continues from it.
     """
     keep_memory()
     trained = api.train(name, **given, report=None if quiet else progress(), tell=None if quiet else telling())

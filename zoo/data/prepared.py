@@ -260,7 +260,7 @@ def open_dataset(
     remarks = surveyed.remarks()
     if few := surveyed.few:
         more = f" and {len(few) - 1} more" if len(few) > 1 else ""
-        remarks.append(f"fewer than {FEW} test images of {few[0]}{more}: too few for a meaningful accuracy")
+        remarks.append(f"fewer than {FEW} test images of class {few[0]}{more}, too few for a meaningful accuracy")
     for remark in remarks:
         warnings.warn(DataWarning(f"{request.address}: {remark}"), stacklevel=2)
     side = recipe.img_size or size or _own_size(surveyed) or USUAL

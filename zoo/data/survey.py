@@ -223,10 +223,8 @@ def require_usable(survey: Survey, request: DatasetRequest) -> None:
     """Raise DataError if no model can be trained on the images."""
     if survey.unreadable and not request.skip_bad:
         count, first = len(survey.unreadable), survey.unreadable[0].error
-        pictures = "an image" if count == 1 else f"{count:,} images"
-        raise DataError(
-            f"{request.address}: {pictures} can't be read ({first}); replace it, or leave it out with skip_bad"
-        )
+        others = f" (and {count - 1:,} more)" if count > 1 else ""
+        raise DataError(f"{request.address}: {first}{others}; replace the image, or set skip_bad to leave it out")
     if not survey.train and not survey.test:
         raise DataError(f"{request.address} has no image that can be read; expected some of each class")
     if len(survey.collection.classes) < 2:
@@ -248,8 +246,8 @@ def _require_split(collection: Collection, request: DatasetRequest) -> None:
         raise DataError(f"{request.address} has a test set already; leave out test_part")
     if collection.test is None and request.test_part is None:
         raise DataError(
-            f"{request.address} has no test set; move the images to train/ and test/, or hold out a fraction of them "
-            "with test_part, such as 0.2"
+            f"{request.address} has no test set; move the images to train/ and test/, or set test_part to "
+            "hold out a fraction of them, such as 0.2"
         )
     if request.test_part is not None and not 0 < request.test_part < 1:
         raise DataError(f"test_part should be between 0 and 1, not {request.test_part}")

@@ -113,7 +113,7 @@ def plain_error(raised: BaseException, address: Address | str, revision: str | N
         case httpx.TimeoutException():
             return HubError(f"{where} did not answer in time; try again later")
         case httpx.ConnectError():
-            remedies = "check the network and HF_ENDPOINT, or name a folder: file:PATH"
+            remedies = "check the network and HF_ENDPOINT, or use a folder as the hub: file:PATH"
             return HubError(f"{where} can't be reached; {remedies if _is_hub(where) else short(error)}")
         case httpx.InvalidURL():
             return HubError(f"{where!r} is not an address ({short(error)}); expected https://host/path")

@@ -50,7 +50,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 IDENTITY = re.compile(r"[0-9a-f]{64}")  # the id of a record, which is also the git tag of its commit
 DIGITS = re.compile(r"[0-9a-f]{4,64}")  # the first digits of a commit or an id
 TIMEOUT = 10  # seconds
-REMEDIES = f"{LOG_IN}, or name a folder: file:PATH"
+REMEDIES = f"{LOG_IN}, or use a folder as the hub: file:PATH"
 
 
 def open_namespace(address: Address) -> HuggingFaceHub:
@@ -58,7 +58,7 @@ def open_namespace(address: Address) -> HuggingFaceHub:
     if "/" in address.location or "@" in address.location:
         raise not_a_hub(address)
     if find_spec("huggingface_hub") is None:  # an optional dependency
-        remedies = "install it with: pip install huggingface_hub, or name a folder: file:PATH"
+        remedies = "install it with: pip install huggingface_hub, or use a folder as the hub: file:PATH"
         raise HubError(f"{address} needs huggingface_hub, which is not installed; {remedies}")
     _require_endpoint(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     return HuggingFaceHub(address.location or None)

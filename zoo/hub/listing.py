@@ -72,11 +72,11 @@ def list_models(
         dataset: Only models on this dataset; case is ignored.
         pretrained: True for models with weights in the catalogue, including imported weights; False for the others.
         max_parameters: Only models with at most this number of parameters.
-        sort: "name", "published" (models with weights first), "top1" (the best first), or "parameters" (the fewest).
+        sort: "name", "published" (models with weights first), "top1" (best first), or "parameters" (fewest first).
         hub: List the models in this hub instead.
 
     Returns:
-        The names; those of imported weights are `NAME.TAG`.
+        The names. Imported weights have names like `NAME.TAG`.
 
     Raises:
         RegistryError: There is no such order.
@@ -108,7 +108,7 @@ def overview(
 ) -> Overview:
     """List the declared models with the weights in ZOO_HUB and the catalogue, or the models in a hub.
 
-    A model that is in ZOO_HUB and in the catalogue is listed as it is in ZOO_HUB, because `load` uses that one. If
+    If a model is in ZOO_HUB and in the catalogue, the model in ZOO_HUB is listed, because `load` uses it. If
     ZOO_HUB can't be read, the catalogue is listed, with a HubWarning. The models of a hub are listed even if their
     plugins are not installed. Imports no torch, and only the plugins of matching models without weights.
 

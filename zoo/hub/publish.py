@@ -48,7 +48,7 @@ def sound_license(license: str) -> str:  # noqa: A002 - the usual word
     """Return a license; raises HubError if it is neither an id of the Hugging Face Hub nor an https:// address."""
     if license not in LICENSES and not re.fullmatch(r"https://[^\s/]+\S*", license):
         raise HubError(
-            "license should be a Hugging Face license id, apache-2.0 or cc-by-4.0, or the https:// address of a text, "
+            "license should be a Hugging Face license id, such as apache-2.0, or the https:// URL of a license text, "
             f"not {license!r}"
         )
     return license
@@ -161,7 +161,7 @@ def unlicensed(name: str) -> str:
     """The message for a model that can't be published because it has no license."""
     return (
         f"{name} was trained on your own images and has no license; "
-        "give a license, as the Hub spells it: apache-2.0, cc-by-4.0, …"
+        "give a license, as an id of the Hugging Face Hub, such as cc-by-4.0"
     )
 
 

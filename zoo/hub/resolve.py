@@ -399,10 +399,10 @@ def _not_shipped(name: str, revision: str | None) -> NotFound:
         hint = f"it has {imported}" if imported else f"it has no imported weights for {base}: leave out .{tag}"
         return NotFound(f"the catalogue has no weights of {name}; {hint}")
     model, error = (name, NotPublished) if revision is None else (f"{name} at revision {revision}", NotFound)
-    remark = f" (but it has imported weights: {imported})" if imported else ""
+    remark = f", only imported weights: {imported}" if imported else ""
     return error(
-        f"the catalogue has no weights of {model}{remark}; name a hub that has them (hub, or ZOO_HUB), "
-        f"or train it: zoo train {name}"
+        f"the catalogue has no weights of {model}{remark}; set hub or ZOO_HUB to a hub that has them, "
+        f"or train the model: zoo train {name}"
     )
 
 
@@ -415,7 +415,7 @@ def _existing(path: Path) -> Path:
             f"with: zoo eval MODEL --weights {path}"
         )
     if not is_folder(path):
-        raise FolderError(f"there is no folder {path}; a model in a hub is hf://namespace/name")
+        raise FolderError(f"there is no folder {path}; for a model in a hub, write hf://namespace/name")
     return path
 
 

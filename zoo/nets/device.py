@@ -37,9 +37,9 @@ def choose(name: str | None) -> torch.device:
     count = _count(device.type)
     if not count:
         present = ", ".join(kind for kind in KINDS if _count(kind))
-        raise DeviceError(f"there is no device {name!r} for torch {torch.__version__} here; there is {present}")
+        raise DeviceError(f"torch {torch.__version__} has no device {name!r} on this machine; it has {present}")
     if (device.index or 0) >= count:
-        raise DeviceError(f"device {name} is not there: torch {torch.__version__} sees {count} of {device.type}")
+        raise DeviceError(f"there is no device {name}: torch {torch.__version__} has {count} of {device.type}")
     return device
 
 

@@ -286,7 +286,7 @@ def _refused(content: bytes, folder: Path, error: Exception) -> FolderError:
 
 def _unreadable(folder: Path, error: Exception) -> FolderError:
     said = explain(error) if isinstance(error, msgspec.MsgspecError | RecursionError) else str(error)
-    return FolderError(f"{folder / CONFIG} is not a model's: {_short(said)}; fetch or train the model again")
+    return FolderError(f"{folder / CONFIG} is not a valid record: {_short(said)}; fetch or train the model again")
 
 
 def _contents(folder: Path, record: Record) -> Iterator[tuple[str, bytes]]:
@@ -324,7 +324,9 @@ def read_regular(folder: str | Path, name: str, most: int) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise FolderError(f"{path} is no regular file; fetch or train the model again")
             if status.st_size > most:
-                raise FolderError(f"{path} has {status.st_size:,} bytes, expected up to {most:,}; fetch it again")
+                raise FolderError(
+                    f"{path} has {status.st_size:,} bytes, expected at most {most:,}; fetch or train the model again"
+                )
             return file.read(status.st_size)  # read(most) would allocate `most` bytes
     except OSError as error:
         raise FolderError(f"{path} can't be read: {error.strerror}") from None

@@ -104,7 +104,7 @@ def restore(
     if differences:
         raise TrainingError(
             f"the run in {run} is of another training: it has {'; '.join(saved.differences(job))}. "
-            "Give the same options again, or another folder (out)"
+            "Give the same options again, or set out to another folder"
         )
     if changes and not allow_other_environment:
         raise TrainingError(

@@ -38,12 +38,12 @@ class ImportOptions:
     _: KW_ONLY
     by: str = option(REQUIRED, "The author of the weights.", "AUTHOR")
     license: str = option(REQUIRED, "The license of the weights, for example bsd-2-clause, or unknown.", "LICENSE")
-    tag: str | None = option(None, "The tag of the name MODEL.TAG. [default: the author's name]", "TAG")
+    tag: str | None = option(None, "The imported model is named MODEL.TAG. [default: the author's name]", "TAG")
     mean: Sequence[float] | None = option(
-        None, "The mean of the training's normalization, for example 0.5,0.5,0.5. [default: the dataset's]", "NUMBER,…"
+        None, "The mean for normalization, for example 0.5,0.5,0.5. [default: the dataset's]", "NUMBER,…"
     )
     std: Sequence[float] | None = option(
-        None, "The std of the training's normalization. [default: the dataset's]", "NUMBER,…"
+        None, "The standard deviation for normalization. [default: the dataset's]", "NUMBER,…"
     )
     sha256: str | None = option(None, "The expected SHA-256 of the file.", "HASH")
     rename: Sequence[tuple[str, str]] = option(
@@ -51,11 +51,11 @@ class ImportOptions:
         "Rename tensors first, as re.sub does, for example '^linear=fc'; may be repeated.",
         "PATTERN=REPLACEMENT",
     )
-    address: str = option("", "The address at which a local file is published.", "ADDRESS", flag="--at")
-    revision: str = option("", "The revision of the repository at that address.", "ID")
-    citation: str = option("", "The citation that the author asks for.", "TEXT")
+    address: str = option("", "The public address of the file, if SOURCE is a path.", "ADDRESS", flag="--at")
+    revision: str = option("", "The revision of the repository, if --at is in a repository.", "ID")
+    citation: str = option("", "The citation for the weights, as the author requests it.", "TEXT")
     claim: float | None = option(None, "The top-1 accuracy that the author reports, in percent.", "TOP-1")
-    claim_means: str = option("", "How the author measured it, for example 'best over test epochs'.", "TEXT")
+    claim_means: str = option("", "How the author measured the top-1, for example 'best over test epochs'.", "TEXT")
     out: str | Path | None = option(  # noqa: RUF009 - a field
         None, "The model folder to write. [default: ./MODEL.TAG]", "FOLDER"
     )

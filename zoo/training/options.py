@@ -37,16 +37,16 @@ class TrainOptions:
     """Options of a training; None chooses the default. Raises TrainingError for an impossible value."""
 
     recipe: str | None = option(
-        None, "The recipe. [default: the model's first; with --start finetune, if there is one]", "NAME"
+        None, "The recipe. [default: the model's first; with --start, finetune if the model has it]", "NAME"
     )
     dataset: str | None = option(
         None, "The dataset; folder:PATH for your own images. [default: the architecture's]", "NAME"
     )
     start: str | Path | None = option(  # noqa: RUF009 - a field
-        None, "Start from these weights: a name, ./FOLDER, or hf://namespace/name (timm's too).", "MODEL"
+        None, "Start from pretrained weights: a name, ./FOLDER, or hf://namespace/name (zoo or timm).", "MODEL"
     )
     test_part: float | None = option(
-        None, "The fraction of your own images to test on (0 to 1), for example 0.2.", "FRACTION"
+        None, "Fraction of your own images to hold out for testing, for example 0.2.", "FRACTION"
     )
     skip_bad: bool = option(False, "Skip images that can't be read.")
     license: str | None = option(
@@ -57,16 +57,18 @@ class TrainOptions:
     )
     epochs: int | None = option(None, "Number of epochs. [default: the recipe's]")
     seed: int = option(0, "Random seed.")
-    seeds: int = option(1, "Train from N seeds. The first seed's net is the model; its card has all results.", "N")
+    seeds: int = option(1, "Train from N seeds. The model of the first seed is kept; its card has all results.", "N")
     device: str | None = option(None, "cpu, cuda, cuda:N or mps. [default: a GPU if there is one]", "NAME")
     amp: bool | None = option(
         None, "Train in bf16 autocast. [default: if the hardware has bf16]", flag="--amp/--no-amp"
     )
     compile: str = option(
-        "auto", "none, graph (CUDA graphs), default (torch.compile), or auto to choose by device and length.", "HOW"
+        "auto", "none (eager), graph (CUDA graphs), default (torch.compile), or auto (by device and length).", "HOW"
     )
     deterministic: bool | None = option(
-        None, "Compute the same bytes from the same seed. [default: on a CPU]", flag="--deterministic/--fast"
+        None,
+        "Get the same weights from the same seed, byte for byte. [default: on a CPU]",
+        flag="--deterministic/--fast",
     )
     grad_checkpointing: bool = option(False, "Recompute activations in the backward pass, to save memory.")
     dtype: str = option("fp32", "Store the weights in fp32 or fp16; they are rounded before the evaluation.", "TYPE")
@@ -79,7 +81,7 @@ class TrainOptions:
     )
     resume: bool = option(False, "Continue the unfinished run in the output folder, or start if there is none.")
     overwrite: bool = option(
-        False, "Replace an existing run or model folder; with --resume only one of another training."
+        False, "Replace an existing run or model folder; with --resume, only if it is of another training."
     )
     allow_other_environment: bool = option(
         False,
@@ -183,7 +185,9 @@ class ReproduceOptions:
     revision: str | None = option(None, "A revision of the model: a commit, tag or branch.", "ID")
     device: str | None = option(None, "cpu, cuda, cuda:N or mps. [default: a GPU if there is one]", "NAME")
     data: str | Path | None = option(None, DATA_HELP, "FOLDER")  # noqa: RUF009 - a field
-    dataset: str | None = option(None, "The images that it was trained on, for example folder:flowers.", "ADDRESS")
+    dataset: str | None = option(
+        None, "The images that the model was trained on, for example folder:flowers.", "ADDRESS"
+    )
     out: str | Path | None = option(  # noqa: RUF009
         None, "The model folder to write. [default: runs/MODEL-reproduced]", "FOLDER"
     )

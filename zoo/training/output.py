@@ -78,10 +78,12 @@ class Output:
         if self.overwrite:
             return
         if _has_files(self.folder):
-            raise TrainingError(f"{self.folder} exists already; name another folder (out), or replace it (overwrite)")
+            raise TrainingError(
+                f"{self.folder} exists already; set out to another folder, or set overwrite to replace it"
+            )
         if self.run.exists():
             raise TrainingError(
-                f"there is an unfinished run in {self.run}; continue it (resume) or start again (overwrite)"
+                f"there is an unfinished run in {self.run}; set resume to continue it, or overwrite to start again"
             )
 
     def restore(self, job: Job, device: str) -> tuple[Progress, dict[str, Any]]:
@@ -120,7 +122,7 @@ class Output:
             return None
         raise TrainingError(
             f"{self.folder} is a finished model of another training: it has {'; '.join(differences)}. "
-            "Give the same options again, name another folder (out), or replace it (overwrite)"
+            "Give the same options again, set out to another folder, or set overwrite to replace it"
         )
 
     def _has_run_of(self, job: Job) -> bool:
@@ -147,7 +149,7 @@ class Output:
         try:
             self.run.mkdir(exist_ok=True)
         except OSError as error:
-            raise TrainingError(f"{self.run} can't be written ({error.strerror}); name another folder (out)") from None
+            raise TrainingError(f"{self.run} can't be written ({error.strerror}); set out to another folder") from None
 
 
 @contextlib.contextmanager
@@ -187,10 +189,10 @@ def _require_own(folder: Path, files: Sequence[str], what: str) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise TrainingError(f"{folder} is a file, not {what}; name another folder (out)")
+        raise TrainingError(f"{folder} is a file, not {what}; set out to another folder")
     if others := sorted(_others(folder, files)):
         more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
-        raise TrainingError(f"{folder} has {others[0]}{more}, which the zoo did not write; name another folder (out)")
+        raise TrainingError(f"{folder} has {others[0]}{more}, which the zoo did not write; set out to another folder")
 
 
 def _others(folder: Path, files: Sequence[str], prefix: str = "") -> Iterator[str]:

@@ -82,7 +82,7 @@ def plans(name: str, options: TrainOptions) -> list[Plan]:
         warnings.warn(
             StartWarning(
                 f"recipe {recipe_name} trains only the head for {recipe.freeze_epochs} of {recipe.epochs} epochs, but "
-                "the rest of the net is not trained yet; give weights to start from (start)"
+                "the rest of the net is not trained yet; set start to pretrained weights"
             ),
             stacklevel=4,
         )

@@ -74,7 +74,7 @@ def load_start(model: Model, address: str | Path, source: Published, resumed: Se
     shallower = "" if record.architecture == model.architecture.name else record.architecture
     if shallower and (deepening is None or shallower not in deepening.shallower):
         raise TrainingError(
-            f"{model.architecture.name} can't start from {address}, which is a {record.architecture}; "
+            f"{model.architecture.name} can't start from {address}, which has the architecture {record.architecture}; "
             f"train {record.architecture}, or start from other weights"
         )
     origin = Origin(_recorded_address(address, source), record.weights.sha256, shallower)
@@ -82,7 +82,7 @@ def load_start(model: Model, address: str | Path, source: Published, resumed: Se
         if None in resumed:
             raise TrainingError(
                 f"{address} has other weights now than when the first seed started; "
-                "train the other seeds into another folder (out)"
+                "set out to another folder for the other seeds"
             )
         origin = recorded
     return Start(

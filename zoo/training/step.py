@@ -293,7 +293,7 @@ def _probably_fastest(
 ) -> tuple[How, str]:
     many = f"{images:,} images in all"
     if processes > 1:
-        return "none", "compiling has not been tried with several processes"
+        return "none", "compiling was not benchmarked with several processes"
     if device.type == "mps":
         return "none", "compiling has not been tried on MPS"
     if device.type == "cuda" and obstacle is None:
