@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from msgspec import Meta, Struct
 
-from zoo.decoding import Line, Percent, SchemaError, Sha256, decode, from_json, parse
+from zoo.decoding import Line, Percent, SchemaError, Sha256, Sha256OrEmpty, decode, from_json, parse
 
 
 class Inner(Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,6 +19,8 @@ class Outer(Struct, frozen=True, forbid_unknown_fields=True):
     inner: Inner
     rates: Annotated[tuple[Percent, ...], Meta(max_length=3)]
     sha256: Sha256 = "0" * 64
+    tensors: Sha256OrEmpty = ""
+    color: Annotated[str, Meta(pattern="#[0-9a-f]{6}")] = "#000000"  # a pattern that the zoo does not know
     size: tuple[int, int] = (1, 2)
     extra: Mapping[str, object] | None = None
 
@@ -54,6 +56,8 @@ VALID: dict[str, Any] = {"name": "a", "inner": {"n": 1}, "rates": []}
         ({"rates": [50, 101]}, "rates[1] should be at most 100"),
         ({"rates": [1, 2, 3, 4]}, "rates should have at most 3 entries"),
         ({"sha256": "abc"}, "sha256 should be 64 hex digits"),
+        ({"tensors": "abc"}, "tensors should be 64 hex digits, or empty"),
+        ({"color": "red"}, "color should be text that matches '#[0-9a-f]{6}'"),
         ({"size": [1]}, "size should have 2 entries"),
     ],
 )

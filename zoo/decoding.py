@@ -20,6 +20,7 @@ _PART: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"  # of a path: not hidden, and
 NAME: Final = r"\A[a-z0-9]+(?:[._-][a-z0-9]+)*\Z"
 LINE: Final = r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z"
 SHA256: Final = r"\A[0-9a-f]{64}\Z"
+SHA256_OR_EMPTY: Final = r"\A(?:[0-9a-f]{64})?\Z"
 SHA256_OR_DIGITS: Final = r"\A(?:[0-9a-f]{8}|[0-9a-f]{64})\Z"
 FILE_NAME: Final = rf"\A{_PART}\Z"
 FILE_PATH: Final = rf"\A{_PART}(?:/{_PART}){{0,3}}\Z"
@@ -30,6 +31,7 @@ EXPECTED: Final = {
     NAME: "a name of a-z, 0-9, '.', '_' and '-'",
     LINE: "one line without control characters",
     SHA256: "64 hex digits",
+    SHA256_OR_EMPTY: "64 hex digits, or empty",
     SHA256_OR_DIGITS: "64 hex digits, or the first 8",
     FILE_NAME: "the name of a file",
     FILE_PATH: "a path inside the folder",
@@ -39,6 +41,7 @@ EXPECTED: Final = {
 Name = Annotated[str, Meta(pattern=NAME, max_length=200)]
 Line = Annotated[str, Meta(pattern=LINE, max_length=2_000)]
 Sha256 = Annotated[str, Meta(pattern=SHA256)]
+Sha256OrEmpty = Annotated[str, Meta(pattern=SHA256_OR_EMPTY)]
 Sha256OrDigits = Annotated[str, Meta(pattern=SHA256_OR_DIGITS)]
 FileName = Annotated[str, Meta(pattern=FILE_NAME)]
 FilePath = Annotated[str, Meta(pattern=FILE_PATH)]
@@ -180,8 +183,9 @@ def _explained(message: str, field: str) -> str:
         return f"{subject} should be {_BOUNDS[match[1]]} {float(match[2]):,.10g}"
     if match := re.fullmatch(r"Expected `(\w+)` of length (?:(>=|<=) )?(\d+)(?:, got \d+)?", message):
         return f"{subject} should have {_LENGTHS[match[2] or '']}{int(match[3]):,} {_UNITS[match[1]]}"
-    if message.startswith("Expected `str` matching regex "):
-        expected = next(words for pattern, words in EXPECTED.items() if repr(pattern) in message)
+    if match := re.fullmatch(r"Expected `str` matching regex (.+)", message, flags=re.DOTALL):
+        own = f"text that matches {match[1]}"  # a pattern of a plugin
+        expected = next((words for pattern, words in EXPECTED.items() if repr(pattern) == match[1]), own)
         return f"{subject} should be {expected}"
     if match := re.fullmatch(r"Expected `([^`]+)`(?:, got `([^`]+)`)?", message):
         expected, got = (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from zoo.decoding import Line, Name, Positive, Sha256
+from zoo.decoding import Line, Name, Positive, Sha256, Sha256OrEmpty
 from zoo.spec import Recipe
 
 # Fields of a job whose defaults depend on the machine.
@@ -62,7 +62,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     start: Origin | None = None  # None for the initialization of the architecture
     teacher: Origin | None = None  # for distillation
     # SHA-256 of all images, if the dataset is a folder of images.
-    pictures: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")] = ""
+    pictures: Sha256OrEmpty = ""
 
     @property
     def name(self) -> str:

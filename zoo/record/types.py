@@ -28,6 +28,7 @@ from zoo.decoding import (
     Seconds,
     Sha256,
     Sha256OrDigits,
+    Sha256OrEmpty,
 )
 from zoo.errors import FolderError
 from zoo.record.job import How, Job, Versions
@@ -161,7 +162,7 @@ class Download(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sha256: Sha256OrDigits  # of the file; or the first 8 digits
     bytes: Positive | None = None
     # Over the names, types, shapes and values of the file's tensors (`zoo.nets.weights.tensors_sha256`).
-    tensors_sha256: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")] = ""
+    tensors_sha256: Sha256OrEmpty = ""
 
     def is_of(self, sha256: str) -> bool:
         """Whether this SHA-256 has the recorded digits."""

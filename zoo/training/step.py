@@ -235,7 +235,7 @@ def _first(error: BaseException) -> str:
 
 def fastest(step: Step, how: How) -> Step | GraphedStep:
     """The step as a CUDA graph where `how` is not "none" and a graph is possible; else the step itself."""
-    if how == "none" or _obstacle_to_a_graph(step.recipe, step.device):
+    if how == "none" or step.share.world > 1 or _obstacle_to_a_graph(step.recipe, step.device):
         return step
     return GraphedStep(step)
 
