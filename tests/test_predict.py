@@ -122,6 +122,19 @@ def test_an_image_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None:
         assert torch.equal(transforms(turned), transforms(read_image(tmp_path / "turned.png")))
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_an_image_with_damaged_exif_data_is_read_as_it_is(tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / f"image.{suffix}"
+    Image.new("L", (40, 20), 100).save(path, exif=b"Exif\0\0\0" + exif.tobytes().removeprefix(b"Exif\0\0"))
+    assert read_image(path).size == (40, 20)
+    transforms = zoo.transforms("resnet8_digits")
+    with Image.open(path) as image:
+        assert torch.equal(transforms(image), transforms(read_image(path)))
+    assert api.predict("resnet8_digits", [path])[0].error is None
+
+
 def test_a_floating_point_image_is_refused(tmp_path: Path) -> None:
     Image.new("F", (8, 8), 0.5).save(tmp_path / "float.tif")
     (prediction,) = api.predict("resnet8_digits", [tmp_path / "float.tif"])

@@ -109,9 +109,7 @@ def decode(file: BinaryIO, name: str) -> Image.Image:
                 _require_size(image, refused)
                 _require_convertible(image, refused)
                 _reduce(image)
-                upright = ImageOps.exif_transpose(image)
-                upright.load()
-                return upright
+                return _upright(image)
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -156,11 +154,22 @@ def _require_convertible(image: Image.Image, refused: str) -> None:
         raise ImageError(f"{refused}: the range of its floating-point pixels is unknown; save it with 8 or 16 bits")
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Load an image, and turn it upright by its EXIF orientation; with damaged EXIF data it stays as it is."""
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # Pillow may raise anything for damaged EXIF data
+        return image
+
+
 def convert(image: Image.Image, mode: str) -> Image.Image:
     """Convert an image of any mode to `L` or `RGB`, upright by its EXIF orientation; raises ImageError."""
     _require_convertible(image, "the image can't be converted")
     _reduce(image)
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode.startswith("I"):  # 16 bits, which Pillow would clip instead of scaling to 8
         image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     return image.convert(mode)
