@@ -132,7 +132,8 @@ def test_an_image_with_damaged_exif_data_is_read_as_it_is(tmp_path: Path, suffix
     transforms = zoo.transforms("resnet8_digits")
     with Image.open(path) as image:
         assert torch.equal(transforms(image), transforms(read_image(path)))
-    assert api.predict("resnet8_digits", [path])[0].error is None
+    (prediction,) = api.predict("resnet8_digits", [path])
+    assert prediction.error is None
 
 
 def test_a_floating_point_image_is_refused(tmp_path: Path) -> None:
