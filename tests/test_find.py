@@ -164,7 +164,7 @@ def test_transforms_of_a_dataset_are_used_only_without_a_hub_and_a_revision(
 ) -> None:
     monkeypatch.delenv("ZOO_HUB")
     assert zoo.transforms("plain20_cifar10")
-    with pytest.raises(NotPublished, match="the catalogue has no weights of plain20_cifar10; name a hub"):
+    with pytest.raises(NotPublished, match="the catalogue has no weights of plain20_cifar10; set hub"):
         api.find("plain20_cifar10")
     with pytest.raises(NotFound, match="no weights of plain20_cifar10 at revision v1"):
         zoo.transforms("plain20_cifar10", revision="v1")

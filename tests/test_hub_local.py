@@ -229,7 +229,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "record missing": (lambda folder: (revision_folder(folder) / store.CONFIG).unlink(), f"{NAME}/.* has no config.js"),
     "record cut off": (
         lambda folder: cut(revision_folder(folder) / store.CONFIG),
-        f"{NAME}/.*config.json is not a mod",
+        f"{NAME}/.*config.json is not a val",
     ),
     "weights missing": (
         lambda folder: (revision_folder(folder) / store.WEIGHTS).unlink(),
