@@ -24,7 +24,7 @@ if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip
     image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
 image = image.convert("L" if channels == 1 else "RGB")
 
-# Resize as in the evaluation: directly to the model's size, or to a larger size of which the center is cropped.
+# Resize as in the evaluation. With crop_pct below 1, resize to a larger size and crop the center.
 resizing = {"crop_pct": 1, "interpolation": "bilinear", "crop_mode": "squash"} | json.loads(
     metadata.get("resizing", "{}")
 )

@@ -1,4 +1,4 @@
-"""Folders of small images whose classes differ in colour, for tests of training on images."""
+"""Folders of small images for tests of training on images. Each class has its own color."""
 
 from __future__ import annotations
 

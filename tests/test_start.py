@@ -166,6 +166,22 @@ def test_a_start_that_was_pushed_again_is_resumed_and_reproduced_at_its_revision
     assert again.config.weights == whole.config.weights
 
 
+def test_a_run_that_replaces_a_model_with_the_same_start_of_another_hub_is_resumed(tmp_path: Path) -> None:
+    old, new = f"file:{tmp_path / 'old'}", f"file:{tmp_path / 'new'}"
+    folder = trained("resnet8_digits", tmp_path / "a", start=None).folder
+    zoo.push(folder, hub=old, license="mit")
+    zoo.push(folder, hub=new, license="apache-2.0")
+    out = tmp_path / "out"
+    assert trained("resnet8_three", out, epochs=2, start=f"{old}/resnet8_digits").config.license == "mit"
+    replacing = {"epochs": 2, "start": f"{new}/resnet8_digits"}
+    with pytest.raises(Interrupted):
+        trained("resnet8_three", out, overwrite=True, report=Stops(), **replacing)
+    config = trained("resnet8_three", out, resume=True, **replacing).config
+    assert config.license == "apache-2.0"
+    assert config.job.start is not None
+    assert config.job.start.address.startswith(new)
+
+
 def test_a_run_is_resumed_although_the_path_of_its_start_is_written_differently_or_changed(
     tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

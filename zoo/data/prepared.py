@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 CENTER: Final = Resizing(crop_mode="center")  # keeps the aspect ratio
 LARGEST = 256  # pixels a side up to which images keep their own size, if all are squares of that size
 USUAL = 64  # pixels a side otherwise, if neither the recipe nor the start sets a size
-CHUNK = 256  # images whose pixels are counted at a time
+CHUNK = 256  # images; mean and std are computed from chunks of this size
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel, on the scale 0 to 1
 
@@ -128,7 +128,7 @@ def prepared_dataset(
     prepared: Prepared,
     normalisation: Normalisation,
 ) -> Dataset:
-    """Describe a prepared dataset, whose files may be missing.
+    """Describe a prepared dataset. Its files may be missing.
 
     Args:
         pictures: The summary of the images.

@@ -227,7 +227,7 @@ class HuggingFaceHub:
         return [model for model in models if pattern is None or fnmatch.fnmatchcase(model.name, pattern)]
 
     def search(self, text: str) -> list[Listed]:
-        """List the zoo's models whose repositories have this text in their name; `hf://` searches the whole Hub."""
+        """List the zoo's models by text in the names of their repositories; `hf://` searches the whole Hub."""
         query = {"search": text} if self._namespace is None else {"search": text, "author": self._namespace}
         with plain_errors("the Hugging Face Hub"):
             return _from_cards(_query(query))

@@ -116,7 +116,10 @@ class Output:
                 return None
             raise
         differences = self._differences(record.requested_job, job)
-        if not differences:
+        # Jobs that start from the same weights at two addresses do not differ, but their licenses may.
+        unfinished = checkpoint.job_in(self.run)
+        is_restarted = unfinished is not None and unfinished.start != record.requested_job.start
+        if not differences and not is_restarted:
             return record
         if is_replaced:
             return None
