@@ -176,6 +176,8 @@ def test_a_run_that_replaces_a_model_with_the_same_start_of_another_hub_is_resum
     replacing = {"epochs": 2, "start": f"{new}/resnet8_digits"}
     with pytest.raises(Interrupted):
         trained("resnet8_three", out, overwrite=True, report=Stops(), **replacing)
+    finished = trained("resnet8_three", out, resume=True, epochs=2, start=f"{old}/resnet8_digits").config
+    assert finished.license == "mit"
     config = trained("resnet8_three", out, resume=True, **replacing).config
     assert config.license == "apache-2.0"
     assert config.job.start is not None

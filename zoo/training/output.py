@@ -100,7 +100,8 @@ class Output:
             FolderError: The model folder is damaged, and is not to be replaced.
         """
         record = self._finished(job)
-        if record is not None and distributed.share().is_first and self._has_run_of(job):
+        is_first = distributed.share().is_first
+        if record is not None and is_first and self._has_run_of(job) and not self._run_starts_elsewhere(record):
             self.clear()
         return record
 
@@ -116,10 +117,8 @@ class Output:
                 return None
             raise
         differences = self._differences(record.requested_job, job)
-        # Jobs that start from the same weights at two addresses do not differ, but their licenses may.
-        unfinished = checkpoint.job_in(self.run)
-        is_restarted = unfinished is not None and unfinished.start != record.requested_job.start
-        if not differences and not is_restarted:
+        is_of_run = job.start != record.requested_job.start and self._run_starts_elsewhere(record)
+        if not differences and not (is_of_run and self._has_run_of(job)):
             return record
         if is_replaced:
             return None
@@ -127,6 +126,14 @@ class Output:
             f"{self.folder} is a finished model of another training: it has {'; '.join(differences)}. "
             "Give the same options again, set out to another folder, or set overwrite to replace it"
         )
+
+    def _run_starts_elsewhere(self, record: Trained) -> bool:
+        """Whether the run starts from another address than the record.
+
+        With the same weights at both addresses their jobs do not differ, but the licenses may.
+        """
+        unfinished = checkpoint.job_in(self.run)
+        return unfinished is not None and unfinished.start != record.requested_job.start
 
     def _has_run_of(self, job: Job) -> bool:
         """Whether the run has no checkpoint, or one of this job."""
