@@ -34,56 +34,26 @@ from zoo.plain import complain
 
 # By name: the file and function of a command, and the first paragraph of its docstring.
 COMMANDS = {
-    "list": ("models:list_models", "List the models: parameters, test accuracy, license, and where the weights are."),
-    "plugins": (
-        "plugins:list_plugins",
-        "List the installed plugins: their models and other entry points, import times and errors.",
-    ),
-    "new": (
-        "plugins:new",
-        "Create a plugin with an architecture, tests, README and CI; with --dataset, also a dataset.",
-    ),
-    "search": ("models:search", "Search the Hugging Face Hub, or another hub, for models of the zoo."),
+    "list": ("models:list_models", "List models: parameters, accuracy, license and weights."),
+    "plugins": ("plugins:list_plugins", "List the installed plugins: models, import times and errors."),
+    "new": ("plugins:new", "Create a plugin with an architecture, tests, README and CI."),
+    "search": ("models:search", "Search the Hugging Face Hub, or another hub."),
     "info": ("models:info", "Show a model: its recipes, published results and layers."),
-    "data": (
-        "data:data",
-        "Report on your own images: classes, counts, sizes, copies in both splits, and unreadable files.",
-    ),
-    "train": (
-        "train:train",
-        "Train a model with one of its recipes, evaluate it, and write its model folder; --push publishes it.",
-    ),
+    "data": ("data:data", "Report on your own images: classes, counts, sizes, problems."),
+    "train": ("train:train", "Train a model, evaluate it, and write its model folder."),
     "push": ("hub:push", "Publish a model folder to a hub, under its model's name."),
-    "import": (
-        "hub:import_model",
-        "Import weights of another author: download, check and evaluate them, and write a model folder.",
-    ),
-    "pull": ("hub:pull", "Download a published model with all its files, and check their hashes."),
-    "revisions": ("hub:revisions", "List the revisions of a published model, newest first: id, date, top-1, license."),
-    "diff": (
-        "hub:diff",
-        "Show the differences between the records of two published models: recipe, results, classes, hashes.",
-    ),
-    "eval": ("evaluate:evaluate", "Evaluate a model on its whole test set, and compare the results with its card."),
-    "verify": (
-        "evaluate:verify",
-        "Verify models against their records: hashes, strict load, recorded logits, and accuracy if the data is here.",
-    ),
-    "reproduce": (
-        "train:reproduce",
-        "Train a published model again with the settings in its record, and compare the results.",
-    ),
-    "predict": ("evaluate:predict", "Classify images with a published model: class names with probabilities."),
-    "export": ("export:export", "Export a model to other formats, and compare the exported files with the model."),
+    "import": ("hub:import_model", "Import and evaluate weights of another author."),
+    "pull": ("hub:pull", "Download a published model with all its files."),
+    "revisions": ("hub:revisions", "List the revisions of a published model, newest first."),
+    "diff": ("hub:diff", "Show the differences between two published models."),
+    "eval": ("evaluate:evaluate", "Evaluate a model on its test set."),
+    "verify": ("evaluate:verify", "Verify models against their records."),
+    "reproduce": ("train:reproduce", "Train a published model again, and compare the results."),
+    "predict": ("evaluate:predict", "Classify images with a published model."),
+    "export": ("export:export", "Export a model to other formats, and compare the outputs."),
     "plot": ("plot:plot", "Plot loss, top-1 and learning rate of one or several runs."),
-    "page": (
-        "page:page",
-        "Write a static site of a hub's models: a table, plots of accuracy, and a page for each model.",
-    ),
-    "compare": (
-        "train:compare",
-        "Train several models with the same options, and plot their training and test errors.",
-    ),
+    "page": ("page:page", "Write a static site of a hub's models."),
+    "compare": ("train:compare", "Train several models, and plot their errors."),
 }
 
 UsageError: Any = typer.BadParameter.__base__  # the base class of the parser's errors; typer does not export it

@@ -21,11 +21,13 @@ def data(
     root: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Report on your own images: classes, counts, sizes, copies in both splits, and unreadable files.
+    """Report on your own images: classes, counts, sizes, problems.
 
-    Put the images of each class into a folder, in train/ and test/ (or val/, valid/). If you have no test set, put
-    the class folders directly into the folder, and hold out a fraction with --test-part 0.2. Images are chosen by
-    their bytes, so an image stays in its split when others are added.
+    Problems are unreadable files, and copies of an image in both splits.
+
+    Put the images of each class into a folder, in train/ and test/ (or val/, valid/). If you have no test set, put the
+    class folders directly into the folder, and hold out a fraction with --test-part 0.2. Images are chosen by their
+    bytes, so an image stays in its split when others are added.
     """
     surveyed = api.survey(
         address, test_part=test_part, skip_bad=skip_bad, data=root, tell=None if as_json else telling()

@@ -42,7 +42,10 @@ def evaluate(
     runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:
-    """Evaluate a model on its whole test set, and compare the results with its card."""
+    """Evaluate a model on its test set.
+
+    All test images are used. The results are compared with those on the model's card.
+    """
     if out is not None:
         if not report:
             raise typer.BadParameter("--report writes to this folder; add --report", param_hint="--out")
@@ -101,11 +104,12 @@ def verify(
     dataset: options.SamePictures = None,
     as_json: options.Json = False,
 ) -> None:
-    """Verify models against their records: hashes, strict load, recorded logits, and accuracy if the data is here.
+    """Verify models against their records.
 
-    Each model is "as published", "DIFFERS" or "not measured", with the names of the checks that could not be made.
-    Accuracy is not measured if the test set is not on this machine; it is not downloaded. The exit code is 1 if a
-    model differs or can't be read; the other models are still verified.
+    Checks hashes, strict loading, recorded logits, and the accuracy if the data is on this machine. Each model is "as
+    published", "DIFFERS" or "not measured", with the names of the checks that could not be made. Accuracy is not
+    measured if the test set is not on this machine; it is not downloaded. The exit code is 1 if a model differs or
+    can't be read; the other models are still verified.
     """
     if everything == bool(models):
         raise typer.BadParameter("name models, or give --all", param_hint="MODEL")
@@ -185,9 +189,9 @@ def predict(
     runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:
-    """Classify images with a published model: class names with probabilities.
+    """Classify images with a published model.
 
-    An image that can't be read is reported and skipped; the exit code is then 1.
+    Prints class names with probabilities. An image that can't be read is reported and skipped; the exit code is then 1.
     """
     unreadable = 0
     rows = []

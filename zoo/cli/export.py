@@ -31,11 +31,11 @@ def export(
     hub: options.PushHub = None,
     as_json: options.Json = False,
 ) -> None:
-    """Export a model to other formats, and compare the exported files with the model.
+    """Export a model to other formats, and compare the outputs.
 
-    The files are written into a copy of the model folder: ONNX, ONNX in 8-bit integers (calibrated on training
-    images), or an archive of torch.export. They take pixels and return probabilities. Each file is run in its runtime,
-    on the whole test set if the data is here, and rejected if its results differ from the model's.
+    The files are written into a copy of the model folder: ONNX, ONNX in 8-bit integers (calibrated on training images),
+    or an archive of torch.export. They take pixels and return probabilities. Each file is run in its runtime, on the
+    whole test set if the data is here, and rejected if its results differ from the model's.
     """
     if hub is not None and not push:
         raise typer.BadParameter(

@@ -40,7 +40,10 @@ def import_model(
     push: options.Push = False,
     hub: options.PushHub = None,
 ) -> None:
-    """Import weights of another author: download, check and evaluate them, and write a model folder."""
+    """Import and evaluate weights of another author.
+
+    The weights are downloaded, checked, evaluated, and written to a model folder.
+    """
     if hub is not None and not push:
         raise typer.BadParameter("is the hub to publish to; add --push, or leave it out", param_hint="--hub")
     folder, config = api.import_model(model, source, **given)
@@ -60,9 +63,10 @@ def pull(
         Path | None, typer.Option("--out", metavar="FOLDER", help="The folder to create. [default: ./MODEL]")
     ] = None,
 ) -> None:
-    """Download a published model with all its files, and check their hashes.
+    """Download a published model with all its files.
 
-    Weights that the hub does not store are downloaded from the URL in the record, if ZOO_TRUST lists it.
+    The hash of each file is checked. Weights that the hub does not store are downloaded from the URL in the record, if
+    ZOO_TRUST lists it.
     """
     folder = api.pull(name, hub=hub, revision=revision, out=out)
     path = f"./{folder}" if isinstance(parse(str(folder)), Name) else str(folder)
@@ -74,7 +78,10 @@ def revisions(
     hub: options.Hub = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the revisions of a published model, newest first: id, date, top-1, license."""
+    """List the revisions of a published model, newest first.
+
+    Prints the id, date, top-1 and license of each.
+    """
     rows = api.revisions(name, hub=hub)
     if as_json:
         print_json([{**dataclasses.asdict(row), "date": row.date and row.date.isoformat()} for row in rows])
@@ -96,9 +103,10 @@ def diff(
     b: options.ModelName,
     as_json: options.Json = False,
 ) -> None:
-    """Show the differences between the records of two published models: recipe, results, classes, hashes.
+    """Show the differences between two published models.
 
-    Compare two revisions by their addresses: zoo diff file:hub/resnet8_digits@ID file:hub/resnet8_digits.
+    Compares their records: recipe, results, classes, hashes. Compare two revisions by their addresses: zoo diff
+    file:hub/resnet8_digits@ID file:hub/resnet8_digits.
     """
     differences = api.diff(a, b)
     if as_json:

@@ -54,7 +54,7 @@ def list_models(
     ] = listing.Order.PUBLISHED,
     as_json: options.Json = False,
 ) -> None:
-    """List the models: parameters, test accuracy, license, and where the weights are.
+    """List models: parameters, accuracy, license and weights.
 
     Prints a table on a terminal, and tab-separated lines in a pipe. The exit code is 1 if no model matches. For the
     best small models on CIFAR-100: zoo list --dataset cifar100 --max-parameters 1M --sort top1.
@@ -74,7 +74,10 @@ def search(
     ] = "hf://",
     as_json: options.Json = False,
 ) -> None:
-    """Search the Hugging Face Hub, or another hub, for models of the zoo."""
+    """Search the Hugging Face Hub, or another hub.
+
+    Lists the zoo's models there.
+    """
     print_rows(listing.search(text, hub=hub), as_json=as_json)
 
 

@@ -28,10 +28,11 @@ def page(
         typer.Option("--push", metavar="ADDRESS", help="Publish the site to this Space, hf://NAMESPACE/SPACE."),
     ] = None,
 ) -> None:
-    """Write a static site of a hub's models: a table, plots of accuracy, and a page for each model.
+    """Write a static site of a hub's models.
 
-    The site works from a local file or any host, and loads nothing from other hosts. With --try, visitors can try each
-    model that has an ONNX file (zoo export) on an image in their browser.
+    It has a table, plots of accuracy, and a page for each model. The site works from a local file or any host, and
+    loads nothing from other hosts. With --try, visitors can try each model that has an ONNX file (zoo export) on an
+    image in their browser.
     """
     site = api.page(out, hub=hub, runtime=runtime, push=push)
     models = "1 model" if site.models == 1 else f"{site.models:,} models"

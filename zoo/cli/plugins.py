@@ -14,7 +14,7 @@ from zoo.plain import complain
 
 
 def list_plugins(as_json: options.Json = False) -> None:
-    """List the installed plugins: their models and other entry points, import times and errors.
+    """List the installed plugins: models, import times and errors.
 
     The exit code is 1 if a plugin fails. ZOO_DISABLE_PLUGINS=NAME,NAME disables plugins.
     """
@@ -63,7 +63,10 @@ def new(
         Path | None, typer.Option("--out", metavar="FOLDER", help="The folder to create. [default: zoo-NAME]")
     ] = None,
 ) -> None:
-    """Create a plugin with an architecture, tests, README and CI; with --dataset, also a dataset."""
+    """Create a plugin with an architecture, tests, README and CI.
+
+    With --dataset, the plugin also has a dataset.
+    """
     folder = templates.new_plugin(name, dataset=dataset, out=out)
     data, option = ("python sample.py data && ", " --data data") if (folder / "sample.py").exists() else ("", "")
     say(

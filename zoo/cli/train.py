@@ -44,9 +44,10 @@ def train(
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a model with one of its recipes, evaluate it, and write its model folder; --push publishes it.
+    """Train a model, evaluate it, and write its model folder.
 
-    Ctrl-C stops the training and writes a checkpoint; --resume continues from it.
+    With --push, the model is also published. Ctrl-C stops the training and writes a checkpoint; --resume continues from
+    it.
     """
     keep_memory()
     trained = api.train(name, **given, report=None if quiet else progress(), tell=None if quiet else telling())
@@ -67,10 +68,10 @@ def reproduce(
     given: dict[str, Any],
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a published model again with the settings in its record, and compare the results.
+    """Train a published model again, and compare the results.
 
-    With the same processor, threads and versions, the weights must be the same, byte for byte; the exit code is 1 if
-    they are not.
+    The settings are those in its record. With the same processor, threads and versions, the weights must be the same,
+    byte for byte; the exit code is 1 if they are not.
     """
     keep_memory()
     trained, published = api.reproduce(
@@ -115,10 +116,11 @@ def compare(
     given: dict[str, Any],
     quiet: options.Quiet = False,
 ) -> None:
-    """Train several models with the same options, and plot their training and test errors.
+    """Train several models, and plot their errors.
 
-    For example, to show the degradation problem: zoo compare plain20 plain56 resnet20 resnet56 --recipe paper. Models
-    that are finished in the same folder are not trained again, and stopped runs continue.
+    All are trained with the same options. For example, to show the degradation problem: zoo compare plain20 plain56
+    resnet20 resnet56 --recipe paper. Models that are finished in the same folder are not trained again, and stopped
+    runs continue.
     """
     keep_memory()
     trained = api.compare(models, **given, report=None if quiet else progress())
