@@ -99,14 +99,13 @@ def test_the_paper_recipe_has_the_values_of_the_paper() -> None:
     assert (recipe.crop_padding, recipe.hflip, recipe.nesterov, recipe.warmup_epochs) == (4, 0.5, False, 0)
 
 
-def test_shallower_nets_have_a_recipe_with_a_teacher() -> None:
-    taught = {
+def test_nets_up_to_56_layers_have_a_recipe_with_the_teacher_of_their_dataset() -> None:
+    nets = [f"resnet{depth}{b}" for depth in (20, 32, 44) for b in ("", "b")] + ["resnet56"]
+    assert {
         name: model.recipes["distilled"].teacher for name, model in MODELS.items() if "distilled" in model.recipes
-    }
-    assert set(taught) == {
-        f"resnet{n}{b}_{d}" for n in (20, 32, 44) for b in ("", "b") for d in ("cifar10", "cifar100")
-    }
-    assert set(taught.values()) == {"resnet56"}  # on the dataset of the student
+    } == {f"{net}_{data}": f"resnet56b_{data}.chenyaofo" for net in nets for data in ("cifar10", "cifar100")}
+    assert {model.default_recipe for model in MODELS.values()} == {"paper", "cosine", "quick"}
+    assert MODELS["resnet20_cifar10"].architecture.recipes["distilled"].teacher == "resnet56b"  # on other datasets
 
 
 def test_the_distilled_recipe_has_the_values_of_its_paper() -> None:
