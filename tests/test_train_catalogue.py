@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -131,7 +132,21 @@ def test_an_entry_that_is_not_to_be_published_leaves_the_hub_unchanged(
     assert require_trained(store.read_record(api.find("resnet8_digits", hub=queue.hub))).job.recipe_name == "quick"
 
 
-@pytest.mark.parametrize("queue", ["train", "status", "plan"])
+def test_the_time_of_an_epoch_gives_the_epochs_that_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(train_catalogue, "TIMED_STEPS", 2)
+    with pytest.raises(SystemExit) as done:
+        call(monkeypatch, ["time", "resnet8_digits", "--hours", "0.5", "--out", str(tmp_path)])
+    assert done.value.code == 0
+    quick, linear = capsys.readouterr().out.splitlines()
+    assert linear.split()[:2] == ["resnet8_digits", "linear"]
+    measured = re.fullmatch(r"resnet8_digits +quick +(\S+) s/epoch, (\d+) epochs in 0.5 h", quick)
+    assert measured is not None
+    assert float(measured[1]) * int(measured[2]) == pytest.approx(1800, rel=0.1)
+
+
+@pytest.mark.parametrize("queue", ["train", "status", "plan", "time"])
 def test_a_model_outside_the_queue_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, queue: str) -> None:
     with pytest.raises(SystemExit) as refused:
         call(monkeypatch, [queue, "resnet8_digits", "resnet2o_cifar10"])
