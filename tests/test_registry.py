@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import plugins, registry
+from zoo import errors, plugins, registry
 from zoo.datasets import DIGITS
 from zoo.errors import PluginError, PluginWarning, UnknownModel
 
@@ -66,9 +66,9 @@ def test_an_unknown_name_is_an_error_that_suggests_close_ones() -> None:
 
 def test_at_most_three_close_names_are_suggested() -> None:
     many = [f"many{number}_digits" for number in range(10_000)]
-    assert registry.close_to("MANY123_DIGTS", many)[0] == "many123_digits"
-    assert len(registry.close_to("many123_digts", many)) == 3
-    assert registry.close_to("zzzz", many) == []
+    assert errors.close_to("MANY123_DIGTS", many)[0] == "many123_digits"
+    assert len(errors.close_to("many123_digts", many)) == 3
+    assert errors.close_to("zzzz", many) == []
 
 
 def test_an_architecture_and_a_dataset_of_different_plugins_make_a_model(fake_plugin: Install) -> None:

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 from zoo.plain import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import date
     from pathlib import Path
 
@@ -251,3 +252,21 @@ class NotFound(HubError):
 
 class NotPublished(NotFound):
     """No hub was given, and the catalogue has no weights of the model."""
+
+
+def did_you_mean(name: str, names: Iterable[str], otherwise: str) -> str:
+    """Return the hint of a message about an unknown name: the similar names, or `otherwise` if there are none."""
+    close = close_to(name, names)
+    return f"did you mean {' or '.join(close)}?" if close else otherwise
+
+
+def close_to(name: str, names: Iterable[str]) -> list[str]:
+    """Return up to three similar names, the closest first. Case is ignored."""
+    import difflib
+    import heapq
+
+    name = name.lower()
+    pairs = {name[start : start + 2] for start in range(max(1, len(name) - 1))}
+    # get_close_matches is slow, so it is given only the hundred names that share the most pairs of characters.
+    likely = heapq.nlargest(100, sorted(names), key=lambda candidate: sum(map(candidate.__contains__, pairs)))
+    return difflib.get_close_matches(name, likely, n=3, cutoff=0.6)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import heapq
 import os
 import re
 import sys
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from zoo import datasets
-from zoo.errors import PluginError, PluginWarning, ZooError
+from zoo.errors import PluginError, PluginWarning, ZooError, did_you_mean
 from zoo.spec import Architecture, Model
 
 ARCHITECTURES: Final = "zoo.architectures"  # functions from a name to an Architecture, or to None
@@ -103,8 +102,7 @@ class Group(Generic[T]):
         entry = self.entry(name)
         if entry is None:
             names = self.names()
-            close = close_to(name, names)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"expected one of {', '.join(names) or 'none'}"
+            hint = did_you_mean(name, names, f"expected one of {', '.join(names) or 'none'}")
             raise self.unknown(f"there is no {self.what} {name[:100]!r}; {hint}")
         return self.loaded(entry)
 
@@ -319,17 +317,6 @@ def survey() -> list[Plugin]:
             )
         )
     return plugins
-
-
-def close_to(name: str, names: Iterable[str]) -> list[str]:
-    """Return up to three similar names, the closest first. Case is ignored."""
-    import difflib
-
-    name = name.lower()
-    pairs = {name[start : start + 2] for start in range(max(1, len(name) - 1))}
-    # get_close_matches is slow, so it is given only the hundred names that share the most pairs of characters.
-    likely = heapq.nlargest(100, sorted(names), key=lambda candidate: sum(map(candidate.__contains__, pairs)))
-    return difflib.get_close_matches(name, likely, n=3, cutoff=0.6)
 
 
 @functools.cache

@@ -12,9 +12,8 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 
 from zoo import datasets, plugins
-from zoo.errors import PluginError, PluginWarning, UnknownModel
+from zoo.errors import PluginError, PluginWarning, UnknownModel, did_you_mean
 from zoo.plugins import Entry
-from zoo.plugins import close_to as close_to
 from zoo.spec import Architecture, Dataset, Model
 
 
@@ -249,7 +248,6 @@ def _loaded(declared: Iterable[Entry]) -> tuple[list[tuple[Entry, Model]], list[
 def _unknown(what: str, name: str, names: Iterable[str]) -> str:
     if what == "model" and ":" in name:
         return f"{name[:100]!r} is an address, not a model's name; images are given as dataset, weights as start"
-    close = close_to(name, names)
-    hint = f"did you mean {' or '.join(close)}?" if close else "no plugin provides this name"
+    hint = did_you_mean(name, names, "no plugin provides this name")
     shown = name if len(name) <= 100 else f"{name[:100]}…"
     return f"there is no {what} {shown!r}; {hint} (zoo list shows all)"

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from zoo.decoding import Count, Line, Positive, SchemaError, Sha256, explain, parse
-from zoo.errors import PluginError, RecipeError
+from zoo.errors import PluginError, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -435,14 +435,12 @@ def _fields() -> type[Struct]:
 
 def _require_fields(names: Iterable[str]) -> None:
     """Raise RecipeError, with a suggestion, for a name that is not a field of a recipe."""
-    import difflib
-
     fields = list(_kinds())
     for name in names:
         if name not in fields:
-            # difflib would suggest decay_rate.
-            close = ["lr"] if name.lower() == "learning_rate" else difflib.get_close_matches(name, fields, n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"the fields are {', '.join(fields)}"
+            hint = did_you_mean(name, fields, f"the fields are {', '.join(fields)}")
+            if name.lower() == "learning_rate":  # the most similar field is decay_rate
+                hint = "did you mean lr?"
             raise RecipeError(f"recipe: there is no field {name!r}; {hint}")
 
 

@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from zoo.errors import DataError
-from zoo.registry import close_to
+from zoo.errors import DataError, did_you_mean
 from zoo.spec import Collection, Half
 
 Arguments = dict[str, object]
@@ -48,8 +47,7 @@ def open_set(name: str, root: Path) -> Collection:
     from torchvision import datasets
 
     if name not in DATASETS:
-        close = close_to(name, DATASETS)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(DATASETS))}"
+        hint = did_you_mean(name, DATASETS, f"there are {', '.join(sorted(DATASETS))}")
         raise DataError(f"torchvision has no image classification dataset {name[:100]!r}; {hint}")
     train, test = (_read(getattr(datasets, name), root, arguments) for arguments in DATASETS[name])
     labels = [_labels(half, name) for half in (train, test)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from zoo import registry
-from zoo.errors import HubError, HubWarning, NotFound, RegistryError, UnknownModel, ZooError
+from zoo.errors import HubError, HubWarning, NotFound, RegistryError, UnknownModel, ZooError, did_you_mean
 from zoo.hub.catalogue import catalogue
 from zoo.hub.protocol import Hub, Listed, Searchable
 from zoo.hub.schemes import open_default, open_hub
@@ -187,13 +187,11 @@ def no_models(
         return NotFound(f"{where} has no models{reason}; push one there with: zoo push FOLDER --hub {hub}")
     datasets = {row.dataset for row in everything}
     if dataset is not None and dataset.lower() not in datasets:
-        close = registry.close_to(dataset, datasets)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(datasets))}"
+        hint = did_you_mean(dataset, datasets, f"there are {', '.join(sorted(datasets))}")
         return UnknownModel(f"{where} has no models on a dataset {dataset!r}; {hint}")
     names = [row.name for row in everything]
     if pattern is not None and not _matching(pattern, names):
-        close = registry.close_to(pattern.strip("*?"), names)
-        hint = f"did you mean {' or '.join(close)}?" if close else "zoo list shows all"
+        hint = did_you_mean(pattern.strip("*?"), names, "zoo list shows all")
         return UnknownModel(f"{where} has no model {pattern!r}; {hint}")
     filters = [f"named {pattern!r}" if pattern else "", f"on {dataset}" if dataset else ""]
     filters += [] if pretrained is None else ["with weights" if pretrained else "without weights"]

@@ -25,8 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from zoo import registry
-from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound
+from zoo.errors import FolderError, HashMismatch, HubError, HubWarning, NotFound, did_you_mean
 from zoo.hub.address import Address, not_a_hub
 from zoo.hub.protocol import Listed, Pushed, Revision
 from zoo.record import store
@@ -180,9 +179,7 @@ class FolderHub:
         """The end of the message about a missing model."""
         if not is_folder(self.path):
             return f", because there is no folder {self.path}; check the path"
-        if close := registry.close_to(name, self._names()):
-            return f"; did you mean {' or '.join(close)}?"
-        return f"; list its models with: zoo list --hub {self.address}"
+        return f"; {did_you_mean(name, self._names(), f'list its models with: zoo list --hub {self.address}')}"
 
     # -- writing -----------------------------------------------------------------------------------
 

@@ -16,8 +16,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import TrainingError
-from zoo.plugins import close_to
+from zoo.errors import TrainingError, did_you_mean
 from zoo.record.card import job_options
 from zoo.record.types import Trained
 from zoo.spec import Architecture, Model
@@ -49,8 +48,7 @@ def read(path: Path) -> dict[str, Any]:
         raise TrainingError(f"{path} is not a TOML file ({error}); correct it") from None
     for name in options:
         if name not in fields():
-            close = close_to(name, fields())
-            hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(fields())}"
+            hint = did_you_mean(name, fields(), f"expected one of {', '.join(fields())}")
             raise TrainingError(f"{path}: {name!r} is not an option of a training; {hint}")
     if not isinstance(options.get("settings", {}), dict):
         raise TrainingError(f"{path}: settings should be a table of fields of the recipe, [settings]")
