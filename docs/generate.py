@@ -14,7 +14,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -178,6 +178,7 @@ def table() -> str:
         "|---|---:|---:|---|---|---|---:|---:|",
     ]
     notes: dict[str, int] = {}
+    trained: list[Trained] = []
     models = [shown.model for name in zoo.list_models() if (shown := zoo.info(name)).model is not None]
     without = 0
     for model in sorted(models, key=lambda model: model.dataset.name):
@@ -189,6 +190,7 @@ def table() -> str:
         theirs = ", ".join(_of_others(zoo.info(name), notes) for name in others) or "–"
         name, ours, how = f"`{model.name}`", "–", "– | –"
         if isinstance(config, Trained):
+            trained.append(config)
             name = f"[{name}](hub_cards/{model.name}/README.md)"
             ours = f"**{config.results.test_top1:.2f}**"
             if len(config.seeds) > 1:
@@ -199,7 +201,28 @@ def table() -> str:
         lines.append(f"| {name} | {model.parameters:,} | {ours} | {how} | {theirs} | {paper} | {reproduction} |")
     marks = [f"<sup>{number}</sup> {text}" for text, number in notes.items()]
     untrained = f"Another {without} models have recipes but no weights yet; `zoo list` shows all models."
-    return "\n".join([*lines, "", "Test top-1 in percent. " + "; ".join(marks) + ".", "", untrained]) + "\n"
+    notes_below = ["Test top-1 in percent. " + "; ".join(marks) + ".", *_short_trainings(trained), untrained]
+    return "\n\n".join(["\n".join(lines), *notes_below]) + "\n"
+
+
+def _short_trainings(trained: Sequence[Trained]) -> Iterator[str]:
+    """Return a sentence about each model that is less accurate than a smaller one, which was trained for longer."""
+    for large in trained:
+        better = [
+            small
+            for small in trained
+            if small.dataset == large.dataset
+            and small.parameters < large.parameters
+            and small.results.test_top1 > large.results.test_top1
+            and small.training.epochs > large.training.epochs
+        ]
+        if better:
+            small = max(better, key=lambda record: record.results.test_top1)
+            yield (
+                f"`{large.name}` has {large.parameters / small.parameters:.1f} times the parameters of `{small.name}` "
+                f"and is less accurate: it was trained for {large.training.epochs} epochs, `{small.name}` for "
+                f"{small.training.epochs}."
+            )
 
 
 def _of_others(shown: ModelInfo, notes: dict[str, int]) -> str:
