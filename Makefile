@@ -31,7 +31,7 @@ test: check
 fuzz: $(INSTALLED)
 	ZOO_FUZZ_CASES=50000 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_fuzz.py
 
-# Random sequences of 2,000 user actions, with a new seed each time. `make test` runs 200 with a fixed seed.
+# Random sequences of 2,000 user actions, with a new seed each time. `make test` runs some for a minute, with a fixed seed.
 journeys: $(INSTALLED)
 	ZOO_JOURNEY_STEPS=2000 OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_journeys.py
 

@@ -29,7 +29,7 @@ from .journey import Journey, Reference
 
 STEPS = int(os.environ.get("ZOO_JOURNEY_STEPS", "0"))
 OFTEN = settings(
-    max_examples=STEPS // 40 or 6,
+    max_examples=STEPS // 40 or 4,  # without ZOO_JOURNEY_STEPS a minute
     stateful_step_count=50 if STEPS else 40,
     derandomize=not STEPS,
     deadline=None,
