@@ -201,8 +201,8 @@ def table() -> str:
         lines.append(f"| {name} | {model.parameters:,} | {ours} | {how} | {theirs} | {paper} | {reproduction} |")
     marks = [f"<sup>{number}</sup> {text}" for text, number in notes.items()]
     untrained = f"Another {without} models have recipes but no weights yet; `zoo list` shows all models."
-    notes_below = ["Test top-1 in percent. " + "; ".join(marks) + ".", *_short_trainings(trained), untrained]
-    return "\n\n".join(["\n".join(lines), *notes_below]) + "\n"
+    remarks = " ".join([*_short_trainings(trained), untrained])
+    return "\n".join([*lines, "", "Test top-1 in percent. " + "; ".join(marks) + ".", "", remarks]) + "\n"
 
 
 def _short_trainings(trained: Sequence[Trained]) -> Iterator[str]:
