@@ -85,7 +85,7 @@ class Options:
 # first 17 epochs of resnet_tied are in the log of a run of 100 that is stopped there.
 QUEUE = (
     Entry("resnet56_cifar10", "distilled"),
-    # 40 epochs take 3.7 hours on two cores with AVX2 only; both warm-ups are shortened with them.
+    # Fewer epochs for two CPU cores; both warm-ups are shortened with them.
     Entry("resnet20_cifar100", "distilled", {"epochs": "40", "warmup_epochs": "2", "distill_warmup_epochs": "3"}),
     Entry("resnet32_cifar10", "distilled"),
     Entry("resnet32_cifar100", "distilled"),
@@ -129,6 +129,7 @@ CANDIDATES = (
 )
 HELD_OUT = 5_000
 TIMED_STEPS = 20
+WITHOUT_WARM_UP = {"epochs": "2", "warmup_epochs": "0", "distill_warmup_epochs": "0"}
 
 
 @dataclass(frozen=True)
@@ -260,11 +261,10 @@ def measure(entries: Sequence[Entry], hours: float, out: Path) -> int:
 
     Each entry is trained for two epochs of TIMED_STEPS steps. Only the second is timed.
     """
-    without_warm_up = {"epochs": "2", "warmup_epochs": "0", "distill_warmup_epochs": "0"}
     for entry in entries:
         batch_size, dataset = entry.train.batch_size, registry.load(entry.model).dataset
         done = api.train(
-            entry.model, recipe=entry.recipe, settings={**entry.settings, **without_warm_up},
+            entry.model, recipe=entry.recipe, settings={**entry.settings, **WITHOUT_WARM_UP},
             out=out / f"{entry.model}-{entry.recipe}", overwrite=True, limit_train=TIMED_STEPS * batch_size,
             limit_test=batch_size, eval_every=10**6, report=Lines(Console(stderr=True)),
         )  # fmt: skip
@@ -301,6 +301,7 @@ def main() -> None:
             out = arguments.out / "tune"
             sys.exit(tune(Tuning(models, candidates, arguments.epochs, arguments.limit_train, out, arguments.teacher)))
         if arguments.what == "time":
+            keep_memory()
             sys.exit(measure(_entries(arguments.models), arguments.hours, arguments.out / "time"))
         options = Options(
             _entries(arguments.models), arguments.epochs, arguments.limit_train, arguments.out, arguments.hub

@@ -24,6 +24,7 @@ from .folders import trained_record
 
 # A queue may train a head on random features; tests/test_freezing.py tests the warning.
 pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.StartWarning")
+CATALOGUE = train_catalogue.QUEUE  # which the tests replace
 QUICK, LINEAR = Entry("resnet8_digits", "quick"), Entry("resnet8_digits", "linear", settings={"batch_size": "32"})
 
 
@@ -112,6 +113,11 @@ def test_a_candidate_is_measured_on_held_out_images(
     with pytest.raises(SystemExit) as refused:
         call(monkeypatch, ["tune", "--only", "at 0.3"])
     assert refused.value.code == "at 0.3 is not a candidate; the candidates are as it is, at 0.2"
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: f"{entry.model}-{entry.recipe}")
+def test_every_entry_of_the_catalogue_is_a_valid_recipe_that_can_be_timed(entry: Entry) -> None:
+    assert entry.train.changed(train_catalogue.WITHOUT_WARM_UP).epochs == 2
 
 
 @pytest.mark.parametrize("candidate", train_catalogue.CANDIDATES, ids=lambda candidate: candidate.name)
