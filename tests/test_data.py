@@ -93,4 +93,5 @@ def test_the_data_folder_is_zoo_data_or_the_users_cache(monkeypatch: pytest.Monk
     monkeypatch.setenv("ZOO_DATA", "~/here")
     assert root_of() == Path.home() / "here"
     monkeypatch.delenv("ZOO_DATA")
+    monkeypatch.delenv("ZOO_CACHE", raising=False)
     assert root_of() == Path.home() / ".cache" / "zoo" / "data"

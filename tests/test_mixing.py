@@ -164,6 +164,11 @@ def test_a_teacher_given_as_an_architecture_is_its_model_on_the_same_dataset() -
         api.train("resnet8", settings={"teacher": "resnet20"})
 
 
+def test_an_unknown_teacher_is_named_as_the_teacher() -> None:
+    with pytest.raises(RecipeError, match="recipe: teacher resnet21 on digits: there is no model 'resnet21'"):
+        api.train("resnet8", settings={"teacher": "resnet21"})
+
+
 def test_a_teacher_of_other_classes_is_refused() -> None:
     with pytest.raises(RecipeError, match="has other classes than digits"):
         api.train("resnet8", settings={"teacher": "resnet20_cifar10"})

@@ -215,13 +215,16 @@ def load_teacher(model: Model, recipe: Recipe, device: torch.device, resumed: Se
         resumed: The jobs that are resumed or reproduced. Their teacher is used, at its revision.
 
     Raises:
-        RecipeError: The teacher has other classes than the model.
+        RecipeError: There is no such teacher, or it has other classes than the model.
     """
     if recipe.teacher is None:
         return None
     recorded = next((job.teacher for job in resumed if job is not None and job.teacher is not None), None)
     address = recorded.address if recorded else recipe.teacher
-    source = published(_teacher_name(model, address))
+    try:
+        source = published(_teacher_name(model, address))
+    except UnknownModel as error:
+        raise RecipeError(f"recipe: teacher {address} on {model.dataset.name}: {error}") from None
     record = source.config
     if record.classes != model.dataset.classes:
         raise RecipeError(
