@@ -168,7 +168,10 @@ class Lines(Report):
 
     def epoch(self, row: EpochRow) -> None:
         """Print the mean loss, the top-1 accuracies in percent and the times, in 80 columns."""
-        pace = (time.perf_counter() - self._started) / (row.epoch - self._finished)
+        now = time.perf_counter()
+        if row.epoch == self._finished + 1:  # an epoch that was resumed began before this process
+            self._started = min(self._started, now - row.train_seconds)
+        pace = (now - self._started) / (row.epoch - self._finished)
         # 80 columns have room for two accuracies: of the held-out images, if any, instead of the training images.
         trained = f"  train {row.train_top1:.2f}%" if row.val_top1 is None else f"  val {row.val_top1:.2f}%"
         tested = "" if row.test_top1 is None else f"  test {row.test_top1:.2f}%"
