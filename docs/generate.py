@@ -197,7 +197,9 @@ def table() -> str:
                 ours += f" ({spread([result.test_top1 for result in config.seeds])})"
             seeds = ", ".join(str(result.seed) for result in config.seeds or [config.seed_results])
             start = f", from `{config.job.start.address}`" if config.job.start else ""
-            how = f"{config.job.recipe_name}, {config.training.epochs}, {seeds}{start} | {_hardware(config)}"
+            teacher = f" from `{config.job.teacher.address}`" if config.job.teacher else ""
+            recipe = f"{config.job.recipe_name}{teacher}, {config.training.epochs}, {seeds}{start}"
+            how = f"{recipe} | {_hardware(config)}"
         lines.append(f"| {name} | {model.parameters:,} | {ours} | {how} | {theirs} | {paper} | {reproduction} |")
     marks = [f"<sup>{number}</sup> {text}" for text, number in notes.items()]
     untrained = f"Another {without} models have recipes but no weights yet; `zoo list` shows all models."

@@ -147,16 +147,16 @@ def test_the_test_part_is_chosen_by_the_bytes_of_the_images(tmp_path: Path) -> N
     shutil.copy(folder / before.test[0].name, folder / "daisy" / "a-copy.png")
     draw(folder, 30, seed=9)
     after = survey_of(folder, test_part=0.25)
-    assert {picture.sha256 for picture in before.test} <= {picture.sha256 for picture in after.test}
-    assert {picture.sha256 for picture in before.train} <= {picture.sha256 for picture in after.train}
+    assert {image.sha256 for image in before.test} <= {image.sha256 for image in after.test}
+    assert {image.sha256 for image in before.train} <= {image.sha256 for image in after.train}
     assert not after.copies
 
 
 def test_the_hash_depends_on_the_images_and_not_on_their_folder(folder: Path, tmp_path: Path) -> None:
-    before, moved = survey_of(folder).pictures.sha256, Path(shutil.copytree(folder, tmp_path / "elsewhere" / "x"))
-    assert survey_of(moved).pictures.sha256 == before
+    before, moved = survey_of(folder).summary.sha256, Path(shutil.copytree(folder, tmp_path / "elsewhere" / "x"))
+    assert survey_of(moved).summary.sha256 == before
     Image.new("RGB", (16, 16)).save(moved / "train" / "rose" / "1-000.png")
-    assert survey_of(moved).pictures.sha256 != before
+    assert survey_of(moved).summary.sha256 != before
 
 
 def test_a_second_survey_reads_no_image(folder: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_second_survey_reads_no_image(folder: Path) -> None:
 @pytest.mark.parametrize("damage", ["cut off", "without a field", "of other images"])
 def test_a_damaged_survey_in_the_cache_is_repeated(folder: Path, cache: Path, damage: str) -> None:
     before = survey_of(folder)
-    (kept,) = (cache / "images" / "seen").iterdir()
+    (kept,) = (cache / "images" / "surveys").iterdir()
     rows = json.loads(kept.read_text())
     if damage == "without a field":
         del rows[3]["sha256"]
@@ -470,11 +470,11 @@ def test_the_plugin_in_the_documentation_is_trained_on(tmp_path: Path, fake_plug
 
 
 BROKEN = """
-from zoo.spec import Collection, Half
+from zoo.spec import Collection, Split
 
 def no_classes(rest, root):
-    half = Half(("a", "b"), (0, 1), bytes)
-    return Collection("broken", "Broken", (), half, half, stamp=rest)
+    split = Split(("a", "b"), (0, 1), bytes)
+    return Collection("broken", "Broken", (), split, split, stamp=rest)
 
 def nothing(rest, root):
     return None
@@ -503,7 +503,7 @@ def test_an_image_that_could_not_be_read_is_read_again_next_time(folder: Path, m
 def test_datasets_are_read_from_the_cache_by_default(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ZOO_DATA", raising=False)
     write_mnist(cache / "data", train=40, test=20)
-    assert api.survey("torchvision:MNIST").pictures.train_images == 40
+    assert api.survey("torchvision:MNIST").summary.train_images == 40
     monkeypatch.setenv("ZOO_DATA", str(cache / "elsewhere"))
     with pytest.raises(DataError, match="elsewhere"):
         api.survey("torchvision:Flowers102")
@@ -523,4 +523,4 @@ def test_zoo_data_shows_counts_copies_and_unreadable_images(folder: Path, run_he
     assert "train/rose/bad.png can't be read as an image" in shown.stdout
     survey = json.loads(run_here("data", f"folder:{folder}", "--json").stdout)
     assert survey["sizes"] == [{"width": 16, "height": 16, "images": 49}]
-    assert [picture["name"] for picture in survey["unreadable"]] == ["train/rose/bad.png"]
+    assert [image["name"] for image in survey["unreadable"]] == ["train/rose/bad.png"]

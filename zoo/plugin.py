@@ -25,13 +25,13 @@ from zoo.spec import (
     Collection,
     Dataset,
     Deepening,
-    Half,
     InputSize,
     Model,
     Recipe,
     Renaming,
     Reported,
     Resizing,
+    Split,
     require_api,
 )
 from zoo.training.reporting import Report, Watched
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "API", "CIFAR10", "CIFAR100", "DIGITS", "UNNAMED", "Address", "Answers", "Architecture", "Collection", "DataError",
-    "Dataset", "Deepening", "Document", "ExportError", "Exporter", "FolderError", "Foreign", "Format", "Half", "Hub",
+    "Dataset", "Deepening", "Document", "ExportError", "Exporter", "FolderError", "Foreign", "Format", "Hub",
     "HubError", "InputSize", "Listed", "Model", "NotFound", "PluginError", "Pushed", "Recipe", "Renaming", "Report",
-    "Reported", "Resizing", "Revision", "Run", "SchemaError", "Subject", "Watched", "from_json", "program",
+    "Reported", "Resizing", "Revision", "Run", "SchemaError", "Split", "Subject", "Watched", "from_json", "program",
     "require_api",
 ]  # fmt: skip
 

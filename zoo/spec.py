@@ -112,16 +112,16 @@ PLAIN: Final = Resizing()
 
 
 @dataclass(frozen=True)
-class Half:
+class Split:
     """The training or the test images of a collection.
 
     `read` returns the bytes of the image at an index, in a file format that Pillow decodes, or raises OSError.
 
     Examples:
-        >>> from zoo.plugin import Half
+        >>> from zoo.plugin import Split
         >>> files = {"daisy/1.png": b"...", "rose/1.png": b"..."}
-        >>> half = Half(names=tuple(files), labels=(0, 1), read=lambda index: list(files.values())[index])
-        >>> len(half)
+        >>> split = Split(names=tuple(files), labels=(0, 1), read=lambda index: list(files.values())[index])
+        >>> len(split)
         2
     """
 
@@ -141,16 +141,16 @@ class Collection:
     address `KIND:REST`. `root` is the directory of datasets. The function raises DataError.
 
     Examples:
-        >>> from zoo.plugin import Collection, Half
-        >>> train = Half(("daisy/1.png", "rose/1.png"), (0, 1), read=lambda index: b"...")
+        >>> from zoo.plugin import Collection, Split
+        >>> train = Split(("daisy/1.png", "rose/1.png"), (0, 1), read=lambda index: b"...")
         >>> flowers = Collection("flowers", "Flowers", ("daisy", "rose"), train, test=None, stamp="version 1")
     """
 
     name: str  # name of the dataset, in lower-case letters, digits, '.', '_' and '-'
     title: str  # display name: "Oxford Flowers"
     classes: tuple[str, ...]  # names of the classes, by label
-    train: Half
-    test: Half | None  # None if there is no test set
+    train: Split
+    test: Split | None  # None if there is no test set
     stamp: str  # any text that changes when an image changes
     license: str = ""  # license of the images, as an id of the Hugging Face Hub, for the card
     homepage: str = ""  # URL, for the card

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from zoo.plugin import Collection, DataError, Half
+from zoo.plugin import Collection, DataError, Split
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -79,8 +79,8 @@ def open_dataset(rest: str, root: Path) -> Collection:
         name=re.sub(r"[^a-z0-9]+", "-", Path(request.path).name.lower()).strip("-") or "dataset",
         title=Path(request.path).name,
         classes=classes,
-        train=_half(train, "train", image, label, numbers, request),
-        test=None if test is None else _half(test, "test", image, label, numbers, request),
+        train=_images(train, "train", image, label, numbers, request),
+        test=None if test is None else _images(test, "test", image, label, numbers, request),
         stamp=" ".join(split._fingerprint for split in (train, test) if split is not None),
         license=info.license or "",
         homepage="" if is_local else info.homepage or f"https://huggingface.co/datasets/{request.path}",
@@ -148,14 +148,14 @@ def _classes(split: Dataset, label: str) -> tuple[tuple[str, ...], dict[object, 
     return tuple(map(str, values)), {value: number for number, value in enumerate(values)}
 
 
-def _half(split: Dataset, half: str, image: str, label: str, numbers: dict[object, int], request: Request) -> Half:
+def _images(split: Dataset, name: str, image: str, label: str, numbers: dict[object, int], request: Request) -> Split:
     from datasets import Image
 
     labels: list[object] = list(split[label])
     if unknown := set(labels) - numbers.keys():
         raise DataError(
-            f"{_named(request)}: the {half} split has the label {min(map(str, unknown))}, which is no class of the "
-            f"training split; set ?{half}= to another split"
+            f"{_named(request)}: the {name} split has the label {min(map(str, unknown))}, which is no class of the "
+            f"training split; set ?{name}= to another split"
         )
     files = split.select_columns([image]).cast_column(image, Image(decode=False))
 
@@ -165,8 +165,8 @@ def _half(split: Dataset, half: str, image: str, label: str, numbers: dict[objec
             return bytes(content["bytes"])
         return Path(content["path"]).read_bytes()
 
-    return Half(
-        tuple(f"{half}[{number}]" for number in range(len(labels))),
+    return Split(
+        tuple(f"{name}[{number}]" for number in range(len(labels))),
         tuple(numbers[value] for value in labels),
         read,
     )

@@ -32,23 +32,23 @@ def data(
     surveyed = api.survey(
         address, test_part=test_part, skip_bad=skip_bad, data=root, tell=None if as_json else telling()
     )
-    sizes = Counter(picture.size for picture in (*surveyed.train, *surveyed.test))
+    sizes = Counter(image.size for image in (*surveyed.train, *surveyed.test))
     if as_json:
         print_json(
             {
                 "name": surveyed.collection.name,
-                **msgspec.structs.asdict(surveyed.pictures),
+                **msgspec.structs.asdict(surveyed.summary),
                 "classes": [{"name": name, "train": train, "test": test} for name, train, test in surveyed.counts()],
                 "sizes": [{"width": w, "height": h, "images": count} for (w, h), count in sizes.most_common()],
                 "channels": surveyed.channels,
                 "copies": [{"train": train.name, "test": test.name} for train, test in surveyed.copies],
                 "other_files": dict(surveyed.collection.other_files),
-                "unreadable": [{"name": picture.name, "reason": picture.error} for picture in surveyed.unreadable],
+                "unreadable": [{"name": image.name, "reason": image.error} for image in surveyed.unreadable],
             }
         )
         return
     say(f"{surveyed.collection.name}: {len(surveyed.train):,} training images, {len(surveyed.test):,} test images")
-    say(f"SHA-256 of the dataset: {surveyed.pictures.sha256}")
+    say(f"SHA-256 of the dataset: {surveyed.summary.sha256}")
     rows = [(name, f"{train:,}", f"{test:,}") for name, train, test in surveyed.counts()]
     print_table(("class", "train", "test"), rows, right=(1, 2))
     _say_sizes(sizes, surveyed.channels)
@@ -59,8 +59,8 @@ def data(
     for train, test in surveyed.copies[:MAX_LINES]:
         say(f"the same image in both splits: {train.name} and {test.name}")
     _say_rest(len(surveyed.copies), "images in both splits")
-    for picture in surveyed.unreadable[:MAX_LINES]:
-        say(picture.error)
+    for image in surveyed.unreadable[:MAX_LINES]:
+        say(image.error)
     _say_rest(len(surveyed.unreadable), "unreadable images")
 
 

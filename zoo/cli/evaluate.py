@@ -38,7 +38,7 @@ def evaluate(
     ] = None,
     device: options.AnyDevice = None,
     data: options.Data = None,
-    dataset: options.SamePictures = None,
+    dataset: options.SameImages = None,
     runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:
@@ -101,7 +101,7 @@ def verify(
     hub: options.Hub = None,
     device: options.AnyDevice = None,
     data: options.Data = None,
-    dataset: options.SamePictures = None,
+    dataset: options.SameImages = None,
     as_json: options.Json = False,
 ) -> None:
     """Verify models against their records.

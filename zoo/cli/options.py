@@ -41,7 +41,7 @@ Runtime = Annotated[
     typer.Option("--with", metavar="FORMAT", help="Run the exported file of this format (zoo export)."),
 ]
 
-SamePictures = Annotated[
+SameImages = Annotated[
     str | None,
     typer.Option(
         "--dataset",

@@ -25,7 +25,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from zoo import registry
 from zoo.errors import DataError, ImageError, UnknownModel
 from zoo.record.paths import path_of
-from zoo.spec import Collection, Half
+from zoo.spec import Collection, Split
 
 # Other formats of Pillow start programs (Ghostscript), or are not images. AVIF and HEIF depend on the installation.
 FORMATS: Final = ("AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
@@ -205,7 +205,7 @@ def _open_folder(folder: Path) -> Collection:
         raise DataError(f"there is no folder {folder}; expected one with a folder of images for each class")
     if not folder.is_dir():
         raise DataError(f"{folder} is a file; expected a folder with a folder of images for each class")
-    train, test = _halves(folder)
+    train, test = _split_folders(folder)
     start = {_inode(path) for path in (folder, train, test or train)}
     train_files, test_files = _files_by_class(train, start), _files_by_class(test, start) if test else {}
     classes = tuple(train_files)
@@ -237,8 +237,8 @@ def _open_folder(folder: Path) -> Collection:
         name=_name(folder),
         title=folder.resolve().name,
         classes=classes,
-        train=_half(folder, train_images),
-        test=_half(folder, test_images) if test else None,
+        train=_split(folder, train_images),
+        test=_split(folder, test_images) if test else None,
         stamp=_stamp(folder, [*train_images, *test_images]),
         other_files=tuple(others.most_common()),
     )
@@ -249,9 +249,9 @@ def listed(other_files: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{suffix or 'no suffix'} {count:,}" for suffix, count in other_files)
 
 
-def _halves(folder: Path) -> tuple[Path, Path | None]:
+def _split_folders(folder: Path) -> tuple[Path, Path | None]:
     """The folders of the training and test images; the folder itself and None if it has neither."""
-    train, test = _half_folder(folder, TRAIN), _half_folder(folder, TEST)
+    train, test = _split_folder(folder, TRAIN), _split_folder(folder, TEST)
     if train is None and test is None:
         return folder, None
     if train is None:
@@ -265,7 +265,7 @@ def _halves(folder: Path) -> tuple[Path, Path | None]:
     return train, test
 
 
-def _half_folder(folder: Path, names: Sequence[str]) -> Path | None:
+def _split_folder(folder: Path, names: Sequence[str]) -> Path | None:
     """The first folder with one of these names. One with images and without folders is a class, and is left out."""
     readable = suffixes()
     folders = {path.name.lower(): path for path in sorted(folder.iterdir()) if _is_folder(path)}
@@ -286,13 +286,13 @@ def _files_by_class(folder: Path, entered: set[tuple[int, int]]) -> dict[str, li
     return {name: files[name] for name in sorted(files)}
 
 
-def _half(folder: Path, files: Sequence[tuple[Path, int]]) -> Half:
+def _split(folder: Path, files: Sequence[tuple[Path, int]]) -> Split:
     paths = tuple(path for path, _ in files)
 
     def read(index: int) -> bytes:
         return paths[index].read_bytes()
 
-    return Half(tuple(str(path.relative_to(folder)) for path in paths), tuple(label for _, label in files), read)
+    return Split(tuple(str(path.relative_to(folder)) for path in paths), tuple(label for _, label in files), read)
 
 
 def _stamp(folder: Path, files: Sequence[tuple[Path, int]]) -> str:

@@ -23,7 +23,7 @@ import msgspec
 
 from zoo.data.collection import DatasetRequest
 from zoo.data.images import decode
-from zoo.data.survey import Seen, Survey, Tell, cache_failed, in_parallel, require_usable, survey
+from zoo.data.survey import Survey, SurveyedImage, Tell, cache_failed, in_parallel, require_usable, survey
 from zoo.errors import DataError, DataWarning, ImageError
 from zoo.record.paths import cache
 from zoo.record.replace import file_written_aside, write_file
@@ -169,15 +169,15 @@ def prepare(survey: Survey, size: int, margin: int, tell: Tell) -> Dataset:
     Raises:
         DataError: An image has changed since the survey, or the cache can't be written.
     """
-    prepared = Prepared(survey.pictures.sha256, (survey.channels, size, size), margin)
+    prepared = Prepared(survey.summary.sha256, (survey.channels, size, size), margin)
     train = _write(prepared.files(train=True), survey, survey.train, size + margin, tell)
     _write(prepared.files(train=False), survey, survey.test, size, tell)
     collection = survey.collection
     checked = replace(prepared, is_checked=True)
-    return prepared_dataset(survey.pictures, collection.name, collection.classes, checked, (train.mean, train.std))
+    return prepared_dataset(survey.summary, collection.name, collection.classes, checked, (train.mean, train.std))
 
 
-def _write(files: Files, survey: Survey, pictures: Sequence[Seen], size: int, tell: Tell) -> Contents:
+def _write(files: Files, survey: Survey, images: Sequence[SurveyedImage], size: int, tell: Tell) -> Contents:
     """Write the files of the training or test images, unless they are there and undamaged."""
     import numpy as np
 
@@ -185,17 +185,17 @@ def _write(files: Files, survey: Survey, pictures: Sequence[Seen], size: int, te
 
     if (contents := files.contents()) is not None:
         return contents
-    shape = (len(pictures), size, size, survey.channels)
+    shape = (len(images), size, size, survey.channels)
     pixels = to_pixels((survey.channels, size, size), CENTER)
     try:
         files.images.parent.mkdir(parents=True, exist_ok=True)
         with file_written_aside(files.labels) as file:
-            np.save(file, np.array([picture.label for picture in pictures], dtype=np.int64))
+            np.save(file, np.array([image.label for image in images], dtype=np.int64))
         with file_written_aside(files.images) as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for done, content in enumerate(in_parallel(lambda item: _pixels(survey, item, pixels), pictures), 1):
+            for done, content in enumerate(in_parallel(lambda item: _pixels(survey, item, pixels), images), 1):
                 file.write(content)
-                tell("preparing images", done, len(pictures))
+                tell("preparing images", done, len(images))
         mean, std = normalisation_of(np.load(files.images, mmap_mode="r"))
         contents = Contents(files.crc32(), mean, std)
         write_file(files.images.with_suffix(".json"), msgspec.json.encode(contents))
@@ -204,20 +204,20 @@ def _write(files: Files, survey: Survey, pictures: Sequence[Seen], size: int, te
         raise cache_failed(files.images, error) from None
 
 
-def _pixels(survey: Survey, seen: Seen, pixels: v2.Compose) -> bytes:
+def _pixels(survey: Survey, image: SurveyedImage, pixels: v2.Compose) -> bytes:
     """Read and resize an image; returns the bytes of [H, W, C] uint8."""
-    half = survey.collection.test if seen.half == "test" else survey.collection.train
-    assert half is not None
+    split = survey.collection.test if image.split == "test" else survey.collection.train
+    assert split is not None
     try:
-        content = half.read(seen.index)
-        if hashlib.sha256(content).hexdigest() != seen.sha256:
-            raise DataError(f"{seen.name} has changed since the survey; run it again when the files no longer change")
-        image = pixels(decode(io.BytesIO(content), seen.name))
+        content = split.read(image.index)
+        if hashlib.sha256(content).hexdigest() != image.sha256:
+            raise DataError(f"{image.name} has changed since the survey; run it again when the files no longer change")
+        tensor = pixels(decode(io.BytesIO(content), image.name))
     except OSError as error:
-        raise DataError(f"{seen.name} can't be read ({error.strerror or error}); make it readable") from None
+        raise DataError(f"{image.name} can't be read ({error.strerror or error}); make it readable") from None
     except ImageError as error:
         raise DataError(f"{error}; leave it out of the dataset") from None
-    resized: bytes = image.permute(1, 2, 0).contiguous().numpy().tobytes()
+    resized: bytes = tensor.permute(1, 2, 0).contiguous().numpy().tobytes()
     return resized
 
 
@@ -286,10 +286,10 @@ def prepare_again(request: DatasetRequest, config: Record, root: Path, tell: Tel
     part = request.test_part if request.test_part is not None else recorded.test_part
     request = DatasetRequest(request.address, part, skip_bad=request.skip_bad or recorded.skipped > 0)
     surveyed = survey(request, root, tell)
-    if surveyed.pictures.sha256 != recorded.sha256:
+    if surveyed.summary.sha256 != recorded.sha256:
         raise DataError(
             f"{request.address} has other images than {config.name} was trained on: their SHA-256 is "
-            f"{surveyed.pictures.sha256[:12]}…, expected {recorded.sha256[:12]}…; give the images of that training"
+            f"{surveyed.summary.sha256[:12]}…, expected {recorded.sha256[:12]}…; give the images of that training"
         )
     side = config.input_size[1]
     prepare(surveyed, side, margin(config.job.recipe, side), tell)
@@ -297,6 +297,6 @@ def prepare_again(request: DatasetRequest, config: Record, root: Path, tell: Tel
 
 def _own_size(surveyed: Survey) -> int | None:
     """The side of the images, if all are squares of one size up to LARGEST."""
-    sizes = {picture.size for picture in (*surveyed.train, *surveyed.test)}
+    sizes = {image.size for image in (*surveyed.train, *surveyed.test)}
     width, height = sizes.pop()
     return width if not sizes and width == height <= LARGEST else None

@@ -32,7 +32,7 @@ from zoo.errors import DataError, ImageError
 from zoo.record.paths import cache
 from zoo.record.replace import write_file
 from zoo.record.types import MOST_CLASSES
-from zoo.spec import FEW, NAME, Collection, Half, Pictures
+from zoo.spec import FEW, NAME, Collection, Pictures, Split
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,11 +43,11 @@ FLAT = 0.01  # below this standard deviation of the brightness, on the scale 0 t
 
 
 @dataclass(frozen=True)
-class Seen:
+class SurveyedImage:
     """An image of a collection, as it was read."""
 
-    half: str  # train or test
-    index: int  # in that half of the collection
+    split: str  # train or test
+    index: int  # in that split of the collection
     name: str
     label: int
     sha256: str  # of the file; empty if the operating system failed to read it
@@ -57,26 +57,26 @@ class Seen:
     error: str  # why the image can't be read; empty if it can
 
 
-def _read_all(collection: Collection, tell: Tell) -> list[Seen]:
+def _read_all(collection: Collection, tell: Tell) -> list[SurveyedImage]:
     """Read the training and test images, or an earlier survey in the cache; raises DataError if it can't be written.
 
     Nothing is cached if the operating system failed to read an image: that can be fixed without changing the image.
     """
-    path = cache() / "images" / "seen" / f"{hashlib.sha256(collection.stamp.encode()).hexdigest()}.json"
-    halves = {"train": collection.train} | ({"test": collection.test} if collection.test else {})
-    items = [(name, half, index) for name, half in halves.items() for index in range(len(half))]
+    path = cache() / "images" / "surveys" / f"{hashlib.sha256(collection.stamp.encode()).hexdigest()}.json"
+    splits = {"train": collection.train} | ({"test": collection.test} if collection.test else {})
+    items = [(name, split, index) for name, split in splits.items() for index in range(len(split))]
     if (cached := _read_cached(path, items)) is not None:
         return cached
-    pictures: list[Seen] = []
-    for picture in in_parallel(lambda item: _read(*item), items):
-        pictures.append(picture)
-        tell("reading images", len(pictures), len(items))
-    if all(picture.sha256 for picture in pictures):
+    images: list[SurveyedImage] = []
+    for image in in_parallel(lambda item: _read(*item), items):
+        images.append(image)
+        tell("reading images", len(images), len(items))
+    if all(image.sha256 for image in images):
         try:
-            write_file(path, json.dumps([dataclasses.asdict(picture) for picture in pictures]).encode())
+            write_file(path, json.dumps([dataclasses.asdict(image) for image in images]).encode())
         except OSError as error:
             raise cache_failed(path, error) from None
-    return pictures
+    return images
 
 
 def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
@@ -95,38 +95,39 @@ def cache_failed(path: Path, error: OSError) -> DataError:
     return DataError(f"{path} can't be written ({error.strerror}); make room, or set ZOO_CACHE to another folder")
 
 
-def _read(half_name: str, half: Half, index: int) -> Seen:
-    name, content = half.names[index], b""
-    seen = Seen(half_name, index, name, half.labels[index], "", size=(0, 0), mode="", brightness=(0.0, 0.0), error="")
+def _read(split_name: str, split: Split, index: int) -> SurveyedImage:
+    name, content = split.names[index], b""
+    label = split.labels[index]
+    image = SurveyedImage(split_name, index, name, label, "", size=(0, 0), mode="", brightness=(0.0, 0.0), error="")
     try:
-        content = half.read(index)
-        picture = decode(io.BytesIO(content), name)
-        counts = convert(picture, "L").histogram()
+        content = split.read(index)
+        decoded = decode(io.BytesIO(content), name)
+        counts = convert(decoded, "L").histogram()
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
-        return dataclasses.replace(seen, error=f"{name} can't be read: {reason}")
+        return dataclasses.replace(image, error=f"{name} can't be read: {reason}")
     except ImageError as error:
-        return dataclasses.replace(seen, sha256=hashlib.sha256(content).hexdigest(), error=str(error))
+        return dataclasses.replace(image, sha256=hashlib.sha256(content).hexdigest(), error=str(error))
     mean, square = (sum(n * (level / 255) ** power for level, n in enumerate(counts)) for power in (1, 2))
     pixels = sum(counts)
     return dataclasses.replace(
-        seen,
+        image,
         sha256=hashlib.sha256(content).hexdigest(),
-        size=picture.size,
-        mode=picture.mode,
+        size=decoded.size,
+        mode=decoded.mode,
         brightness=(round(mean / pixels, 6), round(square / pixels, 6)),
     )
 
 
-def _read_cached(path: Path, items: Sequence[tuple[str, Half, int]]) -> list[Seen] | None:
+def _read_cached(path: Path, items: Sequence[tuple[str, Split, int]]) -> list[SurveyedImage] | None:
     """The images of an earlier survey; None if there is none, or its file is damaged or of another version."""
     try:
-        pictures = msgspec.convert(json.loads(path.read_bytes()), list[Seen])
+        images = msgspec.convert(json.loads(path.read_bytes()), list[SurveyedImage])
     except (OSError, ValueError):  # also UnicodeDecodeError and msgspec.ValidationError
         return None
-    expected = [(name, index, half.names[index], half.labels[index]) for name, half, index in items]
-    cached = [(picture.half, picture.index, picture.name, picture.label) for picture in pictures]
-    return pictures if cached == expected and all(picture.sha256 for picture in pictures) else None
+    expected = [(name, index, split.names[index], split.labels[index]) for name, split, index in items]
+    cached = [(image.split, image.index, image.name, image.label) for image in images]
+    return images if cached == expected and all(image.sha256 for image in images) else None
 
 
 @dataclass(frozen=True)
@@ -134,26 +135,26 @@ class Survey:
     """The images of a collection, read and split, but not yet resized."""
 
     collection: Collection
-    pictures: Pictures
-    train: tuple[Seen, ...]
-    test: tuple[Seen, ...]
-    unreadable: tuple[Seen, ...]
+    summary: Pictures
+    train: tuple[SurveyedImage, ...]
+    test: tuple[SurveyedImage, ...]
+    unreadable: tuple[SurveyedImage, ...]
 
     @property
     def channels(self) -> int:
         """1 if every image is grayscale, else 3."""
-        modes = {picture.mode for picture in (*self.train, *self.test)}
+        modes = {image.mode for image in (*self.train, *self.test)}
         return 1 if all(mode in ("1", "L") or mode.startswith("I") for mode in modes) else 3
 
     @property
-    def copies(self) -> list[tuple[Seen, Seen]]:
+    def copies(self) -> list[tuple[SurveyedImage, SurveyedImage]]:
         """Pairs of a training image and a test image with the same bytes."""
-        train = {picture.sha256: picture for picture in self.train}
-        return [(train[picture.sha256], picture) for picture in self.test if picture.sha256 in train]
+        train = {image.sha256: image for image in self.train}
+        return [(train[image.sha256], image) for image in self.test if image.sha256 in train]
 
     def counts(self) -> list[tuple[str, int, int]]:
         """Each class with its number of training images and of test images."""
-        train, test = (Counter(picture.label for picture in half) for half in (self.train, self.test))
+        train, test = (Counter(image.label for image in split) for split in (self.train, self.test))
         return [(name, train[label], test[label]) for label, name in enumerate(self.collection.classes)]
 
     @property
@@ -177,7 +178,7 @@ class Survey:
 
     def _deviation(self) -> float:
         """The standard deviation of the training images' brightness; each image counts the same."""
-        mean, square = (sum(picture.brightness[power] for picture in self.train) / len(self.train) for power in (0, 1))
+        mean, square = (sum(image.brightness[power] for image in self.train) / len(self.train) for power in (0, 1))
         return math.sqrt(max(0.0, square - mean**2))
 
 
@@ -196,13 +197,13 @@ def survey(request: DatasetRequest, root: Path, tell: Tell) -> Survey:
     collection = open_collection(request.address, root)
     _require_names(collection, request.address)
     _require_split(collection, request)
-    pictures = _read_all(collection, tell)
+    images = _read_all(collection, tell)
     # The order of the hashes is as good as a random order; recipes hold out the last training images.
-    readable = sorted((picture for picture in pictures if not picture.error), key=lambda p: (p.sha256, p.label, p.name))
-    unreadable = tuple(picture for picture in pictures if picture.error)
-    test = tuple(picture for picture in readable if _is_test(picture, request.test_part))
-    train = tuple(picture for picture in readable if not _is_test(picture, request.test_part))
-    test_counts = Counter(picture.label for picture in test)
+    readable = sorted((image for image in images if not image.error), key=lambda p: (p.sha256, p.label, p.name))
+    unreadable = tuple(image for image in images if image.error)
+    test = tuple(image for image in readable if _is_test(image, request.test_part))
+    train = tuple(image for image in readable if not _is_test(image, request.test_part))
+    test_counts = Counter(image.label for image in test)
     summary = Pictures(
         address=_public(request.address, collection),
         title=collection.title,
@@ -231,14 +232,14 @@ def require_usable(survey: Survey, request: DatasetRequest) -> None:
         raise DataError(
             f"{request.address} has only the class {survey.collection.classes[0]}; expected at least two classes"
         )
-    for half, column in (("training", 1), ("test", 2)):
+    for split, column in (("training", 1), ("test", 2)):
         missing = [row[0] for row in survey.counts() if not row[column]]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             remedy = "add some, or remove the class"
             if request.test_part is not None:
                 remedy = f"add some, remove the class, or set another test_part than {request.test_part:g}"
-            raise DataError(f"{request.address}: there is no {half} image of the class {missing[0]}{more}; {remedy}")
+            raise DataError(f"{request.address}: there is no {split} image of the class {missing[0]}{more}; {remedy}")
 
 
 def _require_split(collection: Collection, request: DatasetRequest) -> None:
@@ -271,17 +272,17 @@ def _require_names(collection: Collection, address: str) -> None:
             )
 
 
-def _is_test(picture: Seen, part: float | None) -> bool:
-    """Whether an image is a test image: by its half, or by its hash if `part` of the images is held out."""
-    return picture.half == "test" if part is None else int(picture.sha256[:16], 16) < part * 2**64
+def _is_test(image: SurveyedImage, part: float | None) -> bool:
+    """Whether an image is a test image: by its split, or by its hash if `part` of the images is held out."""
+    return image.split == "test" if part is None else int(image.sha256[:16], 16) < part * 2**64
 
 
-def _sha256(classes: Sequence[str], train: Sequence[Seen], test: Sequence[Seen]) -> str:
+def _sha256(classes: Sequence[str], train: Sequence[SurveyedImage], test: Sequence[SurveyedImage]) -> str:
     """The hash of the classes, and of the images with their labels, in order."""
     sha256 = hashlib.sha256("\n".join(classes).encode("utf-8", "surrogateescape"))
-    for half, pictures in (("train", train), ("test", test)):
-        for picture in pictures:
-            sha256.update(f"\n{half} {picture.label} {picture.sha256}".encode())
+    for split, images in (("train", train), ("test", test)):
+        for image in images:
+            sha256.update(f"\n{split} {image.label} {image.sha256}".encode())
     return sha256.hexdigest()
 
 

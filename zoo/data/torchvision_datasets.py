@@ -15,7 +15,7 @@ from typing import Any, Final
 from PIL import Image
 
 from zoo.errors import DataError, did_you_mean
-from zoo.spec import Collection, Half
+from zoo.spec import Collection, Split
 
 Arguments = dict[str, object]
 
@@ -50,14 +50,14 @@ def open_set(name: str, root: Path) -> Collection:
         hint = did_you_mean(name, DATASETS, f"there are {', '.join(sorted(DATASETS))}")
         raise DataError(f"torchvision has no image classification dataset {name[:100]!r}; {hint}")
     train, test = (_read(getattr(datasets, name), root, arguments) for arguments in DATASETS[name])
-    labels = [_labels(half, name) for half in (train, test)]
+    labels = [_labels(split, name) for split in (train, test)]
     classes, numbers = _classes(train, labels[0])
     return Collection(
         name=f"torchvision-{re.sub(r'[^a-z0-9]+', '-', name.lower())}",
         title=name,
         classes=classes,
-        train=_half(train, "train", labels[0], numbers, name),
-        test=_half(test, "test", labels[1], numbers, name),
+        train=_images(train, "train", labels[0], numbers, name),
+        test=_images(test, "test", labels[1], numbers, name),
         stamp=f"torchvision {name} {len(train)} {len(test)} {root.resolve()}",
     )
 
@@ -75,25 +75,25 @@ def _read(kind: type, root: Path, arguments: Arguments) -> Any:
         ) from error
 
 
-def _labels(half: Any, name: str) -> list[int]:
+def _labels(split: Any, name: str) -> list[int]:
     """The label of every image; reads the images only if torchvision has no list of labels."""
-    stored = _stored_labels(half)
-    labels: Sequence[Any] = [label for _, label in half] if stored is None else stored
+    stored = _stored_labels(split)
+    labels: Sequence[Any] = [label for _, label in split] if stored is None else stored
     try:
         return [int(label) for label in labels]
     except (TypeError, ValueError):
         raise DataError(f"torchvision's {name} has images without a label; use another dataset") from None
 
 
-def _stored_labels(half: Any) -> Sequence[Any] | None:
+def _stored_labels(split: Any) -> Sequence[Any] | None:
     """The labels in an attribute of a dataset, alone or paired with file names; None if it has neither."""
     for attribute in ("targets", "_labels", "labels"):
-        labels = getattr(half, attribute, None)
-        if labels is not None and len(labels) == len(half) and getattr(labels, "ndim", 1) == 1:
+        labels = getattr(split, attribute, None)
+        if labels is not None and len(labels) == len(split) and getattr(labels, "ndim", 1) == 1:
             return labels  # type: ignore[no-any-return]
     for attribute in ("_samples", "samples"):
-        samples = getattr(half, attribute, None)
-        if samples is not None and len(samples) == len(half):
+        samples = getattr(split, attribute, None)
+        if samples is not None and len(samples) == len(split):
             return [label for _, label in samples]
     return None
 
@@ -110,7 +110,7 @@ def _classes(train: Any, labels: Sequence[int]) -> tuple[tuple[str, ...], dict[i
     return tuple(map(str, present)), {label: number for number, label in enumerate(present)}
 
 
-def _half(pairs: Any, half: str, labels: Sequence[int], numbers: dict[int, int], name: str) -> Half:
+def _images(pairs: Any, split: str, labels: Sequence[int], numbers: dict[int, int], name: str) -> Split:
     if unknown := set(labels) - numbers.keys():
         raise DataError(
             f"torchvision's {name} has the label {min(unknown)}, which is none of its {len(numbers)} classes; "
@@ -125,5 +125,5 @@ def _half(pairs: Any, half: str, labels: Sequence[int], numbers: dict[int, int],
         image.save(content, "PNG", compress_level=0)
         return content.getvalue()
 
-    names = tuple(f"{half}[{number}]" for number in range(len(labels)))
-    return Half(names, tuple(numbers[label] for label in labels), read)
+    names = tuple(f"{split}[{number}]" for number in range(len(labels)))
+    return Split(names, tuple(numbers[label] for label in labels), read)

@@ -56,18 +56,18 @@ def predictions(look: Look, classes: Sequence[str], paths: Iterable[Path], *, to
         ImageError: The paths contain no image.
     """
     sources = list(paths)
-    pictures = list(image_files(sources))
-    if not pictures:
+    files = list(image_files(sources))
+    if not files:
         raise ImageError(f"there is no image in {', '.join(map(str, sources)) or 'nothing'}; name files or folders")
-    for picture in pictures:
+    for file in files:
         try:
-            scores = look(read_image(picture))
+            scores = look(read_image(file))
         except ImageError as error:
-            yield Prediction(picture, (), str(error))
+            yield Prediction(file, (), str(error))
             continue
         best = scores.topk(min(top, len(scores)))
         guesses = (Guess(classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True))
-        yield Prediction(picture, tuple(guesses))
+        yield Prediction(file, tuple(guesses))
 
 
 def probabilities(net: nn.Module, preprocess: Preprocess, image: Image.Image) -> Tensor:

@@ -121,7 +121,7 @@ def draw_errors(title: str, classes: Sequence[str], confusion: Sequence[Sequence
         axes.set_xlim(0, 2 * max(100 - rows[0].top1, 1))  # leaves space for the notes
         axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 100])
         axes.grid(axis="x", alpha=0.3)
-        return curve.picture_of(figure, "svg")
+        return curve.rendered(figure, "svg")
 
 
 def _short(name: str) -> str:
@@ -144,4 +144,4 @@ def _draw(title: str, classes: Sequence[str], confusion: Sequence[Sequence[int]]
                     if count:
                         color = "white" if shares[i][j] > 0.5 else "black"
                         axes.text(j, i, str(count), ha="center", va="center", fontsize=6, color=color)
-        return curve.picture_of(figure, "svg")
+        return curve.rendered(figure, "svg")

@@ -46,11 +46,11 @@ def kind_of(out: Path) -> str:
     return kind
 
 
-def write(out: Path, picture: bytes) -> Path:
+def write(out: Path, content: bytes) -> Path:
     """Write a plot, and create missing parent folders; raises FolderError."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(picture)
+        out.write_bytes(content)
     except OSError as error:
         raise FolderError(f"{out} can't be written: {error.strerror}") from None
     return out
@@ -72,7 +72,7 @@ def draw(title: str, rows: Sequence[EpochRow], *, stacked: bool = False) -> str:
             axes.legend()
         loss.set_ylabel("loss")
         top1.set_ylabel("top-1 (%)")
-        return picture_of(figure, "svg").decode()
+        return rendered(figure, "svg").decode()
 
 
 def overlay(runs: Runs, kind: str) -> bytes:
@@ -107,7 +107,7 @@ def overlay(runs: Runs, kind: str) -> bytes:
             panels[0].yaxis.set_minor_formatter("")
         handles, names = panels[2].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=min(len(runs), 4))
-        return picture_of(figure, kind)
+        return rendered(figure, kind)
 
 
 def errors(runs: Runs, kind: str, title: str) -> bytes:
@@ -137,7 +137,7 @@ def errors(runs: Runs, kind: str, title: str) -> bytes:
         panels[0].set_ylabel("error (%)")
         alone = all(len(rows) == 1 for rows in runs.values())
         figure.suptitle(f"{title}: {'train a cross, test a dot' if alone else 'train dashed, test solid'}", fontsize=8)
-        return picture_of(figure, kind)
+        return rendered(figure, kind)
 
 
 def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
@@ -171,7 +171,7 @@ def against_size(panels: Mapping[str, Sequence[Sized]]) -> str:
             axes.margins(x=0.12)
             axes.grid(alpha=0.3)
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)  # below the axes, away from points
-        return picture_of(figure, "svg").decode()
+        return rendered(figure, "svg").decode()
 
 
 def _line(
@@ -208,7 +208,7 @@ def new_figure(width: float, height: float, font_size: float = 9) -> Iterator[Fi
         yield Figure(figsize=(width, height), layout="constrained")
 
 
-def picture_of(figure: Figure, kind: str) -> bytes:
+def rendered(figure: Figure, kind: str) -> bytes:
     """Encode a figure as a file of a kind in FORMATS."""
     buffer = io.BytesIO()
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
