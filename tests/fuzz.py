@@ -460,13 +460,13 @@ KINDS: dict[str, tuple[Callable[[Path], st.SearchStrategy[Any]], Callable[[Path,
 }
 
 
-def fuzz(kind: str, model: Path, cases: int, *, anew: bool) -> None:
-    """Check random cases, with `anew` other ones in every run; raises for the smallest failing case."""
+def fuzz(kind: str, model: Path, cases: int, *, randomize: bool) -> None:
+    """Check random cases; with `randomize`, other cases in every run. Raises for the smallest failing case."""
     strategy, check, part = KINDS[kind]
 
     @hypothesis.settings(
         max_examples=max(1, int(cases * part)),
-        derandomize=not anew,
+        derandomize=not randomize,
         database=None,
         deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),

@@ -33,4 +33,4 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("kind", fuzz.KINDS)
 def test_random_input_gives_a_correct_answer_or_an_error(worker: ProcessPoolExecutor, model: Path, kind: str) -> None:
-    worker.submit(fuzz.fuzz, kind, model, CASES or 250, anew=bool(CASES)).result()
+    worker.submit(fuzz.fuzz, kind, model, CASES or 250, randomize=bool(CASES)).result()

@@ -85,7 +85,7 @@ def finished_and_cleared(output: Output, job: Job) -> Trained | None:
     return record
 
 
-def newest(hub: FolderHub, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
+def newest(hub: FolderHub, name: str, revision: str, files: Iterable[str], *, force_download: bool = False) -> Path:
     """Return the files of the newest revision instead of the resolved one."""
     return hub.path / name / KEPT / hub.revisions(name)[0]
 

@@ -139,20 +139,20 @@ class HuggingFaceHub:
         else:
             commit, identity = self._resolve(address, repository, revision)
 
-        def read(anew: bool) -> Record:
+        def read(force_download: bool) -> Record:
             with plain_errors(address, revision):
-                folder = self._fetch(repository, commit, store.CONFIG, anew=anew).parent
+                folder = self._fetch(repository, commit, store.CONFIG, force_download=force_download).parent
             _require_same(folder, identity)
             return store.read_record(folder)
 
         return Revision(read_or_refetch(read), commit)
 
-    def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
+    def fetch(self, name: str, revision: str, files: Iterable[str], *, force_download: bool = False) -> Path:
         """Return the folder of a commit in the client's cache, with these files; cached files cost no request."""
         with plain_errors(self.address.model(name), revision):
             folder = self._snapshots(self._repository(name)) / revision
             for file in files:
-                self._fetch(self._repository(name), revision, file, anew=anew)
+                self._fetch(self._repository(name), revision, file, force_download=force_download)
         return folder
 
     def publish(self, name: str, files: Mapping[str, bytes]) -> Pushed:
@@ -369,9 +369,11 @@ class HuggingFaceHub:
         ]
         return matching[0] if len(matching) == 1 else None
 
-    def _fetch(self, repository: str, commit: str, name: str, *, anew: bool = False) -> Path:
+    def _fetch(self, repository: str, commit: str, name: str, *, force_download: bool = False) -> Path:
         """Download a file at a commit; a cached file costs no request."""
-        download = functools.partial(self._api.hf_hub_download, repository, name, revision=commit, force_download=anew)
+        download = functools.partial(
+            self._api.hf_hub_download, repository, name, revision=commit, force_download=force_download
+        )
         return Path(download_with_retries(download))
 
     def _snapshots(self, repository: str) -> Path:

@@ -115,8 +115,8 @@ class FolderHub:
                 f"{self.address.model(name)} contains the model {record.name}, expected {name}; rename the folder"
             )
 
-    def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
-        """Return the folder of a revision; `anew` has no effect, because there is no other copy."""
+    def fetch(self, name: str, revision: str, files: Iterable[str], *, force_download: bool = False) -> Path:
+        """Return the folder of a revision; `force_download` has no effect, because there is no other copy."""
         folder = self.path / name / KEPT / revision
         if not folder.is_dir():  # `resolve` used HUB/NAME
             folder = self.path / name

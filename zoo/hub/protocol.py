@@ -139,14 +139,14 @@ class Hub(Protocol):
             HubError: Any other failure.
         """
 
-    def fetch(self, name: str, revision: str, files: Iterable[str], *, anew: bool = False) -> Path:
+    def fetch(self, name: str, revision: str, files: Iterable[str], *, force_download: bool = False) -> Path:
         """Return a folder on this machine that contains these files of a revision.
 
         Args:
             name: The name of the model.
             revision: The `id` of a revision that `resolve` returned.
             files: Paths of files in the model folder.
-            anew: Download the files again, because a cached copy is damaged.
+            force_download: Download the files again, because a cached copy is damaged.
 
         Returns:
             The folder. It may have other files too; callers must not change it.
@@ -191,9 +191,9 @@ class InHub:
         """The address of the model."""
         return str(self.hub.address.model(self.name).at(self.shown))
 
-    def fetch(self, files: Iterable[str], *, anew: bool = False) -> Path:
+    def fetch(self, files: Iterable[str], *, force_download: bool = False) -> Path:
         """Fetch files of this revision, as `Hub.fetch`."""
-        return self.hub.fetch(self.name, self.revision, files, anew=anew)
+        return self.hub.fetch(self.name, self.revision, files, force_download=force_download)
 
 
 @runtime_checkable

@@ -59,10 +59,10 @@ class Source(Protocol):
     def address(self) -> str:
         """The path of a folder, or an address in a hub."""
 
-    def fetch(self, files: Iterable[str], *, anew: bool = False) -> Path:
+    def fetch(self, files: Iterable[str], *, force_download: bool = False) -> Path:
         """Return a folder on this machine that contains these files.
 
-        With `anew`, files are downloaded again. Raises NotFound or FolderError if one is missing.
+        With `force_download`, files are downloaded again. Raises NotFound or FolderError if one is missing.
         """
 
 
@@ -77,8 +77,8 @@ class Folder:
         """The absolute path."""
         return str(self.path.absolute())
 
-    def fetch(self, files: Iterable[str], *, anew: bool = False) -> Path:
-        """Return the folder; `anew` has no effect, because there is no other copy."""
+    def fetch(self, files: Iterable[str], *, force_download: bool = False) -> Path:
+        """Return the folder; `force_download` has no effect, because there is no other copy."""
         if missing := [file for file in files if store.is_missing(self.path / file)]:
             raise FolderError(f"{self.path} is incomplete: it lacks {', '.join(missing)}; fetch or train it again")
         return self.path
@@ -126,7 +126,9 @@ class Published:
 
         Raises FolderError, HashMismatch, NotFound or HubError.
         """
-        return read_or_refetch(lambda anew: store.read_file(self._folder_with(file, anew=anew), self.config, file))
+        return read_or_refetch(
+            lambda force: store.read_file(self._folder_with(file, force_download=force), self.config, file)
+        )
 
     def files(self, *, weights: bool = True) -> Iterator[tuple[str, bytes]]:
         """Yield the name and content of every file, config.json first; hashes are checked.
@@ -151,8 +153,8 @@ class Published:
             if self._has(file)
         }
 
-    def _config_file(self, anew: bool) -> bytes:
-        folder = self.source.fetch([store.CONFIG], anew=anew)
+    def _config_file(self, force_download: bool) -> bytes:
+        folder = self.source.fetch([store.CONFIG], force_download=force_download)
         content = store.config_bytes(folder)
         if store.record_of({store.CONFIG: content}, folder) != self.config:
             raise HashMismatch(f"{folder / store.CONFIG} was changed while the model was read; try again")
@@ -193,10 +195,10 @@ class Published:
             return False
         return True
 
-    def _folder_with(self, file: str, *, anew: bool = False) -> Path:
+    def _folder_with(self, file: str, *, force_download: bool = False) -> Path:
         """A folder with that file: the model's, or the cache of weights that are downloaded from another address."""
         try:
-            return self.source.fetch([file], anew=anew)
+            return self.source.fetch([file], force_download=force_download)
         except (NotFound, FolderError):
             if file != store.WEIGHTS or self.config.download is None:
                 raise
@@ -282,8 +284,8 @@ class Published:
 
         self._require_declared(num_classes, in_channels)
 
-        def read(anew: bool) -> tuple[bytes, Path]:
-            folder = self._folder_with(store.WEIGHTS, anew=anew)
+        def read(force_download: bool) -> tuple[bytes, Path]:
+            folder = self._folder_with(store.WEIGHTS, force_download=force_download)
             return store.read_file(folder, self.config, store.WEIGHTS), folder / store.WEIGHTS
 
         weights_file = read_or_refetch(read)

@@ -96,9 +96,9 @@ def _check_published(hub: Hub, files: Mapping[str, bytes], name: str, revision: 
     resolved = hub.resolve(name, revision)
     require(resolved.record == store.record_of(files), f"{model}: the record should be the one that was published")
     require(hub.resolve(name, resolved.id) == resolved, f"{model}: the id {resolved.id} should give the same again")
-    for anew in (False, True):
+    for force_download in (False, True):
         for file, content in files.items():
-            path = hub.fetch(name, resolved.id, [file], anew=anew) / file
+            path = hub.fetch(name, resolved.id, [file], force_download=force_download) / file
             require(path.is_file(), f"{model}: the fetched folder lacks {file}")
             require(path.read_bytes() == content, f"{model}: the fetched {file} is not the published one")
     folder = hub.fetch(name, resolved.id, list(files))
