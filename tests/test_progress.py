@@ -33,11 +33,12 @@ def test_an_epoch_is_one_line_of_at_most_80_columns(val: float | None) -> None:
     lines = Lines(Console(file=text, width=200))
     lines.start(epochs=1_000, images=50_000, finished=0)
     lines.step(1, 50, 0.1, 2.0)
-    lines.epoch(EpochRow(1, 0.1, 10.1234, 99.99, 345.6, test_loss=1.0, test_top1=99.99, val_loss=1.0, val_top1=val))
+    lines.epoch(EpochRow(1, 0.1, 10.1234, 99.99, 12_345.6, test_loss=1.0, test_top1=99.99, val_loss=1.0, val_top1=val))
     lines.finish()
     (line,) = text.getvalue().splitlines()
     part = "train" if val is None else "val"
-    assert line.startswith(f"epoch    1/1000  loss 10.123  {part} 99.99%  test 99.99%  345.6 s  left ")
+    assert line.startswith(f"epoch    1/1000  loss 10.123  {part} 99.99%  test 99.99%  12345.6 s  left ")
+    assert line.endswith("left 142.7 d")  # 999 epochs
     assert len(line) <= 80
 
 

@@ -3,8 +3,8 @@
 Every image is read once. Its hash, size and brightness, or the reason why it can't be read, are cached under the stamp
 of the collection, so a second survey of the same images reads none.
 
-Without a test set, the hash of an image decides whether it is held out: an image stays on its side when others are
-added, and copies of an image stay together.
+Without a test set, the hash of an image decides whether it is held out: an image stays in its split when others are
+added, and copies of an image are in the same split.
 """
 
 from __future__ import annotations

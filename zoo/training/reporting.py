@@ -294,7 +294,9 @@ def default_report() -> Report:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss."""
+    """Seconds as h:mm:ss; from 100 hours on, in days."""
+    if seconds >= 360_000:
+        return f"{seconds / 86_400:.1f} d"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
